@@ -1,0 +1,207 @@
+//! The checked configuration: what every other room works from. Immutable once loaded.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use rustls::RootCertStore;
+use rustls::sign::CertifiedKey;
+
+use super::host::HostPattern;
+use super::origin::Origin;
+use super::path::PathPattern;
+
+/// A whole configuration file, checked. Every file it names was read.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `[server]`
+    pub server: Server,
+    /// `[tls]`; `None` is `mode = "off"`, said in so many words.
+    pub tls: Option<Tls>,
+    /// `[routes.*]`, at least one, in the order of the file.
+    pub routes: Vec<Arc<Route>>,
+    /// `[log]`
+    pub log: Log,
+}
+
+/// `[server]`
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// Addresses to listen on, at least one.
+    pub listen: Vec<SocketAddr>,
+    /// How many connections may be open at once, from accept to the end of the session.
+    pub max_connections: usize,
+    /// The one deadline from accept to the 101.
+    pub handshake_timeout: Duration,
+    /// How long sessions may take to end after the first signal.
+    pub shutdown_grace: Duration,
+    /// Peers whose X-Forwarded-* and PROXY protocol headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whether each connection starts with a PROXY protocol header.
+    pub proxy_protocol: ProxyProtocol,
+}
+
+/// `[server] proxy_protocol`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// Connections start with TLS or HTTP.
+    Off,
+    /// Every connection starts with a v1 or v2 header, from a trusted proxy.
+    Required,
+}
+
+/// `[tls]`
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// At least one; the first is the default for a client without a matching server name.
+    pub certificates: Vec<Certificate>,
+    /// The lowest protocol version.
+    pub min_version: TlsVersion,
+    /// Whether clients show a certificate.
+    pub client_auth: ClientAuth,
+}
+
+/// A certificate chain with its private key, matched to each other.
+#[derive(Debug, Clone)]
+pub struct Certificate {
+    /// The file of the chain, as the configuration resolved it.
+    pub cert: PathBuf,
+    /// The chain and a signer for its key.
+    pub key: Arc<CertifiedKey>,
+}
+
+/// `[tls] min_version`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// RFC 5246 and RFC 8446
+    Tls12,
+    /// RFC 8446 alone
+    Tls13,
+}
+
+/// `[tls] client_auth` with `client_ca`
+#[derive(Debug, Clone)]
+pub enum ClientAuth {
+    /// No certificate is asked for.
+    Off,
+    /// Asked for; one that is shown must verify.
+    Optional(Arc<RootCertStore>),
+    /// A connection without a verified certificate fails.
+    Required(Arc<RootCertStore>),
+}
+
+/// `[routes.NAME]`
+#[derive(Debug)]
+pub struct Route {
+    /// The NAME.
+    pub name: String,
+    /// Empty: any host.
+    pub hosts: Vec<HostPattern>,
+    /// The path that a request must have.
+    pub path: PathPattern,
+    /// In the order they are tried; at least one.
+    pub upstreams: Vec<Upstream>,
+    /// Roots that a wss:// upstream's certificate must chain to; `None` when no upstream is wss://.
+    pub upstream_roots: Option<Arc<RootCertStore>>,
+    /// Which origins may connect.
+    pub origins: Origins,
+    /// Whether a request without an Origin header is refused.
+    pub require_origin: bool,
+    /// Empty: whatever client and upstream agree on.
+    pub subprotocols: Vec<String>,
+    /// Who may connect.
+    pub auth: Auth,
+    /// `[websocket]` with the route's overrides.
+    pub websocket: WebSocket,
+}
+
+/// `routes.*.auth`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Auth {
+    /// Anybody; said as "none".
+    None,
+}
+
+/// `routes.*.origins`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origins {
+    /// Not configured: scheme, host and port equal what the client used.
+    Same,
+    /// `["*"]`
+    Any,
+    /// Exactly these.
+    Listed(Vec<Origin>),
+}
+
+/// One address of `routes.*.upstream`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Upstream {
+    /// `ws://HOST:PORT`
+    Ws {
+        /// A name or an address, without brackets.
+        host: String,
+        /// 80 if not said.
+        port: u16,
+    },
+    /// `wss://HOST:PORT`
+    Wss {
+        /// A name or an address, without brackets; the certificate must be valid for it.
+        host: String,
+        /// 443 if not said.
+        port: u16,
+    },
+    /// `unix:PATH`
+    Unix(PathBuf),
+}
+
+/// `[websocket]`; `None` is "off". Sizes hold in both directions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebSocket {
+    /// Payload bytes of a message.
+    pub max_message_size: u64,
+    /// Payload bytes of a frame.
+    pub max_frame_size: u64,
+    /// Frames of a message.
+    pub max_fragments: u32,
+    /// From the first byte of a message's, or a control frame's, header to its last byte.
+    pub message_timeout: Option<Duration>,
+    /// No data frame and no ping of a peer's own, either way.
+    pub idle_timeout: Option<Duration>,
+    /// Between the gateway's own pings, to both sides.
+    pub ping_interval: Option<Duration>,
+    /// From the 101 to a Close.
+    pub max_lifetime: Option<Duration>,
+    /// What becomes of permessage-deflate (RFC 7692).
+    pub compression: Compression,
+}
+
+/// `[websocket] compression`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// The offer is stripped, so no extension is ever negotiated.
+    Off,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// The lowest level that is written.
+    pub level: tracing::Level,
+    /// `None`: pretty on a terminal, JSON elsewhere.
+    pub format: Option<LogFormat>,
+    /// `None`: standard error.
+    pub file: Option<PathBuf>,
+    /// Protocol and connection errors alone.
+    pub error_file: Option<PathBuf>,
+}
+
+/// `[log] format`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Pretty,
+}

@@ -1,0 +1,6 @@
+//! A security gateway for WebSocket applications.
+
+pub mod config;
+pub mod observe;
+pub mod refusal;
+pub mod relay;

@@ -1,0 +1,3 @@
+//! The `framewall` command.
+
+fn main() {}

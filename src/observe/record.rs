@@ -1,0 +1,50 @@
+//! The records, as the rooms hand them over.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::refusal::Reason;
+use crate::relay::Endpoint;
+
+/// Whom a record is about; filled in as the connection goes on its way.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// Names the connection in every record, in the problem body and in X-Request-Id.
+    pub request_id: String,
+    /// The client's address, canonical; behind a trusted proxy the one that the proxy gave.
+    pub peer: SocketAddr,
+    /// Known once a route was found.
+    pub route: Option<String>,
+    /// What upstream and client agreed on.
+    pub subprotocol: Option<String>,
+}
+
+/// How a session ended.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// Which end closed, or was at fault; `None` is the gateway itself.
+    pub by: Option<Endpoint>,
+    /// The reason of the table.
+    pub reason: Reason,
+    /// The close code that crossed the wire, if one did.
+    pub code: Option<u16>,
+    /// More than the reason says, for the log alone.
+    pub detail: Option<String>,
+    /// From the 101 to the end.
+    pub duration: Duration,
+    /// What the client sent.
+    pub client: Flow,
+    /// What the upstream sent.
+    pub upstream: Flow,
+}
+
+/// What one end sent, as far as the frame rules accepted it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Flow {
+    /// Frames, control frames included.
+    pub frames: u64,
+    /// Whole data messages.
+    pub messages: u64,
+    /// Bytes on the WebSocket wire, frame headers included.
+    pub bytes: u64,
+}

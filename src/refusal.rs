@@ -1,0 +1,193 @@
+//! The only table of reasons: why a handshake was refused or a session ended.
+//!
+//! Before the 101 a refusal is an HTTP answer with an RFC 9457 problem body; after it, a Close
+//! frame (RFC 6455 section 5.5.1). The name of a reason is the same in the log, in the problem
+//! body, in the reason text of the Close frame and in the documentation. Public text says what
+//! the client may know; what happened inside is for the log alone.
+
+use http::StatusCode;
+use tracing::Level;
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $variant:ident $name:literal $status:tt $close:tt $level:ident $public:literal;)*) => {
+        /// Why a handshake was refused or a session ended. One variant a row of the table.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Reason {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Reason {
+            /// Every reason, in the order of the table.
+            pub const ALL: &'static [Reason] = &[$(Reason::$variant,)*];
+
+            fn row(self) -> Row {
+                match self {
+                    $(Reason::$variant => Row {
+                        name: $name,
+                        status: reasons!(@code $status),
+                        close: reasons!(@code $close),
+                        level: Level::$level,
+                        public: $public,
+                    },)*
+                }
+            }
+        }
+    };
+    (@code -) => { None };
+    (@code $code:literal) => { Some($code) };
+}
+
+struct Row {
+    name: &'static str,
+    status: Option<u16>,
+    close: Option<u16>,
+    level: Level,
+    public: &'static str,
+}
+
+reasons! {
+    // variant, name, HTTP status before the 101, close code after it, log level, public text
+
+    /// The head is not a valid opening handshake (RFC 6455 section 4.2.1).
+    HandshakeMalformed "handshake.malformed" 400 - INFO "The request is not a valid WebSocket handshake.";
+    /// The Origin header names an origin that the route does not accept (RFC 6455 section 10.2).
+    OriginDenied "origin.denied" 403 4403 INFO "This origin may not connect.";
+    /// No route has this host and path.
+    RouteNone "route.none" 404 4403 INFO "There is nothing here.";
+    /// The method is not GET.
+    Method "method" 405 - INFO "Only GET opens a WebSocket.";
+    /// The head did not arrive within `handshake_timeout`.
+    HandshakeTimeout "handshake.timeout" 408 - INFO "The handshake took too long.";
+    /// The server name of TLS and the Host header select different TLS policies.
+    SniMismatch "sni.mismatch" 421 - INFO "This connection was made for another host.";
+    /// A plain HTTP request.
+    UpgradeRequired "upgrade.required" 426 - INFO "This is a WebSocket endpoint: upgrade to websocket.";
+    /// Sec-WebSocket-Version is not 13.
+    Version "version" 426 - INFO "Only WebSocket version 13 is spoken here.";
+    /// The head has too many fields or too many bytes.
+    HeadTooLarge "head.too_large" 431 - INFO "The request head is too large.";
+    /// The upstream did not answer the handshake as RFC 6455 section 4.2.2 asks.
+    UpstreamHandshake "upstream.handshake" 502 1014 ERROR "The application did not accept the WebSocket properly.";
+    /// No upstream of the route could be connected to.
+    UpstreamUnavailable "upstream.unavailable" 503 1014 ERROR "The application is not available.";
+    /// `max_connections` is reached.
+    Capacity "capacity" 503 1013 WARN "The gateway is at its capacity.";
+    /// The upstream did not answer the handshake in time.
+    UpstreamTimeout "upstream.timeout" 504 1014 ERROR "The application did not answer in time.";
+    /// A frame breaks RFC 6455 section 5.
+    FrameProtocol "frame.protocol" - 1002 WARN "The frame breaks the WebSocket protocol.";
+    /// A text message or a close reason is not UTF-8 (RFC 6455 section 8.1).
+    FrameUtf8 "frame.utf8" - 1007 WARN "The text is not UTF-8.";
+    /// A message is larger than `max_message_size`.
+    MessageTooBig "message.too_big" - 1009 WARN "The message is too big.";
+    /// A frame is larger than `max_frame_size`.
+    FrameTooBig "frame.too_big" - 1009 WARN "The frame is too big.";
+    /// A message has more than `max_fragments` frames.
+    MessageFragments "message.fragments" - 1009 WARN "The message has too many fragments.";
+    /// A message or a control frame took longer than `message_timeout`.
+    MessageTimeout "message.timeout" - 4408 INFO "The message took too long.";
+    /// Nothing was said for `idle_timeout`.
+    IdleTimeout "idle.timeout" - 4408 INFO "The connection was idle for too long.";
+    /// Two pings of the gateway stayed unanswered.
+    PingTimeout "ping.timeout" - 4408 INFO "Pings were not answered.";
+    /// `max_lifetime` is over.
+    LifetimeOver "lifetime.over" - 1001 INFO "The connection has reached its maximum lifetime.";
+    /// The gateway stops.
+    Shutdown "shutdown" 503 1001 INFO "The gateway is shutting down.";
+    /// The upstream's connection ended without a Close frame.
+    UpstreamLost "upstream.lost" - 1014 ERROR "The connection to the application was lost.";
+    /// The upstream sent a frame that breaks RFC 6455.
+    UpstreamProtocol "upstream.protocol" - 1014 ERROR "The application broke the WebSocket protocol.";
+    /// A fault of the gateway's own.
+    Internal "internal" 500 1011 ERROR "The gateway failed.";
+    /// The TLS handshake failed. Only in the log.
+    TlsFailed "tls.failed" - - INFO "";
+    /// The PROXY protocol header was missing, malformed or from an untrusted peer. Only in the log.
+    ProxyMalformed "proxy.malformed" - - WARN "";
+    /// An endpoint closed the session with a Close frame. Only in the log.
+    Closed "closed" - - INFO "";
+    /// The client's connection ended without a Close frame. Only in the log.
+    ClientLost "client.lost" - 1001 INFO "";
+}
+
+impl Reason {
+    /// The name, as written in logs, problem bodies, close reasons and documents.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.row().name
+    }
+
+    /// The HTTP status of a refusal before the 101. A reason that has none is answered with 500:
+    /// it cannot happen there.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        self.row()
+            .status
+            .and_then(|code| StatusCode::from_u16(code).ok())
+            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// The close code that the side at fault gets after the 101. A reason that has none closes
+    /// with 1011: it cannot happen there.
+    #[must_use]
+    pub fn close_code(self) -> u16 {
+        self.row().close.unwrap_or(1011)
+    }
+
+    /// The level at which the log tells it.
+    #[must_use]
+    pub fn level(self) -> Level {
+        self.row().level
+    }
+
+    /// What the client may know, in one sentence.
+    #[must_use]
+    pub fn public_text(self) -> &'static str {
+        self.row().public
+    }
+
+    /// Whether the table gives this reason an HTTP status, a close code.
+    #[must_use]
+    pub fn codes(self) -> (Option<u16>, Option<u16>) {
+        let row = self.row();
+        (row.status, row.close)
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::Reason;
+
+    #[test]
+    fn names_are_unique_and_fit_a_close_frame() {
+        let names: HashSet<_> = Reason::ALL.iter().map(|reason| reason.name()).collect();
+        assert_eq!(names.len(), Reason::ALL.len());
+        assert!(
+            names.iter().all(|name| name.len() <= 123),
+            "RFC 6455 section 5.5: 125 - 2 bytes"
+        );
+    }
+
+    #[test]
+    fn close_codes_may_be_sent() {
+        for reason in Reason::ALL {
+            let code = reason.close_code();
+            assert!(
+                ![1005, 1006, 1015].contains(&code),
+                "{reason}: {code} is never on the wire"
+            );
+            assert!(
+                (1000..=1014).contains(&code) || (3000..5000).contains(&code),
+                "{reason}"
+            );
+        }
+    }
+}

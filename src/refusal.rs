@@ -160,6 +160,25 @@ impl std::fmt::Display for Reason {
     }
 }
 
+/// A refusal on its way to the client: the reason of the table, and what the log says beyond it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The row of the table.
+    pub reason: Reason,
+    /// What was wrong, for the log alone. Never a payload, a token or a query string.
+    pub detail: String,
+}
+
+impl Refusal {
+    /// A refusal for `reason`, with what the log should say about it.
+    pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self {
+            reason,
+            detail: detail.into(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;

@@ -1,5 +1,7 @@
 //! The path part of a route, and the one canonical form that paths are compared in.
 
+use std::fmt::Write as _;
+
 /// Why a path has no canonical form. Another server could read such a path as a different one
 /// than this gateway does, so it is refused on every route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -64,7 +66,8 @@ fn push_escape(canonical: &mut String, high: Option<u8>, low: Option<u8>) -> Res
             Ok(())
         }
         _ => {
-            canonical.push_str(&format!("%{decoded:02X}"));
+            // Writing to a String cannot fail.
+            let _ = write!(canonical, "%{decoded:02X}");
             Ok(())
         }
     }

@@ -85,6 +85,16 @@ impl ClientAddress {
     }
 }
 
+/// The id that a trusted proxy gave a request in X-Request-Id, if it can stand in a log line:
+/// letters, digits, `-`, `_`, `.` and `:`, at most 128.
+#[must_use]
+pub fn request_id(peer: &Peer, headers: &HeaderMap) -> Option<String> {
+    let id = single(headers, &X_REQUEST_ID).ok().flatten().filter(|_| peer.trusted)?;
+    let fits = (1..=128).contains(&id.len())
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte));
+    fits.then(|| id.to_owned())
+}
+
 fn forwarded_address(peer: &Peer, trusted: &[IpNet], headers: &HeaderMap) -> SocketAddr {
     let mut client = peer.address;
     let chain = list(headers, &X_FORWARDED_FOR).unwrap_or_default();

@@ -59,12 +59,6 @@ impl RawHead {
         self.locked().end.is_some()
     }
 
-    /// Whether anything was read at all.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.locked().bytes.is_empty()
-    }
-
     /// The request target of a complete head (RFC 9112 section 3), after the checks that need its
     /// raw bytes. The copy is given up.
     pub fn judge(&self) -> Result<String, Refusal> {

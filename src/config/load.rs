@@ -1,0 +1,103 @@
+//! From a file or a text to a [`Config`], or to every error of it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use toml::de::{DeTable, Error};
+
+use super::files::read_bounded;
+use super::keys::{self, Section};
+use super::model::Config;
+use super::reader::{Context, Reader};
+use super::report::{Lint, LoadError, Problem, Report, Source};
+use super::{log, route, server, tls, websocket};
+
+/// How many errors of syntax are shown: one often causes the next.
+const SYNTAX_SHOWN: usize = 10;
+
+/// A configuration that may run, and what is unwise about it.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The checked configuration.
+    pub config: Config,
+    /// Valid but unsafe choices, in the order of the file.
+    pub lints: Vec<Lint>,
+}
+
+/// Loads the configuration file at `path` and the files that it names, relative to its folder.
+pub fn load(path: &Path) -> Result<Loaded, LoadError> {
+    let file = || path.to_owned();
+    let bytes = read_bounded(path).map_err(|source| LoadError::Unreadable {
+        file: file(),
+        source,
+    })?;
+    let bytes = bytes.ok_or_else(|| LoadError::TooLarge { file: file() })?;
+    let text = String::from_utf8(bytes).map_err(|error| LoadError::NotUtf8 {
+        file: file(),
+        offset: error.utf8_error().valid_up_to(),
+    })?;
+    parse(&text, path)
+}
+
+/// Loads a configuration from its text. `file_name` is what errors call it, and its folder is the
+/// one that relative paths are relative to. Errors of syntax are reported alone: what the rest of
+/// such a file means is not known.
+pub fn parse(text: &str, file_name: &Path) -> Result<Loaded, LoadError> {
+    let source = Arc::new(Source {
+        name: file_name.display().to_string(),
+        text: text.to_owned(),
+    });
+    let (table, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        let problems = syntax_problems(&source, &errors);
+        return Err(LoadError::Invalid(Report::new(source, problems)));
+    }
+    let base = file_name.parent().unwrap_or(Path::new("")).to_owned();
+    let cx = Context::new(Arc::clone(&source), base);
+    let config = read(&Reader::root(&cx, table.get_ref()));
+    let problems = cx.problems.into_inner();
+    if !problems.is_empty() {
+        return Err(LoadError::Invalid(Report::new(source, problems)));
+    }
+    let lints = Lint::all(&source, cx.lints.into_inner());
+    Ok(Loaded { config, lints })
+}
+
+/// Reads the whole file. The result is worth something only if nothing was reported.
+fn read(root: &Reader<'_>) -> Config {
+    root.demand(keys::ROUTES.name, keys::ROUTES.absent.0);
+    let server = server::read(&root.table(&keys::SERVER, Section::Server));
+    let tls = tls::read(&root.table(&keys::TLS, Section::Tls), &server.listen);
+    let websocket = websocket::read(&root.table(&keys::WEBSOCKET, Section::WebSocket));
+    let routes = route::read(&root.table(&keys::ROUTES, Section::Routes), &websocket);
+    let log = log::read(&root.table(&keys::LOG, Section::Log));
+    Config {
+        server,
+        tls,
+        routes,
+        log,
+    }
+}
+
+/// The first error of each line: what follows on the same line comes of it.
+fn syntax_problems(source: &Source, errors: &[Error]) -> Vec<Problem> {
+    let place = |error: &Error| error.span().unwrap_or(0..0);
+    let mut errors: Vec<_> = errors
+        .iter()
+        .map(|error| (place(error), error.message()))
+        .collect();
+    errors.sort_by_key(|(span, _)| span.start);
+    let mut shown = Vec::new();
+    let mut last = None;
+    for (span, message) in errors {
+        let line = source.line(span.start);
+        if last.replace(line) == Some(line) {
+            continue;
+        }
+        shown.push(Problem::at(span, format!("this is not TOML: {message}")));
+        if shown.len() == SYNTAX_SHOWN {
+            break;
+        }
+    }
+    shown
+}

@@ -84,7 +84,7 @@ impl Upstream {
             "wss" => true,
             other => return Err(scheme_fault(other, authority)),
         };
-        let (host, port) = parse_authority(authority)?;
+        let (host, port) = parse_authority(scheme, authority)?;
         Ok(if secure {
             Self::Wss {
                 host,
@@ -121,7 +121,7 @@ fn scheme_fault(scheme: &str, rest: &str) -> Fault {
     }
 }
 
-fn parse_authority(authority: &str) -> Result<(String, Option<u16>), Fault> {
+fn parse_authority(scheme: &str, authority: &str) -> Result<(String, Option<u16>), Fault> {
     if authority.contains('@') {
         let fault = Fault::new("a user name or password cannot be part of an upstream");
         return Err(fault.help("write only the host and port"));
@@ -134,7 +134,7 @@ fn parse_authority(authority: &str) -> Result<(String, Option<u16>), Fault> {
         };
         return Err(
             Fault::new(format!("an upstream has no {part} of its own")).help(format!(
-                "the client's path and query are forwarded as they came: stop at \"{}\"",
+                "the client's path and query are forwarded as they came: write \"{scheme}://{}\"",
                 &authority[..end]
             )),
         );

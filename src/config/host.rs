@@ -69,9 +69,8 @@ fn parse_host(text: &str, host: &str) -> Result<String, Fault> {
         };
     }
     if !is_host(host) || host.split('.').any(str::is_empty) {
-        return Err(Fault::new(format!(
-            "\"{text}\" is not a host name or address"
-        )));
+        let fault = Fault::new(format!("\"{text}\" is not a host name or address"));
+        return Err(fault.help("write the host alone: letters, digits, - . and _"));
     }
     Ok(host.to_ascii_lowercase())
 }

@@ -11,12 +11,12 @@ use tracing::Level;
 
 use super::address::{parse_listen, parse_network};
 use super::host::HostPattern;
-use super::kinds::{
-    Bool, Choice, File, Integer, Kind, List, Size, Table, Tables, Text, Time, TimeOrOff, Words,
-};
+use super::kinds::{Bool, Choice, File, Integer, Kind, Size, Text, Time, TimeOrOff, Words};
+use super::lists::{List, Table, Tables};
 use super::model::{Auth, Compression, LogFormat, ProxyProtocol, TlsVersion, Upstream};
+use super::origins::OriginEntry;
 use super::path::PathPattern;
-use super::route::{OriginEntry, parse_subprotocol};
+use super::route::parse_subprotocol;
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -185,7 +185,9 @@ keys! {
         "Limits of every route's WebSocket sessions.";
     ROUTES: Table, Required = File "routes" Table,
         Required("write a [routes.NAME] table with path, upstream and auth"),
-        "One table a route, by a name of letters, digits, `-` and `_`. At least one. An exact host wins over a wildcard, a wildcard over any; within a host an exact path, then the longest prefix.";
+        "One table a route, by a name of letters, digits, `-` and `_`. At least one. An exact \
+         host wins over a wildcard, a wildcard over any; within a host an exact path, then the \
+         longest prefix.";
     LOG: Table, Optional = File "log" Table, Optional("the defaults of each key"),
         "What is logged, and where.";
 
@@ -206,28 +208,32 @@ keys! {
     TRUSTED_PROXIES: ListOf<IpNet>, Fallback<Entries<IpNet>> = Server "trusted_proxies"
         List { of: Text { words: "an address or network such as \"10.0.0.0/8\"", parse: parse_network }, never_empty: None },
         Fallback(Vec::new()),
-        "Peers whose X-Forwarded-* and PROXY protocol headers are believed, read from right to left. Empty: nobody's.";
+        "Peers whose X-Forwarded-* and PROXY protocol headers are believed, read from right to \
+         left. Empty: nobody's.";
     PROXY_PROTOCOL: Choice<ProxyProtocol>, Fallback<ProxyProtocol> = Server "proxy_protocol"
-        Choice { values: &[("off", ProxyProtocol::Off), ("required", ProxyProtocol::Required)], unavailable: &[] },
+        Choice { values: &[("off", ProxyProtocol::Off), ("required", ProxyProtocol::Required)], unavailable: &[], help: None },
         Fallback(ProxyProtocol::Off),
-        "Whether each connection starts with a PROXY protocol header (v1 or v2), accepted from `trusted_proxies` alone.";
+        "Whether each connection starts with a PROXY protocol header (v1 or v2), accepted from \
+         `trusted_proxies` alone.";
 
     TLS_MODE: Choice<bool>, Fallback<bool> = Tls "mode"
-        Choice { values: &[("on", true), ("off", false)], unavailable: &[] }, Fallback(true),
+        Choice { values: &[("on", true), ("off", false)], unavailable: &[], help: None }, Fallback(true),
         "`\"off\"` speaks plain HTTP. It goes with no other key of [tls].";
     CERTIFICATES: Tables, Optional = Tls "certificates" Tables,
         Optional("refused, unless `mode = \"off\"`"),
-        "Certificates with their keys. The client's server name picks one; the first is the default.";
+        "Certificates with their keys. The client's server name picks one; the first is the \
+         default.";
     CERT: File, Required = Certificate "cert" File, Required("name the PEM file of the certificate chain"),
         "PEM file of the chain, the server's own certificate first. At most 1 MiB.";
     CERT_KEY: File, Required = Certificate "key" File, Required("name the PEM file of the private key"),
-        "PEM file of its private key, not encrypted: PKCS#8, SEC1 or PKCS#1; RSA, ECDSA or Ed25519. Readable by the gateway's user alone.";
+        "PEM file of its private key, not encrypted: PKCS#8, SEC1 or PKCS#1; RSA, ECDSA or \
+         Ed25519. Readable by the gateway's user alone.";
     MIN_VERSION: Choice<TlsVersion>, Fallback<TlsVersion> = Tls "min_version"
-        Choice { values: &[("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)], unavailable: &["1.0", "1.1"] },
+        Choice { values: &[("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)], unavailable: &[], help: None },
         Fallback(TlsVersion::Tls12),
         "The lowest TLS version.";
     CLIENT_AUTH: Choice<Demand>, Fallback<Demand> = Tls "client_auth"
-        Choice { values: &[("off", Demand::Off), ("optional", Demand::Optional), ("required", Demand::Required)], unavailable: &[] },
+        Choice { values: &[("off", Demand::Off), ("optional", Demand::Optional), ("required", Demand::Required)], unavailable: &[], help: None },
         Fallback(Demand::Off),
         "Whether clients show a certificate. `\"optional\"`: one that is shown must verify.";
     CLIENT_CA: File, Optional = Tls "client_ca" File,
@@ -239,7 +245,8 @@ keys! {
         "Payload bytes of a message, in both directions.";
     MAX_FRAME_SIZE: Size, Fallback<u64> = WebSocket "max_frame_size"
         Size { min: 125, max: GIB }, Fallback(MIB),
-        "Payload bytes of a frame, in both directions. Control frames have up to 125 (RFC 6455 section 5.5).";
+        "Payload bytes of a frame, in both directions. Control frames have up to 125 (RFC 6455 \
+         section 5.5).";
     MAX_FRAGMENTS: Integer, Fallback<u32> = WebSocket "max_fragments"
         Integer { min: 1, max: 1_000_000 }, Fallback(1024),
         "Frames of a message.";
@@ -256,8 +263,9 @@ keys! {
         TimeOrOff(Time { min: MS.saturating_mul(10), max: HOUR.saturating_mul(24 * 365) }), Fallback(None),
         "From the 101 to a Close.";
     COMPRESSION: Choice<Compression>, Fallback<Compression> = WebSocket "compression"
-        Choice { values: &[("off", Compression::Off)], unavailable: &["inspect"] }, Fallback(Compression::Off),
-        "What becomes of permessage-deflate (RFC 7692). `\"off\"`: the offer is removed, so it is never negotiated.";
+        Choice { values: &[("off", Compression::Off)], unavailable: &["inspect"], help: None }, Fallback(Compression::Off),
+        "What becomes of permessage-deflate (RFC 7692). `\"off\"`: the offer is removed, so it is \
+         never negotiated.";
 
     HOST: ListOf<HostPattern>, Optional = Route "host"
         List { of: Text { words: "a host such as \"chat.example.com\" or \"*.example.com\"", parse: HostPattern::parse },
@@ -267,14 +275,17 @@ keys! {
     PATH: Text<PathPattern>, Required = Route "path"
         Text { words: "a path such as \"/ws\" or \"/ws/*\"", parse: PathPattern::parse },
         Required("write path = \"/ws\", or \"/ws/*\" for everything below it"),
-        "Exact; `/ws/*` is everything below, not `/ws` itself. Compared in the canonical form of RFC 3986 section 6.2.2.";
+        "Exact; `/ws/*` is everything below, not `/ws` itself. Compared in the canonical form of \
+         RFC 3986 section 6.2.2.";
     UPSTREAM: ListOf<Upstream>, Required = Route "upstream"
         List { of: Text { words: "\"ws://HOST:PORT\", \"wss://HOST:PORT\" or \"unix:PATH\"", parse: Upstream::parse },
             never_empty: Some("name at least one application, such as \"ws://127.0.0.1:8765\"") },
         Required("write upstream = [\"ws://127.0.0.1:8765\"], with your application's address"),
-        "The application, in the order of trying. Port 80 (ws) or 443 (wss) if not said. The client's path and query are forwarded as they came.";
+        "The application, in the order of trying. Port 80 (ws) or 443 (wss) if not said. The \
+         client's path and query are forwarded as they came.";
     UPSTREAM_CA: File, Optional = Route "upstream_ca" File, Optional("the system's roots"),
-        "PEM file of the roots that a wss:// upstream's certificate must chain to. Only with a wss:// upstream.";
+        "PEM file of the roots that a wss:// upstream's certificate must chain to. Only with a \
+         wss:// upstream.";
     ORIGINS: ListOf<OriginEntry>, Optional = Route "origins"
         List { of: Text { words: "an origin such as \"https://chat.example.com\"", parse: OriginEntry::parse },
             never_empty: Some("leave `origins` out for the same origin alone, or say [\"*\"] for any") },
@@ -288,18 +299,18 @@ keys! {
         Optional("whatever client and application agree on"),
         "The subprotocols that may be agreed on (RFC 6455 section 1.9). Compared with case.";
     AUTH: Choice<Auth>, Required = Route "auth"
-        Choice { values: &[("none", Auth::None)], unavailable: &[] },
+        Choice { values: &[("none", Auth::None)], unavailable: &[], help: Some("say auth = \"none\" to admit anybody, if the application authenticates its clients itself") },
         Required("who may connect must be said: auth = \"none\" admits anybody"),
         "Who may connect. `\"none\"`, which must be said: anybody.";
     ROUTE_WEBSOCKET: Table, Optional = Route "websocket" Table, Optional("as in [websocket]"),
         "The keys of [websocket], for this route alone. What is not given is as in [websocket].";
 
     LOG_LEVEL: Choice<Level>, Fallback<Level> = Log "level"
-        Choice { values: &[("error", Level::ERROR), ("warn", Level::WARN), ("info", Level::INFO), ("debug", Level::DEBUG), ("trace", Level::TRACE)], unavailable: &[] },
+        Choice { values: &[("error", Level::ERROR), ("warn", Level::WARN), ("info", Level::INFO), ("debug", Level::DEBUG), ("trace", Level::TRACE)], unavailable: &[], help: None },
         Fallback(Level::INFO),
         "The lowest level that is written.";
     LOG_FORMAT: Choice<LogFormat>, Optional = Log "format"
-        Choice { values: &[("json", LogFormat::Json), ("pretty", LogFormat::Pretty)], unavailable: &[] },
+        Choice { values: &[("json", LogFormat::Json), ("pretty", LogFormat::Pretty)], unavailable: &[], help: None },
         Optional("pretty on a terminal, JSON elsewhere"),
         "JSON has one object a line.";
     LOG_FILE: File, Optional = Log "file" File, Optional("standard error"),

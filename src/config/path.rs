@@ -68,7 +68,7 @@ fn push_escape(canonical: &mut String, high: Option<u8>, low: Option<u8>) -> Res
             Ok(())
         }
         _ => {
-            canonical.push_str(&format!("%{decoded:02X}"));
+            canonical.extend(format!("%{decoded:02X}").chars());
             Ok(())
         }
     }

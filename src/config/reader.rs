@@ -10,7 +10,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::keys::{self, Fallback, Key, Required, Section};
-use super::kinds::{Fault, Item, Kind, Table, Tables, Words};
+use super::kinds::{Fault, Item, Kind, Words};
+use super::lists::{Table, Tables};
 use super::report::{Problem, Source};
 use super::units;
 

@@ -1,6 +1,6 @@
 //! The reference of every key, written from the table of keys.
 
-use super::keys::{KEYS, Section};
+use super::keys::{KEYS, Row, Section};
 
 const INTRO: &str = "# Configuration reference
 
@@ -26,14 +26,16 @@ fn section(section: Section) -> String {
         Section::WebSocket => "`[websocket]` and `[routes.NAME.websocket]`".to_owned(),
         other => format!("`{other}`"),
     };
-    let mut text =
-        format!("\n## {title}\n\n| key | value | not given | meaning |\n|---|---|---|---|\n");
-    for row in KEYS.iter().filter(|row| row.section() == section) {
-        let cells = [row.words(), row.absent(), row.meaning().to_owned()];
-        let cells = cells.map(|cell| cell.replace('|', "\\|"));
-        text += &format!("| `{}` | {} |\n", row.name(), cells.join(" | "));
-    }
-    text
+    let head = "| key | value | not given | meaning |\n|---|---|---|---|\n";
+    let rows = KEYS.iter().filter(|row| row.section() == section);
+    let rows: String = rows.map(|row| table_row(*row)).collect();
+    format!("\n## {title}\n\n{head}{rows}")
+}
+
+fn table_row(row: &dyn Row) -> String {
+    let cells = [row.words(), row.absent(), row.meaning().to_owned()];
+    let cells = cells.map(|cell| cell.replace('|', "\\|"));
+    format!("| `{}` | {} |\n", row.name(), cells.join(" | "))
 }
 
 #[cfg(test)]

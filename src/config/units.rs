@@ -74,15 +74,19 @@ fn show(value: u64, units: &[(&str, u64)]) -> String {
     format!("{}{name}", value / factor)
 }
 
-/// The word of `words` that `text` is a misspelling of: at most a third of its letters are wrong.
+/// The word of `words` that `text` is a misspelling of: at most a third of its letters are wrong,
+/// and no other word is as near.
 pub(super) fn nearest<'a>(text: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let text = text.to_lowercase();
     let far = |word: &str| strsim::damerau_levenshtein(&text, word);
     // No word is this long, and the distance takes time and space by the product of the lengths.
     let short = text.len() <= 64;
     let near = words.filter(|_| short).map(|word| (far(word), word));
-    let (distance, word) = near.min_by_key(|(distance, _)| *distance)?;
-    (distance <= (word.len() / 3).max(1)).then_some(word)
+    let mut near: Vec<_> = near.collect();
+    near.sort_by_key(|(distance, _)| *distance);
+    let (distance, word) = *near.first()?;
+    let tied = near.get(1).is_some_and(|(second, _)| *second == distance);
+    (!tied && distance <= (word.len() / 3).max(1)).then_some(word)
 }
 
 #[cfg(test)]
@@ -173,6 +177,11 @@ mod tests {
         assert_eq!(nearest("max_frme_size", words()), Some("max_frame_size"));
         assert_eq!(nearest("Hosts", words()), Some("host"));
         assert_eq!(nearest("hsot", words()), Some("host"));
+        assert_eq!(
+            nearest("of", ["on", "off"].into_iter()),
+            None,
+            "both are as near"
+        );
         assert_eq!(nearest("port", words()), None);
         assert_eq!(nearest("metrics", words()), None);
         assert_eq!(nearest(&"x".repeat(1_000_000), words()), None);

@@ -23,7 +23,8 @@ struct Help {
 }
 
 const CHAIN: Help = Help {
-    missing: "correct the path, which is relative to this file's folder, or make a development certificate with `framewall cert new`",
+    missing: "correct the path, which is relative to this file's folder, or make a \
+        development certificate with `framewall cert new`",
     wrong: "give the PEM file of the certificate chain, as your authority sent it",
 };
 

@@ -204,14 +204,35 @@ fn in_bounds<T: PartialOrd>(value: T, min: &T, max: &T, text: &str) -> Result<T,
 
 /// One of some words.
 pub(super) struct Choice<T: 'static> {
-    pub(super) values: &'static [(&'static str, T)],
+    values: &'static [(&'static str, T)],
     /// Words that another version may know and this one refuses.
-    pub(super) unavailable: &'static [&'static str],
+    unavailable: &'static [&'static str],
     /// What to do where no value is near.
-    pub(super) help: Option<&'static str>,
+    help: Option<&'static str>,
 }
 
 impl<T> Choice<T> {
+    /// Any of `values`, each with its word.
+    pub(super) const fn of(values: &'static [(&'static str, T)]) -> Self {
+        Self {
+            values,
+            unavailable: &[],
+            help: None,
+        }
+    }
+
+    /// Says of `words` that this version does not have them.
+    pub(super) const fn without(mut self, words: &'static [&'static str]) -> Self {
+        self.unavailable = words;
+        self
+    }
+
+    /// Says `help` of a word that is near no value.
+    pub(super) const fn or_say(mut self, help: &'static str) -> Self {
+        self.help = Some(help);
+        self
+    }
+
     fn names(&self) -> impl Iterator<Item = &'static str> {
         self.values.iter().map(|(name, _)| *name)
     }

@@ -2,7 +2,7 @@
 
 use toml::Spanned;
 
-use super::kinds::{Fault, Item, Kind, Words};
+use super::kinds::{Fault, Item, Kind, Text, Words};
 use super::reader::Place;
 use super::report::Problem;
 
@@ -11,6 +11,16 @@ pub(super) struct List<K> {
     pub(super) of: K,
     /// What to do instead of an empty list; `None`: it may be empty.
     pub(super) never_empty: Option<&'static str>,
+}
+
+impl<T> List<Text<T>> {
+    /// A list that is refused when it is empty; `instead` says what to do.
+    pub(super) const fn never_empty(of: Text<T>, instead: &'static str) -> Self {
+        Self {
+            of,
+            never_empty: Some(instead),
+        }
+    }
 }
 
 impl<K: Words> Words for List<K> {

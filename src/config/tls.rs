@@ -15,7 +15,9 @@ use super::model::{Certificate, ClientAuth, Tls};
 use super::reader::Reader;
 use super::report::Problem;
 
-const NO_CERTIFICATES: &str = "make a development certificate with `framewall cert new` and write certificates = [{ cert = \"certs/dev.pem\", key = \"certs/dev.key\" }] under [tls], or say mode = \"off\" to speak plain HTTP";
+const NO_CERTIFICATES: &str = "make a development certificate with `framewall cert new` and write \
+    certificates = [{ cert = \"certs/dev.pem\", key = \"certs/dev.key\" }] under [tls], or say \
+    mode = \"off\" to speak plain HTTP";
 
 /// Reads `[tls]`; `None` is `mode = "off"`. What is wrong was reported if the result is not whole.
 pub(super) fn read(reader: &Reader<'_>, listen: &[SocketAddr]) -> Option<Tls> {

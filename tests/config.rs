@@ -315,7 +315,7 @@ fn routes_keep_their_order_and_override_limits() {
 }
 
 #[test]
-fn keys_of_each_algorithm_and_form_are_read() {
+fn keys_of_each_algorithm_are_read() {
     let algorithms = [
         &rcgen::PKCS_ECDSA_P256_SHA256,
         &rcgen::PKCS_ECDSA_P384_SHA384,

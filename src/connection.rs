@@ -1,6 +1,7 @@
 //! One TCP connection on its way to a session, under one deadline from accept to the 101. Its task
 //! ends where the session's begins, so that nothing of the handshake stays in memory.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -81,7 +82,8 @@ async fn secure(
         if !Peer::is_trusted(subject.peer.ip(), trusted) {
             return Err(malformed("the peer is not in trusted_proxies".to_owned()));
         }
-        let client = read_header(&mut stream).await.map_err(|error| malformed(error.to_string()))?;
+        let client =
+            read_header(&mut stream).await.map_err(|error| malformed(error.to_string()))?;
         subject.peer = client.unwrap_or(subject.peer);
     }
     let peer = Peer {
@@ -114,7 +116,7 @@ async fn exchange(
     let (tap, head) = HeadTap::new(stream);
     let (established, mut admitted) = oneshot::channel();
     let early_subject = subject.clone();
-    let mut reception = Some(Reception {
+    let reception = Cell::new(Some(Reception {
         gateway: Arc::clone(&gateway),
         peer,
         server_name,
@@ -123,7 +125,7 @@ async fn exchange(
         full: matches!(slot, Slot::Told(_)),
         deadline,
         established,
-    });
+    }));
     let service = service_fn(move |request| {
         let reception = reception.take();
         Box::pin(async move {
@@ -196,8 +198,7 @@ async fn conclude(
         None => {
             let detail = "the request head did not arrive in time";
             observe::refused(subject, Reason::HandshakeTimeout, detail);
-            let answer =
-                handshake::problem_bytes(Reason::HandshakeTimeout, &subject.request_id);
+            let answer = handshake::problem_bytes(Reason::HandshakeTimeout, &subject.request_id);
             // The client may be gone; there is nobody else to tell.
             let _ = timeout(ANSWER_GRACE, stream.write_all(&answer)).await;
         }
@@ -245,10 +246,8 @@ impl Reception {
                     let listed = !admission.route().subprotocols.is_empty();
                     listed.then(|| first.parse().ok()).flatten()
                 });
-                self.subject.subprotocol = subprotocol
-                    .as_ref()
-                    .and_then(|value| value.to_str().ok())
-                    .map(str::to_owned);
+                self.subject.subprotocol =
+                    subprotocol.as_ref().and_then(|value| value.to_str().ok()).map(str::to_owned);
                 let response = handshake::switching_protocols(
                     request.key(),
                     &upstream.headers,
@@ -295,11 +294,8 @@ impl Reception {
         let arrival = Arrival { client: &client, server_name: self.server_name.as_deref() };
         let admission = self.gateway.policy.admit(&request, arrival).map_err(Failure::Refused)?;
         self.subject.route = Some(admission.route().name.clone());
-        let provenance = Provenance {
-            peer: &self.peer,
-            client: &client,
-            request_id: &self.subject.request_id,
-        };
+        let provenance =
+            Provenance { peer: &self.peer, client: &client, request_id: &self.subject.request_id };
         let dialer = &self.gateway.dialer;
         let upstream =
             upstream::connect(dialer, &admission, &request, provenance, self.deadline).await?;

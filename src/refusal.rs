@@ -172,10 +172,7 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal for `reason`, with what the log should say about it.
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self {
-            reason,
-            detail: detail.into(),
-        }
+        Self { reason, detail: detail.into() }
     }
 }
 
@@ -189,24 +186,15 @@ mod tests {
     fn names_are_unique_and_fit_a_close_frame() {
         let names: HashSet<_> = Reason::ALL.iter().map(|reason| reason.name()).collect();
         assert_eq!(names.len(), Reason::ALL.len());
-        assert!(
-            names.iter().all(|name| name.len() <= 123),
-            "RFC 6455 section 5.5: 125 - 2 bytes"
-        );
+        assert!(names.iter().all(|name| name.len() <= 123), "RFC 6455 section 5.5: 125 - 2 bytes");
     }
 
     #[test]
     fn close_codes_may_be_sent() {
         for reason in Reason::ALL {
             let code = reason.close_code();
-            assert!(
-                ![1005, 1006, 1015].contains(&code),
-                "{reason}: {code} is never on the wire"
-            );
-            assert!(
-                (1000..=1014).contains(&code) || (3000..5000).contains(&code),
-                "{reason}"
-            );
+            assert!(![1005, 1006, 1015].contains(&code), "{reason}: {code} is never on the wire");
+            assert!((1000..=1014).contains(&code) || (3000..5000).contains(&code), "{reason}");
         }
     }
 }

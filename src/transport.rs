@@ -31,20 +31,20 @@ impl Transport {
         &mut self,
         cx: &mut Context<'_>,
         scratch: &mut [u8],
-        take: impl FnOnce(&[u8]) -> T,
+        take: impl FnOnce(&mut Context<'_>, &[u8]) -> T,
     ) -> Poll<io::Result<Option<T>>> {
         if let Self::Tls(stream) = self {
             let mut stream = Pin::new(stream.as_mut());
             let bytes = ready!(stream.as_mut().poll_fill_buf(cx))?;
             let length = bytes.len();
-            let taken = (length > 0).then(|| take(bytes));
+            let taken = (length > 0).then(|| take(cx, bytes));
             stream.consume(length);
             return Poll::Ready(Ok(taken));
         }
         let mut buffer = ReadBuf::new(scratch);
         ready!(Pin::new(self).poll_read(cx, &mut buffer))?;
         let bytes = buffer.filled();
-        Poll::Ready(Ok((!bytes.is_empty()).then(|| take(bytes))))
+        Poll::Ready(Ok((!bytes.is_empty()).then(|| take(cx, bytes))))
     }
 }
 

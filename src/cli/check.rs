@@ -39,10 +39,7 @@ fn accept(path: &Path, strict: bool, styled: bool, loaded: &Loaded) -> (u8, Stri
         some => {
             let some = counted(some, "warning");
             let (code, end) = if strict {
-                (
-                    INVALID,
-                    format!("{name} is refused: --strict, and {some}\n"),
-                )
+                (INVALID, format!("{name} is refused: --strict, and {some}\n"))
             } else {
                 (0, format!("{name} is valid: {routes}, {some}\n"))
             };
@@ -69,30 +66,18 @@ mod tests {
         let path = folder.path().join("f.toml");
         std::fs::write(&path, text).unwrap();
         let (code, text) = verdict(&path, strict, false);
-        (
-            code,
-            text.replace(&format!("{}/", folder.path().display()), ""),
-        )
+        (code, text.replace(&format!("{}/", folder.path().display()), ""))
     }
 
     #[test]
     fn warnings_pass_unless_strict() {
         let (code, text) = check(OPEN, false);
         assert_eq!(code, 0);
-        assert!(
-            text.starts_with("warning: routes.app admits anybody"),
-            "{text}"
-        );
-        assert!(
-            text.ends_with("\n\nf.toml is valid: 1 route, 1 warning\n"),
-            "{text}"
-        );
+        assert!(text.starts_with("warning: routes.app admits anybody"), "{text}");
+        assert!(text.ends_with("\n\nf.toml is valid: 1 route, 1 warning\n"), "{text}");
         let (code, text) = check(OPEN, true);
         assert_eq!(code, 78);
-        assert!(
-            text.ends_with("f.toml is refused: --strict, and 1 warning\n"),
-            "{text}"
-        );
+        assert!(text.ends_with("f.toml is refused: --strict, and 1 warning\n"), "{text}");
     }
 
     #[test]

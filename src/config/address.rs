@@ -18,14 +18,8 @@ pub(super) fn parse_listen(text: &str) -> Result<SocketAddr, Fault> {
     }
     let fault = Fault::new(format!("\"{text}\" is not an address and a port"));
     Err(match text.parse::<IpAddr>() {
-        Ok(address) => fault.help(format!(
-            "add a port: \"{}\"",
-            SocketAddr::new(address, 8443)
-        )),
-        Err(_) => match text
-            .strip_prefix(':')
-            .and_then(|port| port.parse::<u16>().ok())
-        {
+        Ok(address) => fault.help(format!("add a port: \"{}\"", SocketAddr::new(address, 8443))),
+        Err(_) => match text.strip_prefix(':').and_then(|port| port.parse::<u16>().ok()) {
             Some(port) => fault.help(format!("for every address, write \"0.0.0.0:{port}\"")),
             None => fault.help("names are not looked up: write the address itself"),
         },
@@ -55,15 +49,10 @@ pub(super) fn parse_network(text: &str) -> Result<IpNet, Fault> {
 
 fn unmap(network: IpNet) -> IpNet {
     let mapped = match network {
-        IpNet::V6(v6) => v6
-            .addr()
-            .to_ipv4_mapped()
-            .zip(v6.prefix_len().checked_sub(96)),
+        IpNet::V6(v6) => v6.addr().to_ipv4_mapped().zip(v6.prefix_len().checked_sub(96)),
         IpNet::V4(_) => None,
     };
-    mapped
-        .and_then(|(address, prefix)| IpNet::new(address.into(), prefix).ok())
-        .unwrap_or(network)
+    mapped.and_then(|(address, prefix)| IpNet::new(address.into(), prefix).ok()).unwrap_or(network)
 }
 
 impl Upstream {
@@ -84,17 +73,11 @@ impl Upstream {
             "wss" => true,
             other => return Err(scheme_fault(other, authority)),
         };
-        let (host, port) = parse_authority(authority)?;
+        let (host, port) = parse_authority(scheme, authority)?;
         Ok(if secure {
-            Self::Wss {
-                host,
-                port: port.unwrap_or(443),
-            }
+            Self::Wss { host, port: port.unwrap_or(443) }
         } else {
-            Self::Ws {
-                host,
-                port: port.unwrap_or(80),
-            }
+            Self::Ws { host, port: port.unwrap_or(80) }
         })
     }
 }
@@ -121,7 +104,7 @@ fn scheme_fault(scheme: &str, rest: &str) -> Fault {
     }
 }
 
-fn parse_authority(authority: &str) -> Result<(String, Option<u16>), Fault> {
+fn parse_authority(scheme: &str, authority: &str) -> Result<(String, Option<u16>), Fault> {
     if authority.contains('@') {
         let fault = Fault::new("a user name or password cannot be part of an upstream");
         return Err(fault.help("write only the host and port"));
@@ -132,21 +115,17 @@ fn parse_authority(authority: &str) -> Result<(String, Option<u16>), Fault> {
             b'?' => "query",
             _ => "fragment",
         };
-        return Err(
-            Fault::new(format!("an upstream has no {part} of its own")).help(format!(
-                "the client's path and query are forwarded as they came: stop at \"{}\"",
-                &authority[..end]
-            )),
-        );
+        return Err(Fault::new(format!("an upstream has no {part} of its own")).help(format!(
+            "the client's path and query are forwarded as they came: write \"{scheme}://{}\"",
+            &authority[..end]
+        )));
     }
     let not_a_host = || Fault::new(format!("\"{authority}\" is not a host and port"));
     let (host, port) = split_port(authority).ok_or_else(not_a_host)?;
     if !is_host(host) || port == Some(0) {
         return Err(not_a_host());
     }
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'));
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     Ok((bare.unwrap_or(host).to_ascii_lowercase(), port))
 }
 
@@ -177,15 +156,7 @@ mod tests {
     fn an_address_to_listen_on_has_a_port() {
         assert!(parse_listen("0.0.0.0:8443").is_ok());
         assert!(parse_listen("[::1]:0").is_ok());
-        for text in [
-            "",
-            "8443",
-            ":8443",
-            "0.0.0.0",
-            "::1",
-            "localhost:8443",
-            "0.0.0.0:65536",
-        ] {
+        for text in ["", "8443", ":8443", "0.0.0.0", "::1", "localhost:8443", "0.0.0.0:65536"] {
             assert!(parse_listen(text).is_err(), "{text}");
         }
         let help = |text| parse_listen(text).unwrap_err().help.unwrap();
@@ -214,14 +185,7 @@ mod tests {
             fault.help.unwrap(),
             "for the whole network write \"10.0.0.0/8\", for the one address \"10.0.0.1\""
         );
-        for text in [
-            "",
-            "10.0.0.0/33",
-            "10.0.0",
-            "10.0.0.0/",
-            "example.com",
-            "10.0.0.0/-1",
-        ] {
+        for text in ["", "10.0.0.0/33", "10.0.0", "10.0.0.0/", "example.com", "10.0.0.0/-1"] {
             assert!(parse_network(text).is_err(), "{text}");
         }
     }
@@ -238,15 +202,8 @@ mod tests {
         ] {
             assert_eq!(Upstream::parse(text).unwrap().to_string(), shown);
         }
-        let host = Upstream::Ws {
-            host: "::1".into(),
-            port: 80,
-        };
-        assert_eq!(
-            Upstream::parse("ws://[::1]:80"),
-            Ok(host),
-            "without brackets"
-        );
+        let host = Upstream::Ws { host: "::1".into(), port: 80 };
+        assert_eq!(Upstream::parse("ws://[::1]:80"), Ok(host), "without brackets");
     }
 
     #[test]

@@ -16,29 +16,50 @@ use super::report::io_reason;
 /// The largest file that is read, in bytes.
 pub(super) const MAX_FILE: u64 = 1 << 20;
 
-const CHAIN_HELP: &str = "give the PEM file of the certificate chain, as your authority sent it";
-const KEY_HELP: &str = "give the PEM file of the private key: PKCS#8, SEC1 or PKCS#1";
+/// What to do about a file that is missing, and about one that is something else.
+struct Help {
+    missing: &'static str,
+    wrong: &'static str,
+}
+
+const CHAIN: Help = Help {
+    missing: "correct the path, which is relative to this file's folder, or make a \
+        development certificate with `framewall cert new`",
+    wrong: "give the PEM file of the certificate chain, as your authority sent it",
+};
+
+const KEY: Help = Help {
+    missing: CHAIN.missing,
+    wrong: "give the PEM file of the private key: PKCS#8, SEC1 or PKCS#1",
+};
+
+const ROOTS: Help = Help {
+    missing: "correct the path, which is relative to this file's folder",
+    wrong: "give the PEM file of the authority's root certificates",
+};
 
 /// Reads a certificate chain, the server's own certificate first.
 pub(super) fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
-    let pem = read(path)?;
-    let chain = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
-    let chain = chain.map_err(|error| not_pem(path, &error).help(CHAIN_HELP))?;
-    if chain.is_empty() {
-        return Err(empty(path, "certificate", &pem).help(CHAIN_HELP));
+    read_certificates(path, &CHAIN)
+}
+
+fn read_certificates(path: &Path, help: &Help) -> Result<Vec<CertificateDer<'static>>, Fault> {
+    let pem = read(path, help)?;
+    let found = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
+    let found = found.map_err(|error| not_pem(path, &error).help(help.wrong))?;
+    if found.is_empty() {
+        return Err(empty(path, "certificate", &pem).help(help.wrong));
     }
-    let broken = chain
-        .iter()
-        .position(|certificate| ParsedCertificate::try_from(certificate).is_err());
+    let broken = found.iter().position(|one| ParsedCertificate::try_from(one).is_err());
     match broken {
-        Some(index) => Err(not_x509(path, index).help(CHAIN_HELP)),
-        None => Ok(chain),
+        Some(index) => Err(not_x509(path, index).help(help.wrong)),
+        None => Ok(found),
     }
 }
 
 /// Reads the first private key.
 pub(super) fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, Fault> {
-    let pem = read(path)?;
+    let pem = read(path, &KEY)?;
     if contains(&pem, "BEGIN ENCRYPTED PRIVATE KEY") || contains(&pem, "Proc-Type: 4,ENCRYPTED") {
         let fault = Fault::new(format!("the key in {} is encrypted", path.display()));
         return Err(fault.help("decrypt it with `openssl pkey`, and let only this user read it"));
@@ -48,7 +69,7 @@ pub(super) fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, Fault> {
             pem::Error::NoItemsFound => empty(path, "private key", &pem),
             other => not_pem(path, &other),
         };
-        fault.help(KEY_HELP)
+        fault.help(KEY.wrong)
     })
 }
 
@@ -73,11 +94,11 @@ pub(super) fn certify(
 
 /// Reads root certificates, at least one.
 pub(super) fn read_roots(path: &Path) -> Result<Arc<RootCertStore>, Fault> {
-    let chain = read_chain(path)?;
+    let found = read_certificates(path, &ROOTS)?;
     let mut roots = RootCertStore::empty();
-    for (index, certificate) in chain.into_iter().enumerate() {
+    for (index, certificate) in found.into_iter().enumerate() {
         let added = roots.add(certificate);
-        added.map_err(|_| not_x509(path, index).help(CHAIN_HELP))?;
+        added.map_err(|_| not_x509(path, index).help(ROOTS.wrong))?;
     }
     Ok(Arc::new(roots))
 }
@@ -98,8 +119,7 @@ pub(super) fn system_roots() -> Result<Arc<RootCertStore>, String> {
 #[cfg(unix)]
 pub(super) fn others_may_read(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
-    path.metadata()
-        .is_ok_and(|data| data.permissions().mode() & 0o044 != 0)
+    path.metadata().is_ok_and(|data| data.permissions().mode() & 0o044 != 0)
 }
 
 #[cfg(not(unix))]
@@ -115,32 +135,27 @@ pub(super) fn read_bounded(path: &Path) -> std::io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes).filter(|bytes| bytes.len() as u64 <= MAX_FILE))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Fault> {
+fn read(path: &Path, help: &Help) -> Result<Vec<u8>, Fault> {
     let name = path.display();
     match read_bounded(path) {
         Ok(Some(bytes)) => Ok(bytes),
         Ok(None) => Err(Fault::new(format!("{name} is larger than 1 MiB"))
             .help("give a PEM file with only what is asked for here")),
-        Err(error) => Err(
-            Fault::new(format!("cannot read {name}: {}", io_reason(&error)))
-                .help(missing_help(&error)),
-        ),
+        Err(error) => Err(Fault::new(format!("cannot read {name}: {}", io_reason(&error)))
+            .help(missing_help(&error, help))),
     }
 }
 
-fn missing_help(error: &std::io::Error) -> &'static str {
+fn missing_help(error: &std::io::Error, help: &Help) -> &'static str {
     match error.kind() {
-        std::io::ErrorKind::NotFound => {
-            "correct the path (it is relative to this file's folder), or make a development certificate with `framewall cert new`"
-        }
+        std::io::ErrorKind::NotFound => help.missing,
         std::io::ErrorKind::PermissionDenied => "let the gateway's user read it",
         _ => "give the path of a readable file",
     }
 }
 
 fn contains(pem: &[u8], marker: &str) -> bool {
-    pem.windows(marker.len())
-        .any(|window| window == marker.as_bytes())
+    pem.windows(marker.len()).any(|window| window == marker.as_bytes())
 }
 
 fn empty(path: &Path, wanted: &str, pem: &[u8]) -> Fault {
@@ -166,8 +181,5 @@ fn not_pem(path: &Path, error: &pem::Error) -> Fault {
 
 fn not_x509(path: &Path, index: usize) -> Fault {
     let name = path.display();
-    Fault::new(format!(
-        "certificate {} in {name} is not a valid X.509 certificate",
-        index + 1
-    ))
+    Fault::new(format!("certificate {} in {name} is not a valid X.509 certificate", index + 1))
 }

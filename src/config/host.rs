@@ -32,11 +32,7 @@ impl HostPattern {
             return Err(fault.help("only a whole first label can be *, as in \"*.example.com\""));
         }
         let host = parse_host(text, suffix)?;
-        Ok(if wildcard {
-            Self::Wildcard(host)
-        } else {
-            Self::Exact(host)
-        })
+        Ok(if wildcard { Self::Wildcard(host) } else { Self::Exact(host) })
     }
 
     /// Whether `host`, in lower case and without a port, matches.
@@ -56,22 +52,17 @@ fn parse_host(text: &str, host: &str) -> Result<String, Fault> {
         let fault = Fault::new(format!("\"{text}\" has a port"));
         return Err(fault.help(format!("hosts are compared without their port: \"{name}\"")));
     }
-    let inner = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'));
+    let inner = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     if let Ok(address) = inner.unwrap_or(host).parse::<Ipv6Addr>() {
         return match inner {
             Some(_) => Ok(format!("[{address}]")),
-            None => Err(
-                Fault::new(format!("\"{text}\" is an IPv6 address without brackets"))
-                    .help(format!("write \"[{address}]\"")),
-            ),
+            None => Err(Fault::new(format!("\"{text}\" is an IPv6 address without brackets"))
+                .help(format!("write \"[{address}]\""))),
         };
     }
     if !is_host(host) || host.split('.').any(str::is_empty) {
-        return Err(Fault::new(format!(
-            "\"{text}\" is not a host name or address"
-        )));
+        let fault = Fault::new(format!("\"{text}\" is not a host name or address"));
+        return Err(fault.help("write the host alone: letters, digits, - . and _"));
     }
     Ok(host.to_ascii_lowercase())
 }
@@ -92,10 +83,7 @@ mod tests {
     #[test]
     fn names_are_folded() {
         let exact = |text: &str| HostPattern::Exact(text.into());
-        assert_eq!(
-            HostPattern::parse("Chat.Example.COM"),
-            Ok(exact("chat.example.com"))
-        );
+        assert_eq!(HostPattern::parse("Chat.Example.COM"), Ok(exact("chat.example.com")));
         assert_eq!(HostPattern::parse("127.0.0.1"), Ok(exact("127.0.0.1")));
         assert_eq!(HostPattern::parse("[0:0::1]"), Ok(exact("[::1]")));
         assert_eq!(

@@ -11,19 +11,23 @@ use tracing::Level;
 
 use super::address::{parse_listen, parse_network};
 use super::host::HostPattern;
-use super::kinds::{
-    Bool, Choice, File, Integer, Kind, List, Size, Table, Tables, Text, Time, TimeOrOff, Words,
-};
+use super::kinds::{Bool, Choice, File, Integer, Kind, Size, Text, Time, TimeOrOff, Words};
+use super::lists::{List, Table, Tables};
 use super::model::{Auth, Compression, LogFormat, ProxyProtocol, TlsVersion, Upstream};
+use super::origins::OriginEntry;
 use super::path::PathPattern;
-use super::route::{OriginEntry, parse_subprotocol};
+use super::route::parse_subprotocol;
 
-const MS: Duration = Duration::from_millis(1);
-const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
+const SHORTEST: Duration = Duration::from_millis(10);
+const HOUR: Duration = secs(3600);
+const WEEK: Duration = secs(7 * 24 * 3600);
+const YEAR: Duration = secs(365 * 24 * 3600);
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
+
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
 
 /// The tables that keys are in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +44,7 @@ pub(super) enum Section {
 }
 
 impl Section {
+    /// Those that have keys in the table, in the order of the reference.
     pub(super) const ALL: [Self; 7] = [
         Self::File,
         Self::Server,
@@ -156,7 +161,8 @@ pub(super) fn home(name: &str) -> Option<Section> {
 }
 
 macro_rules! keys {
-    ($($(#[$doc:meta])* $id:ident: $kind:ty, $absent:ty = $section:ident $name:literal $value:expr, $default:expr, $meaning:expr;)*) => {
+    ($($id:ident: $kind:ty, $absent:ty = $section:ident $name:literal
+        $value:expr, $default:expr, $meaning:expr;)*) => {
         $(pub(super) static $id: Key<$kind, $absent> = Key {
             section: Section::$section,
             name: $name,
@@ -185,53 +191,66 @@ keys! {
         "Limits of every route's WebSocket sessions.";
     ROUTES: Table, Required = File "routes" Table,
         Required("write a [routes.NAME] table with path, upstream and auth"),
-        "One table a route, by a name of letters, digits, `-` and `_`. At least one. An exact host wins over a wildcard, a wildcard over any; within a host an exact path, then the longest prefix.";
+        "One table a route, by a name of letters, digits, `-` and `_`. At least one. An exact \
+         host wins over a wildcard, a wildcard over any; within a host an exact path, then the \
+         longest prefix.";
     LOG: Table, Optional = File "log" Table, Optional("the defaults of each key"),
         "What is logged, and where.";
 
     LISTEN: ListOf<SocketAddr>, Required = Server "listen"
-        List { of: Text { words: "an address and port such as \"0.0.0.0:8443\"", parse: parse_listen },
-            never_empty: Some("name at least one address to listen on") },
+        List::never_empty(Text { words: "an address and port such as \"0.0.0.0:8443\"",
+            parse: parse_listen },
+            "name at least one address to listen on"),
         Required("write listen = [\"0.0.0.0:8443\"] under [server]"),
         "Addresses to listen on. Port 0 takes a free one.";
     MAX_CONNECTIONS: Integer, Fallback<u32> = Server "max_connections"
         Integer { min: 1, max: 10_000_000 }, Fallback(100_000),
         "Connections that may be open at once, from accept to the end of the session.";
     HANDSHAKE_TIMEOUT: Time, Fallback<Duration> = Server "handshake_timeout"
-        Time { min: MS.saturating_mul(10), max: MINUTE.saturating_mul(10) }, Fallback(SECOND.saturating_mul(10)),
+        Time { min: SHORTEST, max: secs(600) },
+        Fallback(secs(10)),
         "The one deadline from accept to the 101: TLS, request, policy, upstream.";
     SHUTDOWN_GRACE: Time, Fallback<Duration> = Server "shutdown_grace"
-        Time { min: MS.saturating_mul(10), max: HOUR }, Fallback(SECOND.saturating_mul(30)),
+        Time { min: SHORTEST, max: HOUR }, Fallback(secs(30)),
         "How long sessions may take to end after the first signal.";
     TRUSTED_PROXIES: ListOf<IpNet>, Fallback<Entries<IpNet>> = Server "trusted_proxies"
-        List { of: Text { words: "an address or network such as \"10.0.0.0/8\"", parse: parse_network }, never_empty: None },
+        List { of: Text { words: "an address or network such as \"10.0.0.0/8\"",
+            parse: parse_network },
+            never_empty: None },
         Fallback(Vec::new()),
-        "Peers whose X-Forwarded-* and PROXY protocol headers are believed, read from right to left. Empty: nobody's.";
+        "Peers whose X-Forwarded-* and PROXY protocol headers are believed, read from right to \
+         left. Empty: nobody's.";
     PROXY_PROTOCOL: Choice<ProxyProtocol>, Fallback<ProxyProtocol> = Server "proxy_protocol"
-        Choice { values: &[("off", ProxyProtocol::Off), ("required", ProxyProtocol::Required)], unavailable: &[] },
+        Choice::of(&[("off", ProxyProtocol::Off), ("required", ProxyProtocol::Required)]),
         Fallback(ProxyProtocol::Off),
-        "Whether each connection starts with a PROXY protocol header (v1 or v2), accepted from `trusted_proxies` alone.";
+        "Whether each connection starts with a PROXY protocol header (v1 or v2), accepted from \
+         `trusted_proxies` alone.";
 
     TLS_MODE: Choice<bool>, Fallback<bool> = Tls "mode"
-        Choice { values: &[("on", true), ("off", false)], unavailable: &[] }, Fallback(true),
+        Choice::of(&[("on", true), ("off", false)]), Fallback(true),
         "`\"off\"` speaks plain HTTP. It goes with no other key of [tls].";
     CERTIFICATES: Tables, Optional = Tls "certificates" Tables,
         Optional("refused, unless `mode = \"off\"`"),
-        "Certificates with their keys. The client's server name picks one; the first is the default.";
-    CERT: File, Required = Certificate "cert" File, Required("name the PEM file of the certificate chain"),
+        "Certificates with their keys. The client's server name picks one; the first is the \
+         default.";
+    CERT: File, Required = Certificate "cert" File,
+        Required("name the PEM file of the certificate chain"),
         "PEM file of the chain, the server's own certificate first. At most 1 MiB.";
-    CERT_KEY: File, Required = Certificate "key" File, Required("name the PEM file of the private key"),
-        "PEM file of its private key, not encrypted: PKCS#8, SEC1 or PKCS#1; RSA, ECDSA or Ed25519. Readable by the gateway's user alone.";
+    CERT_KEY: File, Required = Certificate "key" File,
+        Required("name the PEM file of the private key"),
+        "PEM file of its private key, not encrypted: PKCS#8, SEC1 or PKCS#1; RSA, ECDSA or \
+         Ed25519. Readable by the gateway's user alone.";
     MIN_VERSION: Choice<TlsVersion>, Fallback<TlsVersion> = Tls "min_version"
-        Choice { values: &[("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)], unavailable: &["1.0", "1.1"] },
+        Choice::of(&[("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)]),
         Fallback(TlsVersion::Tls12),
         "The lowest TLS version.";
     CLIENT_AUTH: Choice<Demand>, Fallback<Demand> = Tls "client_auth"
-        Choice { values: &[("off", Demand::Off), ("optional", Demand::Optional), ("required", Demand::Required)], unavailable: &[] },
+        Choice::of(&[("off", Demand::Off), ("optional", Demand::Optional),
+            ("required", Demand::Required)]),
         Fallback(Demand::Off),
         "Whether clients show a certificate. `\"optional\"`: one that is shown must verify.";
     CLIENT_CA: File, Optional = Tls "client_ca" File,
-        Optional("allowed only while `client_auth` is `\"off\"`"),
+        Optional("needed, unless `client_auth` is `\"off\"`"),
         "PEM file of the roots that client certificates must chain to.";
 
     MAX_MESSAGE_SIZE: Size, Fallback<u64> = WebSocket "max_message_size"
@@ -239,67 +258,78 @@ keys! {
         "Payload bytes of a message, in both directions.";
     MAX_FRAME_SIZE: Size, Fallback<u64> = WebSocket "max_frame_size"
         Size { min: 125, max: GIB }, Fallback(MIB),
-        "Payload bytes of a frame, in both directions. Control frames have up to 125 (RFC 6455 section 5.5).";
+        "Payload bytes of a frame, in both directions. Control frames have up to 125 (RFC 6455 \
+         section 5.5).";
     MAX_FRAGMENTS: Integer, Fallback<u32> = WebSocket "max_fragments"
         Integer { min: 1, max: 1_000_000 }, Fallback(1024),
         "Frames of a message.";
     MESSAGE_TIMEOUT: TimeOrOff, Fallback<Option<Duration>> = WebSocket "message_timeout"
-        TimeOrOff(Time { min: MS.saturating_mul(10), max: HOUR }), Fallback(Some(SECOND.saturating_mul(30))),
+        TimeOrOff(Time { min: SHORTEST, max: HOUR }), Fallback(Some(secs(30))),
         "From the first byte of a message's, or a control frame's, header to its last byte.";
     IDLE_TIMEOUT: TimeOrOff, Fallback<Option<Duration>> = WebSocket "idle_timeout"
-        TimeOrOff(Time { min: MS.saturating_mul(10), max: HOUR.saturating_mul(24 * 7) }), Fallback(None),
+        TimeOrOff(Time { min: SHORTEST, max: WEEK }), Fallback(None),
         "How long no data frame and no ping of a peer's own may pass, either way.";
     PING_INTERVAL: TimeOrOff, Fallback<Option<Duration>> = WebSocket "ping_interval"
-        TimeOrOff(Time { min: MS.saturating_mul(10), max: HOUR }), Fallback(Some(SECOND.saturating_mul(30))),
+        TimeOrOff(Time { min: SHORTEST, max: HOUR }), Fallback(Some(secs(30))),
         "Between the gateway's own pings, to both sides. Unanswered twice, the session is closed.";
     MAX_LIFETIME: TimeOrOff, Fallback<Option<Duration>> = WebSocket "max_lifetime"
-        TimeOrOff(Time { min: MS.saturating_mul(10), max: HOUR.saturating_mul(24 * 365) }), Fallback(None),
+        TimeOrOff(Time { min: SHORTEST, max: YEAR }), Fallback(None),
         "From the 101 to a Close.";
     COMPRESSION: Choice<Compression>, Fallback<Compression> = WebSocket "compression"
-        Choice { values: &[("off", Compression::Off)], unavailable: &["inspect"] }, Fallback(Compression::Off),
-        "What becomes of permessage-deflate (RFC 7692). `\"off\"`: the offer is removed, so it is never negotiated.";
+        Choice::of(&[("off", Compression::Off)]).without(&["inspect"]), Fallback(Compression::Off),
+        "What becomes of permessage-deflate (RFC 7692). `\"off\"`: the offer is removed, so it is \
+         never negotiated.";
 
     HOST: ListOf<HostPattern>, Optional = Route "host"
-        List { of: Text { words: "a host such as \"chat.example.com\" or \"*.example.com\"", parse: HostPattern::parse },
-            never_empty: Some("leave `host` out to accept any host") },
+        List::never_empty(Text { words: "a host such as \"chat.example.com\" or \"*.example.com\"",
+            parse: HostPattern::parse },
+            "leave `host` out to accept any host"),
         Optional("any host"),
         "Hosts, compared without case and port. `*.` stands for exactly one label.";
     PATH: Text<PathPattern>, Required = Route "path"
         Text { words: "a path such as \"/ws\" or \"/ws/*\"", parse: PathPattern::parse },
         Required("write path = \"/ws\", or \"/ws/*\" for everything below it"),
-        "Exact; `/ws/*` is everything below, not `/ws` itself. Compared in the canonical form of RFC 3986 section 6.2.2.";
+        "Exact; `/ws/*` is everything below, not `/ws` itself. Compared in the canonical form of \
+         RFC 3986 section 6.2.2.";
     UPSTREAM: ListOf<Upstream>, Required = Route "upstream"
-        List { of: Text { words: "\"ws://HOST:PORT\", \"wss://HOST:PORT\" or \"unix:PATH\"", parse: Upstream::parse },
-            never_empty: Some("name at least one application, such as \"ws://127.0.0.1:8765\"") },
+        List::never_empty(Text { words: "\"ws://HOST:PORT\", \"wss://HOST:PORT\" or \"unix:PATH\"",
+            parse: Upstream::parse },
+            "name at least one application, such as \"ws://127.0.0.1:8765\""),
         Required("write upstream = [\"ws://127.0.0.1:8765\"], with your application's address"),
-        "The application, in the order of trying. Port 80 (ws) or 443 (wss) if not said. The client's path and query are forwarded as they came.";
+        "The application, in the order of trying. Port 80 (ws) or 443 (wss) if not said. The \
+         client's path and query are forwarded as they came.";
     UPSTREAM_CA: File, Optional = Route "upstream_ca" File, Optional("the system's roots"),
-        "PEM file of the roots that a wss:// upstream's certificate must chain to. Only with a wss:// upstream.";
+        "PEM file of the roots that a wss:// upstream's certificate must chain to. Only with a \
+         wss:// upstream.";
     ORIGINS: ListOf<OriginEntry>, Optional = Route "origins"
-        List { of: Text { words: "an origin such as \"https://chat.example.com\"", parse: OriginEntry::parse },
-            never_empty: Some("leave `origins` out for the same origin alone, or say [\"*\"] for any") },
+        List::never_empty(Text { words: "an origin such as \"https://chat.example.com\"",
+            parse: OriginEntry::parse },
+            "leave `origins` out for the same origin alone, or say [\"*\"] for any"),
         Optional("same origin: scheme, host and port as the client used them"),
         "Web pages that may connect: exact origins, or `[\"*\"]` for any.";
     REQUIRE_ORIGIN: Bool, Fallback<bool> = Route "require_origin" Bool, Fallback(false),
-        "Refuse a request without an Origin header, which no browser sends.";
+        "Refuse a request without an Origin header. Browsers always send one.";
     SUBPROTOCOLS: ListOf<String>, Optional = Route "subprotocols"
-        List { of: Text { words: "a subprotocol such as \"chat.v1\"", parse: parse_subprotocol },
-            never_empty: Some("leave `subprotocols` out to let client and application agree") },
+        List::never_empty(Text { words: "a subprotocol such as \"chat.v1\"", parse: parse_subprotocol },
+            "leave `subprotocols` out to let client and application agree"),
         Optional("whatever client and application agree on"),
         "The subprotocols that may be agreed on (RFC 6455 section 1.9). Compared with case.";
     AUTH: Choice<Auth>, Required = Route "auth"
-        Choice { values: &[("none", Auth::None)], unavailable: &[] },
+        Choice::of(&[("none", Auth::None)])
+            .or_say("say auth = \"none\" to admit anybody, if the application authenticates its \
+                clients itself"),
         Required("who may connect must be said: auth = \"none\" admits anybody"),
         "Who may connect. `\"none\"`, which must be said: anybody.";
     ROUTE_WEBSOCKET: Table, Optional = Route "websocket" Table, Optional("as in [websocket]"),
         "The keys of [websocket], for this route alone. What is not given is as in [websocket].";
 
     LOG_LEVEL: Choice<Level>, Fallback<Level> = Log "level"
-        Choice { values: &[("error", Level::ERROR), ("warn", Level::WARN), ("info", Level::INFO), ("debug", Level::DEBUG), ("trace", Level::TRACE)], unavailable: &[] },
+        Choice::of(&[("error", Level::ERROR), ("warn", Level::WARN), ("info", Level::INFO),
+            ("debug", Level::DEBUG), ("trace", Level::TRACE)]),
         Fallback(Level::INFO),
         "The lowest level that is written.";
     LOG_FORMAT: Choice<LogFormat>, Optional = Log "format"
-        Choice { values: &[("json", LogFormat::Json), ("pretty", LogFormat::Pretty)], unavailable: &[] },
+        Choice::of(&[("json", LogFormat::Json), ("pretty", LogFormat::Pretty)]),
         Optional("pretty on a terminal, JSON elsewhere"),
         "JSON has one object a line.";
     LOG_FILE: File, Optional = Log "file" File, Optional("standard error"),

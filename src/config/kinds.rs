@@ -8,7 +8,6 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::reader::Place;
-use super::report::Problem;
 use super::units;
 
 /// A value of the file with its place.
@@ -23,10 +22,7 @@ pub(super) struct Fault {
 
 impl Fault {
     pub(super) fn new(what: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            help: None,
-        }
+        Self { what: what.into(), help: None }
     }
 
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
@@ -93,9 +89,7 @@ impl Kind for Bool {
     type Value = bool;
 
     fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<bool> {
-        item.get_ref()
-            .as_bool()
-            .or_else(|| place.wrong_type(item, self))
+        item.get_ref().as_bool().or_else(|| place.wrong_type(item, self))
     }
 
     fn show(&self, value: &bool) -> String {
@@ -122,7 +116,7 @@ impl Kind for Size {
     fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<u64> {
         place.text(item, self, |text| {
             let size = units::parse_size(text)?;
-            in_bounds(size, self.min, self.max, text)
+            in_bounds(size, &self.min, &self.max, text)
         })
     }
 
@@ -139,14 +133,11 @@ pub(super) struct Time {
 
 impl Time {
     fn parse(&self, text: &str) -> Result<Duration, Fault> {
-        in_bounds(units::parse_duration(text)?, self.min, self.max, text)
+        in_bounds(units::parse_duration(text)?, &self.min, &self.max, text)
     }
 
     fn bounds(&self) -> String {
-        let (min, max) = (
-            units::show_duration(self.min),
-            units::show_duration(self.max),
-        );
+        let (min, max) = (units::show_duration(self.min), units::show_duration(self.max));
         format!("from \"{min}\" to \"{max}\"")
     }
 }
@@ -193,11 +184,11 @@ impl Kind for TimeOrOff {
     }
 }
 
-fn in_bounds<T: PartialOrd>(value: T, min: T, max: T, text: &str) -> Result<T, Fault> {
-    if value < min {
+fn in_bounds<T: PartialOrd>(value: T, min: &T, max: &T, text: &str) -> Result<T, Fault> {
+    if value < *min {
         return Err(Fault::new(format!("\"{text}\" is too small")));
     }
-    if value > max {
+    if value > *max {
         return Err(Fault::new(format!("\"{text}\" is too large")));
     }
     Ok(value)
@@ -205,12 +196,31 @@ fn in_bounds<T: PartialOrd>(value: T, min: T, max: T, text: &str) -> Result<T, F
 
 /// One of some words.
 pub(super) struct Choice<T: 'static> {
-    pub(super) values: &'static [(&'static str, T)],
+    values: &'static [(&'static str, T)],
     /// Words that another version may know and this one refuses.
-    pub(super) unavailable: &'static [&'static str],
+    unavailable: &'static [&'static str],
+    /// What to do where no value is near.
+    help: Option<&'static str>,
 }
 
 impl<T> Choice<T> {
+    /// Any of `values`, each with its word.
+    pub(super) const fn of(values: &'static [(&'static str, T)]) -> Self {
+        Self { values, unavailable: &[], help: None }
+    }
+
+    /// Says of `words` that this version does not have them.
+    pub(super) const fn without(mut self, words: &'static [&'static str]) -> Self {
+        self.unavailable = words;
+        self
+    }
+
+    /// Says `help` of a word that is near no value.
+    pub(super) const fn or_say(mut self, help: &'static str) -> Self {
+        self.help = Some(help);
+        self
+    }
+
     fn names(&self) -> impl Iterator<Item = &'static str> {
         self.values.iter().map(|(name, _)| *name)
     }
@@ -225,10 +235,11 @@ impl<T: Copy> Choice<T> {
             let what = format!("\"{text}\" is not available in this version");
             return Err(Fault::new(what));
         }
-        let fault = Fault::new(format!("\"{text}\" is none of its values"));
-        Err(match units::nearest(text, self.names()) {
-            Some(name) => fault.help(format!("did you mean \"{name}\"?")),
-            None => fault,
+        let near = units::nearest(text, self.names());
+        let near = near.map(|name| format!("did you mean \"{name}\"?"));
+        Err(Fault {
+            what: format!("\"{text}\" is none of its values"),
+            help: near.or(self.help.map(str::to_owned)),
         })
     }
 }
@@ -304,93 +315,5 @@ impl Kind for File {
 
     fn show(&self, value: &PathBuf) -> String {
         format!("\"{}\"", value.display())
-    }
-}
-
-/// A list without repetition.
-pub(super) struct List<K> {
-    pub(super) of: K,
-    /// What to do instead of an empty list; `None`: it may be empty.
-    pub(super) never_empty: Option<&'static str>,
-}
-
-impl<K: Words> Words for List<K> {
-    fn words(&self) -> String {
-        format!("a list, each entry {}", self.of.words())
-    }
-}
-
-impl<K: Kind<Value: PartialEq>> Kind for List<K> {
-    type Value = Vec<Spanned<K::Value>>;
-
-    fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<Self::Value> {
-        let Some(items) = item.get_ref().as_array() else {
-            return place.wrong_type(item, self);
-        };
-        if let (true, Some(instead)) = (items.is_empty(), self.never_empty) {
-            return place.refuse(item, self, Fault::new("the list is empty").help(instead));
-        }
-        let read = |item: &Item<'_>| Some(Spanned::new(item.span(), self.of.read(item, place)?));
-        let values: Vec<_> = items.iter().map(read).collect();
-        let values = values.into_iter().collect::<Option<Vec<_>>>()?;
-        self.check_distinct(values, place)
-    }
-
-    fn show(&self, values: &Self::Value) -> String {
-        let values: Vec<_> = values
-            .iter()
-            .map(|value| self.of.show(value.get_ref()))
-            .collect();
-        format!("[{}]", values.join(", "))
-    }
-}
-
-impl<K: Kind<Value: PartialEq>> List<K> {
-    fn check_distinct(
-        &self,
-        values: Vec<Spanned<K::Value>>,
-        place: &Place<'_>,
-    ) -> Option<Vec<Spanned<K::Value>>> {
-        let mut distinct: Vec<Spanned<K::Value>> = Vec::with_capacity(values.len());
-        let mut repeated = false;
-        for value in values {
-            if let Some(first) = distinct
-                .iter()
-                .find(|seen| seen.get_ref() == value.get_ref())
-            {
-                repeated = true;
-                let what = format!(
-                    "{}: {} is said twice",
-                    place.key,
-                    self.of.show(first.get_ref())
-                );
-                place.cx.refuse(
-                    Problem::at(value.span(), what)
-                        .related(first.span(), "first said here")
-                        .help("remove one of the two"),
-                );
-            } else {
-                distinct.push(value);
-            }
-        }
-        (!repeated).then_some(distinct)
-    }
-}
-
-/// A table of a section of its own.
-pub(super) struct Table;
-
-impl Words for Table {
-    fn words(&self) -> String {
-        "a table".to_owned()
-    }
-}
-
-/// A list of tables, at least one.
-pub(super) struct Tables;
-
-impl Words for Tables {
-    fn words(&self) -> String {
-        "a list of tables, at least one".to_owned()
     }
 }

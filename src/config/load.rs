@@ -27,10 +27,8 @@ pub struct Loaded {
 /// Loads the configuration file at `path` and the files that it names, relative to its folder.
 pub fn load(path: &Path) -> Result<Loaded, LoadError> {
     let file = || path.to_owned();
-    let bytes = read_bounded(path).map_err(|source| LoadError::Unreadable {
-        file: file(),
-        source,
-    })?;
+    let bytes =
+        read_bounded(path).map_err(|source| LoadError::Unreadable { file: file(), source })?;
     let bytes = bytes.ok_or_else(|| LoadError::TooLarge { file: file() })?;
     let text = String::from_utf8(bytes).map_err(|error| LoadError::NotUtf8 {
         file: file(),
@@ -43,10 +41,7 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
 /// one that relative paths are relative to. Errors of syntax are reported alone: what the rest of
 /// such a file means is not known.
 pub fn parse(text: &str, file_name: &Path) -> Result<Loaded, LoadError> {
-    let source = Arc::new(Source {
-        name: file_name.display().to_string(),
-        text: text.to_owned(),
-    });
+    let source = Arc::new(Source { name: file_name.display().to_string(), text: text.to_owned() });
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         let problems = syntax_problems(&source, &errors);
@@ -71,33 +66,36 @@ fn read(root: &Reader<'_>) -> Config {
     let websocket = websocket::read(&root.table(&keys::WEBSOCKET, Section::WebSocket));
     let routes = route::read(&root.table(&keys::ROUTES, Section::Routes), &websocket);
     let log = log::read(&root.table(&keys::LOG, Section::Log));
-    Config {
-        server,
-        tls,
-        routes,
-        log,
-    }
+    Config { server, tls, routes, log }
 }
 
-/// The first error of each line: what follows on the same line comes of it.
+/// The first error of each line, up to one within a list: a list that is not closed makes errors of
+/// everything after it.
 fn syntax_problems(source: &Source, errors: &[Error]) -> Vec<Problem> {
-    let place = |error: &Error| error.span().unwrap_or(0..0);
-    let mut errors: Vec<_> = errors
-        .iter()
-        .map(|error| (place(error), error.message()))
-        .collect();
-    errors.sort_by_key(|(span, _)| span.start);
-    let mut shown = Vec::new();
-    let mut last = None;
-    for (span, message) in errors {
-        let line = source.line(span.start);
-        if last.replace(line) == Some(line) {
-            continue;
-        }
-        shown.push(Problem::at(span, format!("this is not TOML: {message}")));
-        if shown.len() == SYNTAX_SHOWN {
-            break;
-        }
+    let mut errors: Vec<_> = errors.iter().map(|error| (start(error), error)).collect();
+    errors.sort_by_key(|(start, _)| *start);
+    let breaks: Vec<_> = source.text.match_indices('\n').map(|(at, _)| at).collect();
+    errors.dedup_by_key(|(start, _)| breaks.partition_point(|at| at < start));
+    let in_list = errors.iter().position(|(_, error)| is_in_list(error));
+    let shown = in_list.map_or(errors.len(), |last| last + 1).min(SYNTAX_SHOWN);
+    let shown = errors.into_iter().take(shown);
+    shown.map(|(_, error)| syntax_problem(error)).collect()
+}
+
+fn start(error: &Error) -> usize {
+    error.span().map_or(0, |span| span.start)
+}
+
+fn is_in_list(error: &Error) -> bool {
+    error.message().contains("array")
+}
+
+fn syntax_problem(error: &Error) -> Problem {
+    let what = format!("this is not TOML: {}", error.message());
+    let problem = Problem::at(error.span().unwrap_or(0..0), what);
+    if is_in_list(error) {
+        problem.help("is the list before this place closed with ]?")
+    } else {
+        problem
     }
-    shown
 }

@@ -19,12 +19,9 @@ pub(super) fn read(reader: &Reader<'_>) -> Log {
         && file.get_ref() == error_file.get_ref()
     {
         reader.cx.refuse(
-            Problem::at(
-                error_file.span(),
-                "log.error_file and log.file are the same file",
-            )
-            .related(file.span(), "log.file")
-            .help("give the errors a file of their own"),
+            Problem::at(error_file.span(), "log.error_file and log.file are the same file")
+                .related(file.span(), "log.file")
+                .help("give the errors a file of their own"),
         );
     }
     Log {

@@ -205,20 +205,3 @@ pub enum LogFormat {
     /// For people.
     Pretty,
 }
-
-impl std::fmt::Display for Upstream {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let brackets = |host: &str| {
-            if host.contains(':') {
-                format!("[{host}]")
-            } else {
-                host.to_owned()
-            }
-        };
-        match self {
-            Self::Ws { host, port } => write!(f, "ws://{}:{port}", brackets(host)),
-            Self::Wss { host, port } => write!(f, "wss://{}:{port}", brackets(host)),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}

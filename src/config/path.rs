@@ -117,11 +117,7 @@ impl PathPattern {
             let fault = Fault::new(format!("\"{text}\" is not in its canonical form"));
             return Err(fault.help(format!("write \"{canonical}{star}\"")));
         }
-        Ok(if below {
-            Self::Below(canonical)
-        } else {
-            Self::Exact(canonical)
-        })
+        Ok(if below { Self::Below(canonical) } else { Self::Exact(canonical) })
     }
 
     /// Whether `path`, in canonical form, matches.
@@ -159,15 +155,9 @@ mod tests {
 
     #[test]
     fn patterns_are_read_in_canonical_form_alone() {
-        assert_eq!(
-            PathPattern::parse("/ws"),
-            Ok(PathPattern::Exact("/ws".into()))
-        );
+        assert_eq!(PathPattern::parse("/ws"), Ok(PathPattern::Exact("/ws".into())));
         assert_eq!(PathPattern::parse("/"), Ok(PathPattern::Exact("/".into())));
-        assert_eq!(
-            PathPattern::parse("/ws/*"),
-            Ok(PathPattern::Below("/ws/".into()))
-        );
+        assert_eq!(PathPattern::parse("/ws/*"), Ok(PathPattern::Below("/ws/".into())));
         assert_eq!(PathPattern::parse("/*"), Ok(PathPattern::Below("/".into())));
         for text in [
             "", "ws", "*", "/ws*", "/*/ws", "/ws/**", "/a//b", "/a/../b", "/a//*", "/%77s", "/%e4",

@@ -10,7 +10,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::keys::{self, Fallback, Key, Required, Section};
-use super::kinds::{Fault, Item, Kind, Table, Tables, Words};
+use super::kinds::{Fault, Item, Kind, Words};
+use super::lists::{Table, Tables};
 use super::report::{Problem, Source};
 use super::units;
 
@@ -125,17 +126,9 @@ impl<'a> Reader<'a> {
         span: Option<Range<usize>>,
     ) -> Self {
         let malformed = table.is_none() && span.is_some();
-        let reader = Self {
-            cx,
-            path,
-            table,
-            span,
-            malformed,
-        };
+        let reader = Self { cx, path, table, span, malformed };
         if let (Some(table), false) = (table, section == Section::Routes) {
-            let unknown = table
-                .keys()
-                .filter(|key| !keys::is_known(section, key.get_ref()));
+            let unknown = table.keys().filter(|key| !keys::is_known(section, key.get_ref()));
             unknown.for_each(|key| reader.refuse_unknown(section, key.get_ref(), key.span()));
         }
         reader
@@ -144,30 +137,22 @@ impl<'a> Reader<'a> {
     fn refuse_unknown(&self, section: Section, name: &str, span: Range<usize>) {
         let problem = Problem::at(span, format!("{}: there is no such key", self.key(name)));
         let known = keys::names(section);
-        self.cx
-            .refuse(match units::nearest(name, known.iter().copied()) {
-                Some(near) => problem.help(format!("did you mean `{near}`?")),
-                None => match keys::home(name) {
-                    Some(home) => problem.help(format!("`{name}` belongs in {home}")),
-                    None => problem.label(format!("expected one of {}", known.join(", "))),
-                },
-            });
+        self.cx.refuse(match units::nearest(name, known.iter().copied()) {
+            Some(near) => problem.help(format!("did you mean `{near}`?")),
+            None => match keys::home(name) {
+                Some(home) => problem.help(format!("`{name}` belongs in {home}")),
+                None => problem.label(format!("expected one of {}", known.join(", "))),
+            },
+        });
     }
 
     /// The full name of a key of this table.
     pub(super) fn key(&self, name: &str) -> String {
-        if self.path.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{}.{name}", self.path)
-        }
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
     fn place(&self, name: &str) -> Place<'a> {
-        Place {
-            cx: self.cx,
-            key: self.key(name),
-        }
+        Place { cx: self.cx, key: self.key(name) }
     }
 
     /// Where a key's value is in the file, however wrong.
@@ -180,9 +165,7 @@ impl<'a> Reader<'a> {
         let Some(item) = self.item(name) else {
             return true;
         };
-        item.get_ref()
-            .as_array()
-            .is_some_and(|list| list.is_empty())
+        item.get_ref().as_array().is_some_and(|list| list.is_empty())
     }
 
     /// Reports a table that is given and has nothing in it.
@@ -208,8 +191,7 @@ impl<'a> Reader<'a> {
         &self,
         key: &Key<K, Fallback<K::Value>>,
     ) -> K::Value {
-        self.get(key)
-            .map_or_else(|| key.absent.0.clone(), Spanned::into_inner)
+        self.get(key).map_or_else(|| key.absent.0.clone(), Spanned::into_inner)
     }
 
     /// The key's value; that it is missing is reported.
@@ -245,11 +227,7 @@ impl<'a> Reader<'a> {
         entries.sort_by_key(|(name, _)| name.span().start);
         let enter = |(name, item): (&Spanned<_>, &'a Item<'a>)| {
             let text: &str = AsRef::<str>::as_ref(name.get_ref());
-            (
-                text.to_owned(),
-                name.span(),
-                self.enter(item, text, section, &Table),
-            )
+            (text.to_owned(), name.span(), self.enter(item, text, section, &Table))
         };
         entries.into_iter().map(enter).collect()
     }

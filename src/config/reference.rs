@@ -1,6 +1,6 @@
 //! The reference of every key, written from the table of keys.
 
-use super::keys::{KEYS, Section};
+use super::keys::{KEYS, Row, Section};
 
 const INTRO: &str = "# Configuration reference
 
@@ -26,14 +26,16 @@ fn section(section: Section) -> String {
         Section::WebSocket => "`[websocket]` and `[routes.NAME.websocket]`".to_owned(),
         other => format!("`{other}`"),
     };
-    let mut text =
-        format!("\n## {title}\n\n| key | value | not given | meaning |\n|---|---|---|---|\n");
-    for row in KEYS.iter().filter(|row| row.section() == section) {
-        let cells = [row.words(), row.absent(), row.meaning().to_owned()];
-        let cells = cells.map(|cell| cell.replace('|', "\\|"));
-        text += &format!("| `{}` | {} |\n", row.name(), cells.join(" | "));
-    }
-    text
+    let head = "| key | value | not given | meaning |\n|---|---|---|---|\n";
+    let rows = KEYS.iter().filter(|row| row.section() == section);
+    let rows: String = rows.map(|row| table_row(*row)).collect();
+    format!("\n## {title}\n\n{head}{rows}")
+}
+
+fn table_row(row: &dyn Row) -> String {
+    let cells = [row.words(), row.absent(), row.meaning().to_owned()];
+    let cells = cells.map(|cell| cell.replace('|', "\\|"));
+    format!("| `{}` | {} |\n", row.name(), cells.join(" | "))
 }
 
 #[cfg(test)]
@@ -52,10 +54,7 @@ mod tests {
             std::fs::write(&path, reference()).unwrap();
         }
         let written = std::fs::read_to_string(&path).unwrap();
-        assert!(
-            written == reference(),
-            "run the tests once with UPDATE_DOCS=1"
-        );
+        assert!(written == reference(), "run the tests once with UPDATE_DOCS=1");
     }
 
     /// A file in which only `row`'s key is given, with a value that no key takes, and the name that
@@ -72,10 +71,7 @@ mod tests {
             Section::Route => ("[routes.x]\n".into(), "routes.x.".into()),
             Section::Log => ("[log]\n".into(), "log.".to_owned()),
         };
-        (
-            format!("{header}{name} = 1979-05-27\n"),
-            format!("{path}{name}"),
-        )
+        (format!("{header}{name} = 1979-05-27\n"), format!("{path}{name}"))
     }
 
     #[test]
@@ -90,17 +86,11 @@ mod tests {
 
     #[test]
     fn every_key_of_websocket_is_read_in_a_route_too() {
-        for row in KEYS
-            .iter()
-            .filter(|row| row.section() == Section::WebSocket)
-        {
+        for row in KEYS.iter().filter(|row| row.section() == Section::WebSocket) {
             let name = row.name();
             let text = format!("[routes.x.websocket]\n{name} = 1979-05-27\n");
             let error = parse(&text, Path::new("f.toml")).unwrap_err().to_string();
-            assert!(
-                error.contains(&format!("routes.x.websocket.{name}: this is")),
-                "{error}"
-            );
+            assert!(error.contains(&format!("routes.x.websocket.{name}: this is")), "{error}");
         }
     }
 
@@ -110,9 +100,7 @@ mod tests {
         let example = std::fs::read_to_string(path).unwrap();
         for row in KEYS.iter().filter(|row| row.section() != Section::File) {
             let (name, absent) = (row.name(), row.absent());
-            let default = absent
-                .strip_prefix('`')
-                .and_then(|rest| rest.strip_suffix('`'));
+            let default = absent.strip_prefix('`').and_then(|rest| rest.strip_suffix('`'));
             match default.filter(|_| !absent[1..].contains("` ")) {
                 Some(value) => {
                     let line = format!("{name} = {value}");

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 /// How many problems of one file are shown; the rest are only counted.
 const SHOWN: usize = 100;
@@ -114,10 +114,7 @@ impl Lint {
     /// `problems`, in the order of the file.
     pub(super) fn all(source: &Arc<Source>, mut problems: Vec<Problem>) -> Vec<Self> {
         problems.sort_by_key(Problem::start);
-        let lint = |problem| Self {
-            source: Arc::clone(source),
-            problem,
-        };
+        let lint = |problem| Self { source: Arc::clone(source), problem };
         problems.into_iter().map(lint).collect()
     }
 
@@ -159,8 +156,8 @@ pub(super) struct Source {
 impl Source {
     /// The line of a byte, counted from 1.
     pub(super) fn line(&self, offset: usize) -> usize {
-        let before = &self.text.as_bytes()[..offset.min(self.text.len())];
-        1 + before.iter().filter(|byte| **byte == b'\n').count()
+        let before = &self.text[..floor_boundary(&self.text, offset)];
+        1 + before.matches('\n').count()
     }
 
     /// The line that `span` starts on: its text, its number, and the part of `span` within it.
@@ -196,21 +193,12 @@ pub(super) struct Problem {
 impl Problem {
     /// `what` happened at `span`.
     pub(super) fn at(span: Range<usize>, what: impl Into<String>) -> Self {
-        Self {
-            span: Some(span),
-            ..Self::somewhere(what)
-        }
+        Self { span: Some(span), ..Self::somewhere(what) }
     }
 
     /// `what` is wrong with the file as a whole.
     pub(super) fn somewhere(what: impl Into<String>) -> Self {
-        Self {
-            span: None,
-            what: what.into(),
-            label: None,
-            help: None,
-            related: None,
-        }
+        Self { span: None, what: what.into(), label: None, help: None, related: None }
     }
 
     /// What stands beside the caret: what was expected there.
@@ -238,43 +226,49 @@ impl Problem {
     fn render(&self, level: &Level<'_>, source: &Source, styled: bool) -> String {
         let mut group = Group::with_title(level.clone().primary_title(self.what.as_str()));
         group = match &self.span {
-            Some(span) => group.element(snippet(
-                source,
-                span,
-                AnnotationKind::Primary,
-                self.label.as_deref(),
-            )),
+            Some(span) => group.elements(self.snippets(source, span)),
             None => group.element(Origin::path(source.name.as_str())),
         };
-        if let Some((span, label)) = &self.related {
-            group = group.element(snippet(source, span, AnnotationKind::Context, Some(label)));
-        }
         if let Some(help) = &self.help {
             group = group.element(Level::HELP.message(help.as_str()));
         }
         renderer(styled).render(&[group]) + "\n"
     }
+
+    /// The line of the place, and the line of what is related to it if that is another one.
+    fn snippets<'a>(
+        &'a self,
+        source: &'a Source,
+        span: &Range<usize>,
+    ) -> Vec<Snippet<'a, Annotation<'a>>> {
+        let (number, first, place) = excerpt(source, span);
+        let place = AnnotationKind::Primary.span(place);
+        let first = first.annotation(place.label(self.label.as_deref()));
+        let Some((span, label)) = &self.related else {
+            return vec![first];
+        };
+        let (other, second, place) = excerpt(source, span);
+        let place = AnnotationKind::Context.span(place).label(label);
+        if number == other {
+            vec![first.annotation(place)]
+        } else {
+            vec![first, second.annotation(place)]
+        }
+    }
 }
 
-fn snippet<'a>(
+/// The number of the line that `span` starts on, the line, and the part of `span` within it.
+fn excerpt<'a>(
     source: &'a Source,
     span: &Range<usize>,
-    kind: AnnotationKind,
-    label: Option<&'a str>,
-) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
+) -> (usize, Snippet<'a, Annotation<'a>>, Range<usize>) {
     let (line, number, place) = source.excerpt(span);
-    Snippet::source(line)
-        .path(source.name.as_str())
-        .line_start(number)
-        .annotation(kind.span(place).label(label))
+    let snippet = Snippet::source(line).path(source.name.as_str());
+    (number, snippet.line_start(number), place)
 }
 
 fn renderer(styled: bool) -> Renderer {
-    if styled {
-        Renderer::styled()
-    } else {
-        Renderer::plain()
-    }
+    if styled { Renderer::styled() } else { Renderer::plain() }
 }
 
 /// What the system said about a file, in words that do not depend on the system.
@@ -293,10 +287,7 @@ mod tests {
     use annotate_snippets::Level;
 
     fn show(text: &str, span: std::ops::Range<usize>) -> String {
-        let source = Source {
-            name: "f.toml".into(),
-            text: text.into(),
-        };
+        let source = Source { name: "f.toml".into(), text: text.into() };
         Problem::at(span, "odd").render(&Level::ERROR, &source, false)
     }
 
@@ -310,11 +301,9 @@ mod tests {
 
     #[test]
     fn odd_spans_are_shown_all_the_same() {
-        for span in [0..0, 3..3, 3..9, 9..2, 1..2, 2..100, 100..100] {
-            assert!(
-                show("\u{e4}b\r\nc", span.clone()).starts_with("error: odd"),
-                "{span:?}"
-            );
+        let backwards = std::ops::Range { start: 9, end: 2 };
+        for span in [0..0, 3..3, 3..9, backwards, 1..2, 2..100, 100..100] {
+            assert!(show("\u{e4}b\r\nc", span.clone()).starts_with("error: odd"), "{span:?}");
             assert!(show("", span).starts_with("error: odd"));
         }
     }

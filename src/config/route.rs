@@ -1,6 +1,5 @@
 //! `[routes.*]`
 
-use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,13 +11,12 @@ use super::files;
 use super::host::HostPattern;
 use super::keys::{self, Section};
 use super::kinds::Fault;
-use super::model::{Auth, Origins, Route, Upstream, WebSocket};
-use super::origin::{Origin, OriginError};
+use super::model::{Auth, Route, Upstream, WebSocket};
 use super::path::PathPattern;
 use super::reader::Reader;
 use super::report::Problem;
 use super::tls::load;
-use super::websocket;
+use super::{origins, websocket};
 
 /// The longest path of a unix socket, in bytes: `sun_path` with its final zero.
 const MAX_UNIX_PATH: usize = 107;
@@ -63,7 +61,7 @@ fn read_one(
     let path = reader.required(&keys::PATH);
     let upstreams = upstreams(reader);
     let upstream_roots = upstream_roots(reader, &upstreams);
-    let origins = origins(reader);
+    let origins = origins::read(reader);
     let require_origin = reader.value(&keys::REQUIRE_ORIGIN);
     let subprotocols = reader.get(&keys::SUBPROTOCOLS);
     let auth = reader.required(&keys::AUTH);
@@ -114,19 +112,13 @@ fn take(
         return;
     }
     let listed = hosts.iter().flat_map(|hosts| hosts.get_ref());
-    let mut claims: Vec<_> = listed
-        .map(|host| (Some(host.get_ref().clone()), host.span()))
-        .collect();
+    let mut claims: Vec<_> =
+        listed.map(|host| (Some(host.get_ref().clone()), host.span())).collect();
     if claims.is_empty() {
         claims.push((None, path.span()));
     }
     for (host, span) in claims {
-        let claim = Taken {
-            host,
-            path: path.get_ref().clone(),
-            route: name.to_owned(),
-            span,
-        };
+        let claim = Taken { host, path: path.get_ref().clone(), route: name.to_owned(), span };
         let same = |other: &&Taken| other.host == claim.host && other.path == claim.path;
         if let Some(first) = taken.iter().find(same) {
             refuse_equal(reader, &claim, first);
@@ -155,10 +147,7 @@ fn refuse_equal(reader: &Reader<'_>, second: &Taken, first: &Taken) {
 fn upstreams(reader: &Reader<'_>) -> Vec<Spanned<Upstream>> {
     let given = reader.required(&keys::UPSTREAM);
     let given = given.map_or(Vec::new(), Spanned::into_inner);
-    given
-        .into_iter()
-        .filter_map(|upstream| resolve(reader, upstream))
-        .collect()
+    given.into_iter().filter_map(|upstream| resolve(reader, upstream)).collect()
 }
 
 /// Gives a unix socket its path from the configuration's folder.
@@ -174,9 +163,7 @@ fn resolve(reader: &Reader<'_>, upstream: Spanned<Upstream>) -> Option<Spanned<U
             "{}: a socket's path has at most {MAX_UNIX_PATH} bytes, this one has {length}",
             reader.key(keys::UPSTREAM.name)
         );
-        reader
-            .cx
-            .refuse(Problem::at(span, what).help("move the socket to a shorter path"));
+        reader.cx.refuse(Problem::at(span, what).help("move the socket to a shorter path"));
         return None;
     }
     Some(Spanned::new(span, Upstream::Unix(path)))
@@ -226,48 +213,11 @@ fn system_roots(reader: &Reader<'_>, span: Range<usize>) -> Option<Arc<RootCertS
     }
 }
 
-fn origins(reader: &Reader<'_>) -> Origins {
-    let Some(list) = reader.get(&keys::ORIGINS) else {
-        return Origins::Same;
-    };
-    let any = list
-        .get_ref()
-        .iter()
-        .find(|entry| *entry.get_ref() == OriginEntry::Any);
-    if let Some(any) = any {
-        check_any_origin(reader, any.span(), list.get_ref().len());
-        return Origins::Any;
-    }
-    let listed = list.into_inner().into_iter().map(Spanned::into_inner);
-    Origins::Listed(listed.filter_map(OriginEntry::one).collect())
-}
-
-fn check_any_origin(reader: &Reader<'_>, span: Range<usize>, entries: usize) {
-    if entries > 1 {
-        let key = reader.key(keys::ORIGINS.name);
-        let problem = Problem::at(span, format!("{key}: \"*\" stands beside other origins"));
-        reader
-            .cx
-            .refuse(problem.help("list origins, or say [\"*\"] alone for any"));
-    } else {
-        reader.cx.lint(
-            Problem::at(
-                span,
-                "every web page may connect from its visitors' browsers",
-            )
-            .help("list the origins of your own pages"),
-        );
-    }
-}
-
 fn lint_open(reader: &Reader<'_>, name: &str, auth: &Spanned<Auth>) {
     let Auth::None = auth.get_ref();
     reader.cx.lint(
-        Problem::at(
-            auth.span(),
-            format!("routes.{name} admits anybody: it has no authentication"),
-        )
-        .help("leave it so only if the application authenticates its clients itself"),
+        Problem::at(auth.span(), format!("routes.{name} admits anybody: it has no authentication"))
+            .help("leave it so only if the application authenticates its clients itself"),
     );
     if reader.span_of(keys::ORIGINS.name).is_none() {
         let what =
@@ -277,62 +227,11 @@ fn lint_open(reader: &Reader<'_>, name: &str, auth: &Spanned<Auth>) {
     }
 }
 
-/// One entry of `origins`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum OriginEntry {
-    /// `*`
-    Any,
-    One(Origin),
-}
-
-impl OriginEntry {
-    /// Reads `scheme://host[:port]` or `*`.
-    pub(super) fn parse(text: &str) -> Result<Self, Fault> {
-        if text == "*" {
-            return Ok(Self::Any);
-        }
-        let origin = Origin::parse(text).map_err(|error| origin_fault(text, error))?;
-        Ok(Self::One(origin))
-    }
-
-    fn one(self) -> Option<Origin> {
-        match self {
-            Self::Any => None,
-            Self::One(origin) => Some(origin),
-        }
-    }
-}
-
-impl fmt::Display for OriginEntry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Any => f.write_str("*"),
-            Self::One(origin) => origin.fmt(f),
-        }
-    }
-}
-
-fn origin_fault(text: &str, error: OriginError) -> Fault {
-    let fault = Fault::new(format!("\"{text}\" is {error}"));
-    let scheme_less = format!("https://{text}");
-    let pathless = text.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
-    let repair = [scheme_less, pathless]
-        .into_iter()
-        .find(|text| Origin::parse(text).is_ok());
-    match (error, repair) {
-        (OriginError::Null, _) => Fault::new(error.to_string()).help("list the pages' own origins"),
-        (OriginError::Form, Some(text)) => fault.help(format!("write \"{text}\"")),
-        (OriginError::Form, None) => fault,
-    }
-}
-
 /// Reads a token (RFC 9110 section 5.6.2), as RFC 6455 section 4.1 asks of a subprotocol.
 pub(super) fn parse_subprotocol(text: &str) -> Result<String, Fault> {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if text.is_empty() || !text.bytes().all(is_token) {
-        let fault = Fault::new(format!(
-            "\"{text}\" is not a token (RFC 9110 section 5.6.2)"
-        ));
+        let fault = Fault::new(format!("\"{text}\" is not a token (RFC 9110 section 5.6.2)"));
         return Err(fault.help("use letters, digits and !#$%&'*+-.^_`|~ alone"));
     }
     Ok(text.to_owned())
@@ -340,32 +239,14 @@ pub(super) fn parse_subprotocol(text: &str) -> Result<String, Fault> {
 
 #[cfg(test)]
 mod tests {
-    use super::{OriginEntry, parse_subprotocol};
+    use super::parse_subprotocol;
 
     #[test]
     fn subprotocols_are_tokens() {
         assert_eq!(parse_subprotocol("chat.v1"), Ok("chat.v1".to_owned()));
         assert_eq!(parse_subprotocol("!#$%&'*+-.^_`|~09aZ").unwrap().len(), 19);
-        for text in [
-            "", "a b", "a,b", "a/b", "\"a\"", "a\r", "\u{e4}", "a=b", "a;b", "a@b",
-        ] {
+        for text in ["", "a b", "a,b", "a/b", "\"a\"", "a\r", "\u{e4}", "a=b", "a;b", "a@b"] {
             assert!(parse_subprotocol(text).is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn a_broken_origin_is_repaired_in_words() {
-        let help = |text| OriginEntry::parse(text).unwrap_err().help;
-        assert_eq!(
-            help("chat.example").as_deref(),
-            Some("write \"https://chat.example\"")
-        );
-        assert_eq!(
-            help("https://a.example/x/y").as_deref(),
-            Some("write \"https://a.example\"")
-        );
-        assert_eq!(help("https://a b"), None);
-        assert!(help("null").is_some());
-        assert_eq!(OriginEntry::parse("*"), Ok(OriginEntry::Any));
     }
 }

@@ -26,10 +26,7 @@ pub(super) fn read(reader: &Reader<'_>) -> Server {
 
 fn trusted_proxies(reader: &Reader<'_>) -> Vec<IpNet> {
     let networks = reader.value(&keys::TRUSTED_PROXIES);
-    for network in networks
-        .iter()
-        .filter(|network| network.get_ref().prefix_len() == 0)
-    {
+    for network in networks.iter().filter(|network| network.get_ref().prefix_len() == 0) {
         lint_everybody(reader, network.span());
     }
     networks.into_iter().map(Spanned::into_inner).collect()
@@ -37,11 +34,8 @@ fn trusted_proxies(reader: &Reader<'_>) -> Vec<IpNet> {
 
 fn lint_everybody(reader: &Reader<'_>, span: Range<usize>) {
     reader.cx.lint(
-        Problem::at(
-            span,
-            "every peer is a trusted proxy: each client can claim any address",
-        )
-        .help("list only the addresses of your own proxies"),
+        Problem::at(span, "every peer is a trusted proxy: each client can claim any address")
+            .help("list only the addresses of your own proxies"),
     );
 }
 

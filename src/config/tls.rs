@@ -15,7 +15,9 @@ use super::model::{Certificate, ClientAuth, Tls};
 use super::reader::Reader;
 use super::report::Problem;
 
-const NO_CERTIFICATES: &str = "make a development certificate with `framewall cert new` and write certificates = [{ cert = \"certs/dev.pem\", key = \"certs/dev.key\" }] under [tls], or say mode = \"off\" to speak plain HTTP";
+const NO_CERTIFICATES: &str = "make a development certificate with `framewall cert new` and write \
+    certificates = [{ cert = \"certs/dev.pem\", key = \"certs/dev.key\" }] under [tls], or say \
+    mode = \"off\" to speak plain HTTP";
 
 /// Reads `[tls]`; `None` is `mode = "off"`. What is wrong was reported if the result is not whole.
 pub(super) fn read(reader: &Reader<'_>, listen: &[SocketAddr]) -> Option<Tls> {
@@ -56,12 +58,9 @@ fn lint_plain(reader: &Reader<'_>, span: Range<usize>, listen: &[SocketAddr]) {
         return;
     };
     reader.cx.lint(
-        Problem::at(
-            span,
-            format!("TLS is off on {open}, which other machines can reach"),
-        )
-        .label("tokens and messages cross the network readable")
-        .help("give certificates, or listen on 127.0.0.1 behind a proxy that ends TLS"),
+        Problem::at(span, format!("TLS is off on {open}, which other machines can reach"))
+            .label("tokens and messages cross the network readable")
+            .help("give certificates, or listen on 127.0.0.1 behind a proxy that ends TLS"),
     );
 }
 
@@ -73,31 +72,21 @@ fn certificates(reader: &Reader<'_>) -> Vec<Certificate> {
 fn certificate(reader: &Reader<'_>) -> Option<Certificate> {
     let cert = reader.required(&keys::CERT);
     let key = reader.required(&keys::CERT_KEY);
-    let chain = cert
-        .as_ref()
-        .and_then(|path| load(reader, "cert", path, files::read_chain));
-    let secret = key
-        .as_ref()
-        .and_then(|path| load(reader, "key", path, files::read_key));
+    let chain = cert.as_ref().and_then(|path| load(reader, "cert", path, files::read_chain));
+    let secret = key.as_ref().and_then(|path| load(reader, "key", path, files::read_key));
     let (cert, chain, key, secret) = (cert?, chain?, key?, secret?);
     lint_readable(reader, &key);
     let certify = |path: &Path| files::certify(chain, secret, path);
     let certified = load(reader, "key", &key, certify)?;
-    Some(Certificate {
-        cert: cert.into_inner(),
-        key: Arc::new(certified),
-    })
+    Some(Certificate { cert: cert.into_inner(), key: Arc::new(certified) })
 }
 
 fn lint_readable(reader: &Reader<'_>, key: &Spanned<PathBuf>) {
     if files::others_may_read(key.get_ref()) {
         let path = key.get_ref().display();
         reader.cx.lint(
-            Problem::at(
-                key.span(),
-                format!("the private key {path} can be read by other users"),
-            )
-            .help(format!("chmod 600 {path}")),
+            Problem::at(key.span(), format!("the private key {path} can be read by other users"))
+                .help(format!("chmod 600 {path}")),
         );
     }
 }

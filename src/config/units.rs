@@ -5,21 +5,11 @@ use std::time::Duration;
 use super::kinds::Fault;
 
 /// Bytes of each unit of size, the largest last.
-const SIZES: [(&str, u64); 4] = [
-    ("B", 1),
-    ("KiB", 1 << 10),
-    ("MiB", 1 << 20),
-    ("GiB", 1 << 30),
-];
+const SIZES: [(&str, u64); 4] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
 
 /// Milliseconds of each unit of time, the largest last.
-const TIMES: [(&str, u64); 5] = [
-    ("ms", 1),
-    ("s", 1_000),
-    ("m", 60_000),
-    ("h", 3_600_000),
-    ("d", 86_400_000),
-];
+const TIMES: [(&str, u64); 5] =
+    [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
 const SIZE_HELP: &str = "write a whole number and B, KiB, MiB or GiB, such as \"64KiB\"";
 const TIME_HELP: &str = "write a whole number and ms, s, m, h or d, such as \"30s\"";
@@ -36,9 +26,7 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, Fault> {
 
 fn parse(text: &str, units: &[(&str, u64)], help: &str) -> Result<u64, Fault> {
     let fault = |what: String| Err(Fault::new(what).help(help));
-    let end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     if number.is_empty() {
         return fault(format!("\"{text}\" does not start with a whole number"));
@@ -49,10 +37,7 @@ fn parse(text: &str, units: &[(&str, u64)], help: &str) -> Result<u64, Fault> {
     let Some((_, factor)) = units.iter().find(|(name, _)| *name == unit) else {
         return fault(format!("\"{unit}\" is not a unit here"));
     };
-    let value = number
-        .parse()
-        .ok()
-        .and_then(|number: u64| number.checked_mul(*factor));
+    let value = number.parse().ok().and_then(|number: u64| number.checked_mul(*factor));
     value.ok_or_else(|| Fault::new(format!("\"{text}\" is too large")))
 }
 
@@ -74,15 +59,19 @@ fn show(value: u64, units: &[(&str, u64)]) -> String {
     format!("{}{name}", value / factor)
 }
 
-/// The word of `words` that `text` is a misspelling of: at most a third of its letters are wrong.
+/// The word of `words` that `text` is a misspelling of: at most a third of its letters are wrong,
+/// and no other word is as near.
 pub(super) fn nearest<'a>(text: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let text = text.to_lowercase();
     let far = |word: &str| strsim::damerau_levenshtein(&text, word);
     // No word is this long, and the distance takes time and space by the product of the lengths.
     let short = text.len() <= 64;
     let near = words.filter(|_| short).map(|word| (far(word), word));
-    let (distance, word) = near.min_by_key(|(distance, _)| *distance)?;
-    (distance <= (word.len() / 3).max(1)).then_some(word)
+    let mut near: Vec<_> = near.collect();
+    near.sort_by_key(|(distance, _)| *distance);
+    let (distance, word) = *near.first()?;
+    let tied = near.get(1).is_some_and(|(second, _)| *second == distance);
+    (!tied && distance <= (word.len() / 3).max(1)).then_some(word)
 }
 
 #[cfg(test)]
@@ -126,18 +115,9 @@ mod tests {
         assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
         assert_eq!(parse_duration("3h"), Ok(Duration::from_secs(10_800)));
         assert_eq!(parse_duration("7d"), Ok(Duration::from_secs(604_800)));
-        for text in [
-            "",
-            "30",
-            "30sec",
-            "30 s",
-            "1h30m",
-            "1.5s",
-            "-1s",
-            "off",
-            "s",
-            "18446744073709551615d",
-        ] {
+        for text in
+            ["", "30", "30sec", "30 s", "1h30m", "1.5s", "-1s", "off", "s", "18446744073709551615d"]
+        {
             assert!(parse_duration(text).is_err(), "{text}");
         }
     }
@@ -148,10 +128,7 @@ mod tests {
         assert_eq!(what("64"), "\"64\" has no unit");
         assert_eq!(what("64KB"), "\"KB\" is not a unit here");
         assert_eq!(what("big"), "\"big\" does not start with a whole number");
-        assert_eq!(
-            what("18446744073709551615KiB"),
-            "\"18446744073709551615KiB\" is too large"
-        );
+        assert_eq!(what("18446744073709551615KiB"), "\"18446744073709551615KiB\" is too large");
     }
 
     #[test]
@@ -173,6 +150,7 @@ mod tests {
         assert_eq!(nearest("max_frme_size", words()), Some("max_frame_size"));
         assert_eq!(nearest("Hosts", words()), Some("host"));
         assert_eq!(nearest("hsot", words()), Some("host"));
+        assert_eq!(nearest("of", ["on", "off"].into_iter()), None, "both are as near");
         assert_eq!(nearest("port", words()), None);
         assert_eq!(nearest("metrics", words()), None);
         assert_eq!(nearest(&"x".repeat(1_000_000), words()), None);

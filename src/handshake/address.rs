@@ -68,20 +68,14 @@ impl ClientAddress {
     pub fn resolve(peer: &Peer, trusted: &[IpNet], headers: &HeaderMap) -> Self {
         let scheme = if peer.tls { "https" } else { "http" };
         if !peer.trusted {
-            return Self {
-                address: peer.address,
-                scheme,
-            };
+            return Self { address: peer.address, scheme };
         }
         let scheme = match single(headers, &X_FORWARDED_PROTO) {
             Ok(Some(proto)) if is_one_of(proto, &["https", "wss"]) => "https",
             Ok(Some(proto)) if is_one_of(proto, &["http", "ws"]) => "http",
             _ => scheme,
         };
-        Self {
-            address: forwarded_address(peer, trusted, headers),
-            scheme,
-        }
+        Self { address: forwarded_address(peer, trusted, headers), scheme }
     }
 }
 
@@ -112,10 +106,7 @@ fn forwarded_address(peer: &Peer, trusted: &[IpNet], headers: &HeaderMap) -> Soc
 
 /// An address, with or without a port: some proxies write one.
 fn parse_hop(text: &str) -> Option<SocketAddr> {
-    let bare = text
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .unwrap_or(text);
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     let address = bare
         .parse::<IpAddr>()
         .map(|ip| SocketAddr::new(ip, 0))
@@ -135,23 +126,14 @@ mod tests {
     use super::{ClientAddress, Peer, X_FORWARDED_FOR, X_FORWARDED_PROTO};
 
     fn resolve(peer: &str, lines: &[&'static str]) -> String {
-        let trusted = [
-            "10.0.0.0/8".parse().unwrap(),
-            "2001:db8::/32".parse().unwrap(),
-        ];
+        let trusted = ["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()];
         let address: std::net::SocketAddr = peer.parse().unwrap();
-        let peer = Peer {
-            address,
-            trusted: Peer::is_trusted(address.ip(), &trusted),
-            tls: true,
-        };
+        let peer = Peer { address, trusted: Peer::is_trusted(address.ip(), &trusted), tls: true };
         let mut headers = HeaderMap::new();
         for line in lines {
             headers.append(X_FORWARDED_FOR, HeaderValue::from_static(line));
         }
-        ClientAddress::resolve(&peer, &trusted, &headers)
-            .address
-            .to_string()
+        ClientAddress::resolve(&peer, &trusted, &headers).address.to_string()
     }
 
     #[test]
@@ -163,30 +145,12 @@ mod tests {
             resolve("10.0.0.1:5", &["203.0.113.1, 198.51.100.7, 10.0.0.2"]),
             "198.51.100.7:0"
         );
-        assert_eq!(
-            resolve("10.0.0.1:5", &["203.0.113.1", "198.51.100.7"]),
-            "198.51.100.7:0"
-        );
-        assert_eq!(
-            resolve("10.0.0.1:5", &["203.0.113.1, unknown, 10.0.0.2"]),
-            "10.0.0.2:0"
-        );
-        assert_eq!(
-            resolve("10.0.0.1:5", &["::ffff:198.51.100.7"]),
-            "198.51.100.7:0"
-        );
-        assert_eq!(
-            resolve("10.0.0.1:5", &["198.51.100.7:4711"]),
-            "198.51.100.7:4711"
-        );
-        assert_eq!(
-            resolve("10.0.0.1:5", &["[2001:dead::7]:4711"]),
-            "[2001:dead::7]:4711"
-        );
-        assert_eq!(
-            resolve("10.0.0.1:5", &["[2001:dead::7]"]),
-            "[2001:dead::7]:0"
-        );
+        assert_eq!(resolve("10.0.0.1:5", &["203.0.113.1", "198.51.100.7"]), "198.51.100.7:0");
+        assert_eq!(resolve("10.0.0.1:5", &["203.0.113.1, unknown, 10.0.0.2"]), "10.0.0.2:0");
+        assert_eq!(resolve("10.0.0.1:5", &["::ffff:198.51.100.7"]), "198.51.100.7:0");
+        assert_eq!(resolve("10.0.0.1:5", &["198.51.100.7:4711"]), "198.51.100.7:4711");
+        assert_eq!(resolve("10.0.0.1:5", &["[2001:dead::7]:4711"]), "[2001:dead::7]:4711");
+        assert_eq!(resolve("10.0.0.1:5", &["[2001:dead::7]"]), "[2001:dead::7]:0");
     }
 
     #[test]
@@ -195,11 +159,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("https"));
         let scheme = |trusted| {
-            let peer = Peer {
-                address,
-                trusted,
-                tls: false,
-            };
+            let peer = Peer { address, trusted, tls: false };
             ClientAddress::resolve(&peer, &[], &headers).scheme
         };
         assert_eq!((scheme(false), scheme(true)), ("http", "https"));

@@ -46,11 +46,7 @@ pub fn problem(reason: Reason, request_id: &str) -> Response<Body> {
         }
         _ => {}
     }
-    let options = if headers.contains_key(UPGRADE) {
-        "upgrade, close"
-    } else {
-        "close"
-    };
+    let options = if headers.contains_key(UPGRADE) { "upgrade, close" } else { "close" };
     headers.insert(CONNECTION, HeaderValue::from_static(options));
     response
 }
@@ -140,10 +136,7 @@ mod tests {
     #[test]
     fn the_bytes_are_an_answer_of_their_own() {
         let text = String::from_utf8(problem_bytes(Reason::HandshakeTimeout, "id-1")).unwrap();
-        assert!(
-            text.starts_with("HTTP/1.1 408 Request Timeout\r\n"),
-            "{text}"
-        );
+        assert!(text.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{text}");
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.contains(&format!("Content-Length: {}", body.len())));
         let body: serde_json::Value = serde_json::from_str(body).unwrap();

@@ -12,10 +12,7 @@ pub(super) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Op
     if values.next().is_some() {
         return Err(());
     }
-    value
-        .to_str()
-        .map(|text| Some(text.trim_matches([' ', '\t'])))
-        .map_err(|_| ())
+    value.to_str().map(|text| Some(text.trim_matches([' ', '\t']))).map_err(|_| ())
 }
 
 /// The elements of a comma-separated list over all lines of a field (RFC 9110 section 5.6.1),

@@ -67,15 +67,10 @@ pub fn upstream_request(
     headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
     headers.insert(SEC_WEBSOCKET_KEY, HeaderValue::from_str(key)?);
     if !subprotocols.is_empty() {
-        headers.insert(
-            SEC_WEBSOCKET_PROTOCOL,
-            HeaderValue::from_str(&subprotocols.join(", "))?,
-        );
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_str(&subprotocols.join(", "))?);
     }
     set_claims(&mut headers, request, provenance)?;
-    let mut forwarded = Request::builder()
-        .uri(request.target())
-        .body(Empty::new())?;
+    let mut forwarded = Request::builder().uri(request.target()).body(Empty::new())?;
     *forwarded.headers_mut() = headers;
     Ok(forwarded)
 }
@@ -89,9 +84,7 @@ pub fn end_to_end(headers: &HeaderMap) -> HeaderMap {
     for (name, value) in headers {
         let hop = HOP_BY_HOP.contains(name)
             || fold(name).starts_with("sec-websocket-")
-            || named
-                .iter()
-                .any(|option| name.as_str().eq_ignore_ascii_case(option));
+            || named.iter().any(|option| name.as_str().eq_ignore_ascii_case(option));
         if !hop {
             kept.append(name, value.clone());
         }
@@ -127,24 +120,12 @@ fn set_claims(
     request: &UpgradeRequest,
     provenance: Provenance<'_>,
 ) -> Result<(), http::Error> {
-    let Provenance {
-        peer,
-        client,
-        request_id,
-    } = provenance;
-    let host = request
-        .headers()
-        .get(HOST)
-        .and_then(|host| host.to_str().ok())
-        .unwrap_or_default();
+    let Provenance { peer, client, request_id } = provenance;
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let hop = peer.address.ip();
     let scheme = client.scheme;
     append(headers, &X_FORWARDED_FOR, &hop.to_string())?;
-    append(
-        headers,
-        &FORWARDED,
-        &format!("for={};host=\"{host}\";proto={scheme}", node(hop)),
-    )?;
+    append(headers, &FORWARDED, &format!("for={};host=\"{host}\";proto={scheme}", node(hop)))?;
     for (name, value) in [
         (X_FORWARDED_PROTO, scheme),
         (X_FORWARDED_HOST, host),
@@ -196,18 +177,10 @@ mod tests {
         let (head, ()) = request.body(()).unwrap().into_parts();
         let request = UpgradeRequest::parse("/ws?a=%0d".into(), head).unwrap();
         let address = "192.0.2.9:5".parse().unwrap();
-        let peer = Peer {
-            address,
-            trusted,
-            tls: true,
-        };
+        let peer = Peer { address, trusted, tls: true };
         let trusted = ["192.0.2.0/24".parse().unwrap()];
         let client = ClientAddress::resolve(&peer, &trusted, request.headers());
-        let provenance = Provenance {
-            peer: &peer,
-            client: &client,
-            request_id: "id",
-        };
+        let provenance = Provenance { peer: &peer, client: &client, request_id: "id" };
         let request = upstream_request(&request, provenance, &[], "KEY").unwrap();
         assert_eq!(request.uri(), "/ws?a=%0d");
         request.into_parts().0.headers
@@ -225,10 +198,7 @@ mod tests {
         assert_eq!(headers["x-real-ip"], "192.0.2.9");
         assert_eq!(headers["x-forwarded-proto"], "https");
         assert_eq!(headers["x-forwarded-host"], "chat.example:8443");
-        assert_eq!(
-            headers["forwarded"],
-            "for=192.0.2.9;host=\"chat.example:8443\";proto=https"
-        );
+        assert_eq!(headers["forwarded"], "for=192.0.2.9;host=\"chat.example:8443\";proto=https");
         assert_eq!(headers["x-request-id"], "id");
     }
 
@@ -254,17 +224,9 @@ mod tests {
             ],
         );
         let text = format!("{headers:?}");
-        assert!(
-            !text.contains("203.0.113.1") && !text.contains("forged"),
-            "{text}"
-        );
-        for name in [
-            "x-forwarded-port",
-            "x_forwarded-prefix",
-            "proxy",
-            "te",
-            "proxy-authorization",
-        ] {
+        assert!(!text.contains("203.0.113.1") && !text.contains("forged"), "{text}");
+        for name in ["x-forwarded-port", "x_forwarded-prefix", "proxy", "te", "proxy-authorization"]
+        {
             assert!(!headers.contains_key(name), "{name}");
         }
     }
@@ -290,11 +252,7 @@ mod tests {
     fn what_connection_names_is_stripped_and_set_again() {
         let headers = forwarded(
             false,
-            &[
-                ("connection", "X-Custom, x-forwarded-for"),
-                ("x-custom", "1"),
-                ("x-kept", "1"),
-            ],
+            &[("connection", "X-Custom, x-forwarded-for"), ("x-custom", "1"), ("x-kept", "1")],
         );
         assert!(!headers.contains_key("x-custom") && headers.contains_key("x-kept"));
         assert_eq!(headers["x-forwarded-for"], "192.0.2.9");

@@ -36,13 +36,7 @@ impl HeadTap {
     #[must_use]
     pub fn new(stream: Transport) -> (Self, RawHead) {
         let head = RawHead::default();
-        (
-            Self {
-                stream,
-                head: head.clone(),
-            },
-            head,
-        )
+        (Self { stream, head: head.clone() }, head)
     }
 
     /// The stream itself.
@@ -62,14 +56,10 @@ impl RawHead {
     /// The request target of a complete head (RFC 9112 section 3), after the checks that need its
     /// raw bytes. The copy is given up.
     pub fn judge(&self) -> Result<String, Refusal> {
-        let copied = std::mem::take(&mut *self.locked());
-        judge(
-            copied
-                .bytes
-                .get(..copied.end.unwrap_or(0))
-                .unwrap_or_default(),
-        )
-        .map_err(|detail| Refusal::new(Reason::HandshakeMalformed, detail))
+        let mut copied = self.locked();
+        let bytes = std::mem::take(&mut copied.bytes);
+        judge(bytes.get(..copied.end.unwrap_or(0)).unwrap_or_default())
+            .map_err(|detail| Refusal::new(Reason::HandshakeMalformed, detail))
     }
 
     fn keep(&self, bytes: &[u8]) {
@@ -79,9 +69,7 @@ impl RawHead {
         }
         let searched = copied.bytes.len().saturating_sub(3);
         copied.bytes.extend_from_slice(bytes);
-        let found = copied.bytes[searched..]
-            .windows(4)
-            .position(|end| end == b"\r\n\r\n");
+        let found = copied.bytes[searched..].windows(4).position(|end| end == b"\r\n\r\n");
         copied.end = found.map(|position| searched + position + 4);
     }
 
@@ -92,20 +80,12 @@ impl RawHead {
 
 /// The target, or what is wrong with the head.
 fn judge(head: &[u8]) -> Result<String, &'static str> {
-    let text = head
-        .strip_suffix(b"\r\n\r\n")
-        .ok_or("a line of the head ends without CR LF")?;
-    let mut lines = text
-        .split(|byte| *byte == b'\n')
-        .map(|line| match line.strip_suffix(b"\r") {
-            Some(line) => line,
-            None => line,
-        });
-    if text
-        .iter()
-        .enumerate()
-        .any(|(at, byte)| *byte == b'\n' && !text[..at].ends_with(b"\r"))
-    {
+    let text = head.strip_suffix(b"\r\n\r\n").ok_or("a line of the head ends without CR LF")?;
+    let mut lines = text.split(|byte| *byte == b'\n').map(|line| match line.strip_suffix(b"\r") {
+        Some(line) => line,
+        None => line,
+    });
+    if text.iter().enumerate().any(|(at, byte)| *byte == b'\n' && !text[..at].ends_with(b"\r")) {
         return Err("a line of the head ends without CR LF");
     }
     let request_line = lines.next().unwrap_or_default();
@@ -130,10 +110,7 @@ fn target(request_line: &[u8]) -> Result<String, &'static str> {
     else {
         return Err("the request line is not METHOD SP TARGET SP VERSION");
     };
-    if target
-        .iter()
-        .any(|byte| !byte.is_ascii_graphic() || *byte == b'#')
-    {
+    if target.iter().any(|byte| !byte.is_ascii_graphic() || *byte == b'#') {
         return Err("the request target has a control character, a #, or a byte that is not ASCII");
     }
     String::from_utf8(target.to_vec()).map_err(|_| "the request target is not ASCII")

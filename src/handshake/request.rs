@@ -30,10 +30,7 @@ impl UpgradeRequest {
         let malformed = |detail: String| Refusal::new(Reason::HandshakeMalformed, detail);
         check_message(&head).map_err(malformed)?;
         if head.method != Method::GET {
-            return Err(Refusal::new(
-                Reason::Method,
-                format!("the method is {}", head.method),
-            ));
+            return Err(Refusal::new(Reason::Method, format!("the method is {}", head.method)));
         }
         let (host, port) = host(&head.headers).map_err(malformed)?;
         check_upgrade(&head.headers)?;
@@ -41,15 +38,7 @@ impl UpgradeRequest {
         let path = canonical_path(path).map_err(|error| malformed(error.to_string()))?;
         let key = key(&head.headers).map_err(malformed)?;
         let subprotocols = subprotocols(&head.headers).map_err(malformed)?;
-        Ok(Self {
-            target,
-            path,
-            host,
-            port,
-            key,
-            subprotocols,
-            headers: head.headers,
-        })
+        Ok(Self { target, path, host, port, key, subprotocols, headers: head.headers })
     }
 
     /// The request target as it came, path and query (RFC 9112 section 3.2.1).
@@ -131,31 +120,18 @@ fn check_upgrade(headers: &HeaderMap) -> Result<(), Refusal> {
     let malformed = |detail: &str| Err(Refusal::new(Reason::HandshakeMalformed, detail));
     match list(headers, &UPGRADE).as_deref() {
         Ok([protocol]) if protocol.eq_ignore_ascii_case("websocket") => {}
-        Ok(protocols)
-            if !protocols
-                .iter()
-                .any(|name| name.eq_ignore_ascii_case("websocket")) =>
-        {
-            return Err(Refusal::new(
-                Reason::UpgradeRequired,
-                "Upgrade does not name websocket",
-            ));
+        Ok(protocols) if !protocols.iter().any(|name| name.eq_ignore_ascii_case("websocket")) => {
+            return Err(Refusal::new(Reason::UpgradeRequired, "Upgrade does not name websocket"));
         }
         _ => return malformed("Upgrade names more than websocket"),
     }
     match list(headers, &CONNECTION) {
-        Ok(options)
-            if options
-                .iter()
-                .any(|option| option.eq_ignore_ascii_case("upgrade")) => {}
+        Ok(options) if options.iter().any(|option| option.eq_ignore_ascii_case("upgrade")) => {}
         _ => return malformed("Connection does not name Upgrade"),
     }
     match single(headers, &SEC_WEBSOCKET_VERSION) {
         Ok(Some("13")) => Ok(()),
-        Ok(Some(_)) => Err(Refusal::new(
-            Reason::Version,
-            "Sec-WebSocket-Version is not 13",
-        )),
+        Ok(Some(_)) => Err(Refusal::new(Reason::Version, "Sec-WebSocket-Version is not 13")),
         Ok(None) => malformed("Sec-WebSocket-Version is missing"),
         Err(()) => malformed("Sec-WebSocket-Version is given more than once"),
     }
@@ -226,16 +202,8 @@ mod tests {
 
     /// `GOOD` with a field's lines replaced; no value removes it.
     fn with(name: &str, values: &[&'static str]) -> Vec<(&'static str, &'static str)> {
-        let mut fields: Vec<_> = GOOD
-            .iter()
-            .copied()
-            .filter(|field| field.0 != name)
-            .collect();
-        let name = GOOD
-            .iter()
-            .map(|field| field.0)
-            .chain(EXTRA)
-            .find(|known| *known == name);
+        let mut fields: Vec<_> = GOOD.iter().copied().filter(|field| field.0 != name).collect();
+        let name = GOOD.iter().map(|field| field.0).chain(EXTRA).find(|known| *known == name);
         fields.extend(values.iter().map(|value| (name.unwrap(), *value)));
         fields
     }
@@ -246,10 +214,7 @@ mod tests {
     fn a_good_request_is_taken_apart() {
         let request = parse("GET", "/%77s?a=b", GOOD).unwrap();
         assert_eq!((request.target(), request.path()), ("/%77s?a=b", "/ws"));
-        assert_eq!(
-            (request.host(), request.port()),
-            ("chat.example.com", Some(8443))
-        );
+        assert_eq!((request.host(), request.port()), ("chat.example.com", Some(8443)));
         assert_eq!(request.subprotocols(), ["a", "b", "c"]);
     }
 
@@ -265,37 +230,17 @@ mod tests {
             ("upgrade", vec![], UpgradeRequired),
             ("upgrade", vec!["h2c"], UpgradeRequired),
             ("upgrade", vec!["websocket, h2c"], HandshakeMalformed),
-            (
-                "upgrade",
-                vec!["websocket", "websocket"],
-                HandshakeMalformed,
-            ),
+            ("upgrade", vec!["websocket", "websocket"], HandshakeMalformed),
             ("connection", vec![], HandshakeMalformed),
             ("connection", vec!["close"], HandshakeMalformed),
             ("sec-websocket-version", vec![], HandshakeMalformed),
             ("sec-websocket-version", vec!["8"], Version),
-            (
-                "sec-websocket-version",
-                vec!["13", "13"],
-                HandshakeMalformed,
-            ),
+            ("sec-websocket-version", vec!["13", "13"], HandshakeMalformed),
             ("sec-websocket-version", vec!["13, 8"], Version),
             ("sec-websocket-key", vec![], HandshakeMalformed),
-            (
-                "sec-websocket-key",
-                vec!["dGhlIHNhbXBsZSBub25jZQ"],
-                HandshakeMalformed,
-            ),
-            (
-                "sec-websocket-key",
-                vec!["dGhlIHNhbXBsZSBub25jZ==="],
-                HandshakeMalformed,
-            ),
-            (
-                "sec-websocket-key",
-                vec!["dGhlIHNhbXBsZSBub2 jZQ=="],
-                HandshakeMalformed,
-            ),
+            ("sec-websocket-key", vec!["dGhlIHNhbXBsZSBub25jZQ"], HandshakeMalformed),
+            ("sec-websocket-key", vec!["dGhlIHNhbXBsZSBub25jZ==="], HandshakeMalformed),
+            ("sec-websocket-key", vec!["dGhlIHNhbXBsZSBub2 jZQ=="], HandshakeMalformed),
             (
                 "sec-websocket-key",
                 vec!["dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZQ=="],
@@ -313,11 +258,7 @@ mod tests {
         }
         assert_eq!(parse("POST", "/ws", GOOD).unwrap_err(), Method);
         for target in ["*", "http://a/ws", "/a/../b", "/a%2fb", "/a;b"] {
-            assert_eq!(
-                parse("GET", target, GOOD).unwrap_err(),
-                HandshakeMalformed,
-                "{target}"
-            );
+            assert_eq!(parse("GET", target, GOOD).unwrap_err(), HandshakeMalformed, "{target}");
         }
     }
 

@@ -42,9 +42,7 @@ pub async fn read_header(
     } else if header.starts_with(b"PROXY ") {
         read_rest_of_v1(stream, &mut header).await?;
     } else {
-        return Err(ProxyError::Malformed(
-            "it starts with other bytes".to_owned(),
-        ));
+        return Err(ProxyError::Malformed("it starts with other bytes".to_owned()));
     }
     Ok(source(&header)?.map(canonical))
 }
@@ -123,19 +121,10 @@ mod tests {
             bytes
         };
         for (header, client) in [
-            (
-                b"PROXY TCP4 192.0.2.1 192.0.2.2 4096 443\r\n".to_vec(),
-                Some("192.0.2.1:4096"),
-            ),
-            (
-                b"PROXY TCP6 2001:db8::1 ::1 4096 443\r\n".to_vec(),
-                Some("[2001:db8::1]:4096"),
-            ),
+            (b"PROXY TCP4 192.0.2.1 192.0.2.2 4096 443\r\n".to_vec(), Some("192.0.2.1:4096")),
+            (b"PROXY TCP6 2001:db8::1 ::1 4096 443\r\n".to_vec(), Some("[2001:db8::1]:4096")),
             (b"PROXY UNKNOWN\r\n".to_vec(), None),
-            (
-                v2(0x21, 0x11, &[192, 0, 2, 1, 192, 0, 2, 2, 0x10, 0, 0, 80]),
-                Some("192.0.2.1:4096"),
-            ),
+            (v2(0x21, 0x11, &[192, 0, 2, 1, 192, 0, 2, 2, 0x10, 0, 0, 80]), Some("192.0.2.1:4096")),
             (v2(0x21, 0x21, &mapped), Some("192.0.2.1:4096")),
             (v2(0x20, 0x00, &[]), None),
         ] {

@@ -29,18 +29,14 @@ impl Slots {
     #[must_use]
     pub fn new(max_connections: usize) -> Self {
         let open = max_connections.min(Semaphore::MAX_PERMITS);
-        Self {
-            open: Arc::new(Semaphore::new(open)),
-            told: Arc::new(Semaphore::new(TOLD)),
-        }
+        Self { open: Arc::new(Semaphore::new(open)), told: Arc::new(Semaphore::new(TOLD)) }
     }
 
     /// A slot for a new connection, or `None` when not even a refusal can be afforded.
     #[must_use]
     pub fn take(&self) -> Option<Slot> {
         let open = Arc::clone(&self.open).try_acquire_owned().map(Slot::Open);
-        open.or_else(|_| Arc::clone(&self.told).try_acquire_owned().map(Slot::Told))
-            .ok()
+        open.or_else(|_| Arc::clone(&self.told).try_acquire_owned().map(Slot::Told)).ok()
     }
 }
 

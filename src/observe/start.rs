@@ -66,10 +66,7 @@ pub fn start(log: &Log) -> Result<LogGuard, ObserveError> {
 fn open(log: &Log) -> Result<(Recorder, LogGuard), ObserveError> {
     let format = format(log, io::stderr().is_terminal());
     let (name, writer) = match &log.file {
-        Some(path) => (
-            path.display().to_string(),
-            write_file("file", path, format)?,
-        ),
+        Some(path) => (path.display().to_string(), write_file("file", path, format)?),
         None => ("standard error".to_owned(), write_to(io::stderr(), format)?),
     };
     let mut writers = vec![(name, writer.clone())];
@@ -79,12 +76,7 @@ fn open(log: &Log) -> Result<(Recorder, LogGuard), ObserveError> {
         writers.push((path.display().to_string(), writer.clone()));
         errors = Some(writer);
     }
-    let recorder = Recorder {
-        level: log.level,
-        format,
-        log: writer,
-        errors,
-    };
+    let recorder = Recorder { level: log.level, format, log: writer, errors };
     Ok((recorder, LogGuard { writers }))
 }
 
@@ -98,20 +90,13 @@ fn format(log: &Log, terminal: bool) -> LogFormat {
 }
 
 fn write_file(key: &'static str, path: &Path, format: LogFormat) -> Result<Writer, ObserveError> {
-    let file = append(path).map_err(|source| ObserveError::Open {
-        key,
-        path: path.to_owned(),
-        source,
-    })?;
+    let file =
+        append(path).map_err(|source| ObserveError::Open { key, path: path.to_owned(), source })?;
     write_to(file, format)
 }
 
 fn append(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(MODE)
-        .open(path)
+    OpenOptions::new().append(true).create(true).mode(MODE).open(path)
 }
 
 fn write_to(out: impl Write + Send + 'static, format: LogFormat) -> Result<Writer, ObserveError> {
@@ -147,10 +132,7 @@ fn last_words(name: &str, lost: &Lost) -> String {
         Some(error) => error.as_str(),
         None => "writing was too slow",
     };
-    format!(
-        "framewall: the log ({name}) lost its last {} lines: {why}\n",
-        lost.lines()
-    )
+    format!("framewall: the log ({name}) lost its last {} lines: {why}\n", lost.lines())
 }
 
 /// Standard error may be the very pipe that nobody reads, so it is not waited for either.

@@ -40,10 +40,7 @@ impl Policy {
     /// The policy of a checked configuration; `names` are the certificates' where TLS is spoken.
     #[must_use]
     pub fn new(config: &Config, names: Option<Arc<ServerNames>>) -> Self {
-        Self {
-            routes: Routes::new(&config.routes),
-            names,
-        }
+        Self { routes: Routes::new(&config.routes), names }
     }
 
     /// The checks in their order: TLS policy, route, origin.
@@ -53,18 +50,12 @@ impl Policy {
         arrival: Arrival<'_>,
     ) -> Result<Admission, Refusal> {
         self.check_server_name(request, arrival.server_name)?;
-        let route = self
-            .routes
-            .find(request.host(), request.path())
-            .ok_or_else(|| {
-                let detail = format!("no route has host {} and this path", request.host());
-                Refusal::new(Reason::RouteNone, detail)
-            })?;
+        let route = self.routes.find(request.host(), request.path()).ok_or_else(|| {
+            let detail = format!("no route has host {} and this path", request.host());
+            Refusal::new(Reason::RouteNone, detail)
+        })?;
         origin::check(route, request, arrival.client.scheme)?;
-        Ok(Admission {
-            route: Arc::clone(route),
-            subprotocols: offered(route, request),
-        })
+        Ok(Admission { route: Arc::clone(route), subprotocols: offered(route, request) })
     }
 
     /// RFC 9110 section 7.4: a request for a host whose TLS policy is another's was misdirected. A
@@ -107,10 +98,5 @@ fn is_address(host: &str) -> bool {
 fn offered(route: &Route, request: &UpgradeRequest) -> Vec<String> {
     let listed =
         |name: &&String| route.subprotocols.is_empty() || route.subprotocols.contains(name);
-    request
-        .subprotocols()
-        .iter()
-        .filter(listed)
-        .cloned()
-        .collect()
+    request.subprotocols().iter().filter(listed).cloned().collect()
 }

@@ -29,9 +29,5 @@ pub(super) fn check(route: &Route, request: &UpgradeRequest, scheme: &str) -> Re
         Origins::Listed(origins) => origins.contains(&origin),
         Origins::Same => origin == Origin::new(scheme, request.host(), request.port()),
     };
-    if allowed {
-        Ok(())
-    } else {
-        denied(format!("origin {origin} is not one of the route's"))
-    }
+    if allowed { Ok(()) } else { denied(format!("origin {origin} is not one of the route's")) }
 }

@@ -28,10 +28,7 @@ impl Routes {
     #[must_use]
     pub fn find(&self, host: &str, path: &str) -> Option<&Arc<Route>> {
         let matches = |entry: &&Entry| {
-            entry
-                .host
-                .as_ref()
-                .is_none_or(|pattern| pattern.matches(host))
+            entry.host.as_ref().is_none_or(|pattern| pattern.matches(host))
                 && entry.route.path.matches(path)
         };
         self.0.iter().find(matches).map(|entry| &entry.route)
@@ -50,16 +47,9 @@ impl Entry {
 }
 
 fn entries_of(route: &Arc<Route>) -> Vec<Entry> {
-    let entry = |host| Entry {
-        host,
-        route: Arc::clone(route),
-    };
+    let entry = |host| Entry { host, route: Arc::clone(route) };
     if route.hosts.is_empty() {
         return vec![entry(None)];
     }
-    route
-        .hosts
-        .iter()
-        .map(|host| entry(Some(host.clone())))
-        .collect()
+    route.hosts.iter().map(|host| entry(Some(host.clone()))).collect()
 }

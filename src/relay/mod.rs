@@ -1,12 +1,16 @@
 //! Frames both ways until somebody closes. The frame rules are pure: bytes in, verdict out, no
 //! socket and no clock; the pumps drive them from the sockets.
 
+mod budget;
 mod clock;
+mod close;
 mod closing;
 mod end;
+mod gate;
 mod pair;
 mod pump;
 mod side;
+mod violation;
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -19,6 +23,7 @@ use tokio::time::Instant;
 use crate::config::WebSocket;
 use crate::refusal::Reason;
 use crate::transport::Transport;
+pub use budget::HoldBudget;
 pub use end::{Cause, SessionEnd};
 use pair::Pair;
 

@@ -200,7 +200,8 @@ impl<'a> Pair<'a> {
                 continue;
             }
             if side.pings.unanswered == UNANSWERED {
-                let cause = Cause::Late(endpoint, Reason::PingTimeout, "two pings were not answered");
+                let cause =
+                    Cause::Late(endpoint, Reason::PingTimeout, "two pings were not answered");
                 return self.end(cause, now);
             }
             side.pings.unanswered += 1;

@@ -60,7 +60,7 @@ pub(super) fn pump(
                 source.frames.leave_out(now - blocked.since);
             }
             let wanted = wanted(source, sink);
-            let lent = source.poll_lend(cx, read, |gate, bytes| {
+            let lent = source.poll_lend(cx, read, |cx, gate, bytes| {
                 let bytes = &bytes[..bytes.len().min(wanted)];
                 judge(gate, bytes, budget, |released| gather(cx, sink, gathered, released, now))
             });
@@ -90,7 +90,7 @@ pub(super) fn drain(
     WORKER.with_borrow_mut(|worker| {
         let mut judging = side.ending.is_none();
         while readable && *left > 0 {
-            let lent = side.poll_lend(cx, &mut worker.read, |gate, bytes| {
+            let lent = side.poll_lend(cx, &mut worker.read, |_, gate, bytes| {
                 let violated = judging
                     && matches!(judge(gate, bytes, budget, |_| {}), Some(Notice::Violation(_)));
                 (bytes.len(), violated)

@@ -101,15 +101,15 @@ impl Side {
         &mut self,
         cx: &mut Context<'_>,
         scratch: &mut [u8],
-        take: impl FnOnce(&mut Gate, &[u8]) -> T,
+        take: impl FnOnce(&mut Context<'_>, &mut Gate, &[u8]) -> T,
     ) -> Poll<io::Result<Option<T>>> {
         if !self.early.is_empty() {
             // Dropped afterwards: an empty `Bytes` would keep the handshake's buffer alive.
             let early = std::mem::take(&mut self.early);
-            return Poll::Ready(Ok(Some(take(&mut self.gate, &early))));
+            return Poll::Ready(Ok(Some(take(cx, &mut self.gate, &early))));
         }
         let gate = &mut self.gate;
-        self.stream.poll_lend(cx, scratch, |bytes| take(gate, bytes))
+        self.stream.poll_lend(cx, scratch, |cx, bytes| take(cx, gate, bytes))
     }
 
     /// Whether everything that was sent to this end is in the kernel's hands.

@@ -33,10 +33,12 @@ impl Session {
 
     async fn run(self, gateway: Arc<Gateway>) {
         let Self { streams, route, subject, slot } = self;
-        let (_entry, ended) = gateway.sessions.enter();
+        let (_entry, told) = gateway.sessions.enter();
+        // The sender is dropped unused only when the gateway itself is gone.
+        let stop = async { told.await.unwrap_or(Reason::Shutdown) };
         observe::session_opened(&subject);
         let mut record = Record { subject, since: Instant::now(), end: None };
-        record.end = Some(relay(streams, &route.websocket, &gateway.budget, ended).await);
+        record.end = Some(relay(streams, &route.websocket, &gateway.budget, stop).await);
         drop(slot);
     }
 }
@@ -60,8 +62,8 @@ impl Drop for Record {
                     from: violation.sender,
                     frame_offset: violation.frame_offset,
                     offset: violation.offset,
-                    header_hex: &violation.header.hex(),
-                    header: &header,
+                    header: violation.header.as_bytes(),
+                    decoded: &header,
                     section: violation.rule.section(),
                     rule: violation.rule.text(),
                 };

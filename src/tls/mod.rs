@@ -49,11 +49,7 @@ impl Terminator {
             None => builder.with_no_client_auth(),
             Some((roots, required)) => {
                 let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
-                let verifier = if required {
-                    verifier
-                } else {
-                    verifier.allow_unauthenticated()
-                };
+                let verifier = if required { verifier } else { verifier.allow_unauthenticated() };
                 builder.with_client_cert_verifier(verifier.build()?)
             }
         };
@@ -61,10 +57,7 @@ impl Terminator {
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config.ticketer = aws_lc_rs::Ticketer::new()?;
         config.session_storage = ServerSessionMemoryCache::new(SESSION_CACHE);
-        Ok(Self {
-            acceptor: TlsAcceptor::from(Arc::new(config)),
-            names,
-        })
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), names })
     }
 }
 
@@ -81,9 +74,7 @@ pub fn client_config(roots: Arc<RootCertStore>) -> Result<Arc<ClientConfig>, Tls
 /// What the log should say about a failed TLS handshake: the usual mistake, where it is one.
 #[must_use]
 pub fn describe_failure(error: &std::io::Error) -> String {
-    let inner = error
-        .get_ref()
-        .and_then(|source| source.downcast_ref::<rustls::Error>());
+    let inner = error.get_ref().and_then(|source| source.downcast_ref::<rustls::Error>());
     match inner {
         Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) => {
             "the client does not speak TLS; does it use ws:// or http:// on a TLS port?".to_owned()

@@ -30,10 +30,7 @@ impl ServerNames {
                 }
             }
         }
-        let keys = certificates
-            .iter()
-            .map(|certificate| Arc::clone(&certificate.key))
-            .collect();
+        let keys = certificates.iter().map(|certificate| Arc::clone(&certificate.key)).collect();
         Self { keys, by_name }
     }
 
@@ -53,10 +50,7 @@ impl ServerNames {
             let (_, parent) = name.split_once('.')?;
             self.by_name.get(&format!("*.{parent}"))
         };
-        self.by_name
-            .get(&name)
-            .or_else(wildcard)
-            .map_or(DEFAULT, Vec::as_slice)
+        self.by_name.get(&name).or_else(wildcard).map_or(DEFAULT, Vec::as_slice)
     }
 }
 
@@ -65,10 +59,7 @@ impl ResolvesServerCert for ServerNames {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let candidates = self.candidates(hello.server_name());
         let usable = |index: &&usize| {
-            self.keys[**index]
-                .key
-                .choose_scheme(hello.signature_schemes())
-                .is_some()
+            self.keys[**index].key.choose_scheme(hello.signature_schemes()).is_some()
         };
         let index = candidates.iter().find(usable).or(candidates.first())?;
         self.keys.get(*index).cloned()
@@ -80,12 +71,7 @@ fn dns_names(key: &CertifiedKey) -> Vec<String> {
         return Vec::new();
     };
     webpki::EndEntityCert::try_from(certificate)
-        .map(|certificate| {
-            certificate
-                .valid_dns_names()
-                .map(str::to_ascii_lowercase)
-                .collect()
-        })
+        .map(|certificate| certificate.valid_dns_names().map(str::to_ascii_lowercase).collect())
         .unwrap_or_default()
 }
 
@@ -107,10 +93,7 @@ mod tests {
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
         let provider = aws_lc_rs::default_provider();
         let key = CertifiedKey::from_der(vec![made.cert.der().clone()], key, &provider).unwrap();
-        Certificate {
-            cert: PathBuf::new(),
-            key: Arc::new(key),
-        }
+        Certificate { cert: PathBuf::new(), key: Arc::new(key) }
     }
 
     #[test]

@@ -27,11 +27,7 @@ type Connection = http1::Connection<TokioIo<Transport>, Empty<Bytes>>;
 /// What the upstream did.
 pub(super) enum Outcome {
     /// It answered 101; nothing else of the answer is verified yet.
-    Switched {
-        stream: Transport,
-        early: Bytes,
-        headers: HeaderMap,
-    },
+    Switched { stream: Transport, early: Bytes, headers: HeaderMap },
     /// It answered 300 or above.
     Answered(Answer),
 }
@@ -66,10 +62,7 @@ pub(super) async fn exchange(
         .max_buf_size(MAX_HEAD)
         .handshake(TokioIo::new(stream))
         .await?;
-    let mut driver = Driver {
-        connection: &mut connection,
-        done: false,
-    };
+    let mut driver = Driver { connection: &mut connection, done: false };
     let response = driver.until(sender.send_request(request)).await?;
     if informational.load(Ordering::Relaxed) {
         return Err(ExchangeError::Informational);
@@ -82,22 +75,14 @@ pub(super) async fn exchange(
         driver.finish().await?;
         let parts = connection.into_parts();
         let (early, headers) = (parts.read_buf, response.into_parts().0.headers);
-        return Ok(Outcome::Switched {
-            stream: parts.io.into_inner(),
-            early,
-            headers,
-        });
+        return Ok(Outcome::Switched { stream: parts.io.into_inner(), early, headers });
     }
     if status.as_u16() < 300 {
         return Err(ExchangeError::Status(status));
     }
     let headers = response.headers().clone();
     let body = driver.until(read_body(response)).await?;
-    Ok(Outcome::Answered(Answer {
-        status,
-        headers,
-        body,
-    }))
+    Ok(Outcome::Answered(Answer { status, headers, body }))
 }
 
 async fn read_body(mut response: Response<Incoming>) -> Result<Bytes, hyper::Error> {
@@ -128,15 +113,17 @@ impl Driver<'_> {
     ) -> Result<T, hyper::Error> {
         let mut future = pin!(future);
         poll_fn(|cx| {
+            let mut failed = None;
             if !self.done
                 && let Poll::Ready(ended) = self.connection.poll_without_shutdown(cx)
             {
                 self.done = true;
-                if let (Err(error), Poll::Pending) = (ended, future.as_mut().poll(cx)) {
-                    return Poll::Ready(Err(error));
-                }
+                failed = ended.err();
             }
-            future.as_mut().poll(cx)
+            match (future.as_mut().poll(cx), failed) {
+                (Poll::Pending, Some(error)) => Poll::Ready(Err(error)),
+                (outcome, _) => outcome,
+            }
         })
         .await
     }

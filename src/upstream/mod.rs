@@ -61,36 +61,22 @@ pub async fn connect(
     let key = generate_key();
     let forwarded = upstream_request(request, provenance, admission.subprotocols(), &key)
         .map_err(|error| refused(Reason::HandshakeMalformed, error.to_string()))?;
-    let (stream, address) = dialer
-        .dial(admission.route(), deadline)
-        .await
-        .map_err(Failure::Refused)?;
+    let (stream, address) =
+        dialer.dial(admission.route(), deadline).await.map_err(Failure::Refused)?;
     let exchange = exchange::exchange(stream, forwarded);
     let Ok(outcome) = tokio::time::timeout_at(deadline, exchange).await else {
         let detail = format!("{address} did not answer the handshake in time");
         return Err(refused(Reason::UpstreamTimeout, detail));
     };
     let invalid = |what: String| {
-        refused(
-            Reason::UpstreamHandshake,
-            format!("the answer of {address} is refused: {what}"),
-        )
+        refused(Reason::UpstreamHandshake, format!("the answer of {address} is refused: {what}"))
     };
     match outcome.map_err(|error| invalid(error.to_string()))? {
         exchange::Outcome::Answered(answer) => Err(Failure::Answered(answer)),
-        exchange::Outcome::Switched {
-            stream,
-            early,
-            headers,
-        } => {
+        exchange::Outcome::Switched { stream, early, headers } => {
             let subprotocol = verify::switching_protocols(&headers, &key, admission.subprotocols())
                 .map_err(|what| invalid(what.to_owned()))?;
-            Ok(Upstream {
-                stream,
-                early,
-                headers,
-                subprotocol,
-            })
+            Ok(Upstream { stream, early, headers, subprotocol })
         }
     }
 }

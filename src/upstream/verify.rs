@@ -32,11 +32,7 @@ pub(super) fn switching_protocols(
     }
     match single(headers, &SEC_WEBSOCKET_PROTOCOL)? {
         None => Ok(None),
-        Some(chosen)
-            if subprotocols
-                .iter()
-                .any(|offered| chosen == offered.as_str()) =>
-        {
+        Some(chosen) if subprotocols.iter().any(|offered| chosen == offered.as_str()) => {
             Ok(Some(chosen.clone()))
         }
         Some(_) => Err("a subprotocol is named that was not offered"),
@@ -58,8 +54,7 @@ fn single<'a>(
 fn names(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     let is_token = |value: &HeaderValue| {
         let text = value.to_str().unwrap_or_default();
-        text.split(',')
-            .any(|part| part.trim().eq_ignore_ascii_case(token))
+        text.split(',').any(|part| part.trim().eq_ignore_ascii_case(token))
     };
     headers.get_all(name).iter().any(is_token)
 }
@@ -97,11 +92,7 @@ mod tests {
     #[test]
     fn anything_else_is_refused() {
         for left_out in GOOD {
-            let fields: Vec<_> = GOOD
-                .iter()
-                .copied()
-                .filter(|field| field != left_out)
-                .collect();
+            let fields: Vec<_> = GOOD.iter().copied().filter(|field| field != left_out).collect();
             assert!(verify(&fields).is_err(), "without {left_out:?}");
         }
         for extra in [
@@ -111,10 +102,7 @@ mod tests {
             ("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
             ("upgrade", "h2c"),
         ] {
-            assert!(
-                verify(&[GOOD, &[extra]].concat()).is_err(),
-                "with {extra:?}"
-            );
+            assert!(verify(&[GOOD, &[extra]].concat()).is_err(), "with {extra:?}");
         }
         let mut wrong = GOOD.to_vec();
         wrong[2].1 = "AAAALMBiTxaQ9kYGzzhZRbK+xOo=";

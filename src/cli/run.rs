@@ -63,8 +63,9 @@ pub(super) fn run(path: &Path) -> ExitCode {
 
 fn serve(config: &Config, lints: &[Lint]) -> Result<(), RunError> {
     let _log = observe::start(&config.log)?;
+    log_panics();
     for lint in lints {
-        tracing::warn!(event = "lint", "{lint}");
+        tracing::warn!(event = "lint", line = lint.line(), "{}", lint.message());
     }
     raise_open_files(config.server.max_connections);
     let runtime = runtime()?;
@@ -143,6 +144,14 @@ impl Signals {
             }
         }
     }
+}
+
+/// A panic costs one session; the log says where it was. Its message could hold what a peer sent.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(event = "panic", place, "a fault of the gateway ended one connection");
+    }));
 }
 
 /// A session takes two file descriptors. The soft limit is raised to the hard one, and the log says

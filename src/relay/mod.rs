@@ -1,5 +1,25 @@
 //! Frames both ways until somebody closes. The frame rules are pure: bytes in, verdict out, no
 //! socket and no clock; the pumps drive them from the sockets.
+//!
+//! A [`Gate`] judges what one endpoint sends. It names every rule it holds a frame to ([`Rule`]),
+//! forwards bytes as they came, and never lets a byte of a frame pass before its header was judged.
+
+mod budget;
+mod close;
+mod gate;
+mod header;
+mod hold;
+mod mask;
+mod rules;
+mod utf8;
+mod violation;
+
+pub use budget::HoldBudget;
+pub use close::{CloseFrame, ControlFrame, close_frame, control_frame};
+pub use gate::{Event, Gate, Judged};
+pub use header::{Header, HeaderBytes};
+pub use rules::Limits;
+pub use violation::{Rule, Violation};
 
 mod budget;
 mod clock;

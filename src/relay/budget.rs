@@ -14,9 +14,7 @@ impl HoldBudget {
     /// A budget of `total` bytes.
     #[must_use]
     pub fn new(total: usize) -> Self {
-        Self {
-            left: Arc::new(AtomicUsize::new(total)),
-        }
+        Self { left: Arc::new(AtomicUsize::new(total)) }
     }
 
     /// Bytes that are not taken.
@@ -28,13 +26,8 @@ impl HoldBudget {
     /// Takes `bytes`, all or none; `None` if fewer are left.
     pub(super) fn take(&self, bytes: usize) -> Option<HoldPermit> {
         let less = |left: usize| left.checked_sub(bytes);
-        self.left
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
-            .ok()?;
-        Some(HoldPermit {
-            budget: self.clone(),
-            bytes,
-        })
+        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).ok()?;
+        Some(HoldPermit { budget: self.clone(), bytes })
     }
 }
 

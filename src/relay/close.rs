@@ -40,11 +40,7 @@ impl CloseFrame {
 fn judge_reason(reason: &[u8]) -> Result<(), usize> {
     let mut utf8 = super::utf8::Utf8::default();
     utf8.push(reason)?;
-    if utf8.is_whole() {
-        Ok(())
-    } else {
-        Err(reason.len() - 1)
-    }
+    if utf8.is_whole() { Ok(()) } else { Err(reason.len() - 1) }
 }
 
 /// Whether a code may be in a Close frame: RFC 6455 section 7.4 and the IANA registry. 1004 is
@@ -90,10 +86,7 @@ pub fn control_frame(
     } else {
         bytes[start..end].copy_from_slice(payload);
     }
-    ControlFrame {
-        bytes,
-        len: short(end),
-    }
+    ControlFrame { bytes, len: short(end) }
 }
 
 /// Builds a Close frame with a code and a reason. Of the reason as many whole characters are

@@ -4,9 +4,10 @@ use std::task::Context;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
 
 use super::Endpoint;
-use super::close::{ControlOpcode, close_payload, control_frame};
+use super::close::{ControlFrame, close_frame, control_frame};
 use super::end::Cause;
 use super::pair::Pair;
 use super::pump::drain;
@@ -120,24 +121,17 @@ impl Pair<'_> {
             }
             Stage::Open if side.pings.owed && boundary && side.blocked.is_none() => {
                 side.pings.owed = false;
-                let frame = control_frame(endpoint, ControlOpcode::Ping, &ping, super::random());
-                side.send(cx, frame.as_bytes(), now);
+                let frame = control_frame(endpoint, Control::Ping, &ping, super::random());
+                side.send(cx, frame.as_ref(), now);
             }
-            Stage::Open | Stage::Done => {}
             Stage::Closing { .. } if unreachable || side.write_failed => side.stage = Stage::Done,
             Stage::Closing { code, text } if boundary => {
-                let payload = close_payload(code, text);
-                let frame = control_frame(
-                    endpoint,
-                    ControlOpcode::Close,
-                    payload.as_bytes(),
-                    super::random(),
-                );
-                side.send(cx, frame.as_bytes(), now);
+                let frame = farewell(endpoint, code, text);
+                side.send(cx, frame.as_ref(), now);
                 side.stage = draining(now);
                 self.finish(cx, endpoint, now);
             }
-            Stage::Closing { .. } => {}
+            Stage::Open | Stage::Closing { .. } | Stage::Done => {}
             Stage::Draining { .. } => self.finish(cx, endpoint, now),
         }
     }
@@ -158,6 +152,14 @@ impl Pair<'_> {
         }
         let gone = over && (shut || side.write_failed);
         side.stage = if gone { Stage::Done } else { Stage::Draining { until, left, shut } };
+    }
+}
+
+/// A Close of the gateway's own; without a code it is empty, as the one that it answers was.
+fn farewell(to: Endpoint, code: Option<u16>, text: &str) -> ControlFrame {
+    match code {
+        Some(code) => close_frame(to, code, text, super::random()),
+        None => control_frame(to, Control::Close, &[], super::random()),
     }
 }
 

@@ -104,18 +104,10 @@ impl Gate {
     /// After a Close was released, bytes are consumed and dropped. After a violation the gate
     /// must not be asked again; it would do the same.
     pub fn judge<'a>(&'a mut self, input: &'a [u8], budget: &HoldBudget) -> Judged<'a> {
-        debug_assert_ne!(
-            self.state,
-            State::Refused,
-            "a refused stream is not read on"
-        );
+        debug_assert_ne!(self.state, State::Refused, "a refused stream is not read on");
         self.hold.forget_spent();
         if self.state != State::Open {
-            return Judged {
-                consumed: input.len(),
-                release: [&[], &[]],
-                event: None,
-            };
+            return Judged { consumed: input.len(), release: [&[], &[]], event: None };
         }
         let mut run = Run::default();
         let event = self.read(input, &mut run).unwrap_or_else(|violation| {
@@ -128,11 +120,7 @@ impl Gate {
         }
         let release = [self.hold.spent(), &input[..run.safe]];
         self.flow.bytes += (release[0].len() + release[1].len()) as u64;
-        Judged {
-            consumed: run.at,
-            release,
-            event,
-        }
+        Judged { consumed: run.at, release, event }
     }
 
     /// Whether all that was released so far ends where a frame ends, so that a control frame of
@@ -141,6 +129,14 @@ impl Gate {
     #[must_use]
     pub fn released_boundary(&self) -> bool {
         !self.frame.through
+    }
+
+    /// How many bytes the sender owes until what was released ends where a frame ends; 0 at a
+    /// boundary. Where a frame was refused in its middle there is no such place any more: at
+    /// least 1, for good.
+    #[must_use]
+    pub fn unfinished(&self) -> u64 {
+        if self.released_boundary() { 0 } else { self.frame.left.max(1) }
     }
 
     /// Whether the sender is inside a frame: at least one byte of its header was taken, and its
@@ -238,18 +234,14 @@ impl Gate {
             if head.len() < 2 {
                 return Ok(false);
             }
-            self.rules
-                .judge_start(head)
-                .map_err(|rule| self.refuse_header(rule))?;
+            self.rules.judge_start(head).map_err(|rule| self.refuse_header(rule))?;
         }
         let head = &mut self.frame.head;
         run.at += head.fill(&input[run.at..], head.size());
         if !head.is_complete() {
             return Ok(false);
         }
-        self.rules
-            .judge_header(head)
-            .map_err(|rule| self.refuse_header(rule))?;
+        self.rules.judge_header(head).map_err(|rule| self.refuse_header(rule))?;
         self.frame.left = self.frame.head.declared();
         if self.frame.head.size() as u64 + self.frame.left > WHOLE {
             self.cut_through(run);
@@ -407,10 +399,7 @@ impl Frame {
     #[inline]
     fn end(&mut self) {
         let size = self.head.size() as u64 + self.head.declared();
-        *self = Self {
-            offset: self.offset + size,
-            ..Self::default()
-        };
+        *self = Self { offset: self.offset + size, ..Self::default() };
     }
 }
 
@@ -430,11 +419,8 @@ fn is_whole_frame(bytes: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits {
-        max_frame_size: 1 << 20,
-        max_message_size: 1 << 20,
-        max_fragments: 16,
-    };
+    const LIMITS: Limits =
+        Limits { max_frame_size: 1 << 20, max_message_size: 1 << 20, max_fragments: 16 };
 
     /// What an idle session holds for each direction.
     #[test]
@@ -450,18 +436,8 @@ mod tests {
         let input = b"\x81\x05Hello\x81\x05Hello";
         let judged = gate.judge(input, &budget);
         assert_eq!(judged.consumed, input.len());
-        assert!(
-            std::ptr::eq(judged.release[1], input.as_slice()),
-            "one slice, not copied"
-        );
-        assert_eq!(
-            gate.flow(),
-            Flow {
-                frames: 2,
-                messages: 2,
-                bytes: 14
-            }
-        );
+        assert!(std::ptr::eq(judged.release[1], input.as_slice()), "one slice, not copied");
+        assert_eq!(gate.flow(), Flow { frames: 2, messages: 2, bytes: 14 });
         assert!(gate.hold.spent().is_empty() && gate.hold.pending().is_empty());
     }
 }

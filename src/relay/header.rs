@@ -109,12 +109,7 @@ impl HeaderBytes {
             return [0; 4];
         }
         let at = 2 + self.length_size();
-        [
-            self.bytes[at],
-            self.bytes[at + 1],
-            self.bytes[at + 2],
-            self.bytes[at + 3],
-        ]
+        [self.bytes[at], self.bytes[at + 1], self.bytes[at + 2], self.bytes[at + 3]]
     }
 
     fn length_size(&self) -> usize {

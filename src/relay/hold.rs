@@ -43,10 +43,7 @@ impl Hold {
     #[must_use]
     pub(super) fn push(&mut self, more: &[u8], budget: &HoldBudget) -> bool {
         let buffer = self.0.get_or_insert_default();
-        debug_assert!(
-            !buffer.spent,
-            "released bytes are forgotten before others are held"
-        );
+        debug_assert!(!buffer.spent, "released bytes are forgotten before others are held");
         let granted = buffer.grow(buffer.bytes.len() + more.len(), budget);
         if granted {
             buffer.bytes.extend_from_slice(more);

@@ -52,21 +52,13 @@ mod tests {
     use super::{is_ascii, key_at, unmask};
 
     fn byte_by_byte(block: &[u8], key: [u8; 4]) -> Vec<u8> {
-        block
-            .iter()
-            .enumerate()
-            .map(|(i, byte)| byte ^ key[i % 4])
-            .collect()
+        block.iter().enumerate().map(|(i, byte)| byte ^ key[i % 4]).collect()
     }
 
     #[test]
     fn rfc_6455_section_5_7_hello() {
         let mut out = [0; 5];
-        unmask(
-            &[0x7f, 0x9f, 0x4d, 0x51, 0x58],
-            [0x37, 0xfa, 0x21, 0x3d],
-            &mut out,
-        );
+        unmask(&[0x7f, 0x9f, 0x4d, 0x51, 0x58], [0x37, 0xfa, 0x21, 0x3d], &mut out);
         assert_eq!(&out, b"Hello");
     }
 

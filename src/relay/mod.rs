@@ -3,23 +3,7 @@
 //!
 //! A [`Gate`] judges what one endpoint sends. It names every rule it holds a frame to ([`Rule`]),
 //! forwards bytes as they came, and never lets a byte of a frame pass before its header was judged.
-
-mod budget;
-mod close;
-mod gate;
-mod header;
-mod hold;
-mod mask;
-mod rules;
-mod utf8;
-mod violation;
-
-pub use budget::HoldBudget;
-pub use close::{CloseFrame, ControlFrame, close_frame, control_frame};
-pub use gate::{Event, Gate, Judged};
-pub use header::{Header, HeaderBytes};
-pub use rules::Limits;
-pub use violation::{Rule, Violation};
+//! [`relay`] runs a session: two gates, two streams, deadlines, and the way to a clean end.
 
 mod budget;
 mod clock;
@@ -27,9 +11,14 @@ mod close;
 mod closing;
 mod end;
 mod gate;
+mod header;
+mod hold;
+mod mask;
 mod pair;
 mod pump;
+mod rules;
 mod side;
+mod utf8;
 mod violation;
 
 use std::future::poll_fn;
@@ -44,8 +33,13 @@ use crate::config::WebSocket;
 use crate::refusal::Reason;
 use crate::transport::Transport;
 pub use budget::HoldBudget;
+pub use close::{CloseFrame, ControlFrame, close_frame, control_frame};
 pub use end::{Cause, SessionEnd};
+pub use gate::{Event, Gate, Judged};
+pub use header::{Header, HeaderBytes};
 use pair::Pair;
+pub use rules::Limits;
+pub use violation::{Rule, Violation};
 
 /// The two streams of a session, and what was read behind each side's handshake.
 #[derive(Debug)]

@@ -90,12 +90,12 @@ pub(super) fn drain(
     WORKER.with_borrow_mut(|worker| {
         let mut judging = side.ending.is_none();
         while readable && *left > 0 {
-            let lent = side.poll_lend(cx, &mut worker.read, |_, gate, bytes| {
+            let drained = side.poll_lend(cx, &mut worker.read, |_, gate, bytes| {
                 let violated = judging
                     && matches!(judge(gate, bytes, budget, |_| {}), Some(Notice::Violation(_)));
                 (bytes.len(), violated)
             });
-            match lent {
+            match drained {
                 Poll::Pending => return false,
                 Poll::Ready(Ok(Some((length, violated)))) => {
                     judging &= !violated;

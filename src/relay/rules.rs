@@ -52,11 +52,7 @@ struct Message {
 
 impl Rules {
     pub(super) fn new(sender: Endpoint, limits: Limits) -> Self {
-        Self {
-            sender,
-            limits,
-            message: Message::default(),
-        }
+        Self { sender, limits, message: Message::default() }
     }
 
     pub(super) fn sender(&self) -> Endpoint {
@@ -75,10 +71,8 @@ impl Rules {
             return Err(Rule::ReservedBits);
         }
         let opcode = head.opcode();
-        if matches!(
-            opcode,
-            OpCode::Data(Data::Reserved(_)) | OpCode::Control(Control::Reserved(_))
-        ) {
+        if matches!(opcode, OpCode::Data(Data::Reserved(_)) | OpCode::Control(Control::Reserved(_)))
+        {
             return Err(Rule::ReservedOpcode);
         }
         match (self.sender, head.masked()) {
@@ -113,11 +107,7 @@ impl Rules {
         self.judge_size(length)?;
         if !self.message.open {
             let text = head.opcode() == OpCode::Data(Data::Text);
-            self.message = Message {
-                open: true,
-                text,
-                ..Message::default()
-            };
+            self.message = Message { open: true, text, ..Message::default() };
         }
         self.message.bytes += length;
         self.message.fragments += 1;
@@ -126,14 +116,9 @@ impl Rules {
 
     /// The limits, as if the frame were already part of the message.
     fn judge_size(&self, length: u64) -> Result<(), Rule> {
-        let Self {
-            limits, message, ..
-        } = self;
-        let (bytes, fragments) = if message.open {
-            (message.bytes, message.fragments)
-        } else {
-            (0, 0)
-        };
+        let Self { limits, message, .. } = self;
+        let (bytes, fragments) =
+            if message.open { (message.bytes, message.fragments) } else { (0, 0) };
         if length > limits.max_frame_size {
             Err(Rule::FrameSize)
         } else if bytes.saturating_add(length) > limits.max_message_size {

@@ -79,10 +79,7 @@ impl Utf8 {
 
     fn keep(&mut self, cut: &[u8]) {
         self.tail[..cut.len()].copy_from_slice(cut);
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "a cut character has 1 to 3 bytes"
-        )]
+        #[expect(clippy::cast_possible_truncation, reason = "a cut character has 1 to 3 bytes")]
         let len = cut.len() as u8;
         self.tail_len = len;
     }

@@ -102,13 +102,7 @@ pub struct Violation {
 /// fin=1 ... [83 00]`.
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            rule,
-            frame_offset,
-            offset,
-            header,
-            ..
-        } = self;
+        let Self { rule, frame_offset, offset, header, .. } = self;
         write!(
             f,
             "{} ({}): byte {offset}, frame at {frame_offset}, {} [{header}]",

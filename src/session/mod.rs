@@ -56,14 +56,14 @@ impl Drop for Record {
         let (reason, detail) = (end.cause.reason(), end.cause.detail());
         match &end.cause {
             Cause::Violation(violation) => {
-                let header = violation.header.to_string();
+                let decoded = violation.header.decoded().to_string();
                 let error = ProtocolError {
                     reason,
                     from: violation.sender,
                     frame_offset: violation.frame_offset,
                     offset: violation.offset,
-                    header: violation.header.as_bytes(),
-                    decoded: &header,
+                    header: violation.header.as_slice(),
+                    decoded: &decoded,
                     section: violation.rule.section(),
                     rule: violation.rule.text(),
                 };

@@ -17,3 +17,6 @@ mod writer;
 pub use emit::{connection_error, protocol_error, refused, session_ended, session_opened};
 pub use record::{Ended, Flow, ProtocolError, Subject};
 pub use start::{LogGuard, ObserveError, start};
+
+#[cfg(test)]
+mod tests;

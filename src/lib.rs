@@ -1,6 +1,8 @@
 //! A security gateway for WebSocket applications.
 
 pub mod config;
+pub mod demo;
+
 pub mod observe;
 pub mod refusal;
 pub mod relay;

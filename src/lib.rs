@@ -1,5 +1,6 @@
 //! A security gateway for WebSocket applications.
 
+pub mod cli;
 pub mod config;
 pub mod demo;
 

@@ -1,15 +1,14 @@
 //! `framewall run`: the gateway, until a signal stops it.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{CONFIG, FAILURE};
+use super::Failure;
 use crate::config::{self, Config, Lint};
 use crate::gateway::Gateway;
 use crate::listener::bind;
@@ -38,26 +37,11 @@ pub(super) enum RunError {
     Impatient,
 }
 
-/// Loads the configuration at `path` and serves. 0: stopped cleanly; 78: the configuration must not
-/// run; 1: anything else.
-#[must_use]
-pub(super) fn run(path: &Path) -> ExitCode {
-    use std::io::IsTerminal;
+/// Loads the configuration at `path` and serves until a signal.
+pub(super) fn run(path: &Path) -> Result<(), Failure> {
     let styled = io::stderr().is_terminal();
-    let loaded = match config::load(path) {
-        Ok(loaded) => loaded,
-        Err(error) => {
-            eprintln!("{}", error.render(styled));
-            return ExitCode::from(CONFIG);
-        }
-    };
-    match serve(&loaded.config, &loaded.lints) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("framewall: {error}");
-            ExitCode::from(FAILURE)
-        }
-    }
+    let loaded = config::load(path).map_err(|error| Failure::Config(error.render(styled)))?;
+    serve(&loaded.config, &loaded.lints).map_err(Failure::other)
 }
 
 fn serve(config: &Config, lints: &[Lint]) -> Result<(), RunError> {

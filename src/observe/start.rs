@@ -63,7 +63,7 @@ pub fn start(log: &Log) -> Result<LogGuard, ObserveError> {
     Ok(guard)
 }
 
-fn open(log: &Log) -> Result<(Recorder, LogGuard), ObserveError> {
+pub(super) fn open(log: &Log) -> Result<(Recorder, LogGuard), ObserveError> {
     let format = format(log, io::stderr().is_terminal());
     let (name, writer) = match &log.file {
         Some(path) => (path.display().to_string(), write_file("file", path, format)?),
@@ -81,7 +81,7 @@ fn open(log: &Log) -> Result<(Recorder, LogGuard), ObserveError> {
 }
 
 /// Pretty for people, JSON for everything else.
-fn format(log: &Log, terminal: bool) -> LogFormat {
+pub(super) fn format(log: &Log, terminal: bool) -> LogFormat {
     match log.format {
         Some(format) => format,
         None if log.file.is_none() && terminal => LogFormat::Pretty,

@@ -10,6 +10,7 @@ mod gate;
 mod header;
 mod hold;
 mod mask;
+mod reader;
 mod rules;
 mod utf8;
 mod violation;

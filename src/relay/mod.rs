@@ -16,6 +16,7 @@ mod hold;
 mod mask;
 mod pair;
 mod pump;
+mod reader;
 mod rules;
 mod side;
 mod utf8;

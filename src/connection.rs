@@ -136,7 +136,6 @@ async fn exchange(
         })
     });
     let mut connection = http1::Builder::new()
-        .keep_alive(false)
         .title_case_headers(true)
         .max_header_size(MAX_HEAD)
         .max_buf_size(MAX_HEAD)
@@ -162,7 +161,7 @@ async fn exchange(
     conclude(stream, outcome, &head, &early_subject).await;
 }
 
-/// A connection carries one request (`keep_alive(false)`).
+/// A connection carries one request: every answer but a 101 says `Connection: close`.
 #[derive(Debug, thiserror::Error)]
 #[error("a second request on a connection")]
 struct SecondRequest;
@@ -292,8 +291,10 @@ impl Reception {
         let target = self.head.judge().map_err(Failure::Refused)?;
         let request = UpgradeRequest::parse(target, head).map_err(Failure::Refused)?;
         let arrival = Arrival { client: &client, server_name: self.server_name.as_deref() };
-        let admission = self.gateway.policy.admit(&request, arrival).map_err(Failure::Refused)?;
-        self.subject.route = Some(admission.route().name.clone());
+        let policy = &self.gateway.policy;
+        let route = policy.route(&request, arrival).map_err(Failure::Refused)?;
+        self.subject.route = Some(route.name.clone());
+        let admission = policy.admit(route, &request, arrival).map_err(Failure::Refused)?;
         let provenance =
             Provenance { peer: &self.peer, client: &client, request_id: &self.subject.request_id };
         let dialer = &self.gateway.dialer;

@@ -137,6 +137,7 @@ async fn exchange(
     });
     let mut connection = http1::Builder::new()
         .title_case_headers(true)
+        .header_read_timeout(None)
         .max_header_size(MAX_HEAD)
         .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(tap), service);

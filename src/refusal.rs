@@ -202,18 +202,17 @@ mod tests {
 
     fn documentation() -> String {
         let code = |code: Option<u16>| code.map_or("-".to_owned(), |code| code.to_string());
-        let rows: String = Reason::ALL
-            .iter()
-            .map(|reason| {
-                let (status, close) = reason.codes();
-                let text = match reason.public_text() {
-                    "" => "(only in the log)",
-                    text => text,
-                };
-                let level = reason.level().to_string().to_lowercase();
-                format!("| `{reason}` | {} | {} | {level} | {text} |\n", code(status), code(close))
-            })
-            .collect();
+        let row = |reason: &Reason| {
+            let (status, close) = reason.codes();
+            let text = match reason.public_text() {
+                "" => "(only in the log)",
+                text => text,
+            };
+            let level = reason.level().to_string().to_lowercase();
+            format!("| `{reason}` | {} | {} | {level} | {text} |", code(status), code(close))
+        };
+        let rows: Vec<String> = Reason::ALL.iter().map(row).collect();
+        let rows = rows.join("\n");
         format!(
             "# Refusals\n\n\
              <!-- Made from the table in src/refusal.rs; a test compares them. -->\n\n\
@@ -224,7 +223,7 @@ mod tests {
              was at fault or is gone, 1014 where the upstream was, with the name of the reason.\n\
              A head that is not HTTP may get a bare 400 or 431 without a body.\n\n\
              | reason | status | close code | log level | what the client is told |\n\
-             |---|---|---|---|---|\n{rows}"
+             |---|---|---|---|---|\n{rows}\n"
         )
     }
 

@@ -13,9 +13,7 @@ pub(super) type Authority = CertifiedIssuer<'static, KeyPair>;
 
 pub(super) fn authority() -> Authority {
     let mut params = CertificateParams::default();
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "Framewall test authority");
+    params.distinguished_name.push(DnType::CommonName, "Framewall test authority");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![
         KeyUsagePurpose::KeyCertSign,

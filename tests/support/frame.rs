@@ -17,13 +17,7 @@ pub struct Frame {
 impl Frame {
     /// A whole, unmasked frame.
     pub fn new(opcode: u8, payload: impl AsRef<[u8]>) -> Self {
-        Self {
-            fin: true,
-            rsv: 0,
-            opcode,
-            mask: None,
-            payload: payload.as_ref().to_vec(),
-        }
+        Self { fin: true, rsv: 0, opcode, mask: None, payload: payload.as_ref().to_vec() }
     }
 
     pub fn continuation(payload: impl AsRef<[u8]>) -> Self {

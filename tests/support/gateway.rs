@@ -73,7 +73,8 @@ impl Builder {
 
     fn toml(&self) -> String {
         let tls = if self.tls {
-            let pair = |index| format!("{{ cert = \"site{index}.pem\", key = \"site{index}.key\" }}");
+            let pair =
+                |index| format!("{{ cert = \"site{index}.pem\", key = \"site{index}.key\" }}");
             let pairs: Vec<_> = (0..self.names.len()).map(pair).collect();
             format!("certificates = [{}]", pairs.join(", "))
         } else {
@@ -149,7 +150,8 @@ impl Gateway {
 
     fn listening(&mut self) -> SocketAddr {
         let found = eventually(|| {
-            let record = self.log_records().into_iter().find(|record| record["event"] == "listening");
+            let record =
+                self.log_records().into_iter().find(|record| record["event"] == "listening");
             match record {
                 Some(record) => Some(Ok(record["address"].as_str().unwrap().parse().unwrap())),
                 None => self.child.try_wait().unwrap().map(Err),

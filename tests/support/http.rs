@@ -85,11 +85,7 @@ impl Response {
             let (name, value) = line.split_once(':').unwrap();
             (name.to_owned(), value.trim().to_owned())
         };
-        Self {
-            line,
-            fields: lines.map(field).collect(),
-            body: Vec::new(),
-        }
+        Self { line, fields: lines.map(field).collect(), body: Vec::new() }
     }
 
     /// The status code of an answer.
@@ -101,11 +97,7 @@ impl Response {
     /// The values of all fields of this name, compared without case.
     pub fn all(&self, name: &str) -> Vec<&str> {
         let named = |(field, _): &&(String, String)| field.eq_ignore_ascii_case(name);
-        self.fields
-            .iter()
-            .filter(named)
-            .map(|(_, value)| value.as_str())
-            .collect()
+        self.fields.iter().filter(named).map(|(_, value)| value.as_str()).collect()
     }
 
     /// The value of the only field of this name.

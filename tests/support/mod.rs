@@ -6,6 +6,7 @@
 //! for [`PATIENCE`] at most.
 #![allow(
     dead_code,
+    unused_imports,
     unreachable_pub,
     reason = "each test binary is a crate of its own and uses a part"
 )]
@@ -22,7 +23,7 @@ mod wire;
 use std::time::{Duration, Instant};
 
 pub use frame::Frame;
-pub use gateway::{Builder, Gateway};
+pub use gateway::Gateway;
 pub use http::{ACCEPT, KEY, Request, Response};
 pub use peer::{Peer, Tool, run_client};
 pub use session::Session;

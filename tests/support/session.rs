@@ -30,12 +30,7 @@ impl Session {
         let (wire, request) = upstream.accept_upgrade(fields);
         let response = client.read_head();
         assert_eq!(response.status(), 101, "{response:?}");
-        Self {
-            client,
-            upstream: wire,
-            request,
-            response,
-        }
+        Self { client, upstream: wire, request, response }
     }
 
     /// What the log calls this session.

@@ -51,13 +51,7 @@ impl Wire {
     fn new(stream: Box<dyn Duplex>, socket: TcpStream, masks: bool) -> Self {
         set_timeouts(&socket, PATIENCE);
         socket.set_nodelay(true).unwrap();
-        Self {
-            stream,
-            socket,
-            received: Vec::new(),
-            taken: 0,
-            masks,
-        }
+        Self { stream, socket, received: Vec::new(), taken: 0, masks }
     }
 
     /// Every byte that came so far.

@@ -1,3 +1,7 @@
 //! The `framewall` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    framewall::cli::main(std::env::args_os())
+}

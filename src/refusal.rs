@@ -160,6 +160,22 @@ impl std::fmt::Display for Reason {
     }
 }
 
+/// A refusal on its way to the client: the reason of the table, and what the log says beyond it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The row of the table.
+    pub reason: Reason,
+    /// What was wrong, for the log alone. Never a payload, a token or a query string.
+    pub detail: String,
+}
+
+impl Refusal {
+    /// A refusal for `reason`, with what the log should say about it.
+    pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
@@ -170,24 +186,15 @@ mod tests {
     fn names_are_unique_and_fit_a_close_frame() {
         let names: HashSet<_> = Reason::ALL.iter().map(|reason| reason.name()).collect();
         assert_eq!(names.len(), Reason::ALL.len());
-        assert!(
-            names.iter().all(|name| name.len() <= 123),
-            "RFC 6455 section 5.5: 125 - 2 bytes"
-        );
+        assert!(names.iter().all(|name| name.len() <= 123), "RFC 6455 section 5.5: 125 - 2 bytes");
     }
 
     #[test]
     fn close_codes_may_be_sent() {
         for reason in Reason::ALL {
             let code = reason.close_code();
-            assert!(
-                ![1005, 1006, 1015].contains(&code),
-                "{reason}: {code} is never on the wire"
-            );
-            assert!(
-                (1000..=1014).contains(&code) || (3000..5000).contains(&code),
-                "{reason}"
-            );
+            assert!(![1005, 1006, 1015].contains(&code), "{reason}: {code} is never on the wire");
+            assert!((1000..=1014).contains(&code) || (3000..5000).contains(&code), "{reason}");
         }
     }
 }

@@ -1,7 +1,24 @@
 //! What the gateway says about what it did: one record when a session opens, one when it ends, one
 //! for each refusal, and the protocol and connection errors alone in a file of their own. It never
 //! writes a payload, a token or a query string, and writing never blocks a session.
+//!
+//! A room hands a [`Subject`] and what happened to one of the functions below. They emit a tracing
+//! event; [`start`] has installed the subscriber that turns events into lines, and each line goes
+//! through a bounded queue to a thread that writes it. Lines that could not be written are counted
+//! and the count is written instead. Every record and field is described in `docs/logging.md`.
 
+mod emit;
+mod line;
 mod record;
+mod start;
+mod subscriber;
+mod writer;
 
-pub use record::{Ended, Flow, Subject};
+pub use emit::{
+    answered, connection_error, protocol_error, refused, session_ended, session_opened,
+};
+pub use record::{Ended, Flow, ProtocolError, Subject};
+pub use start::{LogGuard, ObserveError, start};
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,15 @@ pub struct Subject {
     pub subprotocol: Option<String>,
 }
 
+impl Subject {
+    /// A connection of which only its peer is known, with an id of its own (UUID version 7, RFC
+    /// 9562: ids sort by time).
+    #[must_use]
+    pub fn new(peer: SocketAddr) -> Self {
+        Self { request_id: uuid::Uuid::now_v7().to_string(), peer, route: None, subprotocol: None }
+    }
+}
+
 /// How a session ended.
 #[derive(Debug, Clone)]
 pub struct Ended {
@@ -47,4 +56,37 @@ pub struct Flow {
     pub messages: u64,
     /// Bytes on the WebSocket wire, frame headers included.
     pub bytes: u64,
+}
+
+/// A frame that breaks a rule, as precisely as it can be said without its payload.
+#[derive(Debug, Clone, Copy)]
+pub struct ProtocolError<'a> {
+    /// The reason of the table.
+    pub reason: Reason,
+    /// Which end sent the frame.
+    pub from: Endpoint,
+    /// Where the frame begins: bytes of this direction before it, counted from the 101.
+    pub frame_offset: u64,
+    /// The byte at which the rule was broken, counted likewise.
+    pub offset: u64,
+    /// The frame's header as far as it was read: 14 bytes at most (RFC 6455 section 5.2), more are
+    /// not written.
+    pub header: &'a [u8],
+    /// What the header says, decoded: `FIN=1 RSV=000 opcode=text MASK=1 length=5`.
+    pub decoded: &'a str,
+    /// The section of RFC 6455, or the key of the configuration, that the rule is from.
+    pub section: &'a str,
+    /// The rule, in one sentence.
+    pub rule: &'a str,
+}
+
+impl ProtocolError<'_> {
+    /// Which way the frame went.
+    #[must_use]
+    pub fn direction(&self) -> &'static str {
+        match self.from {
+            Endpoint::Client => "client to upstream",
+            Endpoint::Upstream => "upstream to client",
+        }
+    }
 }

@@ -1,0 +1,178 @@
+//! One function a record. The names of their fields are a contract, kept in `docs/logging.md`.
+
+use std::fmt::Write;
+
+use tracing::Level;
+
+use super::record::{Ended, ProtocolError, Subject};
+use super::subscriber::{ACCESS_TARGET, ERROR_TARGET};
+use crate::refusal::Reason;
+use crate::relay::Endpoint;
+
+/// The longest header of a frame: 2 bytes, 8 of length, 4 of mask (RFC 6455 section 5.2).
+const MAX_HEADER: usize = 14;
+
+// tracing wants target and level to be constants, so each combination is a call of its own.
+macro_rules! record {
+    ($subject:expr, $reason:expr, $message:literal, $($fields:tt)*) => {
+        if is_error($reason) {
+            record!(@level ERROR_TARGET, $subject, $reason, $message, $($fields)*);
+        } else {
+            record!(@level ACCESS_TARGET, $subject, $reason, $message, $($fields)*);
+        }
+    };
+    (@level $target:ident, $subject:expr, $reason:expr, $($rest:tt)*) => {
+        match $reason.level() {
+            Level::ERROR => record!(@emit $target, Level::ERROR, $subject, $($rest)*),
+            Level::WARN => record!(@emit $target, Level::WARN, $subject, $($rest)*),
+            Level::INFO => record!(@emit $target, Level::INFO, $subject, $($rest)*),
+            Level::DEBUG => record!(@emit $target, Level::DEBUG, $subject, $($rest)*),
+            Level::TRACE => record!(@emit $target, Level::TRACE, $subject, $($rest)*),
+        }
+    };
+    (@emit $target:ident, $level:expr, $subject:expr, $message:literal,
+     event = $event:literal, $($fields:tt)*) => {
+        tracing::event!(
+            target: $target,
+            $level,
+            event = $event,
+            request_id = $subject.request_id.as_str(),
+            peer = %$subject.peer,
+            route = $subject.route.as_deref(),
+            subprotocol = $subject.subprotocol.as_deref(),
+            $($fields)*
+            $message
+        )
+    };
+}
+
+/// A handshake was refused, at the level of its reason. `detail` says more than the client may
+/// know; it may quote the client, and never holds a credential or a query string.
+pub fn refused(subject: &Subject, reason: Reason, detail: &str) {
+    record!(
+        subject,
+        reason,
+        "handshake refused",
+        event = "refused",
+        reason = reason.name(),
+        status = reason.codes().0,
+        detail = some(detail),
+    );
+}
+
+/// The upstream refused a handshake by itself, and the client was passed its answer.
+pub fn answered(subject: &Subject, status: u16) {
+    record!(@emit ACCESS_TARGET, Level::INFO, subject, "the upstream refused the handshake",
+        event = "answered",
+        status = status,
+    );
+}
+
+/// The 101 was sent.
+pub fn session_opened(subject: &Subject) {
+    record!(@emit ACCESS_TARGET, Level::INFO, subject, "session opened",
+        event = "session.opened",
+    );
+}
+
+/// Both directions are over.
+pub fn session_ended(subject: &Subject, ended: &Ended) {
+    record!(@emit ACCESS_TARGET, Level::INFO, subject, "session ended",
+        event = "session.ended",
+        by = ended.by.map_or("gateway", Endpoint::name),
+        reason = ended.reason.name(),
+        code = ended.code,
+        detail = ended.detail.as_deref().and_then(some),
+        duration_ms = u64::try_from(ended.duration.as_millis()).unwrap_or(u64::MAX),
+        client_frames = ended.client.frames,
+        client_messages = ended.client.messages,
+        client_bytes = ended.client.bytes,
+        upstream_frames = ended.upstream.frames,
+        upstream_messages = ended.upstream.messages,
+        upstream_bytes = ended.upstream.bytes,
+    );
+}
+
+/// An end broke RFC 6455 or a limit of `[websocket]`. The session's own end is a record apart.
+pub fn protocol_error(subject: &Subject, error: &ProtocolError<'_>) {
+    record!(
+        subject,
+        error.reason,
+        "protocol error",
+        event = "protocol.error",
+        reason = error.reason.name(),
+        direction = error.direction(),
+        frame_offset = error.frame_offset,
+        offset = error.offset,
+        header_hex = hex(error.header).as_str(),
+        header = error.decoded,
+        section = error.section,
+        rule = error.rule,
+    );
+}
+
+/// A connection failed: a peer was lost, TLS failed, an upstream did not answer, a time was over.
+/// `detail` as in [`refused`]. A handshake that was answered with a status is [`refused`] alone.
+pub fn connection_error(subject: &Subject, reason: Reason, detail: &str) {
+    record!(
+        subject,
+        reason,
+        "connection error",
+        event = "connection.error",
+        reason = reason.name(),
+        detail = some(detail),
+    );
+}
+
+/// Whether a reason is a protocol or connection error, whose records the error file gets too: an
+/// end, or the way to it, did not work as the protocols ask. That the gateway's rules said no, or
+/// that a session ended as somebody chose, is not.
+pub(super) fn is_error(reason: Reason) -> bool {
+    match reason {
+        Reason::HandshakeMalformed
+        | Reason::HandshakeTimeout
+        | Reason::HeadTooLarge
+        | Reason::Version
+        | Reason::UpstreamHandshake
+        | Reason::UpstreamUnavailable
+        | Reason::UpstreamTimeout
+        | Reason::UpstreamLost
+        | Reason::UpstreamProtocol
+        | Reason::FrameProtocol
+        | Reason::FrameUtf8
+        | Reason::FrameTooBig
+        | Reason::MessageTooBig
+        | Reason::MessageFragments
+        | Reason::MessageTimeout
+        | Reason::PingTimeout
+        | Reason::IdleTimeout
+        | Reason::TlsFailed
+        | Reason::ProxyMalformed
+        | Reason::ClientLost
+        | Reason::Internal => true,
+        Reason::OriginDenied
+        | Reason::RouteNone
+        | Reason::Method
+        | Reason::SniMismatch
+        | Reason::UpgradeRequired
+        | Reason::Capacity
+        | Reason::LifetimeOver
+        | Reason::Shutdown
+        | Reason::Closed => false,
+    }
+}
+
+/// An empty detail is none.
+fn some(detail: &str) -> Option<&str> {
+    (!detail.is_empty()).then_some(detail)
+}
+
+fn hex(header: &[u8]) -> String {
+    let mut text = String::new();
+    for (index, byte) in header.iter().take(MAX_HEADER).enumerate() {
+        let space = if index == 0 { "" } else { " " };
+        // Writing to a String does not fail.
+        let _ = write!(text, "{space}{byte:02x}");
+    }
+    text
+}

@@ -1,0 +1,145 @@
+//! Opening the log, and closing it without losing its end.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use tracing_subscriber::Registry;
+use tracing_subscriber::layer::SubscriberExt;
+
+use super::subscriber::Recorder;
+use super::writer::{BOUNDS, Lost, Writer};
+use crate::config::{Log, LogFormat};
+
+/// How long the end of the program may wait for the log.
+const FLUSH_WITHIN: Duration = Duration::from_secs(2);
+
+/// Owner reads and writes, group reads: a log names addresses.
+const MODE: u32 = 0o640;
+
+/// Why the log could not be started. The operator is at fault, but for `AlreadyStarted`.
+#[derive(Debug, thiserror::Error)]
+pub enum ObserveError {
+    /// A file could not be opened or created.
+    #[error(
+        "[log] {key}: cannot append to {}: {source}; create its folder and let this user write to it, or name another file",
+        path.display()
+    )]
+    Open {
+        /// The key that names the file.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system refused a thread.
+    #[error("cannot start the thread that writes the log: {0}")]
+    Thread(#[source] io::Error),
+    /// The process has a log already.
+    #[error("the log was already started in this process")]
+    AlreadyStarted,
+}
+
+/// Keeps the log open. Dropped, it writes what still waits, for at most two seconds, and says on
+/// standard error how many lines were lost if the log itself could not say so.
+#[derive(Debug)]
+#[must_use = "the log ends when its guard is dropped"]
+pub struct LogGuard {
+    writers: Vec<(String, Writer)>,
+}
+
+/// Opens the log that `[log]` describes and sends every event of the process there.
+///
+/// The level is the configuration's own, `RUST_LOG` is not read, and other crates are heard from
+/// warnings up. Files are appended to, and created readable for owner and group. Call it once, and
+/// keep the guard until the end of `main`.
+pub fn start(log: &Log) -> Result<LogGuard, ObserveError> {
+    let (recorder, guard) = open(log)?;
+    tracing::subscriber::set_global_default(Registry::default().with(recorder))
+        .map_err(|_| ObserveError::AlreadyStarted)?;
+    Ok(guard)
+}
+
+pub(super) fn open(log: &Log) -> Result<(Recorder, LogGuard), ObserveError> {
+    let format = format(log, io::stderr().is_terminal());
+    let (name, writer) = match &log.file {
+        Some(path) => (path.display().to_string(), write_file("file", path, format)?),
+        None => ("standard error".to_owned(), write_to(io::stderr(), format)?),
+    };
+    let mut writers = vec![(name, writer.clone())];
+    let mut errors = None;
+    if let Some(path) = &log.error_file {
+        let writer = write_file("error_file", path, format)?;
+        writers.push((path.display().to_string(), writer.clone()));
+        errors = Some(writer);
+    }
+    let recorder = Recorder { level: log.level, format, log: writer, errors };
+    Ok((recorder, LogGuard { writers }))
+}
+
+/// Pretty for people, JSON for everything else.
+pub(super) fn format(log: &Log, terminal: bool) -> LogFormat {
+    match log.format {
+        Some(format) => format,
+        None if log.file.is_none() && terminal => LogFormat::Pretty,
+        None => LogFormat::Json,
+    }
+}
+
+fn write_file(key: &'static str, path: &Path, format: LogFormat) -> Result<Writer, ObserveError> {
+    let file =
+        append(path).map_err(|source| ObserveError::Open { key, path: path.to_owned(), source })?;
+    write_to(file, format)
+}
+
+fn append(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).mode(MODE).open(path)
+}
+
+fn write_to(out: impl Write + Send + 'static, format: LogFormat) -> Result<Writer, ObserveError> {
+    Writer::start(out, format, BOUNDS).map_err(ObserveError::Thread)
+}
+
+impl Drop for LogGuard {
+    fn drop(&mut self) {
+        for (_, writer) in &self.writers {
+            writer.stop();
+        }
+        let deadline = Instant::now() + FLUSH_WITHIN;
+        let last_words: String = self
+            .writers
+            .iter()
+            .map(|(name, writer)| {
+                let left = deadline.saturating_duration_since(Instant::now());
+                last_words(name, &writer.finish(left))
+            })
+            .collect();
+        if !last_words.is_empty() {
+            say(last_words);
+        }
+    }
+}
+
+/// One line for people about what was lost, or nothing.
+fn last_words(name: &str, lost: &Lost) -> String {
+    if lost.lines() == 0 {
+        return String::new();
+    }
+    let why = match &lost.error {
+        Some(error) => error.as_str(),
+        None => "writing was too slow",
+    };
+    format!("framewall: the log ({name}) lost its last {} lines: {why}\n", lost.lines())
+}
+
+/// Standard error may be the very pipe that nobody reads, so it is not waited for either.
+fn say(text: String) {
+    if let Ok(writer) = Writer::start(io::stderr(), LogFormat::Pretty, BOUNDS) {
+        writer.push(text.into());
+        writer.stop();
+        writer.finish(Duration::from_secs(1));
+    }
+}

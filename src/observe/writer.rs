@@ -1,0 +1,261 @@
+//! A thread that writes lines, behind a bounded queue. Handing it a line never blocks and never
+//! fails: a line for which there is no room, or whose write fails, is counted, and the count is
+//! written in its place as soon as writing works again.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use tracing::Level;
+
+use super::line::Line;
+use crate::config::LogFormat;
+
+/// How much may wait to be written; more is lost.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// Lines in the queue.
+    pub(super) lines: usize,
+    /// Bytes of those lines.
+    pub(super) bytes: usize,
+}
+
+/// Half a second of a very busy gateway, and never more than 8 MiB.
+pub(super) const BOUNDS: Bounds = Bounds { lines: 32 * 1024, bytes: 8 * 1024 * 1024 };
+
+/// While the queue never runs empty, losses are reported after this many lines.
+const REPORT_AFTER_LINES: u32 = 1024;
+
+/// While nothing is written, reporting losses is tried again after this long.
+const REPORT_AGAIN: Duration = Duration::from_secs(1);
+
+/// The queue's end for those who have something to say. Clones share the queue.
+#[derive(Debug, Clone)]
+pub(super) struct Writer {
+    queue: Arc<Queue>,
+}
+
+/// What had to be left unsaid.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Lost {
+    /// Lines for which there was no room.
+    pub(super) queue_full: u64,
+    /// Lines whose write failed.
+    pub(super) write_failed: u64,
+    /// Lines that still waited when the time to flush was over.
+    pub(super) unwritten: u64,
+    /// The last error of a write.
+    pub(super) error: Option<String>,
+}
+
+#[derive(Debug)]
+struct Queue {
+    bounds: Bounds,
+    state: Mutex<State>,
+    /// There is something to write, or the end has come.
+    work: Condvar,
+    /// The thread is done.
+    done: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    lines: VecDeque<Arc<str>>,
+    bytes: usize,
+    /// The thread has taken a line out of the queue and not yet settled its fate.
+    writing: bool,
+    lost: Lost,
+    stopped: bool,
+    finished: bool,
+}
+
+impl Writer {
+    /// Starts the thread. `out` is written to once a line and must not buffer; `format` is that of
+    /// the line that reports losses.
+    pub(super) fn start(
+        out: impl Write + Send + 'static,
+        format: LogFormat,
+        bounds: Bounds,
+    ) -> io::Result<Self> {
+        let queue = Arc::new(Queue {
+            bounds,
+            state: Mutex::default(),
+            work: Condvar::new(),
+            done: Condvar::new(),
+        });
+        let worker =
+            Worker { queue: Arc::clone(&queue), out, format, torn: false, since_report: 0 };
+        thread::Builder::new().name("log".to_owned()).spawn(move || worker.run())?;
+        Ok(Self { queue })
+    }
+
+    /// Puts a line, with its newline, into the queue. Never waits for the writing.
+    pub(super) fn push(&self, line: Arc<str>) {
+        let bounds = self.queue.bounds;
+        let mut state = self.queue.lock();
+        let full = state.lines.len() >= bounds.lines || state.bytes + line.len() > bounds.bytes;
+        if full || state.stopped {
+            state.lost.queue_full += 1;
+        } else {
+            state.bytes += line.len();
+            state.lines.push_back(line);
+            self.queue.work.notify_one();
+        }
+    }
+
+    /// From now on no line is taken; those in the queue are written and the thread ends.
+    pub(super) fn stop(&self) {
+        self.queue.lock().stopped = true;
+        self.queue.work.notify_one();
+    }
+
+    /// Waits for the thread to end, and says what the log itself could not.
+    pub(super) fn finish(&self, within: Duration) -> Lost {
+        let (state, _) = self
+            .queue
+            .done
+            .wait_timeout_while(self.queue.lock(), within, |state| !state.finished)
+            .unwrap_or_else(PoisonError::into_inner);
+        let left = state.lines.len() + usize::from(state.writing);
+        Lost { unwritten: u64::try_from(left).unwrap_or(u64::MAX), ..state.lost.clone() }
+    }
+}
+
+impl Lost {
+    /// How many lines in all.
+    pub(super) fn lines(&self) -> u64 {
+        self.queue_full + self.write_failed + self.unwritten
+    }
+
+    /// The line that says so in the log itself.
+    pub(super) fn line(&self, format: LogFormat) -> String {
+        let mut line = Line::new(format, Level::WARN);
+        line.message("lines of this log were lost");
+        line.text("event", "log.lost");
+        line.plain("queue_full", self.queue_full);
+        line.plain("write_failed", self.write_failed);
+        if let Some(error) = &self.error {
+            line.text("detail", error);
+        }
+        line.finish()
+    }
+}
+
+impl Queue {
+    /// No panic can happen while the lock is held, and a poisoned count is still a count.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pop(&self) -> Option<Arc<str>> {
+        let mut state = self.lock();
+        let line = state.lines.pop_front()?;
+        state.bytes -= line.len();
+        state.writing = true;
+        Some(line)
+    }
+
+    fn settle(&self, result: io::Result<()>) {
+        let mut state = self.lock();
+        state.writing = false;
+        if let Err(error) = result {
+            state.lost.write_failed += 1;
+            state.lost.error = Some(error.to_string());
+        }
+    }
+
+    /// Waits for a line, at most `REPORT_AGAIN`. False: there will be none.
+    fn wait(&self) -> bool {
+        let state = self.lock();
+        if state.stopped || !state.lines.is_empty() {
+            return !state.lines.is_empty();
+        }
+        drop(self.work.wait_timeout(state, REPORT_AGAIN));
+        true
+    }
+
+    fn losses(&self) -> Lost {
+        self.lock().lost.clone()
+    }
+
+    fn reported(&self, said: &Lost) {
+        let mut state = self.lock();
+        state.lost.queue_full -= said.queue_full;
+        state.lost.write_failed -= said.write_failed;
+        if state.lost.write_failed == 0 {
+            state.lost.error = None;
+        }
+    }
+}
+
+struct Worker<W> {
+    queue: Arc<Queue>,
+    out: W,
+    format: LogFormat,
+    /// The last write ended in the middle of a line.
+    torn: bool,
+    /// Lines taken from the queue since losses were last looked at.
+    since_report: u32,
+}
+
+impl<W: Write> Worker<W> {
+    fn run(mut self) {
+        loop {
+            if let Some(line) = self.queue.pop() {
+                let result = self.put(&line);
+                self.queue.settle(result);
+                self.since_report += 1;
+                if self.since_report == REPORT_AFTER_LINES {
+                    self.report();
+                }
+            } else {
+                self.report();
+                if !self.queue.wait() {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Says how many lines were lost since it was last said. If that cannot be written either,
+    /// the count stands.
+    fn report(&mut self) {
+        self.since_report = 0;
+        let lost = self.queue.losses();
+        if lost.lines() > 0 && self.put(&lost.line(self.format)).is_ok() {
+            self.queue.reported(&lost);
+        }
+    }
+
+    fn put(&mut self, line: &str) -> io::Result<()> {
+        if self.torn {
+            self.out.write_all(b"\n")?;
+            self.torn = false;
+        }
+        let mut rest = line.as_bytes();
+        while !rest.is_empty() {
+            match self.out.write(rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    rest = &rest[count..];
+                    self.torn = !rest.is_empty();
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<W> Drop for Worker<W> {
+    fn drop(&mut self) {
+        self.queue.lock().finished = true;
+        self.queue.done.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests;

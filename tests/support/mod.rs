@@ -6,6 +6,7 @@
 //! for [`PATIENCE`] at most.
 #![allow(
     dead_code,
+    clippy::unwrap_used,
     unused_imports,
     unreachable_pub,
     reason = "each test binary is a crate of its own and uses a part"
@@ -22,12 +23,13 @@ mod wire;
 
 use std::time::{Duration, Instant};
 
+pub use certificates::{Authority, authority, issue, issue_with};
 pub use frame::Frame;
 pub use gateway::Gateway;
 pub use http::{ACCEPT, KEY, Request, Response};
 pub use peer::{Peer, Tool, run_client};
 pub use session::Session;
-pub use upstream::RawUpstream;
+pub use upstream::{RawUpstream, valid_answer};
 pub use wire::Wire;
 
 /// How long an event may take before the test fails. Never a time that is asserted.

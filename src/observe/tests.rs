@@ -104,10 +104,10 @@ fn bad_frame() -> ProtocolError<'static> {
         from: Endpoint::Client,
         frame_offset: 5204,
         offset: 5204,
-        header: &[0xc1, 0x85, 0x37, 0xfa, 0x21, 0x3d],
-        decoded: "FIN=1 RSV=100 opcode=text MASK=1 length=5",
+        header: &[0xc1, 0xfe],
+        decoded: "fin=1 rsv=100 opcode=0x1 (text) mask=1 length=?",
         section: "RFC 6455 section 5.2",
-        rule: "RSV1 is 0 unless an extension that uses it was negotiated",
+        rule: "a reserved bit is set, and no extension was negotiated",
     }
 }
 

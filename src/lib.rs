@@ -1,9 +1,24 @@
-//! A security gateway for WebSocket applications.
+//! A security gateway for WebSocket applications: one binary and one TOML file in front of any
+//! WebSocket server.
+//!
+//! The journey of a connection, a room a step: [`listener`] accepts it and finds out who it is,
+//! [`tls`] secures it, [`handshake`] reads its one request strictly, [`policy`] admits it to a route,
+//! [`upstream`] connects it to the application and verifies the answer; then [`session`] owns it while
+//! [`relay`] passes checked frames both ways, and [`observe`] says what happened. [`config`] is what all
+//! of them work from, [`refusal`] names every reason to say no, and [`gateway`] holds it together.
 
 pub mod cli;
 pub mod config;
+mod connection;
 pub mod demo;
-
+pub mod gateway;
+pub mod handshake;
+pub mod listener;
 pub mod observe;
+pub mod policy;
 pub mod refusal;
 pub mod relay;
+pub mod session;
+pub mod tls;
+pub mod transport;
+pub mod upstream;

@@ -84,11 +84,7 @@ pub fn make(names: &[String], days: u16) -> Result<DevCertificate, CertError> {
     let names = all_names(names)?;
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
     let cert = params(&names, days)?.self_signed(&key)?;
-    Ok(DevCertificate {
-        names,
-        cert_pem: cert.pem(),
-        key_pem: key.serialize_pem(),
-    })
+    Ok(DevCertificate { names, cert_pem: cert.pem(), key_pem: key.serialize_pem() })
 }
 
 /// The command: makes a certificate, writes it, and says what to do with it.
@@ -147,10 +143,7 @@ pub(super) struct Paths {
 /// Writes dev.pem and dev.key. Without `force` neither is touched if either is there; with it they
 /// are removed first, so that no old file's mode outlives it and no link is followed.
 pub(super) fn write(folder: &Path, made: &DevCertificate, force: bool) -> Result<Paths, CertError> {
-    let paths = Paths {
-        cert: folder.join("dev.pem"),
-        key: folder.join("dev.key"),
-    };
+    let paths = Paths { cert: folder.join("dev.pem"), key: folder.join("dev.key") };
     fs::create_dir_all(folder).map_err(|source| refused(folder, source))?;
     for path in [&paths.cert, &paths.key] {
         if force {
@@ -182,10 +175,7 @@ fn create(path: &Path, mode: u32, text: &str) -> Result<(), CertError> {
 }
 
 fn refused(path: &Path, source: io::Error) -> CertError {
-    CertError::Write {
-        path: path.to_owned(),
-        source,
-    }
+    CertError::Write { path: path.to_owned(), source }
 }
 
 fn advice(made: &DevCertificate, days: u16, paths: &Paths) -> String {

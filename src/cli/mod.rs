@@ -2,6 +2,9 @@
 //! that says and turns it into an exit code; nothing is decided here.
 
 mod cert;
+pub mod check;
+mod demo;
+mod run;
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -98,7 +101,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(answer) => return print_answer(&answer),
     };
     match run(cli.command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             // Nobody may be reading; the exit code still tells.
             let _ = writeln!(io::stderr(), "{failure}");
@@ -107,28 +110,21 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<(), Failure> {
+fn run(command: Command) -> Result<ExitCode, Failure> {
+    let done = |()| ExitCode::SUCCESS;
     match command {
-        Command::Cert(CertCommand::New(args)) => cert::new(&args),
-        Command::Run(_) => Err(not_here("run")),
-        Command::Check(_) => Err(not_here("check")),
-        Command::Demo => Err(not_here("demo")),
+        Command::Run(args) => run::run(&args.config).map(done),
+        Command::Check(args) => Ok(check::check(&args.config, args.strict)),
+        Command::Demo => demo::demo().map(done),
+        Command::Cert(CertCommand::New(args)) => cert::new(&args).map(done),
     }
-}
-
-fn not_here(command: &str) -> Failure {
-    Failure::Other(format!("this build has no `{command}` yet"))
 }
 
 /// clap answers `--help` and `--version` through its error, too.
 fn print_answer(answer: &clap::Error) -> ExitCode {
     // Nobody may be reading; the exit code still tells.
     let _ = answer.print();
-    if answer.use_stderr() {
-        USAGE.into()
-    } else {
-        ExitCode::SUCCESS
-    }
+    if answer.use_stderr() { USAGE.into() } else { ExitCode::SUCCESS }
 }
 
 /// What a command has to say on standard output.

@@ -96,23 +96,13 @@ fn the_certificate_is_valid_for_its_names_alone() {
 
     let mut roots = RootCertStore::empty();
     roots.add(cert.clone()).unwrap();
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
-        .build()
-        .unwrap();
+    let verifier =
+        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
     let valid = |name: &str| {
         let name = ServerName::try_from(name.to_owned()).unwrap();
-        verifier
-            .verify_server_cert(&cert, &[], &name, &[], UnixTime::now())
-            .is_ok()
+        verifier.verify_server_cert(&cert, &[], &name, &[], UnixTime::now()).is_ok()
     };
-    let good = [
-        "localhost",
-        "127.0.0.1",
-        "::1",
-        "chat.test",
-        "2001:db8::1",
-        "a.apps.test",
-    ];
+    let good = ["localhost", "127.0.0.1", "::1", "chat.test", "2001:db8::1", "a.apps.test"];
     for name in good {
         assert!(valid(name), "{name}");
     }

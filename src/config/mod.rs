@@ -1,15 +1,37 @@
 //! The configuration: one TOML file in, a checked and immutable [`Config`] out, or every error of
 //! the file at its place. It reads the file and the files that it names, and nothing else.
+//!
+//! [`load`] takes a path, [`parse`] a text. `keys` is the one table of keys, `reader` walks the
+//! syntax tree by it, and each section of the file has a module of its own.
 
+mod address;
+mod files;
 mod host;
+mod keys;
+mod kinds;
+mod lists;
+mod load;
+mod log;
 mod model;
 mod origin;
+mod origins;
 mod path;
+mod reader;
+mod reference;
+mod report;
+mod route;
+mod server;
+mod tls;
+mod units;
+mod websocket;
 
 pub use host::HostPattern;
+pub use load::{Loaded, load, parse};
 pub use model::{
     Auth, Certificate, ClientAuth, Compression, Config, Log, LogFormat, Origins, ProxyProtocol,
     Route, Server, Tls, TlsVersion, Upstream, WebSocket,
 };
 pub use origin::{Origin, OriginError, is_host, split_port};
 pub use path::{PathError, PathPattern, canonical_path};
+pub use reference::reference;
+pub use report::{Lint, LoadError, Report};

@@ -47,11 +47,7 @@ impl Origin {
             "https" | "wss" => Some(443),
             _ => None,
         });
-        Self {
-            scheme,
-            host: host.to_ascii_lowercase(),
-            port,
-        }
+        Self { scheme, host: host.to_ascii_lowercase(), port }
     }
 }
 
@@ -83,25 +79,18 @@ pub fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
 
 fn is_scheme(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
 }
 
 /// Whether `text` can be a host: letters, digits, `-`, `.` and `_`, or an IPv6 address in brackets.
 #[must_use]
 pub fn is_host(text: &str) -> bool {
-    match text
-        .strip_prefix('[')
-        .and_then(|inner| inner.strip_suffix(']'))
-    {
+    match text.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')) {
         Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
         None => {
             !text.is_empty()
                 && text.len() <= 253
-                && text
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
         }
     }
 }
@@ -113,19 +102,10 @@ mod tests {
     #[test]
     fn default_ports_and_case_are_folded() {
         let plain = Origin::parse("https://Chat.Example.com").unwrap();
-        assert_eq!(
-            plain,
-            Origin::parse("HTTPS://chat.example.com:443").unwrap()
-        );
+        assert_eq!(plain, Origin::parse("HTTPS://chat.example.com:443").unwrap());
         assert_ne!(plain, Origin::parse("http://chat.example.com").unwrap());
-        assert_ne!(
-            plain,
-            Origin::parse("https://chat.example.com:8443").unwrap()
-        );
-        assert_ne!(
-            plain,
-            Origin::parse("https://chat.example.com.evil.example").unwrap()
-        );
+        assert_ne!(plain, Origin::parse("https://chat.example.com:8443").unwrap());
+        assert_ne!(plain, Origin::parse("https://chat.example.com.evil.example").unwrap());
     }
 
     #[test]

@@ -1,5 +1,9 @@
 //! The path part of a route, and the one canonical form that paths are compared in.
 
+use std::fmt::{self, Write as _};
+
+use super::kinds::Fault;
+
 /// Why a path has no canonical form. Another server could read such a path as a different one
 /// than this gateway does, so it is refused on every route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -64,7 +68,8 @@ fn push_escape(canonical: &mut String, high: Option<u8>, low: Option<u8>) -> Res
             Ok(())
         }
         _ => {
-            canonical.push_str(&format!("%{decoded:02X}"));
+            // Writing to a String cannot fail.
+            let _ = write!(canonical, "%{decoded:02X}");
             Ok(())
         }
     }
@@ -96,6 +101,25 @@ pub enum PathPattern {
 }
 
 impl PathPattern {
+    /// Reads an exact path, or `PREFIX/*`, in canonical form.
+    pub(super) fn parse(text: &str) -> Result<Self, Fault> {
+        let (path, below) = match text.strip_suffix("/*") {
+            Some(_) => (&text[..text.len() - 1], true),
+            None => (text, false),
+        };
+        if path.contains('*') {
+            let fault = Fault::new(format!("\"{text}\" has a * that is not its last segment"));
+            return Err(fault.help("only a whole last segment can be *, as in \"/ws/*\""));
+        }
+        let canonical = canonical_path(path).map_err(|error| Fault::new(error.to_string()))?;
+        if canonical != path {
+            let star = if below { "*" } else { "" };
+            let fault = Fault::new(format!("\"{text}\" is not in its canonical form"));
+            return Err(fault.help(format!("write \"{canonical}{star}\"")));
+        }
+        Ok(if below { Self::Below(canonical) } else { Self::Exact(canonical) })
+    }
+
     /// Whether `path`, in canonical form, matches.
     #[must_use]
     pub fn matches(&self, path: &str) -> bool {
@@ -116,9 +140,39 @@ impl PathPattern {
     }
 }
 
+impl fmt::Display for PathPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(path) => f.write_str(path),
+            Self::Below(prefix) => write!(f, "{prefix}*"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{PathError, PathPattern, canonical_path};
+
+    #[test]
+    fn patterns_are_read_in_canonical_form_alone() {
+        assert_eq!(PathPattern::parse("/ws"), Ok(PathPattern::Exact("/ws".into())));
+        assert_eq!(PathPattern::parse("/"), Ok(PathPattern::Exact("/".into())));
+        assert_eq!(PathPattern::parse("/ws/*"), Ok(PathPattern::Below("/ws/".into())));
+        assert_eq!(PathPattern::parse("/*"), Ok(PathPattern::Below("/".into())));
+        for text in [
+            "", "ws", "*", "/ws*", "/*/ws", "/ws/**", "/a//b", "/a/../b", "/a//*", "/%77s", "/%e4",
+            "/a?b", "/a;b", "/a b",
+        ] {
+            assert!(PathPattern::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_is_shown_as_it_is_written() {
+        for text in ["/", "/ws", "/ws/", "/*", "/ws/*"] {
+            assert_eq!(PathPattern::parse(text).unwrap().to_string(), text);
+        }
+    }
 
     #[test]
     fn equal_paths_have_one_form() {

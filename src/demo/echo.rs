@@ -51,19 +51,14 @@ async fn send<S>(socket: &mut WebSocketStream<S>, message: Message) -> Result<()
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    timeout(SEND_WITHIN, socket.send(message))
-        .await
-        .unwrap_or(Err(Error::ConnectionClosed))
+    timeout(SEND_WITHIN, socket.send(message)).await.unwrap_or(Err(Error::ConnectionClosed))
 }
 
 async fn say_goodbye<S>(socket: &mut WebSocketStream<S>) -> Result<(), Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let close = CloseFrame {
-        code: CloseCode::Away,
-        reason: "the demo is over".into(),
-    };
+    let close = CloseFrame { code: CloseCode::Away, reason: "the demo is over".into() };
     let goodbye = async {
         socket.close(Some(close)).await?;
         while socket.next().await.transpose()?.is_some() {}

@@ -57,9 +57,7 @@ pub async fn serve(
     let connections = TaskTracker::new();
     let stop = shutdown.child_token();
     let result = loop {
-        let Some(permit) = stop
-            .run_until_cancelled(Arc::clone(&permits).acquire_owned())
-            .await
+        let Some(permit) = stop.run_until_cancelled(Arc::clone(&permits).acquire_owned()).await
         else {
             break Ok(());
         };
@@ -84,16 +82,13 @@ pub async fn serve(
 
 impl Page {
     fn html(&self) -> Bytes {
-        PAGE.replace("{{wss_url}}", &attribute(&self.wss_url))
-            .into()
+        PAGE.replace("{{wss_url}}", &attribute(&self.wss_url)).into()
     }
 }
 
 /// Text inside a quoted HTML attribute.
 fn attribute(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('"', "&quot;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
 }
 
 /// One connection: requests until one of them becomes a WebSocket, or the time is over.
@@ -103,14 +98,10 @@ async fn connection(stream: TcpStream, html: Bytes, stop: CancellationToken) {
         let response = answer(request, &html, &upgrade);
         async { Ok::<_, Infallible>(response) }
     });
-    let http = http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
+    let http =
+        http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades();
     let _ = stop.run_until_cancelled(timeout(HTTP_WITHIN, http)).await;
-    let upgrade = upgrade
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take();
+    let upgrade = upgrade.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(upgrade) = upgrade
         && let Ok(socket) = upgrade.await
     {
@@ -143,10 +134,7 @@ fn answer(
 fn page(html: Bytes) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(html));
     let headers = response.headers_mut();
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("text/html; charset=utf-8"),
-    );
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     headers.insert(CONTENT_SECURITY_POLICY, PAGE_POLICY);
     response
 }
@@ -154,10 +142,9 @@ fn page(html: Bytes) -> Response<Full<Bytes>> {
 fn plain(status: StatusCode, text: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(text));
     *response.status_mut() = status;
-    response.headers_mut().insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
 }
 

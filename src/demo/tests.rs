@@ -22,22 +22,15 @@ impl Demo {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let page = Page {
-            wss_url: "wss://127.0.0.1:8443/ws?a&b\"<c>".to_owned(),
-        };
+        let page = Page { wss_url: "wss://127.0.0.1:8443/ws?a&b\"<c>".to_owned() };
         let served = tokio::spawn(serve(listener, page, shutdown.clone()));
-        Self {
-            address,
-            shutdown,
-            served,
-        }
+        Self { address, shutdown, served }
     }
 
     async fn connect(&self) -> WebSocketStream<TcpStream> {
         let stream = TcpStream::connect(self.address).await.unwrap();
-        let (mut socket, _) = client_async(format!("ws://{}/ws", self.address), stream)
-            .await
-            .unwrap();
+        let (mut socket, _) =
+            client_async(format!("ws://{}/ws", self.address), stream).await.unwrap();
         assert_eq!(next(&mut socket).await, Message::text(GREETING));
         socket
     }
@@ -108,10 +101,7 @@ async fn everything_else_is_answered_too() {
         ("GET /ws HTTP/1.1\r\nUpgrade: websocket", "400"),
     ] {
         let answer = demo.get(head).await;
-        assert!(
-            answer.starts_with(&format!("HTTP/1.1 {status} ")),
-            "{answer}"
-        );
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
     }
     demo.end().await;
 }

@@ -60,6 +60,14 @@ pub fn refused(subject: &Subject, reason: Reason, detail: &str) {
     );
 }
 
+/// The upstream refused a handshake by itself, and the client was passed its answer.
+pub fn answered(subject: &Subject, status: u16) {
+    record!(@emit ACCESS_TARGET, Level::INFO, subject, "the upstream refused the handshake",
+        event = "answered",
+        status = status,
+    );
+}
+
 /// The 101 was sent.
 pub fn session_opened(subject: &Subject) {
     record!(@emit ACCESS_TARGET, Level::INFO, subject, "session opened",

@@ -28,12 +28,7 @@ impl Line {
             LogFormat::Json => format!(r#"{{"timestamp":"{now}","level":"{level}""#),
             LogFormat::Pretty => format!("{now} {level:>5}"),
         };
-        Self {
-            format,
-            head,
-            message: String::new(),
-            fields: String::new(),
-        }
+        Self { format, head, message: String::new(), fields: String::new() }
     }
 
     /// The sentence that names what happened.
@@ -62,12 +57,7 @@ impl Line {
 
     /// The whole line, with its newline.
     pub(super) fn finish(self) -> String {
-        let Self {
-            format,
-            head,
-            message,
-            fields,
-        } = self;
+        let Self { format, head, message, fields } = self;
         match format {
             LogFormat::Json => format!("{head},\"message\":{}{fields}}}\n", or_empty(&message)),
             LogFormat::Pretty => format!("{head} {message}{fields}\n"),
@@ -236,10 +226,8 @@ mod tests {
     fn time_is_rfc_3339_utc() {
         let line = line(LogFormat::Pretty, "");
         let (time, _) = line.split_once(' ').unwrap();
-        let shape: String = time
-            .chars()
-            .map(|c| if c.is_ascii_digit() { '0' } else { c })
-            .collect();
+        let shape: String =
+            time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
         assert_eq!(shape, "0000-00-00T00:00:00.000000Z");
     }
 }

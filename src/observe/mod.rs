@@ -14,7 +14,9 @@ mod start;
 mod subscriber;
 mod writer;
 
-pub use emit::{connection_error, protocol_error, refused, session_ended, session_opened};
+pub use emit::{
+    answered, connection_error, protocol_error, refused, session_ended, session_opened,
+};
 pub use record::{Ended, Flow, ProtocolError, Subject};
 pub use start::{LogGuard, ObserveError, start};
 

@@ -19,6 +19,15 @@ pub struct Subject {
     pub subprotocol: Option<String>,
 }
 
+impl Subject {
+    /// A connection of which only its peer is known, with an id of its own (UUID version 7, RFC
+    /// 9562: ids sort by time).
+    #[must_use]
+    pub fn new(peer: SocketAddr) -> Self {
+        Self { request_id: uuid::Uuid::now_v7().to_string(), peer, route: None, subprotocol: None }
+    }
+}
+
 /// How a session ended.
 #[derive(Debug, Clone)]
 pub struct Ended {

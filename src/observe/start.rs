@@ -78,12 +78,7 @@ pub(super) fn open(log: &Log) -> Result<(Recorder, LogGuard), ObserveError> {
         writers.push((Some(path.clone()), writer.clone()));
         errors = Some(writer);
     }
-    let recorder = Recorder {
-        level: log.level,
-        format,
-        log: writer,
-        errors,
-    };
+    let recorder = Recorder { level: log.level, format, log: writer, errors };
     Ok((recorder, LogGuard { writers }))
 }
 
@@ -97,20 +92,13 @@ pub(super) fn format(log: &Log, terminal: bool) -> LogFormat {
 }
 
 fn write_file(key: &'static str, path: &Path, format: LogFormat) -> Result<Writer, ObserveError> {
-    let file = append(path).map_err(|source| ObserveError::Open {
-        key,
-        path: path.to_owned(),
-        source,
-    })?;
+    let file =
+        append(path).map_err(|source| ObserveError::Open { key, path: path.to_owned(), source })?;
     write_to(file, format)
 }
 
 fn append(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(MODE)
-        .open(path)
+    OpenOptions::new().append(true).create(true).mode(MODE).open(path)
 }
 
 fn write_to(out: impl Write + Send + 'static, format: LogFormat) -> Result<Writer, ObserveError> {
@@ -142,11 +130,7 @@ impl Drop for LogGuard {
 /// One line for people about what a file does not say.
 fn last_word(path: &Path, lost: &Lost) -> String {
     let why = lost.error.as_deref().unwrap_or("writing was too slow");
-    format!(
-        "framewall: {} lines of {} were lost at the end: {why}\n",
-        lost.lines(),
-        path.display()
-    )
+    format!("framewall: {} lines of {} were lost at the end: {why}\n", lost.lines(), path.display())
 }
 
 /// Standard error may be the very pipe that nobody reads, so it is not waited for either.

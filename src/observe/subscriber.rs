@@ -34,18 +34,12 @@ pub(super) struct Recorder {
 
 impl Recorder {
     fn for_log(&self, metadata: &Metadata<'_>) -> bool {
-        let level = if is_ours(metadata.target()) {
-            self.level
-        } else {
-            self.level.min(OTHERS)
-        };
+        let level = if is_ours(metadata.target()) { self.level } else { self.level.min(OTHERS) };
         *metadata.level() <= level
     }
 
     fn for_errors(&self, metadata: &Metadata<'_>) -> Option<&Writer> {
-        self.errors
-            .as_ref()
-            .filter(|_| metadata.target() == ERROR_TARGET)
+        self.errors.as_ref().filter(|_| metadata.target() == ERROR_TARGET)
     }
 }
 
@@ -77,9 +71,7 @@ impl<S: Subscriber> Layer<S> for Recorder {
 }
 
 fn is_ours(target: &str) -> bool {
-    target
-        .strip_prefix("framewall")
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    target.strip_prefix("framewall").is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 
 struct Fields<'a>(&'a mut Line);

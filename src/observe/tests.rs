@@ -36,12 +36,7 @@ fn files(folder: &TempDir) -> (PathBuf, PathBuf) {
 
 fn log(folder: &TempDir, level: Level, format: LogFormat) -> Log {
     let (file, error_file) = files(folder);
-    Log {
-        level,
-        format: Some(format),
-        file: Some(file),
-        error_file: Some(error_file),
-    }
+    Log { level, format: Some(format), file: Some(file), error_file: Some(error_file) }
 }
 
 fn written(level: Level, format: LogFormat, say: impl FnOnce()) -> Written {
@@ -50,10 +45,7 @@ fn written(level: Level, format: LogFormat, say: impl FnOnce()) -> Written {
     tracing::subscriber::with_default(Registry::default().with(recorder), say);
     drop(guard);
     let (file, error_file) = files(&folder);
-    Written {
-        log: lines(&file),
-        errors: lines(&error_file),
-    }
+    Written { log: lines(&file), errors: lines(&error_file) }
 }
 
 fn lines(file: &Path) -> Vec<String> {
@@ -71,11 +63,7 @@ fn subject() -> Subject {
 }
 
 fn early() -> Subject {
-    Subject {
-        route: None,
-        subprotocol: None,
-        ..subject()
-    }
+    Subject { route: None, subprotocol: None, ..subject() }
 }
 
 fn ended() -> Ended {
@@ -85,16 +73,8 @@ fn ended() -> Ended {
         code: Some(1002),
         detail: Some("told both sides".to_owned()),
         duration: Duration::from_micros(83_912_400),
-        client: Flow {
-            frames: 41,
-            messages: 38,
-            bytes: 5204,
-        },
-        upstream: Flow {
-            frames: 120,
-            messages: 117,
-            bytes: 28_033,
-        },
+        client: Flow { frames: 41, messages: 38, bytes: 5204 },
+        upstream: Flow { frames: 120, messages: 117, bytes: 28_033 },
     }
 }
 
@@ -121,23 +101,12 @@ fn lost() -> Lost {
 
 /// One of each record, as the documentation shows them.
 fn say_examples() {
-    let refused = Subject {
-        subprotocol: None,
-        ..subject()
-    };
-    super::refused(
-        &refused,
-        Reason::OriginDenied,
-        "Origin: https://evil.example",
-    );
+    let refused = Subject { subprotocol: None, ..subject() };
+    super::refused(&refused, Reason::OriginDenied, "Origin: https://evil.example");
     super::session_opened(&subject());
     super::protocol_error(&subject(), &bad_frame());
     super::session_ended(&subject(), &ended());
-    super::connection_error(
-        &early(),
-        Reason::TlsFailed,
-        "received fatal alert: UnknownCA",
-    );
+    super::connection_error(&early(), Reason::TlsFailed, "received fatal alert: UnknownCA");
 }
 
 fn at_example_time(line: &str, format: LogFormat) -> String {
@@ -154,10 +123,7 @@ fn documented_examples(format: LogFormat) -> BTreeSet<String> {
         LogFormat::Json => "{\"timestamp\"",
         LogFormat::Pretty => "2026-",
     };
-    DOCS.lines()
-        .filter(|line| line.starts_with(begins))
-        .map(str::to_owned)
-        .collect()
+    DOCS.lines().filter(|line| line.starts_with(begins)).map(str::to_owned).collect()
 }
 
 /// The fields that the section of `heading` lists, with whether they are always there.
@@ -193,9 +159,8 @@ fn the_documentation_lists_every_field() {
         say_examples();
         super::refused(&early(), Reason::ProxyMalformed, "");
     };
-    let common = documented_fields("Every line")
-        .into_iter()
-        .chain(documented_fields("Every record"));
+    let common =
+        documented_fields("Every line").into_iter().chain(documented_fields("Every record"));
     let common: Vec<_> = common.collect();
     for line in written(Level::INFO, LogFormat::Json, say).log {
         let record: Value = serde_json::from_str(&line).unwrap();
@@ -204,10 +169,7 @@ fn the_documentation_lists_every_field() {
         let mut fields = common.clone();
         fields.extend(documented_fields(&heading));
         for name in record.keys() {
-            assert!(
-                fields.iter().any(|(known, _)| known == name),
-                "{name}: {line}"
-            );
+            assert!(fields.iter().any(|(known, _)| known == name), "{name}: {line}");
         }
         for (name, always) in fields {
             assert!(!always || record.contains_key(&name), "{name}: {line}");
@@ -266,11 +228,8 @@ fn other_crates_are_heard_from_warnings_up() {
         tracing::info!(target: "framewallish", "not ours either");
         tracing::warn!(target: "hyper::proto", size = 3, fine = true, "theirs, and it matters");
     });
-    let messages: Vec<Value> = written
-        .log
-        .iter()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let messages: Vec<Value> =
+        written.log.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(messages.len(), 2, "{messages:?}");
     assert_eq!(messages[0]["message"], "ours");
     assert_eq!(messages[1]["target"], "hyper::proto");
@@ -303,18 +262,12 @@ fn a_peer_cannot_forge_a_line() {
 #[test]
 fn no_more_of_a_frame_than_its_header_is_written() {
     let frame: Vec<u8> = (0..40).collect();
-    let error = ProtocolError {
-        header: &frame,
-        ..bad_frame()
-    };
+    let error = ProtocolError { header: &frame, ..bad_frame() };
     let written = written(Level::INFO, LogFormat::Json, || {
         super::protocol_error(&subject(), &error);
     });
     let record: Value = serde_json::from_str(&written.log[0]).unwrap();
-    assert_eq!(
-        record["header_hex"],
-        "00 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d"
-    );
+    assert_eq!(record["header_hex"], "00 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d");
 }
 
 #[test]
@@ -341,13 +294,7 @@ fn a_file_that_cannot_be_opened_names_its_key() {
         ..log(&folder, Level::INFO, LogFormat::Json)
     };
     let error = start::open(&log).unwrap_err();
-    assert!(matches!(
-        error,
-        ObserveError::Open {
-            key: "error_file",
-            ..
-        }
-    ));
+    assert!(matches!(error, ObserveError::Open { key: "error_file", .. }));
     assert_eq!(
         error.to_string(),
         "[log] error_file: cannot append to /nonexistent/errors.log: No such file or directory \
@@ -359,14 +306,8 @@ fn a_file_that_cannot_be_opened_names_its_key() {
 fn the_format_follows_the_reader() {
     let folder = TempDir::new().unwrap();
     let given = log(&folder, Level::INFO, LogFormat::Pretty);
-    let to_file = Log {
-        format: None,
-        ..given.clone()
-    };
-    let to_stderr = Log {
-        file: None,
-        ..to_file.clone()
-    };
+    let to_file = Log { format: None, ..given.clone() };
+    let to_stderr = Log { file: None, ..to_file.clone() };
     assert_eq!(start::format(&given, false), LogFormat::Pretty);
     assert_eq!(start::format(&to_file, true), LogFormat::Json);
     assert_eq!(start::format(&to_stderr, true), LogFormat::Pretty);

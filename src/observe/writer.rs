@@ -23,10 +23,7 @@ pub(super) struct Bounds {
 }
 
 /// Half a second of a very busy gateway, and never more than 8 MiB.
-pub(super) const BOUNDS: Bounds = Bounds {
-    lines: 32 * 1024,
-    bytes: 8 * 1024 * 1024,
-};
+pub(super) const BOUNDS: Bounds = Bounds { lines: 32 * 1024, bytes: 8 * 1024 * 1024 };
 
 /// While the queue never runs empty, losses are reported after this many lines.
 const REPORT_AFTER_LINES: u32 = 1024;
@@ -88,16 +85,9 @@ impl Writer {
             work: Condvar::new(),
             done: Condvar::new(),
         });
-        let worker = Worker {
-            queue: Arc::clone(&queue),
-            out,
-            format,
-            torn: false,
-            since_report: 0,
-        };
-        thread::Builder::new()
-            .name("log".to_owned())
-            .spawn(move || worker.run())?;
+        let worker =
+            Worker { queue: Arc::clone(&queue), out, format, torn: false, since_report: 0 };
+        thread::Builder::new().name("log".to_owned()).spawn(move || worker.run())?;
         Ok(Self { queue })
     }
 
@@ -129,10 +119,7 @@ impl Writer {
             .wait_timeout_while(self.queue.lock(), within, |state| !state.finished)
             .unwrap_or_else(PoisonError::into_inner);
         let left = state.lines.len() + usize::from(state.writing);
-        Lost {
-            unwritten: u64::try_from(left).unwrap_or(u64::MAX),
-            ..state.lost.clone()
-        }
+        Lost { unwritten: u64::try_from(left).unwrap_or(u64::MAX), ..state.lost.clone() }
     }
 }
 

@@ -1,5 +1,94 @@
 //! Frames both ways until somebody closes. The frame rules are pure: bytes in, verdict out, no
 //! socket and no clock; the pumps drive them from the sockets.
+//!
+//! A [`Gate`] judges what one endpoint sends. It names every rule it holds a frame to ([`Rule`]),
+//! forwards bytes as they came, and never lets a byte of a frame pass before its header was judged.
+//! [`relay`] runs a session: two gates, two streams, deadlines, and the way to a clean end.
+
+mod budget;
+mod clock;
+mod close;
+mod closing;
+mod end;
+mod gate;
+mod header;
+mod hold;
+mod mask;
+mod pair;
+mod pump;
+mod reader;
+mod rules;
+mod side;
+mod utf8;
+mod violation;
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::config::WebSocket;
+use crate::refusal::Reason;
+use crate::transport::Transport;
+pub use budget::HoldBudget;
+pub use close::{CloseFrame, ControlFrame, close_frame, control_frame};
+pub use end::{Cause, SessionEnd};
+pub use gate::{Event, Gate, Judged};
+pub use header::{Header, HeaderBytes};
+use pair::Pair;
+pub use rules::Limits;
+pub use violation::{Rule, Violation};
+
+/// The two streams of a session, and what was read behind each side's handshake.
+#[derive(Debug)]
+pub struct Streams {
+    /// Behind the 101 that the client got.
+    pub client: Transport,
+    /// Bytes that the client sent before it had its 101.
+    pub client_early: Bytes,
+    /// Behind the 101 that the upstream gave.
+    pub upstream: Transport,
+    /// Bytes that came right behind it.
+    pub upstream_early: Bytes,
+}
+
+/// Relays frames between the two until the session ends, and closes both. `stop` resolves when the
+/// gateway wants the session to end.
+pub async fn relay(
+    streams: Streams,
+    settings: &WebSocket,
+    budget: &HoldBudget,
+    stop: impl Future<Output = Reason>,
+) -> SessionEnd {
+    let mut pair = Pair::new(streams, settings, budget, Instant::now());
+    let mut timer = pin!(tokio::time::sleep(FAR));
+    let mut stop = pin!(stop);
+    let mut stopped = false;
+    poll_fn(|cx| {
+        if !stopped && let Poll::Ready(reason) = stop.as_mut().poll(cx) {
+            stopped = true;
+            pair.stop(reason, Instant::now());
+        }
+        pair.poll(cx, timer.as_mut())
+    })
+    .await;
+    pair.into_end()
+}
+
+/// A timer that is not armed yet.
+const FAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// Random bytes for masking keys and ping payloads. Should the system have none, zeros do: a
+/// masking key keeps intermediaries from being confused (RFC 6455 section 10.3), and there is none
+/// between the gateway and its upstream.
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    let _ = getrandom::fill(&mut bytes);
+    bytes
+}
 
 /// One of the two ends that the gateway stands between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -56,11 +56,7 @@ fn gated() -> (Gated, Page, Receiver<()>, Sender<()>) {
     let page = Page::default();
     let (begun, has_begun) = channel();
     let (open, gate) = channel();
-    let writer = Gated {
-        page: page.clone(),
-        begun,
-        gate,
-    };
+    let writer = Gated { page: page.clone(), begun, gate };
     (writer, page, has_begun, open)
 }
 
@@ -137,10 +133,7 @@ fn a_slow_writer_blocks_nobody_and_the_loss_is_said() {
 #[test]
 fn bytes_are_bounded_as_lines_are() {
     let (out, page, begun, gate) = gated();
-    let bounds = Bounds {
-        bytes: "line 1\n".len() * 2,
-        ..BOUNDS
-    };
+    let bounds = Bounds { bytes: "line 1\n".len() * 2, ..BOUNDS };
     let writer = start(out, bounds);
     push(&writer, [0]);
     begun.recv().unwrap();
@@ -155,10 +148,7 @@ fn bytes_are_bounded_as_lines_are() {
 #[test]
 fn a_busy_queue_does_not_hide_the_loss() {
     let (out, page, begun, gate) = gated();
-    let bounds = Bounds {
-        lines: 2000,
-        ..BOUNDS
-    };
+    let bounds = Bounds { lines: 2000, ..BOUNDS };
     let writer = start(out, bounds);
     push(&writer, [0]);
     begun.recv().unwrap();
@@ -174,10 +164,7 @@ fn a_busy_queue_does_not_hide_the_loss() {
 #[test]
 fn failed_writes_are_counted_and_said_once_writing_works() {
     let (out, page, begun, gate) = gated();
-    let out = Failing {
-        out,
-        answers: vec![Some(7), None, None, None].into_iter(),
-    };
+    let out = Failing { out, answers: vec![Some(7), None, None, None].into_iter() };
     let writer = start(out, BOUNDS);
     push(&writer, [0]);
     begun.recv().unwrap();
@@ -197,10 +184,7 @@ fn failed_writes_are_counted_and_said_once_writing_works() {
 #[test]
 fn a_torn_line_does_not_spoil_the_next() {
     let page = Page::default();
-    let out = Failing {
-        out: page.clone(),
-        answers: vec![Some(4), None].into_iter(),
-    };
+    let out = Failing { out: page.clone(), answers: vec![Some(4), None].into_iter() };
     let writer = start(out, BOUNDS);
     push(&writer, 0..=1);
     close(&writer);

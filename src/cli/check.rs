@@ -1,0 +1,97 @@
+//! `framewall check`: loads the configuration, says what is wrong or unwise, and starts nothing.
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::CONFIG;
+use crate::config::{self, Lint, Loaded};
+
+/// Checks the file at `path` and tells standard error. 0: valid, warnings printed; 78: invalid, or
+/// with warnings while `strict`.
+#[must_use]
+pub fn check(path: &Path, strict: bool) -> ExitCode {
+    let mut stderr = std::io::stderr();
+    let (code, text) = verdict(path, strict, stderr.is_terminal());
+    // Nobody may be listening; the exit code still says it.
+    let _ = stderr.write_all(text.as_bytes());
+    ExitCode::from(code)
+}
+
+/// The exit code and the text of [`check`], with ANSI colours if `styled`.
+#[must_use]
+pub fn verdict(path: &Path, strict: bool, styled: bool) -> (u8, String) {
+    match config::load(path) {
+        Ok(loaded) => accept(path, strict, styled, &loaded),
+        Err(error) => (CONFIG, error.render(styled)),
+    }
+}
+
+fn accept(path: &Path, strict: bool, styled: bool, loaded: &Loaded) -> (u8, String) {
+    let show = |lint: &Lint| lint.render(styled) + "\n";
+    let lints: String = loaded.lints.iter().map(show).collect();
+    let name = path.display();
+    let routes = counted(loaded.config.routes.len(), "route");
+    match loaded.lints.len() {
+        0 => (0, format!("{name} is valid: {routes}\n")),
+        some => {
+            let some = counted(some, "warning");
+            let (code, end) = if strict {
+                (CONFIG, format!("{name} is refused: --strict, and {some}\n"))
+            } else {
+                (0, format!("{name} is valid: {routes}, {some}\n"))
+            };
+            (code, lints + &end)
+        }
+    }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::verdict;
+
+    const OPEN: &str = "[server]\nlisten = [\"127.0.0.1:0\"]\n[tls]\nmode = \"off\"\n\
+        [routes.app]\npath = \"/ws\"\nupstream = [\"ws://127.0.0.1:1\"]\n\
+        origins = [\"https://a.example\"]\nauth = \"none\"\n";
+
+    fn check(text: &str, strict: bool) -> (u8, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f.toml");
+        std::fs::write(&path, text).unwrap();
+        let (code, text) = verdict(&path, strict, false);
+        (code, text.replace(&format!("{}/", folder.path().display()), ""))
+    }
+
+    #[test]
+    fn warnings_pass_unless_strict() {
+        let (code, text) = check(OPEN, false);
+        assert_eq!(code, 0);
+        assert!(text.starts_with("warning: routes.app admits anybody"), "{text}");
+        assert!(text.ends_with("\n\nf.toml is valid: 1 route, 1 warning\n"), "{text}");
+        let (code, text) = check(OPEN, true);
+        assert_eq!(code, 78);
+        assert!(text.ends_with("f.toml is refused: --strict, and 1 warning\n"), "{text}");
+    }
+
+    #[test]
+    fn errors_and_missing_files_are_78() {
+        let (code, text) = check("[server]\n", false);
+        assert_eq!(code, 78);
+        assert!(text.ends_with("3 errors in f.toml\n"), "{text}");
+        let (code, text) = verdict(std::path::Path::new("no/such.toml"), false, false);
+        let expected = "error: cannot read the configuration no/such.toml: there is no such file\n";
+        assert_eq!((code, text.as_str()), (78, expected));
+    }
+
+    #[test]
+    fn colours_are_the_callers_choice() {
+        let path = std::path::Path::new("no/such.toml");
+        assert!(!verdict(path, false, false).1.contains('\u{1b}'));
+        assert!(verdict(path, false, true).1.contains('\u{1b}'));
+    }
+}

@@ -1,0 +1,161 @@
+//! `framewall run`: the gateway, until a signal stops it.
+
+use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::Failure;
+use crate::config::{self, Config, Lint};
+use crate::gateway::Gateway;
+use crate::listener::bind;
+use crate::observe::{self, ObserveError};
+use crate::tls::TlsError;
+
+/// Why the gateway did not start, or did not stop cleanly.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RunError {
+    /// The log could not be opened.
+    #[error(transparent)]
+    Observe(#[from] ObserveError),
+    /// TLS could not be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// An address could not be listened on.
+    #[error(
+        "cannot listen on {0}: {1}; is another program listening there, is the address this machine's, and may this user use the port?"
+    )]
+    Bind(SocketAddr, io::Error),
+    /// The runtime or its signal handlers could not be set up.
+    #[error("the runtime cannot be started: {0}")]
+    Runtime(io::Error),
+    /// A second signal came before every session had ended.
+    #[error("stopped by a second signal; sessions that were still open were cut")]
+    Impatient,
+}
+
+/// Loads the configuration at `path` and serves until a signal.
+pub(super) fn run(path: &Path) -> Result<(), Failure> {
+    let styled = io::stderr().is_terminal();
+    let loaded = config::load(path).map_err(|error| Failure::Config(error.render(styled)))?;
+    serve(&loaded.config, &loaded.lints).map_err(Failure::other)
+}
+
+fn serve(config: &Config, lints: &[Lint]) -> Result<(), RunError> {
+    let _log = observe::start(&config.log)?;
+    log_panics();
+    for lint in lints {
+        tracing::warn!(event = "lint", line = lint.line(), "{}", lint.message());
+    }
+    raise_open_files(config.server.max_connections);
+    let runtime = runtime()?;
+    let outcome = runtime.block_on(async {
+        let signals = Signals::new()?;
+        let (gateway, listeners) = open(config)?;
+        until_stopped(gateway, listeners, signals).await
+    });
+    runtime.shutdown_background();
+    outcome
+}
+
+/// The runtime of the gateway: as many workers as there are processors, or as
+/// `TOKIO_WORKER_THREADS` says.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, RunError> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.enable_all().build().map_err(RunError::Runtime)
+}
+
+/// The gateway with its listening sockets, each said in the log with the port that it really has.
+pub(super) fn open(config: &Config) -> Result<(Arc<Gateway>, Vec<TcpListener>), RunError> {
+    let gateway = Gateway::new(config)?;
+    let mut listeners = Vec::new();
+    for address in &config.server.listen {
+        let failed = |error| RunError::Bind(*address, error);
+        let listener = bind(*address).map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        tracing::info!(event = "listening", %address, tls = config.tls.is_some(), "listening");
+        listeners.push(listener);
+    }
+    Ok((gateway, listeners))
+}
+
+/// Serves until the first signal and closes every session; a second signal ends at once.
+pub(super) async fn until_stopped(
+    gateway: Arc<Gateway>,
+    listeners: Vec<TcpListener>,
+    mut signals: Signals,
+) -> Result<(), RunError> {
+    let (first, stop) = tokio::sync::oneshot::channel::<()>();
+    let serving = gateway.run(listeners, stop);
+    let impatience = async {
+        signals.next().await;
+        drop(first);
+        signals.next().await;
+    };
+    tokio::select! {
+        () = serving => {
+            tracing::info!(event = "stopped", "the gateway stopped");
+            Ok(())
+        }
+        () = impatience => Err(RunError::Impatient),
+    }
+}
+
+/// SIGINT and SIGTERM.
+pub(super) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    pub(super) fn new() -> Result<Self, RunError> {
+        let handler = |kind| signal(kind).map_err(RunError::Runtime);
+        Ok(Self {
+            interrupt: handler(SignalKind::interrupt())?,
+            terminate: handler(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// A panic costs one session; the log says where it was. Its message could hold what a peer sent.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(event = "panic", place, "a fault of the gateway ended one connection");
+    }));
+}
+
+/// A session takes two file descriptors. The soft limit is raised to the hard one, and the log says
+/// so where even that is less than `max_connections` asks for.
+fn raise_open_files(max_connections: usize) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    const OTHER_FILES: u64 = 64;
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::debug!(%error, "the limit of open files could not be raised");
+    }
+    let Some(open) = getrlimit(Resource::Nofile).current else {
+        return;
+    };
+    let wanted = 2 * u64::try_from(max_connections).unwrap_or(u64::MAX / 2) + OTHER_FILES;
+    if open < wanted {
+        tracing::warn!(
+            event = "open_files",
+            limit = open,
+            wanted,
+            "the limit of open files is lower than max_connections asks for: raise it (ulimit -n, \
+             or LimitNOFILE of systemd), or lower max_connections"
+        );
+    }
+}

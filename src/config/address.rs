@@ -1,0 +1,241 @@
+//! Addresses: where to listen, which networks, and where the application is.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+
+use super::kinds::Fault;
+use super::model::Upstream;
+use super::origin::{is_host, split_port};
+use super::units::nearest;
+
+/// Reads `ADDRESS:PORT`, an IPv6 address in brackets.
+pub(super) fn parse_listen(text: &str) -> Result<SocketAddr, Fault> {
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let fault = Fault::new(format!("\"{text}\" is not an address and a port"));
+    Err(match text.parse::<IpAddr>() {
+        Ok(address) => fault.help(format!("add a port: \"{}\"", SocketAddr::new(address, 8443))),
+        Err(_) => match text.strip_prefix(':').and_then(|port| port.parse::<u16>().ok()) {
+            Some(port) => fault.help(format!("for every address, write \"0.0.0.0:{port}\"")),
+            None => fault.help("names are not looked up: write the address itself"),
+        },
+    })
+}
+
+/// Reads an address or a network in CIDR notation. Its host bits must be zero; an IPv4 network
+/// mapped into IPv6 becomes the IPv4 network.
+pub(super) fn parse_network(text: &str) -> Result<IpNet, Fault> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(IpNet::from(address.to_canonical()));
+    }
+    let network: IpNet = text.parse().map_err(|_| {
+        Fault::new(format!("\"{text}\" is not an address or network"))
+            .help("write an address, or a network as ADDRESS/PREFIX, such as \"10.0.0.0/8\"")
+    })?;
+    if network != network.trunc() {
+        let fault = Fault::new(format!("\"{text}\" has bits set beyond its prefix"));
+        return Err(fault.help(format!(
+            "for the whole network write \"{}\", for the one address \"{}\"",
+            network.trunc(),
+            network.addr()
+        )));
+    }
+    Ok(unmap(network))
+}
+
+fn unmap(network: IpNet) -> IpNet {
+    let mapped = match network {
+        IpNet::V6(v6) => v6.addr().to_ipv4_mapped().zip(v6.prefix_len().checked_sub(96)),
+        IpNet::V4(_) => None,
+    };
+    mapped.and_then(|(address, prefix)| IpNet::new(address.into(), prefix).ok()).unwrap_or(network)
+}
+
+impl Upstream {
+    /// Reads `ws://HOST[:PORT]`, `wss://HOST[:PORT]` or `unix:PATH`, the path as it is written.
+    pub(super) fn parse(text: &str) -> Result<Self, Fault> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return parse_unix(path);
+        }
+        let Some((scheme, authority)) = text.split_once("://") else {
+            let fault = Fault::new(format!("\"{text}\" has no scheme"));
+            return Err(match split_port(text) {
+                Some((host, _)) if is_host(host) => fault.help(format!("write \"ws://{text}\"")),
+                _ => fault,
+            });
+        };
+        let secure = match scheme {
+            "ws" => false,
+            "wss" => true,
+            other => return Err(scheme_fault(other, authority)),
+        };
+        let (host, port) = parse_authority(scheme, authority)?;
+        Ok(if secure {
+            Self::Wss { host, port: port.unwrap_or(443) }
+        } else {
+            Self::Ws { host, port: port.unwrap_or(80) }
+        })
+    }
+}
+
+fn parse_unix(path: &str) -> Result<Upstream, Fault> {
+    if path.is_empty() || path.starts_with("//") || path.contains('\0') {
+        let fault = Fault::new("unix: needs the path of a socket");
+        return Err(fault.help("write \"unix:PATH\", such as \"unix:/run/app.sock\""));
+    }
+    Ok(Upstream::Unix(PathBuf::from(path)))
+}
+
+fn scheme_fault(scheme: &str, rest: &str) -> Fault {
+    let fault = Fault::new(format!("{scheme}:// is not a scheme of an upstream"));
+    let near = match scheme {
+        "http" => Some("ws"),
+        "https" => Some("wss"),
+        other => nearest(other, ["ws", "wss", "unix"].into_iter()),
+    };
+    match near {
+        Some("unix") => fault.help(format!("write \"unix:{rest}\"")),
+        Some(near) => fault.help(format!("write \"{near}://{rest}\"")),
+        None => fault,
+    }
+}
+
+fn parse_authority(scheme: &str, authority: &str) -> Result<(String, Option<u16>), Fault> {
+    if authority.contains('@') {
+        let fault = Fault::new("a user name or password cannot be part of an upstream");
+        return Err(fault.help("write only the host and port"));
+    }
+    if let Some(end) = authority.find(['/', '?', '#']) {
+        let part = match authority.as_bytes()[end] {
+            b'/' => "path",
+            b'?' => "query",
+            _ => "fragment",
+        };
+        return Err(Fault::new(format!("an upstream has no {part} of its own")).help(format!(
+            "the client's path and query are forwarded as they came: write \"{scheme}://{}\"",
+            &authority[..end]
+        )));
+    }
+    let not_a_host = || Fault::new(format!("\"{authority}\" is not a host and port"));
+    let (host, port) = split_port(authority).ok_or_else(not_a_host)?;
+    if !is_host(host) || port == Some(0) {
+        return Err(not_a_host());
+    }
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    Ok((bare.unwrap_or(host).to_ascii_lowercase(), port))
+}
+
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, host, port) = match self {
+            Self::Ws { host, port } => ("ws", host, port),
+            Self::Wss { host, port } => ("wss", host, port),
+            Self::Unix(path) => return write!(f, "unix:{}", path.display()),
+        };
+        if host.contains(':') {
+            write!(f, "{scheme}://[{host}]:{port}")
+        } else {
+            write!(f, "{scheme}://{host}:{port}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Upstream, parse_listen, parse_network};
+
+    fn network(text: &str) -> String {
+        parse_network(text).unwrap().to_string()
+    }
+
+    #[test]
+    fn an_address_to_listen_on_has_a_port() {
+        assert!(parse_listen("0.0.0.0:8443").is_ok());
+        assert!(parse_listen("[::1]:0").is_ok());
+        for text in ["", "8443", ":8443", "0.0.0.0", "::1", "localhost:8443", "0.0.0.0:65536"] {
+            assert!(parse_listen(text).is_err(), "{text}");
+        }
+        let help = |text| parse_listen(text).unwrap_err().help.unwrap();
+        assert_eq!(help("::1"), "add a port: \"[::1]:8443\"");
+        assert_eq!(help(":80"), "for every address, write \"0.0.0.0:80\"");
+    }
+
+    #[test]
+    fn a_bare_address_is_a_network_of_one() {
+        assert_eq!(network("192.0.2.1"), "192.0.2.1/32");
+        assert_eq!(network("2001:db8::1"), "2001:db8::1/128");
+    }
+
+    #[test]
+    fn mapped_networks_are_what_their_peers_will_be() {
+        assert_eq!(network("::ffff:192.0.2.1"), "192.0.2.1/32");
+        assert_eq!(network("::ffff:192.0.2.0/120"), "192.0.2.0/24");
+        assert_eq!(network("::ffff:0:0/96"), "0.0.0.0/0");
+        assert_eq!(network("::/0"), "::/0");
+    }
+
+    #[test]
+    fn bits_beyond_the_prefix_are_refused_with_both_meanings() {
+        let fault = parse_network("10.0.0.1/8").unwrap_err();
+        assert_eq!(
+            fault.help.unwrap(),
+            "for the whole network write \"10.0.0.0/8\", for the one address \"10.0.0.1\""
+        );
+        for text in ["", "10.0.0.0/33", "10.0.0", "10.0.0.0/", "example.com", "10.0.0.0/-1"] {
+            assert!(parse_network(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn upstreams_have_default_ports() {
+        for (text, shown) in [
+            ("ws://127.0.0.1:8765", "ws://127.0.0.1:8765"),
+            ("ws://App", "ws://app:80"),
+            ("wss://app.internal", "wss://app.internal:443"),
+            ("ws://[::1]", "ws://[::1]:80"),
+            ("unix:/run/app.sock", "unix:/run/app.sock"),
+            ("unix:app.sock", "unix:app.sock"),
+        ] {
+            assert_eq!(Upstream::parse(text).unwrap().to_string(), shown);
+        }
+        let host = Upstream::Ws { host: "::1".into(), port: 80 };
+        assert_eq!(Upstream::parse("ws://[::1]:80"), Ok(host), "without brackets");
+    }
+
+    #[test]
+    fn what_is_no_upstream_is_refused() {
+        for text in [
+            "",
+            "app",
+            "app:80",
+            "ws:app",
+            "ws://",
+            "ws://app/",
+            "ws://app/ws",
+            "ws://app?x",
+            "ws://app#x",
+            "ws://user@app",
+            "ws://user:pw@app",
+            "ws://app:0",
+            "ws://app:65536",
+            "ws://::1",
+            "ws://a b",
+            "http://app",
+            "https://app",
+            "WS://app",
+            "tcp://app",
+            "unix:",
+            "unix:///run/app.sock",
+        ] {
+            assert!(Upstream::parse(text).is_err(), "{text}");
+        }
+        let help = |text| Upstream::parse(text).unwrap_err().help.unwrap();
+        assert_eq!(help("http://app:1"), "write \"ws://app:1\"");
+        assert_eq!(help("https://app"), "write \"wss://app\"");
+        assert_eq!(help("app:80"), "write \"ws://app:80\"");
+    }
+}

@@ -1,0 +1,185 @@
+//! The PEM files that a configuration names: certificates, keys and roots.
+
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::ParsedCertificate;
+use rustls::sign::CertifiedKey;
+
+use super::kinds::Fault;
+use super::report::io_reason;
+
+/// The largest file that is read, in bytes.
+pub(super) const MAX_FILE: u64 = 1 << 20;
+
+/// What to do about a file that is missing, and about one that is something else.
+struct Help {
+    missing: &'static str,
+    wrong: &'static str,
+}
+
+const CHAIN: Help = Help {
+    missing: "correct the path, which is relative to this file's folder, or make a \
+        development certificate with `framewall cert new`",
+    wrong: "give the PEM file of the certificate chain, as your authority sent it",
+};
+
+const KEY: Help = Help {
+    missing: CHAIN.missing,
+    wrong: "give the PEM file of the private key: PKCS#8, SEC1 or PKCS#1",
+};
+
+const ROOTS: Help = Help {
+    missing: "correct the path, which is relative to this file's folder",
+    wrong: "give the PEM file of the authority's root certificates",
+};
+
+/// Reads a certificate chain, the server's own certificate first.
+pub(super) fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
+    read_certificates(path, &CHAIN)
+}
+
+fn read_certificates(path: &Path, help: &Help) -> Result<Vec<CertificateDer<'static>>, Fault> {
+    let pem = read(path, help)?;
+    let found = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
+    let found = found.map_err(|error| not_pem(path, &error).help(help.wrong))?;
+    if found.is_empty() {
+        return Err(empty(path, "certificate", &pem).help(help.wrong));
+    }
+    let broken = found.iter().position(|one| ParsedCertificate::try_from(one).is_err());
+    match broken {
+        Some(index) => Err(not_x509(path, index).help(help.wrong)),
+        None => Ok(found),
+    }
+}
+
+/// Reads the first private key.
+pub(super) fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, Fault> {
+    let pem = read(path, &KEY)?;
+    if contains(&pem, "BEGIN ENCRYPTED PRIVATE KEY") || contains(&pem, "Proc-Type: 4,ENCRYPTED") {
+        let fault = Fault::new(format!("the key in {} is encrypted", path.display()));
+        return Err(fault.help("decrypt it with `openssl pkey`, and let only this user read it"));
+    }
+    PrivateKeyDer::from_pem_slice(&pem).map_err(|error| {
+        let fault = match error {
+            pem::Error::NoItemsFound => empty(path, "private key", &pem),
+            other => not_pem(path, &other),
+        };
+        fault.help(KEY.wrong)
+    })
+}
+
+/// Joins a chain and its key, which must match.
+pub(super) fn certify(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    path: &Path,
+) -> Result<CertifiedKey, Fault> {
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    CertifiedKey::from_der(chain, key, &provider).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => {
+            let what = format!("the key in {} is not the certificate's", path.display());
+            Fault::new(what).help("give the key that the certificate was made for")
+        }
+        other => {
+            let what = format!("the key in {} cannot be used: {other}", path.display());
+            Fault::new(what).help("use an RSA (2048 bits or more), ECDSA or Ed25519 key")
+        }
+    })
+}
+
+/// Reads root certificates, at least one.
+pub(super) fn read_roots(path: &Path) -> Result<Arc<RootCertStore>, Fault> {
+    let found = read_certificates(path, &ROOTS)?;
+    let mut roots = RootCertStore::empty();
+    for (index, certificate) in found.into_iter().enumerate() {
+        let added = roots.add(certificate);
+        added.map_err(|_| not_x509(path, index).help(ROOTS.wrong))?;
+    }
+    Ok(Arc::new(roots))
+}
+
+/// The system's own roots, or why there are none.
+pub(super) fn system_roots() -> Result<Arc<RootCertStore>, String> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        let reason = found.errors.first().map(|error| format!(": {error}"));
+        return Err(reason.unwrap_or_default());
+    }
+    Ok(Arc::new(roots))
+}
+
+/// Whether others than the file's owner may read it.
+#[cfg(unix)]
+pub(super) fn others_may_read(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata().is_ok_and(|data| data.permissions().mode() & 0o044 != 0)
+}
+
+#[cfg(not(unix))]
+pub(super) fn others_may_read(_: &Path) -> bool {
+    false
+}
+
+/// Reads at most [`MAX_FILE`] bytes; a longer file is `Ok(None)`.
+pub(super) fn read_bounded(path: &Path) -> std::io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path)?;
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    Ok(Some(bytes).filter(|bytes| bytes.len() as u64 <= MAX_FILE))
+}
+
+fn read(path: &Path, help: &Help) -> Result<Vec<u8>, Fault> {
+    let name = path.display();
+    match read_bounded(path) {
+        Ok(Some(bytes)) => Ok(bytes),
+        Ok(None) => Err(Fault::new(format!("{name} is larger than 1 MiB"))
+            .help("give a PEM file with only what is asked for here")),
+        Err(error) => Err(Fault::new(format!("cannot read {name}: {}", io_reason(&error)))
+            .help(missing_help(&error, help))),
+    }
+}
+
+fn missing_help(error: &std::io::Error, help: &Help) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => help.missing,
+        std::io::ErrorKind::PermissionDenied => "let the gateway's user read it",
+        _ => "give the path of a readable file",
+    }
+}
+
+fn contains(pem: &[u8], marker: &str) -> bool {
+    pem.windows(marker.len()).any(|window| window == marker.as_bytes())
+}
+
+fn empty(path: &Path, wanted: &str, pem: &[u8]) -> Fault {
+    let found = if contains(pem, "PRIVATE KEY-----") {
+        ", but a private key"
+    } else if contains(pem, "BEGIN CERTIFICATE-----") {
+        ", but a certificate"
+    } else {
+        ""
+    };
+    Fault::new(format!("there is no {wanted} in {}{found}", path.display()))
+}
+
+fn not_pem(path: &Path, error: &pem::Error) -> Fault {
+    let reason = match error {
+        pem::Error::MissingSectionEnd { .. } => "an END line is missing",
+        pem::Error::IllegalSectionStart { .. } => "a BEGIN line is broken",
+        pem::Error::Base64Decode(_) => "its Base64 is broken",
+        _ => "it cannot be read as such",
+    };
+    Fault::new(format!("{} is not valid PEM: {reason}", path.display()))
+}
+
+fn not_x509(path: &Path, index: usize) -> Fault {
+    let name = path.display();
+    Fault::new(format!("certificate {} in {name} is not a valid X.509 certificate", index + 1))
+}

@@ -1,0 +1,319 @@
+//! The kinds of values that keys have: what each accepts, in words and in code.
+
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::reader::Place;
+use super::units;
+
+/// A value of the file with its place.
+pub(super) type Item<'a> = Spanned<DeValue<'a>>;
+
+/// What is wrong with a text, and what to write instead.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) what: String,
+    pub(super) help: Option<String>,
+}
+
+impl Fault {
+    pub(super) fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), help: None }
+    }
+
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// What a value is called in messages and in the reference, its bounds included.
+pub(super) trait Words {
+    fn words(&self) -> String;
+}
+
+/// A kind of value that is read from one item of the file.
+pub(super) trait Kind: Words {
+    type Value;
+
+    /// The value, or `None` once what is wrong was reported at its place.
+    fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<Self::Value>;
+
+    /// The value as TOML.
+    fn show(&self, value: &Self::Value) -> String;
+}
+
+/// A whole number from `min` to `max`.
+pub(super) struct Integer {
+    pub(super) min: u32,
+    pub(super) max: u32,
+}
+
+impl Words for Integer {
+    fn words(&self) -> String {
+        format!("a whole number from {} to {}", self.min, self.max)
+    }
+}
+
+impl Kind for Integer {
+    type Value = u32;
+
+    fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<u32> {
+        let DeValue::Integer(number) = item.get_ref() else {
+            return place.wrong_type(item, self);
+        };
+        let value = u32::from_str_radix(number.as_str(), number.radix()).ok();
+        let value = value.filter(|value| (self.min..=self.max).contains(value));
+        value.or_else(|| place.refuse(item, self, Fault::new(format!("{number} is out of bounds"))))
+    }
+
+    fn show(&self, value: &u32) -> String {
+        value.to_string()
+    }
+}
+
+/// `true` or `false`.
+pub(super) struct Bool;
+
+impl Words for Bool {
+    fn words(&self) -> String {
+        "true or false".to_owned()
+    }
+}
+
+impl Kind for Bool {
+    type Value = bool;
+
+    fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<bool> {
+        item.get_ref().as_bool().or_else(|| place.wrong_type(item, self))
+    }
+
+    fn show(&self, value: &bool) -> String {
+        value.to_string()
+    }
+}
+
+/// A number of bytes from `min` to `max`.
+pub(super) struct Size {
+    pub(super) min: u64,
+    pub(super) max: u64,
+}
+
+impl Words for Size {
+    fn words(&self) -> String {
+        let (min, max) = (units::show_size(self.min), units::show_size(self.max));
+        format!("a size in quotes, from \"{min}\" to \"{max}\"")
+    }
+}
+
+impl Kind for Size {
+    type Value = u64;
+
+    fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<u64> {
+        place.text(item, self, |text| {
+            let size = units::parse_size(text)?;
+            in_bounds(size, &self.min, &self.max, text)
+        })
+    }
+
+    fn show(&self, value: &u64) -> String {
+        format!("\"{}\"", units::show_size(*value))
+    }
+}
+
+/// A time from `min` to `max`.
+pub(super) struct Time {
+    pub(super) min: Duration,
+    pub(super) max: Duration,
+}
+
+impl Time {
+    fn parse(&self, text: &str) -> Result<Duration, Fault> {
+        in_bounds(units::parse_duration(text)?, &self.min, &self.max, text)
+    }
+
+    fn bounds(&self) -> String {
+        let (min, max) = (units::show_duration(self.min), units::show_duration(self.max));
+        format!("from \"{min}\" to \"{max}\"")
+    }
+}
+
+impl Words for Time {
+    fn words(&self) -> String {
+        format!("a duration in quotes, {}", self.bounds())
+    }
+}
+
+impl Kind for Time {
+    type Value = Duration;
+
+    fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<Duration> {
+        place.text(item, self, |text| self.parse(text))
+    }
+
+    fn show(&self, value: &Duration) -> String {
+        format!("\"{}\"", units::show_duration(*value))
+    }
+}
+
+/// A [`Time`], or `"off"`.
+pub(super) struct TimeOrOff(pub(super) Time);
+
+impl Words for TimeOrOff {
+    fn words(&self) -> String {
+        format!("\"off\" or a duration in quotes, {}", self.0.bounds())
+    }
+}
+
+impl Kind for TimeOrOff {
+    type Value = Option<Duration>;
+
+    fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<Option<Duration>> {
+        place.text(item, self, |text| match text {
+            "off" => Ok(None),
+            text => self.0.parse(text).map(Some),
+        })
+    }
+
+    fn show(&self, value: &Option<Duration>) -> String {
+        value.map_or("\"off\"".to_owned(), |time| self.0.show(&time))
+    }
+}
+
+fn in_bounds<T: PartialOrd>(value: T, min: &T, max: &T, text: &str) -> Result<T, Fault> {
+    if value < *min {
+        return Err(Fault::new(format!("\"{text}\" is too small")));
+    }
+    if value > *max {
+        return Err(Fault::new(format!("\"{text}\" is too large")));
+    }
+    Ok(value)
+}
+
+/// One of some words.
+pub(super) struct Choice<T: 'static> {
+    values: &'static [(&'static str, T)],
+    /// Words that another version may know and this one refuses.
+    unavailable: &'static [&'static str],
+    /// What to do where no value is near.
+    help: Option<&'static str>,
+}
+
+impl<T> Choice<T> {
+    /// Any of `values`, each with its word.
+    pub(super) const fn of(values: &'static [(&'static str, T)]) -> Self {
+        Self { values, unavailable: &[], help: None }
+    }
+
+    /// Says of `words` that this version does not have them.
+    pub(super) const fn without(mut self, words: &'static [&'static str]) -> Self {
+        self.unavailable = words;
+        self
+    }
+
+    /// Says `help` of a word that is near no value.
+    pub(super) const fn or_say(mut self, help: &'static str) -> Self {
+        self.help = Some(help);
+        self
+    }
+
+    fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.values.iter().map(|(name, _)| *name)
+    }
+}
+
+impl<T: Copy> Choice<T> {
+    fn parse(&self, text: &str) -> Result<T, Fault> {
+        if let Some((_, value)) = self.values.iter().find(|(name, _)| *name == text) {
+            return Ok(*value);
+        }
+        if self.unavailable.contains(&text) {
+            let what = format!("\"{text}\" is not available in this version");
+            return Err(Fault::new(what));
+        }
+        let near = units::nearest(text, self.names());
+        let near = near.map(|name| format!("did you mean \"{name}\"?"));
+        Err(Fault {
+            what: format!("\"{text}\" is none of its values"),
+            help: near.or(self.help.map(str::to_owned)),
+        })
+    }
+}
+
+impl<T> Words for Choice<T> {
+    fn words(&self) -> String {
+        let names: Vec<_> = self.names().map(|name| format!("\"{name}\"")).collect();
+        match names.split_last() {
+            Some((last, [])) => format!("only {last}"),
+            Some((last, before)) => format!("{} or {last}", before.join(", ")),
+            None => String::new(),
+        }
+    }
+}
+
+impl<T: Copy + PartialEq> Kind for Choice<T> {
+    type Value = T;
+
+    fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<T> {
+        place.text(item, self, |text| self.parse(text))
+    }
+
+    fn show(&self, value: &T) -> String {
+        let name = self.values.iter().find(|(_, known)| known == value);
+        name.map_or(String::new(), |(name, _)| format!("\"{name}\""))
+    }
+}
+
+/// A text with a form of its own.
+pub(super) struct Text<T> {
+    pub(super) words: &'static str,
+    pub(super) parse: fn(&str) -> Result<T, Fault>,
+}
+
+impl<T> Words for Text<T> {
+    fn words(&self) -> String {
+        self.words.to_owned()
+    }
+}
+
+impl<T: Display> Kind for Text<T> {
+    type Value = T;
+
+    fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<T> {
+        place.text(item, self, self.parse)
+    }
+
+    fn show(&self, value: &T) -> String {
+        format!("\"{value}\"")
+    }
+}
+
+/// The path of a file, resolved against the configuration file's folder.
+pub(super) struct File;
+
+impl Words for File {
+    fn words(&self) -> String {
+        "the path of a file".to_owned()
+    }
+}
+
+impl Kind for File {
+    type Value = PathBuf;
+
+    fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<PathBuf> {
+        place.text(item, self, |text| {
+            if text.is_empty() || text.contains('\0') {
+                return Err(Fault::new("this cannot be the path of a file"));
+            }
+            Ok(place.cx.base.join(text))
+        })
+    }
+
+    fn show(&self, value: &PathBuf) -> String {
+        format!("\"{}\"", value.display())
+    }
+}

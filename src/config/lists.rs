@@ -1,0 +1,93 @@
+//! Keys that hold lists and tables.
+
+use toml::Spanned;
+
+use super::kinds::{Fault, Item, Kind, Text, Words};
+use super::reader::Place;
+use super::report::Problem;
+
+/// A list without repetition.
+pub(super) struct List<K> {
+    pub(super) of: K,
+    /// What to do instead of an empty list; `None`: it may be empty.
+    pub(super) never_empty: Option<&'static str>,
+}
+
+impl<T> List<Text<T>> {
+    /// A list that is refused when it is empty; `instead` says what to do.
+    pub(super) const fn never_empty(of: Text<T>, instead: &'static str) -> Self {
+        Self { of, never_empty: Some(instead) }
+    }
+}
+
+impl<K: Words> Words for List<K> {
+    fn words(&self) -> String {
+        format!("a list, each entry {}", self.of.words())
+    }
+}
+
+impl<K: Kind<Value: PartialEq>> Kind for List<K> {
+    type Value = Vec<Spanned<K::Value>>;
+
+    fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<Self::Value> {
+        let Some(items) = item.get_ref().as_array() else {
+            return place.wrong_type(item, self);
+        };
+        if let (true, Some(instead)) = (items.is_empty(), self.never_empty) {
+            return place.refuse(item, self, Fault::new("the list is empty").help(instead));
+        }
+        let read = |item: &Item<'_>| Some(Spanned::new(item.span(), self.of.read(item, place)?));
+        let values: Vec<_> = items.iter().map(read).collect();
+        let values = values.into_iter().collect::<Option<Vec<_>>>()?;
+        self.check_distinct(values, place)
+    }
+
+    fn show(&self, values: &Self::Value) -> String {
+        let values: Vec<_> = values.iter().map(|value| self.of.show(value.get_ref())).collect();
+        format!("[{}]", values.join(", "))
+    }
+}
+
+impl<K: Kind<Value: PartialEq>> List<K> {
+    fn check_distinct(
+        &self,
+        values: Vec<Spanned<K::Value>>,
+        place: &Place<'_>,
+    ) -> Option<Vec<Spanned<K::Value>>> {
+        let mut distinct: Vec<Spanned<K::Value>> = Vec::with_capacity(values.len());
+        let mut repeated = false;
+        for value in values {
+            if let Some(first) = distinct.iter().find(|seen| seen.get_ref() == value.get_ref()) {
+                repeated = true;
+                let what =
+                    format!("{}: {} is said twice", place.key, self.of.show(first.get_ref()));
+                place.cx.refuse(
+                    Problem::at(value.span(), what)
+                        .related(first.span(), "first said here")
+                        .help("remove one of the two"),
+                );
+            } else {
+                distinct.push(value);
+            }
+        }
+        (!repeated).then_some(distinct)
+    }
+}
+
+/// A table of a section of its own.
+pub(super) struct Table;
+
+impl Words for Table {
+    fn words(&self) -> String {
+        "a table".to_owned()
+    }
+}
+
+/// A list of tables, at least one.
+pub(super) struct Tables;
+
+impl Words for Tables {
+    fn words(&self) -> String {
+        "a list of tables, at least one".to_owned()
+    }
+}

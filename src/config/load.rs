@@ -1,0 +1,101 @@
+//! From a file or a text to a [`Config`], or to every error of it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use toml::de::{DeTable, Error};
+
+use super::files::read_bounded;
+use super::keys::{self, Section};
+use super::model::Config;
+use super::reader::{Context, Reader};
+use super::report::{Lint, LoadError, Problem, Report, Source};
+use super::{log, route, server, tls, websocket};
+
+/// How many errors of syntax are shown: one often causes the next.
+const SYNTAX_SHOWN: usize = 10;
+
+/// A configuration that may run, and what is unwise about it.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The checked configuration.
+    pub config: Config,
+    /// Valid but unsafe choices, in the order of the file.
+    pub lints: Vec<Lint>,
+}
+
+/// Loads the configuration file at `path` and the files that it names, relative to its folder.
+pub fn load(path: &Path) -> Result<Loaded, LoadError> {
+    let file = || path.to_owned();
+    let bytes =
+        read_bounded(path).map_err(|source| LoadError::Unreadable { file: file(), source })?;
+    let bytes = bytes.ok_or_else(|| LoadError::TooLarge { file: file() })?;
+    let text = String::from_utf8(bytes).map_err(|error| LoadError::NotUtf8 {
+        file: file(),
+        offset: error.utf8_error().valid_up_to(),
+    })?;
+    parse(&text, path)
+}
+
+/// Loads a configuration from its text. `file_name` is what errors call it, and its folder is the
+/// one that relative paths are relative to. Errors of syntax are reported alone: what the rest of
+/// such a file means is not known.
+pub fn parse(text: &str, file_name: &Path) -> Result<Loaded, LoadError> {
+    let source = Arc::new(Source { name: file_name.display().to_string(), text: text.to_owned() });
+    let (table, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        let problems = syntax_problems(&source, &errors);
+        return Err(LoadError::Invalid(Report::new(source, problems)));
+    }
+    let base = file_name.parent().unwrap_or(Path::new("")).to_owned();
+    let cx = Context::new(Arc::clone(&source), base);
+    let config = read(&Reader::root(&cx, table.get_ref()));
+    let problems = cx.problems.into_inner();
+    if !problems.is_empty() {
+        return Err(LoadError::Invalid(Report::new(source, problems)));
+    }
+    let lints = Lint::all(&source, cx.lints.into_inner());
+    Ok(Loaded { config, lints })
+}
+
+/// Reads the whole file. The result is worth something only if nothing was reported.
+fn read(root: &Reader<'_>) -> Config {
+    root.demand(keys::ROUTES.name, keys::ROUTES.absent.0);
+    let server = server::read(&root.table(&keys::SERVER, Section::Server));
+    let tls = tls::read(&root.table(&keys::TLS, Section::Tls), &server.listen);
+    let websocket = websocket::read(&root.table(&keys::WEBSOCKET, Section::WebSocket));
+    let routes = route::read(&root.table(&keys::ROUTES, Section::Routes), &websocket);
+    let log = log::read(&root.table(&keys::LOG, Section::Log));
+    Config { server, tls, routes, log }
+}
+
+/// The first error of each line, up to one within a list: a list that is not closed makes errors of
+/// everything after it.
+fn syntax_problems(source: &Source, errors: &[Error]) -> Vec<Problem> {
+    let mut errors: Vec<_> = errors.iter().map(|error| (start(error), error)).collect();
+    errors.sort_by_key(|(start, _)| *start);
+    let breaks: Vec<_> = source.text.match_indices('\n').map(|(at, _)| at).collect();
+    errors.dedup_by_key(|(start, _)| breaks.partition_point(|at| at < start));
+    let in_list = errors.iter().position(|(_, error)| is_in_list(error));
+    let shown = in_list.map_or(errors.len(), |last| last + 1).min(SYNTAX_SHOWN);
+    let shown = errors.into_iter().take(shown);
+    shown.map(|(_, error)| syntax_problem(error)).collect()
+}
+
+fn start(error: &Error) -> usize {
+    error.span().map_or(0, |span| span.start)
+}
+
+fn is_in_list(error: &Error) -> bool {
+    error.message().contains("array")
+}
+
+fn syntax_problem(error: &Error) -> Problem {
+    let what = format!("this is not TOML: {}", error.message());
+    let problem = Problem::at(error.span().unwrap_or(0..0), what);
+    if is_in_list(error) {
+        problem.help("is the list before this place closed with ]?")
+    } else {
+        problem
+    }
+}

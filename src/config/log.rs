@@ -1,0 +1,56 @@
+//! `[log]`
+
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+
+use super::keys::{self, Key, Optional};
+use super::kinds::{Fault, File};
+use super::model::Log;
+use super::reader::Reader;
+use super::report::Problem;
+use super::tls::load;
+
+/// Reads `[log]`. Its files are not opened, but their folders must exist.
+pub(super) fn read(reader: &Reader<'_>) -> Log {
+    let file = log_file(reader, &keys::LOG_FILE);
+    let error_file = log_file(reader, &keys::LOG_ERROR_FILE);
+    if let (Some(file), Some(error_file)) = (&file, &error_file)
+        && file.get_ref() == error_file.get_ref()
+    {
+        reader.cx.refuse(
+            Problem::at(error_file.span(), "log.error_file and log.file are the same file")
+                .related(file.span(), "log.file")
+                .help("give the errors a file of their own"),
+        );
+    }
+    Log {
+        level: reader.value(&keys::LOG_LEVEL),
+        format: reader.get(&keys::LOG_FORMAT).map(Spanned::into_inner),
+        file: file.map(Spanned::into_inner),
+        error_file: error_file.map(Spanned::into_inner),
+    }
+}
+
+fn log_file(reader: &Reader<'_>, key: &Key<File, Optional>) -> Option<Spanned<PathBuf>> {
+    let path = reader.get(key)?;
+    load(reader, key.name, &path, check_place)?;
+    Some(path)
+}
+
+fn check_place(path: &Path) -> Result<(), Fault> {
+    if path.is_dir() {
+        let fault = Fault::new(format!("{} is a folder", path.display()));
+        return Err(fault.help("name a file in it"));
+    }
+    let folder = match path.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+        Some(folder) => folder,
+        None => Path::new("/"),
+    };
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let fault = Fault::new(format!("there is no folder {}", folder.display()));
+    Err(fault.help(format!("mkdir -p {}", folder.display())))
+}

@@ -1,0 +1,270 @@
+//! Walks the syntax tree of the file, asks for keys of the table of keys and collects every error.
+
+use std::cell::{OnceCell, RefCell};
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::keys::{self, Fallback, Key, Required, Section};
+use super::kinds::{Fault, Item, Kind, Words};
+use super::lists::{Table, Tables};
+use super::report::{Problem, Source};
+use super::units;
+
+/// What the reading of one file has gathered so far.
+pub(super) struct Context {
+    pub(super) source: Arc<Source>,
+    /// The folder that relative paths are relative to.
+    pub(super) base: PathBuf,
+    pub(super) problems: RefCell<Vec<Problem>>,
+    pub(super) lints: RefCell<Vec<Problem>>,
+    /// The system's roots, or why there are none; read when the first route needs them.
+    pub(super) system_roots: OnceCell<Result<Arc<RootCertStore>, String>>,
+}
+
+impl Context {
+    pub(super) fn new(source: Arc<Source>, base: PathBuf) -> Self {
+        Self {
+            source,
+            base,
+            problems: RefCell::default(),
+            lints: RefCell::default(),
+            system_roots: OnceCell::new(),
+        }
+    }
+
+    /// Records an error: no [`super::Config`] will come of this file.
+    pub(super) fn refuse(&self, problem: Problem) {
+        self.problems.borrow_mut().push(problem);
+    }
+
+    /// Records a warning.
+    pub(super) fn lint(&self, problem: Problem) {
+        self.lints.borrow_mut().push(problem);
+    }
+}
+
+/// Where a value belongs.
+pub(super) struct Place<'a> {
+    pub(super) cx: &'a Context,
+    /// As in `server.listen`.
+    pub(super) key: String,
+}
+
+impl Place<'_> {
+    /// Reports a bad value. Always `None`.
+    pub(super) fn refuse<T>(&self, item: &Item<'_>, kind: &dyn Words, fault: Fault) -> Option<T> {
+        let mut problem = Problem::at(item.span(), format!("{}: {}", self.key, fault.what))
+            .label(format!("expected {}", kind.words()));
+        if let Some(help) = fault.help {
+            problem = problem.help(help);
+        }
+        self.cx.refuse(problem);
+        None
+    }
+
+    /// Reports a value of another type. Always `None`.
+    pub(super) fn wrong_type<T>(&self, item: &Item<'_>, kind: &dyn Words) -> Option<T> {
+        let what = format!("this is {}", type_of(item.get_ref()));
+        self.refuse(item, kind, Fault::new(what))
+    }
+
+    /// Reads a string with `parse`.
+    pub(super) fn text<T>(
+        &self,
+        item: &Item<'_>,
+        kind: &dyn Words,
+        parse: impl FnOnce(&str) -> Result<T, Fault>,
+    ) -> Option<T> {
+        let Some(text) = item.get_ref().as_str() else {
+            return self.wrong_type(item, kind);
+        };
+        parse(text).map_or_else(|fault| self.refuse(item, kind, fault), Some)
+    }
+}
+
+fn type_of(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number with a fraction",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date or time",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+/// One table of the file, or the place where it could be. Unknown keys are reported when it is
+/// made.
+pub(super) struct Reader<'a> {
+    pub(super) cx: &'a Context,
+    /// As in `routes.chat`; empty for the file itself.
+    path: String,
+    /// `None`: the file has no such table.
+    table: Option<&'a DeTable<'a>>,
+    span: Option<Range<usize>>,
+    /// Something else stands where the table should be, and was reported.
+    malformed: bool,
+}
+
+impl<'a> Reader<'a> {
+    /// The whole file.
+    pub(super) fn root(cx: &'a Context, table: &'a DeTable<'a>) -> Self {
+        Self::new(cx, Section::File, String::new(), Some(table), None)
+    }
+
+    fn new(
+        cx: &'a Context,
+        section: Section,
+        path: String,
+        table: Option<&'a DeTable<'a>>,
+        span: Option<Range<usize>>,
+    ) -> Self {
+        let malformed = table.is_none() && span.is_some();
+        let reader = Self { cx, path, table, span, malformed };
+        if let (Some(table), false) = (table, section == Section::Routes) {
+            let unknown = table.keys().filter(|key| !keys::is_known(section, key.get_ref()));
+            unknown.for_each(|key| reader.refuse_unknown(section, key.get_ref(), key.span()));
+        }
+        reader
+    }
+
+    fn refuse_unknown(&self, section: Section, name: &str, span: Range<usize>) {
+        let problem = Problem::at(span, format!("{}: there is no such key", self.key(name)));
+        let known = keys::names(section);
+        self.cx.refuse(match units::nearest(name, known.iter().copied()) {
+            Some(near) => problem.help(format!("did you mean `{near}`?")),
+            None => match keys::home(name) {
+                Some(home) => problem.help(format!("`{name}` belongs in {home}")),
+                None => problem.label(format!("expected one of {}", known.join(", "))),
+            },
+        });
+    }
+
+    /// The full name of a key of this table.
+    pub(super) fn key(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+
+    fn place(&self, name: &str) -> Place<'a> {
+        Place { cx: self.cx, key: self.key(name) }
+    }
+
+    /// Where a key's value is in the file, however wrong.
+    pub(super) fn span_of(&self, name: &str) -> Option<Range<usize>> {
+        Some(self.item(name)?.span())
+    }
+
+    /// Whether a list is missing or empty, not merely wrong.
+    pub(super) fn is_empty_list(&self, name: &str) -> bool {
+        let Some(item) = self.item(name) else {
+            return true;
+        };
+        item.get_ref().as_array().is_some_and(|list| list.is_empty())
+    }
+
+    /// Reports a table that is given and has nothing in it.
+    pub(super) fn refuse_empty(&self, what: &str, help: &str) {
+        if let (Some(span), false) = (&self.span, self.malformed) {
+            self.cx.refuse(Problem::at(span.clone(), what).help(help));
+        }
+    }
+
+    fn item(&self, name: &str) -> Option<&'a Item<'a>> {
+        self.table?.get(name)
+    }
+
+    /// The key's value with its place; `None` if it is not given, or wrong and reported.
+    pub(super) fn get<K: Kind, A>(&self, key: &Key<K, A>) -> Option<Spanned<K::Value>> {
+        let item = self.item(key.name)?;
+        let value = key.kind.read(item, &self.place(key.name))?;
+        Some(Spanned::new(item.span(), value))
+    }
+
+    /// The key's value, or its default.
+    pub(super) fn value<K: Kind<Value: Clone>>(
+        &self,
+        key: &Key<K, Fallback<K::Value>>,
+    ) -> K::Value {
+        self.get(key).map_or_else(|| key.absent.0.clone(), Spanned::into_inner)
+    }
+
+    /// The key's value; that it is missing is reported.
+    pub(super) fn required<K: Kind>(&self, key: &Key<K, Required>) -> Option<Spanned<K::Value>> {
+        self.demand(key.name, key.absent.0);
+        self.get(key)
+    }
+
+    /// Reports `name` if it is missing; `help` says what to write.
+    pub(super) fn demand(&self, name: &str, help: &str) {
+        if self.malformed || self.item(name).is_some() {
+            return;
+        }
+        let what = format!("{} is missing", self.key(name));
+        let problem = match &self.span {
+            Some(span) => Problem::at(span.clone(), what).label(format!("expected `{name}` here")),
+            None => Problem::somewhere(what),
+        };
+        self.cx.refuse(problem.help(help));
+    }
+
+    /// A table within this one; an empty one if it is not given.
+    pub(super) fn table<A>(&self, key: &Key<Table, A>, section: Section) -> Reader<'a> {
+        match self.item(key.name) {
+            Some(item) => self.enter(item, key.name, section, &key.kind),
+            None => Reader::new(self.cx, section, self.key(key.name), None, None),
+        }
+    }
+
+    /// Every table within this one by its name, in the order of the file.
+    pub(super) fn entries(&self, section: Section) -> Vec<(String, Range<usize>, Reader<'a>)> {
+        let mut entries: Vec<_> = self.table.into_iter().flat_map(DeTable::iter).collect();
+        entries.sort_by_key(|(name, _)| name.span().start);
+        let enter = |(name, item): (&Spanned<_>, &'a Item<'a>)| {
+            let text: &str = AsRef::<str>::as_ref(name.get_ref());
+            (text.to_owned(), name.span(), self.enter(item, text, section, &Table))
+        };
+        entries.into_iter().map(enter).collect()
+    }
+
+    /// The tables of a list.
+    pub(super) fn tables<A>(&self, key: &Key<Tables, A>, section: Section) -> Vec<Reader<'a>> {
+        let Some(item) = self.item(key.name) else {
+            return Vec::new();
+        };
+        match item.get_ref().as_array() {
+            Some(items) if !items.is_empty() => {
+                let enter = |item| self.enter(item, key.name, section, &Table);
+                items.iter().map(enter).collect()
+            }
+            Some(_) => {
+                let fault = Fault::new("the list is empty");
+                self.place(key.name).refuse::<()>(item, &key.kind, fault);
+                Vec::new()
+            }
+            None => {
+                self.place(key.name).wrong_type::<()>(item, &key.kind);
+                Vec::new()
+            }
+        }
+    }
+
+    fn enter(
+        &self,
+        item: &'a Item<'a>,
+        name: &str,
+        section: Section,
+        kind: &dyn Words,
+    ) -> Reader<'a> {
+        let table = item.get_ref().as_table();
+        if table.is_none() {
+            self.place(name).wrong_type::<()>(item, kind);
+        }
+        Reader::new(self.cx, section, self.key(name), table, Some(item.span()))
+    }
+}

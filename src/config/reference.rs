@@ -1,0 +1,117 @@
+//! The reference of every key, written from the table of keys.
+
+use super::keys::{KEYS, Row, Section};
+
+const INTRO: &str = "# Configuration reference
+
+One TOML file. An unknown key, a wrong type, a contradiction or a missing file is refused at start, with the place.
+Relative paths are relative to the file's folder. This page is written from the table of keys in `src/config/keys.rs`.
+
+- A size is a whole number and `B`, `KiB`, `MiB` or `GiB`: `\"64KiB\"`.
+- A duration is a whole number and `ms`, `s`, `m`, `h` or `d`: `\"30s\"`.
+- Lists have no entry twice.
+";
+
+/// The text of `docs/configuration.md`: every key with its type, bounds, default and meaning.
+#[must_use]
+pub fn reference() -> String {
+    let sections = Section::ALL.into_iter().map(section);
+    INTRO.to_owned() + &sections.collect::<String>()
+}
+
+fn section(section: Section) -> String {
+    let title = match section {
+        Section::File => "The tables of the file".to_owned(),
+        Section::Certificate => "Each entry of `certificates` in `[tls]`".to_owned(),
+        Section::WebSocket => "`[websocket]` and `[routes.NAME.websocket]`".to_owned(),
+        other => format!("`{other}`"),
+    };
+    let head = "| key | value | not given | meaning |\n|---|---|---|---|\n";
+    let rows = KEYS.iter().filter(|row| row.section() == section);
+    let rows: String = rows.map(|row| table_row(*row)).collect();
+    format!("\n## {title}\n\n{head}{rows}")
+}
+
+fn table_row(row: &dyn Row) -> String {
+    let cells = [row.words(), row.absent(), row.meaning().to_owned()];
+    let cells = cells.map(|cell| cell.replace('|', "\\|"));
+    format!("| `{}` | {} |\n", row.name(), cells.join(" | "))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::reference;
+    use crate::config::keys::{KEYS, Row, Section};
+    use crate::config::parse;
+
+    #[test]
+    fn the_reference_is_the_one_in_docs() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, reference()).unwrap();
+        }
+        let written = std::fs::read_to_string(&path).unwrap();
+        assert!(written == reference(), "run the tests once with UPDATE_DOCS=1");
+    }
+
+    /// A file in which only `row`'s key is given, with a value that no key takes, and the name that
+    /// an error would call it.
+    fn misused(row: &dyn Row) -> (String, String) {
+        let name = row.name();
+        let (header, path) = match row.section() {
+            Section::File => (String::new(), String::new()),
+            Section::Server => ("[server]\n".into(), "server.".into()),
+            Section::Tls => ("[tls]\n".into(), "tls.".into()),
+            Section::Certificate => ("[[tls.certificates]]\n".into(), "tls.certificates.".into()),
+            Section::WebSocket => ("[websocket]\n".into(), "websocket.".into()),
+            Section::Routes => unreachable!("its keys are the user's"),
+            Section::Route => ("[routes.x]\n".into(), "routes.x.".into()),
+            Section::Log => ("[log]\n".into(), "log.".to_owned()),
+        };
+        (format!("{header}{name} = 1979-05-27\n"), format!("{path}{name}"))
+    }
+
+    #[test]
+    fn every_key_of_the_table_is_read() {
+        for row in KEYS {
+            let (text, key) = misused(*row);
+            let error = parse(&text, Path::new("f.toml")).unwrap_err().to_string();
+            let expected = format!("error: {key}: this is a date or time\n");
+            assert!(error.contains(&expected), "{key} is not read:\n{error}");
+        }
+    }
+
+    #[test]
+    fn every_key_of_websocket_is_read_in_a_route_too() {
+        for row in KEYS.iter().filter(|row| row.section() == Section::WebSocket) {
+            let name = row.name();
+            let text = format!("[routes.x.websocket]\n{name} = 1979-05-27\n");
+            let error = parse(&text, Path::new("f.toml")).unwrap_err().to_string();
+            assert!(error.contains(&format!("routes.x.websocket.{name}: this is")), "{error}");
+        }
+    }
+
+    #[test]
+    fn every_default_is_in_the_full_example() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/framewall.toml");
+        let example = std::fs::read_to_string(path).unwrap();
+        for row in KEYS.iter().filter(|row| row.section() != Section::File) {
+            let (name, absent) = (row.name(), row.absent());
+            let default = absent.strip_prefix('`').and_then(|rest| rest.strip_suffix('`'));
+            match default.filter(|_| !absent[1..].contains("` ")) {
+                Some(value) => {
+                    let line = format!("{name} = {value}");
+                    assert!(example.contains(&line), "{line}");
+                }
+                None => assert!(
+                    example.contains(&format!("{name} = "))
+                        || example.contains(&format!(".{name}]")),
+                    "{name}"
+                ),
+            }
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! What is wrong with a configuration file, or unwise in it, shown at its place.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+
+/// How many problems of one file are shown; the rest are only counted.
+const SHOWN: usize = 100;
+
+/// Why a configuration was not loaded. Display is the plain text for people, all of it.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file could not be opened or read.
+    #[error("cannot read the configuration {}: {}", file.display(), io_reason(source))]
+    Unreadable {
+        /// The configuration file.
+        file: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is larger than 1 MiB.
+    #[error("the configuration {} is larger than 1 MiB: is it the right file?", file.display())]
+    TooLarge {
+        /// The configuration file.
+        file: PathBuf,
+    },
+    /// The file is not UTF-8, as TOML must be.
+    #[error(
+        "the configuration {} is not UTF-8 at byte {offset}: save it as UTF-8",
+        file.display()
+    )]
+    NotUtf8 {
+        /// The configuration file.
+        file: PathBuf,
+        /// Where the first byte is that is not UTF-8, counted from 0.
+        offset: usize,
+    },
+    /// The file was read and says something that cannot be.
+    #[error("{0}")]
+    Invalid(Report),
+}
+
+impl LoadError {
+    /// The text for people, with ANSI colours if `styled`. It ends with a line break.
+    #[must_use]
+    pub fn render(&self, styled: bool) -> String {
+        match self {
+            Self::Invalid(report) => report.render(styled),
+            other => {
+                let title = Level::ERROR.primary_title(other.to_string());
+                renderer(styled).render(&[Group::with_title(title)]) + "\n"
+            }
+        }
+    }
+}
+
+/// Every error of one file, in the order of the file.
+#[derive(Debug)]
+pub struct Report {
+    source: Arc<Source>,
+    problems: Vec<Problem>,
+}
+
+impl Report {
+    /// `problems` must not be empty.
+    pub(super) fn new(source: Arc<Source>, mut problems: Vec<Problem>) -> Self {
+        problems.sort_by_key(Problem::start);
+        Self { source, problems }
+    }
+
+    /// How many errors there are.
+    #[must_use]
+    pub fn errors(&self) -> usize {
+        self.problems.len()
+    }
+
+    /// Every error with its source line, then a line that counts them.
+    #[must_use]
+    pub fn render(&self, styled: bool) -> String {
+        let mut text = String::new();
+        for problem in self.problems.iter().take(SHOWN) {
+            text += &problem.render(&Level::ERROR, &self.source, styled);
+            text += "\n";
+        }
+        let hidden = match self.problems.len().saturating_sub(SHOWN) {
+            0 => String::new(),
+            more => format!(", {more} of them not shown"),
+        };
+        let count = match self.problems.len() {
+            1 => "1 error".to_owned(),
+            more => format!("{more} errors"),
+        };
+        text + &format!("{count} in {}{hidden}\n", self.source.name)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+/// A valid but unsafe choice, at its place in the file.
+#[derive(Debug, Clone)]
+pub struct Lint {
+    source: Arc<Source>,
+    problem: Problem,
+}
+
+impl Lint {
+    /// `problems`, in the order of the file.
+    pub(super) fn all(source: &Arc<Source>, mut problems: Vec<Problem>) -> Vec<Self> {
+        problems.sort_by_key(Problem::start);
+        let lint = |problem| Self { source: Arc::clone(source), problem };
+        problems.into_iter().map(lint).collect()
+    }
+
+    /// The warning in one line, without its place.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.problem.what
+    }
+
+    /// The line of the file it is about, counted from 1.
+    #[must_use]
+    pub fn line(&self) -> Option<usize> {
+        let span = self.problem.span.as_ref()?;
+        Some(self.source.line(span.start))
+    }
+
+    /// The warning with its source line, with ANSI colours if `styled`. It ends with a line break.
+    #[must_use]
+    pub fn render(&self, styled: bool) -> String {
+        self.problem.render(&Level::WARNING, &self.source, styled)
+    }
+}
+
+impl fmt::Display for Lint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+/// A configuration file as it was read.
+#[derive(Debug)]
+pub(super) struct Source {
+    /// As the caller named it.
+    pub(super) name: String,
+    /// All of it.
+    pub(super) text: String,
+}
+
+impl Source {
+    /// The line of a byte, counted from 1.
+    pub(super) fn line(&self, offset: usize) -> usize {
+        let before = &self.text[..floor_boundary(&self.text, offset)];
+        1 + before.matches('\n').count()
+    }
+
+    /// The line that `span` starts on: its text, its number, and the part of `span` within it.
+    fn excerpt(&self, span: &Range<usize>) -> (&str, usize, Range<usize>) {
+        let start = floor_boundary(&self.text, span.start);
+        let line_start = self.text[..start].rfind('\n').map_or(0, |at| at + 1);
+        let line = self.text[line_start..].split('\n').next().unwrap_or("");
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        let within = |at: usize| floor_boundary(line, at.saturating_sub(line_start));
+        let place = within(start)..within(span.end.max(start));
+        (line, self.line(start), place)
+    }
+}
+
+fn floor_boundary(text: &str, at: usize) -> usize {
+    let mut at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
+/// One thing that is wrong or unwise.
+#[derive(Debug, Clone)]
+pub(super) struct Problem {
+    span: Option<Range<usize>>,
+    what: String,
+    label: Option<String>,
+    help: Option<String>,
+    related: Option<(Range<usize>, String)>,
+}
+
+impl Problem {
+    /// `what` happened at `span`.
+    pub(super) fn at(span: Range<usize>, what: impl Into<String>) -> Self {
+        Self { span: Some(span), ..Self::somewhere(what) }
+    }
+
+    /// `what` is wrong with the file as a whole.
+    pub(super) fn somewhere(what: impl Into<String>) -> Self {
+        Self { span: None, what: what.into(), label: None, help: None, related: None }
+    }
+
+    /// What stands beside the caret: what was expected there.
+    pub(super) fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = Some(label.into());
+        self
+    }
+
+    /// What to do about it.
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Another place that has to do with it.
+    pub(super) fn related(mut self, span: Range<usize>, label: impl Into<String>) -> Self {
+        self.related = Some((span, label.into()));
+        self
+    }
+
+    fn start(&self) -> usize {
+        self.span.as_ref().map_or(usize::MAX, |span| span.start)
+    }
+
+    fn render(&self, level: &Level<'_>, source: &Source, styled: bool) -> String {
+        let mut group = Group::with_title(level.clone().primary_title(self.what.as_str()));
+        group = match &self.span {
+            Some(span) => group.elements(self.snippets(source, span)),
+            None => group.element(Origin::path(source.name.as_str())),
+        };
+        if let Some(help) = &self.help {
+            group = group.element(Level::HELP.message(help.as_str()));
+        }
+        renderer(styled).render(&[group]) + "\n"
+    }
+
+    /// The line of the place, and the line of what is related to it if that is another one.
+    fn snippets<'a>(
+        &'a self,
+        source: &'a Source,
+        span: &Range<usize>,
+    ) -> Vec<Snippet<'a, Annotation<'a>>> {
+        let (number, first, place) = excerpt(source, span);
+        let place = AnnotationKind::Primary.span(place);
+        let first = first.annotation(place.label(self.label.as_deref()));
+        let Some((span, label)) = &self.related else {
+            return vec![first];
+        };
+        let (other, second, place) = excerpt(source, span);
+        let place = AnnotationKind::Context.span(place).label(label);
+        if number == other {
+            vec![first.annotation(place)]
+        } else {
+            vec![first, second.annotation(place)]
+        }
+    }
+}
+
+/// The number of the line that `span` starts on, the line, and the part of `span` within it.
+fn excerpt<'a>(
+    source: &'a Source,
+    span: &Range<usize>,
+) -> (usize, Snippet<'a, Annotation<'a>>, Range<usize>) {
+    let (line, number, place) = source.excerpt(span);
+    let snippet = Snippet::source(line).path(source.name.as_str());
+    (number, snippet.line_start(number), place)
+}
+
+fn renderer(styled: bool) -> Renderer {
+    if styled { Renderer::styled() } else { Renderer::plain() }
+}
+
+/// What the system said about a file, in words that do not depend on the system.
+pub(super) fn io_reason(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "this user may not read it".to_owned(),
+        std::io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Problem, Source};
+    use annotate_snippets::Level;
+
+    fn show(text: &str, span: std::ops::Range<usize>) -> String {
+        let source = Source { name: "f.toml".into(), text: text.into() };
+        Problem::at(span, "odd").render(&Level::ERROR, &source, false)
+    }
+
+    #[test]
+    fn the_caret_is_under_the_place() {
+        assert_eq!(
+            show("a = 1\nb = [1, 22]\n", 14..16),
+            "error: odd\n --> f.toml:2:9\n  |\n2 | b = [1, 22]\n  |         ^^\n"
+        );
+    }
+
+    #[test]
+    fn odd_spans_are_shown_all_the_same() {
+        let backwards = std::ops::Range { start: 9, end: 2 };
+        for span in [0..0, 3..3, 3..9, backwards, 1..2, 2..100, 100..100] {
+            assert!(show("\u{e4}b\r\nc", span.clone()).starts_with("error: odd"), "{span:?}");
+            assert!(show("", span).starts_with("error: odd"));
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! `[routes.*]`
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use toml::Spanned;
+
+use super::files;
+use super::host::HostPattern;
+use super::keys::{self, Section};
+use super::kinds::Fault;
+use super::model::{Auth, Route, Upstream, WebSocket};
+use super::path::PathPattern;
+use super::reader::Reader;
+use super::report::Problem;
+use super::tls::load;
+use super::{origins, websocket};
+
+/// The longest path of a unix socket, in bytes: `sun_path` with its final zero.
+const MAX_UNIX_PATH: usize = 107;
+
+/// The longest name of a route, in bytes.
+const MAX_NAME: usize = 64;
+
+/// Reads every route, in the order of the file. What is wrong was reported if one is missing.
+pub(super) fn read(reader: &Reader<'_>, base: &WebSocket) -> Vec<Arc<Route>> {
+    let entries = reader.entries(Section::Route);
+    if entries.is_empty() {
+        reader.refuse_empty("routes: there is no route", keys::ROUTES.absent.0);
+    }
+    let mut taken = Vec::new();
+    let mut routes = Vec::new();
+    for (name, span, reader) in entries {
+        check_name(&reader, &name, span);
+        if let Some(route) = read_one(&reader, name, base, &mut taken) {
+            routes.push(Arc::new(route));
+        }
+    }
+    routes
+}
+
+fn check_name(reader: &Reader<'_>, name: &str, span: Range<usize>) {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(allowed) {
+        reader.cx.refuse(
+            Problem::at(span, "this cannot be the name of a route")
+                .label(format!("expected 1 to {MAX_NAME} letters, digits, - and _")),
+        );
+    }
+}
+
+fn read_one(
+    reader: &Reader<'_>,
+    name: String,
+    base: &WebSocket,
+    taken: &mut Vec<Taken>,
+) -> Option<Route> {
+    let hosts = reader.get(&keys::HOST);
+    let path = reader.required(&keys::PATH);
+    let upstreams = upstreams(reader);
+    let upstream_roots = upstream_roots(reader, &upstreams);
+    let origins = origins::read(reader);
+    let require_origin = reader.value(&keys::REQUIRE_ORIGIN);
+    let subprotocols = reader.get(&keys::SUBPROTOCOLS);
+    let auth = reader.required(&keys::AUTH);
+    let websocket = reader.table(&keys::ROUTE_WEBSOCKET, Section::WebSocket);
+    let websocket = websocket::overlay(&websocket, base);
+    if let Some(auth) = &auth {
+        lint_open(reader, &name, auth);
+    }
+    if let Some(path) = &path {
+        take(reader, &name, hosts.as_ref(), path, taken);
+    }
+    Some(Route {
+        name,
+        hosts: plain(hosts),
+        path: path?.into_inner(),
+        upstreams: upstreams.into_iter().map(Spanned::into_inner).collect(),
+        upstream_roots,
+        origins,
+        require_origin,
+        subprotocols: plain(subprotocols),
+        auth: auth?.into_inner(),
+        websocket,
+    })
+}
+
+fn plain<T>(list: Option<Spanned<Vec<Spanned<T>>>>) -> Vec<T> {
+    let list = list.map_or(Vec::new(), Spanned::into_inner);
+    list.into_iter().map(Spanned::into_inner).collect()
+}
+
+/// A host and path that a route answers for; no host is any.
+struct Taken {
+    host: Option<HostPattern>,
+    path: PathPattern,
+    route: String,
+    span: Range<usize>,
+}
+
+fn take(
+    reader: &Reader<'_>,
+    name: &str,
+    hosts: Option<&Spanned<Vec<Spanned<HostPattern>>>>,
+    path: &Spanned<PathPattern>,
+    taken: &mut Vec<Taken>,
+) {
+    // Hosts that are given and wrong were reported; the route is then none of "any host".
+    if hosts.is_none() && reader.span_of(keys::HOST.name).is_some() {
+        return;
+    }
+    let listed = hosts.iter().flat_map(|hosts| hosts.get_ref());
+    let mut claims: Vec<_> =
+        listed.map(|host| (Some(host.get_ref().clone()), host.span())).collect();
+    if claims.is_empty() {
+        claims.push((None, path.span()));
+    }
+    for (host, span) in claims {
+        let claim = Taken { host, path: path.get_ref().clone(), route: name.to_owned(), span };
+        let same = |other: &&Taken| other.host == claim.host && other.path == claim.path;
+        if let Some(first) = taken.iter().find(same) {
+            refuse_equal(reader, &claim, first);
+        }
+        taken.push(claim);
+    }
+}
+
+fn refuse_equal(reader: &Reader<'_>, second: &Taken, first: &Taken) {
+    let line = reader.cx.source.line(first.span.start);
+    let host = match &second.host {
+        Some(host) => host.to_string(),
+        None => "any host".to_owned(),
+    };
+    let what = format!(
+        "routes.{} and routes.{} (line {line}) are equal: {host} and {}",
+        second.route, first.route, second.path
+    );
+    reader.cx.refuse(
+        Problem::at(second.span.clone(), what)
+            .related(first.span.clone(), "first said here")
+            .help("remove one of the two, or give it another host or path"),
+    );
+}
+
+fn upstreams(reader: &Reader<'_>) -> Vec<Spanned<Upstream>> {
+    let given = reader.required(&keys::UPSTREAM);
+    let given = given.map_or(Vec::new(), Spanned::into_inner);
+    given.into_iter().filter_map(|upstream| resolve(reader, upstream)).collect()
+}
+
+/// Gives a unix socket its path from the configuration's folder.
+fn resolve(reader: &Reader<'_>, upstream: Spanned<Upstream>) -> Option<Spanned<Upstream>> {
+    let span = upstream.span();
+    let Upstream::Unix(path) = upstream.get_ref() else {
+        return Some(upstream);
+    };
+    let path: PathBuf = reader.cx.base.join(path);
+    let length = path.as_os_str().len();
+    if length > MAX_UNIX_PATH {
+        let what = format!(
+            "{}: a socket's path has at most {MAX_UNIX_PATH} bytes, this one has {length}",
+            reader.key(keys::UPSTREAM.name)
+        );
+        reader.cx.refuse(Problem::at(span, what).help("move the socket to a shorter path"));
+        return None;
+    }
+    Some(Spanned::new(span, Upstream::Unix(path)))
+}
+
+fn upstream_roots(
+    reader: &Reader<'_>,
+    upstreams: &[Spanned<Upstream>],
+) -> Option<Arc<RootCertStore>> {
+    let is_wss = |upstream: &&Spanned<Upstream>| matches!(upstream.get_ref(), Upstream::Wss { .. });
+    let secure = upstreams.iter().find(is_wss);
+    match (reader.get(&keys::UPSTREAM_CA), secure) {
+        (Some(path), Some(_)) => load(reader, keys::UPSTREAM_CA.name, &path, files::read_roots),
+        (Some(path), None) => {
+            if !upstreams.is_empty() {
+                refuse_idle_ca(reader, path.span());
+            }
+            None
+        }
+        (None, Some(upstream)) if reader.span_of(keys::UPSTREAM_CA.name).is_none() => {
+            system_roots(reader, upstream.span())
+        }
+        (None, _) => None,
+    }
+}
+
+fn refuse_idle_ca(reader: &Reader<'_>, span: Range<usize>) {
+    let key = reader.key(keys::UPSTREAM_CA.name);
+    reader.cx.refuse(
+        Problem::at(span, format!("{key} is given, but no upstream is wss://"))
+            .label("nothing would be verified with it")
+            .help("remove it, or write the upstream with wss://"),
+    );
+}
+
+fn system_roots(reader: &Reader<'_>, span: Range<usize>) -> Option<Arc<RootCertStore>> {
+    match reader.cx.system_roots.get_or_init(files::system_roots) {
+        Ok(roots) => Some(Arc::clone(roots)),
+        Err(reason) => {
+            let what = format!("the system has no roots to verify this upstream with{reason}");
+            reader.cx.refuse(
+                Problem::at(span, what)
+                    .help("install the system's CA certificates, or give upstream_ca"),
+            );
+            None
+        }
+    }
+}
+
+fn lint_open(reader: &Reader<'_>, name: &str, auth: &Spanned<Auth>) {
+    let Auth::None = auth.get_ref();
+    reader.cx.lint(
+        Problem::at(auth.span(), format!("routes.{name} admits anybody: it has no authentication"))
+            .help("leave it so only if the application authenticates its clients itself"),
+    );
+    if reader.span_of(keys::ORIGINS.name).is_none() {
+        let what =
+            format!("routes.{name} lists no origins: only same-origin keeps other pages out");
+        let help = "write origins = [\"https://chat.example.com\"], with the origins of your pages";
+        reader.cx.lint(Problem::at(auth.span(), what).help(help));
+    }
+}
+
+/// Reads a token (RFC 9110 section 5.6.2), as RFC 6455 section 4.1 asks of a subprotocol.
+pub(super) fn parse_subprotocol(text: &str) -> Result<String, Fault> {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if text.is_empty() || !text.bytes().all(is_token) {
+        let fault = Fault::new(format!("\"{text}\" is not a token (RFC 9110 section 5.6.2)"));
+        return Err(fault.help("use letters, digits and !#$%&'*+-.^_`|~ alone"));
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_subprotocol;
+
+    #[test]
+    fn subprotocols_are_tokens() {
+        assert_eq!(parse_subprotocol("chat.v1"), Ok("chat.v1".to_owned()));
+        assert_eq!(parse_subprotocol("!#$%&'*+-.^_`|~09aZ").unwrap().len(), 19);
+        for text in ["", "a b", "a,b", "a/b", "\"a\"", "a\r", "\u{e4}", "a=b", "a;b", "a@b"] {
+            assert!(parse_subprotocol(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! `[tls]`
+
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use toml::Spanned;
+
+use super::files;
+use super::keys::{self, Demand, Section};
+use super::kinds::Fault;
+use super::model::{Certificate, ClientAuth, Tls};
+use super::reader::Reader;
+use super::report::Problem;
+
+const NO_CERTIFICATES: &str = "make a development certificate with `framewall cert new` and write \
+    certificates = [{ cert = \"certs/dev.pem\", key = \"certs/dev.key\" }] under [tls], or say \
+    mode = \"off\" to speak plain HTTP";
+
+/// Reads `[tls]`; `None` is `mode = "off"`. What is wrong was reported if the result is not whole.
+pub(super) fn read(reader: &Reader<'_>, listen: &[SocketAddr]) -> Option<Tls> {
+    let mode = reader.get(&keys::TLS_MODE);
+    // A mode that is neither on nor off was reported; whether certificates are missing is then
+    // not known.
+    if mode.is_some() || reader.span_of(keys::TLS_MODE.name).is_none() {
+        let off = mode.filter(|mode| !mode.get_ref());
+        if let Some(mode) = off {
+            refuse_with_mode_off(reader, &mode.span());
+            lint_plain(reader, mode.span(), listen);
+            return None;
+        }
+        reader.demand(keys::CERTIFICATES.name, NO_CERTIFICATES);
+    }
+    Some(Tls {
+        certificates: certificates(reader),
+        min_version: reader.value(&keys::MIN_VERSION),
+        client_auth: client_auth(reader),
+    })
+}
+
+fn refuse_with_mode_off(reader: &Reader<'_>, mode: &Range<usize>) {
+    for name in keys::names(Section::Tls) {
+        let Some(span) = reader.span_of(name).filter(|_| name != keys::TLS_MODE.name) else {
+            continue;
+        };
+        reader.cx.refuse(
+            Problem::at(span, format!("tls.{name} contradicts tls.mode = \"off\""))
+                .related(mode.clone(), "TLS is off here")
+                .help(format!("remove `{name}`, or `mode`")),
+        );
+    }
+}
+
+fn lint_plain(reader: &Reader<'_>, span: Range<usize>, listen: &[SocketAddr]) {
+    let Some(open) = listen.iter().find(|address| !address.ip().is_loopback()) else {
+        return;
+    };
+    reader.cx.lint(
+        Problem::at(span, format!("TLS is off on {open}, which other machines can reach"))
+            .label("tokens and messages cross the network readable")
+            .help("give certificates, or listen on 127.0.0.1 behind a proxy that ends TLS"),
+    );
+}
+
+fn certificates(reader: &Reader<'_>) -> Vec<Certificate> {
+    let entries = reader.tables(&keys::CERTIFICATES, Section::Certificate);
+    entries.iter().filter_map(certificate).collect()
+}
+
+fn certificate(reader: &Reader<'_>) -> Option<Certificate> {
+    let cert = reader.required(&keys::CERT);
+    let key = reader.required(&keys::CERT_KEY);
+    let chain = cert.as_ref().and_then(|path| load(reader, "cert", path, files::read_chain));
+    let secret = key.as_ref().and_then(|path| load(reader, "key", path, files::read_key));
+    let (cert, chain, key, secret) = (cert?, chain?, key?, secret?);
+    lint_readable(reader, &key);
+    let certify = |path: &Path| files::certify(chain, secret, path);
+    let certified = load(reader, "key", &key, certify)?;
+    Some(Certificate { cert: cert.into_inner(), key: Arc::new(certified) })
+}
+
+fn lint_readable(reader: &Reader<'_>, key: &Spanned<PathBuf>) {
+    if files::others_may_read(key.get_ref()) {
+        let path = key.get_ref().display();
+        reader.cx.lint(
+            Problem::at(key.span(), format!("the private key {path} can be read by other users"))
+                .help(format!("chmod 600 {path}")),
+        );
+    }
+}
+
+/// What `read` makes of the file at a place of the configuration; a fault is reported there.
+pub(super) fn load<T>(
+    reader: &Reader<'_>,
+    name: &str,
+    path: &Spanned<PathBuf>,
+    read: impl FnOnce(&Path) -> Result<T, Fault>,
+) -> Option<T> {
+    let refuse = |fault: Fault| {
+        let problem = Problem::at(path.span(), format!("{}: {}", reader.key(name), fault.what));
+        reader.cx.refuse(match fault.help {
+            Some(help) => problem.help(help),
+            None => problem,
+        });
+    };
+    read(path.get_ref()).map_err(refuse).ok()
+}
+
+fn client_auth(reader: &Reader<'_>) -> ClientAuth {
+    let demand = reader.get(&keys::CLIENT_AUTH);
+    let ca = reader.get(&keys::CLIENT_CA);
+    check_client_ca(reader, demand.as_ref());
+    let roots = ca.and_then(|path| load(reader, keys::CLIENT_CA.name, &path, files::read_roots));
+    let demand = demand.map_or(keys::CLIENT_AUTH.absent.0, Spanned::into_inner);
+    let roots = roots.unwrap_or_else(|| Arc::new(RootCertStore::empty()));
+    match demand {
+        Demand::Off => ClientAuth::Off,
+        Demand::Optional => ClientAuth::Optional(roots),
+        Demand::Required => ClientAuth::Required(roots),
+    }
+}
+
+fn check_client_ca(reader: &Reader<'_>, demand: Option<&Spanned<Demand>>) {
+    let ca = reader.span_of(keys::CLIENT_CA.name);
+    let asked = reader.span_of(keys::CLIENT_AUTH.name);
+    match (demand, asked, ca) {
+        (Some(demand), _, None) if *demand.get_ref() != Demand::Off => reader.cx.refuse(
+            Problem::at(demand.span(), "tls.client_auth needs tls.client_ca")
+                .label("there are no roots to verify a client's certificate with")
+                .help("write client_ca = \"certs/clients.pem\", the PEM file of those roots"),
+        ),
+        (Some(demand), _, Some(ca)) if *demand.get_ref() == Demand::Off => reader.cx.refuse(
+            Problem::at(ca, "tls.client_ca is given, but tls.client_auth is \"off\"")
+                .related(demand.span(), "no certificate is asked for")
+                .help("say client_auth = \"required\" or \"optional\", or remove client_ca"),
+        ),
+        (None, None, Some(ca)) => reader.cx.refuse(
+            Problem::at(ca, "tls.client_ca is given, but tls.client_auth is not")
+                .help("say client_auth = \"required\" or \"optional\", or remove client_ca"),
+        ),
+        _ => {}
+    }
+}

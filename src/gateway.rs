@@ -1,0 +1,100 @@
+//! The gateway as a whole: what every connection shares, and its life from the first accept to the
+//! last Close.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::{Config, Server};
+use crate::connection;
+use crate::listener::{Slots, accept_each};
+use crate::policy::Policy;
+use crate::refusal::Reason;
+use crate::relay::HoldBudget;
+use crate::session::Sessions;
+use crate::tls::{Terminator, TlsError};
+use crate::upstream::Dialer;
+
+/// Bytes of small frames that all sessions together may hold back until they are whole.
+const HOLD_BUDGET: usize = 64 * 1024 * 1024;
+/// The longest time over which the Close frames of a shutdown are spread.
+const LONGEST_SPREAD: Duration = Duration::from_secs(5);
+
+/// See the module. Shared by all connections and never changed.
+pub struct Gateway {
+    /// `[server]`
+    pub(crate) server: Server,
+    /// Who may connect.
+    pub(crate) policy: Policy,
+    /// TLS towards clients; `None` is `mode = "off"`.
+    pub(crate) terminator: Option<Terminator>,
+    /// Opens streams to the upstreams.
+    pub(crate) dialer: Dialer,
+    /// Bounds what sessions hold back.
+    pub(crate) budget: HoldBudget,
+    /// The live sessions.
+    pub(crate) sessions: Sessions,
+    /// Every task of a connection or a session.
+    pub(crate) tasks: TaskTracker,
+    slots: Slots,
+}
+
+impl Gateway {
+    /// A gateway for a checked configuration.
+    pub fn new(config: &Config) -> Result<Arc<Self>, TlsError> {
+        let terminator = config.tls.as_ref().map(Terminator::new).transpose()?;
+        let names = terminator.as_ref().map(|terminator| Arc::clone(&terminator.names));
+        Ok(Arc::new(Self {
+            server: config.server.clone(),
+            policy: Policy::new(config, names),
+            terminator,
+            dialer: Dialer::new(config)?,
+            budget: HoldBudget::new(HOLD_BUDGET),
+            sessions: Sessions::default(),
+            tasks: TaskTracker::new(),
+            slots: Slots::new(config.server.max_connections),
+        }))
+    }
+
+    /// Serves the listeners until `shutdown` resolves; then accepts no more, closes every session
+    /// with 1001, spread over a little time, and returns when all are over, after
+    /// `shutdown_grace` at the latest. Sessions that are still open then are cut with the runtime.
+    pub async fn run(self: Arc<Self>, listeners: Vec<TcpListener>, shutdown: impl Future) {
+        let accepting = CancellationToken::new();
+        for listener in listeners {
+            let gateway = Arc::clone(&self);
+            let accept = accept_each(listener, move |stream, peer| gateway.serve(stream, peer));
+            self.tasks.spawn(accepting.clone().run_until_cancelled_owned(accept));
+        }
+        shutdown.await;
+        accepting.cancel();
+        self.tasks.close();
+        tracing::info!(event = "stopping", sessions = self.sessions.count(), "the gateway stops");
+        let grace = self.server.shutdown_grace;
+        let spread = LONGEST_SPREAD.min(grace / 2);
+        let close_all = self.sessions.end_all(Reason::Shutdown, spread);
+        let all_over = async { tokio::join!(close_all, self.tasks.wait()) };
+        if tokio::time::timeout(grace, all_over).await.is_err() {
+            let left = self.sessions.count();
+            tracing::warn!(event = "cut", sessions = left, "shutdown_grace is over");
+        }
+    }
+
+    fn serve(self: &Arc<Self>, stream: tokio::net::TcpStream, peer: SocketAddr) {
+        let Some(slot) = self.slots.take() else {
+            tracing::warn!(
+                event = "dropped",
+                %peer,
+                reason = Reason::Capacity.name(),
+                "connection dropped: max_connections is reached"
+            );
+            return;
+        };
+        self.tasks.spawn(connection::serve(Arc::clone(self), stream, peer, slot));
+    }
+}

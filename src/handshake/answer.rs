@@ -1,0 +1,146 @@
+//! What the client is answered: a 101, a problem (RFC 9457), or the upstream's own refusal.
+
+use bytes::Bytes;
+use http::header::{
+    ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use http::{HeaderMap, Response, StatusCode};
+use http_body_util::Full;
+use serde::Serialize;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use super::forward::end_to_end;
+use crate::refusal::Reason;
+
+/// The body of every answer: whole, and bounded where it was made.
+pub type Body = Full<Bytes>;
+
+const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
+
+/// RFC 9457 section 3, with the reason's name and the id under which the log knows more.
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    reason: &'static str,
+    request_id: &'a str,
+}
+
+/// The answer that refuses a handshake for `reason`.
+#[must_use]
+pub fn problem(reason: Reason, request_id: &str) -> Response<Body> {
+    let mut response = Response::new(Full::from(problem_json(reason, request_id)));
+    *response.status_mut() = reason.status();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, PROBLEM_JSON);
+    match reason {
+        Reason::Method => {
+            headers.insert(ALLOW, HeaderValue::from_static("GET"));
+        }
+        Reason::UpgradeRequired | Reason::Version => {
+            headers.insert(UPGRADE, WEBSOCKET);
+            headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        }
+        _ => {}
+    }
+    let options = if headers.contains_key(UPGRADE) { "upgrade, close" } else { "close" };
+    headers.insert(CONNECTION, HeaderValue::from_static(options));
+    response
+}
+
+/// The same answer as bytes, for a connection on which no request was read whole.
+#[must_use]
+pub fn problem_bytes(reason: Reason, request_id: &str) -> Vec<u8> {
+    let body = problem_json(reason, request_id);
+    let head = format!(
+        "HTTP/1.1 {}\r\nContent-Type: application/problem+json\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n",
+        reason.status(),
+        body.len()
+    );
+    [head.as_bytes(), &body].concat()
+}
+
+fn problem_json(reason: Reason, request_id: &str) -> Vec<u8> {
+    let problem = Problem {
+        r#type: format!("urn:framewall:reason:{}", reason.name()),
+        title: reason.public_text(),
+        status: reason.status().as_u16(),
+        reason: reason.name(),
+        request_id,
+    };
+    // Strings and a number: there is nothing in it that JSON cannot say.
+    serde_json::to_vec(&problem).unwrap_or_default()
+}
+
+/// The 101 (RFC 6455 section 4.2.2) for the client's `key`, with the upstream's end-to-end header
+/// fields and the subprotocol agreed on.
+#[must_use]
+pub fn switching_protocols(
+    key: &str,
+    upstream: &HeaderMap,
+    subprotocol: Option<&HeaderValue>,
+) -> Response<Body> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    *headers = end_to_end(upstream);
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, WEBSOCKET);
+    if let Ok(accept) = HeaderValue::from_str(&derive_accept_key(key.as_bytes())) {
+        headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    if let Some(subprotocol) = subprotocol {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, subprotocol.clone());
+    }
+    response
+}
+
+/// An upstream's answer of 300 and above, passed on without its hop-by-hop fields; the connection
+/// is closed behind it.
+#[must_use]
+pub fn relayed(
+    status: StatusCode,
+    headers: &HeaderMap,
+    request_id: &str,
+    body: Bytes,
+) -> Response<Body> {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    let fields = response.headers_mut();
+    *fields = end_to_end(headers);
+    fields.insert(CONNECTION, HeaderValue::from_static("close"));
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        fields.insert(HeaderName::from_static("x-request-id"), id);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{problem, problem_bytes};
+    use crate::refusal::Reason;
+
+    #[test]
+    fn a_refusal_says_what_would_be_accepted() {
+        let response = problem(Reason::Version, "id");
+        assert_eq!(response.status(), 426);
+        assert_eq!(response.headers()["sec-websocket-version"], "13");
+        assert_eq!(response.headers()["connection"], "upgrade, close");
+        assert_eq!(problem(Reason::Method, "id").headers()["allow"], "GET");
+    }
+
+    #[test]
+    fn the_bytes_are_an_answer_of_their_own() {
+        let text = String::from_utf8(problem_bytes(Reason::HandshakeTimeout, "id-1")).unwrap();
+        assert!(text.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{text}");
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("Content-Length: {}", body.len())));
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(body["reason"], "handshake.timeout");
+        assert_eq!(body["request_id"], "id-1");
+    }
+}

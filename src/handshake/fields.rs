@@ -1,0 +1,36 @@
+//! Reading header fields strictly: lists over several lines, tokens, values that may come once.
+
+use http::{HeaderMap, HeaderName};
+
+/// The one value of a field: `Ok(None)` where it is absent, `Err` where it comes twice or is not
+/// visible ASCII.
+pub(crate) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, ()> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() {
+        return Err(());
+    }
+    value.to_str().map(|text| Some(text.trim_matches([' ', '\t']))).map_err(|_| ())
+}
+
+/// The elements of a comma-separated list over all lines of a field (RFC 9110 section 5.6.1),
+/// without empty ones. A value that is not visible ASCII has no elements to trust: `Err`.
+pub(crate) fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Vec<&'a str>, ()> {
+    let mut elements = Vec::new();
+    for value in headers.get_all(name) {
+        let text = value.to_str().map_err(|_| ())?;
+        let parts = text.split(',').map(|part| part.trim_matches([' ', '\t']));
+        elements.extend(parts.filter(|part| !part.is_empty()));
+    }
+    Ok(elements)
+}
+
+/// Whether `text` is a token (RFC 9110 section 5.6.2).
+pub(super) fn is_token(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}

@@ -1,0 +1,260 @@
+//! The request towards the upstream, always written anew: which of the client's fields go on, and
+//! which the gateway sets itself.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, Request};
+use http_body_util::Empty;
+
+use super::UpgradeRequest;
+use super::address::{
+    CLAIMS, ClientAddress, Peer, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP,
+    X_REQUEST_ID,
+};
+use super::fields::list;
+
+/// Fields of one connection (RFC 9110 section 7.6.1), and `Proxy`, which CGI takes for a setting.
+const HOP_BY_HOP: [HeaderName; 11] = [
+    CONNECTION,
+    CONTENT_LENGTH,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy"),
+    HeaderName::from_static("proxy-authenticate"),
+    HeaderName::from_static("proxy-authorization"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+/// What the gateway says about a client to the upstream.
+#[derive(Debug, Clone, Copy)]
+pub struct Provenance<'a> {
+    /// The other end of the connection.
+    pub peer: &'a Peer,
+    /// Who the client is.
+    pub client: &'a ClientAddress,
+    /// The id of the connection.
+    pub request_id: &'a str,
+}
+
+/// The opening handshake towards the upstream: the client's target and end-to-end fields, a `key`
+/// of the gateway's own, the subprotocols that may be offered, no extension, and the fields that
+/// say who the client is. A client's own claims about that are removed, in every folded form,
+/// unless a trusted proxy made them.
+///
+/// # Errors
+/// A target or value that cannot stand in a request; the checks before rule it out.
+pub fn upstream_request(
+    request: &UpgradeRequest,
+    provenance: Provenance<'_>,
+    subprotocols: &[String],
+    key: &str,
+) -> Result<Request<Empty<Bytes>>, http::Error> {
+    let mut headers = end_to_end(request.headers());
+    remove_claims(&mut headers, provenance.peer.trusted);
+    if let Some(host) = request.headers().get(HOST) {
+        headers.insert(HOST, host.clone());
+    }
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+    headers.insert(SEC_WEBSOCKET_KEY, HeaderValue::from_str(key)?);
+    if !subprotocols.is_empty() {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_str(&subprotocols.join(", "))?);
+    }
+    set_claims(&mut headers, request, provenance)?;
+    let mut forwarded = Request::builder().uri(request.target()).body(Empty::new())?;
+    *forwarded.headers_mut() = headers;
+    Ok(forwarded)
+}
+
+/// The fields of a message that are not of one connection: without the ones that `Connection`
+/// names, on any of its lines, and without the handshake's own.
+#[must_use]
+pub fn end_to_end(headers: &HeaderMap) -> HeaderMap {
+    let named = list(headers, &CONNECTION).unwrap_or_default();
+    let mut kept = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers {
+        let hop = HOP_BY_HOP.contains(name)
+            || fold(name).starts_with("sec-websocket-")
+            || named.iter().any(|option| name.as_str().eq_ignore_ascii_case(option));
+        if !hop {
+            kept.append(name, value.clone());
+        }
+    }
+    kept
+}
+
+/// Removes what only the gateway may say. A trusted proxy's fields stay; another spelling of them
+/// never does.
+fn remove_claims(headers: &mut HeaderMap, trusted: bool) {
+    let claimed: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| {
+            let folded = fold(name);
+            let owned = CLAIMS.iter().any(|claim| *claim == folded.as_str())
+                || folded.starts_with("x-forwarded-");
+            owned && !(trusted && folded == name.as_str())
+        })
+        .cloned()
+        .collect();
+    for name in claimed {
+        headers.remove(name);
+    }
+}
+
+/// Servers that turn field names into variables read these as one name.
+fn fold(name: &HeaderName) -> String {
+    name.as_str().replace(['_', '.'], "-")
+}
+
+fn set_claims(
+    headers: &mut HeaderMap,
+    request: &UpgradeRequest,
+    provenance: Provenance<'_>,
+) -> Result<(), http::Error> {
+    let Provenance { peer, client, request_id } = provenance;
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let hop = peer.address.ip();
+    let scheme = client.scheme;
+    append(headers, &X_FORWARDED_FOR, &hop.to_string())?;
+    append(headers, &FORWARDED, &format!("for={};host=\"{host}\";proto={scheme}", node(hop)))?;
+    for (name, value) in [
+        (X_FORWARDED_PROTO, scheme),
+        (X_FORWARDED_HOST, host),
+        (X_REAL_IP, client.address.ip().to_string().as_str()),
+    ] {
+        if !headers.contains_key(&name) {
+            headers.insert(name, HeaderValue::from_str(value)?);
+        }
+    }
+    headers.insert(X_REQUEST_ID, HeaderValue::from_str(request_id)?);
+    Ok(())
+}
+
+/// Adds an element to a list field, on one line.
+fn append(headers: &mut HeaderMap, name: &HeaderName, element: &str) -> Result<(), http::Error> {
+    let mut elements = list(headers, name).unwrap_or_default();
+    elements.push(element);
+    let joined = HeaderValue::from_str(&elements.join(", "))?;
+    headers.insert(name, joined);
+    Ok(())
+}
+
+/// A node of RFC 7239 section 6: an IPv6 address is bracketed and quoted.
+fn node(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("\"[{address}]\""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, Request};
+
+    use super::super::{ClientAddress, Peer, UpgradeRequest};
+    use super::{Provenance, upstream_request};
+
+    fn forwarded(trusted: bool, fields: &[(&str, &str)]) -> HeaderMap {
+        let mut request = Request::builder()
+            .header("host", "chat.example:8443")
+            .header("upgrade", "websocket")
+            .header("connection", "upgrade")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-extensions", "permessage-deflate")
+            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        let request = UpgradeRequest::parse("/ws?a=%0d".into(), head).unwrap();
+        let address = "192.0.2.9:5".parse().unwrap();
+        let peer = Peer { address, trusted, tls: true };
+        let trusted = ["192.0.2.0/24".parse().unwrap()];
+        let client = ClientAddress::resolve(&peer, &trusted, request.headers());
+        let provenance = Provenance { peer: &peer, client: &client, request_id: "id" };
+        let request = upstream_request(&request, provenance, &[], "KEY").unwrap();
+        assert_eq!(request.uri(), "/ws?a=%0d");
+        request.into_parts().0.headers
+    }
+
+    #[test]
+    fn the_head_is_the_gateways_own() {
+        let headers = forwarded(false, &[("cookie", "a=b"), ("origin", "https://a")]);
+        assert_eq!(headers["sec-websocket-key"], "KEY");
+        assert_eq!(headers["host"], "chat.example:8443");
+        assert_eq!(headers["cookie"], "a=b");
+        assert_eq!(headers["origin"], "https://a");
+        assert!(!headers.contains_key("sec-websocket-extensions"));
+        assert_eq!(headers["x-forwarded-for"], "192.0.2.9");
+        assert_eq!(headers["x-real-ip"], "192.0.2.9");
+        assert_eq!(headers["x-forwarded-proto"], "https");
+        assert_eq!(headers["x-forwarded-host"], "chat.example:8443");
+        assert_eq!(headers["forwarded"], "for=192.0.2.9;host=\"chat.example:8443\";proto=https");
+        assert_eq!(headers["x-request-id"], "id");
+    }
+
+    #[test]
+    fn a_clients_claims_are_removed_in_every_spelling() {
+        let headers = forwarded(
+            false,
+            &[
+                ("x-forwarded-for", "203.0.113.1"),
+                ("X_Forwarded_For", "203.0.113.1"),
+                ("x.real.ip", "203.0.113.1"),
+                ("x-forwarded-port", "1"),
+                ("X_Forwarded-Prefix", "1"),
+                ("true-client-ip", "203.0.113.1"),
+                ("cf-connecting-ip", "203.0.113.1"),
+                ("x-client-ip", "203.0.113.1"),
+                ("forwarded", "for=203.0.113.1"),
+                ("x-request-id", "forged"),
+                ("sec_websocket_key", "forged"),
+                ("proxy", "http://evil"),
+                ("proxy-authorization", "Basic x"),
+                ("te", "trailers"),
+            ],
+        );
+        let text = format!("{headers:?}");
+        assert!(!text.contains("203.0.113.1") && !text.contains("forged"), "{text}");
+        for name in ["x-forwarded-port", "x_forwarded-prefix", "proxy", "te", "proxy-authorization"]
+        {
+            assert!(!headers.contains_key(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_trusted_proxys_claims_are_kept_and_added_to() {
+        let headers = forwarded(
+            true,
+            &[
+                ("x-forwarded-for", "203.0.113.1"),
+                ("x_forwarded_for", "203.0.113.2"),
+                ("x-forwarded-proto", "http"),
+                ("cf-connecting-ip", "203.0.113.1"),
+            ],
+        );
+        assert_eq!(headers["x-forwarded-for"], "203.0.113.1, 192.0.2.9");
+        assert_eq!(headers["x-real-ip"], "203.0.113.1");
+        assert_eq!(headers["cf-connecting-ip"], "203.0.113.1");
+        assert!(!headers.contains_key("x_forwarded_for"));
+    }
+
+    #[test]
+    fn what_connection_names_is_stripped_and_set_again() {
+        let headers = forwarded(
+            false,
+            &[("connection", "X-Custom, x-forwarded-for"), ("x-custom", "1"), ("x-kept", "1")],
+        );
+        assert!(!headers.contains_key("x-custom") && headers.contains_key("x-kept"));
+        assert_eq!(headers["x-forwarded-for"], "192.0.2.9");
+    }
+}

@@ -1,0 +1,16 @@
+//! The opening handshake (RFC 6455 section 4.2): a request parsed once and strictly, its answers,
+//! and which of its header fields go on to the upstream. It decides what is well-formed; who may
+//! connect is for the policy.
+
+mod address;
+mod answer;
+pub(crate) mod fields;
+mod forward;
+mod raw;
+mod request;
+
+pub use address::{ClientAddress, Peer, request_id};
+pub use answer::{Body, problem, problem_bytes, relayed, switching_protocols};
+pub use forward::{Provenance, end_to_end, upstream_request};
+pub use raw::{HeadTap, MAX_HEAD, RawHead};
+pub use request::UpgradeRequest;

@@ -1,0 +1,192 @@
+//! The request head as it came, byte for byte: what an HTTP library folds away (a fragment in the
+//! target, a repeated Content-Length, bare line feeds) must still be seen to be refused.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::refusal::{Reason, Refusal};
+use crate::transport::Transport;
+
+/// The largest request head in bytes.
+pub const MAX_HEAD: usize = 16 * 1024;
+
+/// A stream that keeps a copy of the first head that is read from it.
+#[derive(Debug)]
+pub struct HeadTap {
+    stream: Transport,
+    head: RawHead,
+}
+
+/// The copy, shared with whoever judges it. At most [`MAX_HEAD`] bytes and one read beyond.
+#[derive(Debug, Clone, Default)]
+pub struct RawHead(Arc<Mutex<Copied>>);
+
+#[derive(Debug, Default)]
+struct Copied {
+    bytes: Vec<u8>,
+    /// Behind the empty line that ends the head.
+    end: Option<usize>,
+}
+
+impl HeadTap {
+    /// Copies what is read from `stream` until a head is complete.
+    #[must_use]
+    pub fn new(stream: Transport) -> (Self, RawHead) {
+        let head = RawHead::default();
+        (Self { stream, head: head.clone() }, head)
+    }
+
+    /// The stream itself.
+    #[must_use]
+    pub fn into_inner(self) -> Transport {
+        self.stream
+    }
+}
+
+impl RawHead {
+    /// Whether the whole head was read.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.locked().end.is_some()
+    }
+
+    /// The request target of a complete head (RFC 9112 section 3), after the checks that need its
+    /// raw bytes. The copy is given up.
+    pub fn judge(&self) -> Result<String, Refusal> {
+        let mut copied = self.locked();
+        let bytes = std::mem::take(&mut copied.bytes);
+        judge(bytes.get(..copied.end.unwrap_or(0)).unwrap_or_default())
+            .map_err(|detail| Refusal::new(Reason::HandshakeMalformed, detail))
+    }
+
+    fn keep(&self, bytes: &[u8]) {
+        let mut copied = self.locked();
+        if copied.end.is_some() || copied.bytes.len() > MAX_HEAD {
+            return;
+        }
+        let searched = copied.bytes.len().saturating_sub(3);
+        copied.bytes.extend_from_slice(bytes);
+        let found = copied.bytes[searched..].windows(4).position(|end| end == b"\r\n\r\n");
+        copied.end = found.map(|position| searched + position + 4);
+    }
+
+    fn locked(&self) -> std::sync::MutexGuard<'_, Copied> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The target, or what is wrong with the head.
+fn judge(head: &[u8]) -> Result<String, &'static str> {
+    let text = head.strip_suffix(b"\r\n\r\n").ok_or("a line of the head ends without CR LF")?;
+    let mut lines = text.split(|byte| *byte == b'\n').map(|line| match line.strip_suffix(b"\r") {
+        Some(line) => line,
+        None => line,
+    });
+    if text.iter().enumerate().any(|(at, byte)| *byte == b'\n' && !text[..at].ends_with(b"\r")) {
+        return Err("a line of the head ends without CR LF");
+    }
+    let request_line = lines.next().unwrap_or_default();
+    let mut lengths = 0;
+    for line in lines {
+        if line.starts_with(b" ") || line.starts_with(b"\t") {
+            return Err("a header field is folded over two lines");
+        }
+        let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+        lengths += usize::from(name.eq_ignore_ascii_case(b"content-length"));
+    }
+    if lengths > 1 {
+        return Err("Content-Length is given more than once");
+    }
+    target(request_line)
+}
+
+fn target(request_line: &[u8]) -> Result<String, &'static str> {
+    let mut parts = request_line.split(|byte| *byte == b' ');
+    let (Some(_method), Some(target), Some(_version), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err("the request line is not METHOD SP TARGET SP VERSION");
+    };
+    if target.iter().any(|byte| !byte.is_ascii_graphic() || *byte == b'#') {
+        return Err("the request target has a control character, a #, or a byte that is not ASCII");
+    }
+    String::from_utf8(target.to_vec()).map_err(|_| "the request target is not ASCII")
+}
+
+impl AsyncRead for HeadTap {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+        this.head.keep(&buf.filled()[before..]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for HeadTap {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{RawHead, judge};
+
+    #[test]
+    fn the_target_comes_out_as_it_went_in() {
+        let head = b"GET /ws/%77?q=%0d%0a HTTP/1.1\r\nHost: a\r\n\r\n";
+        assert_eq!(judge(head).unwrap(), "/ws/%77?q=%0d%0a");
+    }
+
+    #[test]
+    fn what_a_library_would_fold_away_is_refused() {
+        for (head, detail) in [
+            ("GET /ws#x HTTP/1.1\r\n\r\n", "control character, a #"),
+            ("GET /w\u{7f}s HTTP/1.1\r\n\r\n", "control character, a #"),
+            ("GET /w\u{e9}s HTTP/1.1\r\n\r\n", "control character, a #"),
+            ("GET /w s HTTP/1.1\r\n\r\n", "METHOD SP TARGET"),
+            ("GET  /ws HTTP/1.1\r\n\r\n", "METHOD SP TARGET"),
+            ("GET /ws HTTP/1.1\nHost: a\r\n\r\n", "without CR LF"),
+            ("GET /ws HTTP/1.1\r\nHost: a\r\n b\r\n\r\n", "folded"),
+            (
+                "GET /ws HTTP/1.1\r\nContent-Length: 0\r\ncontent-length: 0\r\n\r\n",
+                "more than once",
+            ),
+        ] {
+            let error = judge(head.as_bytes()).unwrap_err();
+            assert!(error.contains(detail), "{head:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_copy_ends_with_the_head_however_it_arrives() {
+        let stream = b"GET / HTTP/1.1\r\n\r\nearly";
+        for cut in 0..stream.len() {
+            let head = RawHead::default();
+            head.keep(&stream[..cut]);
+            head.keep(&stream[cut..]);
+            assert!(head.is_complete());
+            assert_eq!(head.judge().unwrap(), "/");
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! The client's opening handshake, parsed once (RFC 6455 section 4.2.1).
+
+use std::collections::HashSet;
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HOST, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, HeaderValue, Method, Version, request};
+
+use super::fields::{is_token, list, single};
+use crate::config::{canonical_path, is_host, split_port};
+use crate::refusal::{Reason, Refusal};
+
+/// A well-formed opening handshake. To have one is to have checked it.
+#[derive(Debug)]
+pub struct UpgradeRequest {
+    target: String,
+    path: String,
+    host: String,
+    port: Option<u16>,
+    key: String,
+    subprotocols: Vec<String>,
+    headers: HeaderMap,
+}
+
+impl UpgradeRequest {
+    /// Checks a request whose raw target is `target`.
+    pub fn parse(target: String, head: request::Parts) -> Result<Self, Refusal> {
+        let malformed = |detail: String| Refusal::new(Reason::HandshakeMalformed, detail);
+        check_message(&head).map_err(malformed)?;
+        if head.method != Method::GET {
+            return Err(Refusal::new(Reason::Method, format!("the method is {}", head.method)));
+        }
+        let (host, port) = host(&head.headers).map_err(malformed)?;
+        check_upgrade(&head.headers)?;
+        let path = target.split('?').next().unwrap_or_default();
+        let path = canonical_path(path).map_err(|error| malformed(error.to_string()))?;
+        let key = key(&head.headers).map_err(malformed)?;
+        let subprotocols = subprotocols(&head.headers).map_err(malformed)?;
+        Ok(Self { target, path, host, port, key, subprotocols, headers: head.headers })
+    }
+
+    /// The request target as it came, path and query (RFC 9112 section 3.2.1).
+    #[must_use]
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// The canonical form of the path, for comparing.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The Host header's host, in lower case.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The Host header's port, where it has one.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    /// Sec-WebSocket-Key: 16 bytes in base64.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The subprotocols that the client offers, in its order.
+    #[must_use]
+    pub fn subprotocols(&self) -> &[String] {
+        &self.subprotocols
+    }
+
+    /// Every Origin line.
+    pub fn origins(&self) -> impl Iterator<Item = &HeaderValue> {
+        self.headers.get_all(ORIGIN).iter()
+    }
+
+    /// All header fields, as they came.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+}
+
+/// What every request must keep to, whatever it asks for.
+fn check_message(head: &request::Parts) -> Result<(), String> {
+    if head.version != Version::HTTP_11 {
+        return Err(format!("the request is {:?}, not HTTP/1.1", head.version));
+    }
+    if head.headers.contains_key(TRANSFER_ENCODING) {
+        return Err("the request has a Transfer-Encoding".to_owned());
+    }
+    match single(&head.headers, &CONTENT_LENGTH) {
+        Ok(None | Some("0")) => Ok(()),
+        _ => Err("the request has a Content-Length other than 0".to_owned()),
+    }
+}
+
+fn host(headers: &HeaderMap) -> Result<(String, Option<u16>), String> {
+    let value = match single(headers, &HOST) {
+        Ok(Some(value)) => value,
+        Ok(None) => return Err("the Host header is missing".to_owned()),
+        Err(()) => return Err("there is more than one Host header".to_owned()),
+    };
+    match split_port(value) {
+        Some((host, port)) if is_host(host) => Ok((host.to_ascii_lowercase(), port)),
+        _ => Err("the Host header is not HOST or HOST:PORT".to_owned()),
+    }
+}
+
+/// The fields that ask for the upgrade. A plain request is told apart from a broken handshake.
+fn check_upgrade(headers: &HeaderMap) -> Result<(), Refusal> {
+    let malformed = |detail: &str| Err(Refusal::new(Reason::HandshakeMalformed, detail));
+    match list(headers, &UPGRADE).as_deref() {
+        Ok([protocol]) if protocol.eq_ignore_ascii_case("websocket") => {}
+        Ok(protocols) if !protocols.iter().any(|name| name.eq_ignore_ascii_case("websocket")) => {
+            return Err(Refusal::new(Reason::UpgradeRequired, "Upgrade does not name websocket"));
+        }
+        _ => return malformed("Upgrade names more than websocket"),
+    }
+    match list(headers, &CONNECTION) {
+        Ok(options) if options.iter().any(|option| option.eq_ignore_ascii_case("upgrade")) => {}
+        _ => return malformed("Connection does not name Upgrade"),
+    }
+    match single(headers, &SEC_WEBSOCKET_VERSION) {
+        Ok(Some("13")) => Ok(()),
+        Ok(Some(_)) => Err(Refusal::new(Reason::Version, "Sec-WebSocket-Version is not 13")),
+        Ok(None) => malformed("Sec-WebSocket-Version is missing"),
+        Err(()) => malformed("Sec-WebSocket-Version is given more than once"),
+    }
+}
+
+/// RFC 6455 section 4.2.1 item 5: base64 that decodes to 16 bytes, so 22 characters and `==`.
+fn key(headers: &HeaderMap) -> Result<String, String> {
+    let key = match single(headers, &SEC_WEBSOCKET_KEY) {
+        Ok(Some(key)) => key,
+        Ok(None) => return Err("Sec-WebSocket-Key is missing".to_owned()),
+        Err(()) => return Err("Sec-WebSocket-Key is given more than once".to_owned()),
+    };
+    let digits = key.strip_suffix("==").unwrap_or_default();
+    let base64 = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
+    if digits.len() == 22 && digits.bytes().all(base64) {
+        Ok(key.to_owned())
+    } else {
+        Err("Sec-WebSocket-Key is not 16 bytes in base64".to_owned())
+    }
+}
+
+/// RFC 6455 section 4.1 item 10: tokens, each once.
+fn subprotocols(headers: &HeaderMap) -> Result<Vec<String>, String> {
+    let not_tokens = || "Sec-WebSocket-Protocol is not a list of tokens".to_owned();
+    let offered = list(headers, &SEC_WEBSOCKET_PROTOCOL).map_err(|()| not_tokens())?;
+    if !offered.iter().all(|name| is_token(name)) {
+        return Err(not_tokens());
+    }
+    if offered.iter().collect::<HashSet<_>>().len() != offered.len() {
+        return Err("Sec-WebSocket-Protocol offers the same subprotocol twice".to_owned());
+    }
+    if headers.contains_key(SEC_WEBSOCKET_PROTOCOL) && offered.is_empty() {
+        return Err("Sec-WebSocket-Protocol is empty".to_owned());
+    }
+    Ok(offered.into_iter().map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::UpgradeRequest;
+    use crate::refusal::Reason;
+
+    const GOOD: &[(&str, &str)] = &[
+        ("host", "Chat.example.com:8443"),
+        ("upgrade", "WebSocket"),
+        ("connection", "keep-alive"),
+        ("connection", "foo, Upgrade"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("sec-websocket-protocol", "a, b"),
+        ("sec-websocket-protocol", "c"),
+    ];
+
+    fn parse(
+        method: &str,
+        target: &str,
+        fields: &[(&str, &str)],
+    ) -> Result<UpgradeRequest, Reason> {
+        let mut request = Request::builder().method(method).uri("/");
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        UpgradeRequest::parse(target.to_owned(), head).map_err(|refusal| refusal.reason)
+    }
+
+    /// `GOOD` with a field's lines replaced; no value removes it.
+    fn with(name: &str, values: &[&'static str]) -> Vec<(&'static str, &'static str)> {
+        let mut fields: Vec<_> = GOOD.iter().copied().filter(|field| field.0 != name).collect();
+        let name = GOOD.iter().map(|field| field.0).chain(EXTRA).find(|known| *known == name);
+        fields.extend(values.iter().map(|value| (name.unwrap(), *value)));
+        fields
+    }
+
+    const EXTRA: [&str; 2] = ["content-length", "transfer-encoding"];
+
+    #[test]
+    fn a_good_request_is_taken_apart() {
+        let request = parse("GET", "/%77s?a=b", GOOD).unwrap();
+        assert_eq!((request.target(), request.path()), ("/%77s?a=b", "/ws"));
+        assert_eq!((request.host(), request.port()), ("chat.example.com", Some(8443)));
+        assert_eq!(request.subprotocols(), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn each_rule_refuses() {
+        use Reason::{HandshakeMalformed, Method, UpgradeRequired, Version};
+        for (name, values, reason) in [
+            ("host", vec![], HandshakeMalformed),
+            ("host", vec!["a", "b"], HandshakeMalformed),
+            ("host", vec!["a/b"], HandshakeMalformed),
+            ("host", vec!["a@b"], HandshakeMalformed),
+            ("host", vec![""], HandshakeMalformed),
+            ("upgrade", vec![], UpgradeRequired),
+            ("upgrade", vec!["h2c"], UpgradeRequired),
+            ("upgrade", vec!["websocket, h2c"], HandshakeMalformed),
+            ("upgrade", vec!["websocket", "websocket"], HandshakeMalformed),
+            ("connection", vec![], HandshakeMalformed),
+            ("connection", vec!["close"], HandshakeMalformed),
+            ("sec-websocket-version", vec![], HandshakeMalformed),
+            ("sec-websocket-version", vec!["8"], Version),
+            ("sec-websocket-version", vec!["13", "13"], HandshakeMalformed),
+            ("sec-websocket-version", vec!["13, 8"], Version),
+            ("sec-websocket-key", vec![], HandshakeMalformed),
+            ("sec-websocket-key", vec!["dGhlIHNhbXBsZSBub25jZQ"], HandshakeMalformed),
+            ("sec-websocket-key", vec!["dGhlIHNhbXBsZSBub25jZ==="], HandshakeMalformed),
+            ("sec-websocket-key", vec!["dGhlIHNhbXBsZSBub2 jZQ=="], HandshakeMalformed),
+            (
+                "sec-websocket-key",
+                vec!["dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZQ=="],
+                HandshakeMalformed,
+            ),
+            ("sec-websocket-protocol", vec!["a, a"], HandshakeMalformed),
+            ("sec-websocket-protocol", vec!["a b"], HandshakeMalformed),
+            ("sec-websocket-protocol", vec![" , "], HandshakeMalformed),
+            ("content-length", vec!["5"], HandshakeMalformed),
+            ("content-length", vec!["0", "0"], HandshakeMalformed),
+            ("transfer-encoding", vec!["chunked"], HandshakeMalformed),
+        ] {
+            let found = parse("GET", "/ws", &with(name, &values)).unwrap_err();
+            assert_eq!(found, reason, "{name}: {values:?}");
+        }
+        assert_eq!(parse("POST", "/ws", GOOD).unwrap_err(), Method);
+        for target in ["*", "http://a/ws", "/a/../b", "/a%2fb", "/a;b"] {
+            assert_eq!(parse("GET", target, GOOD).unwrap_err(), HandshakeMalformed, "{target}");
+        }
+    }
+
+    #[test]
+    fn the_query_may_hold_what_the_path_may_not() {
+        assert!(parse("GET", "/ws?next=/a/../b;c%2f%00//", GOOD).is_ok());
+    }
+}

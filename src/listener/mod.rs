@@ -1,0 +1,112 @@
+//! Accepts TCP connections, one permit each, and hands them on. It never waits for a client: what
+//! takes time belongs to the connection's own task.
+
+mod proxy_protocol;
+mod slots;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpListener, TcpStream};
+
+pub use proxy_protocol::{ProxyError, read_header};
+pub use slots::{Slot, Slots};
+
+/// Connections that the kernel may hold before they are accepted.
+const BACKLOG: i32 = 4096;
+/// The first wait after a failed accept; doubled up to [`LONGEST_BACK_OFF`].
+const FIRST_BACK_OFF: Duration = Duration::from_millis(5);
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(1);
+/// Idle TCP is probed after this long, so that a host that vanished is noticed without pings.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+/// How long sent bytes may stay unacknowledged before TCP gives up.
+const USER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Opens a listening socket on `address`. A port of 0 takes a free one.
+///
+/// # Errors
+/// What the system says: the address is in use, not this machine's, or the port is privileged.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Accepts connections and passes each to `serve`, until the future is dropped. A failed accept is
+/// retried with growing pauses, so that a process out of file descriptors neither spins nor stops.
+pub async fn accept_each(listener: TcpListener, mut serve: impl FnMut(TcpStream, SocketAddr)) {
+    let mut back_off = FIRST_BACK_OFF;
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                back_off = FIRST_BACK_OFF;
+                tune(&stream);
+                serve(stream, canonical(peer));
+            }
+            Err(error) if is_the_connections_own(&error) => {}
+            Err(error) => {
+                tracing::error!(
+                    event = "accept.failed",
+                    error = %error,
+                    pause_ms = back_off.as_millis(),
+                    "no connection can be accepted; is the limit of open files too low?"
+                );
+                tokio::time::sleep(back_off).await;
+                back_off = (back_off * 2).min(LONGEST_BACK_OFF);
+            }
+        }
+    }
+}
+
+/// The address that every rule works with: an IPv4 address that came as an IPv6 one
+/// (`::ffff:192.0.2.1`, RFC 4291 section 2.5.5.2) is the IPv4 address.
+#[must_use]
+pub fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(canonical_ip(address.ip()), address.port())
+}
+
+/// As [`canonical`], for an address alone.
+#[must_use]
+pub fn canonical_ip(address: IpAddr) -> IpAddr {
+    address.to_canonical()
+}
+
+/// Sets what a relayed stream wants. A socket that refuses an option works without it.
+pub fn tune(stream: &TcpStream) {
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4);
+    let outcome = socket
+        .set_tcp_nodelay(true)
+        .and_then(|()| socket.set_tcp_keepalive(&keepalive))
+        .and_then(|()| socket.set_tcp_user_timeout(Some(USER_TIMEOUT)));
+    if let Err(error) = outcome {
+        tracing::debug!(%error, "a socket option could not be set");
+    }
+}
+
+/// Errors that `accept` reports of a connection that is already gone, not of the listener.
+fn is_the_connections_own(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::ConnectionRefused
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::canonical;
+
+    #[test]
+    fn mapped_addresses_are_ipv4() {
+        let canonical = canonical("[::ffff:192.0.2.1]:7".parse().unwrap());
+        assert_eq!(canonical, "192.0.2.1:7".parse().unwrap());
+    }
+}

@@ -1,0 +1,137 @@
+//! The deadlines of a session while frames go both ways. No timer in here: an instant in, what is
+//! due out.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Endpoint;
+use super::gate::Gate;
+use super::side::Side;
+use crate::config::WebSocket;
+
+/// When the message and the control frame that an end is sending began.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct FrameClock {
+    message: Option<Begun>,
+    control: Option<Begun>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Begun {
+    serial: u64,
+    at: Instant,
+}
+
+impl FrameClock {
+    /// Notes what is in progress after bytes were judged at `now`.
+    pub(super) fn note(&mut self, gate: &Gate, now: Instant) {
+        note(&mut self.message, gate.message_begun(), now);
+        note(&mut self.control, gate.control_begun(), now);
+    }
+
+    /// Leaves out a time in which the end was not read from, because the other took nothing.
+    pub(super) fn leave_out(&mut self, pause: Duration) {
+        for begun in [&mut self.message, &mut self.control].into_iter().flatten() {
+            begun.at += pause;
+        }
+    }
+
+    fn earliest(&self) -> Option<Instant> {
+        [self.message, self.control].into_iter().flatten().map(|begun| begun.at).min()
+    }
+}
+
+fn note(clock: &mut Option<Begun>, serial: Option<u64>, now: Instant) {
+    *clock = match (*clock, serial) {
+        (Some(begun), Some(serial)) if begun.serial == serial => Some(begun),
+        (_, serial) => serial.map(|serial| Begun { serial, at: now }),
+    };
+}
+
+/// The deadlines of `[websocket]`.
+#[derive(Debug)]
+pub(super) struct Clock {
+    lifetime: Option<Instant>,
+    next_ping: Option<Instant>,
+    last_activity: Instant,
+    activity: u64,
+}
+
+/// What a deadline that passed asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    Lifetime,
+    Idle,
+    Ping,
+    /// A message or a control frame of this end took too long.
+    Message(Endpoint),
+    /// This end took nothing of what was sent to it for too long.
+    Stalled(Endpoint),
+}
+
+impl Clock {
+    pub(super) fn new(settings: &WebSocket, now: Instant) -> Self {
+        Self {
+            lifetime: settings.max_lifetime.map(|lifetime| now + lifetime),
+            next_ping: settings.ping_interval.map(|interval| now + interval),
+            last_activity: now,
+            activity: 0,
+        }
+    }
+
+    /// Notes the sum of what both ends did.
+    pub(super) fn note_activity(&mut self, activity: u64, now: Instant) {
+        if activity != self.activity {
+            self.activity = activity;
+            self.last_activity = now;
+        }
+    }
+
+    /// The next round of pings is one interval from now.
+    pub(super) fn pinged(&mut self, settings: &WebSocket, now: Instant) {
+        self.next_ping = settings.ping_interval.map(|interval| now + interval);
+    }
+
+    /// The earliest deadline, and what it asks for.
+    pub(super) fn next(
+        &self,
+        settings: &WebSocket,
+        client: &Side,
+        upstream: &Side,
+    ) -> Option<(Instant, Due)> {
+        let idle = settings.idle_timeout.map(|timeout| self.last_activity + timeout);
+        let timeout = settings.message_timeout;
+        let (from_client, to_upstream) = frame_deadlines(client, upstream, timeout);
+        let (from_upstream, to_client) = frame_deadlines(upstream, client, timeout);
+        [
+            (self.lifetime, Due::Lifetime),
+            (idle, Due::Idle),
+            (self.next_ping, Due::Ping),
+            (from_client, Due::Message(Endpoint::Client)),
+            (from_upstream, Due::Message(Endpoint::Upstream)),
+            (to_client, Due::Stalled(Endpoint::Client)),
+            (to_upstream, Due::Stalled(Endpoint::Upstream)),
+        ]
+        .into_iter()
+        .filter_map(|(deadline, due)| deadline.map(|deadline| (deadline, due)))
+        .min_by_key(|(deadline, _)| *deadline)
+    }
+}
+
+/// By when `from` must have finished what it began, unless `to` keeps it waiting; and by when `to`
+/// must take something if it does.
+fn frame_deadlines(
+    from: &Side,
+    to: &Side,
+    timeout: Option<Duration>,
+) -> (Option<Instant>, Option<Instant>) {
+    let Some(timeout) = timeout else {
+        return (None, None);
+    };
+    match to.blocked {
+        Some(blocked) => (None, Some(blocked.stalled + timeout)),
+        None if from.sends() => (from.frames.earliest().map(|at| at + timeout), None),
+        None => (None, None),
+    }
+}

@@ -1,0 +1,185 @@
+//! Drives the rules over what one endpoint sends, and says what of it may go on.
+
+use super::reader::{Reader, Run};
+use super::{CloseFrame, Endpoint, HoldBudget, Limits, Violation};
+use crate::observe::Flow;
+
+/// Judges what one endpoint sends after the handshake.
+///
+/// A frame of at most 16 KiB is released whole or not at all, as long as the [`HoldBudget`]
+/// lasts; a control frame always. The verdict and its place depend on the bytes alone, not on how
+/// they were cut into reads, and within the budget so do the released bytes.
+#[derive(Debug)]
+pub struct Gate {
+    reader: Reader,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    /// A Close was released.
+    Closed,
+    /// A violation was found.
+    Refused,
+}
+
+/// What became of a chunk.
+#[derive(Debug)]
+pub struct Judged<'a> {
+    /// Bytes of the input that were dealt with. The caller passes the rest in again, unless the
+    /// event is a violation.
+    pub consumed: usize,
+    /// Bytes to forward now, in this order: some that were held, then some of the input. Either
+    /// may be empty. To be forwarded before the event is acted on.
+    pub release: [&'a [u8]; 2],
+    /// What ended the run before the end of the input, if anything.
+    pub event: Option<Event>,
+}
+
+/// What the caller has to act on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The answer to the gateway's own ping. It was taken out of the stream.
+    OwnPong,
+    /// A valid Close, released with this call.
+    Close(CloseFrame),
+    /// The frame is refused; nothing of this endpoint is released any more.
+    Violation(Box<Violation>),
+}
+
+impl Gate {
+    /// A gate for what `sender` sends. `own_ping` is the payload of the gateway's own pings to it.
+    #[must_use]
+    pub fn new(sender: Endpoint, limits: Limits, own_ping: [u8; 8]) -> Self {
+        Self { reader: Reader::new(sender, limits, own_ping), state: State::Open }
+    }
+
+    /// Judges the next bytes. Runs of whole frames are released in one piece, straight from the
+    /// input. Allocates only to hold a frame that is not whole, and not then if it has before
+    /// and [`Gate::release_memory`] was not called since.
+    ///
+    /// After a Close was released, bytes are consumed and dropped, neither judged nor counted.
+    /// After a violation the gate must not be asked again; it would drop them too.
+    pub fn judge<'a>(&'a mut self, input: &'a [u8], budget: &HoldBudget) -> Judged<'a> {
+        debug_assert_ne!(self.state, State::Refused, "a refused stream is not read on");
+        self.reader.hold.forget_spent();
+        if self.state != State::Open {
+            return Judged { consumed: input.len(), release: [&[], &[]], event: None };
+        }
+        let mut run = Run::default();
+        let event = match self.reader.read(input, &mut run) {
+            Ok(event) => event,
+            Err(violation) => Some(self.refuse(violation)),
+        };
+        match event {
+            None => self.reader.keep(input, &mut run, budget),
+            Some(Event::Close(_)) => self.state = State::Closed,
+            Some(_) => {}
+        }
+        let release = [self.reader.hold.spent(), &input[..run.safe]];
+        self.reader.flow.bytes += (release[0].len() + release[1].len()) as u64;
+        Judged { consumed: run.at, release, event }
+    }
+
+    #[cold]
+    fn refuse(&mut self, violation: Violation) -> Event {
+        self.state = State::Refused;
+        self.reader.hold.discard();
+        Event::Violation(Box::new(violation))
+    }
+
+    /// Whether all that was released so far ends where a frame ends, so that a control frame of
+    /// the gateway's own may follow. False inside a frame that is cut through, also for good when
+    /// it was refused there.
+    #[must_use]
+    pub fn released_boundary(&self) -> bool {
+        !self.reader.frame.through
+    }
+
+    /// How many bytes the sender owes until what was released ends where a frame ends; 0 at a
+    /// boundary. Where a frame was refused in its middle there is no such place any more: at
+    /// least 1, for good.
+    #[must_use]
+    pub fn unfinished(&self) -> u64 {
+        if self.released_boundary() { 0 } else { self.reader.frame.left.max(1) }
+    }
+
+    /// Whether the sender is inside a frame: at least one byte of its header was taken, and its
+    /// last byte was not.
+    #[must_use]
+    pub fn in_frame(&self) -> bool {
+        self.reader.frame.has_begun()
+    }
+
+    /// The number, from 1, of the data message in progress; `None` if none is. A message is in
+    /// progress from the first byte of its first frame, whose opcode says data (0x0 to 0x7,
+    /// allowed or not), to the last byte of its final frame; control frames and pauses between
+    /// its frames included.
+    #[must_use]
+    pub fn message_begun(&self) -> Option<u64> {
+        let begins = self.reader.frame.has_begun() && !self.reader.frame.head.is_control();
+        (begins || self.reader.message_open()).then_some(self.reader.flow.messages + 1)
+    }
+
+    /// A number for the control frame in progress, different for each; `None` if none is. It is
+    /// in progress from its first byte, whose opcode says control (0x8 to 0xF), to its last.
+    #[must_use]
+    pub fn control_begun(&self) -> Option<u64> {
+        let begun = self.reader.frame.has_begun() && self.reader.frame.head.is_control();
+        begun.then_some(self.reader.frame.offset)
+    }
+
+    /// What was accepted: frames and messages that were whole, and bytes that were released. The
+    /// answers to the gateway's own pings are not among them.
+    #[must_use]
+    pub fn flow(&self) -> Flow {
+        self.reader.flow
+    }
+
+    /// Data frames and pings so far, each counted with its last byte. Pongs and Closes do not
+    /// count.
+    #[must_use]
+    pub fn activity(&self) -> u64 {
+        self.reader.activity
+    }
+
+    /// Whether a valid Close was released. Whatever follows it is dropped.
+    #[must_use]
+    pub fn closed(&self) -> bool {
+        self.state == State::Closed
+    }
+
+    /// Frees the buffer that frames are held in, unless one is held now. For a session that goes
+    /// idle.
+    pub fn release_memory(&mut self) {
+        self.reader.hold.free();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits =
+        Limits { max_frame_size: 1 << 20, max_message_size: 1 << 20, max_fragments: 16 };
+
+    /// What an idle session holds for each direction.
+    #[test]
+    fn a_gate_is_small() {
+        assert!(size_of::<Gate>() <= 160, "{}", size_of::<Gate>());
+        assert!(size_of::<Event>() <= 16, "{}", size_of::<Event>());
+    }
+
+    #[test]
+    fn a_whole_frame_is_released_straight_from_the_input() {
+        let budget = HoldBudget::new(0);
+        let mut gate = Gate::new(Endpoint::Upstream, LIMITS, *b"ownping!");
+        let input = b"\x81\x05Hello\x81\x05Hello";
+        let judged = gate.judge(input, &budget);
+        assert_eq!(judged.consumed, input.len());
+        assert!(std::ptr::eq(judged.release[1], input.as_slice()), "one slice, not copied");
+        assert_eq!(gate.flow(), Flow { frames: 2, messages: 2, bytes: 14 });
+        assert!(gate.reader.hold.spent().is_empty() && gate.reader.hold.pending().is_empty());
+    }
+}

@@ -1,0 +1,211 @@
+//! Both ends of a session and everything that happens between them. One task, no locks; polled by
+//! [`super::relay`], which wakes when a stream or the timer does.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::time::{Instant, Sleep};
+
+use super::budget::HoldBudget;
+use super::clock::{Clock, Due};
+use super::end::{Cause, SessionEnd};
+use super::gate::Gate;
+use super::pump::{Notice, pump};
+use super::side::{Ending, Side, Stage};
+use super::{Endpoint, Streams};
+use crate::config::WebSocket;
+use crate::refusal::Reason;
+
+/// Pings that may stay unanswered; when the next one is due, the session ends.
+const UNANSWERED: u8 = 2;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Pair<'a> {
+    pub(super) settings: &'a WebSocket,
+    pub(super) budget: &'a HoldBudget,
+    pub(super) client: Side,
+    pub(super) upstream: Side,
+    pub(super) clock: Clock,
+    /// The payload of the gateway's own pings in this session.
+    pub(super) ping: [u8; 8],
+    /// What ends the session, once something does.
+    pub(super) cause: Option<Cause>,
+    /// Until when a frame boundary, or the answer to an end's Close, is waited for.
+    pub(super) patience: Option<Instant>,
+}
+
+impl<'a> Pair<'a> {
+    pub(super) fn new(
+        streams: Streams,
+        settings: &'a WebSocket,
+        budget: &'a HoldBudget,
+        now: Instant,
+    ) -> Self {
+        let ping = super::random();
+        let gate = |sender| Gate::new(sender, settings.into(), ping);
+        let Streams { client, client_early, upstream, upstream_early } = streams;
+        Self {
+            settings,
+            budget,
+            client: Side::new(client, client_early, gate(Endpoint::Client)),
+            upstream: Side::new(upstream, upstream_early, gate(Endpoint::Upstream)),
+            clock: Clock::new(settings, now),
+            ping,
+            cause: None,
+            patience: None,
+        }
+    }
+
+    /// Runs the session as far as it goes without waiting. `timer` is armed for what is due next;
+    /// one that fires too early costs one look, while re-arming it for each message costs more.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<()> {
+        loop {
+            let now = Instant::now();
+            self.progress(cx, now);
+            if self.client.stage == Stage::Done && self.upstream.stage == Stage::Done {
+                return Poll::Ready(());
+            }
+            let Some(deadline) = self.next_deadline() else {
+                return self.rest();
+            };
+            if deadline <= now {
+                self.expire(now);
+                continue;
+            }
+            if deadline < timer.deadline() || timer.is_elapsed() {
+                timer.as_mut().reset(deadline);
+            }
+            if timer.as_mut().poll(cx).is_pending() {
+                return self.rest();
+            }
+        }
+    }
+
+    /// What there is to say about the end.
+    pub(super) fn into_end(self) -> SessionEnd {
+        SessionEnd {
+            cause: self.cause.unwrap_or(Cause::Gateway(Reason::Internal)),
+            client: self.client.gate.flow(),
+            upstream: self.upstream.gate.flow(),
+        }
+    }
+
+    pub(super) fn side(&mut self, endpoint: Endpoint) -> &mut Side {
+        match endpoint {
+            Endpoint::Client => &mut self.client,
+            Endpoint::Upstream => &mut self.upstream,
+        }
+    }
+
+    fn rest(&mut self) -> Poll<()> {
+        self.client.gate.release_memory();
+        self.upstream.gate.release_memory();
+        Poll::Pending
+    }
+
+    fn progress(&mut self, cx: &mut Context<'_>, now: Instant) {
+        self.relay_from(cx, Endpoint::Client, now);
+        self.relay_from(cx, Endpoint::Upstream, now);
+        if self.client.write_failed {
+            // It may have said why before it went.
+            self.relay_from(cx, Endpoint::Client, now);
+        }
+        let activity = self.client.gate.activity() + self.upstream.gate.activity();
+        self.clock.note_activity(activity, now);
+        self.advance(cx, Endpoint::Client, now);
+        self.advance(cx, Endpoint::Upstream, now);
+    }
+
+    fn relay_from(&mut self, cx: &mut Context<'_>, from: Endpoint, now: Instant) {
+        loop {
+            let (source, sink) = match from {
+                Endpoint::Client => (&mut self.client, &mut self.upstream),
+                Endpoint::Upstream => (&mut self.upstream, &mut self.client),
+            };
+            let Some(notice) = pump(cx, source, sink, self.budget, now) else {
+                return;
+            };
+            self.note(from, notice, now);
+        }
+    }
+
+    fn note(&mut self, from: Endpoint, notice: Notice, now: Instant) {
+        match notice {
+            Notice::Pong => self.side(from).pings = super::side::Pings::default(),
+            Notice::Closed(code) => self.closed(from, code, now),
+            Notice::Violation(violation) => {
+                self.side(from).ending = Some(Ending::Refused);
+                self.end(Cause::Violation(violation), now);
+            }
+            Notice::Eof => {
+                self.side(from).ending = Some(Ending::Eof);
+                self.lost(from, "the connection ended without a Close frame".to_owned(), now);
+            }
+            Notice::Failed(error) => {
+                self.side(from).ending = Some(Ending::Failed);
+                self.lost(from, error, now);
+            }
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        if self.cause.is_none() {
+            let next = self.clock.next(self.settings, &self.client, &self.upstream);
+            return next.map(|(deadline, _)| deadline);
+        }
+        let draining = |side: &Side| match side.stage {
+            Stage::Draining { until, .. } => Some(until),
+            Stage::Open | Stage::Closing { .. } | Stage::Done => None,
+        };
+        [self.patience, draining(&self.client), draining(&self.upstream)]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn expire(&mut self, now: Instant) {
+        if self.cause.is_some() {
+            self.give_up(now);
+            return;
+        }
+        let next = self.clock.next(self.settings, &self.client, &self.upstream);
+        let cause = match next.map(|(_, due)| due) {
+            None => return,
+            Some(Due::Ping) => return self.ping_both(now),
+            Some(Due::Lifetime) => Cause::Gateway(Reason::LifetimeOver),
+            Some(Due::Idle) => {
+                Cause::Late(Endpoint::Client, Reason::IdleTimeout, "neither end said anything")
+            }
+            Some(Due::Message(endpoint)) => {
+                Cause::Late(endpoint, Reason::MessageTimeout, "it did not finish what it began")
+            }
+            Some(Due::Stalled(endpoint)) => {
+                Cause::Late(endpoint, Reason::MessageTimeout, "it took nothing of what was sent")
+            }
+        };
+        self.end(cause, now);
+    }
+
+    /// A round of pings to both ends, or the end of the session for one that did not answer.
+    fn ping_both(&mut self, now: Instant) {
+        self.clock.pinged(self.settings, now);
+        for endpoint in [Endpoint::Client, Endpoint::Upstream] {
+            let side = self.side(endpoint);
+            // One that is in the middle of a frame cannot answer before its end; one that could
+            // not be sent a ping cannot answer at all. Both have their own deadline.
+            let excused = side.gate.in_frame() || (side.pings.owed && side.blocked.is_none());
+            if excused {
+                continue;
+            }
+            if side.pings.unanswered == UNANSWERED {
+                let cause =
+                    Cause::Late(endpoint, Reason::PingTimeout, "two pings were not answered");
+                return self.end(cause, now);
+            }
+            side.pings.unanswered += 1;
+            side.pings.owed = true;
+        }
+    }
+}

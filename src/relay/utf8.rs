@@ -1,0 +1,114 @@
+//! UTF-8 (RFC 3629) of a text that arrives in pieces.
+
+use super::mask;
+
+/// How much is unmasked at a time, on the stack.
+const BLOCK: usize = 1024;
+
+/// Below this the standard library's check is the faster one.
+const TINY: usize = 64;
+
+/// Checks a text as it arrives, failing at the first byte that no valid text could continue with,
+/// however the text is cut into pieces.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Utf8 {
+    /// The bytes of a character that is not whole yet.
+    tail: [u8; 3],
+    tail_len: u8,
+}
+
+impl Utf8 {
+    /// Whether the text so far ends between two characters.
+    pub(super) fn is_whole(self) -> bool {
+        self.tail_len == 0
+    }
+
+    /// The next piece of the text. An error is the place in `text` of the byte that made it
+    /// invalid.
+    #[inline]
+    pub(super) fn push(&mut self, text: &[u8]) -> Result<(), usize> {
+        let done = self.push_tail(text)?;
+        let rest = &text[done..];
+        if rest.is_empty() {
+            return Ok(());
+        }
+        match check(rest) {
+            Check::Valid => Ok(()),
+            Check::Cut(valid) => {
+                self.keep(&rest[valid..]);
+                Ok(())
+            }
+            Check::Invalid(at) => Err(done + at),
+        }
+    }
+
+    /// The next piece of a text that is masked; `key` belongs to the piece's first byte.
+    #[inline]
+    pub(super) fn push_masked(&mut self, text: &[u8], key: [u8; 4]) -> Result<(), usize> {
+        if self.is_whole() && mask::is_ascii(text, key) {
+            return Ok(());
+        }
+        let mut scratch = [0; BLOCK];
+        // A block is a multiple of four bytes, so that the key stays where it is.
+        for (i, block) in text.chunks(BLOCK).enumerate() {
+            let plain = &mut scratch[..block.len()];
+            mask::unmask(block, key, plain);
+            self.push(plain).map_err(|at| i * BLOCK + at)?;
+        }
+        Ok(())
+    }
+
+    /// Completes the character that was begun; returns how many bytes that took.
+    fn push_tail(&mut self, text: &[u8]) -> Result<usize, usize> {
+        for (at, &byte) in text.iter().enumerate() {
+            if self.is_whole() {
+                return Ok(at);
+            }
+            let len = usize::from(self.tail_len);
+            let mut character = [0; 4];
+            character[..len].copy_from_slice(&self.tail[..len]);
+            character[len] = byte;
+            match check(&character[..=len]) {
+                Check::Valid => self.tail_len = 0,
+                Check::Cut(_) => self.keep(&character[..=len]),
+                Check::Invalid(_) => return Err(at),
+            }
+        }
+        Ok(text.len())
+    }
+
+    fn keep(&mut self, cut: &[u8]) {
+        self.tail[..cut.len()].copy_from_slice(cut);
+        #[expect(clippy::cast_possible_truncation, reason = "a cut character has 1 to 3 bytes")]
+        let len = cut.len() as u8;
+        self.tail_len = len;
+    }
+}
+
+enum Check {
+    Valid,
+    /// Valid up to here, where a character begins that is not whole.
+    Cut(usize),
+    /// The place of the first byte that no valid text has there.
+    Invalid(usize),
+}
+
+fn check(text: &[u8]) -> Check {
+    let (valid, error_len) = if text.len() < TINY {
+        match std::str::from_utf8(text) {
+            Ok(_) => return Check::Valid,
+            Err(error) => (error.valid_up_to(), error.error_len()),
+        }
+    } else {
+        match simdutf8::compat::from_utf8(text) {
+            Ok(_) => return Check::Valid,
+            Err(error) => (error.valid_up_to(), error.error_len()),
+        }
+    };
+    match error_len {
+        None => Check::Cut(valid),
+        // A byte that may begin a character is not at fault; the one that does not continue it is.
+        Some(len) if matches!(text[valid], 0xc2..=0xf4) => Check::Invalid(valid + len),
+        Some(_) => Check::Invalid(valid),
+    }
+}

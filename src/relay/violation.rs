@@ -1,0 +1,114 @@
+//! What a frame did wrong: the rule, the place, the header.
+
+use std::fmt;
+
+use super::{Endpoint, HeaderBytes};
+use crate::refusal::Reason;
+
+macro_rules! rules {
+    ($($(#[$doc:meta])* $variant:ident $reason:ident $section:literal $text:literal;)*) => {
+        /// A rule that a frame can break. One variant a rule.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Rule {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Rule {
+            /// Every rule, in the order of the RFC's sections, limits last.
+            pub const ALL: &'static [Rule] = &[$(Rule::$variant,)*];
+
+            fn row(self) -> (Reason, &'static str, &'static str) {
+                match self {
+                    $(Rule::$variant => (Reason::$reason, $section, $text),)*
+                }
+            }
+        }
+    };
+}
+
+rules! {
+    /// A client's frame without a mask.
+    ClientUnmasked FrameProtocol "RFC 6455 section 5.1" "a frame of a client is not masked";
+    /// An upstream's frame with one.
+    UpstreamMasked FrameProtocol "RFC 6455 section 5.1" "a frame of an upstream is masked";
+    /// RSV1, RSV2 or RSV3 is set.
+    ReservedBits FrameProtocol "RFC 6455 section 5.2" "a reserved bit is set, and no extension was negotiated";
+    /// Opcodes 0x3 to 0x7 and 0xB to 0xF.
+    ReservedOpcode FrameProtocol "RFC 6455 section 5.2" "the opcode is reserved";
+    /// A length that a shorter form could have said.
+    LengthForm FrameProtocol "RFC 6455 section 5.2" "the length is not in its shortest form";
+    /// A 64-bit length of 2^63 and above.
+    LengthTopBit FrameProtocol "RFC 6455 section 5.2" "the top bit of the 64-bit length is set";
+    /// A continuation frame where no message was begun.
+    ContinuationAlone FrameProtocol "RFC 6455 section 5.4" "a continuation frame continues no message";
+    /// A text or binary frame before the message before it was finished.
+    MessageInterrupted FrameProtocol "RFC 6455 section 5.4" "a new message begins inside a fragmented one";
+    /// A control frame with more than 125 bytes.
+    ControlLength FrameProtocol "RFC 6455 section 5.5" "a control frame is longer than 125 bytes";
+    /// A control frame without FIN.
+    ControlFragmented FrameProtocol "RFC 6455 section 5.5" "a control frame is fragmented";
+    /// A Close frame with half a code.
+    CloseLength FrameProtocol "RFC 6455 section 5.5.1" "a close frame has a payload of one byte";
+    /// A close code that may not be on the wire.
+    CloseCode FrameProtocol "RFC 6455 section 7.4" "the close code may not be sent";
+    /// A close reason with a byte that is not UTF-8.
+    CloseReason FrameUtf8 "RFC 6455 section 5.5.1" "the close reason is not UTF-8";
+    /// A text message with a byte that is not UTF-8, or that ends inside a character.
+    Text FrameUtf8 "RFC 6455 section 8.1" "the text is not UTF-8";
+    /// A data frame above `max_frame_size`.
+    FrameSize FrameTooBig "websocket.max_frame_size" "the frame is larger than the limit";
+    /// A message above `max_message_size`.
+    MessageSize MessageTooBig "websocket.max_message_size" "the message is larger than the limit";
+    /// A message with more frames than `max_fragments`.
+    Fragments MessageFragments "websocket.max_fragments" "the message has more frames than the limit";
+}
+
+impl Rule {
+    /// The reason of the table that this rule belongs to.
+    #[must_use]
+    pub fn reason(self) -> Reason {
+        self.row().0
+    }
+
+    /// Where the rule is written: a section of the RFC, or for a limit its configuration key.
+    #[must_use]
+    pub fn section(self) -> &'static str {
+        self.row().1
+    }
+
+    /// What was wrong, for the log.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        self.row().2
+    }
+}
+
+/// A frame that was refused. The same for a stream of bytes, however it was cut into reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// The rule it broke.
+    pub rule: Rule,
+    /// Who sent it.
+    pub sender: Endpoint,
+    /// Where the frame's first byte is in what the sender sent after the handshake.
+    pub frame_offset: u64,
+    /// Where the byte is, counted likewise, that proved it.
+    pub offset: u64,
+    /// The frame's header as far as it was read when the rule was judged: two bytes, or all.
+    pub header: HeaderBytes,
+}
+
+/// One line for the log: `the opcode is reserved (RFC 6455 section 5.2): byte 1, frame at 0,
+/// fin=1 ... [83 00]`.
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rule, frame_offset, offset, header, .. } = self;
+        write!(
+            f,
+            "{} ({}): byte {offset}, frame at {frame_offset}, {} [{header}]",
+            rule.text(),
+            rule.section(),
+            header.decoded(),
+        )
+    }
+}

@@ -1,0 +1,109 @@
+//! TLS: which certificate a client gets, which versions are spoken, and how an upstream's
+//! certificate is verified. Takes a TCP stream, gives a TLS stream; never looks at a request.
+
+mod names;
+
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::{ServerSessionMemoryCache, WebPkiClientVerifier};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use tokio_rustls::TlsAcceptor;
+
+use crate::config::{ClientAuth, Tls, TlsVersion};
+pub use names::ServerNames;
+
+/// TLS 1.2 sessions remembered for resumption; TLS 1.3 resumes from tickets alone.
+const SESSION_CACHE: usize = 1024;
+
+static TLS13_ALONE: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
+
+/// Why TLS could not be set up from a checked configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// Versions, keys or tickets that rustls does not accept.
+    #[error("TLS cannot be set up: {0}")]
+    Rustls(#[from] rustls::Error),
+    /// The certificate authorities for client certificates.
+    #[error("client certificates cannot be verified: {0}")]
+    ClientCa(#[from] rustls::server::VerifierBuilderError),
+}
+
+/// Accepts TLS connections, and knows which names share a certificate.
+#[derive(Clone)]
+pub struct Terminator {
+    /// Performs the handshake.
+    pub acceptor: TlsAcceptor,
+    /// Which certificate goes with which name.
+    pub names: Arc<ServerNames>,
+}
+
+impl Terminator {
+    /// The server side of TLS as `[tls]` describes it: ALPN `http/1.1` alone, sessions resumed by
+    /// ticket (TLS 1.3) or by ticket or id (TLS 1.2), no early data.
+    pub fn new(tls: &Tls) -> Result<Self, TlsError> {
+        let names = Arc::new(ServerNames::new(&tls.certificates));
+        let builder = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(versions(tls.min_version))?;
+        let builder = match client_roots(&tls.client_auth) {
+            None => builder.with_no_client_auth(),
+            Some((roots, required)) => {
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
+                let verifier = if required { verifier } else { verifier.allow_unauthenticated() };
+                builder.with_client_cert_verifier(verifier.build()?)
+            }
+        };
+        let mut config = builder.with_cert_resolver(Arc::clone(&names) as Arc<_>);
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.ticketer = aws_lc_rs::Ticketer::new()?;
+        config.session_storage = ServerSessionMemoryCache::new(SESSION_CACHE);
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), names })
+    }
+}
+
+/// The client side of TLS towards `wss://` upstreams whose certificates chain to `roots`.
+pub fn client_config(roots: Arc<RootCertStore>) -> Result<Arc<ClientConfig>, TlsError> {
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(versions(TlsVersion::Tls12))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// What the log should say about a failed TLS handshake: the usual mistake, where it is one.
+#[must_use]
+pub fn describe_failure(error: &std::io::Error) -> String {
+    let inner = error.get_ref().and_then(|source| source.downcast_ref::<rustls::Error>());
+    match inner {
+        Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) => {
+            "the client does not speak TLS; does it use ws:// or http:// on a TLS port?".to_owned()
+        }
+        Some(rustls::Error::NoCertificatesPresented) => {
+            "the client showed no certificate, and client_auth is \"required\"".to_owned()
+        }
+        _ if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            "the client closed the connection in the middle of the TLS handshake".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+fn versions(minimum: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
+    match minimum {
+        TlsVersion::Tls12 => rustls::ALL_VERSIONS,
+        TlsVersion::Tls13 => TLS13_ALONE,
+    }
+}
+
+fn client_roots(auth: &ClientAuth) -> Option<(Arc<RootCertStore>, bool)> {
+    match auth {
+        ClientAuth::Off => None,
+        ClientAuth::Optional(roots) => Some((Arc::clone(roots), false)),
+        ClientAuth::Required(roots) => Some((Arc::clone(roots), true)),
+    }
+}

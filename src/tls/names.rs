@@ -1,0 +1,116 @@
+//! Which certificate goes with which DNS name (RFC 6066 section 3, RFC 9525).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+use crate::config::Certificate;
+
+/// The certificates of a configuration by the names that they are valid for.
+#[derive(Debug)]
+pub struct ServerNames {
+    keys: Vec<Arc<CertifiedKey>>,
+    /// Names in lower case, wildcards with their `*.`; indices into `keys`, in the file's order.
+    by_name: HashMap<String, Vec<usize>>,
+}
+
+impl ServerNames {
+    /// Reads the names from the certificates themselves. One whose names cannot be read serves
+    /// only as the default.
+    #[must_use]
+    pub fn new(certificates: &[Certificate]) -> Self {
+        let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
+        for (index, certificate) in certificates.iter().enumerate() {
+            for name in dns_names(&certificate.key) {
+                let indices = by_name.entry(name).or_default();
+                if !indices.contains(&index) {
+                    indices.push(index);
+                }
+            }
+        }
+        let keys = certificates.iter().map(|certificate| Arc::clone(&certificate.key)).collect();
+        Self { keys, by_name }
+    }
+
+    /// Whether two names are served with the same certificates. A name that none is valid for is
+    /// served with the first.
+    #[must_use]
+    pub fn same_policy(&self, one: &str, other: &str) -> bool {
+        self.candidates(Some(one)) == self.candidates(Some(other))
+    }
+
+    fn candidates(&self, name: Option<&str>) -> &[usize] {
+        const DEFAULT: &[usize] = &[0];
+        let Some(name) = name.map(str::to_ascii_lowercase) else {
+            return DEFAULT;
+        };
+        let wildcard = || {
+            let (_, parent) = name.split_once('.')?;
+            self.by_name.get(&format!("*.{parent}"))
+        };
+        self.by_name.get(&name).or_else(wildcard).map_or(DEFAULT, Vec::as_slice)
+    }
+}
+
+impl ResolvesServerCert for ServerNames {
+    /// Of the certificates for the name, the first whose key the client can verify.
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let candidates = self.candidates(hello.server_name());
+        let usable = |index: &&usize| {
+            self.keys[**index].key.choose_scheme(hello.signature_schemes()).is_some()
+        };
+        let index = candidates.iter().find(usable).or(candidates.first())?;
+        self.keys.get(*index).cloned()
+    }
+}
+
+fn dns_names(key: &CertifiedKey) -> Vec<String> {
+    let Some(certificate) = key.cert.first() else {
+        return Vec::new();
+    };
+    webpki::EndEntityCert::try_from(certificate)
+        .map(|certificate| certificate.valid_dns_names().map(str::to_ascii_lowercase).collect())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::sync::Arc;
+
+    use rustls::crypto::aws_lc_rs;
+    use rustls::pki_types::PrivateKeyDer;
+    use rustls::sign::CertifiedKey;
+
+    use super::ServerNames;
+    use crate::config::Certificate;
+
+    fn certificate(names: &[&str]) -> Certificate {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let provider = aws_lc_rs::default_provider();
+        let key = CertifiedKey::from_der(vec![made.cert.der().clone()], key, &provider).unwrap();
+        Certificate { cert: PathBuf::new(), key: Arc::new(key) }
+    }
+
+    #[test]
+    fn exact_before_wildcard_before_the_first() {
+        let names = ServerNames::new(&[
+            certificate(&["default.example"]),
+            certificate(&["*.example.com"]),
+            certificate(&["chat.example.com"]),
+            certificate(&["chat.example.com", "other.example"]),
+        ]);
+        assert_eq!(names.candidates(Some("CHAT.example.com")), [2, 3]);
+        assert_eq!(names.candidates(Some("a.example.com")), [1]);
+        assert_eq!(names.candidates(Some("a.b.example.com")), [0]);
+        assert_eq!(names.candidates(None), [0]);
+        assert!(names.same_policy("a.example.com", "b.example.com"));
+        assert!(names.same_policy("unknown.example", "default.example"));
+        assert!(!names.same_policy("a.example.com", "chat.example.com"));
+        assert!(!names.same_policy("other.example", "chat.example.com"));
+    }
+}

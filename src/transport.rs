@@ -1,0 +1,103 @@
+//! A byte stream to a peer: TCP, TLS over TCP, or a unix socket. The one place that knows which; the
+//! rooms above see bytes that are lent to them and bytes that are taken.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsStream;
+
+/// A connected stream. Small, so that a session's task is: the TLS state stays on the heap.
+#[derive(Debug)]
+pub enum Transport {
+    /// Plain TCP.
+    Tcp(TcpStream),
+    /// A unix socket.
+    Unix(UnixStream),
+    /// TLS, as server or as client.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Transport {
+    /// Waits for bytes and lends them to `take`, which must deal with all of them; `None` is the
+    /// end of the stream. While nothing arrives no buffer is held: TLS lends its own plaintext,
+    /// the others read into `scratch`, which is the worker's.
+    ///
+    /// # Errors
+    /// What the socket or TLS says; the stream is over then.
+    pub fn poll_lend<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &mut [u8],
+        take: impl FnOnce(&mut Context<'_>, &[u8]) -> T,
+    ) -> Poll<io::Result<Option<T>>> {
+        if let Self::Tls(stream) = self {
+            let mut stream = Pin::new(stream.as_mut());
+            let bytes = ready!(stream.as_mut().poll_fill_buf(cx))?;
+            let length = bytes.len();
+            let taken = (length > 0).then(|| take(cx, bytes));
+            stream.consume(length);
+            return Poll::Ready(Ok(taken));
+        }
+        let mut buffer = ReadBuf::new(scratch);
+        ready!(Pin::new(self).poll_read(cx, &mut buffer))?;
+        let bytes = buffer.filled();
+        Poll::Ready(Ok((!bytes.is_empty()).then(|| take(cx, bytes))))
+    }
+}
+
+/// Runs `$call` on the stream within, whichever it is.
+macro_rules! each {
+    ($self:expr, $stream:ident => $call:expr) => {
+        match $self.get_mut() {
+            Transport::Tcp($stream) => $call,
+            Transport::Unix($stream) => $call,
+            Transport::Tls(boxed) => {
+                let $stream = boxed.as_mut();
+                $call
+            }
+        }
+    };
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        each!(self, stream => Pin::new(stream).poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        each!(self, stream => Pin::new(stream).poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        each!(self, stream => Pin::new(stream).poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, stream => Pin::new(stream).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, stream => Pin::new(stream).poll_shutdown(cx))
+    }
+}

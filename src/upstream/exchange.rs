@@ -1,0 +1,145 @@
+//! One request and its answer on a fresh stream, which afterwards is a WebSocket's or closed: it is
+//! never used for another request.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Request, Response, StatusCode, Version};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+
+use super::Answer;
+use crate::transport::Transport;
+
+/// How much of an answer's body the client gets.
+const MAX_BODY: usize = 64 * 1024;
+/// The largest head of an answer.
+const MAX_HEAD: usize = 64 * 1024;
+
+type Connection = http1::Connection<TokioIo<Transport>, Empty<Bytes>>;
+
+/// What the upstream did.
+pub(super) enum Outcome {
+    /// It answered 101; nothing else of the answer is verified yet.
+    Switched { stream: Transport, early: Bytes, headers: HeaderMap },
+    /// It answered 300 or above.
+    Answered(Answer),
+}
+
+/// Why there is no answer that could be one.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ExchangeError {
+    /// Not HTTP, or the connection ended.
+    #[error("{}", describe(.0))]
+    Http(#[from] hyper::Error),
+    /// A 1xx other than 101, or a 2xx.
+    #[error("the status is {0}, neither 101 nor a refusal")]
+    Status(StatusCode),
+    /// A 1xx came before the answer.
+    #[error("an informational answer came before the 101")]
+    Informational,
+    /// HTTP/1.0 has no upgrade.
+    #[error("the 101 is {0:?}, not HTTP/1.1")]
+    Version(Version),
+}
+
+/// Sends the request and reads the answer; what is no 101 is read as far as the client may see it.
+pub(super) async fn exchange(
+    stream: Transport,
+    mut request: Request<Empty<Bytes>>,
+) -> Result<Outcome, ExchangeError> {
+    let informational = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&informational);
+    hyper::ext::on_informational(&mut request, move |_| seen.store(true, Ordering::Relaxed));
+    let (mut sender, mut connection) = http1::Builder::new()
+        .title_case_headers(true)
+        .max_buf_size(MAX_HEAD)
+        .handshake(TokioIo::new(stream))
+        .await?;
+    let mut driver = Driver { connection: &mut connection, done: false };
+    let response = driver.until(sender.send_request(request)).await?;
+    if informational.load(Ordering::Relaxed) {
+        return Err(ExchangeError::Informational);
+    }
+    let status = response.status();
+    if status == StatusCode::SWITCHING_PROTOCOLS {
+        if response.version() != Version::HTTP_11 {
+            return Err(ExchangeError::Version(response.version()));
+        }
+        driver.finish().await?;
+        let parts = connection.into_parts();
+        let (early, headers) = (parts.read_buf, response.into_parts().0.headers);
+        return Ok(Outcome::Switched { stream: parts.io.into_inner(), early, headers });
+    }
+    if status.as_u16() < 300 {
+        return Err(ExchangeError::Status(status));
+    }
+    let headers = response.headers().clone();
+    let body = driver.until(read_body(response)).await?;
+    Ok(Outcome::Answered(Answer { status, headers, body }))
+}
+
+async fn read_body(mut response: Response<Incoming>) -> Result<Bytes, hyper::Error> {
+    let mut body = BytesMut::new();
+    while let Some(frame) = response.body_mut().frame().await {
+        let Ok(data) = frame?.into_data() else {
+            continue;
+        };
+        let left = MAX_BODY - body.len();
+        body.extend_from_slice(&data[..data.len().min(left)]);
+        if body.len() == MAX_BODY {
+            break;
+        }
+    }
+    Ok(body.freeze())
+}
+
+/// Runs the connection beside whatever waits for it, in the same task.
+struct Driver<'a> {
+    connection: &'a mut Connection,
+    done: bool,
+}
+
+impl Driver<'_> {
+    async fn until<T>(
+        &mut self,
+        future: impl Future<Output = Result<T, hyper::Error>>,
+    ) -> Result<T, hyper::Error> {
+        let mut future = pin!(future);
+        poll_fn(|cx| {
+            let mut failed = None;
+            if !self.done
+                && let Poll::Ready(ended) = self.connection.poll_without_shutdown(cx)
+            {
+                self.done = true;
+                failed = ended.err();
+            }
+            match (future.as_mut().poll(cx), failed) {
+                (Poll::Pending, Some(error)) => Poll::Ready(Err(error)),
+                (outcome, _) => outcome,
+            }
+        })
+        .await
+    }
+
+    async fn finish(&mut self) -> Result<(), hyper::Error> {
+        if self.done {
+            return Ok(());
+        }
+        poll_fn(|cx| self.connection.poll_without_shutdown(cx)).await
+    }
+}
+
+fn describe(error: &hyper::Error) -> String {
+    use std::error::Error;
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}

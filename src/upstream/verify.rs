@@ -1,0 +1,94 @@
+//! Whether a 101 is one (RFC 6455 section 4.1, the client's requirements on the answer).
+
+use http::HeaderMap;
+use http::header::{
+    CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
+    SEC_WEBSOCKET_PROTOCOL, UPGRADE,
+};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use crate::handshake::fields::{list, single};
+
+/// The subprotocol that the upstream chose, or what is wrong with its 101 for a request with `key`
+/// that offered `subprotocols` and no extension.
+pub(super) fn switching_protocols(
+    headers: &HeaderMap,
+    key: &str,
+    subprotocols: &[String],
+) -> Result<Option<HeaderValue>, &'static str> {
+    match single(headers, &UPGRADE) {
+        Ok(Some(protocol)) if protocol.eq_ignore_ascii_case("websocket") => {}
+        _ => return Err("Upgrade is not websocket"),
+    }
+    match list(headers, &CONNECTION) {
+        Ok(options) if options.iter().any(|option| option.eq_ignore_ascii_case("upgrade")) => {}
+        _ => return Err("Connection does not name Upgrade"),
+    }
+    match single(headers, &SEC_WEBSOCKET_ACCEPT) {
+        Ok(Some(accept)) if accept == derive_accept_key(key.as_bytes()) => {}
+        Ok(None) => return Err("Sec-WebSocket-Accept is missing"),
+        Ok(Some(_)) => return Err("Sec-WebSocket-Accept does not belong to the key"),
+        Err(()) => return Err("Sec-WebSocket-Accept is given more than once"),
+    }
+    if headers.contains_key(SEC_WEBSOCKET_EXTENSIONS) {
+        return Err("an extension is named that was not offered");
+    }
+    match single(headers, &SEC_WEBSOCKET_PROTOCOL) {
+        Ok(None) => Ok(None),
+        Ok(Some(chosen)) if subprotocols.iter().any(|offered| chosen == offered.as_str()) => {
+            Ok(headers.get(SEC_WEBSOCKET_PROTOCOL).cloned())
+        }
+        _ => Err("a subprotocol is named that was not offered"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+
+    use super::switching_protocols;
+
+    const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+    const GOOD: &[(&str, &str)] = &[
+        ("upgrade", "WebSocket"),
+        ("connection", "Upgrade"),
+        // RFC 6455 section 1.3
+        ("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+    ];
+
+    fn verify(fields: &[(&'static str, &'static str)]) -> Result<Option<String>, &'static str> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, value.parse().unwrap());
+        }
+        let chosen = switching_protocols(&headers, KEY, &["a".into(), "b".into()])?;
+        Ok(chosen.map(|value| value.to_str().unwrap().to_owned()))
+    }
+
+    #[test]
+    fn a_valid_101_names_its_subprotocol() {
+        assert_eq!(verify(GOOD), Ok(None));
+        let with_protocol = [GOOD, &[("sec-websocket-protocol", "b")]].concat();
+        assert_eq!(verify(&with_protocol), Ok(Some("b".into())));
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for left_out in GOOD {
+            let fields: Vec<_> = GOOD.iter().copied().filter(|field| field != left_out).collect();
+            assert!(verify(&fields).is_err(), "without {left_out:?}");
+        }
+        for extra in [
+            ("sec-websocket-protocol", "c"),
+            ("sec-websocket-protocol", "a, b"),
+            ("sec-websocket-extensions", "permessage-deflate"),
+            ("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+            ("upgrade", "h2c"),
+        ] {
+            assert!(verify(&[GOOD, &[extra]].concat()).is_err(), "with {extra:?}");
+        }
+        let mut wrong = GOOD.to_vec();
+        wrong[2].1 = "AAAALMBiTxaQ9kYGzzhZRbK+xOo=";
+        assert!(verify(&wrong).is_err());
+    }
+}

@@ -1,0 +1,428 @@
+//! Configuration files, good and bad, through the front door.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use framewall::config::{
+    ClientAuth, Compression, HostPattern, LoadError, Loaded, LogFormat, Origin, Origins,
+    PathPattern, ProxyProtocol, TlsVersion, Upstream, load, parse,
+};
+use proptest::prelude::*;
+use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
+use tempfile::TempDir;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A folder with `certs/` in it: a good pair, and files that are wrong in each way.
+fn folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let certs = folder.path().join("certs");
+    fs::create_dir(&certs).unwrap();
+    let CertifiedKey { cert, signing_key } =
+        generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (cert, key) = (cert.pem(), signing_key.serialize_pem());
+    let other = KeyPair::generate().unwrap().serialize_pem();
+    let garbage = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    for (name, text) in [
+        ("site.pem", cert.as_str()),
+        ("ca.pem", &cert),
+        ("dev.pem", &cert),
+        ("site.key", &key),
+        ("dev.key", &key),
+        ("other.key", &other),
+        ("empty.pem", ""),
+        ("encrypted.key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\n"),
+        ("broken.pem", garbage),
+        ("broken.key", "-----BEGIN PRIVATE KEY-----\n!!!!\n-----END PRIVATE KEY-----\n"),
+        ("cut.pem", &cert[..cert.len() - 40]),
+        ("huge.pem", &"x".repeat((1 << 20) + 1)),
+    ] {
+        write_private(&certs.join(name), text);
+    }
+    folder
+}
+
+fn write_private(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    set_mode(path, 0o600);
+}
+
+#[cfg(unix)]
+fn set_mode(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[cfg(not(unix))]
+fn set_mode(_: &Path, _: u32) {}
+
+/// Loads `text` as `f.toml` of `folder`.
+fn load_in(folder: &TempDir, text: &str) -> Result<Loaded, LoadError> {
+    let path = folder.path().join("f.toml");
+    fs::write(&path, text).unwrap();
+    load(&path)
+}
+
+fn without_folder(text: &str, folder: &TempDir) -> String {
+    text.replace(&format!("{}/", folder.path().display()), "")
+}
+
+fn files_in(folder: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(root().join(folder)).unwrap();
+    let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    paths.sort();
+    assert!(!paths.is_empty(), "{folder} has files");
+    paths
+}
+
+/// Each `tests/config/bad/NAME.toml` is refused with the text of `NAME.txt`; `UPDATE=1` rewrites it.
+#[test]
+fn bad_files_are_refused_word_for_word() {
+    let folder = folder();
+    let mut wrong = Vec::new();
+    for path in files_in("tests/config/bad") {
+        let text = fs::read_to_string(&path).unwrap();
+        let name = path.file_name().unwrap();
+        let copy = folder.path().join(name);
+        fs::write(&copy, text).unwrap();
+        let error = load(&copy).expect_err(&path.display().to_string());
+        let told = without_folder(&error.to_string(), &folder);
+        let expected = path.with_extension("txt");
+        if std::env::var_os("UPDATE").is_some() {
+            fs::write(&expected, &told).unwrap();
+        }
+        if fs::read_to_string(&expected).unwrap_or_default() != told {
+            wrong.push(format!("{}:\n{told}", name.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "run with UPDATE=1 to accept:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_examples_load() {
+    let folder = folder();
+    fs::create_dir(folder.path().join("config")).unwrap();
+    for path in files_in("config") {
+        let copy = folder.path().join("config").join(path.file_name().unwrap());
+        fs::copy(&path, &copy).unwrap();
+        let loaded = load(&copy).unwrap_or_else(|error| panic!("{error}"));
+        let lints: Vec<_> = loaded.lints.iter().map(|lint| lint.message().to_owned()).collect();
+        assert!(lints.iter().all(|lint| lint.contains("admits anybody")), "{lints:?}");
+    }
+}
+
+const LEAST: &str = "\
+[server]
+listen = [\"127.0.0.1:0\"]
+[tls]
+mode = \"off\"
+[routes.app]
+path = \"/ws\"
+upstream = [\"ws://127.0.0.1:1\"]
+auth = \"none\"
+";
+
+#[test]
+fn what_is_not_given_is_the_default() {
+    let loaded = parse(LEAST, Path::new("f.toml")).unwrap_or_else(|error| panic!("{error}"));
+    let config = loaded.config;
+    assert!(config.tls.is_none());
+    assert_eq!(config.server.max_connections, 100_000);
+    assert_eq!(config.server.handshake_timeout, Duration::from_secs(10));
+    assert_eq!(config.server.shutdown_grace, Duration::from_secs(30));
+    assert!(config.server.trusted_proxies.is_empty());
+    assert_eq!(config.server.proxy_protocol, ProxyProtocol::Off);
+    assert_eq!(config.log.level, tracing::Level::INFO);
+    assert_eq!((config.log.format, config.log.file, config.log.error_file), (None, None, None));
+    let route = &config.routes[0];
+    assert!(route.hosts.is_empty() && route.subprotocols.is_empty() && !route.require_origin);
+    assert!(route.upstream_roots.is_none());
+    assert_eq!(route.origins, Origins::Same);
+    let websocket = &route.websocket;
+    assert_eq!((websocket.max_message_size, websocket.max_frame_size), (1 << 20, 1 << 20));
+    assert_eq!(websocket.max_fragments, 1024);
+    assert_eq!(websocket.message_timeout, Some(Duration::from_secs(30)));
+    assert_eq!(websocket.ping_interval, Some(Duration::from_secs(30)));
+    assert_eq!((websocket.idle_timeout, websocket.max_lifetime), (None, None));
+    assert_eq!(websocket.compression, Compression::Off);
+}
+
+const FULL: &str = r#"
+[server]
+listen = ["127.0.0.1:8443", "[::1]:8443"]
+max_connections = 5
+handshake_timeout = "250ms"
+shutdown_grace = "1m"
+trusted_proxies = ["10.0.0.0/8"]
+proxy_protocol = "required"
+
+[tls]
+certificates = [{ cert = "certs/site.pem", key = "certs/site.key" }]
+min_version = "1.3"
+client_auth = "optional"
+client_ca = "certs/ca.pem"
+
+[websocket]
+max_message_size = "2MiB"
+max_frame_size = "1KiB"
+max_fragments = 7
+message_timeout = "off"
+idle_timeout = "1h"
+ping_interval = "off"
+max_lifetime = "1d"
+compression = "off"
+
+[routes.z]
+host = ["Chat.example.com", "*.example.com"]
+path = "/ws/*"
+upstream = ["wss://App", "unix:run/app.sock"]
+upstream_ca = "certs/ca.pem"
+origins = ["https://chat.example.com"]
+require_origin = true
+subprotocols = ["chat.v2", "chat.v1"]
+auth = "none"
+websocket = { max_message_size = "64KiB", message_timeout = "5s" }
+
+[routes.a]
+path = "/"
+upstream = ["ws://app"]
+origins = ["*"]
+auth = "none"
+[routes.a.websocket]
+idle_timeout = "off"
+
+[log]
+level = "debug"
+format = "pretty"
+file = "framewall.log"
+error_file = "certs/errors.log"
+"#;
+
+#[test]
+fn what_is_given_is_in_the_config() {
+    let folder = folder();
+    let config = load_in(&folder, FULL).unwrap_or_else(|error| panic!("{error}")).config;
+    let server = config.server;
+    let listen: Vec<SocketAddr> =
+        vec!["127.0.0.1:8443".parse().unwrap(), "[::1]:8443".parse().unwrap()];
+    assert_eq!(server.listen, listen);
+    assert_eq!(server.max_connections, 5);
+    assert_eq!(server.handshake_timeout, Duration::from_millis(250));
+    assert_eq!(server.shutdown_grace, Duration::from_secs(60));
+    assert_eq!(server.trusted_proxies, ["10.0.0.0/8".parse().unwrap()]);
+    assert_eq!(server.proxy_protocol, ProxyProtocol::Required);
+    let tls = config.tls.unwrap();
+    assert_eq!(tls.certificates[0].cert, folder.path().join("certs/site.pem"));
+    assert_eq!(tls.certificates[0].key.cert.len(), 1);
+    assert_eq!(tls.min_version, TlsVersion::Tls13);
+    assert!(matches!(tls.client_auth, ClientAuth::Optional(roots) if roots.len() == 1));
+    assert_eq!(config.log.level, tracing::Level::DEBUG);
+    assert_eq!(config.log.format, Some(LogFormat::Pretty));
+    assert_eq!(config.log.file, Some(folder.path().join("framewall.log")));
+    assert_eq!(config.log.error_file, Some(folder.path().join("certs/errors.log")));
+}
+
+#[test]
+fn routes_keep_their_order_and_override_limits() {
+    let folder = folder();
+    let config = load_in(&folder, FULL).unwrap_or_else(|error| panic!("{error}")).config;
+    let [z, a] = config.routes.as_slice() else { panic!("two routes") };
+    assert_eq!((z.name.as_str(), a.name.as_str()), ("z", "a"));
+    assert_eq!(
+        z.hosts,
+        [
+            HostPattern::Exact("chat.example.com".into()),
+            HostPattern::Wildcard("example.com".into())
+        ]
+    );
+    assert_eq!(z.path, PathPattern::Below("/ws/".into()));
+    let socket = folder.path().join("run/app.sock");
+    let wss = Upstream::Wss { host: "app".into(), port: 443 };
+    assert_eq!(z.upstreams, [wss, Upstream::Unix(socket)]);
+    assert_eq!(z.upstream_roots.as_ref().unwrap().len(), 1);
+    assert_eq!(
+        z.origins,
+        Origins::Listed(vec![Origin::parse("https://chat.example.com").unwrap()])
+    );
+    assert!(z.require_origin && !a.require_origin);
+    assert_eq!(z.subprotocols, ["chat.v2", "chat.v1"]);
+    assert_eq!((z.websocket.max_message_size, z.websocket.max_frame_size), (64 << 10, 1 << 10));
+    assert_eq!(z.websocket.message_timeout, Some(Duration::from_secs(5)));
+    assert_eq!(a.origins, Origins::Any);
+    assert_eq!((a.websocket.max_message_size, a.websocket.max_fragments), (2 << 20, 7));
+    assert_eq!((a.websocket.message_timeout, a.websocket.idle_timeout), (None, None));
+    assert_eq!(a.websocket.ping_interval, None);
+    assert_eq!(a.websocket.max_lifetime, Some(Duration::from_secs(86_400)));
+}
+
+#[test]
+fn keys_of_each_algorithm_are_read() {
+    let algorithms = [
+        &rcgen::PKCS_ECDSA_P256_SHA256,
+        &rcgen::PKCS_ECDSA_P384_SHA384,
+        &rcgen::PKCS_ED25519,
+        &rcgen::PKCS_RSA_SHA256,
+    ];
+    for algorithm in algorithms {
+        let folder = folder();
+        let key = KeyPair::generate_for(algorithm).unwrap();
+        let params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+        let certs = folder.path().join("certs");
+        write_private(&certs.join("site.pem"), &params.self_signed(&key).unwrap().pem());
+        write_private(&certs.join("site.key"), &key.serialize_pem());
+        load_in(&folder, FULL).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+/// The messages of the warnings of `text`, in its order, with their lines.
+fn lints(folder: &TempDir, text: &str) -> Vec<(usize, String)> {
+    let loaded = load_in(folder, text).unwrap_or_else(|error| panic!("{error}"));
+    let told = |lint: &framewall::config::Lint| {
+        (lint.line().unwrap(), without_folder(lint.message(), folder))
+    };
+    loaded.lints.iter().map(told).collect()
+}
+
+#[test]
+fn unsafe_choices_are_warned_of_at_their_place() {
+    let folder = folder();
+    set_mode(&folder.path().join("certs/site.key"), 0o640);
+    let text = FULL.replace("10.0.0.0/8", "::ffff:0:0/96");
+    let told = |line, text: &str| (line, text.to_owned());
+    assert_eq!(
+        lints(&folder, &text),
+        [
+            told(7, "every peer is a trusted proxy: each client can claim any address"),
+            told(11, "the private key certs/site.key can be read by other users"),
+            told(34, "routes.z admits anybody: it has no authentication"),
+            told(40, "every web page may connect from its visitors' browsers"),
+            told(41, "routes.a admits anybody: it has no authentication"),
+        ]
+    );
+}
+
+#[test]
+fn plain_http_is_warned_of_where_others_can_reach_it() {
+    let folder = folder();
+    let told = lints(&folder, &LEAST.replace("127.0.0.1:0", "0.0.0.0:80"));
+    assert_eq!(told[0], (4, "TLS is off on 0.0.0.0:80, which other machines can reach".to_owned()));
+    let told: Vec<_> = lints(&folder, LEAST).into_iter().map(|(line, _)| line).collect();
+    assert_eq!(told, [8, 8], "no authentication and no origins");
+}
+
+#[test]
+fn a_lint_is_shown_as_an_error_is() {
+    let loaded = parse(LEAST, Path::new("f.toml")).unwrap_or_else(|error| panic!("{error}"));
+    let expected = "\
+warning: routes.app admits anybody: it has no authentication
+ --> f.toml:8:8
+  |
+8 | auth = \"none\"
+  |        ^^^^^^
+  |
+  = help: leave it so only if the application authenticates its clients itself
+";
+    assert_eq!(loaded.lints[0].to_string(), expected);
+    assert!(loaded.lints[0].render(true).contains('\u{1b}'));
+}
+
+#[test]
+fn a_file_that_cannot_be_text_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("f.toml");
+    let told = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        without_folder(&load(&path).unwrap_err().to_string(), &folder)
+    };
+    assert_eq!(
+        told(b"a = '\xff'"),
+        "the configuration f.toml is not UTF-8 at byte 5: save it as UTF-8"
+    );
+    assert_eq!(
+        told(&vec![b'#'; (1 << 20) + 1]),
+        "the configuration f.toml is larger than 1 MiB: is it the right file?"
+    );
+    let error = load(folder.path()).unwrap_err();
+    assert!(matches!(&error, LoadError::Unreadable { .. }), "{error}");
+    assert!(error.to_string().ends_with(": it is a folder"), "{error}");
+}
+
+#[test]
+fn very_many_errors_are_counted_and_not_all_shown() {
+    let text: String = (0..5_000).map(|n| format!("k{n} = 1")).collect::<Vec<_>>().join("\n");
+    let LoadError::Invalid(report) = parse(&text, Path::new("f.toml")).unwrap_err() else {
+        panic!("a report")
+    };
+    assert_eq!(report.errors(), 5_003);
+    let told = report.to_string();
+    assert_eq!(told.matches("error: ").count(), 100);
+    assert!(told.ends_with("\n5003 errors in f.toml, 4903 of them not shown\n"));
+}
+
+#[test]
+fn deep_nesting_is_refused() {
+    for (open, close) in [("[", "]"), ("{a=", "}")] {
+        let text = format!("a = {}{}", open.repeat(100_000), close.repeat(100_000));
+        assert!(parse(&text, Path::new("f.toml")).is_err());
+    }
+    let dotted = format!("{}a = 1", "a.".repeat(100_000));
+    assert!(parse(&dotted, Path::new("f.toml")).is_err());
+}
+
+/// Loads or says why not; what it says can be shown.
+fn survives(text: &str) {
+    match parse(text, Path::new("f.toml")) {
+        Ok(loaded) => loaded.lints.iter().for_each(|lint| drop(lint.to_string())),
+        Err(error) => assert!(error.render(true).len() >= error.to_string().len()),
+    }
+}
+
+/// A configuration with many kinds of values that names no file.
+fn seed() -> String {
+    let tls = FULL.find("[tls]").unwrap();
+    let websocket = FULL.find("[websocket]").unwrap();
+    let text = format!("{}[tls]\nmode = \"off\"\n{}", &FULL[..tls], &FULL[websocket..]);
+    text.replace("upstream_ca", "# upstream_ca")
+        .replace("wss://", "ws://")
+        .replace("certs/errors.log", "errors.log")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn no_text_is_too_odd(text in "(?s).{0,200}") {
+        survives(&text);
+    }
+
+    #[test]
+    fn no_toml_like_text_is_too_odd(text in "([\\[\\]{}=.,\"'#\n\r\t ]|[a-z0-9_-]{1,4}|server|tls|routes|listen|\u{e4}|\u{1f600}){0,60}") {
+        survives(&text);
+    }
+
+    #[test]
+    fn no_mutation_is_too_odd(
+        edits in prop::collection::vec((any::<prop::sample::Index>(), 0_usize..4, "(?s).{0,3}"), 1..8)
+    ) {
+        let mut text: Vec<char> = seed().chars().collect();
+        for (at, remove, insert) in edits {
+            let at = at.index(text.len());
+            let end = (at + remove).min(text.len());
+            text.splice(at..end, insert.chars());
+        }
+        survives(&text.into_iter().collect::<String>());
+    }
+}
+
+#[test]
+fn the_seed_of_mutations_is_valid() {
+    let loaded = parse(&seed(), Path::new("f.toml"));
+    assert!(loaded.is_ok(), "{}", loaded.unwrap_err());
+}

@@ -18,10 +18,7 @@ fn the_process_has_one_log_and_its_guard_flushes_it() {
         error_file: None,
     };
     let guard = observe::start(&log).unwrap();
-    assert!(matches!(
-        observe::start(&log),
-        Err(ObserveError::AlreadyStarted)
-    ));
+    assert!(matches!(observe::start(&log), Err(ObserveError::AlreadyStarted)));
 
     let subject = Subject {
         request_id: "1".to_owned(),

@@ -57,8 +57,6 @@ fn shake(
     }
     if connection.protocol_version() == Some(ProtocolVersion::TLSv1_3) {
         connection.complete_io(&mut socket)?;
-        connection.read_tls(&mut socket)?;
-        connection.process_new_packets().map_err(io::Error::other)?;
     }
     Ok(connection)
 }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::budget::HoldBudget;
 use super::gate::{Event, Gate};
-use super::side::{Side, Stage};
+use super::side::{Ending, Side, Stage};
 use super::violation::Violation;
 
 /// Released bytes from here on are written without being gathered first.
@@ -60,10 +60,15 @@ pub(super) fn pump(
                 source.frames.leave_out(now - blocked.since);
             }
             let wanted = wanted(source, sink);
+            let mut cut = false;
             let lent = source.poll_lend(cx, read, |cx, gate, bytes| {
+                cut = bytes.len() > wanted;
                 let bytes = &bytes[..bytes.len().min(wanted)];
                 judge(gate, bytes, budget, |released| gather(cx, sink, gathered, released, now))
             });
+            if cut {
+                source.ending = Some(Ending::Refused);
+            }
             source.frames.note(&source.gate, now);
             notice = match lent {
                 Poll::Pending => break,

@@ -35,6 +35,13 @@ pub use wire::Wire;
 /// How long an event may take before the test fails. Never a time that is asserted.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Raises this process's limit of open files as far as it may.
+pub fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
+}
+
 /// Asks until there is an answer, or [`PATIENCE`] is over.
 pub fn eventually<T>(mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + PATIENCE;

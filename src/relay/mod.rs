@@ -15,6 +15,9 @@ mod rules;
 mod utf8;
 mod violation;
 
+#[cfg(test)]
+mod tests;
+
 pub use budget::HoldBudget;
 pub use close::{CloseFrame, ControlFrame, close_frame, control_frame};
 pub use gate::{Event, Gate, Judged};

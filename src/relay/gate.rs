@@ -59,6 +59,8 @@ impl Gate {
     /// input. Allocates only to hold a frame that is not whole, and not then if it has before
     /// and [`Gate::release_memory`] was not called since.
     ///
+    /// Every call of a gate is given the same budget.
+    ///
     /// After a Close was released, bytes are consumed and dropped, neither judged nor counted.
     /// After a violation the gate must not be asked again; it would drop them too.
     pub fn judge<'a>(&'a mut self, input: &'a [u8], budget: &HoldBudget) -> Judged<'a> {
@@ -159,27 +161,12 @@ impl Gate {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    const LIMITS: Limits =
-        Limits { max_frame_size: 1 << 20, max_message_size: 1 << 20, max_fragments: 16 };
+    use super::{Event, Gate};
 
     /// What an idle session holds for each direction.
     #[test]
     fn a_gate_is_small() {
-        assert!(size_of::<Gate>() <= 160, "{}", size_of::<Gate>());
+        assert!(size_of::<Gate>() <= 144, "{}", size_of::<Gate>());
         assert!(size_of::<Event>() <= 16, "{}", size_of::<Event>());
-    }
-
-    #[test]
-    fn a_whole_frame_is_released_straight_from_the_input() {
-        let budget = HoldBudget::new(0);
-        let mut gate = Gate::new(Endpoint::Upstream, LIMITS, *b"ownping!");
-        let input = b"\x81\x05Hello\x81\x05Hello";
-        let judged = gate.judge(input, &budget);
-        assert_eq!(judged.consumed, input.len());
-        assert!(std::ptr::eq(judged.release[1], input.as_slice()), "one slice, not copied");
-        assert_eq!(gate.flow(), Flow { frames: 2, messages: 2, bytes: 14 });
-        assert!(gate.reader.hold.spent().is_empty() && gate.reader.hold.pending().is_empty());
     }
 }

@@ -22,6 +22,9 @@ mod side;
 mod utf8;
 mod violation;
 
+#[cfg(test)]
+mod tests;
+
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;

@@ -17,6 +17,7 @@ fn answered(answer: &str) -> (Gateway, Response) {
     application.send(answer.replace("ACCEPT", &accept).as_bytes());
     // Behind a refused handshake, nothing of the client's may reach the application.
     let response = client.read_response();
+    assert_ne!(response.status(), 101, "{answer:?} was taken for an upgrade");
     client.expect_eof();
     let after = application.expect_gone();
     assert!(after.is_empty(), "behind the head: {after:?}");

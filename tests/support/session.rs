@@ -53,7 +53,7 @@ impl Session {
         self.upstream.expect_frame(Frame::close(code, reason));
         self.upstream.say(Frame::close(code, reason));
         self.client.expect_frame(Frame::close(code, reason));
-        self.client.expect_eof();
-        self.upstream.expect_eof();
+        self.client.expect_end();
+        self.upstream.expect_end();
     }
 }

@@ -204,7 +204,18 @@ impl Wire {
     pub fn expect_closing(&mut self, code: u16, reason: &str) {
         assert_eq!(self.expect_close(), (code, reason.to_owned()));
         self.say(Frame::close(code, ""));
+        self.expect_end();
+    }
+
+    /// Behind both Close frames: the server ends the connection first (RFC 6455 section 7.1.1),
+    /// which the gateway is to the client and the application to the gateway.
+    pub fn expect_end(&mut self) {
+        if !self.masks {
+            self.half_close();
+        }
         self.expect_eof();
+        // The other end may have reset the connection already.
+        let _ = self.socket.shutdown(Shutdown::Both);
     }
 
     /// Nothing more comes, and the connection is ended in order.

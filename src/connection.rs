@@ -206,12 +206,17 @@ async fn conclude(
     linger(stream).await;
 }
 
-/// Half-closes, then reads and throws away, within bounds.
+/// Half-closes, then reads and throws away what the client still sends until it closes, within
+/// bounds. One that sends more is not read any further, and cut off only when the time is over.
 async fn linger(mut stream: Transport) {
     let _ = timeout(LINGER, async {
         stream.shutdown().await?;
-        let mut rest = stream.take(LINGER_BYTES);
-        tokio::io::copy(&mut rest, &mut tokio::io::sink()).await
+        let mut rest = (&mut stream).take(LINGER_BYTES);
+        let read = tokio::io::copy(&mut rest, &mut tokio::io::sink()).await?;
+        if read == LINGER_BYTES {
+            std::future::pending::<()>().await;
+        }
+        std::io::Result::Ok(())
     })
     .await;
 }

@@ -84,32 +84,37 @@ pub(super) fn pump(
 }
 
 /// Reads what `side` still sends and throws it away, at most `left` bytes; the frame rules look on,
-/// so that its Close is seen. `true` when there is nothing more to wait for.
+/// so that its Close is seen. `true` when it has ended. One that sends more than that is not read
+/// any further, and not cut off at once either: that would be a reset, which could overtake the
+/// Close that it is to read.
 pub(super) fn drain(
     cx: &mut Context<'_>,
     side: &mut Side,
     budget: &HoldBudget,
     left: &mut usize,
 ) -> bool {
-    let readable = side.can_be_read();
+    if !side.can_be_read() {
+        return true;
+    }
     WORKER.with_borrow_mut(|worker| {
-        let mut judging = side.ending.is_none();
-        while readable && *left > 0 {
+        while *left > 0 {
+            let judging = side.ending.is_none();
             let drained = side.poll_lend(cx, &mut worker.read, |_, gate, bytes| {
-                let violated = judging
-                    && matches!(judge(gate, bytes, budget, |_| {}), Some(Notice::Violation(_)));
-                (bytes.len(), violated)
+                let notice = if judging { judge(gate, bytes, budget, |_| {}) } else { None };
+                (bytes.len(), matches!(notice, Some(Notice::Violation(_))))
             });
             match drained {
                 Poll::Pending => return false,
-                Poll::Ready(Ok(Some((length, violated)))) => {
-                    judging &= !violated;
-                    *left = left.saturating_sub(length);
-                }
                 Poll::Ready(Ok(None) | Err(_)) => return true,
+                Poll::Ready(Ok(Some((length, refused)))) => {
+                    *left = left.saturating_sub(length);
+                    if refused {
+                        side.ending = Some(Ending::Refused);
+                    }
+                }
             }
         }
-        true
+        false
     })
 }
 

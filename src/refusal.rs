@@ -50,6 +50,18 @@ reasons! {
 
     /// The head is not a valid opening handshake (RFC 6455 section 4.2.1).
     HandshakeMalformed "handshake.malformed" 400 - INFO "The request is not a valid WebSocket handshake.";
+    /// More than one credential was shown, so which one counts is anybody's guess.
+    TokenMultiple "token.multiple" 400 - INFO "Show one credential, in one place.";
+    /// The route wants a token, and none was shown.
+    TokenMissing "token.missing" 401 - INFO "A token is required.";
+    /// The token does not verify, or does not say what it must.
+    TokenInvalid "token.invalid" 401 4401 INFO "The token is not valid.";
+    /// The token is over.
+    TokenExpired "token.expired" 401 4401 INFO "The token has expired.";
+    /// The token, or its user, was revoked.
+    TokenRevoked "token.revoked" 403 4403 INFO "The token was revoked.";
+    /// The token's claims do not allow this route.
+    ClaimsDenied "claims.denied" 403 4403 INFO "The token does not allow this.";
     /// The Origin header names an origin that the route does not accept (RFC 6455 section 10.2).
     OriginDenied "origin.denied" 403 4403 INFO "This origin may not connect.";
     /// No route has this host and path.
@@ -72,6 +84,8 @@ reasons! {
     UpstreamUnavailable "upstream.unavailable" 503 1014 ERROR "The application is not available.";
     /// `max_connections` is reached.
     Capacity "capacity" 503 1013 WARN "The gateway is at its capacity.";
+    /// There is no key yet to verify a token with.
+    TokenUnverifiable "token.unverifiable" 503 1013 ERROR "Tokens cannot be verified right now.";
     /// The upstream did not answer the handshake in time.
     UpstreamTimeout "upstream.timeout" 504 1014 ERROR "The application did not answer in time.";
     /// A frame breaks RFC 6455 section 5.
@@ -90,6 +104,10 @@ reasons! {
     IdleTimeout "idle.timeout" - 4408 INFO "The connection was idle for too long.";
     /// Two pings of the gateway stayed unanswered.
     PingTimeout "ping.timeout" - 4408 INFO "Pings were not answered.";
+    /// The first message, with the token in it, did not come within `message_deadline`.
+    AuthTimeout "auth.timeout" - 4408 INFO "The token took too long.";
+    /// An operator ended the session.
+    SessionKicked "session.kicked" - 4403 INFO "The connection was ended by an operator.";
     /// `max_lifetime` is over.
     LifetimeOver "lifetime.over" - 1001 INFO "The connection has reached its maximum lifetime.";
     /// The gateway stops.

@@ -13,7 +13,7 @@ use super::address::{parse_listen, parse_network};
 use super::host::HostPattern;
 use super::kinds::{Bool, Choice, File, Integer, Kind, Size, Text, Time, TimeOrOff, Words};
 use super::lists::{List, Table, Tables};
-use super::model::{Auth, Compression, LogFormat, ProxyProtocol, TlsVersion, Upstream};
+use super::model::{Compression, LogFormat, ProxyProtocol, TlsVersion, Upstream};
 use super::origins::OriginEntry;
 use super::path::PathPattern;
 use super::route::parse_subprotocol;
@@ -314,8 +314,8 @@ keys! {
             "leave `subprotocols` out to let client and application agree"),
         Optional("whatever client and application agree on"),
         "The subprotocols that may be agreed on (RFC 6455 section 1.9). Compared with case.";
-    AUTH: Choice<Auth>, Required = Route "auth"
-        Choice::of(&[("none", Auth::None)])
+    AUTH: Choice<()>, Required = Route "auth"
+        Choice::of(&[("none", ())])
             .or_say("say auth = \"none\" to admit anybody, if the application authenticates its \
                 clients itself"),
         Required("who may connect must be said: auth = \"none\" admits anybody"),

@@ -7,7 +7,7 @@ use toml::de::{DeTable, Error};
 
 use super::files::read_bounded;
 use super::keys::{self, Section};
-use super::model::Config;
+use super::model::{Admin, Config};
 use super::reader::{Context, Reader};
 use super::report::{Lint, LoadError, Problem, Report, Source};
 use super::{log, route, server, tls, websocket};
@@ -66,7 +66,7 @@ fn read(root: &Reader<'_>) -> Config {
     let websocket = websocket::read(&root.table(&keys::WEBSOCKET, Section::WebSocket));
     let routes = route::read(&root.table(&keys::ROUTES, Section::Routes), &websocket);
     let log = log::read(&root.table(&keys::LOG, Section::Log));
-    Config { server, tls, routes, log }
+    Config { server, tls, routes, log, issuers: Vec::new(), admin: Admin::default() }
 }
 
 /// The first error of each line, up to one within a list: a list that is not closed makes errors of

@@ -7,6 +7,7 @@
 mod address;
 mod files;
 mod host;
+mod issuer;
 mod keys;
 mod kinds;
 mod lists;
@@ -26,10 +27,11 @@ mod units;
 mod websocket;
 
 pub use host::HostPattern;
+pub use issuer::{Algorithm, Family, Issuer, KeySource, OnExpiry, Requirement, Secret, TokenPlace};
 pub use load::{Loaded, load, parse};
 pub use model::{
-    Auth, Certificate, ClientAuth, Compression, Config, Log, LogFormat, Origins, ProxyProtocol,
-    Route, Server, Tls, TlsVersion, Upstream, WebSocket,
+    Admin, Auth, Certificate, ClientAuth, Compression, Config, Log, LogFormat, Origins,
+    ProxyProtocol, Route, Server, Tls, TlsVersion, Upstream, WebSocket,
 };
 pub use origin::{Origin, OriginError, is_host, split_port};
 pub use path::{PathError, PathPattern, canonical_path};

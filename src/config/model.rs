@@ -10,6 +10,7 @@ use rustls::RootCertStore;
 use rustls::sign::CertifiedKey;
 
 use super::host::HostPattern;
+use super::issuer::Issuer;
 use super::origin::Origin;
 use super::path::PathPattern;
 
@@ -24,6 +25,19 @@ pub struct Config {
     pub routes: Vec<Arc<Route>>,
     /// `[log]`
     pub log: Log,
+    /// `[jwt.*]`, in the order of the file.
+    pub issuers: Vec<Arc<Issuer>>,
+    /// `[admin]`
+    pub admin: Admin,
+}
+
+/// `[admin]`
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Admin {
+    /// The unix socket of the admin client; `None`: there is none.
+    pub socket: Option<PathBuf>,
+    /// Where revocations are kept over a restart; `None`: in memory alone.
+    pub revocations: Option<PathBuf>,
 }
 
 /// `[server]`
@@ -115,13 +129,18 @@ pub struct Route {
     pub auth: Auth,
     /// `[websocket]` with the route's overrides.
     pub websocket: WebSocket,
+    /// The member of a JSON text message by which a client hands in a new token:
+    /// `{"MEMBER": {"token": "..."}}`; `None`: no such message is looked for.
+    pub refresh: Option<String>,
 }
 
 /// `routes.*.auth`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Auth {
     /// Anybody; said as "none".
     None,
+    /// Whoever has a token of this issuer; said as its name.
+    Jwt(Arc<Issuer>),
 }
 
 /// `routes.*.origins`

@@ -82,8 +82,9 @@ fn read_one(
         origins,
         require_origin,
         subprotocols: plain(subprotocols),
-        auth: auth?.into_inner(),
+        auth: auth.map(|_| Auth::None)?,
         websocket,
+        refresh: None,
     })
 }
 
@@ -213,8 +214,7 @@ fn system_roots(reader: &Reader<'_>, span: Range<usize>) -> Option<Arc<RootCertS
     }
 }
 
-fn lint_open(reader: &Reader<'_>, name: &str, auth: &Spanned<Auth>) {
-    let Auth::None = auth.get_ref();
+fn lint_open(reader: &Reader<'_>, name: &str, auth: &Spanned<()>) {
     reader.cx.lint(
         Problem::at(auth.span(), format!("routes.{name} admits anybody: it has no authentication"))
             .help("leave it so only if the application authenticates its clients itself"),

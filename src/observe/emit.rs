@@ -149,8 +149,17 @@ pub(super) fn is_error(reason: Reason) -> bool {
         | Reason::TlsFailed
         | Reason::ProxyMalformed
         | Reason::ClientLost
+        | Reason::TokenUnverifiable
         | Reason::Internal => true,
-        Reason::OriginDenied
+        Reason::TokenMultiple
+        | Reason::TokenMissing
+        | Reason::TokenInvalid
+        | Reason::TokenExpired
+        | Reason::TokenRevoked
+        | Reason::ClaimsDenied
+        | Reason::AuthTimeout
+        | Reason::SessionKicked
+        | Reason::OriginDenied
         | Reason::RouteNone
         | Reason::Method
         | Reason::SniMismatch

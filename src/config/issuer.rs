@@ -1,0 +1,171 @@
+//! `[jwt.NAME]`: whose tokens a route accepts, where they are, and what they must say.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::{HeaderName, Uri};
+
+/// A `[jwt.NAME]` table, checked. Every file and variable that it names was read.
+#[derive(Debug, Clone)]
+pub struct Issuer {
+    /// The NAME.
+    pub name: String,
+    /// The algorithms that a token may be signed with; at least one, all of one family.
+    pub algorithms: Vec<Algorithm>,
+    /// What signatures are verified with.
+    pub key: KeySource,
+    /// What `iss` must be; not checked if not given.
+    pub issuer: Option<String>,
+    /// One of which `aud` must name; not checked if empty.
+    pub audience: Vec<String>,
+    /// How far clocks may be apart, added to `exp` and the expiry timer and taken from `nbf`; at
+    /// most 60 s.
+    pub leeway: Duration,
+    /// The claim that says who the user is.
+    pub user_claim: String,
+    /// Where a token may be; at least one. [`TokenPlace::Message`] stands alone.
+    pub token_from: Vec<TokenPlace>,
+    /// How long the first message may take, where the token is in it.
+    pub message_deadline: Duration,
+    /// Claims that must be there, and the values that are allowed.
+    pub require: Vec<Requirement>,
+    /// Header fields towards the upstream, and the claims they are made from.
+    pub forward: Vec<(HeaderName, String)>,
+    /// Whether the upstream gets the credential too.
+    pub forward_token: bool,
+    /// What happens to a session whose token expires.
+    pub on_expiry: OnExpiry,
+}
+
+/// A signature algorithm (RFC 7518 section 3.1, RFC 8037 section 3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "named by the RFCs")]
+pub enum Algorithm {
+    HS256,
+    HS384,
+    HS512,
+    RS256,
+    RS384,
+    RS512,
+    PS256,
+    PS384,
+    PS512,
+    ES256,
+    ES384,
+    EdDSA,
+}
+
+/// Algorithms that share a kind of key; a set never mixes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// HS*: a shared secret.
+    Hmac,
+    /// RS* and PS*.
+    Rsa,
+    /// ES*.
+    Ec,
+    /// EdDSA: Ed25519.
+    Ed,
+}
+
+impl Algorithm {
+    /// The kind of key it needs.
+    #[must_use]
+    pub fn family(self) -> Family {
+        match self {
+            Self::HS256 | Self::HS384 | Self::HS512 => Family::Hmac,
+            Self::RS256 | Self::RS384 | Self::RS512 => Family::Rsa,
+            Self::PS256 | Self::PS384 | Self::PS512 => Family::Rsa,
+            Self::ES256 | Self::ES384 => Family::Ec,
+            Self::EdDSA => Family::Ed,
+        }
+    }
+
+    /// The name in a token's header.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::HS256 => "HS256",
+            Self::HS384 => "HS384",
+            Self::HS512 => "HS512",
+            Self::RS256 => "RS256",
+            Self::RS384 => "RS384",
+            Self::RS512 => "RS512",
+            Self::PS256 => "PS256",
+            Self::PS384 => "PS384",
+            Self::PS512 => "PS512",
+            Self::ES256 => "ES256",
+            Self::ES384 => "ES384",
+            Self::EdDSA => "EdDSA",
+        }
+    }
+}
+
+/// `secret`, `public_key` or `jwks`; exactly one of them.
+#[derive(Debug, Clone)]
+pub enum KeySource {
+    /// At least as many bytes as the hash of each algorithm (RFC 7518 section 3.2).
+    Secret(Secret),
+    /// A public key in PEM, of the family of the algorithms.
+    PublicKey {
+        /// The file, as the configuration resolved it.
+        path: PathBuf,
+        /// What was in it.
+        pem: Vec<u8>,
+    },
+    /// A JWK Set (RFC 7517 section 5) in a file.
+    JwksFile {
+        /// The file, as the configuration resolved it.
+        path: PathBuf,
+        /// What was in it; at most 1 MiB.
+        json: String,
+    },
+    /// A JWK Set at an `https://` address, fetched at start and then again and again.
+    JwksUrl(Uri),
+}
+
+/// Bytes that are never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub Vec<u8>);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// One place of `token_from`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenPlace {
+    /// `Authorization: Bearer TOKEN`.
+    Header,
+    /// `Sec-WebSocket-Protocol`: `bearer.TOKEN`, or the base64url form that Kubernetes and Jupyter
+    /// use.
+    Subprotocol,
+    /// A parameter of the query.
+    Query(String),
+    /// A cookie.
+    Cookie(String),
+    /// The first text message: the token alone, or `{"token": "..."}`.
+    Message,
+}
+
+/// `[jwt.NAME] on_expiry`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnExpiry {
+    /// The session is closed with 4401.
+    Close,
+    /// The session goes on.
+    Ignore,
+}
+
+/// A claim of `require`. It matches when the claim equals one of the values, is a list that has one
+/// of them, or is a text in which one of them stands as a space-separated word.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Requirement {
+    /// The claim's name.
+    pub claim: String,
+    /// The values that are allowed; at least one: texts, whole numbers or booleans.
+    pub allowed: Vec<serde_json::Value>,
+}

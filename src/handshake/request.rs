@@ -87,6 +87,21 @@ impl UpgradeRequest {
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
     }
+
+    /// The header fields, for taking a credential out of them.
+    pub(crate) fn headers_mut(&mut self) -> &mut HeaderMap {
+        &mut self.headers
+    }
+
+    /// Replaces the target by one without a credential in its query. The path stays.
+    pub(crate) fn set_target(&mut self, target: String) {
+        self.target = target;
+    }
+
+    /// Drops the offered subprotocols that are none.
+    pub(crate) fn retain_subprotocols(&mut self, keep: impl Fn(&str) -> bool) {
+        self.subprotocols.retain(|item| keep(item));
+    }
 }
 
 /// What every request must keep to, whatever it asks for.

@@ -1,6 +1,7 @@
 //! Who may connect: the ordered checks of admission, on one page. Takes a well-formed handshake,
 //! gives an [`Admission`]; never dials, never writes.
 
+mod credential;
 mod origin;
 mod route;
 

@@ -10,6 +10,7 @@
 pub mod cli;
 pub mod config;
 mod connection;
+pub mod demo;
 pub mod gateway;
 pub mod handshake;
 pub mod listener;

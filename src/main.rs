@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    framewall::cli::main()
+    framewall::cli::main(std::env::args_os())
 }

@@ -155,11 +155,11 @@ fn frame(kind: Kind) -> Vec<u8> {
     match kind.size {
         0..126 => frame.push(0x80 | u8::try_from(kind.size).unwrap_or_default()),
         126..0x1_0000 => {
-            frame.push(0x80 | 126);
+            frame.push(0x80 | 0x7e);
             frame.extend(u16::try_from(kind.size).unwrap_or_default().to_be_bytes());
         }
         _ => {
-            frame.push(0x80 | 127);
+            frame.push(0x80 | 0x7f);
             frame.extend((kind.size as u64).to_be_bytes());
         }
     }

@@ -4,10 +4,8 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use super::CONFIG;
 use crate::config::{self, Lint, Loaded};
-
-/// Exit code of a configuration that must not run: `EX_CONFIG` of sysexits.
-const INVALID: u8 = 78;
 
 /// Checks the file at `path` and tells standard error. 0: valid, warnings printed; 78: invalid, or
 /// with warnings while `strict`.
@@ -25,7 +23,7 @@ pub fn check(path: &Path, strict: bool) -> ExitCode {
 pub fn verdict(path: &Path, strict: bool, styled: bool) -> (u8, String) {
     match config::load(path) {
         Ok(loaded) => accept(path, strict, styled, &loaded),
-        Err(error) => (INVALID, error.render(styled)),
+        Err(error) => (CONFIG, error.render(styled)),
     }
 }
 
@@ -39,7 +37,7 @@ fn accept(path: &Path, strict: bool, styled: bool, loaded: &Loaded) -> (u8, Stri
         some => {
             let some = counted(some, "warning");
             let (code, end) = if strict {
-                (INVALID, format!("{name} is refused: --strict, and {some}\n"))
+                (CONFIG, format!("{name} is refused: --strict, and {some}\n"))
             } else {
                 (0, format!("{name} is valid: {routes}, {some}\n"))
             };

@@ -1,10 +1,138 @@
-//! cli
+//! The command line: one file a command. It parses, calls one function of the library, prints what
+//! that says and turns it into an exit code; nothing is decided here.
+
+mod cert;
 pub mod check;
+mod demo;
 mod run;
+
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use cert::{CertError, DevCertificate, make};
+
+/// What a command was given is not a command (`EX_USAGE` of sysexits.h).
+const USAGE: u8 = 64;
+
+/// The configuration is not valid (`EX_CONFIG`).
 const CONFIG: u8 = 78;
-const FAILURE: u8 = 1;
-/// Entry.
-pub fn main() -> std::process::ExitCode {
-    let path = std::env::args().nth(3).unwrap_or_default();
-    run::run(std::path::Path::new(&path))
+
+/// A security gateway for WebSocket applications.
+#[derive(Debug, Parser)]
+#[command(name = "framewall", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
 }
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway until SIGTERM or SIGINT
+    Run(RunArgs),
+    /// Load and lint a configuration, and start nothing
+    Check(CheckArgs),
+    /// Run the gateway in front of a small application, on this machine alone
+    Demo,
+    /// Make certificates for development
+    #[command(subcommand)]
+    Cert(CertCommand),
+}
+
+/// What `framewall run` is given.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The TOML file
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+}
+
+/// What `framewall check` is given.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The TOML file
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Lints are errors too
+    #[arg(long)]
+    pub strict: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum CertCommand {
+    /// Make a self-signed certificate for localhost, and for the names given
+    New(cert::NewArgs),
+}
+
+/// Why a command failed. Each kind has its exit code.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The configuration was refused; the text is complete, with its places. Exit code 78.
+    #[error("{0}")]
+    Config(String),
+    /// Anything else; the text says what happened, where, and what to do. Exit code 1.
+    #[error("framewall: {0}")]
+    Other(String),
+}
+
+impl Failure {
+    /// A failure that is not the configuration's.
+    pub fn other(error: impl Display) -> Self {
+        Self::Other(error.to_string())
+    }
+
+    fn code(&self) -> ExitCode {
+        match self {
+            Self::Config(_) => CONFIG.into(),
+            Self::Other(_) => ExitCode::FAILURE,
+        }
+    }
+}
+
+/// Runs the command that `args` ask for, the program's name first, and gives its exit code: 0 done,
+/// 64 bad usage, 78 bad configuration, 1 anything else. Errors are printed to standard error.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(answer) => return print_answer(&answer),
+    };
+    match run(cli.command) {
+        Ok(code) => code,
+        Err(failure) => {
+            // Nobody may be reading; the exit code still tells.
+            let _ = writeln!(io::stderr(), "{failure}");
+            failure.code()
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode, Failure> {
+    let done = |()| ExitCode::SUCCESS;
+    match command {
+        Command::Run(args) => run::run(&args.config).map(done),
+        Command::Check(args) => Ok(check::check(&args.config, args.strict)),
+        Command::Demo => demo::demo().map(done),
+        Command::Cert(CertCommand::New(args)) => cert::new(&args).map(done),
+    }
+}
+
+/// clap answers `--help` and `--version` through its error, too.
+fn print_answer(answer: &clap::Error) -> ExitCode {
+    // Nobody may be reading; the exit code still tells.
+    let _ = answer.print();
+    if answer.use_stderr() { USAGE.into() } else { ExitCode::SUCCESS }
+}
+
+/// What a command has to say on standard output.
+fn print(text: &str) -> Result<(), Failure> {
+    io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(|error| Failure::Other(format!("cannot write to standard output: {error}")))
+}
+
+#[cfg(test)]
+mod tests;

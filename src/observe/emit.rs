@@ -127,7 +127,7 @@ pub fn connection_error(subject: &Subject, reason: Reason, detail: &str) {
 /// Whether a reason is a protocol or connection error, whose records the error file gets too: an
 /// end, or the way to it, did not work as the protocols ask. That the gateway's rules said no, or
 /// that a session ended as somebody chose, is not.
-fn is_error(reason: Reason) -> bool {
+pub(super) fn is_error(reason: Reason) -> bool {
     match reason {
         Reason::HandshakeMalformed
         | Reason::HandshakeTimeout

@@ -19,3 +19,6 @@ pub use emit::{
 };
 pub use record::{Ended, Flow, ProtocolError, Subject};
 pub use start::{LogGuard, ObserveError, start};
+
+#[cfg(test)]
+mod tests;

@@ -26,7 +26,7 @@ pub(super) struct Bounds {
 pub(super) const BOUNDS: Bounds = Bounds { lines: 32 * 1024, bytes: 8 * 1024 * 1024 };
 
 /// While the queue never runs empty, losses are reported after this many lines.
-const REPORT_AFTER_LINES: u64 = 1024;
+const REPORT_AFTER_LINES: u32 = 1024;
 
 /// While nothing is written, reporting losses is tried again after this long.
 const REPORT_AGAIN: Duration = Duration::from_secs(1);
@@ -85,7 +85,8 @@ impl Writer {
             work: Condvar::new(),
             done: Condvar::new(),
         });
-        let worker = Worker { queue: Arc::clone(&queue), out, format, torn: false, written: 0 };
+        let worker =
+            Worker { queue: Arc::clone(&queue), out, format, torn: false, since_report: 0 };
         thread::Builder::new().name("log".to_owned()).spawn(move || worker.run())?;
         Ok(Self { queue })
     }
@@ -128,7 +129,8 @@ impl Lost {
         self.queue_full + self.write_failed + self.unwritten
     }
 
-    fn line(&self, format: LogFormat) -> String {
+    /// The line that says so in the log itself.
+    pub(super) fn line(&self, format: LogFormat) -> String {
         let mut line = Line::new(format, Level::WARN);
         line.message("lines of this log were lost");
         line.text("event", "log.lost");
@@ -194,7 +196,8 @@ struct Worker<W> {
     format: LogFormat,
     /// The last write ended in the middle of a line.
     torn: bool,
-    written: u64,
+    /// Lines taken from the queue since losses were last looked at.
+    since_report: u32,
 }
 
 impl<W: Write> Worker<W> {
@@ -203,7 +206,8 @@ impl<W: Write> Worker<W> {
             if let Some(line) = self.queue.pop() {
                 let result = self.put(&line);
                 self.queue.settle(result);
-                if self.written.is_multiple_of(REPORT_AFTER_LINES) {
+                self.since_report += 1;
+                if self.since_report == REPORT_AFTER_LINES {
                     self.report();
                 }
             } else {
@@ -218,6 +222,7 @@ impl<W: Write> Worker<W> {
     /// Says how many lines were lost since it was last said. If that cannot be written either,
     /// the count stands.
     fn report(&mut self) {
+        self.since_report = 0;
         let lost = self.queue.losses();
         if lost.lines() > 0 && self.put(&lost.line(self.format)).is_ok() {
             self.queue.reported(&lost);
@@ -241,7 +246,6 @@ impl<W: Write> Worker<W> {
                 Err(error) => return Err(error),
             }
         }
-        self.written += 1;
         Ok(())
     }
 }
@@ -252,3 +256,6 @@ impl<W> Drop for Worker<W> {
         self.queue.done.notify_all();
     }
 }
+
+#[cfg(test)]
+mod tests;

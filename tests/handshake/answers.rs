@@ -1,0 +1,189 @@
+//! The application's answers. Only a 101 that RFC 6455 section 4.1 accepts opens a session; a
+//! gateway that looks at the status alone is a tunnel to whatever is behind it.
+
+use super::support::{ACCEPT, Frame, Gateway, RawUpstream, Request, Response, Session};
+
+/// The client's answer when the application answers with `answer`, in which `ACCEPT` stands for
+/// the right one. Both connections must end.
+fn answered(answer: &str) -> (Gateway, Response) {
+    let upstream = RawUpstream::bind();
+    let gateway = Gateway::to(&[upstream.address()]).start();
+    let mut client = gateway.connect();
+    client.send_request(&Request::upgrade("/ws"));
+    let mut application = upstream.accept();
+    let request = application.read_head();
+    let key = request.only("sec-websocket-key").unwrap();
+    let accept = tokio_tungstenite::tungstenite::handshake::derive_accept_key(key.as_bytes());
+    application.send(answer.replace("ACCEPT", &accept).as_bytes());
+    // Behind a refused handshake, nothing of the client's may reach the application.
+    let response = client.read_response();
+    assert_ne!(response.status(), 101, "{answer:?} was taken for an upgrade");
+    client.expect_eof();
+    let after = application.expect_gone();
+    assert!(after.is_empty(), "behind the head: {after:?}");
+    (gateway, response)
+}
+
+#[track_caller]
+fn bad_gateway(answer: &str) {
+    let (gateway, response) = answered(answer);
+    gateway.check_refusal(&response, 502, "upstream.handshake");
+    gateway.wait_for_error(|record| record["reason"] == "upstream.handshake");
+}
+
+const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols\r\n";
+const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\n";
+
+#[test]
+fn an_answer_without_accept_is_a_bad_gateway() {
+    bad_gateway(&format!("{SWITCHING}{UPGRADE}\r\n"));
+}
+
+#[test]
+fn an_answer_with_a_wrong_accept_is_a_bad_gateway() {
+    let wrong = "AAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    bad_gateway(&format!("{SWITCHING}{UPGRADE}Sec-WebSocket-Accept: {wrong}\r\n\r\n"));
+}
+
+#[test]
+fn an_accept_that_belongs_to_another_key_is_a_bad_gateway() {
+    // The gateway has a key of its own, or the client's: either way this one is of no request.
+    let other = ACCEPT.to_lowercase();
+    bad_gateway(&format!("{SWITCHING}{UPGRADE}Sec-WebSocket-Accept: {other}\r\n\r\n"));
+}
+
+#[test]
+fn an_accept_given_twice_is_a_bad_gateway() {
+    let accept = "Sec-WebSocket-Accept: ACCEPT\r\n";
+    bad_gateway(&format!("{SWITCHING}{UPGRADE}{accept}{accept}\r\n"));
+}
+
+#[test]
+fn a_success_is_not_an_upgrade() {
+    for status in ["200 OK", "204 No Content", "206 Partial Content"] {
+        bad_gateway(&format!("HTTP/1.1 {status}\r\n{UPGRADE}Sec-WebSocket-Accept: ACCEPT\r\n\r\n"));
+    }
+}
+
+#[test]
+fn another_informational_answer_is_a_bad_gateway() {
+    let valid = format!("{SWITCHING}{UPGRADE}Sec-WebSocket-Accept: ACCEPT\r\n\r\n");
+    for status in ["100 Continue", "102 Processing", "103 Early Hints"] {
+        bad_gateway(&format!("HTTP/1.1 {status}\r\n\r\n{valid}"));
+    }
+}
+
+#[test]
+fn an_upgrade_to_another_protocol_is_a_bad_gateway() {
+    let accept = "Sec-WebSocket-Accept: ACCEPT\r\n";
+    for fields in [
+        "Upgrade: h2c\r\nConnection: Upgrade\r\n",
+        "Upgrade: websocket, h2c\r\nConnection: Upgrade\r\n",
+        "Connection: Upgrade\r\n",
+        "Upgrade: websocket\r\n",
+        "Upgrade: websocket\r\nConnection: keep-alive\r\n",
+    ] {
+        bad_gateway(&format!("{SWITCHING}{fields}{accept}\r\n"));
+    }
+}
+
+#[test]
+fn a_subprotocol_or_extension_that_was_not_offered_is_a_bad_gateway() {
+    for field in
+        ["Sec-WebSocket-Protocol: chat.v1\r\n", "Sec-WebSocket-Extensions: permessage-deflate\r\n"]
+    {
+        bad_gateway(&format!("{SWITCHING}{UPGRADE}Sec-WebSocket-Accept: ACCEPT\r\n{field}\r\n"));
+    }
+}
+
+#[test]
+fn noise_is_a_bad_gateway() {
+    bad_gateway("SSH-2.0-OpenSSH_9.2\r\n\r\n");
+    bad_gateway("HTTP/1.1 101 Switching Protocols\r\nUpgrade websocket\r\n\r\n");
+}
+
+#[test]
+fn a_refusal_of_the_application_is_relayed() {
+    let (_gateway, response) = answered(
+        "HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain\r\nX-Why: members only\r\n\
+         Keep-Alive: timeout=5\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\n\
+         Content-Length: 12\r\n\r\nmembers only",
+    );
+    assert_eq!(response.status(), 403);
+    assert_eq!(response.body, b"members only");
+    assert_eq!(response.only("x-why"), Some("members only"));
+    assert_eq!(response.only("connection").map(str::to_lowercase).as_deref(), Some("close"));
+    for hop in ["keep-alive", "x-hop", "upgrade"] {
+        assert_eq!(response.all(hop), Vec::<&str>::new());
+    }
+}
+
+#[test]
+fn a_redirect_and_a_failure_are_relayed() {
+    let (_gateway, response) = answered(
+        "HTTP/1.1 302 Found\r\nLocation: https://login.example/\r\nContent-Length: 0\r\n\r\n",
+    );
+    assert_eq!(
+        (response.status(), response.only("location")),
+        (302, Some("https://login.example/"))
+    );
+    let (_gateway, response) =
+        answered("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 4\r\n\r\noops");
+    assert_eq!((response.status(), response.body.as_slice()), (500, &b"oops"[..]));
+}
+
+#[test]
+fn the_chosen_subprotocol_crosses() {
+    let upstream = RawUpstream::bind();
+    let gateway = Gateway::to(&[upstream.address()]).start();
+    let request = Request::upgrade("/ws")
+        .and("Sec-WebSocket-Protocol", "chat.v1, chat.v2")
+        .and("Sec-WebSocket-Protocol", "chat.v3");
+    let fields = "Sec-WebSocket-Protocol: chat.v3\r\n";
+    let session = Session::open_with(&gateway, &upstream, &request, fields);
+    assert_eq!(session.request.only("sec-websocket-protocol"), Some("chat.v1, chat.v2, chat.v3"));
+    assert_eq!(session.response.only("sec-websocket-protocol"), Some("chat.v3"));
+}
+
+#[test]
+fn only_listed_subprotocols_are_offered_on() {
+    let upstream = RawUpstream::bind();
+    let gateway = Gateway::to(&[upstream.address()])
+        .route("subprotocols = [\"chat.v2\", \"chat.v1\"]")
+        .start();
+    let offer = "secret.v1, chat.v1, chat.v2";
+    let request = Request::upgrade("/ws").and("Sec-WebSocket-Protocol", offer);
+    let session = Session::open_with(&gateway, &upstream, &request, "");
+    assert_eq!(session.request.only("sec-websocket-protocol"), Some("chat.v1, chat.v2"));
+    // The application chose none: the gateway answers for it, or the browser fails the socket.
+    let chosen = session.response.only("sec-websocket-protocol");
+    assert!(matches!(chosen, Some("chat.v1" | "chat.v2")), "{chosen:?}");
+}
+
+#[test]
+fn the_offer_of_an_extension_is_stripped() {
+    let upstream = RawUpstream::bind();
+    let gateway = Gateway::to(&[upstream.address()]).start();
+    let request = Request::upgrade("/ws")
+        .and("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits")
+        .and("sec-websocket-extensions", "x-unknown");
+    let session = Session::open_with(&gateway, &upstream, &request, "");
+    assert_eq!(session.request.all("sec-websocket-extensions"), Vec::<&str>::new());
+    assert_eq!(session.response.all("sec-websocket-extensions"), Vec::<&str>::new());
+}
+
+#[test]
+fn frames_right_behind_the_101_are_not_lost() {
+    let upstream = RawUpstream::bind();
+    let gateway = Gateway::to(&[upstream.address()]).start();
+    let mut client = gateway.connect();
+    client.send_request(&Request::upgrade("/ws"));
+    let mut application = upstream.accept();
+    let request = application.read_head();
+    let key = request.only("sec-websocket-key").unwrap();
+    let accept = tokio_tungstenite::tungstenite::handshake::derive_accept_key(key.as_bytes());
+    let head = format!("{SWITCHING}{UPGRADE}Sec-WebSocket-Accept: {accept}\r\n\r\n");
+    application.send(&[head.into_bytes(), Frame::text("welcome").encode()].concat());
+    assert_eq!(client.read_head().status(), 101);
+    client.expect_frame(Frame::text("welcome"));
+}

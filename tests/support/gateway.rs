@@ -1,0 +1,367 @@
+//! The gateway's own binary, with a configuration, a certificate and a log of its own.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use rustix::process::{Pid, Signal, kill_process};
+use rustls::ClientConfig;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::certificates::{Authority, authority, issue, trusting};
+use super::{Request, Response, Wire, eventually};
+
+/// What a gateway is started with. TLS is on, and the route `app` is `/ws` and below.
+#[derive(Debug, Clone)]
+pub struct Builder {
+    upstreams: Vec<SocketAddr>,
+    tls: bool,
+    path: String,
+    names: Vec<Vec<&'static str>>,
+    server: String,
+    websocket: String,
+    route: String,
+    tls_lines: String,
+    more: String,
+    pairs: Option<String>,
+    prepare: Option<Prepare>,
+}
+
+/// Writes further files into the gateway's folder before it starts.
+pub type Prepare = fn(&Path, &Authority);
+
+impl Builder {
+    /// Lines of `[tls]`.
+    pub fn tls(mut self, lines: &str) -> Self {
+        writeln!(self.tls_lines, "{lines}").unwrap();
+        self
+    }
+
+    /// The certificates, instead of those for names: pairs of `cert` and `key`.
+    pub fn certificates(mut self, pairs: &str) -> Self {
+        self.pairs = Some(pairs.to_owned());
+        self
+    }
+
+    /// Writes files that the configuration names, such as further certificates.
+    pub fn prepare(mut self, prepare: Prepare) -> Self {
+        self.prepare = Some(prepare);
+        self
+    }
+
+    /// The names of a further certificate; the first one has `localhost` and `127.0.0.1`.
+    pub fn certificate(mut self, names: &[&'static str]) -> Self {
+        self.names.push(names.to_vec());
+        self
+    }
+
+    /// The gateway listens without TLS.
+    pub fn plain(mut self) -> Self {
+        self.tls = false;
+        self
+    }
+
+    /// The route's path, `/ws` if not said.
+    pub fn path(mut self, path: &str) -> Self {
+        path.clone_into(&mut self.path);
+        self
+    }
+
+    /// Lines of `[server]`.
+    pub fn server(mut self, lines: &str) -> Self {
+        writeln!(self.server, "{lines}").unwrap();
+        self
+    }
+
+    /// Lines of `[websocket]`.
+    pub fn websocket(mut self, lines: &str) -> Self {
+        writeln!(self.websocket, "{lines}").unwrap();
+        self
+    }
+
+    /// Lines of `[routes.app]`.
+    pub fn route(mut self, lines: &str) -> Self {
+        writeln!(self.route, "{lines}").unwrap();
+        self
+    }
+
+    /// Whole tables, such as further routes.
+    pub fn more(mut self, tables: &str) -> Self {
+        writeln!(self.more, "{tables}").unwrap();
+        self
+    }
+
+    fn toml(&self) -> String {
+        let tls = if self.tls {
+            let pair =
+                |index| format!("{{ cert = \"site{index}.pem\", key = \"site{index}.key\" }}");
+            let pairs: Vec<_> = (0..self.names.len()).map(pair).collect();
+            let pairs = self.pairs.clone().unwrap_or_else(|| pairs.join(", "));
+            format!("certificates = [{pairs}]")
+        } else {
+            "mode = \"off\"".to_owned()
+        };
+        let upstreams: Vec<_> = self.upstreams.iter().map(|at| format!("\"ws://{at}\"")).collect();
+        let Self { server, websocket, route, more, path, tls_lines, .. } = self;
+        format!(
+            "[server]\nlisten = [\"127.0.0.1:0\"]\n{server}\n\
+             [tls]\n{tls}\n{tls_lines}\n\
+             [websocket]\n{websocket}\n\
+             [routes.app]\npath = \"{path}\"\nupstream = [{}]\nauth = \"none\"\n{route}\n\
+             [log]\nformat = \"json\"\nfile = \"framewall.log\"\nerror_file = \"errors.log\"\n\n{more}\n",
+            upstreams.join(", ")
+        )
+    }
+
+    /// Starts it, and waits until it listens.
+    pub fn start(self) -> Gateway {
+        let folder = TempDir::new().unwrap();
+        let authority = authority();
+        fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
+        for (index, names) in self.names.iter().enumerate() {
+            issue(&authority, folder.path(), &format!("site{index}"), names);
+        }
+        if let Some(prepare) = self.prepare {
+            prepare(folder.path(), &authority);
+        }
+        fs::write(folder.path().join("framewall.toml"), self.toml()).unwrap();
+        let child = spawn(folder.path());
+        let mut gateway = Gateway {
+            child,
+            address: ([127, 0, 0, 1], 0).into(),
+            tls: self.tls.then(|| trusting(&authority)),
+            folder,
+        };
+        gateway.address = gateway.listening();
+        gateway
+    }
+}
+
+fn spawn(folder: &Path) -> Child {
+    let output = File::create(folder.join("output")).unwrap();
+    Command::new(env!("CARGO_BIN_EXE_framewall"))
+        .args(["run", "--config", "framewall.toml"])
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(output.try_clone().unwrap())
+        .stderr(output)
+        .spawn()
+        .unwrap()
+}
+
+/// A running gateway; dropping it kills the process.
+pub struct Gateway {
+    child: Child,
+    address: SocketAddr,
+    tls: Option<Arc<ClientConfig>>,
+    folder: TempDir,
+}
+
+impl Gateway {
+    /// A gateway in front of these applications, in the order they are tried.
+    pub fn to(upstreams: &[SocketAddr]) -> Builder {
+        Builder {
+            upstreams: upstreams.to_vec(),
+            tls: true,
+            path: "/ws".to_owned(),
+            names: vec![vec!["localhost", "127.0.0.1"]],
+            server: String::new(),
+            websocket: String::new(),
+            route: String::new(),
+            tls_lines: String::new(),
+            more: String::new(),
+            pairs: None,
+            prepare: None,
+        }
+    }
+
+    fn listening(&mut self) -> SocketAddr {
+        let found = eventually(|| {
+            let record =
+                self.log_records().into_iter().find(|record| record["event"] == "listening");
+            match record {
+                Some(record) => Some(Ok(record["address"].as_str().unwrap().parse().unwrap())),
+                None => self.child.try_wait().unwrap().map(Err),
+            }
+        });
+        match found {
+            Some(Ok(address)) => address,
+            other => panic!("the gateway does not listen ({other:?}): {}", self.output()),
+        }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The certificate that clients trust.
+    pub fn ca_file(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
+    }
+
+    /// A scratch folder of the gateway's.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The URL of a target under `localhost`.
+    pub fn url(&self, scheme: &str, target: &str) -> String {
+        format!("{scheme}://localhost:{}{target}", self.address.port())
+    }
+
+    /// A TCP connection.
+    pub fn tcp(&self) -> TcpStream {
+        TcpStream::connect(self.address).unwrap()
+    }
+
+    /// A connection behind TLS, if the gateway has it, as `localhost`.
+    pub fn connect(&self) -> Wire {
+        self.connect_as("localhost")
+    }
+
+    /// A connection that asks for this server name.
+    pub fn connect_as(&self, name: &str) -> Wire {
+        match &self.tls {
+            Some(config) => Wire::tls_client(self.tcp(), Arc::clone(config), name),
+            None => Wire::client(self.tcp()),
+        }
+    }
+
+    /// The answer to `bytes` on a connection of their own, which must end behind it.
+    pub fn answer_to(&self, bytes: &[u8]) -> Response {
+        let mut client = self.connect();
+        client.send(bytes);
+        let response = client.read_response();
+        client.expect_eof();
+        response
+    }
+
+    /// The refusal of `request`: its status, its reason, a whole problem body, and a record of it.
+    #[track_caller]
+    pub fn expect_refusal(&self, request: &Request, status: u16, reason: &str) -> Response {
+        let response = self.answer_to(&request.bytes());
+        self.check_refusal(&response, status, reason);
+        response
+    }
+
+    /// `response` is this refusal, and the log says the same.
+    #[track_caller]
+    pub fn check_refusal(&self, response: &Response, status: u16, reason: &str) {
+        assert_eq!(response.status(), status, "{response:?}");
+        let problem = response.problem().unwrap_or_else(|| panic!("no problem: {response:?}"));
+        assert_eq!(problem["reason"], reason);
+        assert_eq!(problem["status"], status);
+        for member in ["type", "title", "request_id"] {
+            assert!(problem[member].as_str().is_some_and(|text| !text.is_empty()), "{problem}");
+        }
+        let record = self.wait_for_record(|record| {
+            record["event"] == "refused" && record["request_id"] == problem["request_id"]
+        });
+        assert_eq!(record["reason"], reason);
+    }
+
+    /// The answer to a head that may not parse as HTTP: the HTTP library may refuse it barely, and
+    /// the log has the reason all the same.
+    #[track_caller]
+    pub fn expect_bare_refusal(&self, bytes: &[u8], status: u16, reason: &str) {
+        let before = self.refusals(reason).len();
+        let response = self.answer_to(bytes);
+        assert_eq!(response.status(), status, "{response:?}");
+        if response.problem().is_some() {
+            self.check_refusal(&response, status, reason);
+        }
+        eventually(|| (self.refusals(reason).len() > before).then_some(()))
+            .unwrap_or_else(|| panic!("no record of the refusal: {:?}", self.log_records()));
+    }
+
+    fn refusals(&self, reason: &str) -> Vec<Value> {
+        let mut records = self.log_records();
+        records.retain(|record| record["event"] == "refused" && record["reason"] == reason);
+        records
+    }
+
+    /// The records of the log so far.
+    pub fn log_records(&self) -> Vec<Value> {
+        records(&self.folder.path().join("framewall.log"))
+    }
+
+    /// The records of the log of errors so far.
+    pub fn error_records(&self) -> Vec<Value> {
+        records(&self.folder.path().join("errors.log"))
+    }
+
+    /// The first record that is wanted.
+    #[track_caller]
+    pub fn wait_for_record(&self, wanted: impl Fn(&Value) -> bool) -> Value {
+        eventually(|| self.log_records().into_iter().find(&wanted))
+            .unwrap_or_else(|| panic!("no such record in {:#?}", self.log_records()))
+    }
+
+    /// The first record of the error file that is wanted. The two files have a writer each, so one
+    /// may be behind the other.
+    #[track_caller]
+    pub fn wait_for_error(&self, wanted: impl Fn(&Value) -> bool) -> Value {
+        eventually(|| self.error_records().into_iter().find(&wanted))
+            .unwrap_or_else(|| panic!("no such record in {:#?}", self.error_records()))
+    }
+
+    /// The record of how the session with this id ended.
+    #[track_caller]
+    pub fn wait_for_reason(&self, request_id: &str, reason: &str) -> Value {
+        self.wait_for_record(|record| {
+            record["request_id"] == request_id && record["reason"] == reason
+        })
+    }
+
+    /// What the process wrote to its standard output and error.
+    pub fn output(&self) -> String {
+        fs::read_to_string(self.folder.path().join("output")).unwrap()
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Sends SIGTERM.
+    pub fn terminate(&self) {
+        kill_process(self.pid(), Signal::TERM).unwrap();
+    }
+
+    /// Waits for the process to end by itself. Returns its exit code.
+    pub fn exit_code(&mut self) -> Option<i32> {
+        let status = eventually(|| self.child.try_wait().unwrap());
+        status.unwrap_or_else(|| panic!("still running: {}", self.output())).code()
+    }
+
+    /// Resident memory of the process in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the gateway wrote:\n{}", self.output());
+        }
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The whole lines of a log; one that is still being written is left for the next time.
+fn records(path: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    whole
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
+}

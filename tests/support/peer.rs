@@ -1,0 +1,89 @@
+//! Programs that other people wrote, from `tests/peers`: applications behind the gateway and
+//! clients in front of it.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+/// What a program of `tests/peers` is run with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tool {
+    /// Python with the `websockets` package.
+    Python,
+    /// Node with the `ws` package.
+    Node,
+}
+
+impl Tool {
+    fn command(self, name: &str) -> Command {
+        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+        let (program, extension) = match self {
+            Self::Python => (root.join("build/venv/bin/python"), "py"),
+            Self::Node => (PathBuf::from("node"), "mjs"),
+        };
+        let program = if program.is_absolute() && !program.exists() {
+            PathBuf::from("python3")
+        } else {
+            program
+        };
+        let mut command = Command::new(program);
+        command.arg(root.join(format!("tests/peers/{name}.{extension}")));
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        command
+    }
+}
+
+/// An application that listens; dropping it kills the process.
+pub struct Peer {
+    child: Child,
+    address: SocketAddr,
+    output: BufReader<std::process::ChildStdout>,
+}
+
+impl Peer {
+    /// Starts `tests/peers/NAME` on a free port and waits until it listens.
+    pub fn start(tool: Tool, name: &str, arguments: &[&str]) -> Self {
+        let mut command = tool.command(name);
+        let mut child = command.arg("0").args(arguments).spawn().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        let port = line.trim().strip_prefix("listening ");
+        let port = port.unwrap_or_else(|| panic!("{tool:?} {name} does not listen: {line:?}"));
+        let address = ([127, 0, 0, 1], port.parse().unwrap()).into();
+        Self { child, address, output }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The next line that the application says about itself: one JSON object.
+    pub fn says(&mut self) -> Value {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs the client of `tests/peers` to its end. Returns one JSON object a step; a client that
+/// fails prints why and exits with another code than 0.
+pub fn run_client(tool: Tool, arguments: &[&str]) -> Vec<Value> {
+    let output = tool.command("client").args(arguments).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{tool:?} client {arguments:?}: {text}");
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
+}

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::Endpoint;
 use super::gate::Gate;
+use super::lease::Expiry;
 use super::side::Side;
 use crate::config::WebSocket;
 
@@ -53,6 +54,8 @@ fn note(clock: &mut Option<Begun>, serial: Option<u64>, now: Instant) {
 #[derive(Debug)]
 pub(super) struct Clock {
     lifetime: Option<Instant>,
+    /// Of the session's token.
+    pub(super) expiry: Expiry,
     next_ping: Option<Instant>,
     last_activity: Instant,
     activity: u64,
@@ -62,6 +65,8 @@ pub(super) struct Clock {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {
     Lifetime,
+    /// The token may have expired.
+    Expiry,
     Idle,
     Ping,
     /// A message or a control frame of this end took too long.
@@ -74,6 +79,7 @@ impl Clock {
     pub(super) fn new(settings: &WebSocket, now: Instant) -> Self {
         Self {
             lifetime: settings.max_lifetime.map(|lifetime| now + lifetime),
+            expiry: Expiry::default(),
             next_ping: settings.ping_interval.map(|interval| now + interval),
             last_activity: now,
             activity: 0,
@@ -106,6 +112,7 @@ impl Clock {
         let (from_upstream, to_client) = frame_deadlines(upstream, client, timeout);
         [
             (self.lifetime, Due::Lifetime),
+            (self.expiry.check(), Due::Expiry),
             (idle, Due::Idle),
             (self.next_ping, Due::Ping),
             (from_client, Due::Message(Endpoint::Client)),

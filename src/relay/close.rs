@@ -1,6 +1,6 @@
 //! The Close frame (RFC 6455 section 5.5.1), and the control frames that the gateway itself sends.
 
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, OpCode};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::{Endpoint, Rule, mask};
 
@@ -102,6 +102,16 @@ pub fn close_frame(to: Endpoint, code: u16, reason: &str, mask: [u8; 4]) -> Cont
     payload[..2].copy_from_slice(&code.to_be_bytes());
     payload[2..2 + end].copy_from_slice(&reason.as_bytes()[..end]);
     control_frame(to, Control::Close, &payload[..2 + end], mask)
+}
+
+/// Builds a text frame for the client, not masked. Of the text at most 125 bytes are taken; the
+/// gateway's own messages are shorter.
+pub(super) fn text_frame(text: &str) -> Vec<u8> {
+    debug_assert!(text.len() <= LONGEST_PAYLOAD);
+    let payload = &text.as_bytes()[..text.len().min(LONGEST_PAYLOAD)];
+    let mut frame = vec![0x80 | u8::from(OpCode::Data(Data::Text)), short(payload.len())];
+    frame.extend_from_slice(payload);
+    frame
 }
 
 /// A length up to 131, as a byte.

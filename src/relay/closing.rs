@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
 
 use super::Endpoint;
-use super::close::{ControlFrame, close_frame, control_frame};
+use super::close::{ControlFrame, close_frame, control_frame, text_frame};
 use super::end::Cause;
 use super::pair::Pair;
 use super::pump::drain;
@@ -131,8 +131,20 @@ impl Pair<'_> {
                 side.stage = draining(now);
                 self.finish(cx, endpoint, now);
             }
+            Stage::Open if endpoint == Endpoint::Client && boundary => self.answer_token(cx, now),
             Stage::Open | Stage::Closing { .. } | Stage::Done => {}
             Stage::Draining { .. } => self.finish(cx, endpoint, now),
+        }
+    }
+
+    /// Tells the client what became of the token that it handed in, between two messages of the
+    /// upstream's.
+    fn answer_token(&mut self, cx: &mut Context<'_>, now: Instant) {
+        if self.upstream.gate.message_begun().is_some() || self.client.blocked.is_some() {
+            return;
+        }
+        if let Some(answer) = self.answer.take() {
+            self.client.send(cx, &text_frame(&answer), now);
         }
     }
 

@@ -92,7 +92,10 @@ impl Cause {
         let reason = self.reason();
         match self {
             Self::Closed(_, code) => (*code, ""),
-            Self::Gateway(_) => (Some(reason.close_code()), reason.name()),
+            Self::Gateway(_) => match to {
+                Endpoint::Client => (Some(reason.close_code()), reason.name()),
+                Endpoint::Upstream => (Some(GOING_AWAY), reason.name()),
+            },
             Self::Violation(violation) if violation.sender == to => {
                 let own = violation.rule.reason();
                 (Some(own.close_code()), own.name())

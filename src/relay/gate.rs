@@ -1,5 +1,7 @@
 //! Drives the rules over what one endpoint sends, and says what of it may go on.
 
+use std::sync::Arc;
+
 use super::reader::{Reader, Run};
 use super::{CloseFrame, Endpoint, HoldBudget, Limits, Violation};
 use crate::observe::Flow;
@@ -42,6 +44,9 @@ pub struct Judged<'a> {
 pub enum Event {
     /// The answer to the gateway's own ping. It was taken out of the stream.
     OwnPong,
+    /// A new token, handed in with a message that [`Gate::expect_token`] describes. The message was
+    /// taken out of the stream.
+    Token(String),
     /// A valid Close, released with this call.
     Close(CloseFrame),
     /// The frame is refused; nothing of this endpoint is released any more.
@@ -53,6 +58,12 @@ impl Gate {
     #[must_use]
     pub fn new(sender: Endpoint, limits: Limits, own_ping: [u8; 8]) -> Self {
         Self { reader: Reader::new(sender, limits, own_ping), state: State::Open }
+    }
+
+    /// From here on a text message of one frame, held whole, of the form
+    /// `{"MEMBER": {"token": "..."}}` is the gateway's.
+    pub fn expect_token(&mut self, member: Arc<str>) {
+        self.reader.handover = Some(member);
     }
 
     /// Judges the next bytes. Runs of whole frames are released in one piece, straight from the
@@ -166,7 +177,7 @@ mod tests {
     /// What an idle session holds for each direction.
     #[test]
     fn a_gate_is_small() {
-        assert!(size_of::<Gate>() <= 144, "{}", size_of::<Gate>());
+        assert!(size_of::<Gate>() <= 160, "{}", size_of::<Gate>());
         assert!(size_of::<Event>() <= 16, "{}", size_of::<Event>());
     }
 }

@@ -13,6 +13,7 @@ mod end;
 mod gate;
 mod header;
 mod hold;
+mod lease;
 mod mask;
 mod pair;
 mod pump;
@@ -41,6 +42,7 @@ pub use close::{CloseFrame, ControlFrame, close_frame, control_frame};
 pub use end::{Cause, SessionEnd};
 pub use gate::{Event, Gate, Judged};
 pub use header::{Header, HeaderBytes};
+pub use lease::{Lease, Renewal, Verifying};
 use pair::Pair;
 pub use rules::Limits;
 pub use violation::{Rule, Violation};
@@ -64,9 +66,10 @@ pub async fn relay(
     streams: Streams,
     settings: &WebSocket,
     budget: &HoldBudget,
+    lease: Lease,
     stop: impl Future<Output = Reason>,
 ) -> SessionEnd {
-    let mut pair = Pair::new(streams, settings, budget, Instant::now());
+    let mut pair = Pair::new(streams, settings, budget, lease, Instant::now());
     let mut timer = pin!(tokio::time::sleep(FAR));
     let mut stop = pin!(stop);
     let mut stopped = false;

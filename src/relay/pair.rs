@@ -3,7 +3,9 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::SystemTime;
 
 use tokio::time::{Instant, Sleep};
 
@@ -11,6 +13,7 @@ use super::budget::HoldBudget;
 use super::clock::{Clock, Due};
 use super::end::{Cause, SessionEnd};
 use super::gate::Gate;
+use super::lease::{self, Expiry, Lease, Verifying};
 use super::pump::{Notice, pump};
 use super::side::{Ending, Side, Stage};
 use super::{Endpoint, Streams};
@@ -21,7 +24,6 @@ use crate::refusal::Reason;
 const UNANSWERED: u8 = 2;
 
 /// See the module.
-#[derive(Debug)]
 pub(super) struct Pair<'a> {
     pub(super) settings: &'a WebSocket,
     pub(super) budget: &'a HoldBudget,
@@ -30,6 +32,12 @@ pub(super) struct Pair<'a> {
     pub(super) clock: Clock,
     /// The payload of the gateway's own pings in this session.
     pub(super) ping: [u8; 8],
+    /// What the session's token allows.
+    lease: Lease,
+    /// A token that was handed in, being verified.
+    verifying: Option<Verifying>,
+    /// The answer to it, to be written between two messages.
+    pub(super) answer: Option<String>,
     /// What ends the session, once something does.
     pub(super) cause: Option<Cause>,
     /// Until when a frame boundary, or the answer to an end's Close, is waited for.
@@ -41,18 +49,28 @@ impl<'a> Pair<'a> {
         streams: Streams,
         settings: &'a WebSocket,
         budget: &'a HoldBudget,
+        lease: Lease,
         now: Instant,
     ) -> Self {
         let ping = super::random();
         let gate = |sender| Gate::new(sender, settings.into(), ping);
         let Streams { client, client_early, upstream, upstream_early } = streams;
+        let mut clock = Clock::new(settings, now);
+        clock.expiry = Expiry::new(lease.expires, now, SystemTime::now());
+        let mut from_client = gate(Endpoint::Client);
+        if let Some(renewal) = &lease.renewal {
+            from_client.expect_token(Arc::clone(&renewal.member));
+        }
         Self {
             settings,
             budget,
-            client: Side::new(client, client_early, gate(Endpoint::Client)),
+            client: Side::new(client, client_early, from_client),
             upstream: Side::new(upstream, upstream_early, gate(Endpoint::Upstream)),
-            clock: Clock::new(settings, now),
+            clock,
             ping,
+            lease,
+            verifying: None,
+            answer: None,
             cause: None,
             patience: None,
         }
@@ -113,6 +131,7 @@ impl<'a> Pair<'a> {
             self.relay_from(cx, Endpoint::Client, now);
         }
         self.clock.note_activity(self.activity(), now);
+        self.poll_renewal(cx, now);
         self.advance(cx, Endpoint::Client, now);
         self.advance(cx, Endpoint::Upstream, now);
     }
@@ -125,6 +144,26 @@ impl<'a> Pair<'a> {
             side.gate.activity().wrapping_add(on_its_way)
         };
         of(&self.client).wrapping_add(of(&self.upstream))
+    }
+
+    /// A newer token replaces one that is still being verified.
+    fn renew(&mut self, token: String) {
+        self.verifying = self.lease.renewal.as_ref().map(|renewal| (renewal.verify)(token));
+    }
+
+    /// Takes note of a token that was verified: the session lasts as long as it.
+    fn poll_renewal(&mut self, cx: &mut Context<'_>, now: Instant) {
+        let (Some(verifying), Some(renewal)) = (&mut self.verifying, &self.lease.renewal) else {
+            return;
+        };
+        let Poll::Ready(outcome) = verifying.as_mut().poll(cx) else {
+            return;
+        };
+        self.verifying = None;
+        self.answer = Some(lease::answer(&renewal.member, outcome));
+        if let Ok(expires) = outcome {
+            self.clock.expiry = Expiry::new(Some(expires), now, SystemTime::now());
+        }
     }
 
     fn relay_from(&mut self, cx: &mut Context<'_>, from: Endpoint, now: Instant) {
@@ -143,6 +182,7 @@ impl<'a> Pair<'a> {
     fn note(&mut self, from: Endpoint, notice: Notice, now: Instant) {
         match notice {
             Notice::Pong => self.side(from).pings = super::side::Pings::default(),
+            Notice::Token(token) => self.renew(token),
             Notice::Closed(code) => self.closed(from, code, now),
             Notice::Violation(violation) => {
                 self.side(from).ending = Some(Ending::Refused);
@@ -183,6 +223,8 @@ impl<'a> Pair<'a> {
         let cause = match next.map(|(_, due)| due) {
             None => return,
             Some(Due::Ping) => return self.ping_both(now),
+            Some(Due::Expiry) if !self.clock.expiry.is_over(now, SystemTime::now()) => return,
+            Some(Due::Expiry) => Cause::Gateway(Reason::TokenExpired),
             Some(Due::Lifetime) => Cause::Gateway(Reason::LifetimeOver),
             Some(Due::Idle) => {
                 Cause::Late(Endpoint::Client, Reason::IdleTimeout, "neither end said anything")

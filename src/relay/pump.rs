@@ -34,6 +34,8 @@ thread_local! {
 pub(super) enum Notice {
     /// It answered a ping of the gateway's.
     Pong,
+    /// It handed in a new token.
+    Token(String),
     /// It sent a Close with this code, which was passed on.
     Closed(Option<u16>),
     /// It sent a frame that is refused.
@@ -154,6 +156,7 @@ fn judge(
         match judged.event {
             None => {}
             Some(Event::OwnPong) => notice = notice.or(Some(Notice::Pong)),
+            Some(Event::Token(token)) => notice = Some(Notice::Token(token)),
             Some(Event::Close(close)) => notice = Some(Notice::Closed(close.code)),
             Some(Event::Violation(violation)) => return Some(Notice::Violation(violation)),
         }

@@ -1,11 +1,15 @@
 //! Reads frames under the rules, and says how far the bytes may be released.
 
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, OpCode};
+use std::sync::Arc;
+
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::close::LONGEST_PAYLOAD;
 use super::hold::Hold;
 use super::rules::Rules;
-use super::{CloseFrame, Endpoint, Event, HeaderBytes, HoldBudget, Limits, Rule, Violation, mask};
+use super::{
+    CloseFrame, Endpoint, Event, HeaderBytes, HoldBudget, Limits, Rule, Violation, lease, mask,
+};
 use crate::observe::Flow;
 
 /// The largest frame, header and payload, that is held until it is whole. A larger one is cut
@@ -22,6 +26,8 @@ pub(super) struct Reader {
     pub(super) flow: Flow,
     pub(super) activity: u64,
     own_ping: [u8; 8],
+    /// The member of the JSON message in which a new token may be handed in.
+    pub(super) handover: Option<Arc<str>>,
 }
 
 /// The frame that is being read, or the place of the next one.
@@ -54,6 +60,7 @@ impl Reader {
             flow: Flow::default(),
             activity: 0,
             own_ping,
+            handover: None,
         }
     }
 
@@ -89,7 +96,7 @@ impl Reader {
             return Ok(None);
         }
         if !self.frame.head.is_control() {
-            return self.read_data(input, run).map(|()| None);
+            return self.read_data(input, run);
         }
         self.skip_payload(input, run);
         if self.frame.left > 0 {
@@ -122,7 +129,7 @@ impl Reader {
         Ok(true)
     }
 
-    fn read_data(&mut self, input: &[u8], run: &mut Run) -> Result<(), Violation> {
+    fn read_data(&mut self, input: &[u8], run: &mut Run) -> Result<Option<Event>, Violation> {
         let done = self.frame.head.declared() - self.frame.left;
         let start = run.at;
         let piece = self.skip_payload(input, run);
@@ -131,12 +138,12 @@ impl Reader {
             return Err(self.refuse_at(Rule::Text, done + at as u64, run));
         }
         if self.frame.left == 0 {
-            return self.end_data(run);
+            return self.end_data(input, run);
         }
         if self.frame.through {
             run.safe = run.at;
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Takes what the input has of the frame's payload.
@@ -149,19 +156,41 @@ impl Reader {
         &rest[..len]
     }
 
-    fn end_data(&mut self, run: &mut Run) -> Result<(), Violation> {
+    fn end_data(&mut self, input: &[u8], run: &mut Run) -> Result<Option<Event>, Violation> {
         match self.rules.judge_end(&self.frame.head) {
             Ok(message_ends) => {
                 self.flow.messages += u64::from(message_ends);
                 self.activity += 1;
+                if let Some(token) = self.handed_over(&input[run.safe..run.at]) {
+                    self.flow.frames += 1;
+                    self.hold.discard();
+                    self.frame.end();
+                    return Ok(Some(Event::Token(token)));
+                }
                 self.accept(run);
-                Ok(())
+                Ok(None)
             }
             Err(rule) => {
                 let length = self.frame.head.declared();
                 Err(self.refuse_at(rule, length.wrapping_sub(1), run))
             }
         }
+    }
+
+    /// The token in a text message of one frame, where such messages are looked for: held bytes,
+    /// then `rest`.
+    fn handed_over(&self, rest: &[u8]) -> Option<String> {
+        let member = self.handover.as_deref()?;
+        let head = &self.frame.head;
+        let alone = head.fin() && head.opcode() == OpCode::Data(Data::Text);
+        if !alone || self.frame.through {
+            return None;
+        }
+        let bytes = self.hold.pending().iter().chain(rest).skip(head.size());
+        let masked: Vec<u8> = bytes.copied().collect();
+        let mut message = vec![0; masked.len()];
+        mask::unmask(&masked, head.key(), &mut message);
+        lease::token_in(member, &message)
     }
 
     fn end_control(&mut self, input: &[u8], run: &mut Run) -> Result<Option<Event>, Violation> {

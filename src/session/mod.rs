@@ -11,7 +11,7 @@ use crate::gateway::Gateway;
 use crate::listener::Slot;
 use crate::observe::{self, Ended, ProtocolError, Subject};
 use crate::refusal::Reason;
-use crate::relay::{Cause, SessionEnd, Streams, relay};
+use crate::relay::{Cause, Lease, SessionEnd, Streams, relay};
 pub use registry::Sessions;
 
 /// A session on its way to its own task.
@@ -38,7 +38,8 @@ impl Session {
         let stop = async { told.await.unwrap_or(Reason::Shutdown) };
         observe::session_opened(&subject);
         let mut record = Record { subject, since: Instant::now(), end: None };
-        record.end = Some(relay(streams, &route.websocket, &gateway.budget, stop).await);
+        record.end =
+            Some(relay(streams, &route.websocket, &gateway.budget, Lease::default(), stop).await);
         drop(slot);
     }
 }

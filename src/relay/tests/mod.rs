@@ -1,6 +1,7 @@
 //! Tests of the gate as the pumps use it: bytes in, verdict out.
 
 mod cuts;
+mod handover;
 mod headers;
 mod hold;
 mod limits;
@@ -102,6 +103,7 @@ fn judge_all(gate: &mut Gate, mut input: &[u8], budget: &HoldBudget, outcome: &m
         let released = outcome.released.len();
         match judged.event {
             Some(Event::OwnPong) => outcome.own_pongs.push(released),
+            Some(Event::Token(token)) => panic!("nobody asked for a token: {token}"),
             Some(Event::Close(close)) => outcome.close = Some((released, close)),
             Some(Event::Violation(violation)) => outcome.violation = Some(*violation),
             None => {}

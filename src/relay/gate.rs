@@ -178,6 +178,6 @@ mod tests {
     #[test]
     fn a_gate_is_small() {
         assert!(size_of::<Gate>() <= 160, "{}", size_of::<Gate>());
-        assert!(size_of::<Event>() <= 16, "{}", size_of::<Event>());
+        assert!(size_of::<Event>() <= 24, "{}", size_of::<Event>());
     }
 }

@@ -20,5 +20,6 @@ pub mod refusal;
 pub mod relay;
 pub mod session;
 pub mod tls;
+pub mod token;
 pub mod transport;
 pub mod upstream;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::header::{
     ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT,
-    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::Full;
@@ -39,6 +39,14 @@ pub fn problem(reason: Reason, request_id: &str) -> Response<Body> {
     match reason {
         Reason::Method => {
             headers.insert(ALLOW, HeaderValue::from_static("GET"));
+        }
+        // RFC 6750 section 3: without a token there is nothing wrong with one.
+        Reason::TokenMissing => {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        Reason::TokenInvalid | Reason::TokenExpired => {
+            let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+            headers.insert(WWW_AUTHENTICATE, challenge);
         }
         Reason::UpgradeRequired | Reason::Version => {
             headers.insert(UPGRADE, WEBSOCKET);

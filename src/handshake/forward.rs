@@ -42,6 +42,10 @@ pub struct Provenance<'a> {
     pub client: &'a ClientAddress,
     /// The id of the connection.
     pub request_id: &'a str,
+    /// What its token says of it, as header fields.
+    pub claims: &'a [(HeaderName, HeaderValue)],
+    /// Folded names of fields that only the gateway may set: those of claims, on every route.
+    pub owned: &'a [String],
 }
 
 /// The opening handshake towards the upstream: the client's target and end-to-end fields, a `key`
@@ -58,7 +62,7 @@ pub fn upstream_request(
     key: &str,
 ) -> Result<Request<Empty<Bytes>>, http::Error> {
     let mut headers = end_to_end(request.headers());
-    remove_claims(&mut headers, provenance.peer.trusted);
+    remove_claims(&mut headers, provenance.peer.trusted, provenance.owned);
     if let Some(host) = request.headers().get(HOST) {
         headers.insert(HOST, host.clone());
     }
@@ -94,11 +98,14 @@ pub fn end_to_end(headers: &HeaderMap) -> HeaderMap {
 
 /// Removes what only the gateway may say. A trusted proxy's fields stay; another spelling of them
 /// never does.
-fn remove_claims(headers: &mut HeaderMap, trusted: bool) {
+fn remove_claims(headers: &mut HeaderMap, trusted: bool, owned: &[String]) {
     let claimed: Vec<HeaderName> = headers
         .keys()
         .filter(|name| {
             let folded = fold(name);
+            if owned.contains(&folded) {
+                return true;
+            }
             let owned = CLAIMS.iter().any(|claim| *claim == folded.as_str())
                 || folded.starts_with("x-forwarded-");
             owned && !(trusted && folded == name.as_str())
@@ -111,7 +118,8 @@ fn remove_claims(headers: &mut HeaderMap, trusted: bool) {
 }
 
 /// Servers that turn field names into variables read these as one name.
-fn fold(name: &HeaderName) -> String {
+#[must_use]
+pub fn fold(name: &HeaderName) -> String {
     name.as_str().replace(['_', '.'], "-")
 }
 
@@ -120,7 +128,7 @@ fn set_claims(
     request: &UpgradeRequest,
     provenance: Provenance<'_>,
 ) -> Result<(), http::Error> {
-    let Provenance { peer, client, request_id } = provenance;
+    let Provenance { peer, client, request_id, claims, owned: _ } = provenance;
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let hop = peer.address.ip();
     let scheme = client.scheme;
@@ -136,6 +144,9 @@ fn set_claims(
         }
     }
     headers.insert(X_REQUEST_ID, HeaderValue::from_str(request_id)?);
+    for (name, value) in claims {
+        headers.insert(name, value.clone());
+    }
     Ok(())
 }
 
@@ -180,7 +191,7 @@ mod tests {
         let peer = Peer { address, trusted, tls: true };
         let trusted = ["192.0.2.0/24".parse().unwrap()];
         let client = ClientAddress::resolve(&peer, &trusted, request.headers());
-        let provenance = Provenance { peer: &peer, client: &client, request_id: "id" };
+        let provenance = Provenance { peer: &peer, client: &client, request_id: "id", claims: &[], owned: &[] };
         let request = upstream_request(&request, provenance, &[], "KEY").unwrap();
         assert_eq!(request.uri(), "/ws?a=%0d");
         request.into_parts().0.headers

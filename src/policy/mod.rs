@@ -7,10 +7,15 @@ mod route;
 
 use std::sync::Arc;
 
-use crate::config::{Config, Route};
-use crate::handshake::{ClientAddress, UpgradeRequest};
+use std::time::SystemTime;
+
+use http::{HeaderName, HeaderValue};
+
+use crate::config::{Auth, Config, Issuer, Route, TokenPlace};
+use crate::handshake::{ClientAddress, UpgradeRequest, fold};
 use crate::refusal::{Reason, Refusal};
 use crate::tls::ServerNames;
+use crate::token::{Identity, Verifiers};
 pub use route::Routes;
 
 /// What admission decides by.
@@ -19,6 +24,9 @@ pub struct Policy {
     routes: Routes,
     /// Certificates by name; `None` without TLS.
     names: Option<Arc<ServerNames>>,
+    verifiers: Verifiers,
+    /// The folded names of the fields that any issuer forwards claims in.
+    owned: Vec<String>,
 }
 
 /// What is known of a connection beside its request.
@@ -35,13 +43,40 @@ pub struct Arrival<'a> {
 pub struct Admission {
     route: Arc<Route>,
     subprotocols: Vec<String>,
+    standing: Standing,
+}
+
+/// Who somebody is that was admitted.
+#[derive(Debug, Clone)]
+pub enum Standing {
+    /// Anybody: the route has no authentication.
+    Anybody,
+    /// Whom a token names.
+    Identified(Identity),
+    /// Not known before the first message, which holds the token.
+    Announced(Arc<Issuer>),
 }
 
 impl Policy {
     /// The policy of a checked configuration; `names` are the certificates' where TLS is spoken.
     #[must_use]
-    pub fn new(config: &Config, names: Option<Arc<ServerNames>>) -> Self {
-        Self { routes: Routes::new(&config.routes), names }
+    pub fn new(config: &Config, names: Option<Arc<ServerNames>>, verifiers: Verifiers) -> Self {
+        let forwarded = config.issuers.iter().flat_map(|issuer| &issuer.forward);
+        let owned = forwarded.map(|(name, _)| fold(name)).collect();
+        Self { routes: Routes::new(&config.routes), names, verifiers, owned }
+    }
+
+    /// The verifiers of tokens, for keeping their keys fresh.
+    #[must_use]
+    pub fn verifiers(&self) -> &Verifiers {
+        &self.verifiers
+    }
+
+    /// The folded names of the fields that only the gateway may set, beside those that say who the
+    /// client is.
+    #[must_use]
+    pub fn owned_fields(&self) -> &[String] {
+        &self.owned
     }
 
     /// The first checks: TLS policy and route. The route is known from here on, also for the log.
@@ -57,15 +92,50 @@ impl Policy {
         })
     }
 
-    /// The checks of a route, in their order: origin.
-    pub fn admit(
+    /// The checks of a route, in their order: number of credentials, origin, token, claims. The
+    /// credential is taken out of the request, unless the upstream is to have it.
+    pub async fn admit(
         &self,
         route: &Arc<Route>,
-        request: &UpgradeRequest,
+        request: &mut UpgradeRequest,
         arrival: Arrival<'_>,
     ) -> Result<Admission, Refusal> {
+        let credential = match &route.auth {
+            Auth::None => None,
+            Auth::Jwt(issuer) => credential::find(issuer, request)?,
+        };
         origin::check(route, request, arrival.client.scheme)?;
-        Ok(Admission { route: Arc::clone(route), subprotocols: offered(route, request) })
+        let standing = match (&route.auth, &credential) {
+            (Auth::None, _) => Standing::Anybody,
+            (Auth::Jwt(issuer), _) if issuer.token_from == [TokenPlace::Message] => {
+                Standing::Announced(Arc::clone(issuer))
+            }
+            (Auth::Jwt(_), None) => return Err(missing()),
+            (Auth::Jwt(issuer), Some(credential)) => {
+                let identity = self.identify(issuer, &credential.token).await?;
+                if !issuer.forward_token {
+                    credential.remove_from(request);
+                }
+                Standing::Identified(identity)
+            }
+        };
+        let subprotocols = offered(route, request);
+        Ok(Admission { route: Arc::clone(route), subprotocols, standing })
+    }
+
+    /// Whom a token of `issuer` names: verified, its claims as required.
+    pub async fn identify(&self, issuer: &Issuer, token: &str) -> Result<Identity, Refusal> {
+        let verifier = self.verifiers.get(&issuer.name).ok_or_else(|| {
+            Refusal::new(Reason::Internal, format!("jwt.{} has no verifier", issuer.name))
+        })?;
+        verifier.verify(token, SystemTime::now()).await
+    }
+
+    /// The header fields by which the upstream is told who `identity` is.
+    #[must_use]
+    pub fn forwarded(&self, identity: &Identity) -> Vec<(HeaderName, HeaderValue)> {
+        let verifier = self.verifiers.get(identity.issuer());
+        verifier.map_or(Vec::new(), |verifier| verifier.forwarded(identity))
     }
 
     /// RFC 9110 section 7.4: a request for a host whose TLS policy is another's was misdirected. A
@@ -94,11 +164,27 @@ impl Admission {
         &self.route
     }
 
+    /// Who was admitted.
+    #[must_use]
+    pub fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    /// The same right for somebody who has said who it is.
+    #[must_use]
+    pub fn identified(self, identity: Identity) -> Self {
+        Self { standing: Standing::Identified(identity), ..self }
+    }
+
     /// The subprotocols to offer the upstream: the client's, as far as the route lists them.
     #[must_use]
     pub fn subprotocols(&self) -> &[String] {
         &self.subprotocols
     }
+}
+
+fn missing() -> Refusal {
+    Refusal::new(Reason::TokenMissing, "none of the places of token_from holds a token")
 }
 
 fn is_address(host: &str) -> bool {

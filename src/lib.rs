@@ -2,7 +2,8 @@
 //! WebSocket server.
 //!
 //! The journey of a connection, a room a step: [`listener`] accepts it and finds out who it is,
-//! [`tls`] secures it, [`handshake`] reads its one request strictly, [`policy`] admits it to a route,
+//! [`tls`] secures it, [`handshake`] reads its one request strictly, [`policy`] admits it to a route
+//! (and asks [`token`] who is there),
 //! [`upstream`] connects it to the application and verifies the answer; then [`session`] owns it while
 //! [`relay`] passes checked frames both ways, and [`observe`] says what happened. [`config`] is what all
 //! of them work from, [`refusal`] names every reason to say no, and [`gateway`] holds it together.

@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, Uri};
+use rustls::RootCertStore;
 
 /// A `[jwt.NAME]` table, checked. Every file and variable that it names was read.
 #[derive(Debug, Clone)]
@@ -65,21 +67,45 @@ pub enum Family {
     Rsa,
     /// ES*.
     Ec,
-    /// EdDSA: Ed25519.
+    /// `EdDSA`: Ed25519.
     Ed,
 }
 
 impl Algorithm {
+    /// Every one of them.
+    pub const ALL: [Self; 12] = [
+        Self::HS256,
+        Self::HS384,
+        Self::HS512,
+        Self::RS256,
+        Self::RS384,
+        Self::RS512,
+        Self::PS256,
+        Self::PS384,
+        Self::PS512,
+        Self::ES256,
+        Self::ES384,
+        Self::EdDSA,
+    ];
+
     /// The kind of key it needs.
     #[must_use]
     pub fn family(self) -> Family {
         match self {
             Self::HS256 | Self::HS384 | Self::HS512 => Family::Hmac,
-            Self::RS256 | Self::RS384 | Self::RS512 => Family::Rsa,
-            Self::PS256 | Self::PS384 | Self::PS512 => Family::Rsa,
+            Self::RS256 | Self::RS384 | Self::RS512 | Self::PS256 | Self::PS384 | Self::PS512 => {
+                Family::Rsa
+            }
             Self::ES256 | Self::ES384 => Family::Ec,
             Self::EdDSA => Family::Ed,
         }
+    }
+
+    /// Whether `alg` may name it so: by its own name, or by the one that RFC 9864 section 2.2 gives
+    /// to `EdDSA` with an Ed25519 key.
+    #[must_use]
+    pub fn is_named(self, alg: &str) -> bool {
+        self.name() == alg || (self == Self::EdDSA && alg == "Ed25519")
     }
 
     /// The name in a token's header.
@@ -122,7 +148,12 @@ pub enum KeySource {
         json: String,
     },
     /// A JWK Set at an `https://` address, fetched at start and then again and again.
-    JwksUrl(Uri),
+    JwksUrl {
+        /// Where it is.
+        url: Uri,
+        /// What the issuer's certificate must chain to.
+        roots: Arc<RootCertStore>,
+    },
 }
 
 /// Bytes that are never shown.

@@ -1,0 +1,206 @@
+//! A JWK Set (RFC 7517 section 5), reduced to the keys that may verify tokens of one family. Key
+//! type, curve, `use`, `key_ops` and `alg` are judged here, once; a shared secret in a set that
+//! others may read is never a key.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value};
+
+use super::key::{Key, Material};
+use crate::config::Algorithm;
+
+/// How many keys a set may have.
+const MAX_KEYS: usize = 64;
+/// The longest `kid` of a key; a token's is no longer.
+const MAX_KID: usize = 256;
+/// How many key ids the log names.
+const SHOWN: usize = 4;
+
+/// Why a JWK Set is not usable.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SetError {
+    /// Not JSON, or not an object with a list of keys.
+    #[error("this is not a JWK Set: a JSON object with a list named keys (RFC 7517 section 5)")]
+    NotASet,
+    /// Too many keys.
+    #[error("the JWK Set has {0} keys, and {MAX_KEYS} are accepted")]
+    TooMany(usize),
+    /// None that could verify a token.
+    #[error("no key of the JWK Set can verify {wanted}: {skipped}")]
+    NoneUsable {
+        /// The algorithms of the configuration.
+        wanted: String,
+        /// Why each key is none.
+        skipped: String,
+    },
+}
+
+/// The keys of a set that may verify tokens.
+pub(super) struct KeySet {
+    keys: Vec<SetKey>,
+}
+
+struct SetKey {
+    kid: Option<String>,
+    /// The only algorithm that it may be used with, where the set says so.
+    algorithm: Option<Algorithm>,
+    key: Key,
+}
+
+impl SetKey {
+    fn usable(&self, algorithm: Algorithm) -> bool {
+        self.key.fits(algorithm) && self.algorithm.is_none_or(|only| only == algorithm)
+    }
+}
+
+/// Why no key of a set is the token's.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// No key has the token's `kid`: the set may be too old.
+    Unknown(String),
+    /// The set does not allow it, and a newer one is not asked for.
+    Refused(String),
+}
+
+impl KeySet {
+    /// Reads a set; at least one key must be usable with one of `algorithms`.
+    pub(super) fn read(json: &[u8], algorithms: &[Algorithm]) -> Result<Self, SetError> {
+        let set: Map<String, Value> =
+            serde_json::from_slice(json).map_err(|_| SetError::NotASet)?;
+        let list = set.get("keys").and_then(Value::as_array).ok_or(SetError::NotASet)?;
+        if list.len() > MAX_KEYS {
+            return Err(SetError::TooMany(list.len()));
+        }
+        let (mut keys, mut skipped) = (Vec::new(), Vec::new());
+        for (index, jwk) in list.iter().enumerate() {
+            match read_key(jwk, algorithms) {
+                Ok(key) => keys.push(key),
+                Err(why) => skipped.push(format!("key {} {why}", index + 1)),
+            }
+        }
+        if keys.is_empty() {
+            let wanted: Vec<_> = algorithms.iter().map(|one| one.name()).collect();
+            let skipped = if skipped.is_empty() { vec!["it is empty".to_owned()] } else { skipped };
+            let (wanted, skipped) = (wanted.join(", "), skipped.join("; "));
+            return Err(SetError::NoneUsable { wanted, skipped });
+        }
+        Ok(Self { keys })
+    }
+
+    /// The key that a token with this `kid` and algorithm is verified with.
+    pub(super) fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<&Key, Missing> {
+        let named = |key: &&SetKey| kid.is_none() || key.kid.as_deref() == kid;
+        let mut found = self.keys.iter().filter(named).filter(|key| key.usable(algorithm));
+        match (found.next(), found.next()) {
+            (Some(one), None) => Ok(&one.key),
+            (Some(_), Some(_)) => Err(Missing::Refused(ambiguous(kid, algorithm))),
+            (None, _) if self.keys.iter().any(|key| named(&key)) => Err(Missing::Refused(format!(
+                "the JWK Set does not give the token's key for {}",
+                algorithm.name()
+            ))),
+            (None, _) => Err(Missing::Unknown(format!(
+                "the JWK Set has no key with the token's kid; it has {}",
+                self.names()
+            ))),
+        }
+    }
+
+    /// How many keys may verify tokens.
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// The ids of its keys, for the log.
+    pub(super) fn names(&self) -> String {
+        let name = |key: &SetKey| {
+            let kid = key.kid.as_deref().unwrap_or("(without kid)");
+            kid.chars().take(64).collect::<String>()
+        };
+        let mut names: Vec<String> = self.keys.iter().take(SHOWN).map(name).collect();
+        if self.keys.len() > SHOWN {
+            names.push(format!("and {} more", self.keys.len() - SHOWN));
+        }
+        names.join(", ")
+    }
+}
+
+fn ambiguous(kid: Option<&str>, algorithm: Algorithm) -> String {
+    let name = algorithm.name();
+    match kid {
+        Some(_) => format!("the JWK Set has more than one {name} key with the token's kid"),
+        None => format!("the token has no kid, and the JWK Set has more than one {name} key"),
+    }
+}
+
+fn read_key(jwk: &Value, algorithms: &[Algorithm]) -> Result<SetKey, String> {
+    let jwk = jwk.as_object().ok_or("is not an object")?;
+    let material = material(jwk)?;
+    purpose(jwk)?;
+    let algorithm = only_algorithm(jwk)?;
+    let kid = match jwk.get("kid") {
+        None => None,
+        Some(Value::String(kid)) if kid.len() <= MAX_KID => Some(kid.clone()),
+        Some(_) => return Err("has a kid that is no text, or too long".to_owned()),
+    };
+    let key = Key::public(&material).map_err(|bits| format!("is an RSA key of {bits} bits"))?;
+    let key = SetKey { kid, algorithm, key };
+    if algorithms.iter().any(|algorithm| key.usable(*algorithm)) {
+        Ok(key)
+    } else {
+        Err("is for other algorithms".to_owned())
+    }
+}
+
+/// The key itself (RFC 7518 section 6, RFC 8037 section 2).
+fn material(jwk: &Map<String, Value>) -> Result<Material, String> {
+    let curve = jwk.get("crv").and_then(Value::as_str).unwrap_or_default();
+    match (jwk.get("kty").and_then(Value::as_str).unwrap_or_default(), curve) {
+        ("RSA", _) => Ok(Material::rsa(&bytes(jwk, "n")?, &bytes(jwk, "e")?)),
+        ("EC", "P-256") => point(jwk, 32).map(Material::P256),
+        ("EC", "P-384") => point(jwk, 48).map(Material::P384),
+        ("OKP", "Ed25519") => {
+            let key = bytes(jwk, "x")?.try_into();
+            key.map(Material::Ed25519).map_err(|_| "has an x of the wrong length".to_owned())
+        }
+        ("oct", _) => Err("is a shared secret (oct), which a JWK Set must not show".to_owned()),
+        ("EC" | "OKP", _) => Err("is on a curve that is not verified with".to_owned()),
+        _ => Err("is of a type that is not verified with".to_owned()),
+    }
+}
+
+/// An uncompressed point from coordinates of full length (RFC 7518 section 6.2.1.2).
+fn point(jwk: &Map<String, Value>, length: usize) -> Result<Vec<u8>, String> {
+    let (x, y) = (bytes(jwk, "x")?, bytes(jwk, "y")?);
+    if x.len() != length || y.len() != length {
+        return Err("has coordinates of the wrong length".to_owned());
+    }
+    Ok([&[4], &x[..], &y[..]].concat())
+}
+
+fn bytes(jwk: &Map<String, Value>, name: &str) -> Result<Vec<u8>, String> {
+    let text = jwk.get(name).and_then(Value::as_str);
+    let bytes = text.and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
+    bytes.filter(|bytes| !bytes.is_empty()).ok_or_else(|| format!("has no {name} in base64url"))
+}
+
+/// `use` and `key_ops` (RFC 7517 sections 4.2 and 4.3), where they are given.
+fn purpose(jwk: &Map<String, Value>) -> Result<(), String> {
+    if jwk.get("use").is_some_and(|purpose| purpose != "sig") {
+        return Err("is not for signatures (use)".to_owned());
+    }
+    let verifies =
+        |ops: &Value| ops.as_array().is_some_and(|ops| ops.iter().any(|op| op == "verify"));
+    if jwk.get("key_ops").is_some_and(|ops| !verifies(ops)) {
+        return Err("is not for verifying (key_ops)".to_owned());
+    }
+    Ok(())
+}
+
+fn only_algorithm(jwk: &Map<String, Value>) -> Result<Option<Algorithm>, String> {
+    let Some(name) = jwk.get("alg") else {
+        return Ok(None);
+    };
+    let name = name.as_str().unwrap_or_default();
+    let found = Algorithm::ALL.into_iter().find(|algorithm| algorithm.is_named(name));
+    found.map(Some).ok_or_else(|| "is for an algorithm that is not verified here".to_owned())
+}

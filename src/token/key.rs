@@ -1,0 +1,260 @@
+//! A key and what it is good for. Each kind of key serves the algorithms of one family and one
+//! curve; that a public key is taken for an HMAC secret is not a check here but a match that has no
+//! such arm.
+
+use std::path::{Path, PathBuf};
+
+use jsonwebtoken::{Algorithm as Jwa, DecodingKey};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
+use webpki::EndEntityCert;
+
+use super::jwks::SetError;
+use super::spki;
+use crate::config::Algorithm;
+
+/// The smallest RSA modulus (RFC 7518 section 3.3), and the largest that is worth the time.
+const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
+
+/// Why a key cannot verify the tokens of an issuer.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// `algorithms` is empty, or of more than one family.
+    #[error(
+        "algorithms must name at least one, all of one family: HS*, RS* and PS*, ES*, or EdDSA"
+    )]
+    Algorithms,
+    /// The secret is shorter than the hash.
+    #[error(
+        "the secret has {bits} bits, and {algorithm} needs at least {wanted} (RFC 7518 section 3.2): \
+         a shorter one can be guessed from any token. Make one with `openssl rand -base64 48`, give \
+         it to the application that makes the tokens, too, and never use one from a tutorial"
+    )]
+    WeakSecret {
+        /// The algorithm that needs the most.
+        algorithm: &'static str,
+        /// What there is.
+        bits: usize,
+        /// What it needs.
+        wanted: usize,
+    },
+    /// A file has no public key in PEM.
+    #[error(
+        "there is no public key in {}: give the PEM file of the issuer's public key (BEGIN PUBLIC \
+         KEY), or its certificate", .0.display()
+    )]
+    NotPublic(PathBuf),
+    /// A private key where a public one belongs.
+    #[error(
+        "{} has a private key, which a gateway must not have: give the public one, made with \
+         `openssl pkey -in PRIVATE.pem -pubout`", .0.display()
+    )]
+    Private(PathBuf),
+    /// A key that no algorithm here can use.
+    #[error(
+        "the key in {} is of no kind that is verified with: RSA, EC on P-256 or P-384, or Ed25519",
+        .0.display()
+    )]
+    Kind(PathBuf),
+    /// The key's kind and the algorithms do not go together.
+    #[error("the key in {} is {kind}, which cannot verify {algorithm}", path.display())]
+    Mismatch {
+        /// The file.
+        path: PathBuf,
+        /// What the key is.
+        kind: &'static str,
+        /// The algorithm of the configuration.
+        algorithm: &'static str,
+    },
+    /// An RSA key of a size that is not accepted.
+    #[error(
+        "the RSA key in {} has {bits} bits, and 2048 to 8192 are accepted (RFC 7518 section 3.3)",
+        path.display()
+    )]
+    RsaSize {
+        /// The file.
+        path: PathBuf,
+        /// The size of its modulus.
+        bits: usize,
+    },
+    /// A JWK Set in a file that is not usable.
+    #[error("{}: {source}", path.display())]
+    Set {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: SetError,
+    },
+    /// The address of a JWK Set that is not fetched from.
+    #[error("jwks must be an https:// address with a host and without a user name")]
+    Url,
+    /// TLS towards the issuer cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] crate::tls::TlsError),
+}
+
+/// What a public key is made of.
+pub(super) enum Material {
+    /// Modulus and exponent, big-endian, without leading zeros.
+    Rsa { modulus: Vec<u8>, exponent: Vec<u8> },
+    /// An uncompressed point.
+    P256(Vec<u8>),
+    /// An uncompressed point.
+    P384(Vec<u8>),
+    /// The 32 bytes of RFC 8032.
+    Ed25519([u8; 32]),
+}
+
+impl Material {
+    /// Modulus and exponent, as DER or a JWK has them.
+    pub(super) fn rsa(modulus: &[u8], exponent: &[u8]) -> Self {
+        Self::Rsa { modulus: trimmed(modulus), exponent: trimmed(exponent) }
+    }
+}
+
+fn trimmed(number: &[u8]) -> Vec<u8> {
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    number[zeros..].to_vec()
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Secret,
+    Rsa,
+    P256,
+    P384,
+    Ed25519,
+}
+
+/// A key that verifies signatures of its own kind.
+pub(super) struct Key {
+    kind: Kind,
+    decoding: DecodingKey,
+}
+
+impl Key {
+    /// A shared secret for all of `algorithms`, at least as long as the longest hash of them.
+    pub(super) fn secret(secret: &[u8], algorithms: &[Algorithm]) -> Result<Self, KeyError> {
+        strong(secret, algorithms)?;
+        Ok(Self { kind: Kind::Secret, decoding: DecodingKey::from_secret(secret) })
+    }
+
+    /// A public key from PEM, as it is or in a certificate, for all of `algorithms`.
+    pub(super) fn pem(path: &Path, pem: &[u8], algorithms: &[Algorithm]) -> Result<Self, KeyError> {
+        let spki = public_key(path, pem)?;
+        let material = spki::read(&spki).ok_or_else(|| KeyError::Kind(path.to_owned()))?;
+        let key = Self::public(&material)
+            .map_err(|bits| KeyError::RsaSize { path: path.to_owned(), bits })?;
+        match algorithms.iter().find(|algorithm| !key.fits(**algorithm)) {
+            None => Ok(key),
+            Some(algorithm) => Err(KeyError::Mismatch {
+                path: path.to_owned(),
+                kind: key.kind_name(),
+                algorithm: algorithm.name(),
+            }),
+        }
+    }
+
+    /// A public key; the size of an RSA key that is too small or too large is the error.
+    pub(super) fn public(material: &Material) -> Result<Self, usize> {
+        let (kind, decoding) = match material {
+            Material::Rsa { modulus, exponent } => {
+                let bits = bits(modulus);
+                if !RSA_BITS.contains(&bits) {
+                    return Err(bits);
+                }
+                (Kind::Rsa, DecodingKey::from_rsa_raw_components(modulus, exponent))
+            }
+            Material::P256(point) => (Kind::P256, DecodingKey::from_ec_der(point)),
+            Material::P384(point) => (Kind::P384, DecodingKey::from_ec_der(point)),
+            Material::Ed25519(key) => (Kind::Ed25519, DecodingKey::from_ed_der(key)),
+        };
+        Ok(Self { kind, decoding })
+    }
+
+    /// Whether this kind of key verifies this algorithm.
+    pub(super) fn fits(&self, algorithm: Algorithm) -> bool {
+        use Algorithm::{ES256, ES384, EdDSA, HS256, HS384, HS512};
+        use Algorithm::{PS256, PS384, PS512, RS256, RS384, RS512};
+        let kind = match algorithm {
+            HS256 | HS384 | HS512 => Kind::Secret,
+            RS256 | RS384 | RS512 | PS256 | PS384 | PS512 => Kind::Rsa,
+            ES256 => Kind::P256,
+            ES384 => Kind::P384,
+            EdDSA => Kind::Ed25519,
+        };
+        self.kind == kind
+    }
+
+    /// Whether `signature`, base64url, is this key's over `message`.
+    pub(super) fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &str) -> bool {
+        self.fits(algorithm)
+            && jsonwebtoken::crypto::verify(signature, message, &self.decoding, jwa(algorithm))
+                .unwrap_or(false)
+    }
+
+    fn kind_name(&self) -> &'static str {
+        match self.kind {
+            Kind::Secret => "a secret",
+            Kind::Rsa => "an RSA key",
+            Kind::P256 => "an EC key on P-256",
+            Kind::P384 => "an EC key on P-384",
+            Kind::Ed25519 => "an Ed25519 key",
+        }
+    }
+}
+
+/// Refuses a secret that is shorter than the hash of one of `algorithms` (RFC 7518 section 3.2).
+pub(super) fn strong(secret: &[u8], algorithms: &[Algorithm]) -> Result<(), KeyError> {
+    let strongest = algorithms.iter().max_by_key(|algorithm| hash_bits(**algorithm));
+    let strongest = strongest.ok_or(KeyError::Algorithms)?;
+    let (bits, wanted) = (secret.len() * 8, hash_bits(*strongest));
+    if bits < wanted {
+        return Err(KeyError::WeakSecret { algorithm: strongest.name(), bits, wanted });
+    }
+    Ok(())
+}
+
+fn hash_bits(algorithm: Algorithm) -> usize {
+    match algorithm {
+        Algorithm::HS384 => 384,
+        Algorithm::HS512 => 512,
+        _ => 256,
+    }
+}
+
+fn bits(modulus: &[u8]) -> usize {
+    let unused = modulus.first().map_or(0, |first| first.leading_zeros());
+    modulus.len() * 8 - unused as usize
+}
+
+fn public_key(path: &Path, pem: &[u8]) -> Result<Vec<u8>, KeyError> {
+    if let Ok(spki) = SubjectPublicKeyInfoDer::from_pem_slice(pem) {
+        return Ok(spki.as_ref().to_vec());
+    }
+    if let Ok(certificate) = CertificateDer::from_pem_slice(pem) {
+        let parsed = EndEntityCert::try_from(&certificate);
+        let parsed = parsed.map_err(|_| KeyError::NotPublic(path.to_owned()))?;
+        return Ok(parsed.subject_public_key_info().as_ref().to_vec());
+    }
+    let private = pem.windows(12).any(|window| window == b"PRIVATE KEY-");
+    Err(if private { KeyError::Private } else { KeyError::NotPublic }(path.to_owned()))
+}
+
+/// The name of an algorithm in the library that computes it.
+pub(super) fn jwa(algorithm: Algorithm) -> Jwa {
+    match algorithm {
+        Algorithm::HS256 => Jwa::HS256,
+        Algorithm::HS384 => Jwa::HS384,
+        Algorithm::HS512 => Jwa::HS512,
+        Algorithm::RS256 => Jwa::RS256,
+        Algorithm::RS384 => Jwa::RS384,
+        Algorithm::RS512 => Jwa::RS512,
+        Algorithm::PS256 => Jwa::PS256,
+        Algorithm::PS384 => Jwa::PS384,
+        Algorithm::PS512 => Jwa::PS512,
+        Algorithm::ES256 => Jwa::ES256,
+        Algorithm::ES384 => Jwa::ES384,
+        Algorithm::EdDSA => Jwa::EdDSA,
+    }
+}

@@ -8,12 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -22,24 +21,19 @@ use tokio_rustls::TlsStream;
 use crate::config::ProxyProtocol;
 use crate::gateway::Gateway;
 use crate::handshake::{
-    self, Body, ClientAddress, HeadTap, MAX_HEAD, Peer, Provenance, RawHead, UpgradeRequest,
+    self, Body, ClientAddress, HeadTap, MAX_HEAD, Peer, RawHead, UpgradeRequest,
 };
 use crate::listener::{Slot, read_header};
 use crate::observe::{self, Subject};
-use crate::policy::{Admission, Arrival};
+use crate::policy::{Admission, Arrival, Standing};
 use crate::refusal::{Reason, Refusal};
-use crate::relay::Streams;
-use crate::session::Session;
+use crate::session::{Caller, Next, Session};
 use crate::tls::describe_failure;
 use crate::transport::Transport;
-use crate::upstream::{self, Failure, Upstream};
+use crate::upstream::Failure;
 
 /// How long an answer may take to be written once the deadline has passed.
 const ANSWER_GRACE: Duration = Duration::from_secs(2);
-/// How long, and how much, a refused client is still read from, so that it reads the answer and
-/// not a reset.
-const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES: u64 = 256 * 1024;
 
 /// Takes an accepted connection to a session, or refuses it.
 pub(crate) async fn serve(
@@ -148,15 +142,10 @@ async fn exchange(
     };
     let parts = connection.into_parts();
     let stream = parts.io.into_inner().into_inner();
-    if let Ok(Established { upstream, admission, subject }) = admitted.try_recv() {
-        let streams = Streams {
-            client: stream,
-            client_early: Bytes::copy_from_slice(&parts.read_buf),
-            upstream: upstream.stream,
-            upstream_early: Bytes::copy_from_slice(&upstream.early),
-        };
-        let route = Arc::clone(admission.route());
-        Session { streams, route, subject, slot }.start(&gateway);
+    if let Ok(Established { admission, subject, next }) = admitted.try_recv() {
+        let client_early = Bytes::copy_from_slice(&parts.read_buf);
+        let session = Session { client: stream, client_early, admission, subject, slot, next };
+        session.start(&gateway);
         return;
     }
     conclude(stream, outcome, &head, &early_subject).await;
@@ -170,11 +159,12 @@ struct SecondRequest;
 /// Says in the log what came of a connection without a session, where the answer did not already,
 /// and closes it so that the client can read what it was told.
 async fn conclude(
-    mut stream: Transport,
+    stream: Transport,
     outcome: Option<hyper::Result<()>>,
     head: &RawHead,
     subject: &Subject,
 ) {
+    let mut answer = Vec::new();
     match outcome {
         Some(Ok(())) if head.is_complete() => {}
         Some(Ok(())) => {
@@ -198,27 +188,10 @@ async fn conclude(
         None => {
             let detail = "the request head did not arrive in time";
             observe::refused(subject, Reason::HandshakeTimeout, detail);
-            let answer = handshake::problem_bytes(Reason::HandshakeTimeout, &subject.request_id);
-            // The client may be gone; there is nobody else to tell.
-            let _ = timeout(ANSWER_GRACE, stream.write_all(&answer)).await;
+            answer = handshake::problem_bytes(Reason::HandshakeTimeout, &subject.request_id);
         }
     }
-    linger(stream).await;
-}
-
-/// Half-closes, then reads and throws away what the client still sends until it closes, within
-/// bounds. One that sends more is not read any further, and cut off only when the time is over.
-async fn linger(mut stream: Transport) {
-    let _ = timeout(LINGER, async {
-        stream.shutdown().await?;
-        let mut rest = (&mut stream).take(LINGER_BYTES);
-        let read = tokio::io::copy(&mut rest, &mut tokio::io::sink()).await?;
-        if read == LINGER_BYTES {
-            std::future::pending::<()>().await;
-        }
-        std::io::Result::Ok(())
-    })
-    .await;
+    stream.part(&answer).await;
 }
 
 /// What the request needs to be answered. Used once.
@@ -236,33 +209,17 @@ struct Reception {
 /// A session that only waits for the client's 101 to be written.
 #[derive(Debug)]
 struct Established {
-    upstream: Upstream,
     admission: Admission,
     subject: Subject,
+    next: Next,
 }
 
 impl Reception {
-    /// The answer to the one request: a 101 once an upstream gave one, or a refusal.
+    /// The answer to the one request: a 101 once an upstream gave one, or where the first message
+    /// decides; or a refusal.
     async fn answer(mut self, request: Request<Incoming>) -> Response<Body> {
         match self.admit(request).await {
-            Ok((request, admission, upstream)) => {
-                let subprotocol = upstream.subprotocol.clone().or_else(|| {
-                    let first = admission.subprotocols().first()?;
-                    let listed = !admission.route().subprotocols.is_empty();
-                    listed.then(|| first.parse().ok()).flatten()
-                });
-                self.subject.subprotocol =
-                    subprotocol.as_ref().and_then(|value| value.to_str().ok()).map(str::to_owned);
-                let response = handshake::switching_protocols(
-                    request.key(),
-                    &upstream.headers,
-                    subprotocol.as_ref(),
-                );
-                let established = Established { upstream, admission, subject: self.subject };
-                // The receiver outlives the connection that polls this.
-                let _ = self.established.send(established);
-                response
-            }
+            Ok((key, admission, next)) => self.accept(&key, admission, next),
             Err(Failure::Refused(refusal)) => {
                 observe::refused(&self.subject, refusal.reason, &refusal.detail);
                 handshake::problem(refusal.reason, &self.subject.request_id)
@@ -275,11 +232,31 @@ impl Reception {
         }
     }
 
-    /// Every check in its order, then the upstream.
+    fn accept(mut self, key: &str, admission: Admission, next: Next) -> Response<Body> {
+        let none = HeaderMap::new();
+        let (headers, chosen) = match &next {
+            Next::Relay(upstream) => (&upstream.headers, upstream.subprotocol.clone()),
+            Next::FirstMessage(_) => (&none, None),
+        };
+        let subprotocol = chosen.or_else(|| {
+            let first = admission.subprotocols().first()?;
+            let listed = !admission.route().subprotocols.is_empty();
+            listed.then(|| first.parse().ok()).flatten()
+        });
+        self.subject.subprotocol =
+            subprotocol.as_ref().and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let response = handshake::switching_protocols(key, headers, subprotocol.as_ref());
+        // The receiver outlives the connection that polls this.
+        let _ = self.established.send(Established { admission, subject: self.subject, next });
+        response
+    }
+
+    /// Every check in its order, then the upstream, unless the first message comes before it.
+    /// Returns the client's key beside.
     async fn admit(
         &mut self,
         request: Request<Incoming>,
-    ) -> Result<(UpgradeRequest, Admission, Upstream), Failure> {
+    ) -> Result<(String, Admission, Next), Failure> {
         let (head, _body) = request.into_parts();
         let trusted = &self.gateway.server.trusted_proxies;
         let client = ClientAddress::resolve(&self.peer, trusted, &head.headers);
@@ -295,17 +272,30 @@ impl Reception {
             return Err(Failure::Refused(Refusal::new(Reason::Shutdown, "the gateway stops")));
         }
         let target = self.head.judge().map_err(Failure::Refused)?;
-        let request = UpgradeRequest::parse(target, head).map_err(Failure::Refused)?;
+        let mut request = UpgradeRequest::parse(target, head).map_err(Failure::Refused)?;
         let arrival = Arrival { client: &client, server_name: self.server_name.as_deref() };
         let policy = &self.gateway.policy;
         let route = policy.route(&request, arrival).map_err(Failure::Refused)?;
         self.subject.route = Some(route.name.clone());
-        let admission = policy.admit(route, &request, arrival).map_err(Failure::Refused)?;
-        let provenance =
-            Provenance { peer: &self.peer, client: &client, request_id: &self.subject.request_id };
-        let dialer = &self.gateway.dialer;
-        let upstream =
-            upstream::connect(dialer, &admission, &request, provenance, self.deadline).await?;
-        Ok((request, admission, upstream))
+        let admission = policy.admit(route, &mut request, arrival);
+        let admission = timeout_at(self.deadline, admission)
+            .await
+            .map_err(|_| Refusal::new(Reason::TokenUnverifiable, "the keys did not come in time"))
+            .flatten()
+            .map_err(Failure::Refused)?;
+        let key = request.key().to_owned();
+        let caller = Caller { request, peer: self.peer, client };
+        let next = match admission.standing() {
+            Standing::Announced(_) => Next::FirstMessage(Box::new(caller)),
+            standing => {
+                if let Standing::Identified(identity) = standing {
+                    self.subject.user = Some(identity.user().to_owned());
+                }
+                let id = &self.subject.request_id;
+                let upstream = caller.connect(&self.gateway, &admission, id, self.deadline).await?;
+                Next::Relay(upstream)
+            }
+        };
+        Ok((key, admission, next))
     }
 }

@@ -18,6 +18,7 @@ use crate::refusal::Reason;
 use crate::relay::HoldBudget;
 use crate::session::Sessions;
 use crate::tls::{Terminator, TlsError};
+use crate::token::{TokenError, Verifiers};
 use crate::upstream::Dialer;
 
 /// Bytes of small frames that all sessions together may hold back until they are whole.
@@ -44,14 +45,25 @@ pub struct Gateway {
     slots: Slots,
 }
 
+/// Why a checked configuration cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// TLS, towards clients or upstreams.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The keys that tokens are verified with.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+}
+
 impl Gateway {
     /// A gateway for a checked configuration.
-    pub fn new(config: &Config) -> Result<Arc<Self>, TlsError> {
+    pub fn new(config: &Config) -> Result<Arc<Self>, GatewayError> {
         let terminator = config.tls.as_ref().map(Terminator::new).transpose()?;
         let names = terminator.as_ref().map(|terminator| Arc::clone(&terminator.names));
         Ok(Arc::new(Self {
             server: config.server.clone(),
-            policy: Policy::new(config, names),
+            policy: Policy::new(config, names, Verifiers::new(config)?),
             terminator,
             dialer: Dialer::new(config)?,
             budget: HoldBudget::new(HOLD_BUDGET),
@@ -71,6 +83,7 @@ impl Gateway {
             let accept = accept_each(listener, move |stream, peer| gateway.serve(stream, peer));
             self.tasks.spawn(accepting.clone().run_until_cancelled_owned(accept));
         }
+        self.policy.verifiers().run(&self.tasks, &accepting);
         shutdown.await;
         accepting.cancel();
         self.tasks.close();

@@ -4,9 +4,11 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
 use tokio_rustls::TlsStream;
 
 /// A connected stream. Small, so that a session's task is: the TLS state stays on the heap.
@@ -45,6 +47,29 @@ impl Transport {
         ready!(Pin::new(self).poll_read(cx, &mut buffer))?;
         let bytes = buffer.filled();
         Poll::Ready(Ok((!bytes.is_empty()).then(|| take(cx, bytes))))
+    }
+}
+
+/// How long, and how much, a peer is still read from that was told something at last.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: u64 = 256 * 1024;
+
+impl Transport {
+    /// Sends `last`, half-closes, then reads and throws away what the peer still sends until it
+    /// closes, so that it reads what it was told and not a reset. A peer that sends more than
+    /// 256 KiB is not read any further, and cut off only after 2 s, when the time is over.
+    pub async fn part(mut self, last: &[u8]) {
+        let _ = timeout(LINGER, async {
+            self.write_all(last).await?;
+            self.shutdown().await?;
+            let mut rest = (&mut self).take(LINGER_BYTES);
+            let read = tokio::io::copy(&mut rest, &mut tokio::io::sink()).await?;
+            if read == LINGER_BYTES {
+                std::future::pending::<()>().await;
+            }
+            io::Result::Ok(())
+        })
+        .await;
     }
 }
 

@@ -25,6 +25,7 @@ fn the_process_has_one_log_and_its_guard_flushes_it() {
         peer: "192.0.2.1:5000".parse().unwrap(),
         route: None,
         subprotocol: None,
+        user: None,
     };
     let threads: Vec<_> = (0..4)
         .map(|_| {

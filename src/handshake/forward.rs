@@ -191,7 +191,8 @@ mod tests {
         let peer = Peer { address, trusted, tls: true };
         let trusted = ["192.0.2.0/24".parse().unwrap()];
         let client = ClientAddress::resolve(&peer, &trusted, request.headers());
-        let provenance = Provenance { peer: &peer, client: &client, request_id: "id", claims: &[], owned: &[] };
+        let provenance =
+            Provenance { peer: &peer, client: &client, request_id: "id", claims: &[], owned: &[] };
         let request = upstream_request(&request, provenance, &[], "KEY").unwrap();
         assert_eq!(request.uri(), "/ws?a=%0d");
         request.into_parts().0.headers

@@ -40,6 +40,7 @@ macro_rules! record {
             peer = %$subject.peer,
             route = $subject.route.as_deref(),
             subprotocol = $subject.subprotocol.as_deref(),
+            user = $subject.user.as_deref(),
             $($fields)*
             $message
         )
@@ -56,6 +57,20 @@ pub fn refused(subject: &Subject, reason: Reason, detail: &str) {
         event = "refused",
         reason = reason.name(),
         status = reason.codes().0,
+        detail = some(detail),
+    );
+}
+
+/// A client that had its 101 already was refused, at the level of the reason: the token in its first
+/// message, or what came of it.
+pub fn turned_away(subject: &Subject, reason: Reason, detail: &str) {
+    record!(
+        subject,
+        reason,
+        "client refused after its handshake",
+        event = "refused",
+        reason = reason.name(),
+        code = reason.close_code(),
         detail = some(detail),
     );
 }

@@ -17,6 +17,8 @@ pub struct Subject {
     pub route: Option<String>,
     /// What upstream and client agreed on.
     pub subprotocol: Option<String>,
+    /// Whom the token names; known once it was verified.
+    pub user: Option<String>,
 }
 
 impl Subject {
@@ -24,7 +26,13 @@ impl Subject {
     /// 9562: ids sort by time).
     #[must_use]
     pub fn new(peer: SocketAddr) -> Self {
-        Self { request_id: uuid::Uuid::now_v7().to_string(), peer, route: None, subprotocol: None }
+        Self {
+            request_id: uuid::Uuid::now_v7().to_string(),
+            peer,
+            route: None,
+            subprotocol: None,
+            user: None,
+        }
     }
 }
 

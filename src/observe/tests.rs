@@ -59,6 +59,7 @@ fn subject() -> Subject {
         peer: "203.0.113.7:51544".parse().unwrap(),
         route: Some("chat".to_owned()),
         subprotocol: Some("chat.v1".to_owned()),
+        user: None,
     }
 }
 

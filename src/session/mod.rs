@@ -1,47 +1,160 @@
 //! A live session: the two streams with what they own (the slot, the route, the subject of its
 //! records), and the registry through which the gateway reaches it.
 
+mod caller;
+mod first_message;
+mod lease;
 mod registry;
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::config::Route;
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
 use crate::gateway::Gateway;
 use crate::listener::Slot;
 use crate::observe::{self, Ended, ProtocolError, Subject};
-use crate::refusal::Reason;
-use crate::relay::{Cause, Lease, SessionEnd, Streams, relay};
+use crate::policy::Admission;
+use crate::refusal::{Reason, Refusal};
+use crate::relay::{Cause, Endpoint, SessionEnd, Streams, close_frame, relay};
+use crate::transport::Transport;
+use crate::upstream::Upstream;
+pub(crate) use caller::Caller;
+use registry::Entry;
 pub use registry::Sessions;
 
 /// A session on its way to its own task.
 #[derive(Debug)]
 pub(crate) struct Session {
-    pub(crate) streams: Streams,
-    pub(crate) route: Arc<Route>,
+    pub(crate) client: Transport,
+    /// Bytes that the client sent before it had its 101.
+    pub(crate) client_early: Bytes,
+    pub(crate) admission: Admission,
     pub(crate) subject: Subject,
     /// Given back when the session ends.
     pub(crate) slot: Slot,
+    pub(crate) next: Next,
+}
+
+/// What a session begins with.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// The upstream gave its 101.
+    Relay(Upstream),
+    /// The token is in the first message, and the upstream is dialled after it.
+    FirstMessage(Box<Caller>),
 }
 
 impl Session {
-    /// Starts the session in a small task of its own: a task is as large as its largest moment,
-    /// and the handshake's is over.
+    /// Starts the session in a task of its own.
     pub(crate) fn start(self, gateway: &Arc<Gateway>) {
-        gateway.tasks.spawn(self.run(Arc::clone(gateway)));
+        let Self { client, client_early, admission, subject, slot, next } = self;
+        let (entry, told) = gateway.sessions.enter();
+        let live = |streams, admission, subject| Live { streams, admission, subject, slot, entry };
+        let shared = Arc::clone(gateway);
+        match next {
+            Next::Relay(upstream) => {
+                let streams = streams(client, client_early, upstream);
+                gateway.tasks.spawn(live(streams, admission, subject).run(shared, told));
+            }
+            Next::FirstMessage(caller) => {
+                let newcomer = Newcomer { client, early: client_early, admission, caller, subject };
+                gateway.tasks.spawn(async move {
+                    let mut told = told;
+                    let introduced = newcomer.introduce(&shared, &mut told).await;
+                    if let Some((streams, admission, subject)) = introduced {
+                        let tasks = shared.tasks.clone();
+                        tasks.spawn(live(streams, admission, subject).run(shared, told));
+                    }
+                });
+            }
+        }
     }
+}
 
-    async fn run(self, gateway: Arc<Gateway>) {
-        let Self { streams, route, subject, slot } = self;
-        let (_entry, told) = gateway.sessions.enter();
+fn streams(client: Transport, client_early: Bytes, upstream: Upstream) -> Streams {
+    // Copied, so that no handshake's buffer is kept alive by a few bytes of it.
+    let upstream_early = Bytes::copy_from_slice(&upstream.early);
+    Streams { client, client_early, upstream: upstream.stream, upstream_early }
+}
+
+/// A client that has its 101 and did not say yet who it is.
+struct Newcomer {
+    client: Transport,
+    early: Bytes,
+    admission: Admission,
+    caller: Box<Caller>,
+    subject: Subject,
+}
+
+impl Newcomer {
+    /// Waits for the first message and connects to the upstream; `None` when it was turned away.
+    async fn introduce(
+        mut self,
+        gateway: &Gateway,
+        told: &mut oneshot::Receiver<Reason>,
+    ) -> Option<(Streams, Admission, Subject)> {
+        let introduction = first_message::introduce(
+            gateway,
+            &mut self.client,
+            self.early,
+            self.admission,
+            &self.caller,
+            &mut self.subject,
+        );
+        let introduced = tokio::select! {
+            introduced = introduction => introduced,
+            reason = told => {
+                let reason = reason.unwrap_or(Reason::Shutdown);
+                Err(Refusal::new(reason, "before the first message"))
+            }
+        };
+        match introduced {
+            Ok((admission, upstream, early)) => {
+                Some((streams(self.client, early, upstream), admission, self.subject))
+            }
+            Err(refusal) => {
+                turn_away(self.client, &self.subject, &refusal).await;
+                None
+            }
+        }
+    }
+}
+
+/// A session between its two ends. Its task is small: a task is as large as its largest moment, and
+/// the handshake's is over.
+struct Live {
+    streams: Streams,
+    admission: Admission,
+    subject: Subject,
+    /// Given back when the session ends.
+    slot: Slot,
+    entry: Entry,
+}
+
+impl Live {
+    async fn run(self, gateway: Arc<Gateway>, told: oneshot::Receiver<Reason>) {
+        let Self { streams, admission, subject, slot, entry: _entry } = self;
         // The sender is dropped unused only when the gateway itself is gone.
         let stop = async { told.await.unwrap_or(Reason::Shutdown) };
         observe::session_opened(&subject);
+        let lease = lease::of(&gateway, &admission, &subject.request_id);
+        let route = Arc::clone(admission.route());
+        drop(admission);
         let mut record = Record { subject, since: Instant::now(), end: None };
-        record.end =
-            Some(relay(streams, &route.websocket, &gateway.budget, Lease::default(), stop).await);
+        let end = relay(streams, &route.websocket, &gateway.budget, lease, stop).await;
+        record.end = Some(end);
         drop(slot);
     }
+}
+
+/// A client that was sent a 101 and is refused after it.
+async fn turn_away(client: Transport, subject: &Subject, refusal: &Refusal) {
+    observe::turned_away(subject, refusal.reason, &refusal.detail);
+    let (code, name) = (refusal.reason.close_code(), refusal.reason.name());
+    let close = close_frame(Endpoint::Client, code, name, [0; 4]);
+    client.part(close.as_ref()).await;
 }
 
 /// Writes the session's last records when dropped, so that there is one even after a panic.

@@ -6,6 +6,7 @@ mod headers;
 mod hold;
 mod limits;
 mod model;
+mod opening;
 mod places;
 mod rules;
 

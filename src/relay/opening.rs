@@ -1,0 +1,129 @@
+//! The first message of a client, where it holds the token. As pure as the rest of the rules: bytes
+//! in, and what they came to out.
+
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+
+use super::{Endpoint, Event, Gate, HeaderBytes, HoldBudget, Limits, Violation, mask};
+
+/// The longest first message: a token of 8 KiB, and room for the JSON around it.
+pub const LONGEST_OPENING: usize = 9 * 1024;
+
+/// Reads a client's frames up to the end of its first message.
+#[derive(Debug)]
+pub struct Opening {
+    gate: Gate,
+    /// Bytes that no whole frame was made of yet.
+    raw: Vec<u8>,
+    text: Vec<u8>,
+    /// The frames of the message, as they came.
+    frames: Vec<u8>,
+}
+
+/// What a client's first frames came to.
+#[derive(Debug)]
+pub enum Opened {
+    /// A ping, to be answered with its payload.
+    Ping(Vec<u8>),
+    /// The first message is whole.
+    Message {
+        /// Its text.
+        text: String,
+        /// Its frames, as they came.
+        frames: Vec<u8>,
+        /// What came behind it.
+        rest: Vec<u8>,
+    },
+    /// The client closed.
+    Closed,
+    /// The first message is binary.
+    Binary,
+    /// The first message is longer than [`LONGEST_OPENING`].
+    TooBig,
+    /// A frame is refused.
+    Violation(Box<Violation>),
+}
+
+impl Opening {
+    /// Nothing was read yet.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            gate: Gate::new(Endpoint::Client, limits, [0; 8]),
+            raw: Vec::new(),
+            text: Vec::new(),
+            frames: Vec::new(),
+        }
+    }
+
+    /// The next bytes. At most [`LONGEST_OPENING`] and one read are kept.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.raw.extend_from_slice(bytes);
+    }
+
+    /// What the bytes so far came to; `None`: more are needed. After anything but a ping, nothing
+    /// more is to be asked.
+    pub fn next(&mut self, budget: &HoldBudget) -> Option<Opened> {
+        loop {
+            let (head, frame) = match self.whole_frame()? {
+                Ok(whole) => whole,
+                Err(opened) => return Some(opened),
+            };
+            if let Some(Event::Violation(violation)) = self.gate.judge(&frame, budget).event {
+                return Some(Opened::Violation(violation));
+            }
+            let opened = self.take(&head, frame);
+            if opened.is_some() {
+                return opened;
+            }
+        }
+    }
+
+    /// The next frame, once it is whole.
+    fn whole_frame(&mut self) -> Option<Result<(HeaderBytes, Vec<u8>), Opened>> {
+        let mut head = HeaderBytes::default();
+        let start = head.fill(&self.raw, 2);
+        if start < 2 {
+            return None;
+        }
+        head.fill(&self.raw[start..], head.size());
+        if !head.is_complete() {
+            return None;
+        }
+        let left = LONGEST_OPENING - self.text.len();
+        let Some(length) = usize::try_from(head.declared()).ok().filter(|length| *length <= left)
+        else {
+            return Some(Err(Opened::TooBig));
+        };
+        let end = head.size() + length;
+        if self.raw.len() < end {
+            return None;
+        }
+        let rest = self.raw.split_off(end);
+        Some(Ok((head, std::mem::replace(&mut self.raw, rest))))
+    }
+
+    /// A frame that is within the rules.
+    fn take(&mut self, head: &HeaderBytes, frame: Vec<u8>) -> Option<Opened> {
+        let masked = &frame[head.size()..];
+        let mut payload = vec![0; masked.len()];
+        mask::unmask(masked, head.key(), &mut payload);
+        match head.opcode() {
+            OpCode::Control(Control::Ping) => Some(Opened::Ping(payload)),
+            OpCode::Control(Control::Close) => Some(Opened::Closed),
+            OpCode::Control(_) => None,
+            OpCode::Data(Data::Binary) => Some(Opened::Binary),
+            OpCode::Data(_) => {
+                self.text.extend_from_slice(&payload);
+                self.frames.extend_from_slice(&frame);
+                head.fin().then(|| self.message())
+            }
+        }
+    }
+
+    fn message(&mut self) -> Opened {
+        // The rules have seen that it is UTF-8.
+        let text = String::from_utf8_lossy(&std::mem::take(&mut self.text)).into_owned();
+        let frames = std::mem::take(&mut self.frames);
+        Opened::Message { text, frames, rest: std::mem::take(&mut self.raw) }
+    }
+}

@@ -1,0 +1,69 @@
+//! The first message, where it holds the token.
+
+use super::super::{Endpoint, HoldBudget, LONGEST_OPENING, Opened, Opening, Rule};
+use super::{LIMITS, frame};
+
+fn client(first: u8, payload: &[u8]) -> Vec<u8> {
+    frame(Endpoint::Client, first, payload)
+}
+
+/// What `stream` comes to, cut in two at `cut`, pings left out; and how many pings there were.
+fn opened(stream: &[u8], cut: usize) -> (Option<Opened>, usize) {
+    let budget = HoldBudget::new(1 << 20);
+    let mut opening = Opening::new(LIMITS);
+    let mut pings = 0;
+    for part in [&stream[..cut], &stream[cut..]] {
+        opening.push(part);
+        while let Some(opened) = opening.next(&budget) {
+            match opened {
+                Opened::Ping(payload) => {
+                    assert_eq!(payload, b"ping");
+                    pings += 1;
+                }
+                other => return (Some(other), pings),
+            }
+        }
+    }
+    (None, pings)
+}
+
+#[test]
+fn a_message_in_fragments_is_put_together_however_it_is_cut() {
+    let fragments = [client(0x01, "tok\u{e9}".as_bytes()), client(0x80, b"en")];
+    let [ping, pong, after] =
+        [client(0x89, b"ping"), client(0x8a, b"pong"), client(0x82, b"after")];
+    let stream = [&fragments[0][..], &ping, &pong, &fragments[1], &after].concat();
+    let message_end = stream.len() - after.len();
+    for cut in 0..stream.len() {
+        let (Some(Opened::Message { text, frames, rest }), pings) = opened(&stream, cut) else {
+            panic!("a message expected, cut at {cut}");
+        };
+        assert_eq!((text.as_str(), pings), ("tok\u{e9}en", 1));
+        assert_eq!(frames, fragments.concat());
+        let came = if cut <= message_end && cut != 0 { cut.max(message_end) } else { stream.len() };
+        assert!(after.starts_with(&rest), "{cut}: {came}");
+    }
+}
+
+#[test]
+fn nothing_is_waited_for_that_is_too_big() {
+    let large = vec![b'a'; LONGEST_OPENING + 1];
+    let header = &client(0x81, &large)[..8];
+    assert!(matches!(opened(header, 3).0, Some(Opened::TooBig)));
+    let half = vec![b'a'; LONGEST_OPENING / 2 + 1];
+    let stream = [client(0x01, &half), client(0x80, &half)].concat();
+    assert!(matches!(opened(&stream, 9).0, Some(Opened::TooBig)));
+    let fits = client(0x81, &large[1..]);
+    assert!(matches!(opened(&fits, 9).0, Some(Opened::Message { .. })));
+}
+
+#[test]
+fn anything_else_is_said_for_what_it_is() {
+    assert!(matches!(opened(&client(0x82, b"bytes"), 1).0, Some(Opened::Binary)));
+    assert!(matches!(opened(&client(0x88, b""), 1).0, Some(Opened::Closed)));
+    let Some(Opened::Violation(violation)) = opened(b"\x81\x01a", 1).0 else {
+        panic!("a violation expected");
+    };
+    assert_eq!(violation.rule, Rule::ClientUnmasked);
+    assert!(opened(&client(0x81, b"half")[..7], 3).0.is_none());
+}

@@ -1,0 +1,40 @@
+//! A client on its way to an upstream: its request, and who it is.
+
+use tokio::time::Instant;
+
+use crate::gateway::Gateway;
+use crate::handshake::{ClientAddress, Peer, Provenance, UpgradeRequest};
+use crate::policy::{Admission, Standing};
+use crate::upstream::{self, Failure, Upstream};
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    pub(crate) request: UpgradeRequest,
+    pub(crate) peer: Peer,
+    pub(crate) client: ClientAddress,
+}
+
+impl Caller {
+    /// Connects to the upstream that it was admitted to.
+    pub(crate) async fn connect(
+        &self,
+        gateway: &Gateway,
+        admission: &Admission,
+        request_id: &str,
+        deadline: Instant,
+    ) -> Result<Upstream, Failure> {
+        let claims = match admission.standing() {
+            Standing::Identified(identity) => gateway.policy.forwarded(identity),
+            Standing::Anybody | Standing::Announced(_) => Vec::new(),
+        };
+        let provenance = Provenance {
+            peer: &self.peer,
+            client: &self.client,
+            request_id,
+            claims: &claims,
+            owned: gateway.policy.owned_fields(),
+        };
+        upstream::connect(&gateway.dialer, admission, &self.request, provenance, deadline).await
+    }
+}

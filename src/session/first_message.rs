@@ -1,0 +1,142 @@
+//! The token in the first message: the gateway has answered the 101 itself, waits for one text
+//! message, and only then is there an upstream to dial.
+
+use std::future::poll_fn;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use tokio::io::AsyncWriteExt;
+use tokio::time::{Instant, timeout_at};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
+
+use super::Caller;
+use crate::config::Issuer;
+use crate::gateway::Gateway;
+use crate::observe::Subject;
+use crate::policy::{Admission, Standing};
+use crate::refusal::{Reason, Refusal};
+use crate::relay::{Endpoint, HoldBudget, Limits, Opened, Opening, control_frame};
+use crate::transport::Transport;
+use crate::upstream::{Failure, Upstream};
+
+/// One read while the token is waited for.
+const READ: usize = 4 * 1024;
+
+/// The first message, and what came behind it.
+struct First {
+    token: String,
+    /// What the upstream is to get of it, and all that came behind it.
+    early: Vec<u8>,
+}
+
+/// Waits for the token, verifies it and connects to the upstream.
+pub(super) async fn introduce(
+    gateway: &Gateway,
+    client: &mut Transport,
+    early: Bytes,
+    admission: Admission,
+    caller: &Caller,
+    subject: &mut Subject,
+) -> Result<(Admission, Upstream, Bytes), Refusal> {
+    let Standing::Announced(issuer) = admission.standing().clone() else {
+        return Err(Refusal::new(Reason::Internal, "the token was not announced"));
+    };
+    let issuer = issuer.as_ref();
+    let limits = Limits::from(&admission.route().websocket);
+    let reading = read(client, early, limits, issuer, &gateway.budget);
+    let first = match timeout_at(Instant::now() + issuer.message_deadline, reading).await {
+        Ok(first) => first?,
+        Err(_elapsed) => {
+            let detail = "no whole text message came within message_deadline";
+            return Err(Refusal::new(Reason::AuthTimeout, detail));
+        }
+    };
+    let deadline = Instant::now() + gateway.server.handshake_timeout;
+    let identity = timeout_at(deadline, gateway.policy.identify(issuer, &first.token))
+        .await
+        .map_err(|_| Refusal::new(Reason::TokenUnverifiable, "the keys did not come in time"))??;
+    subject.user = Some(identity.user().to_owned());
+    let admission = admission.identified(identity);
+    match caller.connect(gateway, &admission, &subject.request_id, deadline).await {
+        Ok(upstream) => Ok((admission, upstream, Bytes::from(first.early))),
+        Err(Failure::Refused(refusal)) => Err(refusal),
+        Err(Failure::Answered(answer)) => {
+            let detail = format!("the upstream answered {}", answer.status);
+            Err(Refusal::new(Reason::UpstreamHandshake, detail))
+        }
+    }
+}
+
+async fn read(
+    client: &mut Transport,
+    early: Bytes,
+    limits: Limits,
+    issuer: &Issuer,
+    budget: &HoldBudget,
+) -> Result<First, Refusal> {
+    let lost = |detail: String| Refusal::new(Reason::ClientLost, detail);
+    let mut opening = Opening::new(limits);
+    opening.push(&early);
+    let mut scratch = [0; READ];
+    loop {
+        match opening.next(budget) {
+            Some(Opened::Ping(payload)) => {
+                let pong = control_frame(Endpoint::Client, Control::Pong, &payload, [0; 4]);
+                let sent = client.write_all(pong.as_ref()).await;
+                sent.map_err(|error| lost(error.to_string()))?;
+            }
+            Some(opened) => return first(opened, issuer),
+            None => {
+                let read = poll_fn(|cx| {
+                    client.poll_lend(cx, &mut scratch, |_, bytes| opening.push(bytes))
+                });
+                let read = read.await.map_err(|error| lost(error.to_string()))?;
+                read.ok_or_else(|| lost("the client closed before it said who it is".to_owned()))?;
+            }
+        }
+    }
+}
+
+fn first(opened: Opened, issuer: &Issuer) -> Result<First, Refusal> {
+    let refuse = |reason, detail: &str| Err(Refusal::new(reason, detail));
+    match opened {
+        Opened::Message { text, mut frames, rest } => {
+            if !issuer.forward_token {
+                frames.clear();
+            }
+            frames.extend_from_slice(&rest);
+            Ok(First { token: token_in(&text), early: frames })
+        }
+        Opened::Binary => refuse(Reason::TokenInvalid, "the first message is binary, not text"),
+        Opened::TooBig => refuse(Reason::MessageTooBig, "the first message is too long"),
+        Opened::Violation(violation) => {
+            Err(Refusal::new(violation.rule.reason(), violation.to_string()))
+        }
+        Opened::Closed | Opened::Ping(_) => {
+            refuse(Reason::ClientLost, "the client closed before it said who it is")
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    token: String,
+}
+
+/// The token alone, or `{"token": "..."}`, which may have more members.
+fn token_in(text: &str) -> String {
+    let text = text.trim();
+    serde_json::from_str(text).map_or_else(|_| text.to_owned(), |envelope: Envelope| envelope.token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::token_in;
+
+    #[test]
+    fn a_token_comes_alone_or_in_an_envelope() {
+        assert_eq!(token_in(" a.b.c\n"), "a.b.c");
+        assert_eq!(token_in(r#"{"type": "auth", "token": "a.b.c"}"#), "a.b.c");
+        assert_eq!(token_in(r#"{"tok": "a"}"#), r#"{"tok": "a"}"#, "refused as a token");
+    }
+}

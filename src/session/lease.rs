@@ -1,0 +1,70 @@
+//! How long a session may last: what its token allows, and how a newer one is taken.
+
+use std::sync::Arc;
+
+use crate::config::{Auth, Issuer, OnExpiry};
+use crate::gateway::Gateway;
+use crate::policy::{Admission, Standing};
+use crate::refusal::Reason;
+use crate::relay::{Lease, Renewal, Verifying};
+use crate::token::Identity;
+
+/// The lease of a session that was admitted so.
+pub(super) fn of(gateway: &Arc<Gateway>, admission: &Admission, request_id: &str) -> Lease {
+    let (Standing::Identified(identity), Auth::Jwt(issuer)) =
+        (admission.standing(), &admission.route().auth)
+    else {
+        return Lease::default();
+    };
+    let expires = ends(issuer).then(|| identity.expires());
+    let renewal = admission.route().refresh.as_ref().map(|member| Renewal {
+        member: Arc::from(member.as_str()),
+        verify: verify(gateway, issuer, identity, request_id),
+    });
+    Lease { expires, renewal }
+}
+
+fn ends(issuer: &Issuer) -> bool {
+    issuer.on_expiry == OnExpiry::Close
+}
+
+fn verify(
+    gateway: &Arc<Gateway>,
+    issuer: &Arc<Issuer>,
+    identity: &Identity,
+    request_id: &str,
+) -> Box<dyn Fn(String) -> Verifying + Send> {
+    let (gateway, issuer) = (Arc::clone(gateway), Arc::clone(issuer));
+    let user: Arc<str> = Arc::from(identity.user());
+    let request_id: Arc<str> = Arc::from(request_id);
+    Box::new(move |token| {
+        let (gateway, issuer) = (Arc::clone(&gateway), Arc::clone(&issuer));
+        let (user, request_id) = (Arc::clone(&user), Arc::clone(&request_id));
+        Box::pin(async move {
+            let renewed = renew(&gateway, &issuer, &user, &token).await;
+            let result = renewed.as_ref().err().map_or("renewed", |reason| reason.name());
+            tracing::info!(
+                event = "token.renewal",
+                request_id = &*request_id,
+                result,
+                "a client handed in a new token"
+            );
+            renewed
+        })
+    })
+}
+
+/// A newer token must verify, and name the same user.
+async fn renew(
+    gateway: &Gateway,
+    issuer: &Issuer,
+    user: &str,
+    token: &str,
+) -> Result<std::time::SystemTime, Reason> {
+    let identity =
+        gateway.policy.identify(issuer, token).await.map_err(|refusal| refusal.reason)?;
+    if identity.user() != user {
+        return Err(Reason::ClaimsDenied);
+    }
+    Ok(identity.expires())
+}

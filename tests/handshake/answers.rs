@@ -28,8 +28,7 @@ fn answered(answer: &str) -> (Gateway, Response) {
 fn bad_gateway(answer: &str) {
     let (gateway, response) = answered(answer);
     gateway.check_refusal(&response, 502, "upstream.handshake");
-    let records = gateway.error_records();
-    assert!(records.iter().any(|record| record["reason"] == "upstream.handshake"), "{records:?}");
+    gateway.wait_for_error(|record| record["reason"] == "upstream.handshake");
 }
 
 const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols\r\n";

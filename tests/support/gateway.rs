@@ -270,6 +270,13 @@ impl Gateway {
             .unwrap_or_else(|| panic!("no such record in {:#?}", self.log_records()))
     }
 
+    /// The first record that is wanted, of the log of errors alone.
+    #[track_caller]
+    pub fn wait_for_error(&self, wanted: impl Fn(&Value) -> bool) -> Value {
+        eventually(|| self.error_records().into_iter().find(&wanted))
+            .unwrap_or_else(|| panic!("no such record in {:#?}", self.error_records()))
+    }
+
     /// The record of how the session with this id ended.
     #[track_caller]
     pub fn wait_for_reason(&self, request_id: &str, reason: &str) -> Value {

@@ -136,8 +136,8 @@ async fn exchange(
         })
     });
     let mut connection = http1::Builder::new()
-        .keep_alive(false)
         .title_case_headers(true)
+        .header_read_timeout(None)
         .max_header_size(MAX_HEAD)
         .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(tap), service);
@@ -162,7 +162,7 @@ async fn exchange(
     conclude(stream, outcome, &head, &early_subject).await;
 }
 
-/// A connection carries one request (`keep_alive(false)`).
+/// A connection carries one request: every answer but a 101 says `Connection: close`.
 #[derive(Debug, thiserror::Error)]
 #[error("a second request on a connection")]
 struct SecondRequest;
@@ -206,12 +206,17 @@ async fn conclude(
     linger(stream).await;
 }
 
-/// Half-closes, then reads and throws away, within bounds.
+/// Half-closes, then reads and throws away what the client still sends until it closes, within
+/// bounds. One that sends more is not read any further, and cut off only when the time is over.
 async fn linger(mut stream: Transport) {
     let _ = timeout(LINGER, async {
         stream.shutdown().await?;
-        let mut rest = stream.take(LINGER_BYTES);
-        tokio::io::copy(&mut rest, &mut tokio::io::sink()).await
+        let mut rest = (&mut stream).take(LINGER_BYTES);
+        let read = tokio::io::copy(&mut rest, &mut tokio::io::sink()).await?;
+        if read == LINGER_BYTES {
+            std::future::pending::<()>().await;
+        }
+        std::io::Result::Ok(())
     })
     .await;
 }
@@ -292,8 +297,10 @@ impl Reception {
         let target = self.head.judge().map_err(Failure::Refused)?;
         let request = UpgradeRequest::parse(target, head).map_err(Failure::Refused)?;
         let arrival = Arrival { client: &client, server_name: self.server_name.as_deref() };
-        let admission = self.gateway.policy.admit(&request, arrival).map_err(Failure::Refused)?;
-        self.subject.route = Some(admission.route().name.clone());
+        let policy = &self.gateway.policy;
+        let route = policy.route(&request, arrival).map_err(Failure::Refused)?;
+        self.subject.route = Some(route.name.clone());
+        let admission = policy.admit(route, &request, arrival).map_err(Failure::Refused)?;
         let provenance =
             Provenance { peer: &self.peer, client: &client, request_id: &self.subject.request_id };
         let dialer = &self.gateway.dialer;

@@ -189,6 +189,44 @@ mod tests {
         assert!(names.iter().all(|name| name.len() <= 123), "RFC 6455 section 5.5: 125 - 2 bytes");
     }
 
+    /// `docs/refusals.md` says what the table says; `UPDATE_DOCS=1` writes it anew.
+    #[test]
+    fn the_documentation_is_the_table() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/refusals.md");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(path, documentation()).unwrap();
+        }
+        let written = std::fs::read_to_string(path).unwrap();
+        assert_eq!(written, documentation(), "run UPDATE_DOCS=1 cargo test --lib refusal");
+    }
+
+    fn documentation() -> String {
+        let code = |code: Option<u16>| code.map_or("-".to_owned(), |code| code.to_string());
+        let row = |reason: &Reason| {
+            let (status, close) = reason.codes();
+            let text = match reason.public_text() {
+                "" => "(only in the log)",
+                text => text,
+            };
+            let level = reason.level().to_string().to_lowercase();
+            format!("| `{reason}` | {} | {} | {level} | {text} |", code(status), code(close))
+        };
+        let rows: Vec<String> = Reason::ALL.iter().map(row).collect();
+        let rows = rows.join("\n");
+        format!(
+            "# Refusals\n\n\
+             <!-- Made from the table in src/refusal.rs; a test compares them. -->\n\n\
+             Every reason to refuse a handshake or to end a session has one name, the same in the\n\
+             answer, in the Close frame, in the log and here. Before the 101 a refusal is an HTTP\n\
+             answer with a problem body (RFC 9457); after it, the side at fault gets a Close frame\n\
+             with the code, and the name as its reason. The other side gets 1001 where the client\n\
+             was at fault or is gone, 1014 where the upstream was, with the name of the reason.\n\
+             A head that is not HTTP may get a bare 400 or 431 without a body.\n\n\
+             | reason | status | close code | log level | what the client is told |\n\
+             |---|---|---|---|---|\n{rows}\n"
+        )
+    }
+
     #[test]
     fn close_codes_may_be_sent() {
         for reason in Reason::ALL {

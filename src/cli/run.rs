@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -135,21 +136,26 @@ fn log_panics() {
     }));
 }
 
-/// A session takes two file descriptors. The soft limit is raised to the hard one, and the log says
-/// so where even that is less than `max_connections` asks for.
+/// A session takes two file descriptors. The limit is raised to what `max_connections` asks for, as
+/// far as this user may; the log says so where that is less.
 fn raise_open_files(max_connections: usize) {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     const OTHER_FILES: u64 = 64;
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+    let wanted = 2 * u64::try_from(max_connections).unwrap_or(u64::MAX / 4) + OTHER_FILES;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current.is_none_or(|open| open >= wanted) {
+        return;
+    }
+    // Only a privileged process may raise the maximum.
+    let highest = maximum.map(|most| most.max(wanted));
+    let raised = |limit| setrlimit(Resource::Nofile, Rlimit { current: limit, maximum: limit });
+    if raised(highest).is_err()
+        && let Err(error) = raised(maximum)
+    {
         tracing::debug!(%error, "the limit of open files could not be raised");
     }
-    let Some(open) = getrlimit(Resource::Nofile).current else {
-        return;
-    };
-    let wanted = 2 * u64::try_from(max_connections).unwrap_or(u64::MAX / 2) + OTHER_FILES;
-    if open < wanted {
+    if let Some(open) = getrlimit(Resource::Nofile).current
+        && open < wanted
+    {
         tracing::warn!(
             event = "open_files",
             limit = open,

@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName};
 
 /// The one value of a field: `Ok(None)` where it is absent, `Err` where it comes twice or is not
 /// visible ASCII.
-pub(super) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, ()> {
+pub(crate) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, ()> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else {
         return Ok(None);
@@ -17,7 +17,7 @@ pub(super) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Op
 
 /// The elements of a comma-separated list over all lines of a field (RFC 9110 section 5.6.1),
 /// without empty ones. A value that is not visible ASCII has no elements to trust: `Err`.
-pub(super) fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Vec<&'a str>, ()> {
+pub(crate) fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Vec<&'a str>, ()> {
     let mut elements = Vec::new();
     for value in headers.get_all(name) {
         let text = value.to_str().map_err(|_| ())?;

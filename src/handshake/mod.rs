@@ -4,7 +4,7 @@
 
 mod address;
 mod answer;
-mod fields;
+pub(crate) mod fields;
 mod forward;
 mod raw;
 mod request;

@@ -43,12 +43,14 @@ pub enum ObserveError {
     AlreadyStarted,
 }
 
-/// Keeps the log open. Dropped, it writes what still waits, for at most two seconds, and says on
-/// standard error how many lines were lost if the log itself could not say so.
+/// Keeps the log open. Dropped, it writes what still waits, for at most two seconds. How many lines
+/// were lost the log says itself; if a file could not, standard error is told, which is given one
+/// second more.
 #[derive(Debug)]
 #[must_use = "the log ends when its guard is dropped"]
 pub struct LogGuard {
-    writers: Vec<(String, Writer)>,
+    /// With the file that each writes to; standard error has none.
+    writers: Vec<(Option<PathBuf>, Writer)>,
 }
 
 /// Opens the log that `[log]` describes and sends every event of the process there.
@@ -65,15 +67,15 @@ pub fn start(log: &Log) -> Result<LogGuard, ObserveError> {
 
 pub(super) fn open(log: &Log) -> Result<(Recorder, LogGuard), ObserveError> {
     let format = format(log, io::stderr().is_terminal());
-    let (name, writer) = match &log.file {
-        Some(path) => (path.display().to_string(), write_file("file", path, format)?),
-        None => ("standard error".to_owned(), write_to(io::stderr(), format)?),
+    let writer = match &log.file {
+        Some(path) => write_file("file", path, format)?,
+        None => write_to(io::stderr(), format)?,
     };
-    let mut writers = vec![(name, writer.clone())];
+    let mut writers = vec![(log.file.clone(), writer.clone())];
     let mut errors = None;
     if let Some(path) = &log.error_file {
         let writer = write_file("error_file", path, format)?;
-        writers.push((path.display().to_string(), writer.clone()));
+        writers.push((Some(path.clone()), writer.clone()));
         errors = Some(writer);
     }
     let recorder = Recorder { level: log.level, format, log: writer, errors };
@@ -109,30 +111,26 @@ impl Drop for LogGuard {
             writer.stop();
         }
         let deadline = Instant::now() + FLUSH_WITHIN;
-        let last_words: String = self
-            .writers
-            .iter()
-            .map(|(name, writer)| {
-                let left = deadline.saturating_duration_since(Instant::now());
-                last_words(name, &writer.finish(left))
-            })
-            .collect();
+        let mut last_words = String::new();
+        for (path, writer) in &self.writers {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let lost = writer.finish(left);
+            if let Some(path) = path
+                && lost.lines() > 0
+            {
+                last_words.push_str(&last_word(path, &lost));
+            }
+        }
         if !last_words.is_empty() {
             say(last_words);
         }
     }
 }
 
-/// One line for people about what was lost, or nothing.
-fn last_words(name: &str, lost: &Lost) -> String {
-    if lost.lines() == 0 {
-        return String::new();
-    }
-    let why = match &lost.error {
-        Some(error) => error.as_str(),
-        None => "writing was too slow",
-    };
-    format!("framewall: the log ({name}) lost its last {} lines: {why}\n", lost.lines())
+/// One line for people about what a file does not say.
+fn last_word(path: &Path, lost: &Lost) -> String {
+    let why = lost.error.as_deref().unwrap_or("writing was too slow");
+    format!("framewall: {} lines of {} were lost at the end: {why}\n", lost.lines(), path.display())
 }
 
 /// Standard error may be the very pipe that nobody reads, so it is not waited for either.

@@ -99,4 +99,8 @@ impl Visit for Fields<'_> {
     fn record_u64(&mut self, field: &Field, value: u64) {
         self.0.plain(field.name(), value);
     }
+
+    fn record_u128(&mut self, field: &Field, value: u128) {
+        self.0.plain(field.name(), value);
+    }
 }

@@ -84,10 +84,10 @@ fn bad_frame() -> ProtocolError<'static> {
         from: Endpoint::Client,
         frame_offset: 5204,
         offset: 5204,
-        header: &[0xc1, 0x85, 0x37, 0xfa, 0x21, 0x3d],
-        decoded: "FIN=1 RSV=100 opcode=text MASK=1 length=5",
+        header: &[0xc1, 0xfe],
+        decoded: "fin=1 rsv=100 opcode=0x1 (text) mask=1 length=?",
         section: "RFC 6455 section 5.2",
-        rule: "RSV1 is 0 unless an extension that uses it was negotiated",
+        rule: "a reserved bit is set, and no extension was negotiated",
     }
 }
 
@@ -103,6 +103,7 @@ fn lost() -> Lost {
 fn say_examples() {
     let refused = Subject { subprotocol: None, ..subject() };
     super::refused(&refused, Reason::OriginDenied, "Origin: https://evil.example");
+    super::answered(&refused, 401);
     super::session_opened(&subject());
     super::protocol_error(&subject(), &bad_frame());
     super::session_ended(&subject(), &ended());
@@ -177,6 +178,33 @@ fn the_documentation_lists_every_field() {
     }
 }
 
+/// Every `event = "NAME"` of the source, wherever it is said.
+fn events(folder: &Path, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            events(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let source = fs::read_to_string(&path).unwrap();
+            let names = source.split("event = \"").skip(1);
+            found.extend(names.filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())));
+        }
+    }
+}
+
+#[test]
+fn the_documentation_names_every_event() {
+    let mut found = BTreeSet::new();
+    events(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+    found
+        .retain(|name| name.bytes().all(|byte| byte.is_ascii_lowercase() || b"._".contains(&byte)));
+    assert!(found.contains("session.opened"), "{found:?}");
+    for event in found {
+        let heading = DOCS.contains(&format!("\n## `{event}`\n"));
+        assert!(heading || DOCS.contains(&format!("\n| `{event}` | ")), "{event}");
+    }
+}
+
 #[test]
 fn the_documentation_lists_what_the_error_file_gets() {
     let (_, section) = DOCS.split_once("\n## The error file\n").unwrap();
@@ -199,7 +227,7 @@ fn the_error_file_gets_errors_alone() {
         super::refused(&early(), Reason::HandshakeMalformed, "");
         tracing::error!("something of the gateway's own");
     });
-    assert_eq!(written.log.len(), 9);
+    assert_eq!(written.log.len(), 10);
     let errors = [
         "protocol.error",
         "connection.error",
@@ -226,7 +254,7 @@ fn other_crates_are_heard_from_warnings_up() {
         tracing::trace!("ours");
         tracing::info!(target: "hyper::proto", "theirs");
         tracing::info!(target: "framewallish", "not ours either");
-        tracing::warn!(target: "hyper::proto", size = 3, fine = true, "theirs, and it matters");
+        tracing::warn!(target: "hyper::proto", size = 3_u128, fine = true, "theirs, and it matters");
     });
     let messages: Vec<Value> =
         written.log.iter().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -43,17 +43,26 @@ impl Policy {
         Self { routes: Routes::new(&config.routes), names }
     }
 
-    /// The checks in their order: TLS policy, route, origin.
-    pub fn admit(
+    /// The first checks: TLS policy and route. The route is known from here on, also for the log.
+    pub fn route(
         &self,
         request: &UpgradeRequest,
         arrival: Arrival<'_>,
-    ) -> Result<Admission, Refusal> {
+    ) -> Result<&Arc<Route>, Refusal> {
         self.check_server_name(request, arrival.server_name)?;
-        let route = self.routes.find(request.host(), request.path()).ok_or_else(|| {
+        self.routes.find(request.host(), request.path()).ok_or_else(|| {
             let detail = format!("no route has host {} and this path", request.host());
             Refusal::new(Reason::RouteNone, detail)
-        })?;
+        })
+    }
+
+    /// The checks of a route, in their order: origin.
+    pub fn admit(
+        &self,
+        route: &Arc<Route>,
+        request: &UpgradeRequest,
+        arrival: Arrival<'_>,
+    ) -> Result<Admission, Refusal> {
         origin::check(route, request, arrival.client.scheme)?;
         Ok(Admission { route: Arc::clone(route), subprotocols: offered(route, request) })
     }

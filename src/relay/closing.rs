@@ -57,7 +57,7 @@ impl Pair<'_> {
         if self.side(from).gate.closed() && self.cause.is_some() {
             return;
         }
-        self.side(from).stage = Stage::Done;
+        self.side(from).cut();
         self.end(Cause::Lost(from, how), now);
     }
 
@@ -70,7 +70,7 @@ impl Pair<'_> {
         for endpoint in [Endpoint::Client, Endpoint::Upstream] {
             let side = self.side(endpoint);
             if matches!(side.stage, Stage::Draining { until, .. } if until <= now) {
-                side.stage = Stage::Done;
+                side.cut();
             }
         }
     }
@@ -84,7 +84,7 @@ impl Pair<'_> {
             let side = self.side(endpoint);
             match side.stage {
                 Stage::Open if closed => answer = true,
-                Stage::Open | Stage::Closing { .. } => side.stage = Stage::Done,
+                Stage::Open | Stage::Closing { .. } => side.cut(),
                 Stage::Draining { .. } | Stage::Done => {}
             }
         }
@@ -124,7 +124,7 @@ impl Pair<'_> {
                 let frame = control_frame(endpoint, Control::Ping, &ping, super::random());
                 side.send(cx, frame.as_ref(), now);
             }
-            Stage::Closing { .. } if unreachable || side.write_failed => side.stage = Stage::Done,
+            Stage::Closing { .. } if unreachable || side.write_failed => side.cut(),
             Stage::Closing { code, text } if boundary => {
                 let frame = farewell(endpoint, code, text);
                 side.send(cx, frame.as_ref(), now);
@@ -150,8 +150,11 @@ impl Pair<'_> {
             shut = true;
             until = until.min(now + LINGER);
         }
-        let gone = over && (shut || side.write_failed);
-        side.stage = if gone { Stage::Done } else { Stage::Draining { until, left, shut } };
+        if over && (shut || side.write_failed) {
+            side.cut();
+        } else {
+            side.stage = Stage::Draining { until, left, shut };
+        }
     }
 }
 

@@ -16,10 +16,14 @@ mod hold;
 mod mask;
 mod pair;
 mod pump;
+mod reader;
 mod rules;
 mod side;
 mod utf8;
 mod violation;
+
+#[cfg(test)]
+mod tests;
 
 use std::future::poll_fn;
 use std::pin::pin;

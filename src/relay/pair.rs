@@ -112,10 +112,19 @@ impl<'a> Pair<'a> {
             // It may have said why before it went.
             self.relay_from(cx, Endpoint::Client, now);
         }
-        let activity = self.client.gate.activity() + self.upstream.gate.activity();
-        self.clock.note_activity(activity, now);
+        self.clock.note_activity(self.activity(), now);
         self.advance(cx, Endpoint::Client, now);
         self.advance(cx, Endpoint::Upstream, now);
+    }
+
+    /// Grows with everything that an end does of its own. A frame counts with its last byte, so one
+    /// that is long on its way counts by its bytes meanwhile.
+    fn activity(&self) -> u64 {
+        let of = |side: &Side| {
+            let on_its_way = if side.gate.in_frame() { side.gate.flow().bytes } else { 0 };
+            side.gate.activity().wrapping_add(on_its_way)
+        };
+        of(&self.client).wrapping_add(of(&self.upstream))
     }
 
     fn relay_from(&mut self, cx: &mut Context<'_>, from: Endpoint, now: Instant) {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::budget::HoldBudget;
 use super::gate::{Event, Gate};
-use super::side::{Side, Stage};
+use super::side::{Ending, Side, Stage};
 use super::violation::Violation;
 
 /// Released bytes from here on are written without being gathered first.
@@ -60,10 +60,15 @@ pub(super) fn pump(
                 source.frames.leave_out(now - blocked.since);
             }
             let wanted = wanted(source, sink);
+            let mut cut = false;
             let lent = source.poll_lend(cx, read, |cx, gate, bytes| {
+                cut = bytes.len() > wanted;
                 let bytes = &bytes[..bytes.len().min(wanted)];
                 judge(gate, bytes, budget, |released| gather(cx, sink, gathered, released, now))
             });
+            if cut {
+                source.ending = Some(Ending::Refused);
+            }
             source.frames.note(&source.gate, now);
             notice = match lent {
                 Poll::Pending => break,
@@ -79,32 +84,37 @@ pub(super) fn pump(
 }
 
 /// Reads what `side` still sends and throws it away, at most `left` bytes; the frame rules look on,
-/// so that its Close is seen. `true` when there is nothing more to wait for.
+/// so that its Close is seen. `true` when it has ended. One that sends more than that is not read
+/// any further, and not cut off at once either: that would be a reset, which could overtake the
+/// Close that it is to read.
 pub(super) fn drain(
     cx: &mut Context<'_>,
     side: &mut Side,
     budget: &HoldBudget,
     left: &mut usize,
 ) -> bool {
-    let readable = side.can_be_read();
+    if !side.can_be_read() {
+        return true;
+    }
     WORKER.with_borrow_mut(|worker| {
-        let mut judging = side.ending.is_none();
-        while readable && *left > 0 {
+        while *left > 0 {
+            let judging = side.ending.is_none();
             let drained = side.poll_lend(cx, &mut worker.read, |_, gate, bytes| {
-                let violated = judging
-                    && matches!(judge(gate, bytes, budget, |_| {}), Some(Notice::Violation(_)));
-                (bytes.len(), violated)
+                let notice = if judging { judge(gate, bytes, budget, |_| {}) } else { None };
+                (bytes.len(), matches!(notice, Some(Notice::Violation(_))))
             });
             match drained {
                 Poll::Pending => return false,
-                Poll::Ready(Ok(Some((length, violated)))) => {
-                    judging &= !violated;
-                    *left = left.saturating_sub(length);
-                }
                 Poll::Ready(Ok(None) | Err(_)) => return true,
+                Poll::Ready(Ok(Some((length, refused)))) => {
+                    *left = left.saturating_sub(length);
+                    if refused {
+                        side.ending = Some(Ending::Refused);
+                    }
+                }
             }
         }
-        true
+        false
     })
 }
 

@@ -121,7 +121,7 @@ impl Rules {
             if message.open { (message.bytes, message.fragments) } else { (0, 0) };
         if length > limits.max_frame_size {
             Err(Rule::FrameSize)
-        } else if bytes.saturating_add(length) > limits.max_message_size {
+        } else if bytes.checked_add(length).is_none_or(|sum| sum > limits.max_message_size) {
             Err(Rule::MessageSize)
         } else if fragments >= limits.max_fragments {
             Err(Rule::Fragments)
@@ -181,5 +181,30 @@ fn judge_length(form: u8, length: u64) -> Result<(), Rule> {
         127 if length < 0x1_0000 => Err(Rule::LengthForm),
         127 if length > i64::MAX as u64 => Err(Rule::LengthTopBit),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Endpoint, HeaderBytes, Limits, Rule, Rules};
+
+    /// Reached with headers alone; a sender would have to send 2^63 bytes in between.
+    #[test]
+    fn the_sum_of_a_message_does_not_wrap() {
+        let limits = Limits {
+            max_frame_size: u64::MAX,
+            max_message_size: u64::MAX,
+            max_fragments: u32::MAX,
+        };
+        let mut rules = Rules::new(Endpoint::Upstream, limits);
+        let mut declare = |first: u8| {
+            let bytes = [&[first, 127], i64::MAX.to_be_bytes().as_slice()].concat();
+            let mut head = HeaderBytes::default();
+            head.fill(&bytes, bytes.len());
+            rules.judge_header(&head)
+        };
+        assert_eq!(declare(0x02), Ok(()));
+        assert_eq!(declare(0x00), Ok(()), "2^64 - 2");
+        assert_eq!(declare(0x00), Err(Rule::MessageSize));
     }
 }

@@ -20,7 +20,7 @@ pub(super) enum Ending {
     Eof,
     /// The socket or TLS failed.
     Failed,
-    /// A refused frame: nothing behind it can be read as frames.
+    /// A refused frame, or bytes that were thrown away: nothing behind can be read as frames.
     Refused,
 }
 
@@ -40,7 +40,8 @@ pub(super) enum Stage {
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Side {
-    stream: Transport,
+    /// `None` once this end is done with: the connection is closed then, whatever the other does.
+    stream: Option<Transport>,
     /// Judges what this end sends.
     pub(super) gate: Gate,
     /// When the message and the control frame in progress began.
@@ -80,7 +81,7 @@ pub(super) struct Pings {
 impl Side {
     pub(super) fn new(stream: Transport, early: Bytes, gate: Gate) -> Self {
         Self {
-            stream,
+            stream: Some(stream),
             gate,
             frames: FrameClock::default(),
             early,
@@ -108,8 +109,10 @@ impl Side {
             let early = std::mem::take(&mut self.early);
             return Poll::Ready(Ok(Some(take(cx, &mut self.gate, &early))));
         }
-        let gate = &mut self.gate;
-        self.stream.poll_lend(cx, scratch, |cx, bytes| take(cx, gate, bytes))
+        let (gate, Some(stream)) = (&mut self.gate, &mut self.stream) else {
+            return Poll::Ready(Ok(None));
+        };
+        stream.poll_lend(cx, scratch, |cx, bytes| take(cx, gate, bytes))
     }
 
     /// Whether everything that was sent to this end is in the kernel's hands.
@@ -132,13 +135,21 @@ impl Side {
     }
 
     fn try_flush(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<io::Result<()>> {
+        let Some(stream) = &mut self.stream else {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        };
         while self.written < self.outbox.len() {
-            let rest = &self.outbox[self.written..];
-            let taken = ready!(Pin::new(&mut self.stream).poll_write(cx, rest))?;
-            self.note_progress(taken, now)?;
+            let taken =
+                ready!(Pin::new(&mut *stream).poll_write(cx, &self.outbox[self.written..]))?;
+            if taken == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
             self.written += taken;
+            if let Some(blocked) = &mut self.blocked {
+                blocked.stalled = now;
+            }
         }
-        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        ready!(Pin::new(stream).poll_flush(cx))?;
         self.unflushed = false;
         Poll::Ready(Ok(()))
     }
@@ -149,37 +160,43 @@ impl Side {
             return;
         }
         if self.outbox.is_empty() {
-            while !bytes.is_empty() {
-                match Pin::new(&mut self.stream).poll_write(cx, bytes) {
-                    Poll::Pending => break,
-                    Poll::Ready(Ok(taken)) if taken > 0 => {
-                        self.unflushed = true;
-                        bytes = &bytes[taken..];
-                    }
-                    Poll::Ready(_) => {
-                        self.write_failed = true;
-                        return;
-                    }
-                }
+            match self.write_now(cx, bytes) {
+                Ok(taken) => bytes = &bytes[taken..],
+                Err(_) => self.write_failed = true,
             }
         }
         self.outbox.extend_from_slice(bytes);
         let _ = self.poll_flush(cx, now);
     }
 
-    fn note_progress(&mut self, taken: usize, now: Instant) -> io::Result<()> {
-        if taken == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
+    /// Writes as much as the stream takes without waiting.
+    fn write_now(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> io::Result<usize> {
+        let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        let mut written = 0;
+        while written < bytes.len() {
+            match Pin::new(&mut *stream).poll_write(cx, &bytes[written..]) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(taken) => written += taken?,
+            }
         }
-        if let Some(blocked) = &mut self.blocked {
-            blocked.stalled = now;
-        }
-        Ok(())
+        self.unflushed |= written > 0;
+        Ok(written)
     }
 
     /// Ends the sending half: TLS says `close_notify`, TCP says FIN.
     pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.stream).poll_shutdown(cx).map(|_| ())
+        match &mut self.stream {
+            Some(stream) => Pin::new(stream).poll_shutdown(cx).map(|_| ()),
+            None => Poll::Ready(()),
+        }
+    }
+
+    /// Nothing more is read or written: the connection is closed at once.
+    pub(super) fn cut(&mut self) {
+        self.stage = Stage::Done;
+        self.stream = None;
+        self.outbox = Vec::new();
     }
 
     /// Whether there may be more to read, frames or not.

@@ -112,3 +112,76 @@ fn check(text: &[u8]) -> Check {
         Some(_) => Check::Invalid(valid),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Utf8;
+
+    /// Every text of a valid one and up to three bytes of a small alphabet around the edges of
+    /// RFC 3629's table, in every pair of pieces, against the library's verdict on each prefix.
+    #[test]
+    fn fails_at_the_first_byte_that_nothing_can_follow() {
+        let edges = [0x00, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc1, 0xc2, 0xdf, 0xe0];
+        let leads = [0xe1, 0xec, 0xed, 0xee, 0xef, 0xf0, 0xf1, 0xf3, 0xf4, 0xf5, 0xff];
+        let alphabet: Vec<u8> = edges.into_iter().chain(leads).collect();
+        for &a in &alphabet {
+            for &b in &alphabet {
+                for &c in &alphabet {
+                    for pad in [0, 3, 64] {
+                        compare(&[vec![b'x'; pad], vec![a, b, c, 0x80]].concat());
+                    }
+                }
+            }
+        }
+    }
+
+    fn compare(text: &[u8]) {
+        let broken = (1..=text.len()).find(|&end| {
+            let error = std::str::from_utf8(&text[..end]).err();
+            error.is_some_and(|error| error.error_len().is_some())
+        });
+        let expected = match broken {
+            Some(end) => Err(end - 1),
+            None => Ok(std::str::from_utf8(text).is_ok()),
+        };
+        for cut in [0, 1, text.len() - 3, text.len() - 2, text.len() - 1] {
+            assert_eq!(push(text, cut, Utf8::push), expected, "{text:x?} cut at {cut}");
+            let key = [0x5a, 0xff, 0x00, 0x81];
+            let masked: Vec<u8> = text.iter().zip(key.iter().cycle()).map(|(b, k)| b ^ k).collect();
+            let mut done = 0;
+            let unmask = |utf8: &mut Utf8, piece: &[u8]| {
+                let key = super::mask::key_at(key, done);
+                done += piece.len() as u64;
+                utf8.push_masked(piece, key)
+            };
+            assert_eq!(push(&masked, cut, unmask), expected, "{text:x?} masked, cut at {cut}");
+        }
+    }
+
+    /// The verdict on a text in two pieces: whether it is whole, or where it broke.
+    fn push(
+        text: &[u8],
+        cut: usize,
+        mut push: impl FnMut(&mut Utf8, &[u8]) -> Result<(), usize>,
+    ) -> Result<bool, usize> {
+        let mut utf8 = Utf8::default();
+        push(&mut utf8, &text[..cut])?;
+        push(&mut utf8, &text[cut..]).map_err(|at| cut + at)?;
+        Ok(utf8.is_whole())
+    }
+
+    #[test]
+    fn a_break_in_a_later_block() {
+        let key = [1, 2, 3, 4];
+        let plain = "€uro".repeat(1000);
+        let mut masked: Vec<u8> =
+            plain.bytes().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key).collect();
+        assert_eq!(Utf8::default().push_masked(&masked, key), Ok(()));
+        masked[4001] ^= 0x80;
+        let broken = Utf8::default().push_masked(&masked, key);
+        let mut unmasked = plain.into_bytes();
+        unmasked[4001] ^= 0x80;
+        assert_eq!(broken, Utf8::default().push(&unmasked));
+        assert!(broken.is_err());
+    }
+}

@@ -1,11 +1,13 @@
 //! Whether a 101 is one (RFC 6455 section 4.1, the client's requirements on the answer).
 
+use http::HeaderMap;
 use http::header::{
     CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
     SEC_WEBSOCKET_PROTOCOL, UPGRADE,
 };
-use http::{HeaderMap, HeaderName};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use crate::handshake::fields::{list, single};
 
 /// The subprotocol that the upstream chose, or what is wrong with its 101 for a request with `key`
 /// that offered `subprotocols` and no extension.
@@ -14,49 +16,30 @@ pub(super) fn switching_protocols(
     key: &str,
     subprotocols: &[String],
 ) -> Result<Option<HeaderValue>, &'static str> {
-    if !names(headers, &UPGRADE, "websocket") || headers.get_all(UPGRADE).iter().count() != 1 {
-        return Err("Upgrade is not websocket");
+    match single(headers, &UPGRADE) {
+        Ok(Some(protocol)) if protocol.eq_ignore_ascii_case("websocket") => {}
+        _ => return Err("Upgrade is not websocket"),
     }
-    if !names(headers, &CONNECTION, "upgrade") {
-        return Err("Connection does not name Upgrade");
+    match list(headers, &CONNECTION) {
+        Ok(options) if options.iter().any(|option| option.eq_ignore_ascii_case("upgrade")) => {}
+        _ => return Err("Connection does not name Upgrade"),
     }
-    match single(headers, &SEC_WEBSOCKET_ACCEPT)? {
-        None => return Err("Sec-WebSocket-Accept is missing"),
-        Some(accept) if *accept != *derive_accept_key(key.as_bytes()) => {
-            return Err("Sec-WebSocket-Accept does not belong to the key");
-        }
-        Some(_) => {}
+    match single(headers, &SEC_WEBSOCKET_ACCEPT) {
+        Ok(Some(accept)) if accept == derive_accept_key(key.as_bytes()) => {}
+        Ok(None) => return Err("Sec-WebSocket-Accept is missing"),
+        Ok(Some(_)) => return Err("Sec-WebSocket-Accept does not belong to the key"),
+        Err(()) => return Err("Sec-WebSocket-Accept is given more than once"),
     }
     if headers.contains_key(SEC_WEBSOCKET_EXTENSIONS) {
         return Err("an extension is named that was not offered");
     }
-    match single(headers, &SEC_WEBSOCKET_PROTOCOL)? {
-        None => Ok(None),
-        Some(chosen) if subprotocols.iter().any(|offered| chosen == offered.as_str()) => {
-            Ok(Some(chosen.clone()))
+    match single(headers, &SEC_WEBSOCKET_PROTOCOL) {
+        Ok(None) => Ok(None),
+        Ok(Some(chosen)) if subprotocols.iter().any(|offered| chosen == offered.as_str()) => {
+            Ok(headers.get(SEC_WEBSOCKET_PROTOCOL).cloned())
         }
-        Some(_) => Err("a subprotocol is named that was not offered"),
+        _ => Err("a subprotocol is named that was not offered"),
     }
-}
-
-fn single<'a>(
-    headers: &'a HeaderMap,
-    name: &HeaderName,
-) -> Result<Option<&'a HeaderValue>, &'static str> {
-    let mut values = headers.get_all(name).iter();
-    let first = values.next();
-    match values.next() {
-        Some(_) => Err("a Sec-WebSocket field is given more than once"),
-        None => Ok(first),
-    }
-}
-
-fn names(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    let is_token = |value: &HeaderValue| {
-        let text = value.to_str().unwrap_or_default();
-        text.split(',').any(|part| part.trim().eq_ignore_ascii_case(token))
-    };
-    headers.get_all(name).iter().any(is_token)
 }
 
 #[cfg(test)]

@@ -9,9 +9,11 @@ use rcgen::{
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, RootCertStore};
 
-pub(super) type Authority = CertifiedIssuer<'static, KeyPair>;
+/// Issues the certificates of a test.
+pub type Authority = CertifiedIssuer<'static, KeyPair>;
 
-pub(super) fn authority() -> Authority {
+/// An authority of its own.
+pub fn authority() -> Authority {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, "Framewall test authority");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -24,12 +26,16 @@ pub(super) fn authority() -> Authority {
 }
 
 /// Writes `NAME.pem` and `NAME.key`, valid for `names`, into `folder`.
-pub(super) fn issue(authority: &Authority, folder: &Path, name: &str, names: &[&str]) {
+pub fn issue(authority: &Authority, folder: &Path, name: &str, names: &[&str]) {
+    issue_with(authority, folder, name, names, &KeyPair::generate().unwrap());
+}
+
+/// The same, with a key of a kind that the test chose.
+pub fn issue_with(authority: &Authority, folder: &Path, name: &str, names: &[&str], key: &KeyPair) {
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
     let mut params = CertificateParams::new(names).unwrap();
     params.use_authority_key_identifier_extension = true;
-    let key = KeyPair::generate().unwrap();
-    let certificate = params.signed_by(&key, authority).unwrap();
+    let certificate = params.signed_by(key, authority).unwrap();
     std::fs::write(folder.join(format!("{name}.pem")), certificate.pem()).unwrap();
     std::fs::write(folder.join(format!("{name}.key")), key.serialize_pem()).unwrap();
 }

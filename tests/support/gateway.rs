@@ -12,7 +12,7 @@ use rustls::ClientConfig;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::certificates::{authority, issue, trusting};
+use super::certificates::{Authority, authority, issue, trusting};
 use super::{Request, Response, Wire, eventually};
 
 /// What a gateway is started with. TLS is on, and the route `app` is `/ws` and below.
@@ -25,10 +25,34 @@ pub struct Builder {
     server: String,
     websocket: String,
     route: String,
+    tls_lines: String,
     more: String,
+    pairs: Option<String>,
+    prepare: Option<Prepare>,
 }
 
+/// Writes further files into the gateway's folder before it starts.
+pub type Prepare = fn(&Path, &Authority);
+
 impl Builder {
+    /// Lines of `[tls]`.
+    pub fn tls(mut self, lines: &str) -> Self {
+        writeln!(self.tls_lines, "{lines}").unwrap();
+        self
+    }
+
+    /// The certificates, instead of those for names: pairs of `cert` and `key`.
+    pub fn certificates(mut self, pairs: &str) -> Self {
+        self.pairs = Some(pairs.to_owned());
+        self
+    }
+
+    /// Writes files that the configuration names, such as further certificates.
+    pub fn prepare(mut self, prepare: Prepare) -> Self {
+        self.prepare = Some(prepare);
+        self
+    }
+
     /// The names of a further certificate; the first one has `localhost` and `127.0.0.1`.
     pub fn certificate(mut self, names: &[&'static str]) -> Self {
         self.names.push(names.to_vec());
@@ -76,15 +100,16 @@ impl Builder {
             let pair =
                 |index| format!("{{ cert = \"site{index}.pem\", key = \"site{index}.key\" }}");
             let pairs: Vec<_> = (0..self.names.len()).map(pair).collect();
-            format!("certificates = [{}]", pairs.join(", "))
+            let pairs = self.pairs.clone().unwrap_or_else(|| pairs.join(", "));
+            format!("certificates = [{pairs}]")
         } else {
             "mode = \"off\"".to_owned()
         };
         let upstreams: Vec<_> = self.upstreams.iter().map(|at| format!("\"ws://{at}\"")).collect();
-        let Self { server, websocket, route, more, path, .. } = self;
+        let Self { server, websocket, route, more, path, tls_lines, .. } = self;
         format!(
             "[server]\nlisten = [\"127.0.0.1:0\"]\n{server}\n\
-             [tls]\n{tls}\n\n\
+             [tls]\n{tls}\n{tls_lines}\n\
              [websocket]\n{websocket}\n\
              [routes.app]\npath = \"{path}\"\nupstream = [{}]\nauth = \"none\"\n{route}\n\
              [log]\nformat = \"json\"\nfile = \"framewall.log\"\nerror_file = \"errors.log\"\n\n{more}\n",
@@ -99,6 +124,9 @@ impl Builder {
         fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
         for (index, names) in self.names.iter().enumerate() {
             issue(&authority, folder.path(), &format!("site{index}"), names);
+        }
+        if let Some(prepare) = self.prepare {
+            prepare(folder.path(), &authority);
         }
         fs::write(folder.path().join("framewall.toml"), self.toml()).unwrap();
         let child = spawn(folder.path());
@@ -144,7 +172,10 @@ impl Gateway {
             server: String::new(),
             websocket: String::new(),
             route: String::new(),
+            tls_lines: String::new(),
             more: String::new(),
+            pairs: None,
+            prepare: None,
         }
     }
 
@@ -270,7 +301,8 @@ impl Gateway {
             .unwrap_or_else(|| panic!("no such record in {:#?}", self.log_records()))
     }
 
-    /// The first record that is wanted, of the log of errors alone.
+    /// The first record of the error file that is wanted. The two files have a writer each, so one
+    /// may be behind the other.
     #[track_caller]
     pub fn wait_for_error(&self, wanted: impl Fn(&Value) -> bool) -> Value {
         eventually(|| self.error_records().into_iter().find(&wanted))

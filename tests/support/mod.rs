@@ -6,6 +6,7 @@
 //! for [`PATIENCE`] at most.
 #![allow(
     dead_code,
+    clippy::unwrap_used,
     unused_imports,
     unreachable_pub,
     reason = "each test binary is a crate of its own and uses a part"
@@ -22,16 +23,24 @@ mod wire;
 
 use std::time::{Duration, Instant};
 
+pub use certificates::{Authority, authority, issue, issue_with};
 pub use frame::Frame;
 pub use gateway::Gateway;
 pub use http::{ACCEPT, KEY, Request, Response};
 pub use peer::{Peer, Tool, run_client};
 pub use session::Session;
-pub use upstream::RawUpstream;
+pub use upstream::{RawUpstream, valid_answer};
 pub use wire::Wire;
 
 /// How long an event may take before the test fails. Never a time that is asserted.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Raises this process's limit of open files as far as it may.
+pub fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
+}
 
 /// Asks until there is an answer, or [`PATIENCE`] is over.
 pub fn eventually<T>(mut ask: impl FnMut() -> Option<T>) -> Option<T> {

@@ -44,6 +44,15 @@ impl RawUpstream {
         eventually(|| self.try_accept()).expect("the gateway connects")
     }
 
+    /// The next connection, or `None` once `client` was answered without one.
+    pub fn accept_unless(&self, client: &mut Wire) -> Option<Wire> {
+        eventually(|| match self.try_accept() {
+            Some(wire) => Some(Some(wire)),
+            None => client.has_something().then_some(None),
+        })
+        .flatten()
+    }
+
     /// The next connection, its request read and answered with a valid 101.
     pub fn accept_upgrade(&self, fields: &str) -> (Wire, Response) {
         let mut wire = self.accept();

@@ -80,6 +80,12 @@ impl Wire {
         &self.received[self.taken..]
     }
 
+    /// Whether something came that was not looked at yet; waits for a moment.
+    pub fn has_something(&mut self) -> bool {
+        let moment = Instant::now() + Duration::from_millis(5);
+        !self.unread().is_empty() || self.fill(moment).is_ok()
+    }
+
     pub fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).unwrap();
         self.stream.flush().unwrap();

@@ -1,0 +1,169 @@
+//! The frame rules alone, without sockets: `cargo bench --bench rules`. A stream of frames as a
+//! client sends it goes through the gate; beside it, what tungstenite's public parts make of the
+//! same stream: the header, the payload unmasked, and as text.
+
+use std::io::Cursor;
+
+use divan::counter::{BytesCount, ItemsCount};
+use divan::{Bencher, black_box};
+use framewall::relay::{Endpoint, Gate, HoldBudget, Limits};
+use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
+
+/// Bytes of one stream, about; small enough for a cache, so that memory is not what is measured.
+const STREAM: usize = 256 * 1024;
+/// What a TCP segment on an Ethernet carries.
+const SEGMENT: usize = 1460;
+const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+const LIMITS: Limits =
+    Limits { max_frame_size: 1 << 20, max_message_size: 1 << 20, max_fragments: 1024 };
+
+const KINDS: [Kind; 5] = [
+    Kind { name: "64 B text", text: true, ascii: true, size: 64 },
+    Kind { name: "4 KiB text", text: true, ascii: true, size: 4096 },
+    Kind { name: "4 KiB text, not ASCII", text: true, ascii: false, size: 4096 },
+    Kind { name: "1 MiB text, not ASCII", text: true, ascii: false, size: 1 << 20 },
+    Kind { name: "1 MiB binary", text: false, ascii: false, size: 1 << 20 },
+];
+
+/// What the frames of a stream are.
+#[derive(Clone, Copy)]
+struct Kind {
+    name: &'static str,
+    text: bool,
+    ascii: bool,
+    size: usize,
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+fn main() {
+    divan::main();
+}
+
+/// The gate, given the stream in one piece.
+#[divan::bench(args = KINDS)]
+fn gate_whole(bencher: Bencher, kind: Kind) {
+    let stream = Stream::new(kind);
+    let (bytes, frames) = stream.size();
+    let budget = HoldBudget::new(1 << 26);
+    bencher.counter(bytes).counter(frames).bench_local(|| {
+        let mut gate = Gate::new(Endpoint::Client, LIMITS, *b"ownping!");
+        judge(&mut gate, black_box(&stream.bytes), &budget)
+    });
+}
+
+/// The gate, given the stream as it comes from a network.
+#[divan::bench(args = KINDS)]
+fn gate_in_segments(bencher: Bencher, kind: Kind) {
+    let stream = Stream::new(kind);
+    let (bytes, frames) = stream.size();
+    let budget = HoldBudget::new(1 << 26);
+    bencher.counter(bytes).counter(frames).bench_local(|| {
+        let mut gate = Gate::new(Endpoint::Client, LIMITS, *b"ownping!");
+        let pieces = black_box(&stream.bytes).chunks(SEGMENT);
+        pieces.map(|piece| judge(&mut gate, piece, &budget)).sum::<usize>()
+    });
+}
+
+/// tungstenite's header, one copy that is unmasked, and the standard library's check of text.
+#[divan::bench(args = KINDS)]
+fn tungstenite_whole(bencher: Bencher, kind: Kind) {
+    let stream = Stream::new(kind);
+    let (bytes, frames) = stream.size();
+    let mut scratch = vec![0; kind.size];
+    bencher
+        .counter(bytes)
+        .counter(frames)
+        .bench_local(|| parse(black_box(&stream.bytes), kind.text, &mut scratch));
+}
+
+/// Judges a piece to its end; how many bytes may go on.
+fn judge(gate: &mut Gate, mut piece: &[u8], budget: &HoldBudget) -> usize {
+    let mut released = 0;
+    while !piece.is_empty() {
+        let judged = gate.judge(piece, budget);
+        assert!(judged.event.is_none(), "a good stream is refused");
+        released += judged.release[0].len() + judged.release[1].len();
+        piece = &piece[judged.consumed..];
+    }
+    released
+}
+
+fn parse(bytes: &[u8], text: bool, scratch: &mut [u8]) -> usize {
+    let mut cursor = Cursor::new(bytes);
+    let mut accepted = 0;
+    while let Ok(Some((header, length))) = FrameHeader::parse(&mut cursor) {
+        let (Ok(start), Ok(length)) = (usize::try_from(cursor.position()), usize::try_from(length))
+        else {
+            break;
+        };
+        let (masked, plain) = (&bytes[start..start + length], &mut scratch[..length]);
+        unmask(masked, header.mask.unwrap_or_default(), plain);
+        if text && std::str::from_utf8(black_box(plain)).is_err() {
+            break;
+        }
+        accepted += length;
+        cursor.set_position((start + length) as u64);
+    }
+    accepted
+}
+
+/// Four bytes at a time, as tungstenite does where it keeps this to itself.
+fn unmask(masked: &[u8], key: [u8; 4], plain: &mut [u8]) {
+    let wide = u32::from_ne_bytes(key);
+    let ((words, rest), (to, tail)) = (masked.as_chunks(), plain.as_chunks_mut());
+    for (to, from) in to.iter_mut().zip(words) {
+        *to = (u32::from_ne_bytes(*from) ^ wide).to_ne_bytes();
+    }
+    for ((to, from), key) in tail.iter_mut().zip(rest).zip(key) {
+        *to = from ^ key;
+    }
+}
+
+/// Equal frames, one after the other.
+struct Stream {
+    bytes: Vec<u8>,
+    frames: usize,
+}
+
+impl Stream {
+    fn new(kind: Kind) -> Self {
+        let frames = (STREAM / kind.size).max(1);
+        Self { bytes: frame(kind).repeat(frames), frames }
+    }
+
+    /// Counters of what one round goes through.
+    fn size(&self) -> (BytesCount, ItemsCount) {
+        (BytesCount::new(self.bytes.len()), ItemsCount::new(self.frames))
+    }
+}
+
+fn frame(kind: Kind) -> Vec<u8> {
+    let line = if kind.ascii { "a line of a chat\n" } else { "Zeilen über Zeilen\n" };
+    let mut payload: Vec<u8> = line.bytes().cycle().take(kind.size).collect();
+    // Nothing is cut within a character.
+    let end = payload.len() - payload.len().min(4);
+    payload[end..].fill(b'.');
+    if let Err(error) = std::str::from_utf8(&payload) {
+        payload[error.valid_up_to()..].fill(b'.');
+    }
+    let mut frame = vec![if kind.text { 0x81 } else { 0x82 }];
+    match kind.size {
+        0..126 => frame.push(0x80 | u8::try_from(kind.size).unwrap_or_default()),
+        126..0x1_0000 => {
+            frame.push(0x80 | 0x7e);
+            frame.extend(u16::try_from(kind.size).unwrap_or_default().to_be_bytes());
+        }
+        _ => {
+            frame.push(0x80 | 0x7f);
+            frame.extend((kind.size as u64).to_be_bytes());
+        }
+    }
+    frame.extend(KEY);
+    frame.extend(payload.iter().zip(KEY.iter().cycle()).map(|(byte, key)| byte ^ key));
+    frame
+}

@@ -1,0 +1,42 @@
+//! Arbitrary text as a configuration file: it never panics, and either it may run, or it is refused
+//! with an error that says where.
+
+#![no_main]
+
+use std::path::Path;
+
+use framewall::config::{LoadError, Loaded, parse};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    // The folder does not exist, so that a relative path names no file.
+    match parse(text, Path::new("no-such-folder/framewall.toml")) {
+        Ok(loaded) => check_loaded(&loaded),
+        Err(error) => check_error(&error, text),
+    }
+});
+
+fn check_loaded(Loaded { config, lints }: &Loaded) {
+    assert!(!config.server.listen.is_empty() && !config.routes.is_empty());
+    assert!(config.tls.as_ref().is_none_or(|tls| !tls.certificates.is_empty()));
+    for route in &config.routes {
+        assert!(!route.upstreams.is_empty(), "{}", route.name);
+        assert!(route.websocket.max_frame_size >= 125 && route.websocket.max_fragments > 0);
+    }
+    for lint in lints {
+        assert!(!lint.message().is_empty() && lint.line().is_none_or(|line| line > 0));
+    }
+}
+
+fn check_error(error: &LoadError, text: &str) {
+    let LoadError::Invalid(report) = error else {
+        panic!("a text was read as a file: {error}");
+    };
+    assert!(report.errors() > 0);
+    let plain = error.render(false);
+    assert!(plain.contains("error") && plain.ends_with('\n'), "{plain:?}");
+    assert!(plain.contains("framewall.toml"), "{plain:?}");
+    assert!(plain.contains('\u{1b}') <= text.contains('\u{1b}'), "{plain:?}");
+    assert!(!error.render(true).is_empty());
+    assert_eq!(error.to_string(), plain.trim_end_matches('\n').to_owned() + "\n");
+}

@@ -1,0 +1,46 @@
+//! The log of a whole process: one subscriber, whose guard writes everything out.
+
+use std::fs;
+
+use framewall::config::{Log, LogFormat};
+use framewall::observe::{self, ObserveError, Subject};
+use tempfile::TempDir;
+
+// One test: the subscriber belongs to the process.
+#[test]
+fn the_process_has_one_log_and_its_guard_flushes_it() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("framewall.log");
+    let log = Log {
+        level: tracing::Level::INFO,
+        format: Some(LogFormat::Json),
+        file: Some(file.clone()),
+        error_file: None,
+    };
+    let guard = observe::start(&log).unwrap();
+    assert!(matches!(observe::start(&log), Err(ObserveError::AlreadyStarted)));
+
+    let subject = Subject {
+        request_id: "1".to_owned(),
+        peer: "192.0.2.1:5000".parse().unwrap(),
+        route: None,
+        subprotocol: None,
+    };
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let subject = subject.clone();
+            std::thread::spawn(move || (0..1000).for_each(|_| observe::session_opened(&subject)))
+        })
+        .collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    drop(guard);
+
+    let text = fs::read_to_string(file).unwrap();
+    assert_eq!(text.lines().count(), 4000);
+    for line in text.lines() {
+        let record: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(record["event"], "session.opened");
+    }
+}

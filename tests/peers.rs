@@ -1,6 +1,8 @@
 //! Applications and clients that nobody here wrote, with the gateway in between: Python
 //! `websockets`, Node `ws`, tungstenite and curl.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use std::process::{Command, Output};
@@ -184,19 +186,17 @@ fn tungstenite_to_node() {
 }
 
 /// An application that dies while it is used: the client is told, by the name of the reason.
+/// (tungstenite would show 1002 in place of 1014, which it does not know.)
 #[test]
-#[ignore = "needs node ws"]
-fn an_application_that_is_killed_is_lost() {
-    let peer = Peer::start(Tool::Node, "echo", &[]);
-    let gateway = in_front_of(&peer);
-    let mut socket = tungstenite_client(&gateway);
-    socket.send(Message::text("hello")).unwrap();
-    assert_eq!(socket.read().unwrap(), Message::text("hello"));
-    drop(peer);
-    let frame = CloseFrame { code: CloseCode::Bad(1014), reason: "upstream.lost".into() };
-    let end = socket.read().unwrap();
-    let Message::Close(Some(got)) = end else { panic!("a Close expected: {end:?}") };
-    assert_eq!((u16::from(got.code), got.reason), (1014, frame.reason));
+#[ignore = "needs python websockets and node ws"]
+fn an_application_that_dies_is_lost() {
+    for (client, application) in [(Tool::Python, Tool::Node), (Tool::Node, Tool::Python)] {
+        let peer = Peer::start(application, "echo", &[]);
+        let gateway = in_front_of(&peer);
+        let steps = run(client, &gateway, "/ws", &["lost"]);
+        let end = (&steps[0]["code"], &steps[0]["reason"]);
+        assert_eq!(end, (&json!(1014), &json!("upstream.lost")));
+    }
 }
 
 #[test]

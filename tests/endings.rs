@@ -10,6 +10,17 @@ use std::time::Duration;
 
 use support::{Frame, Gateway, RawUpstream, Session};
 
+/// A frame that is cut through, in two halves.
+fn halves(masked: bool) -> (Vec<u8>, Vec<u8>) {
+    let mut first = large().masked(masked).encode();
+    let second = first.split_off(first.len() / 2);
+    (first, second)
+}
+
+fn large() -> Frame {
+    Frame::binary(vec![7; 100_000])
+}
+
 #[test]
 fn garbage_after_the_gateways_close_is_thrown_away() {
     let upstream = RawUpstream::bind();
@@ -28,4 +39,55 @@ fn garbage_after_the_gateways_close_is_thrown_away() {
             && record["event"] == "session.ended"
             && record["reason"] == "upstream.lost"
     });
+}
+
+#[test]
+fn an_upstreams_frame_is_finished_before_a_shutdown_close() {
+    let upstream = RawUpstream::bind();
+    let mut gateway = Gateway::to(&[upstream.address()]).plain().start();
+    let mut session = Session::open(&gateway, &upstream);
+    let (first, second) = halves(false);
+    session.upstream.send(&first);
+    session.client.take(16);
+    gateway.terminate();
+    session.upstream.expect_frame(Frame::close(1001, "shutdown"));
+    session.upstream.send(&second);
+    session.client.take(first.len() + second.len() - 16);
+    session.client.expect_closing(1001, "shutdown");
+    session.upstream.say(Frame::close(1001, ""));
+    session.upstream.expect_eof();
+    assert_eq!(gateway.exit_code(), Some(0));
+}
+
+#[test]
+fn a_clients_frame_is_finished_before_a_shutdown_close() {
+    let upstream = RawUpstream::bind();
+    let gateway = Gateway::to(&[upstream.address()]).plain().start();
+    let mut session = Session::open(&gateway, &upstream);
+    let (first, second) = halves(true);
+    session.client.send(&first);
+    session.upstream.take(16);
+    gateway.terminate();
+    session.client.expect_frame(Frame::close(1001, "shutdown"));
+    session.client.send(&second);
+    session.upstream.take(first.len() + second.len() - 16);
+    session.upstream.expect_closing(1001, "shutdown");
+    session.client.say(Frame::close(1001, ""));
+    session.client.expect_eof();
+}
+
+#[test]
+fn a_refused_client_is_told_behind_the_frame_it_was_being_sent() {
+    let upstream = RawUpstream::bind();
+    let gateway = Gateway::to(&[upstream.address()]).plain().start();
+    let mut session = Session::open(&gateway, &upstream);
+    let (first, second) = halves(false);
+    session.upstream.send(&first);
+    session.client.take(16);
+    session.client.send(&[0x83, 0x80, 0, 0, 0, 0]);
+    assert_eq!(session.upstream.expect_close(), (1001, "frame.protocol".to_owned()));
+    session.upstream.send(&second);
+    session.client.take(first.len() + second.len() - 16);
+    assert_eq!(session.client.expect_close(), (1002, "frame.protocol".to_owned()));
+    session.client.expect_eof();
 }

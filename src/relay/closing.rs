@@ -139,12 +139,15 @@ impl Pair<'_> {
     /// Flushes, half-closes once the end has answered or cannot, and reads until it is gone.
     fn finish(&mut self, cx: &mut Context<'_>, endpoint: Endpoint, now: Instant) {
         let budget = self.budget;
+        let awaited = matches!(self.side(endpoint.opposite()).stage, Stage::Closing { .. });
         let side = self.side(endpoint);
+        // The other end's Close stands behind this frame: it is relayed, not thrown away.
+        let finishing = awaited && side.sends() && side.gate.unfinished() > 0;
         let Stage::Draining { mut until, mut left, mut shut } = side.stage else {
             return;
         };
         let flushed = side.poll_flush(cx, now).is_ready();
-        let over = drain(cx, side, budget, &mut left);
+        let over = !finishing && drain(cx, side, budget, &mut left);
         let answered = side.gate.closed() || side.ending.is_some() || over;
         if flushed && answered && !shut && side.poll_shutdown(cx).is_ready() {
             shut = true;

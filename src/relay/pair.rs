@@ -116,6 +116,10 @@ impl<'a> Pair<'a> {
         self.clock.note_activity(activity, now);
         self.advance(cx, Endpoint::Client, now);
         self.advance(cx, Endpoint::Upstream, now);
+        if self.cause.is_some() {
+            // What became of the upstream may be what the client waited for.
+            self.advance(cx, Endpoint::Client, now);
+        }
     }
 
     fn relay_from(&mut self, cx: &mut Context<'_>, from: Endpoint, now: Instant) {

@@ -91,3 +91,43 @@ fn a_refused_client_is_told_behind_the_frame_it_was_being_sent() {
     assert_eq!(session.client.expect_close(), (1002, "frame.protocol".to_owned()));
     session.client.expect_eof();
 }
+
+/// Frames from here on find nobody at the other end.
+fn say_until_it_fails(to: &mut support::Wire) {
+    for _ in 0..5 {
+        to.say(Frame::text("is anybody there"));
+        std::thread::sleep(Duration::from_millis(30));
+    }
+}
+
+#[test]
+fn a_client_whose_application_closed_and_left_is_not_kept_waiting() {
+    let upstream = RawUpstream::bind();
+    let gateway = Gateway::to(&[upstream.address()]).plain().start();
+    let mut session = Session::open(&gateway, &upstream);
+    let id = session.request_id();
+    session.upstream.say(Frame::close(4000, "bye"));
+    drop(session.upstream);
+    session.client.expect_frame(Frame::close(4000, "bye"));
+    say_until_it_fails(&mut session.client);
+    session.client.say(Frame::close(4000, "bye"));
+    session.client.expect_eof();
+    let record = gateway.wait_for_reason(&id, "closed");
+    assert!(record["duration_ms"].as_u64().unwrap() < 4000, "{record}");
+}
+
+#[test]
+fn an_application_whose_client_closed_and_left_is_not_kept_waiting() {
+    let upstream = RawUpstream::bind();
+    let gateway = Gateway::to(&[upstream.address()]).plain().start();
+    let mut session = Session::open(&gateway, &upstream);
+    let id = session.request_id();
+    session.client.say(Frame::close(1000, ""));
+    session.upstream.expect_frame(Frame::close(1000, ""));
+    session.client.reset();
+    say_until_it_fails(&mut session.upstream);
+    session.upstream.say(Frame::close(1000, ""));
+    session.upstream.expect_eof();
+    let record = gateway.wait_for_reason(&id, "closed");
+    assert!(record["duration_ms"].as_u64().unwrap() < 4000, "{record}");
+}

@@ -52,12 +52,14 @@ impl Pair<'_> {
         }
     }
 
-    /// `from` is gone. Without a Close of its own before, that ends the session.
+    /// `from` is gone. Without a Close of its own before, that ends the session; with one, only if
+    /// it cannot take the answer any more.
     pub(super) fn lost(&mut self, from: Endpoint, how: String, now: Instant) {
-        if self.side(from).gate.closed() && self.cause.is_some() {
+        let side = self.side(from);
+        if side.gate.closed() && !side.write_failed {
             return;
         }
-        self.side(from).cut();
+        side.cut();
         self.end(Cause::Lost(from, how), now);
     }
 

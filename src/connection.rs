@@ -142,7 +142,9 @@ async fn exchange(
     };
     let parts = connection.into_parts();
     let stream = parts.io.into_inner().into_inner();
-    if let Ok(Established { admission, subject, next }) = admitted.try_recv() {
+    // Behind a 101 that was not written to its end there can be no frames.
+    let answered = matches!(outcome, Some(Ok(())));
+    if answered && let Ok(Established { admission, subject, next }) = admitted.try_recv() {
         let client_early = Bytes::copy_from_slice(&parts.read_buf);
         let session = Session { client: stream, client_early, admission, subject, slot, next };
         session.start(&gateway);
@@ -293,7 +295,7 @@ impl Reception {
                 }
                 let id = &self.subject.request_id;
                 let upstream = caller.connect(&self.gateway, &admission, id, self.deadline).await?;
-                Next::Relay(upstream)
+                Next::Relay(Box::new(upstream))
             }
         };
         Ok((key, admission, next))

@@ -2,13 +2,17 @@
 //! whole, or pushes messages on a connection to `/push`. It trusts its peer; it is not measured.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::MissedTickBehavior;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 const CLOSE: u8 = 0x88;
 const READ: usize = 64 * 1024;
+/// Between two messages that are pushed to one client.
+const TICK: Duration = Duration::from_millis(1);
 
 /// Accepts for as long as it is polled.
 pub(crate) async fn serve(listener: TcpListener) {
@@ -84,8 +88,8 @@ async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<bool
     Ok(head.starts_with("GET /push "))
 }
 
-/// The request is `SIZE COUNT`: so many messages of that size, each written by itself and the other
-/// connections served in between.
+/// The request is `SIZE COUNT`: so many messages of that size, one each [`TICK`]. Sent without a
+/// pause, they would be measured in heaps of whatever size the proxy lets grow.
 async fn push(stream: &mut TcpStream, request: &[u8]) -> io::Result<()> {
     let text = String::from_utf8_lossy(request);
     let mut numbers = text.split(' ').filter_map(|number| number.parse().ok());
@@ -93,9 +97,11 @@ async fn push(stream: &mut TcpStream, request: &[u8]) -> io::Result<()> {
         return Err(io::ErrorKind::InvalidData.into());
     };
     let frame = crate::load::unmasked(&crate::load::text(size));
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for _ in 0..count {
+        ticks.tick().await;
         stream.write_all(&frame).await?;
-        tokio::task::yield_now().await;
     }
     Ok(())
 }

@@ -53,7 +53,7 @@ pub(crate) fn row(row: &Row, rounds: &[Round], markdown: bool) {
     let title = match row.work {
         // The machine may not allow as many as were wanted.
         Work::Idle { .. } => {
-            format!("{}, {:.0} connections", row.title, spread(|round| round.nginx.rate).median)
+            format!("{}, of {:.0}", row.title, spread(|round| round.nginx.rate).median)
         }
         _ => row.title.to_owned(),
     };

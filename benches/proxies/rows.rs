@@ -25,14 +25,14 @@ pub(crate) enum Work {
 }
 
 pub(crate) const ROWS: [Row; 9] = [
-    row("echo-64", "64 B echo, 50 connections", echo(50, 64, 1, 20_000)),
-    row("pipelined-125", "125 B echo, 64 at once, 10 connections", echo(10, 125, 64, 128_000)),
-    row("echo-4k", "4 KiB echo, 50 connections", echo(50, 4096, 1, 15_000)),
-    row("echo-1m", "1 MiB echo, 4 connections", echo(4, 1 << 20, 1, 200)),
+    row("echo-64", "64 B echo, 50 connections", echo(50, 64, 1, 60_000)),
+    row("pipelined-125", "125 B echo, 64 at once, 10 connections", echo(10, 125, 64, 2_560_000)),
+    row("echo-4k", "4 KiB echo, 50 connections", echo(50, 4096, 1, 50_000)),
+    row("echo-1m", "1 MiB echo, 4 connections", echo(4, 1 << 20, 1, 400)),
     row(
         "push-256",
         "256 B server push, 50 connections",
-        Work::Push { connections: 50, size: 256, messages: 100_000 },
+        Work::Push { connections: 50, size: 256, messages: 75_000 },
     ),
     row(
         "handshake",
@@ -44,8 +44,8 @@ pub(crate) const ROWS: [Row; 9] = [
         "resumed handshake, upgrade, Close",
         Work::Handshakes { count: 1000, concurrency: 16, resumed: true },
     ),
-    row("idle-1000", "memory of an idle one", Work::Idle { connections: 1000 }),
-    row("idle-10000", "memory of an idle one", Work::Idle { connections: 10_000 }),
+    row("idle-1000", "memory per idle connection", Work::Idle { connections: 1000 }),
+    row("idle-10000", "memory per idle connection", Work::Idle { connections: 10_000 }),
 ];
 
 const fn row(name: &'static str, title: &'static str, work: Work) -> Row {

@@ -52,12 +52,14 @@ impl Pair<'_> {
         }
     }
 
-    /// `from` is gone. Without a Close of its own before, that ends the session.
+    /// `from` is gone. Without a Close of its own before, that ends the session; with one, only if
+    /// it cannot take the answer any more.
     pub(super) fn lost(&mut self, from: Endpoint, how: String, now: Instant) {
-        if self.side(from).gate.closed() && self.cause.is_some() {
+        let side = self.side(from);
+        if side.gate.closed() && !side.write_failed {
             return;
         }
-        self.side(from).cut();
+        side.cut();
         self.end(Cause::Lost(from, how), now);
     }
 
@@ -111,6 +113,7 @@ impl Pair<'_> {
         let other = self.side(endpoint.opposite());
         let boundary = other.gate.unfinished() == 0;
         let unreachable = !boundary && !other.sends();
+        let told = other.gate.closed();
         let ping = self.ping;
         let side = self.side(endpoint);
         match side.stage {
@@ -119,7 +122,7 @@ impl Pair<'_> {
                 let how = "the connection was closed while data was sent to it".to_owned();
                 self.lost(endpoint, how, now);
             }
-            Stage::Open if side.pings.owed && boundary && side.blocked.is_none() => {
+            Stage::Open if side.pings.owed && boundary && !told => {
                 side.pings.owed = false;
                 let frame = control_frame(endpoint, Control::Ping, &ping, super::random());
                 side.send(cx, frame.as_ref(), now);
@@ -151,12 +154,15 @@ impl Pair<'_> {
     /// Flushes, half-closes once the end has answered or cannot, and reads until it is gone.
     fn finish(&mut self, cx: &mut Context<'_>, endpoint: Endpoint, now: Instant) {
         let budget = self.budget;
+        let awaited = matches!(self.side(endpoint.opposite()).stage, Stage::Closing { .. });
         let side = self.side(endpoint);
+        // The other end's Close stands behind this frame: it is relayed, not thrown away.
+        let finishing = awaited && side.sends() && side.gate.unfinished() > 0;
         let Stage::Draining { mut until, mut left, mut shut } = side.stage else {
             return;
         };
         let flushed = side.poll_flush(cx, now).is_ready();
-        let over = drain(cx, side, budget, &mut left);
+        let over = !finishing && drain(cx, side, budget, &mut left);
         let answered = side.gate.closed() || side.ending.is_some() || over;
         if flushed && answered && !shut && side.poll_shutdown(cx).is_ready() {
             shut = true;

@@ -71,7 +71,7 @@ impl Opening {
             if let Some(Event::Violation(violation)) = self.gate.judge(&frame, budget).event {
                 return Some(Opened::Violation(violation));
             }
-            let opened = self.take(&head, frame);
+            let opened = self.take(&head, &frame);
             if opened.is_some() {
                 return opened;
             }
@@ -103,7 +103,7 @@ impl Opening {
     }
 
     /// A frame that is within the rules.
-    fn take(&mut self, head: &HeaderBytes, frame: Vec<u8>) -> Option<Opened> {
+    fn take(&mut self, head: &HeaderBytes, frame: &[u8]) -> Option<Opened> {
         let masked = &frame[head.size()..];
         let mut payload = vec![0; masked.len()];
         mask::unmask(masked, head.key(), &mut payload);
@@ -114,7 +114,7 @@ impl Opening {
             OpCode::Data(Data::Binary) => Some(Opened::Binary),
             OpCode::Data(_) => {
                 self.text.extend_from_slice(&payload);
-                self.frames.extend_from_slice(&frame);
+                self.frames.extend_from_slice(frame);
                 head.fin().then(|| self.message())
             }
         }

@@ -56,6 +56,8 @@ pub(super) fn pump(
     now: Instant,
 ) -> Option<Notice> {
     WORKER.with_borrow_mut(|Worker { read, gathered }| {
+        // A session that panicked here may have left its bytes behind.
+        gathered.clear();
         let mut notice = None;
         while notice.is_none() && relays(source, sink) && sink.poll_flush(cx, now).is_ready() {
             if let Some(blocked) = sink.blocked.take() {

@@ -204,8 +204,9 @@ impl Side {
         matches!(self.ending, None | Some(Ending::Refused))
     }
 
-    /// Whether this end's frames are still relayed: it neither ended nor was it told to go.
+    /// Whether this end's frames are still relayed. One that was told to go may still finish the
+    /// frame that the other end waits for.
     pub(super) fn sends(&self) -> bool {
-        self.ending.is_none() && matches!(self.stage, Stage::Open | Stage::Closing { .. })
+        self.ending.is_none() && self.stage != Stage::Done
     }
 }

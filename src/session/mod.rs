@@ -41,7 +41,7 @@ pub(crate) struct Session {
 #[derive(Debug)]
 pub(crate) enum Next {
     /// The upstream gave its 101.
-    Relay(Upstream),
+    Relay(Box<Upstream>),
     /// The token is in the first message, and the upstream is dialled after it.
     FirstMessage(Box<Caller>),
 }
@@ -55,7 +55,7 @@ impl Session {
         let shared = Arc::clone(gateway);
         match next {
             Next::Relay(upstream) => {
-                let streams = streams(client, client_early, upstream);
+                let streams = streams(client, client_early, *upstream);
                 gateway.tasks.spawn(live(streams, admission, subject).run(shared, told));
             }
             Next::FirstMessage(caller) => {

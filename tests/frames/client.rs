@@ -55,8 +55,7 @@ fn check_record(gateway: &Gateway, id: &str, offence: &Offence, offset: usize) {
     for field in ["header", "section", "rule"] {
         assert!(record[field].as_str().is_some_and(|text| !text.is_empty()), "{record}");
     }
-    let errors = super::support::eventually(|| gateway.error_records().into_iter().find(wanted));
-    assert_eq!(errors, Some(record));
+    assert_eq!(gateway.wait_for_error(wanted), record);
 }
 
 #[test]

@@ -114,6 +114,10 @@ const scenarios = {
 
 const named = {
   ...scenarios,
+  async lost(ws) {
+    ws.send("die");
+    return closed(ws);
+  },
   async subprotocol(ws) {
     return { subprotocol: ws.protocol };
   },

@@ -105,6 +105,15 @@ async def close_from_application(ws):
     raise AssertionError("a message instead of a Close")
 
 
+async def lost(ws):
+    await ws.send("die")
+    try:
+        await ws.recv()
+    except ConnectionClosed as closed:
+        return {"code": closed.rcvd.code, "reason": closed.rcvd.reason}
+    raise AssertionError("a message instead of a Close")
+
+
 async def close(ws):
     await ws.close(4002, "done")
     same((ws.close_code, ws.close_reason), (4002, "done"))
@@ -146,7 +155,7 @@ SCENARIOS = [
     close_from_application,
     close,
 ]
-NAMED = {scenario.__name__: scenario for scenario in [*SCENARIOS, subprotocol, first_message]}
+NAMED = {scenario.__name__: scenario for scenario in [*SCENARIOS, lost, subprotocol, first_message]}
 
 
 async def run(name, url, context):

@@ -28,6 +28,8 @@ function obey(ws, text) {
       ws.once("pong", (payload) => ws.send(`ponged ${payload}`));
       ws.ping(rest[0]);
       return true;
+    case "die":
+      process.exit(1);
     case "extensions":
       ws.send(JSON.stringify(ws.extensions === "" ? [] : ws.extensions.split(",")));
       return true;

@@ -9,6 +9,7 @@ When a connection ends, its close code and reason are printed as one JSON object
 import argparse
 import asyncio
 import json
+import os
 import signal
 
 from websockets.asyncio.server import serve
@@ -28,6 +29,8 @@ async def obey(ws, text):
         case "ping-me", [payload]:
             await (await ws.ping(payload))
             await ws.send(f"ponged {payload}")
+        case "die", []:
+            os._exit(1)
         case "extensions", []:
             names = [extension.name for extension in ws.protocol.extensions]
             await ws.send(json.dumps(names))

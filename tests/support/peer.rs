@@ -4,9 +4,12 @@
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 
 use serde_json::Value;
+
+use super::PATIENCE;
 
 /// What a program of `tests/peers` is run with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +43,7 @@ impl Tool {
 pub struct Peer {
     child: Child,
     address: SocketAddr,
-    output: BufReader<std::process::ChildStdout>,
+    lines: Receiver<String>,
 }
 
 impl Peer {
@@ -48,13 +51,13 @@ impl Peer {
     pub fn start(tool: Tool, name: &str, arguments: &[&str]) -> Self {
         let mut command = tool.command(name);
         let mut child = command.arg("0").args(arguments).spawn().unwrap();
-        let mut output = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        output.read_line(&mut line).unwrap();
+        let lines = lines_of(child.stdout.take().unwrap());
+        let line = lines.recv_timeout(PATIENCE);
+        let line = line.unwrap_or_else(|_| panic!("{tool:?} {name} says nothing"));
         let port = line.trim().strip_prefix("listening ");
         let port = port.unwrap_or_else(|| panic!("{tool:?} {name} does not listen: {line:?}"));
         let address = ([127, 0, 0, 1], port.parse().unwrap()).into();
-        Self { child, address, output }
+        Self { child, address, lines }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -63,8 +66,7 @@ impl Peer {
 
     /// The next line that the application says about itself: one JSON object.
     pub fn says(&mut self) -> Value {
-        let mut line = String::new();
-        self.output.read_line(&mut line).unwrap();
+        let line = self.lines.recv_timeout(PATIENCE).expect("the application says something");
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
     }
 }
@@ -75,6 +77,19 @@ impl Drop for Peer {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The lines of a program, read by a thread that ends with them.
+fn lines_of(output: ChildStdout) -> Receiver<String> {
+    let (sender, lines) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    lines
 }
 
 /// Runs the client of `tests/peers` to its end. Returns one JSON object a step; a client that

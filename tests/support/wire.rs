@@ -12,6 +12,22 @@ use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use super::frame::masked;
 use super::{Frame, PATIENCE, Request, Response};
 
+impl Read for Wire {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(buffer)
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
 trait Duplex: Read + Write + Send {}
 
 impl<T: Read + Write + Send> Duplex for T {}
@@ -75,13 +91,13 @@ impl Wire {
         self.stream.flush().unwrap();
     }
 
-    /// Sends until the other side takes no more for `pause`, or `most` bytes are sent. Returns how
+    /// Sends `chunk` over and over until the other side takes no more for `pause`, or `most` bytes are sent. Returns how
     /// many the other side, and the buffers on the way, took.
     pub fn flood(&mut self, chunk: &[u8], pause: Duration, most: usize) -> usize {
         self.socket.set_write_timeout(Some(pause)).unwrap();
         let mut sent = 0;
         while sent < most {
-            match self.stream.write(chunk) {
+            match self.stream.write(&chunk[sent % chunk.len()..]) {
                 Ok(count) => sent += count,
                 Err(error) if is_timeout(&error) => break,
                 Err(error) => panic!("flood ended after {sent} bytes: {error}"),

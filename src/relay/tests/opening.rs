@@ -30,9 +30,9 @@ fn opened(stream: &[u8], cut: usize) -> (Option<Opened>, usize) {
 #[test]
 fn a_message_in_fragments_is_put_together_however_it_is_cut() {
     let fragments = [client(0x01, "tok\u{e9}".as_bytes()), client(0x80, b"en")];
-    let [ping, pong, after] =
+    let [ping, answer, after] =
         [client(0x89, b"ping"), client(0x8a, b"pong"), client(0x82, b"after")];
-    let stream = [&fragments[0][..], &ping, &pong, &fragments[1], &after].concat();
+    let stream = [&fragments[0][..], &ping, &answer, &fragments[1], &after].concat();
     let message_end = stream.len() - after.len();
     for cut in 0..stream.len() {
         let (Some(Opened::Message { text, frames, rest }), pings) = opened(&stream, cut) else {

@@ -1,0 +1,12 @@
+//! What breaks, stalls or vanishes at either end, and the gateway's own end.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod client;
+mod deadlines;
+mod shutdown;
+mod slow;
+mod upstream;

@@ -5,6 +5,7 @@ mod cert;
 pub mod check;
 mod demo;
 mod run;
+mod token;
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -21,6 +22,9 @@ const USAGE: u8 = 64;
 
 /// The configuration is not valid (`EX_CONFIG`).
 const CONFIG: u8 = 78;
+
+/// What was asked about would be refused.
+const REFUSED: u8 = 2;
 
 /// A security gateway for WebSocket applications.
 #[derive(Debug, Parser)]
@@ -41,6 +45,9 @@ enum Command {
     /// Make certificates for development
     #[command(subcommand)]
     Cert(CertCommand),
+    /// Make a token for development, or say what one says and whether it would pass
+    #[command(subcommand)]
+    Token(token::TokenCommand),
 }
 
 /// What `framewall run` is given.
@@ -74,6 +81,9 @@ pub enum Failure {
     /// The configuration was refused; the text is complete, with its places. Exit code 78.
     #[error("{0}")]
     Config(String),
+    /// What was given on the command line cannot be used; the text says why. Exit code 64.
+    #[error("framewall: {0}")]
+    Usage(String),
     /// Anything else; the text says what happened, where, and what to do. Exit code 1.
     #[error("framewall: {0}")]
     Other(String),
@@ -88,6 +98,7 @@ impl Failure {
     fn code(&self) -> ExitCode {
         match self {
             Self::Config(_) => CONFIG.into(),
+            Self::Usage(_) => USAGE.into(),
             Self::Other(_) => ExitCode::FAILURE,
         }
     }
@@ -117,6 +128,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Check(args) => Ok(check::check(&args.config, args.strict)),
         Command::Demo => demo::demo().map(done),
         Command::Cert(CertCommand::New(args)) => cert::new(&args).map(done),
+        Command::Token(command) => token::run(&command),
     }
 }
 

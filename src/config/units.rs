@@ -24,6 +24,14 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, Fault> {
     parse(text, &TIMES, TIME_HELP).map(Duration::from_millis)
 }
 
+/// Reads a duration as the configuration has it, for the command line; the error is for people.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|Fault { what, help }| match help {
+        Some(help) => format!("{what}: {help}"),
+        None => what,
+    })
+}
+
 fn parse(text: &str, units: &[(&str, u64)], help: &str) -> Result<u64, Fault> {
     let fault = |what: String| Err(Fault::new(what).help(help));
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());

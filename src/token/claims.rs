@@ -16,6 +16,11 @@ const LAST: f64 = 253_402_300_799.0;
 /// How many claims the log names where the user's is missing.
 const SHOWN: usize = 8;
 
+/// What is wrong with a token without `exp`, and what to do.
+pub(super) const NO_EXP: &str = "the token has no exp claim, so it would never expire: give it one \
+    where it is made, the Unix time in seconds at which it ends (PyJWT: \"exp\": int(time.time()) + \
+    3600)";
+
 type Claims = Map<String, Value>;
 
 /// Checks everything that a token's claims must say at `now`.
@@ -32,12 +37,7 @@ pub(super) fn check(issuer: &Issuer, claims: Claims, now: SystemTime) -> Result<
 }
 
 fn expires(issuer: &Issuer, claims: &Claims, now: SystemTime) -> Result<SystemTime, Refusal> {
-    let exp = claims.get("exp").ok_or_else(|| {
-        invalid(
-            "the token has no exp claim, so it would never expire: give it one where it is made, the \
-             Unix time in seconds at which it ends (PyJWT: \"exp\": int(time.time()) + 3600)",
-        )
-    })?;
+    let exp = claims.get("exp").ok_or_else(|| invalid(NO_EXP))?;
     let expires = time("exp", exp)? + issuer.leeway;
     if now < expires {
         return Ok(expires);

@@ -139,6 +139,11 @@ impl Key {
         Ok(Self { kind: Kind::Secret, decoding: DecodingKey::from_secret(secret) })
     }
 
+    /// A secret of any length: to find out that a token was made with it, never to accept one.
+    pub(super) fn any_secret(secret: &[u8]) -> Self {
+        Self { kind: Kind::Secret, decoding: DecodingKey::from_secret(secret) }
+    }
+
     /// A public key from PEM, as it is or in a certificate, for all of `algorithms`.
     pub(super) fn pem(path: &Path, pem: &[u8], algorithms: &[Algorithm]) -> Result<Self, KeyError> {
         let spki = public_key(path, pem)?;

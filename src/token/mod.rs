@@ -14,9 +14,11 @@ mod compact;
 mod fetch;
 mod forward;
 mod identity;
+mod inspect;
 mod json;
 mod jwks;
 mod key;
+mod mint;
 mod remote;
 mod spki;
 mod status;
@@ -24,8 +26,13 @@ mod verifier;
 mod verifiers;
 
 pub use identity::Identity;
+pub use inspect::{Inspection, inspect};
 pub use jwks::SetError;
 pub use key::KeyError;
+pub use mint::{MintError, Signer};
 pub use status::Status;
 pub use verifier::{TokenError, Verifier};
 pub use verifiers::Verifiers;
+
+#[cfg(test)]
+mod tests;

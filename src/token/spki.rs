@@ -1,10 +1,11 @@
 //! Public keys in X.509's `SubjectPublicKeyInfo` (RFC 5280 section 4.1.2.7), and as much DER as that
-//! takes. Anything unusual is refused.
+//! takes; and the outside of private keys in PKCS #8 (RFC 5958). Anything unusual is refused.
 
 use super::key::Material;
 
 const SEQUENCE: u8 = 0x30;
 const INTEGER: u8 = 0x02;
+const OCTET_STRING: u8 = 0x04;
 const BIT_STRING: u8 = 0x03;
 const OID: u8 = 0x06;
 
@@ -32,6 +33,34 @@ pub(super) fn read(spki: &[u8]) -> Option<Material> {
             _ => None,
         },
         ED25519 => key.try_into().ok().map(Material::Ed25519),
+        _ => None,
+    }
+}
+
+/// What kind of private key it is.
+pub(super) enum Private<'a> {
+    /// The `RSAPrivateKey` (RFC 8017 appendix A.1.2) inside.
+    Rsa(&'a [u8]),
+    P256,
+    P384,
+    Ed25519,
+}
+
+/// Looks at a private key in PKCS #8.
+pub(super) fn private(pkcs8: &[u8]) -> Option<Private<'_>> {
+    let (info, _) = take(SEQUENCE, pkcs8)?;
+    let (_version, rest) = take(INTEGER, info)?;
+    let (algorithm, rest) = take(SEQUENCE, rest)?;
+    let (key, _attributes) = take(OCTET_STRING, rest)?;
+    let (kind, parameters) = take(OID, algorithm)?;
+    match kind {
+        RSA => Some(Private::Rsa(key)),
+        EC => match take(OID, parameters)?.0 {
+            P256 => Some(Private::P256),
+            P384 => Some(Private::P384),
+            _ => None,
+        },
+        ED25519 => Some(Private::Ed25519),
         _ => None,
     }
 }

@@ -1,0 +1,197 @@
+//! `framewall token inspect`.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Read};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use clap::Args;
+use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
+
+use super::time::{from_now, utc};
+use crate::cli::{Failure, REFUSED, print, run::runtime};
+use crate::config::{self, Issuer};
+use crate::refusal::Refusal;
+use crate::token::{Identity, Inspection, Verifier, inspect as read_token};
+
+/// How much of standard input may be a token.
+const MAX_INPUT: u64 = 64 * 1024;
+/// How long a JWK Set may take that has to be fetched first.
+const FETCH: Duration = Duration::from_secs(15);
+/// The claims that are times (RFC 7519 section 4.1).
+const TIMES: [&str; 4] = ["exp", "nbf", "iat", "auth_time"];
+
+/// What `framewall token inspect` is given.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct InspectArgs {
+    /// The TOML file whose issuer would verify the token
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The NAME of [jwt.NAME]; not needed where there is one alone
+    #[arg(long, value_name = "NAME", requires = "config")]
+    issuer: Option<String>,
+    /// The token, or - to read it from standard input, where no other user sees it
+    token: String,
+}
+
+/// Prints what the token says. 0: an issuer accepts it, or nothing is wrong with it in itself; 2: it
+/// would be refused.
+pub(super) fn inspect(args: &InspectArgs) -> Result<ExitCode, Failure> {
+    let issuer = args.config.as_deref().map(|path| issuer(path, args.issuer.as_deref()));
+    let issuer = issuer.transpose()?;
+    let token = token(&args.token)?;
+    let now = SystemTime::now();
+    let verdict = issuer.map(|issuer| verdict(&issuer, &token, now)).transpose()?;
+    let (text, passes) = report(read_token(&token, now), verdict.as_ref(), now);
+    print(&text)?;
+    Ok(if passes { ExitCode::SUCCESS } else { REFUSED.into() })
+}
+
+fn token(given: &str) -> Result<String, Failure> {
+    if given != "-" {
+        return Ok(given.trim().to_owned());
+    }
+    let mut text = String::new();
+    let read = std::io::stdin().take(MAX_INPUT).read_to_string(&mut text);
+    read.map_err(|error| Failure::Usage(format!("cannot read the token: {error}")))?;
+    Ok(text.trim().to_owned())
+}
+
+fn issuer(path: &Path, name: Option<&str>) -> Result<Arc<Issuer>, Failure> {
+    let styled = std::io::stderr().is_terminal();
+    let loaded = config::load(path).map_err(|error| Failure::Config(error.render(styled)))?;
+    pick(&loaded.config.issuers, name).map(Arc::clone)
+}
+
+fn pick<'a>(issuers: &'a [Arc<Issuer>], name: Option<&str>) -> Result<&'a Arc<Issuer>, Failure> {
+    let found = match (name, issuers) {
+        (None, [only]) => Some(only),
+        (None, _) => None,
+        (Some(name), all) => all.iter().find(|issuer| issuer.name == name),
+    };
+    found.ok_or_else(|| {
+        let names: Vec<_> = issuers.iter().map(|issuer| issuer.name.as_str()).collect();
+        Failure::Usage(match &names[..] {
+            [] => "the configuration has no [jwt.NAME]".to_owned(),
+            names => format!("give --issuer, one of {}", names.join(", ")),
+        })
+    })
+}
+
+/// What the gateway would say: the same code, with the same keys.
+pub(super) struct Verdict {
+    issuer: String,
+    outcome: Result<Identity, Refusal>,
+}
+
+pub(super) fn verdict(
+    issuer: &Arc<Issuer>,
+    token: &str,
+    now: SystemTime,
+) -> Result<Verdict, Failure> {
+    let verifier = Verifier::new(issuer);
+    let verifier = verifier.map_err(|error| Failure::Config(format!("error: {error}")))?;
+    let runtime = runtime().map_err(Failure::other)?;
+    let outcome = runtime.block_on(async {
+        let fetching = verifier.run(CancellationToken::new());
+        let verifying = async {
+            // Without a set in time, the verifier says so itself.
+            let _ = tokio::time::timeout(FETCH, verifier.looked()).await;
+            verifier.verify(token, now).await
+        };
+        tokio::pin!(fetching, verifying);
+        tokio::select! {
+            biased;
+            outcome = &mut verifying => outcome,
+            () = &mut fetching => verifying.await,
+        }
+    });
+    Ok(Verdict { issuer: issuer.name.clone(), outcome })
+}
+
+/// The whole answer, and whether it is a good one.
+pub(super) fn report(
+    read: Result<Inspection, Refusal>,
+    verdict: Option<&Verdict>,
+    now: SystemTime,
+) -> (String, bool) {
+    let mut text = String::new();
+    let sound = match read {
+        Err(refusal) => {
+            let _ = writeln!(text, "not readable: {}", shown(&refusal.detail));
+            false
+        }
+        Ok(Inspection { header, claims, problems }) => {
+            table(&mut text, "header", &header, None);
+            table(&mut text, "claims", &claims, Some(now));
+            list(&mut text, &problems);
+            problems.is_empty()
+        }
+    };
+    let passes = verdict.map_or(sound, |verdict| verdict.outcome.is_ok());
+    text.push_str(&conclusion(sound, verdict));
+    (text, passes)
+}
+
+fn table(text: &mut String, name: &str, object: &Map<String, Value>, now: Option<SystemTime>) {
+    let _ = writeln!(text, "{name}");
+    let width = object.keys().map(|name| shown(name).chars().count()).max().unwrap_or_default();
+    for (name, value) in object {
+        let time = now.filter(|_| TIMES.contains(&name.as_str()));
+        let time = time.and_then(|now| in_words(name, value, now)).unwrap_or_default();
+        let value = shown(&value.to_string());
+        let _ = writeln!(text, "  {:width$}  {value}{time}", shown(name));
+    }
+}
+
+fn in_words(name: &str, value: &Value, now: SystemTime) -> Option<String> {
+    let seconds = value.as_f64().filter(|seconds| (0.0..253_402_300_800.0).contains(seconds))?;
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs_f64(seconds);
+    let verb = match name {
+        "exp" if time <= now => "expired ",
+        "exp" => "expires ",
+        _ => "",
+    };
+    Some(format!("  ({}, {verb}{})", utc(time), from_now(time, now)))
+}
+
+fn list(text: &mut String, problems: &[String]) {
+    if !problems.is_empty() {
+        text.push_str("wrong with it, whoever verifies it\n");
+    }
+    for problem in problems {
+        let _ = writeln!(text, "  - {}", shown(problem));
+    }
+}
+
+fn conclusion(sound: bool, verdict: Option<&Verdict>) -> String {
+    match verdict {
+        None if sound => {
+            "The signature was not verified: give --config FILE, and --issuer NAME, to \
+            see whether it would pass.\n"
+                .to_owned()
+        }
+        None => "It would be refused by every issuer.\n".to_owned(),
+        Some(Verdict { issuer, outcome: Ok(identity) }) => {
+            let (user, end) = (shown(identity.user()), utc(identity.expires()));
+            format!("[jwt.{issuer}] accepts it: user {user}, until {end} with the leeway\n")
+        }
+        Some(Verdict { issuer, outcome: Err(refusal) }) => {
+            let (reason, detail) = (refusal.reason, shown(&refusal.detail));
+            format!("[jwt.{issuer}] refuses it: {reason}: {detail}\n")
+        }
+    }
+}
+
+/// Text of a token, as a terminal may show it: nothing in it moves the cursor or reorders text.
+fn shown(text: &str) -> String {
+    let plain = |c: char| matches!(c, '"' | '\'' | '\\') || c.escape_debug().len() == 1;
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if plain(c) { out.push(c) } else { out.extend(c.escape_debug()) }
+    }
+    out
+}

@@ -1,0 +1,140 @@
+//! `framewall token mint`.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::cli::Failure;
+use crate::config::{Algorithm, duration};
+use crate::token::Signer;
+
+/// Claims that have an option of their own.
+const OWN: [&str; 6] = ["sub", "iss", "aud", "iat", "exp", "jti"];
+
+/// What `framewall token mint` is given.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct MintArgs {
+    #[command(flatten)]
+    key: KeyArgs,
+    /// HS256 by default for a secret; what the key is for, for a private key
+    #[arg(long, value_name = "ALGORITHM", value_parser = algorithm)]
+    alg: Option<Algorithm>,
+    /// Who the token is for (sub)
+    #[arg(long)]
+    user: String,
+    /// Who makes it (iss)
+    #[arg(long)]
+    issuer: Option<String>,
+    /// Whom it is shown to (aud); may be repeated
+    #[arg(long)]
+    audience: Vec<String>,
+    /// How long it is valid
+    #[arg(long, default_value = "1h", value_parser = duration)]
+    lifetime: Duration,
+    /// A further claim; the value is JSON, or else a text
+    #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim)]
+    claims: Vec<(String, Value)>,
+    /// Which key of a JWK Set signs it
+    #[arg(long)]
+    kid: Option<String>,
+    /// The token's own id; made up by default
+    #[arg(long)]
+    jti: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct KeyArgs {
+    /// The secret, as `env:NAME` or `file:PATH`
+    #[arg(long, value_name = "REFERENCE")]
+    secret: Option<String>,
+    /// A private key, PEM: RSA, EC on P-256 or P-384, or Ed25519
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+}
+
+/// The token that the arguments ask for.
+pub(super) fn mint(args: &MintArgs) -> Result<String, Failure> {
+    let signer = signer(args)?;
+    let claims = claims(args, SystemTime::now())?;
+    signer.sign(&claims, args.kid.as_deref()).map_err(usage)
+}
+
+fn signer(args: &MintArgs) -> Result<Signer, Failure> {
+    if let Some(path) = &args.key.key {
+        let pem = fs::read(path)
+            .map_err(|error| Failure::Usage(format!("cannot read {}: {error}", path.display())))?;
+        return Signer::pem(path, &pem, args.alg).map_err(usage);
+    }
+    let reference = args.key.secret.as_deref().unwrap_or_default();
+    Signer::secret(&secret(reference)?, args.alg.unwrap_or(Algorithm::HS256)).map_err(usage)
+}
+
+/// A secret is not taken from the command line, which every user of the machine can see. One line
+/// break at the end of a file is an editor's, not the secret's.
+fn secret(reference: &str) -> Result<Vec<u8>, Failure> {
+    if let Some(name) = reference.strip_prefix("env:") {
+        let value = std::env::var(name);
+        return value.map(String::into_bytes).map_err(|error| {
+            Failure::Usage(format!("the secret cannot be read from the variable {name}: {error}"))
+        });
+    }
+    let path = reference.strip_prefix("file:").ok_or_else(|| {
+        let what = "--secret is env:NAME or file:PATH, not the secret itself: the command line of a \
+            program is no secret";
+        Failure::Usage(what.to_owned())
+    })?;
+    let mut bytes = fs::read(path)
+        .map_err(|error| Failure::Usage(format!("cannot read the secret in {path}: {error}")))?;
+    if bytes.ends_with(b"\n") {
+        bytes.pop();
+        if bytes.ends_with(b"\r") {
+            bytes.pop();
+        }
+    }
+    Ok(bytes)
+}
+
+fn claims(args: &MintArgs, now: SystemTime) -> Result<Map<String, Value>, Failure> {
+    let now = now.duration_since(SystemTime::UNIX_EPOCH).map_err(Failure::other)?;
+    let mut claims = Map::new();
+    claims.insert("sub".to_owned(), json!(args.user));
+    if let Some(issuer) = &args.issuer {
+        claims.insert("iss".to_owned(), json!(issuer));
+    }
+    match &args.audience[..] {
+        [] => {}
+        [one] => _ = claims.insert("aud".to_owned(), json!(one)),
+        more => _ = claims.insert("aud".to_owned(), json!(more)),
+    }
+    claims.insert("iat".to_owned(), json!(now.as_secs()));
+    claims.insert("exp".to_owned(), json!((now + args.lifetime).as_secs()));
+    let id = args.jti.clone().unwrap_or_else(|| Uuid::now_v7().to_string());
+    claims.insert("jti".to_owned(), json!(id));
+    claims.extend(args.claims.iter().cloned());
+    Ok(claims)
+}
+
+fn algorithm(name: &str) -> Result<Algorithm, String> {
+    Algorithm::ALL.into_iter().find(|algorithm| algorithm.name() == name).ok_or_else(|| {
+        let names: Vec<_> = Algorithm::ALL.iter().map(|algorithm| algorithm.name()).collect();
+        format!("one of {}", names.join(", "))
+    })
+}
+
+fn claim(text: &str) -> Result<(String, Value), String> {
+    let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
+    if name.is_empty() || OWN.contains(&name) {
+        return Err(format!("{name:?} has an option of its own, or is no name"));
+    }
+    let value = serde_json::from_str(value).unwrap_or_else(|_| json!(value));
+    Ok((name.to_owned(), value))
+}
+
+fn usage(error: impl std::fmt::Display) -> Failure {
+    Failure::Usage(error.to_string())
+}

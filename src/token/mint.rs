@@ -1,0 +1,122 @@
+//! Making tokens, for development and tests: the other half of what this room verifies.
+
+use std::path::{Path, PathBuf};
+
+use jsonwebtoken::{EncodingKey, Header};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
+use serde_json::{Map, Value};
+
+use super::key::{KeyError, jwa, strong};
+use super::spki::{self, Private};
+use crate::config::{Algorithm, Family};
+
+/// Why a token was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum MintError {
+    /// The secret is too weak.
+    #[error(transparent)]
+    Secret(#[from] KeyError),
+    /// A secret signs with HS* alone, a private key with the others.
+    #[error("{} needs a {}, not a {}", .0.name(), family(*.0, false), family(*.0, true))]
+    Family(Algorithm),
+    /// No private key in PEM.
+    #[error("there is no private key in {}: give an unencrypted PEM file", .0.display())]
+    NotPrivate(PathBuf),
+    /// The format that older tools write for EC keys.
+    #[error(
+        "the key in {} is in the SEC1 format: convert it with `openssl pkcs8 -topk8 -nocrypt`",
+        .0.display()
+    )]
+    Sec1(PathBuf),
+    /// Not RSA, P-256, P-384 or Ed25519, or not for the algorithm.
+    #[error("the key in {} cannot sign {algorithm}", path.display())]
+    Mismatch {
+        /// The file.
+        path: PathBuf,
+        /// What was asked for.
+        algorithm: &'static str,
+    },
+    /// The key does not work.
+    #[error("cannot sign: {0}")]
+    Sign(#[from] jsonwebtoken::errors::Error),
+}
+
+fn family(algorithm: Algorithm, other: bool) -> &'static str {
+    let secret = algorithm.family() == Family::Hmac;
+    if secret == other { "private key (--key)" } else { "secret (--secret)" }
+}
+
+/// What signs tokens, with one algorithm.
+pub struct Signer {
+    algorithm: Algorithm,
+    key: EncodingKey,
+}
+
+impl Signer {
+    /// Signs with a secret that is strong enough for the algorithm.
+    pub fn secret(secret: &[u8], algorithm: Algorithm) -> Result<Self, MintError> {
+        if algorithm.family() != Family::Hmac {
+            return Err(MintError::Family(algorithm));
+        }
+        strong(secret, &[algorithm])?;
+        Ok(Self { algorithm, key: EncodingKey::from_secret(secret) })
+    }
+
+    /// Signs with a private key in PEM, PKCS #8 or PKCS #1; without an algorithm, with the usual one
+    /// of its kind.
+    pub fn pem(path: &Path, pem: &[u8], asked: Option<Algorithm>) -> Result<Self, MintError> {
+        if let Some(algorithm) = asked.filter(|algorithm| algorithm.family() == Family::Hmac) {
+            return Err(MintError::Family(algorithm));
+        }
+        let key = PrivateKeyDer::from_pem_slice(pem);
+        let (usual, key) = match key.map_err(|_| MintError::NotPrivate(path.to_owned()))? {
+            PrivateKeyDer::Pkcs1(key) => {
+                (Algorithm::RS256, EncodingKey::from_rsa_der(key.secret_pkcs1_der()))
+            }
+            PrivateKeyDer::Pkcs8(key) => pkcs8(path, key.secret_pkcs8_der(), asked)?,
+            _ => return Err(MintError::Sec1(path.to_owned())),
+        };
+        let algorithm = asked.unwrap_or(usual);
+        if algorithm != usual && (algorithm.family(), usual.family()) != (Family::Rsa, Family::Rsa)
+        {
+            return Err(mismatch(path, Some(algorithm)));
+        }
+        Ok(Self { algorithm, key })
+    }
+
+    /// The algorithm that it signs with.
+    #[must_use]
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// A token that says `claims`.
+    pub fn sign(
+        &self,
+        claims: &Map<String, Value>,
+        kid: Option<&str>,
+    ) -> Result<String, MintError> {
+        let mut header = Header::new(jwa(self.algorithm));
+        header.kid = kid.map(str::to_owned);
+        Ok(jsonwebtoken::encode(&header, claims, &self.key)?)
+    }
+}
+
+fn pkcs8(
+    path: &Path,
+    der: &[u8],
+    asked: Option<Algorithm>,
+) -> Result<(Algorithm, EncodingKey), MintError> {
+    match spki::private(der).ok_or_else(|| mismatch(path, asked))? {
+        Private::Rsa(pkcs1) => Ok((Algorithm::RS256, EncodingKey::from_rsa_der(pkcs1))),
+        Private::P256 => Ok((Algorithm::ES256, EncodingKey::from_ec_der(der))),
+        Private::P384 => Ok((Algorithm::ES384, EncodingKey::from_ec_der(der))),
+        Private::Ed25519 => Ok((Algorithm::EdDSA, EncodingKey::from_ed_der(der))),
+    }
+}
+
+fn mismatch(path: &Path, algorithm: Option<Algorithm>) -> MintError {
+    let algorithm = algorithm.map_or("any algorithm that is verified here", Algorithm::name);
+    MintError::Mismatch { path: path.to_owned(), algorithm }
+}

@@ -27,6 +27,7 @@ pub struct Builder {
     route: String,
     tls_lines: String,
     more: String,
+    auth: String,
     pairs: Option<String>,
     prepare: Option<Prepare>,
 }
@@ -35,6 +36,18 @@ pub struct Builder {
 pub type Prepare = fn(&Path, &Authority);
 
 impl Builder {
+    /// The applications, instead of those it was made for.
+    pub fn upstreams(mut self, upstreams: &[SocketAddr]) -> Self {
+        self.upstreams = upstreams.to_vec();
+        self
+    }
+
+    /// The route's authentication, "none" if not said.
+    pub fn auth(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.auth);
+        self
+    }
+
     /// Lines of `[tls]`.
     pub fn tls(mut self, lines: &str) -> Self {
         writeln!(self.tls_lines, "{lines}").unwrap();
@@ -106,12 +119,12 @@ impl Builder {
             "mode = \"off\"".to_owned()
         };
         let upstreams: Vec<_> = self.upstreams.iter().map(|at| format!("\"ws://{at}\"")).collect();
-        let Self { server, websocket, route, more, path, tls_lines, .. } = self;
+        let Self { server, websocket, route, more, path, tls_lines, auth, .. } = self;
         format!(
             "[server]\nlisten = [\"127.0.0.1:0\"]\n{server}\n\
              [tls]\n{tls}\n{tls_lines}\n\
              [websocket]\n{websocket}\n\
-             [routes.app]\npath = \"{path}\"\nupstream = [{}]\nauth = \"none\"\n{route}\n\
+             [routes.app]\npath = \"{path}\"\nupstream = [{}]\nauth = \"{auth}\"\n{route}\n\
              [log]\nformat = \"json\"\nfile = \"framewall.log\"\nerror_file = \"errors.log\"\n\n{more}\n",
             upstreams.join(", ")
         )
@@ -174,6 +187,7 @@ impl Gateway {
             route: String::new(),
             tls_lines: String::new(),
             more: String::new(),
+            auth: "none".to_owned(),
             pairs: None,
             prepare: None,
         }

@@ -45,6 +45,15 @@ impl Request {
         self
     }
 
+    /// The same with the target and the further fields of another.
+    pub fn merge(&self, other: &Self) -> Self {
+        let mut both = self.clone();
+        both.line.clone_from(&other.line);
+        let own = self.fields.clone();
+        both.fields.extend(other.fields.iter().filter(|field| !own.contains(field)).cloned());
+        both
+    }
+
     /// The same without any field of this name.
     pub fn without(mut self, name: &str) -> Self {
         self.fields.retain(|(field, _)| !field.eq_ignore_ascii_case(name));

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 pub use certificates::{Authority, authority, issue, issue_with};
 pub use frame::Frame;
-pub use gateway::Gateway;
+pub use gateway::{Builder as GatewayBuilder, Gateway};
 pub use http::{ACCEPT, KEY, Request, Response};
 pub use peer::{Peer, Tool, run_client};
 pub use session::Session;

@@ -33,15 +33,13 @@ fn a_message_in_fragments_is_put_together_however_it_is_cut() {
     let [ping, answer, after] =
         [client(0x89, b"ping"), client(0x8a, b"pong"), client(0x82, b"after")];
     let stream = [&fragments[0][..], &ping, &answer, &fragments[1], &after].concat();
-    let message_end = stream.len() - after.len();
     for cut in 0..stream.len() {
         let (Some(Opened::Message { text, frames, rest }), pings) = opened(&stream, cut) else {
             panic!("a message expected, cut at {cut}");
         };
         assert_eq!((text.as_str(), pings), ("tok\u{e9}en", 1));
         assert_eq!(frames, fragments.concat());
-        let came = if cut <= message_end && cut != 0 { cut.max(message_end) } else { stream.len() };
-        assert!(after.starts_with(&rest), "{cut}: {came}");
+        assert!(after.starts_with(&rest), "{cut}");
     }
 }
 

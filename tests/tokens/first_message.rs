@@ -1,0 +1,129 @@
+//! The token in the first message: the gateway answers the handshake itself, and nobody is dialled
+//! before the token was verified.
+
+use serde_json::json;
+
+use super::support::{Frame, Gateway, RawUpstream, Request, Response, Wire};
+use super::{guarded, now, sign, token};
+
+fn start(upstream: &RawUpstream, lines: &str) -> Gateway {
+    let lines = format!("token_from = [\"message\"]\n{lines}");
+    guarded(upstream, &lines).route("subprotocols = [\"chat.v1\"]").start()
+}
+
+fn connect(gateway: &Gateway) -> (Wire, Response) {
+    let mut client = gateway.connect();
+    client.send_request(&Request::upgrade("/ws").and("Sec-WebSocket-Protocol", "chat.v1"));
+    let response = client.read_head();
+    assert_eq!(response.status(), 101);
+    (client, response)
+}
+
+fn echoes(client: &mut Wire, application: &mut Wire) {
+    client.say(Frame::text("there"));
+    application.expect_frame(Frame::text("there"));
+    application.say(Frame::text("and back"));
+    client.expect_frame(Frame::text("and back"));
+}
+
+#[test]
+fn a_token_alone_or_in_an_envelope_opens_the_upstream() {
+    let upstream = RawUpstream::bind();
+    let gateway = start(&upstream, "forward = { \"X-User-Id\" = \"sub\" }");
+    let envelope = json!({ "type": "auth", "token": token("ada") }).to_string();
+    for message in [token("ada"), envelope] {
+        let (mut client, response) = connect(&gateway);
+        assert_eq!(response.only("sec-websocket-protocol"), Some("chat.v1"));
+        client.say(Frame::ping("still there?"));
+        client.expect_frame(Frame::pong("still there?"));
+        upstream.received_nothing();
+        client.say(Frame::text(&message));
+        let (mut application, request) = upstream.accept_upgrade("");
+        assert_eq!(request.only("x-user-id"), Some("ada"));
+        assert_eq!(request.only("sec-websocket-protocol"), Some("chat.v1"));
+        echoes(&mut client, &mut application);
+    }
+}
+
+#[test]
+fn what_comes_with_the_token_is_not_lost() {
+    let upstream = RawUpstream::bind();
+    let gateway = start(&upstream, "");
+    let (mut client, _) = connect(&gateway);
+    let frames = [Frame::text(token("ada")), Frame::text("one"), Frame::binary("two")];
+    let bytes: Vec<u8> = frames.into_iter().flat_map(|frame| frame.masked(true).encode()).collect();
+    client.send(&bytes);
+    let (mut application, _) = upstream.accept_upgrade("");
+    application.expect_frame(Frame::text("one"));
+    application.expect_frame(Frame::binary("two"));
+    echoes(&mut client, &mut application);
+}
+
+#[test]
+fn the_first_message_is_forwarded_where_that_is_said() {
+    let upstream = RawUpstream::bind();
+    let gateway = start(&upstream, "forward_token = true");
+    let (mut client, _) = connect(&gateway);
+    let token = token("ada");
+    client.say(Frame::text(&token));
+    let (mut application, _) = upstream.accept_upgrade("");
+    application.expect_frame(Frame::text(&token));
+    echoes(&mut client, &mut application);
+}
+
+#[track_caller]
+fn turned_away(lines: &str, first: &[Frame], code: u16, reason: &str) {
+    let upstream = RawUpstream::bind();
+    let gateway = start(&upstream, lines);
+    let (mut client, _) = connect(&gateway);
+    for frame in first {
+        client.send_frame(frame);
+    }
+    assert_eq!(client.expect_close(), (code, reason.to_owned()));
+    upstream.received_nothing();
+    let record = gateway.wait_for_record(|record| record["event"] == "refused");
+    assert_eq!((&record["reason"], &record["code"]), (&json!(reason), &json!(code)));
+}
+
+#[test]
+fn a_token_that_does_not_verify_closes() {
+    let say = |text: &str| [Frame::text(text).masked(true)];
+    turned_away("", &say("a.b.c"), 4401, "token.invalid");
+    let over = sign(&json!({ "sub": "ada", "exp": now() - 100 }));
+    turned_away("", &say(&over), 4401, "token.expired");
+    let denied = "require = { scope = \"chat\" }";
+    turned_away(denied, &say(&token("ada")), 4403, "claims.denied");
+}
+
+#[test]
+fn anything_but_a_text_message_closes() {
+    turned_away("", &[Frame::binary("bytes").masked(true)], 4401, "token.invalid");
+    turned_away("", &[Frame::text(token("ada")).masked(false)], 1002, "frame.protocol");
+    let large = Frame::text("a".repeat(20_000)).masked(true);
+    turned_away("", &[large], 1009, "message.too_big");
+    turned_away("message_deadline = \"200ms\"", &[], 4408, "auth.timeout");
+    let half = [Frame::text("half").unfinished().masked(true)];
+    turned_away("message_deadline = \"200ms\"", &half, 4408, "auth.timeout");
+}
+
+#[test]
+fn an_upstream_that_is_not_there_is_told_by_a_close() {
+    let nobody = RawUpstream::nobody();
+    let upstream = RawUpstream::bind();
+    let gateway = guarded(&upstream, "token_from = [\"message\"]").upstreams(&[nobody]).start();
+    let mut client = gateway.connect();
+    client.send_request(&Request::upgrade("/ws"));
+    assert_eq!(client.read_head().status(), 101);
+    client.say(Frame::text(token("ada")));
+    assert_eq!(client.expect_close(), (1014, "upstream.unavailable".to_owned()));
+}
+
+#[test]
+fn a_client_that_leaves_first_is_a_connection_error() {
+    let upstream = RawUpstream::bind();
+    let gateway = start(&upstream, "");
+    let (mut client, _) = connect(&gateway);
+    client.say(Frame::close(1000, ""));
+    gateway.wait_for_record(|record| record["reason"] == "client.lost");
+    upstream.received_nothing();
+}

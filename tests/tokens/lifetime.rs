@@ -1,0 +1,100 @@
+//! A session lasts as long as its token, or a newer one.
+
+use serde_json::{Value, json};
+
+use super::support::{Frame, Gateway, RawUpstream, Request, Session, Wire};
+use super::{guarded, now, sign, token};
+
+fn with(claims: &Value) -> Request {
+    Request::upgrade("/ws").and("Authorization", &format!("Bearer {}", sign(claims)))
+}
+
+fn lasting(user: &str, seconds: u64) -> Value {
+    json!({ "sub": user, "exp": now() + seconds })
+}
+
+#[test]
+fn a_session_ends_with_its_token_on_a_frame_boundary() {
+    let upstream = RawUpstream::bind();
+    let gateway = guarded(&upstream, "leeway = \"0s\"").start();
+    let mut session = Session::open_with(&gateway, &upstream, &with(&lasting("ada", 2)), "");
+    session.prove_alive();
+    let id = session.request_id();
+    assert_eq!(session.client.expect_close(), (4401, "token.expired".to_owned()));
+    assert_eq!(session.upstream.expect_close(), (1001, "token.expired".to_owned()));
+    session.client.say(Frame::close(4401, ""));
+    session.upstream.say(Frame::close(1001, ""));
+    let ended = gateway
+        .wait_for_record(|record| record["event"] == "session.ended" && record["request_id"] == id);
+    assert_eq!((&ended["by"], &ended["code"]), (&json!("gateway"), &json!(4401)));
+}
+
+#[test]
+fn the_leeway_counts_for_the_end_too() {
+    let upstream = RawUpstream::bind();
+    let gateway = guarded(&upstream, "leeway = \"60s\"").start();
+    let just_over = with(&json!({ "sub": "ada", "exp": now() - 5 }));
+    Session::open_with(&gateway, &upstream, &just_over, "").prove_alive();
+}
+
+#[test]
+fn a_token_may_be_let_expire() {
+    let upstream = RawUpstream::bind();
+    let gateway = guarded(&upstream, "leeway = \"0s\"\non_expiry = \"ignore\"")
+        .websocket("max_lifetime = \"3s\"")
+        .start();
+    let session = Session::open_with(&gateway, &upstream, &with(&lasting("ada", 1)), "");
+    let Session { mut client, .. } = session;
+    assert_eq!(client.expect_close(), (1001, "lifetime.over".to_owned()));
+}
+
+fn renewable(upstream: &RawUpstream) -> Gateway {
+    guarded(upstream, "leeway = \"0s\"").route("refresh = \"framewall\"").start()
+}
+
+fn hand_in(client: &mut Wire, token: &str) -> Value {
+    client.say(Frame::text(json!({ "framewall": { "token": token } }).to_string()));
+    let answer: Value = serde_json::from_slice(&client.read_frame().payload).unwrap();
+    answer["framewall"].clone()
+}
+
+#[test]
+fn a_newer_token_makes_the_session_longer_and_the_upstream_sees_nothing_of_it() {
+    let upstream = RawUpstream::bind();
+    let gateway = renewable(&upstream);
+    let mut session = Session::open_with(&gateway, &upstream, &with(&lasting("ada", 2)), "");
+    let later = now() + 3;
+    let answer = hand_in(&mut session.client, &sign(&json!({ "sub": "ada", "exp": later })));
+    assert_eq!(answer, json!({ "expires": later }));
+    session.prove_alive();
+    assert_eq!(session.client.expect_close(), (4401, "token.expired".to_owned()));
+    assert!(now() >= later, "not before the newer token is over");
+    gateway.wait_for_record(|record| {
+        record["event"] == "token.renewal" && record["result"] == "renewed"
+    });
+}
+
+#[test]
+fn a_token_that_is_not_good_enough_changes_nothing() {
+    let upstream = RawUpstream::bind();
+    let gateway = renewable(&upstream);
+    let mut session = Session::open_with(&gateway, &upstream, &with(&lasting("ada", 3600)), "");
+    for (token, error) in [
+        (token("eve"), "claims.denied"),
+        ("a.b.c".to_owned(), "token.invalid"),
+        (sign(&json!({ "sub": "ada", "exp": now() - 10 })), "token.expired"),
+    ] {
+        assert_eq!(hand_in(&mut session.client, &token), json!({ "error": error }));
+    }
+    session.prove_alive();
+}
+
+#[test]
+fn without_the_key_such_a_message_is_the_applications() {
+    let upstream = RawUpstream::bind();
+    let gateway = guarded(&upstream, "").start();
+    let mut session = Session::open_with(&gateway, &upstream, &with(&lasting("ada", 60)), "");
+    let message = json!({ "framewall": { "token": "a.b.c" } }).to_string();
+    session.client.say(Frame::text(&message));
+    session.upstream.expect_frame(Frame::text(&message));
+}

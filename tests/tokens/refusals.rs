@@ -1,0 +1,116 @@
+//! Who is not let in, and why.
+
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use serde_json::{Value, json};
+
+use super::support::{Gateway, RawUpstream, Request, Response, Session};
+use super::{SECRET, guarded, now, sign, sign_with, token};
+
+fn with(token: &str) -> Request {
+    Request::upgrade("/ws").and("Authorization", &format!("Bearer {token}"))
+}
+
+/// The refusal of a token, and what the log says of it.
+#[track_caller]
+fn refused(lines: &str, token: &str, status: u16, reason: &str) -> (Response, String) {
+    let upstream = RawUpstream::bind();
+    let gateway = guarded(&upstream, lines).start();
+    let response = gateway.expect_refusal(&with(token), status, reason);
+    upstream.received_nothing();
+    let record = gateway.wait_for_record(|record| record["reason"] == reason);
+    (response, record["detail"].as_str().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn without_a_token_there_is_a_challenge() {
+    let upstream = RawUpstream::bind();
+    let gateway = guarded(&upstream, "").start();
+    let response = gateway.expect_refusal(&Request::upgrade("/ws"), 401, "token.missing");
+    assert_eq!(response.only("www-authenticate"), Some("Bearer"));
+    let elsewhere = Request::upgrade(&format!("/ws?access_token={}", token("ada")));
+    gateway.expect_refusal(&elsewhere, 401, "token.missing");
+    upstream.received_nothing();
+}
+
+#[test]
+fn a_token_must_be_signed_with_the_secret_and_be_whole() {
+    let claims = json!({ "sub": "ada", "exp": now() + 3600 });
+    let forged = sign_with(&[b'x'; 64], &claims);
+    let (response, _) = refused("", &forged, 401, "token.invalid");
+    assert_eq!(response.only("www-authenticate"), Some("Bearer error=\"invalid_token\""));
+    let good = sign(&claims);
+    for broken in ["a.b", "a.b.c", "....", &good[..good.len() - 2], &format!("{good}.x")] {
+        refused("", broken, 401, "token.invalid");
+    }
+}
+
+#[test]
+fn the_algorithm_is_the_configurations() {
+    let claims = json!({ "sub": "ada", "exp": now() + 3600 });
+    let key = EncodingKey::from_secret(SECRET);
+    let other = encode(&Header::new(Algorithm::HS512), &claims, &key).unwrap();
+    refused("", &other, 401, "token.invalid");
+    // {"alg":"none"}
+    let good = sign(&claims);
+    let body = good.split('.').nth(1).unwrap();
+    refused("", &format!("eyJhbGciOiJub25lIn0.{body}."), 401, "token.invalid");
+}
+
+#[test]
+fn an_expiry_is_demanded_and_kept() {
+    let (_, detail) = refused("", &sign(&json!({ "user_id": 7 })), 401, "token.invalid");
+    assert!(detail.contains("exp"), "{detail}");
+    refused("", &sign(&json!({ "sub": "ada", "exp": "soon" })), 401, "token.invalid");
+    let over = json!({ "sub": "ada", "exp": now() - 100 });
+    refused("", &sign(&over), 401, "token.expired");
+    let early = json!({ "sub": "ada", "exp": now() + 3600, "nbf": now() + 1800 });
+    refused("", &sign(&early), 401, "token.invalid");
+}
+
+#[test]
+fn issuer_audience_and_user_are_checked() {
+    let lines = "issuer = \"https://issuer.example\"\naudience = [\"chat\"]";
+    let good = json!({
+        "sub": "ada", "exp": now() + 3600, "iss": "https://issuer.example", "aud": ["chat", "x"],
+    });
+    let upstream = RawUpstream::bind();
+    let gateway = guarded(&upstream, lines).start();
+    Session::open_with(&gateway, &upstream, &with(&sign(&good)), "").prove_alive();
+    for (claim, value) in [
+        ("iss", json!("https://evil.example")),
+        ("iss", Value::Null),
+        ("aud", json!("mail")),
+        ("aud", Value::Null),
+        ("sub", Value::Null),
+    ] {
+        let mut bad = good.clone();
+        bad[claim] = value;
+        gateway.expect_refusal(&with(&sign(&bad)), 401, "token.invalid");
+    }
+    upstream.received_nothing();
+}
+
+#[test]
+fn a_token_is_read_after_the_origin() {
+    let upstream = RawUpstream::bind();
+    let gateway = guarded(&upstream, "").start();
+    let evil = with(&token("ada")).and("Origin", "https://evil.example");
+    gateway.expect_refusal(&evil, 403, "origin.denied");
+    upstream.received_nothing();
+}
+
+#[test]
+fn a_token_of_a_megabyte_is_not_even_read() {
+    let upstream = RawUpstream::bind();
+    let gateway = guarded(&upstream, "").start();
+    gateway.expect_refusal(&with(&"a".repeat(9 * 1024)), 401, "token.invalid");
+    upstream.received_nothing();
+}
+
+#[test]
+fn a_route_without_authentication_takes_no_notice() {
+    let upstream = RawUpstream::bind();
+    let gateway = Gateway::to(&[upstream.address()]).start();
+    let session = Session::open_with(&gateway, &upstream, &with("a.b.c"), "");
+    assert_eq!(session.request.only("authorization"), Some("Bearer a.b.c"));
+}

@@ -131,3 +131,44 @@ fn an_application_whose_client_closed_and_left_is_not_kept_waiting() {
     let record = gateway.wait_for_reason(&id, "closed");
     assert!(record["duration_ms"].as_u64().unwrap() < 4000, "{record}");
 }
+
+#[test]
+fn no_ping_follows_a_close_that_was_passed_on() {
+    let upstream = RawUpstream::bind();
+    let gateway = Gateway::to(&[upstream.address()]).plain();
+    let gateway = gateway.websocket("ping_interval = \"1s\"").start();
+    let mut session = Session::open(&gateway, &upstream);
+    let (first, second) = halves(false);
+    session.upstream.send(&first);
+    // The client's ping falls due and has to wait for the end of the frame; nothing shows it.
+    std::thread::sleep(Duration::from_millis(1300));
+    session.upstream.send(&[second, Frame::close(1000, "").encode()].concat());
+    session.client.expect_frame(large());
+    session.client.expect_frame(Frame::close(1000, ""));
+    session.client.say(Frame::close(1000, ""));
+    session.client.expect_eof();
+}
+
+#[test]
+fn a_slow_reader_is_not_taken_for_a_dead_one() {
+    let upstream = RawUpstream::bind();
+    let gateway = Gateway::to(&[upstream.address()]).plain();
+    let gateway = gateway.websocket("ping_interval = \"1s\"").start();
+    let Session { mut client, upstream: mut application, request, .. } =
+        Session::open(&gateway, &upstream);
+    let flood = std::thread::spawn(move || {
+        application.flood(&large().encode(), Duration::from_secs(3), 100_000_000)
+    });
+    for _ in 0..400 {
+        client.take(30_000);
+        std::thread::sleep(Duration::from_millis(12));
+    }
+    let id = request.only("x-request-id").unwrap();
+    let ended = gateway.log_records().into_iter().any(|record| {
+        record["request_id"] == id && record["event"] == "session.ended"
+    });
+    assert!(!ended, "{:?}", gateway.log_records());
+    drop((client, gateway));
+    // Its own end is the gateway's.
+    let _ = flood.join();
+}

@@ -113,6 +113,7 @@ impl Pair<'_> {
         let other = self.side(endpoint.opposite());
         let boundary = other.gate.unfinished() == 0;
         let unreachable = !boundary && !other.sends();
+        let told = other.gate.closed();
         let ping = self.ping;
         let side = self.side(endpoint);
         match side.stage {
@@ -121,7 +122,7 @@ impl Pair<'_> {
                 let how = "the connection was closed while data was sent to it".to_owned();
                 self.lost(endpoint, how, now);
             }
-            Stage::Open if side.pings.owed && boundary && side.blocked.is_none() => {
+            Stage::Open if side.pings.owed && boundary && !told => {
                 side.pings.owed = false;
                 let frame = control_frame(endpoint, Control::Ping, &ping, super::random());
                 side.send(cx, frame.as_ref(), now);

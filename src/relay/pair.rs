@@ -209,7 +209,7 @@ impl<'a> Pair<'a> {
             let side = self.side(endpoint);
             // One that is in the middle of a frame cannot answer before its end; one that could
             // not be sent a ping cannot answer at all. Both have their own deadline. One that takes
-            // what it is sent, if slowly, is there: its ping waits behind the rest.
+            // what it is sent, if slowly, need not prove that it is there.
             let slow = side.blocked.is_some_and(|blocked| now - blocked.stalled < interval);
             let unsent = side.pings.owed && side.blocked.is_none();
             if side.gate.in_frame() || unsent || slow {

@@ -148,7 +148,9 @@ async fn exchange(
     };
     let parts = connection.into_parts();
     let stream = parts.io.into_inner().into_inner();
-    if let Ok(Established { upstream, admission, subject }) = admitted.try_recv() {
+    // Behind a 101 that was not written to its end there can be no frames.
+    let answered = matches!(outcome, Some(Ok(())));
+    if answered && let Ok(Established { upstream, admission, subject }) = admitted.try_recv() {
         let streams = Streams {
             client: stream,
             client_early: Bytes::copy_from_slice(&parts.read_buf),

@@ -1,7 +1,9 @@
 //! The application's answers. Only a 101 that RFC 6455 section 4.1 accepts opens a session; a
 //! gateway that looks at the status alone is a tunnel to whatever is behind it.
 
-use super::support::{ACCEPT, Frame, Gateway, RawUpstream, Request, Response, Session};
+use socket2::{Domain, Socket, Type};
+
+use super::support::{ACCEPT, Frame, Gateway, RawUpstream, Request, Response, Session, Wire};
 
 /// The client's answer when the application answers with `answer`, in which `ACCEPT` stands for
 /// the right one. Both connections must end.
@@ -185,4 +187,24 @@ fn frames_right_behind_the_101_are_not_lost() {
     application.send(&[head.into_bytes(), Frame::text("welcome").encode()].concat());
     assert_eq!(client.read_head().status(), 101);
     client.expect_frame(Frame::text("welcome"));
+}
+
+#[test]
+fn no_frame_follows_a_101_that_the_client_did_not_take() {
+    let upstream = RawUpstream::bind();
+    let gateway = Gateway::to(&[upstream.address()]).plain();
+    let gateway = gateway.server("handshake_timeout = \"1s\"").start();
+    // Small segments keep the gateway's send buffer small, too.
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(2304).unwrap();
+    socket.set_tcp_mss(200).unwrap();
+    socket.connect(&gateway.address().into()).unwrap();
+    let mut client = Wire::client(socket.into());
+    client.send_request(&Request::upgrade("/ws"));
+    let fields = format!("X-Large: {}\r\n", "a".repeat(620)).repeat(90);
+    let (mut application, _) = upstream.accept_upgrade(&fields);
+    application.send_frame(&Frame::text("a frame of the application"));
+    gateway.wait_for_record(|record| record["reason"] == "client.lost");
+    let text = String::from_utf8(client.expect_gone()).unwrap();
+    assert!(!text.contains("\r\n\r\n") && !text.contains("a frame"), "{text}");
 }

@@ -164,9 +164,10 @@ fn a_slow_reader_is_not_taken_for_a_dead_one() {
         std::thread::sleep(Duration::from_millis(12));
     }
     let id = request.only("x-request-id").unwrap();
-    let ended = gateway.log_records().into_iter().any(|record| {
-        record["request_id"] == id && record["event"] == "session.ended"
-    });
+    let ended = gateway
+        .log_records()
+        .into_iter()
+        .any(|record| record["request_id"] == id && record["event"] == "session.ended");
     assert!(!ended, "{:?}", gateway.log_records());
     drop((client, gateway));
     // Its own end is the gateway's.

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue,
+    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, Request};
 use http_body_util::Empty;
@@ -18,10 +19,12 @@ use super::address::{
 };
 use super::fields::list;
 
-/// Fields of one connection (RFC 9110 section 7.6.1), and `Proxy`, which CGI takes for a setting.
-const HOP_BY_HOP: [HeaderName; 11] = [
+/// Fields of one connection (RFC 9110 section 7.6.1); `Expect`, which would ask the upstream for a
+/// 100 before its 101; and `Proxy`, which CGI takes for a setting.
+const HOP_BY_HOP: [HeaderName; 12] = [
     CONNECTION,
     CONTENT_LENGTH,
+    EXPECT,
     TE,
     TRAILER,
     TRANSFER_ENCODING,

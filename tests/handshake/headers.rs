@@ -35,6 +35,7 @@ fn the_head_towards_the_application_is_written_anew() {
         .set("Connection", "keep-alive, Upgrade")
         .and("Keep-Alive", "timeout=5")
         .and("TE", "trailers")
+        .and("Expect", "100-continue")
         .and("Trailer", "X-Later")
         .and("Proxy-Authorization", "Basic c2VjcmV0")
         .and("Proxy-Connection", "keep-alive")
@@ -50,6 +51,7 @@ fn the_head_towards_the_application_is_written_anew() {
     for hop in [
         "keep-alive",
         "te",
+        "expect",
         "trailer",
         "proxy-authorization",
         "proxy-connection",

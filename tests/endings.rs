@@ -173,3 +173,15 @@ fn a_slow_reader_is_not_taken_for_a_dead_one() {
     // Its own end is the gateway's.
     let _ = flood.join();
 }
+
+#[test]
+fn sessions_that_the_grace_cuts_are_counted() {
+    let upstream = RawUpstream::bind();
+    let gateway = Gateway::to(&[upstream.address()]).plain();
+    let mut gateway = gateway.server("shutdown_grace = \"1s\"").start();
+    let _session = Session::open(&gateway, &upstream);
+    gateway.terminate();
+    assert_eq!(gateway.exit_code(), Some(0));
+    let record = gateway.wait_for_record(|record| record["event"] == "cut");
+    assert_eq!(record["sessions"], 1);
+}

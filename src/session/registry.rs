@@ -15,6 +15,8 @@ pub struct Sessions(Arc<Mutex<Live>>);
 #[derive(Debug, Default)]
 struct Live {
     next: u64,
+    open: usize,
+    /// Those that were not told to end.
     by_number: HashMap<u64, oneshot::Sender<Reason>>,
     /// Set once all are to end: a session that comes now ends at once.
     ending: Option<Reason>,
@@ -34,6 +36,7 @@ impl Sessions {
         let mut live = self.locked();
         let number = live.next;
         live.next += 1;
+        live.open += 1;
         match live.ending {
             // The receiver is in our hands: it cannot have been dropped.
             Some(reason) => drop(sender.send(reason)),
@@ -43,10 +46,10 @@ impl Sessions {
         (Entry { sessions: self.clone(), number }, receiver)
     }
 
-    /// How many sessions there are that were not told to end.
+    /// How many sessions there are, those that are ending included.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.locked().by_number.len()
+        self.locked().open
     }
 
     /// Whether all sessions are to end.
@@ -81,7 +84,9 @@ impl Sessions {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.sessions.locked().by_number.remove(&self.number);
+        let mut live = self.sessions.locked();
+        live.open -= 1;
+        live.by_number.remove(&self.number);
     }
 }
 

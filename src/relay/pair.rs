@@ -28,8 +28,6 @@ pub(super) struct Pair<'a> {
     pub(super) client: Side,
     pub(super) upstream: Side,
     pub(super) clock: Clock,
-    /// The payload of the gateway's own pings in this session.
-    pub(super) ping: [u8; 8],
     /// What ends the session, once something does.
     pub(super) cause: Option<Cause>,
     /// Until when a frame boundary, or the answer to an end's Close, is waited for.
@@ -43,16 +41,18 @@ impl<'a> Pair<'a> {
         budget: &'a HoldBudget,
         now: Instant,
     ) -> Self {
-        let ping = super::random();
-        let gate = |sender| Gate::new(sender, settings.into(), ping);
+        let side = |stream, early, sender| {
+            // Each end has a payload of its own: neither can make the other seem to answer.
+            let ping = super::random();
+            Side::new(stream, early, Gate::new(sender, settings.into(), ping), ping)
+        };
         let Streams { client, client_early, upstream, upstream_early } = streams;
         Self {
             settings,
             budget,
-            client: Side::new(client, client_early, gate(Endpoint::Client)),
-            upstream: Side::new(upstream, upstream_early, gate(Endpoint::Upstream)),
+            client: side(client, client_early, Endpoint::Client),
+            upstream: side(upstream, upstream_early, Endpoint::Upstream),
             clock: Clock::new(settings, now),
-            ping,
             cause: None,
             patience: None,
         }
@@ -146,7 +146,7 @@ impl<'a> Pair<'a> {
 
     fn note(&mut self, from: Endpoint, notice: Notice, now: Instant) {
         match notice {
-            Notice::Pong => self.side(from).pings = super::side::Pings::default(),
+            Notice::Pong => self.side(from).pings.answered(),
             Notice::Closed(code) => self.closed(from, code, now),
             Notice::Violation(violation) => {
                 self.side(from).ending = Some(Ending::Refused);

@@ -8,6 +8,7 @@ mod support;
 
 use std::time::Duration;
 
+use serde_json::json;
 use support::{Frame, Gateway, RawUpstream, Session};
 
 /// A frame that is cut through, in two halves.
@@ -184,4 +185,26 @@ fn sessions_that_the_grace_cuts_are_counted() {
     assert_eq!(gateway.exit_code(), Some(0));
     let record = gateway.wait_for_record(|record| record["event"] == "cut");
     assert_eq!(record["sessions"], 1);
+    let record = gateway.wait_for_record(|record| record["event"] == "session.ended");
+    assert_eq!((&record["by"], &record["reason"]), (&json!("gateway"), &json!("shutdown")));
+}
+
+#[test]
+fn a_steady_reader_is_not_taken_for_a_stalled_one() {
+    let upstream = RawUpstream::bind();
+    let gateway = Gateway::to(&[upstream.address()]).plain();
+    let gateway = gateway.websocket("message_timeout = \"4s\"").start();
+    let Session { mut client, upstream: mut application, .. } = Session::open(&gateway, &upstream);
+    let flood = std::thread::spawn(move || {
+        application.flood(&large().encode(), Duration::from_secs(3), 100_000_000)
+    });
+    for _ in 0..200 {
+        client.take(5_000);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let records = gateway.log_records();
+    assert!(records.iter().all(|record| record["event"] != "session.ended"), "{records:?}");
+    drop((client, gateway));
+    // Its own end is the gateway's.
+    let _ = flood.join();
 }

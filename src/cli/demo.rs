@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::run::{RunError, Signals, open, runtime, until_stopped};
+use super::run::{CUT_OFF, RunError, Signals, open, runtime, until_stopped};
 use super::{Failure, cert, print};
 use crate::config::{self, Config};
 use crate::demo::{Page, serve};
@@ -25,7 +25,7 @@ pub(super) fn demo() -> Result<(), Failure> {
     let runtime = runtime().map_err(Failure::other)?;
     let folder = Folder::new().map_err(Failure::other)?;
     let outcome = runtime.block_on(show(&folder));
-    runtime.shutdown_background();
+    runtime.shutdown_timeout(CUT_OFF);
     outcome
 }
 

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
@@ -14,6 +15,9 @@ use crate::config::{self, Config, Lint};
 use crate::gateway::{Gateway, GatewayError};
 use crate::listener::bind;
 use crate::observe::{self, ObserveError};
+
+/// How long the tasks of sessions that are cut off may take to say so in the log.
+pub(super) const CUT_OFF: Duration = Duration::from_secs(1);
 
 /// Why the gateway did not start, or did not stop cleanly.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +61,7 @@ fn serve(config: &Config, lints: &[Lint]) -> Result<(), RunError> {
         let (gateway, listeners) = open(config)?;
         until_stopped(gateway, listeners, signals).await
     });
-    runtime.shutdown_background();
+    runtime.shutdown_timeout(CUT_OFF);
     outcome
 }
 

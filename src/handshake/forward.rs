@@ -120,10 +120,11 @@ fn remove_claims(headers: &mut HeaderMap, trusted: bool, owned: &[String]) {
     }
 }
 
-/// Servers that turn field names into variables read these as one name.
+/// Servers that turn field names into variables read these as one name: whatever is neither a
+/// letter nor a digit may become the same character there.
 #[must_use]
 pub fn fold(name: &HeaderName) -> String {
-    name.as_str().replace(['_', '.'], "-")
+    name.as_str().replace(|byte: char| !byte.is_ascii_alphanumeric(), "-")
 }
 
 fn set_claims(
@@ -225,6 +226,7 @@ mod tests {
                 ("x-forwarded-for", "203.0.113.1"),
                 ("X_Forwarded_For", "203.0.113.1"),
                 ("x.real.ip", "203.0.113.1"),
+                ("x~real!ip", "203.0.113.1"),
                 ("x-forwarded-port", "1"),
                 ("X_Forwarded-Prefix", "1"),
                 ("true-client-ip", "203.0.113.1"),

@@ -69,6 +69,11 @@ impl RawHead {
         }
         let searched = copied.bytes.len().saturating_sub(3);
         copied.bytes.extend_from_slice(bytes);
+        // RFC 9112 section 2.2: empty lines before the request line are not part of it.
+        while copied.bytes.starts_with(b"\r\n") {
+            copied.bytes.drain(..2);
+        }
+        let searched = searched.min(copied.bytes.len());
         let found = copied.bytes[searched..].windows(4).position(|end| end == b"\r\n\r\n");
         copied.end = found.map(|position| searched + position + 4);
     }
@@ -188,5 +193,15 @@ mod tests {
             assert!(head.is_complete());
             assert_eq!(head.judge().unwrap(), "/");
         }
+    }
+
+    #[test]
+    fn empty_lines_before_the_request_are_no_head() {
+        let head = RawHead::default();
+        head.keep(b"\r\n\r\n");
+        assert!(!head.is_complete());
+        head.keep(b"\r");
+        head.keep(b"\nGET / HTTP/1.1\r\n\r\n");
+        assert_eq!(head.judge().unwrap(), "/");
     }
 }

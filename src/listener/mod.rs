@@ -23,6 +23,9 @@ const LONGEST_BACK_OFF: Duration = Duration::from_secs(1);
 const KEEPALIVE: Duration = Duration::from_secs(60);
 /// How long sent bytes may stay unacknowledged before TCP gives up.
 const USER_TIMEOUT: Duration = Duration::from_secs(60);
+/// How much the kernel takes that it cannot send yet. Left to itself it takes megabytes and calls
+/// again when a third of them is gone, so that a slow reader looks like one that reads nothing.
+const UNSENT: u32 = 128 * 1024;
 
 /// Opens a listening socket on `address`. A port of 0 takes a free one.
 ///
@@ -83,7 +86,8 @@ pub fn tune(stream: &TcpStream) {
     let outcome = socket
         .set_tcp_nodelay(true)
         .and_then(|()| socket.set_tcp_keepalive(&keepalive))
-        .and_then(|()| socket.set_tcp_user_timeout(Some(USER_TIMEOUT)));
+        .and_then(|()| socket.set_tcp_user_timeout(Some(USER_TIMEOUT)))
+        .and_then(|()| socket.set_tcp_notsent_lowat(UNSENT));
     if let Err(error) = outcome {
         tracing::debug!(%error, "a socket option could not be set");
     }

@@ -114,7 +114,6 @@ impl Pair<'_> {
         let boundary = other.gate.unfinished() == 0;
         let unreachable = !boundary && !other.sends();
         let told = other.gate.closed();
-        let ping = self.ping;
         let side = self.side(endpoint);
         match side.stage {
             Stage::Open if side.write_failed => {
@@ -124,7 +123,8 @@ impl Pair<'_> {
             }
             Stage::Open if side.pings.owed && boundary && !told => {
                 side.pings.owed = false;
-                let frame = control_frame(endpoint, Control::Ping, &ping, super::random());
+                let frame =
+                    control_frame(endpoint, Control::Ping, &side.pings.payload, super::random());
                 side.send(cx, frame.as_ref(), now);
             }
             Stage::Closing { .. } if unreachable || side.write_failed => side.cut(),

@@ -30,8 +30,6 @@ pub(super) struct Pair<'a> {
     pub(super) client: Side,
     pub(super) upstream: Side,
     pub(super) clock: Clock,
-    /// The payload of the gateway's own pings in this session.
-    pub(super) ping: [u8; 8],
     /// What the session's token allows.
     lease: Lease,
     /// A token that was handed in, being verified.
@@ -52,22 +50,24 @@ impl<'a> Pair<'a> {
         lease: Lease,
         now: Instant,
     ) -> Self {
-        let ping = super::random();
-        let gate = |sender| Gate::new(sender, settings.into(), ping);
+        let side = |stream, early, sender| {
+            // Each end has a payload of its own: neither can make the other seem to answer.
+            let ping = super::random();
+            Side::new(stream, early, Gate::new(sender, settings.into(), ping), ping)
+        };
         let Streams { client, client_early, upstream, upstream_early } = streams;
         let mut clock = Clock::new(settings, now);
         clock.expiry = Expiry::new(lease.expires, now, SystemTime::now());
-        let mut from_client = gate(Endpoint::Client);
+        let mut client = side(client, client_early, Endpoint::Client);
         if let Some(renewal) = &lease.renewal {
-            from_client.expect_token(Arc::clone(&renewal.member));
+            client.gate.expect_token(Arc::clone(&renewal.member));
         }
         Self {
             settings,
             budget,
-            client: Side::new(client, client_early, from_client),
-            upstream: Side::new(upstream, upstream_early, gate(Endpoint::Upstream)),
+            client,
+            upstream: side(upstream, upstream_early, Endpoint::Upstream),
             clock,
-            ping,
             lease,
             verifying: None,
             answer: None,
@@ -185,7 +185,7 @@ impl<'a> Pair<'a> {
 
     fn note(&mut self, from: Endpoint, notice: Notice, now: Instant) {
         match notice {
-            Notice::Pong => self.side(from).pings = super::side::Pings::default(),
+            Notice::Pong => self.side(from).pings.answered(),
             Notice::Token(token) => self.renew(token),
             Notice::Closed(code) => self.closed(from, code, now),
             Notice::Violation(violation) => {
@@ -251,7 +251,7 @@ impl<'a> Pair<'a> {
             let side = self.side(endpoint);
             // One that is in the middle of a frame cannot answer before its end; one that could
             // not be sent a ping cannot answer at all. Both have their own deadline. One that takes
-            // what it is sent, if slowly, is there: its ping waits behind the rest.
+            // what it is sent, if slowly, need not prove that it is there.
             let slow = side.blocked.is_some_and(|blocked| now - blocked.stalled < interval);
             let unsent = side.pings.owed && side.blocked.is_none();
             if side.gate.in_frame() || unsent || slow {

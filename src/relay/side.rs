@@ -70,16 +70,26 @@ pub(super) struct Blocked {
 }
 
 /// The gateway's own pings to an end.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Pings {
+    /// Their payload.
+    pub(super) payload: [u8; 8],
     /// Sent, or due to be sent, and not answered.
     pub(super) unanswered: u8,
     /// One is to be written at the next frame boundary.
     pub(super) owed: bool,
 }
 
+impl Pings {
+    /// The end is there: whatever was asked, or was to be, is answered.
+    pub(super) fn answered(&mut self) {
+        self.unanswered = 0;
+        self.owed = false;
+    }
+}
+
 impl Side {
-    pub(super) fn new(stream: Transport, early: Bytes, gate: Gate) -> Self {
+    pub(super) fn new(stream: Transport, early: Bytes, gate: Gate, ping: [u8; 8]) -> Self {
         Self {
             stream: Some(stream),
             gate,
@@ -92,7 +102,7 @@ impl Side {
             write_failed: false,
             ending: None,
             stage: Stage::Open,
-            pings: Pings::default(),
+            pings: Pings { payload: ping, unanswered: 0, owed: false },
         }
     }
 

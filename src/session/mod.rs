@@ -157,7 +157,8 @@ async fn turn_away(client: Transport, subject: &Subject, refusal: &Refusal) {
     client.part(close.as_ref()).await;
 }
 
-/// Writes the session's last records when dropped, so that there is one even after a panic.
+/// Writes the session's last records when dropped, so that there is one even when its task panics or
+/// is cut off.
 struct Record {
     subject: Subject,
     since: Instant,
@@ -166,7 +167,7 @@ struct Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        let end = self.end.take().unwrap_or_else(SessionEnd::unknown);
+        let end = self.end.take().unwrap_or_else(SessionEnd::cut);
         let (reason, detail) = (end.cause.reason(), end.cause.detail());
         match &end.cause {
             Cause::Violation(violation) => {
@@ -203,10 +204,13 @@ impl Drop for Record {
 }
 
 impl SessionEnd {
-    /// The end of a session whose task panicked.
-    fn unknown() -> Self {
+    /// The end of a session whose task did not come to its end: it panicked, or the gateway stopped
+    /// before it was over. What was relayed is not known then.
+    fn cut() -> Self {
+        let panicked = std::thread::panicking();
+        let reason = if panicked { Reason::Internal } else { Reason::Shutdown };
         Self {
-            cause: Cause::Gateway(Reason::Internal),
+            cause: Cause::Gateway(reason),
             client: observe::Flow::default(),
             upstream: observe::Flow::default(),
         }

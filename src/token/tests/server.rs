@@ -152,7 +152,7 @@ async fn a_server_that_says_nothing_has_ten_seconds() {
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        fetched = fetcher.fetch() => assert!(matches!(fetched, Err(FetchError::Timeout))),
+        outcome = fetcher.fetch() => assert!(matches!(outcome, Err(FetchError::Timeout))),
         () = async { tokio::join!(silent, clock); } => unreachable!(),
     }
 }

@@ -113,7 +113,8 @@ impl Remote {
         debug_assert!(ended.is_none(), "it ends only with the gateway");
     }
 
-    async fn keep_fresh<F>(&self, fetch: impl Fn() -> F)
+    /// The loop alone; tests bring answers of their own.
+    pub(super) async fn keep_fresh<F>(&self, fetch: impl Fn() -> F)
     where
         F: Future<Output = Result<Fetched, FetchError>>,
     {

@@ -101,6 +101,14 @@ impl Verifier {
         Status { issuer: self.issuer.name.clone(), source, keys, age: None, error: None }
     }
 
+    #[cfg(test)]
+    pub(super) fn remote(&self) -> &Remote {
+        match &self.keys {
+            Keys::Remote(remote) => remote,
+            _ => panic!("its keys are not fetched"),
+        }
+    }
+
     async fn signature(&self, token: &Unverified<'_>) -> Result<(), Refusal> {
         match &self.keys {
             Keys::One(key) => self.judge(key, token),

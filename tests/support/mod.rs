@@ -27,7 +27,7 @@ pub use certificates::{Authority, authority, issue, issue_with};
 pub use frame::Frame;
 pub use gateway::{Builder as GatewayBuilder, Gateway};
 pub use http::{ACCEPT, KEY, Request, Response};
-pub use peer::{Peer, Tool, run_client};
+pub use peer::{Peer, Tool, run_client, run_program};
 pub use session::Session;
 pub use upstream::{RawUpstream, valid_answer};
 pub use wire::Wire;

@@ -14,9 +14,9 @@ use super::PATIENCE;
 /// What a program of `tests/peers` is run with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tool {
-    /// Python with the `websockets` package.
+    /// Python with the packages `websockets` and `PyJWT`.
     Python,
-    /// Node with the `ws` package.
+    /// Node with the packages `ws` and `jose`.
     Node,
 }
 
@@ -95,9 +95,14 @@ fn lines_of(output: ChildStdout) -> Receiver<String> {
 /// Runs the client of `tests/peers` to its end. Returns one JSON object a step; a client that
 /// fails prints why and exits with another code than 0.
 pub fn run_client(tool: Tool, arguments: &[&str]) -> Vec<Value> {
-    let output = tool.command("client").args(arguments).output().unwrap();
+    run_program(tool, "client", arguments)
+}
+
+/// The same for `tests/peers/NAME`.
+pub fn run_program(tool: Tool, name: &str, arguments: &[&str]) -> Vec<Value> {
+    let output = tool.command(name).args(arguments).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{tool:?} client {arguments:?}: {text}");
+    assert!(output.status.success(), "{tool:?} {name} {arguments:?}: {text}");
     text.lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
         .collect()

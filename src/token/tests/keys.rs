@@ -10,7 +10,7 @@ use super::{verify, with};
 use crate::config::Algorithm::{self, ES256, ES384, EdDSA, HS256, HS384, HS512, PS256, RS256};
 use crate::config::{Issuer, KeySource, Secret};
 use crate::refusal::Reason::TokenInvalid;
-use crate::token::{Signer, Verifier};
+use crate::token::{Signer, Verifier, Verifiers};
 
 /// Every asymmetric algorithm and a key for it.
 fn pairs() -> [(Algorithm, &'static KeyPair); 9] {
@@ -200,4 +200,28 @@ fn a_kid_names_one_key_for_the_algorithm() {
         TokenInvalid,
         "does not give the token's key for",
     );
+}
+
+#[test]
+fn a_configuration_has_a_verifier_for_each_issuer() {
+    let text = "[server]\nlisten = [\"127.0.0.1:0\"]\n[tls]\nmode = \"off\"\n[routes.a]\npath = \"/\"\n\
+        upstream = [\"ws://127.0.0.1:1\"]\nauth = \"none\"\n";
+    let mut config = crate::config::parse(text, "f.toml".as_ref()).unwrap().config;
+    let named = |name: &str, issuer: Issuer| Arc::new(Issuer { name: name.to_owned(), ..issuer });
+    let set = jwks(&json!([jwk(&P256, "a"), jwk(&P384, "b")]), &[ES256, ES384]);
+    config.issuers = vec![named("b", set), named("a", hs256()), named("c", public(&ED, &[EdDSA]))];
+    let verifiers = Verifiers::new(&config).unwrap();
+    assert!(verifiers.get("a").is_some() && verifiers.get("d").is_none());
+    let status: Vec<_> = verifiers
+        .status()
+        .into_iter()
+        .map(|one| {
+            format!("{} {} {} {:?} {:?}", one.issuer, one.source, one.keys, one.age, one.error)
+        })
+        .collect();
+    let expected = ["a secret 1 None None", "b keys.json 2 None None", "c issuer.pem 1 None None"];
+    assert_eq!(status, expected);
+    config.issuers.push(named("weak", issuer(&[HS256], KeySource::Secret(Secret(vec![0; 31])))));
+    let error = Verifiers::new(&config).unwrap_err().to_string();
+    assert!(error.starts_with("[jwt.weak]: the secret has 248 bits"), "{error}");
 }

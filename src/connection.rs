@@ -156,7 +156,7 @@ async fn exchange(
             upstream_early: Bytes::copy_from_slice(&upstream.early),
         };
         let route = Arc::clone(admission.route());
-        Session { streams, route, subject, slot }.start(&gateway);
+        Session { streams, route, subject, identity: None, slot }.start(&gateway);
         return;
     }
     conclude(stream, outcome, &head, &early_subject).await;

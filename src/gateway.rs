@@ -13,10 +13,12 @@ use tokio_util::task::TaskTracker;
 use crate::config::{Config, Server};
 use crate::connection;
 use crate::listener::{Slots, accept_each};
+use crate::moment::Moment;
 use crate::policy::Policy;
 use crate::refusal::Reason;
 use crate::relay::HoldBudget;
 use crate::session::Sessions;
+use crate::store::{RevocationStore, Revocations, StoreError};
 use crate::tls::{Terminator, TlsError};
 use crate::upstream::Dialer;
 
@@ -24,6 +26,17 @@ use crate::upstream::Dialer;
 const HOLD_BUDGET: usize = 64 * 1024 * 1024;
 /// The longest time over which the Close frames of a shutdown are spread.
 const LONGEST_SPREAD: Duration = Duration::from_secs(5);
+
+/// Why there is no gateway for a configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// TLS could not be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// What was revoked is not known.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
 
 /// See the module. Shared by all connections and never changed.
 pub struct Gateway {
@@ -39,6 +52,8 @@ pub struct Gateway {
     pub(crate) budget: HoldBudget,
     /// The live sessions.
     pub(crate) sessions: Sessions,
+    /// Users and tokens that may not connect.
+    pub(crate) revocations: Arc<dyn RevocationStore>,
     /// Every task of a connection or a session.
     pub(crate) tasks: TaskTracker,
     slots: Slots,
@@ -46,7 +61,11 @@ pub struct Gateway {
 
 impl Gateway {
     /// A gateway for a checked configuration.
-    pub fn new(config: &Config) -> Result<Arc<Self>, TlsError> {
+    pub fn new(config: &Config) -> Result<Arc<Self>, StartError> {
+        let revocations = match &config.admin.revocations {
+            Some(path) => Revocations::open(path.clone(), Moment::now())?,
+            None => Revocations::in_memory(),
+        };
         let terminator = config.tls.as_ref().map(Terminator::new).transpose()?;
         let names = terminator.as_ref().map(|terminator| Arc::clone(&terminator.names));
         Ok(Arc::new(Self {
@@ -56,6 +75,7 @@ impl Gateway {
             dialer: Dialer::new(config)?,
             budget: HoldBudget::new(HOLD_BUDGET),
             sessions: Sessions::default(),
+            revocations: Arc::new(revocations),
             tasks: TaskTracker::new(),
             slots: Slots::new(config.server.max_connections),
         }))

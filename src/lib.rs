@@ -5,7 +5,8 @@
 //! [`tls`] secures it, [`handshake`] reads its one request strictly, [`policy`] admits it to a route,
 //! [`upstream`] connects it to the application and verifies the answer; then [`session`] owns it while
 //! [`relay`] passes checked frames both ways, and [`observe`] says what happened. [`config`] is what all
-//! of them work from, [`refusal`] names every reason to say no, and [`gateway`] holds it together.
+//! of them work from, [`refusal`] names every reason to say no, [`store`] keeps what was revoked,
+//! and [`gateway`] holds it together.
 
 pub mod cli;
 pub mod config;
@@ -14,11 +15,13 @@ pub mod demo;
 pub mod gateway;
 pub mod handshake;
 pub mod listener;
+pub mod moment;
 pub mod observe;
 pub mod policy;
 pub mod refusal;
 pub mod relay;
 pub mod session;
+pub mod store;
 pub mod tls;
 pub mod transport;
 pub mod upstream;

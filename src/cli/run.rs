@@ -11,10 +11,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Failure;
 use crate::config::{self, Config, Lint};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, StartError};
 use crate::listener::bind;
 use crate::observe::{self, ObserveError};
-use crate::tls::TlsError;
 
 /// Why the gateway did not start, or did not stop cleanly.
 #[derive(Debug, thiserror::Error)]
@@ -22,9 +21,9 @@ pub(super) enum RunError {
     /// The log could not be opened.
     #[error(transparent)]
     Observe(#[from] ObserveError),
-    /// TLS could not be set up.
+    /// There is no gateway for the configuration.
     #[error(transparent)]
-    Tls(#[from] TlsError),
+    Start(#[from] StartError),
     /// An address could not be listened on.
     #[error(
         "cannot listen on {0}: {1}; is another program listening there, is the address this machine's, and may this user use the port?"

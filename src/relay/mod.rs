@@ -14,6 +14,7 @@ mod gate;
 mod header;
 mod hold;
 mod mask;
+mod meter;
 mod pair;
 mod pump;
 mod reader;
@@ -41,6 +42,7 @@ pub use close::{CloseFrame, ControlFrame, close_frame, control_frame};
 pub use end::{Cause, SessionEnd};
 pub use gate::{Event, Gate, Judged};
 pub use header::{Header, HeaderBytes};
+pub use meter::Meter;
 use pair::Pair;
 pub use rules::Limits;
 pub use violation::{Rule, Violation};
@@ -59,12 +61,14 @@ pub struct Streams {
 }
 
 /// Relays frames between the two until the session ends, and closes both. `stop` resolves when the
-/// gateway wants the session to end.
+/// gateway wants the session to end. What either end sent is published to `meter` whenever somebody
+/// asked, and this task was woken.
 pub async fn relay(
     streams: Streams,
     settings: &WebSocket,
     budget: &HoldBudget,
     stop: impl Future<Output = Reason>,
+    meter: &Meter,
 ) -> SessionEnd {
     let mut pair = Pair::new(streams, settings, budget, Instant::now());
     let mut timer = pin!(tokio::time::sleep(FAR));
@@ -75,7 +79,11 @@ pub async fn relay(
             stopped = true;
             pair.stop(reason, Instant::now());
         }
-        pair.poll(cx, timer.as_mut())
+        let polled = pair.poll(cx, timer.as_mut());
+        if meter.is_asked() {
+            meter.publish(pair.client.gate.flow(), pair.upstream.gate.flow());
+        }
+        polled
     })
     .await;
     pair.into_end()

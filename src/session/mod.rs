@@ -1,6 +1,9 @@
 //! A live session: the two streams with what they own (the slot, the route, the subject of its
 //! records), and the registry through which the gateway reaches it.
 
+mod about;
+mod bell;
+mod filter;
 mod registry;
 
 use std::sync::Arc;
@@ -9,10 +12,13 @@ use std::time::Instant;
 use crate::config::Route;
 use crate::gateway::Gateway;
 use crate::listener::Slot;
+use crate::moment::Moment;
 use crate::observe::{self, Ended, ProtocolError, Subject};
 use crate::refusal::Reason;
 use crate::relay::{Cause, SessionEnd, Streams, relay};
-pub use registry::Sessions;
+pub use about::{Description, Identity, Summary};
+pub use filter::{Filter, Network, NotANetwork};
+pub use registry::{Listing, Sessions};
 
 /// A session on its way to its own task.
 #[derive(Debug)]
@@ -20,6 +26,8 @@ pub(crate) struct Session {
     pub(crate) streams: Streams,
     pub(crate) route: Arc<Route>,
     pub(crate) subject: Subject,
+    /// Whose it is; `None`: it has no token, or none yet.
+    pub(crate) identity: Option<Identity>,
     /// Given back when the session ends.
     pub(crate) slot: Slot,
 }
@@ -32,13 +40,13 @@ impl Session {
     }
 
     async fn run(self, gateway: Arc<Gateway>) {
-        let Self { streams, route, subject, slot } = self;
-        let (_entry, told) = gateway.sessions.enter();
-        // The sender is dropped unused only when the gateway itself is gone.
-        let stop = async { told.await.unwrap_or(Reason::Shutdown) };
+        let Self { streams, route, subject, identity, slot } = self;
+        let (entry, told) = gateway.sessions.enter(Description::new(&subject, identity));
+        entry.end_if_revoked(&*gateway.revocations, Moment::now());
         observe::session_opened(&subject);
         let mut record = Record { subject, since: Instant::now(), end: None };
-        record.end = Some(relay(streams, &route.websocket, &gateway.budget, stop).await);
+        let settings = &route.websocket;
+        record.end = Some(relay(streams, settings, &gateway.budget, told, entry.meter()).await);
         drop(slot);
     }
 }

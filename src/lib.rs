@@ -6,8 +6,9 @@
 //! [`upstream`] connects it to the application and verifies the answer; then [`session`] owns it while
 //! [`relay`] passes checked frames both ways, and [`observe`] says what happened. [`config`] is what all
 //! of them work from, [`refusal`] names every reason to say no, [`store`] keeps what was revoked,
-//! and [`gateway`] holds it together.
+//! [`admin`] lets an operator look and step in, and [`gateway`] holds it together.
 
+pub mod admin;
 pub mod cli;
 pub mod config;
 mod connection;

@@ -1,6 +1,7 @@
 //! The command line: one file a command. It parses, calls one function of the library, prints what
 //! that says and turns it into an exit code; nothing is decided here.
 
+mod admin;
 mod cert;
 pub mod check;
 mod demo;
@@ -18,6 +19,9 @@ pub use cert::{CertError, DevCertificate, make};
 
 /// What a command was given is not a command (`EX_USAGE` of sysexits.h).
 const USAGE: u8 = 64;
+
+/// There is no gateway to talk to (`EX_UNAVAILABLE`).
+const UNAVAILABLE: u8 = 69;
 
 /// The configuration is not valid (`EX_CONFIG`).
 const CONFIG: u8 = 78;
@@ -41,6 +45,14 @@ enum Command {
     /// Make certificates for development
     #[command(subcommand)]
     Cert(CertCommand),
+    /// How a running gateway is
+    Status(admin::StatusArgs),
+    /// The sessions of a running gateway
+    Sessions(admin::SessionsArgs),
+    /// End sessions of a running gateway
+    Kick(admin::KickArgs),
+    /// Refuse the tokens of a user, or one token, and end their sessions
+    Revoke(admin::RevokeArgs),
 }
 
 /// What `framewall run` is given.
@@ -49,6 +61,9 @@ pub struct RunArgs {
     /// The TOML file
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
+    /// The unix socket of the admin client, instead of `[admin] socket`
+    #[arg(long, value_name = "PATH")]
+    pub admin_socket: Option<PathBuf>,
 }
 
 /// What `framewall check` is given.
@@ -74,6 +89,9 @@ pub enum Failure {
     /// The configuration was refused; the text is complete, with its places. Exit code 78.
     #[error("{0}")]
     Config(String),
+    /// The gateway does not answer. Exit code 69.
+    #[error("framewall: {0}")]
+    Unavailable(String),
     /// Anything else; the text says what happened, where, and what to do. Exit code 1.
     #[error("framewall: {0}")]
     Other(String),
@@ -88,6 +106,7 @@ impl Failure {
     fn code(&self) -> ExitCode {
         match self {
             Self::Config(_) => CONFIG.into(),
+            Self::Unavailable(_) => UNAVAILABLE.into(),
             Self::Other(_) => ExitCode::FAILURE,
         }
     }
@@ -113,10 +132,14 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn run(command: Command) -> Result<ExitCode, Failure> {
     let done = |()| ExitCode::SUCCESS;
     match command {
-        Command::Run(args) => run::run(&args.config).map(done),
+        Command::Run(args) => run::run(&args).map(done),
         Command::Check(args) => Ok(check::check(&args.config, args.strict)),
         Command::Demo => demo::demo().map(done),
         Command::Cert(CertCommand::New(args)) => cert::new(&args).map(done),
+        Command::Status(args) => admin::status(&args),
+        Command::Sessions(args) => admin::sessions(&args),
+        Command::Kick(args) => admin::kick(&args),
+        Command::Revoke(args) => admin::revoke(args),
     }
 }
 

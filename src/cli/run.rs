@@ -2,14 +2,13 @@
 
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::Failure;
+use super::{Failure, RunArgs};
 use crate::config::{self, Config, Lint};
 use crate::gateway::{Gateway, StartError};
 use crate::listener::bind;
@@ -37,10 +36,14 @@ pub(super) enum RunError {
     Impatient,
 }
 
-/// Loads the configuration at `path` and serves until a signal.
-pub(super) fn run(path: &Path) -> Result<(), Failure> {
+/// Loads the configuration and serves until a signal.
+pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     let styled = io::stderr().is_terminal();
-    let loaded = config::load(path).map_err(|error| Failure::Config(error.render(styled)))?;
+    let mut loaded =
+        config::load(&args.config).map_err(|error| Failure::Config(error.render(styled)))?;
+    if let Some(socket) = &args.admin_socket {
+        loaded.config.admin.socket = Some(socket.clone());
+    }
     serve(&loaded.config, &loaded.lints).map_err(Failure::other)
 }
 

@@ -37,3 +37,4 @@ pub use origin::{Origin, OriginError, is_host, split_port};
 pub use path::{PathError, PathPattern, canonical_path};
 pub use reference::reference;
 pub use report::{Lint, LoadError, Report};
+pub use units::read_duration;

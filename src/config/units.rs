@@ -24,6 +24,14 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, Fault> {
     parse(text, &TIMES, TIME_HELP).map(Duration::from_millis)
 }
 
+/// Reads a duration as the configuration has it, such as "90s" or "24h", from a command or a request.
+pub fn read_duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|fault| match fault.help {
+        Some(help) => format!("{}: {help}", fault.what),
+        None => fault.what,
+    })
+}
+
 fn parse(text: &str, units: &[(&str, u64)], help: &str) -> Result<u64, Fault> {
     let fault = |what: String| Err(Fault::new(what).help(help));
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());

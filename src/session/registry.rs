@@ -124,7 +124,7 @@ impl Sessions {
     }
 
     /// Tells every session that matches to end. Returns how many there were.
-    pub fn kick(&self, filter: &Filter, reason: Reason) -> usize {
+    pub(crate) fn kick(&self, filter: &Filter, reason: Reason) -> usize {
         let mut matching = self.matching(filter);
         let mut live = self.locked();
         // One that ended meanwhile needs no telling.

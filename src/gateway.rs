@@ -3,20 +3,23 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admin::{self, AdminSocket, SocketError};
 use crate::config::{Config, Server};
 use crate::connection;
 use crate::listener::{Slots, accept_each};
+use crate::moment::Moment;
 use crate::policy::Policy;
 use crate::refusal::Reason;
 use crate::relay::HoldBudget;
 use crate::session::Sessions;
+use crate::store::{RevocationStore, Revocations, StoreError};
 use crate::tls::{Terminator, TlsError};
 use crate::token::{TokenError, Verifiers};
 use crate::upstream::Dialer;
@@ -25,6 +28,26 @@ use crate::upstream::Dialer;
 const HOLD_BUDGET: usize = 64 * 1024 * 1024;
 /// The longest time over which the Close frames of a shutdown are spread.
 const LONGEST_SPREAD: Duration = Duration::from_secs(5);
+
+/// Why there is no gateway for a configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// TLS could not be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The keys that tokens are verified with.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// What was revoked is not known.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The admin client could not get in.
+    #[error(transparent)]
+    Admin(#[from] SocketError),
+}
+
+/// One JSON object for each set of keys, as the admin client shows them.
+pub(crate) type JwksStatus = Box<dyn Fn() -> Vec<serde_json::Value> + Send + Sync>;
 
 /// See the module. Shared by all connections and never changed.
 pub struct Gateway {
@@ -40,35 +63,43 @@ pub struct Gateway {
     pub(crate) budget: HoldBudget,
     /// The live sessions.
     pub(crate) sessions: Sessions,
+    /// Users and tokens that may not connect.
+    pub(crate) revocations: Arc<dyn RevocationStore>,
     /// Every task of a connection or a session.
     pub(crate) tasks: TaskTracker,
+    /// Cancelled when the gateway stops: nothing new begins.
+    pub(crate) stopping: CancellationToken,
+    /// How the key sets are.
+    pub(crate) jwks_status: JwksStatus,
+    /// Until it is served.
+    admin: Mutex<Option<AdminSocket>>,
     slots: Slots,
-}
-
-/// Why a checked configuration cannot be served.
-#[derive(Debug, thiserror::Error)]
-pub enum GatewayError {
-    /// TLS, towards clients or upstreams.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// The keys that tokens are verified with.
-    #[error(transparent)]
-    Token(#[from] TokenError),
 }
 
 impl Gateway {
     /// A gateway for a checked configuration.
-    pub fn new(config: &Config) -> Result<Arc<Self>, GatewayError> {
+    pub fn new(config: &Config) -> Result<Arc<Self>, StartError> {
+        // First: it keeps a second gateway from the files of this one.
+        let admin = config.admin.socket.as_deref().map(AdminSocket::bind).transpose()?;
+        let revocations = match &config.admin.revocations {
+            Some(path) => Revocations::open(path.clone(), Moment::now())?,
+            None => Revocations::in_memory(),
+        };
+        let revocations: Arc<dyn RevocationStore> = Arc::new(revocations);
         let terminator = config.tls.as_ref().map(Terminator::new).transpose()?;
         let names = terminator.as_ref().map(|terminator| Arc::clone(&terminator.names));
         Ok(Arc::new(Self {
             server: config.server.clone(),
-            policy: Policy::new(config, names, Verifiers::new(config)?),
+            policy: Policy::new(config, names, Verifiers::new(config)?, Arc::clone(&revocations)),
             terminator,
             dialer: Dialer::new(config)?,
             budget: HoldBudget::new(HOLD_BUDGET),
             sessions: Sessions::default(),
+            revocations,
             tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            jwks_status: Box::new(Vec::new),
+            admin: Mutex::new(admin),
             slots: Slots::new(config.server.max_connections),
         }))
     }
@@ -77,15 +108,15 @@ impl Gateway {
     /// with 1001, spread over a little time, and returns when all are over, after
     /// `shutdown_grace` at the latest. Sessions that are still open then are cut with the runtime.
     pub async fn run(self: Arc<Self>, listeners: Vec<TcpListener>, shutdown: impl Future) {
-        let accepting = CancellationToken::new();
+        self.serve_admin(&listeners);
         for listener in listeners {
             let gateway = Arc::clone(&self);
             let accept = accept_each(listener, move |stream, peer| gateway.serve(stream, peer));
-            self.tasks.spawn(accepting.clone().run_until_cancelled_owned(accept));
+            self.tasks.spawn(self.stopping.clone().run_until_cancelled_owned(accept));
         }
-        self.policy.verifiers().run(&self.tasks, &accepting);
+        self.policy.verifiers().run(&self.tasks, &self.stopping);
         shutdown.await;
-        accepting.cancel();
+        self.stopping.cancel();
         self.tasks.close();
         tracing::info!(event = "stopping", sessions = self.sessions.count(), "the gateway stops");
         let grace = self.server.shutdown_grace;
@@ -95,6 +126,15 @@ impl Gateway {
         if tokio::time::timeout(grace, all_over).await.is_err() {
             let left = self.sessions.count();
             tracing::warn!(event = "cut", sessions = left, "shutdown_grace is over");
+        }
+    }
+
+    fn serve_admin(self: &Arc<Self>, listeners: &[TcpListener]) {
+        let socket = self.admin.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(socket) = socket {
+            let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok());
+            let serving = admin::serve(Arc::clone(self), socket, addresses.collect());
+            self.tasks.spawn(self.stopping.clone().run_until_cancelled_owned(serving));
         }
     }
 

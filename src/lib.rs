@@ -6,8 +6,10 @@
 //! (and asks [`token`] who is there),
 //! [`upstream`] connects it to the application and verifies the answer; then [`session`] owns it while
 //! [`relay`] passes checked frames both ways, and [`observe`] says what happened. [`config`] is what all
-//! of them work from, [`refusal`] names every reason to say no, and [`gateway`] holds it together.
+//! of them work from, [`refusal`] names every reason to say no, [`store`] keeps what was revoked,
+//! [`admin`] lets an operator look and step in, and [`gateway`] holds it together.
 
+pub mod admin;
 pub mod cli;
 pub mod config;
 mod connection;
@@ -15,11 +17,13 @@ pub mod demo;
 pub mod gateway;
 pub mod handshake;
 pub mod listener;
+pub mod moment;
 pub mod observe;
 pub mod policy;
 pub mod refusal;
 pub mod relay;
 pub mod session;
+pub mod store;
 pub mod tls;
 pub mod token;
 pub mod transport;

@@ -1,6 +1,7 @@
 //! The command line: one file a command. It parses, calls one function of the library, prints what
 //! that says and turns it into an exit code; nothing is decided here.
 
+mod admin;
 mod cert;
 pub mod check;
 mod demo;
@@ -19,6 +20,9 @@ pub use cert::{CertError, DevCertificate, make};
 
 /// What a command was given is not a command (`EX_USAGE` of sysexits.h).
 const USAGE: u8 = 64;
+
+/// There is no gateway to talk to (`EX_UNAVAILABLE`).
+const UNAVAILABLE: u8 = 69;
 
 /// The configuration is not valid (`EX_CONFIG`).
 const CONFIG: u8 = 78;
@@ -48,6 +52,14 @@ enum Command {
     /// Make a token for development, or say what one says and whether it would pass
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// How a running gateway is
+    Status(admin::StatusArgs),
+    /// The sessions of a running gateway
+    Sessions(admin::SessionsArgs),
+    /// End sessions of a running gateway
+    Kick(admin::KickArgs),
+    /// Refuse the tokens of a user, or one token, and end their sessions
+    Revoke(admin::RevokeArgs),
 }
 
 /// What `framewall run` is given.
@@ -56,6 +68,9 @@ pub struct RunArgs {
     /// The TOML file
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
+    /// The unix socket of the admin client, instead of `[admin] socket`
+    #[arg(long, value_name = "PATH")]
+    pub admin_socket: Option<PathBuf>,
 }
 
 /// What `framewall check` is given.
@@ -84,6 +99,9 @@ pub enum Failure {
     /// What was given on the command line cannot be used; the text says why. Exit code 64.
     #[error("framewall: {0}")]
     Usage(String),
+    /// The gateway does not answer. Exit code 69.
+    #[error("framewall: {0}")]
+    Unavailable(String),
     /// Anything else; the text says what happened, where, and what to do. Exit code 1.
     #[error("framewall: {0}")]
     Other(String),
@@ -99,6 +117,7 @@ impl Failure {
         match self {
             Self::Config(_) => CONFIG.into(),
             Self::Usage(_) => USAGE.into(),
+            Self::Unavailable(_) => UNAVAILABLE.into(),
             Self::Other(_) => ExitCode::FAILURE,
         }
     }
@@ -124,11 +143,15 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn run(command: Command) -> Result<ExitCode, Failure> {
     let done = |()| ExitCode::SUCCESS;
     match command {
-        Command::Run(args) => run::run(&args.config).map(done),
+        Command::Run(args) => run::run(&args).map(done),
         Command::Check(args) => Ok(check::check(&args.config, args.strict)),
         Command::Demo => demo::demo().map(done),
         Command::Cert(CertCommand::New(args)) => cert::new(&args).map(done),
         Command::Token(command) => token::run(&command),
+        Command::Status(args) => admin::status(&args),
+        Command::Sessions(args) => admin::sessions(&args),
+        Command::Kick(args) => admin::kick(&args),
+        Command::Revoke(args) => admin::revoke(args),
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +9,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::Failure;
+use super::{Failure, RunArgs};
 use crate::config::{self, Config, Lint};
-use crate::gateway::{Gateway, GatewayError};
+use crate::gateway::{Gateway, StartError};
 use crate::listener::bind;
 use crate::observe::{self, ObserveError};
 
@@ -25,9 +24,9 @@ pub(super) enum RunError {
     /// The log could not be opened.
     #[error(transparent)]
     Observe(#[from] ObserveError),
-    /// What the configuration describes could not be set up.
+    /// There is no gateway for the configuration.
     #[error(transparent)]
-    Gateway(#[from] GatewayError),
+    Start(#[from] StartError),
     /// An address could not be listened on.
     #[error(
         "cannot listen on {0}: {1}; is another program listening there, is the address this machine's, and may this user use the port?"
@@ -41,10 +40,14 @@ pub(super) enum RunError {
     Impatient,
 }
 
-/// Loads the configuration at `path` and serves until a signal.
-pub(super) fn run(path: &Path) -> Result<(), Failure> {
+/// Loads the configuration and serves until a signal.
+pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     let styled = io::stderr().is_terminal();
-    let loaded = config::load(path).map_err(|error| Failure::Config(error.render(styled)))?;
+    let mut loaded =
+        config::load(&args.config).map_err(|error| Failure::Config(error.render(styled)))?;
+    if let Some(socket) = &args.admin_socket {
+        loaded.config.admin.socket = Some(socket.clone());
+    }
     serve(&loaded.config, &loaded.lints).map_err(Failure::other)
 }
 

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::refusal::Reason;
 use crate::relay::Endpoint;
 
@@ -56,7 +58,7 @@ pub struct Ended {
 }
 
 /// What one end sent, as far as the frame rules accepted it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Flow {
     /// Frames, control frames included.
     pub frames: u64,

@@ -13,7 +13,9 @@ use http::{HeaderName, HeaderValue};
 
 use crate::config::{Auth, Config, Issuer, Route, TokenPlace};
 use crate::handshake::{ClientAddress, UpgradeRequest, fold};
+use crate::moment::Moment;
 use crate::refusal::{Reason, Refusal};
+use crate::store::{Bearer, RevocationStore};
 use crate::tls::ServerNames;
 use crate::token::{Identity, Verifiers};
 pub use route::Routes;
@@ -25,6 +27,7 @@ pub struct Policy {
     /// Certificates by name; `None` without TLS.
     names: Option<Arc<ServerNames>>,
     verifiers: Verifiers,
+    revocations: Arc<dyn RevocationStore>,
     /// The folded names of the fields that any issuer forwards claims in.
     owned: Vec<String>,
 }
@@ -60,10 +63,15 @@ pub enum Standing {
 impl Policy {
     /// The policy of a checked configuration; `names` are the certificates' where TLS is spoken.
     #[must_use]
-    pub fn new(config: &Config, names: Option<Arc<ServerNames>>, verifiers: Verifiers) -> Self {
+    pub fn new(
+        config: &Config,
+        names: Option<Arc<ServerNames>>,
+        verifiers: Verifiers,
+        revocations: Arc<dyn RevocationStore>,
+    ) -> Self {
         let forwarded = config.issuers.iter().flat_map(|issuer| &issuer.forward);
         let owned = forwarded.map(|(name, _)| fold(name)).collect();
-        Self { routes: Routes::new(&config.routes), names, verifiers, owned }
+        Self { routes: Routes::new(&config.routes), names, verifiers, revocations, owned }
     }
 
     /// The verifiers of tokens, for keeping their keys fresh.
@@ -123,12 +131,17 @@ impl Policy {
         Ok(Admission { route: Arc::clone(route), subprotocols, standing })
     }
 
-    /// Whom a token of `issuer` names: verified, its claims as required.
+    /// Whom a token of `issuer` names: verified, its claims as required, not revoked.
     pub async fn identify(&self, issuer: &Issuer, token: &str) -> Result<Identity, Refusal> {
         let verifier = self.verifiers.get(&issuer.name).ok_or_else(|| {
             Refusal::new(Reason::Internal, format!("jwt.{} has no verifier", issuer.name))
         })?;
-        verifier.verify(token, SystemTime::now()).await
+        let identity = verifier.verify(token, SystemTime::now()).await?;
+        let bearer = Bearer { user: Some(identity.user()), token_id: identity.token_id() };
+        if self.revocations.is_revoked(bearer, Moment::now()) {
+            return Err(Refusal::new(Reason::TokenRevoked, "the token or its user was revoked"));
+        }
+        Ok(identity)
     }
 
     /// The header fields by which the upstream is told who `identity` is.

@@ -92,10 +92,11 @@ impl Cause {
         let reason = self.reason();
         match self {
             Self::Closed(_, code) => (*code, ""),
-            Self::Gateway(_) => match to {
-                Endpoint::Client => (Some(reason.close_code()), reason.name()),
-                Endpoint::Upstream => (Some(GOING_AWAY), reason.name()),
-            },
+            // What the gateway ends is ended for the client's sake: to the upstream it is gone.
+            Self::Gateway(_) if to == Endpoint::Upstream && reason != Reason::Internal => {
+                (Some(GOING_AWAY), reason.name())
+            }
+            Self::Gateway(_) => (Some(reason.close_code()), reason.name()),
             Self::Violation(violation) if violation.sender == to => {
                 let own = violation.rule.reason();
                 (Some(own.close_code()), own.name())
@@ -130,6 +131,9 @@ mod tests {
         let lost = Cause::Lost(Endpoint::Client, String::new());
         assert_eq!(lost.farewell(Endpoint::Upstream), (Some(1001), "client.lost"));
         assert_eq!(lost.code(), None);
+        let kicked = Cause::Gateway(Reason::SessionKicked);
+        assert_eq!(kicked.farewell(Endpoint::Client), (Some(4403), "session.kicked"));
+        assert_eq!(kicked.farewell(Endpoint::Upstream), (Some(1001), "session.kicked"));
         let stopped = Cause::Gateway(Reason::Shutdown);
         for end in [Endpoint::Client, Endpoint::Upstream] {
             assert_eq!(stopped.farewell(end), (Some(1001), "shutdown"));

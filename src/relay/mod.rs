@@ -15,6 +15,7 @@ mod header;
 mod hold;
 mod lease;
 mod mask;
+mod meter;
 mod opening;
 mod pair;
 mod pump;
@@ -44,6 +45,7 @@ pub use end::{Cause, SessionEnd};
 pub use gate::{Event, Gate, Judged};
 pub use header::{Header, HeaderBytes};
 pub use lease::{Lease, Renewal, Verifying};
+pub use meter::Meter;
 pub use opening::{LONGEST_OPENING, Opened, Opening};
 use pair::Pair;
 pub use rules::Limits;
@@ -63,13 +65,15 @@ pub struct Streams {
 }
 
 /// Relays frames between the two until the session ends, and closes both. `stop` resolves when the
-/// gateway wants the session to end.
+/// gateway wants the session to end. What either end sent is published to `meter` whenever somebody
+/// asked, and this task was woken.
 pub async fn relay(
     streams: Streams,
     settings: &WebSocket,
     budget: &HoldBudget,
     lease: Lease,
     stop: impl Future<Output = Reason>,
+    meter: &Meter,
 ) -> SessionEnd {
     let mut pair = Pair::new(streams, settings, budget, lease, Instant::now());
     let mut timer = pin!(tokio::time::sleep(FAR));
@@ -80,7 +84,11 @@ pub async fn relay(
             stopped = true;
             pair.stop(reason, Instant::now());
         }
-        pair.poll(cx, timer.as_mut())
+        let polled = pair.poll(cx, timer.as_mut());
+        if meter.is_asked() {
+            meter.publish(pair.client.gate.flow(), pair.upstream.gate.flow());
+        }
+        polled
     })
     .await;
     pair.into_end()

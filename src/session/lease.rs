@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::registry::Entry;
 use crate::config::{Auth, Issuer, OnExpiry};
 use crate::gateway::Gateway;
 use crate::policy::{Admission, Standing};
@@ -10,7 +11,12 @@ use crate::relay::{Lease, Renewal, Verifying};
 use crate::token::Identity;
 
 /// The lease of a session that was admitted so.
-pub(super) fn of(gateway: &Arc<Gateway>, admission: &Admission, request_id: &str) -> Lease {
+pub(super) fn of(
+    gateway: &Arc<Gateway>,
+    admission: &Admission,
+    entry: &Arc<Entry>,
+    request_id: &str,
+) -> Lease {
     let (Standing::Identified(identity), Auth::Jwt(issuer)) =
         (admission.standing(), &admission.route().auth)
     else {
@@ -19,7 +25,7 @@ pub(super) fn of(gateway: &Arc<Gateway>, admission: &Admission, request_id: &str
     let expires = ends(issuer).then(|| identity.expires());
     let renewal = admission.route().refresh.as_ref().map(|member| Renewal {
         member: Arc::from(member.as_str()),
-        verify: verify(gateway, issuer, identity, request_id),
+        verify: verify(gateway, issuer, entry, identity, request_id),
     });
     Lease { expires, renewal }
 }
@@ -31,17 +37,22 @@ fn ends(issuer: &Issuer) -> bool {
 fn verify(
     gateway: &Arc<Gateway>,
     issuer: &Arc<Issuer>,
+    entry: &Arc<Entry>,
     identity: &Identity,
     request_id: &str,
 ) -> Box<dyn Fn(String) -> Verifying + Send> {
-    let (gateway, issuer) = (Arc::clone(gateway), Arc::clone(issuer));
+    let (gateway, issuer, entry) = (Arc::clone(gateway), Arc::clone(issuer), Arc::clone(entry));
     let user: Arc<str> = Arc::from(identity.user());
     let request_id: Arc<str> = Arc::from(request_id);
     Box::new(move |token| {
         let (gateway, issuer) = (Arc::clone(&gateway), Arc::clone(&issuer));
+        let entry = Arc::clone(&entry);
         let (user, request_id) = (Arc::clone(&user), Arc::clone(&request_id));
         Box::pin(async move {
             let renewed = renew(&gateway, &issuer, &user, &token).await;
+            if let Ok(identity) = &renewed {
+                entry.identify(identity.into());
+            }
             let result = renewed.as_ref().err().map_or("renewed", |reason| reason.name());
             tracing::info!(
                 event = "token.renewal",
@@ -49,7 +60,7 @@ fn verify(
                 result,
                 "a client handed in a new token"
             );
-            renewed
+            renewed.map(|identity| identity.expires())
         })
     })
 }
@@ -60,11 +71,11 @@ async fn renew(
     issuer: &Issuer,
     user: &str,
     token: &str,
-) -> Result<std::time::SystemTime, Reason> {
+) -> Result<Identity, Reason> {
     let identity =
         gateway.policy.identify(issuer, token).await.map_err(|refusal| refusal.reason)?;
     if identity.user() != user {
         return Err(Reason::ClaimsDenied);
     }
-    Ok(identity.expires())
+    Ok(identity)
 }

@@ -1,7 +1,10 @@
 //! A live session: the two streams with what they own (the slot, the route, the subject of its
 //! records), and the registry through which the gateway reaches it.
 
+mod about;
+mod bell;
 mod caller;
+mod filter;
 mod first_message;
 mod lease;
 mod registry;
@@ -10,19 +13,22 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
 
 use crate::gateway::Gateway;
 use crate::listener::Slot;
+use crate::moment::Moment;
 use crate::observe::{self, Ended, ProtocolError, Subject};
-use crate::policy::Admission;
+use crate::policy::{Admission, Standing};
 use crate::refusal::{Reason, Refusal};
 use crate::relay::{Cause, Endpoint, SessionEnd, Streams, close_frame, relay};
 use crate::transport::Transport;
 use crate::upstream::Upstream;
+pub use about::{Description, Identity, Summary};
+use bell::Told;
 pub(crate) use caller::Caller;
+pub use filter::{Filter, Network, NotANetwork};
 use registry::Entry;
-pub use registry::Sessions;
+pub use registry::{Listing, Sessions};
 
 /// A session on its way to its own task.
 #[derive(Debug)]
@@ -50,7 +56,11 @@ impl Session {
     /// Starts the session in a task of its own.
     pub(crate) fn start(self, gateway: &Arc<Gateway>) {
         let Self { client, client_early, admission, subject, slot, next } = self;
-        let (entry, told) = gateway.sessions.enter();
+        let identity = match admission.standing() {
+            Standing::Identified(identity) => Some(Identity::from(identity)),
+            Standing::Anybody | Standing::Announced(_) => None,
+        };
+        let (entry, told) = gateway.sessions.enter(Description::new(&subject, identity));
         let live = |streams, admission, subject| Live { streams, admission, subject, slot, entry };
         let shared = Arc::clone(gateway);
         match next {
@@ -93,7 +103,7 @@ impl Newcomer {
     async fn introduce(
         mut self,
         gateway: &Gateway,
-        told: &mut oneshot::Receiver<Reason>,
+        told: &mut Told,
     ) -> Option<(Streams, Admission, Subject)> {
         let introduction = first_message::introduce(
             gateway,
@@ -105,10 +115,7 @@ impl Newcomer {
         );
         let introduced = tokio::select! {
             introduced = introduction => introduced,
-            reason = told => {
-                let reason = reason.unwrap_or(Reason::Shutdown);
-                Err(Refusal::new(reason, "before the first message"))
-            }
+            reason = told => Err(Refusal::new(reason, "before the first message")),
         };
         match introduced {
             Ok((admission, upstream, early)) => {
@@ -134,16 +141,21 @@ struct Live {
 }
 
 impl Live {
-    async fn run(self, gateway: Arc<Gateway>, told: oneshot::Receiver<Reason>) {
-        let Self { streams, admission, subject, slot, entry: _entry } = self;
-        // The sender is dropped unused only when the gateway itself is gone.
-        let stop = async { told.await.unwrap_or(Reason::Shutdown) };
+    async fn run(self, gateway: Arc<Gateway>, told: Told) {
+        let Self { streams, admission, subject, slot, entry } = self;
+        let entry = Arc::new(entry);
+        if let Standing::Identified(identity) = admission.standing() {
+            // Looked at once more: it may have been revoked between admission and registration.
+            entry.identify(Identity::from(identity));
+            entry.end_if_revoked(&*gateway.revocations, Moment::now());
+        }
         observe::session_opened(&subject);
-        let lease = lease::of(&gateway, &admission, &subject.request_id);
+        let lease = lease::of(&gateway, &admission, &entry, &subject.request_id);
         let route = Arc::clone(admission.route());
         drop(admission);
         let mut record = Record { subject, since: Instant::now(), end: None };
-        let end = relay(streams, &route.websocket, &gateway.budget, lease, stop).await;
+        let settings = &route.websocket;
+        let end = relay(streams, settings, &gateway.budget, lease, told, entry.meter()).await;
         record.end = Some(end);
         drop(slot);
     }

@@ -1,14 +1,25 @@
 //! The live sessions, each reachable from outside its task.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-
+use super::about::{Description, Identity, Summary};
+use super::bell::{Bell, Told};
+use super::filter::Filter;
+use crate::moment::Moment;
 use crate::refusal::Reason;
+use crate::relay::Meter;
+use crate::store::{Bearer, RevocationStore};
 
-/// The registry. Locked for as long as an entry is added or taken out, never across an await.
+/// How long a listing waits for sessions to publish their counters; what a session that is kept
+/// from running sent is then told as of the last listing.
+const PUBLISH_WITHIN: Duration = Duration::from_millis(100);
+/// How often it is looked whether they have.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// The registry. Locked for as long as an entry is added or taken out, or all are noted down, never
+/// across an await.
 #[derive(Debug, Clone, Default)]
 pub struct Sessions(Arc<Mutex<Live>>);
 
@@ -16,10 +27,23 @@ pub struct Sessions(Arc<Mutex<Live>>);
 struct Live {
     next: u64,
     open: usize,
-    /// Those that were not told to end.
-    by_number: HashMap<u64, oneshot::Sender<Reason>>,
+    /// In the order in which they came.
+    by_number: BTreeMap<u64, Arc<Record>>,
     /// Set once all are to end: a session that comes now ends at once.
     ending: Option<Reason>,
+}
+
+/// What the registry knows of a session.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) id: Box<str>,
+    pub(super) route: Box<str>,
+    pub(super) peer: std::net::SocketAddr,
+    pub(super) since: Moment,
+    /// `None`: the session has no token.
+    pub(super) identity: Mutex<Option<Box<Identity>>>,
+    pub(super) bell: Bell,
+    pub(super) meter: Meter,
 }
 
 /// A session's place in the registry; leaves it when dropped.
@@ -27,23 +51,33 @@ struct Live {
 pub(crate) struct Entry {
     sessions: Sessions,
     number: u64,
+    record: Arc<Record>,
+}
+
+/// Some of the sessions, as [`Sessions::list`] found them.
+#[derive(Debug)]
+pub struct Listing {
+    /// How many match.
+    pub matching: usize,
+    /// As many of them as were asked for, the oldest first.
+    pub sessions: Vec<Summary>,
 }
 
 impl Sessions {
-    /// Adds a session. The receiver gets the reason for which the gateway ends it.
-    pub(crate) fn enter(&self) -> (Entry, oneshot::Receiver<Reason>) {
-        let (sender, receiver) = oneshot::channel();
+    /// Adds a session. The future resolves to the reason for which the gateway ends it.
+    pub(crate) fn enter(&self, description: Description) -> (Entry, Told) {
+        let record = Arc::new(Record::new(description));
         let mut live = self.locked();
         let number = live.next;
         live.next += 1;
         live.open += 1;
         match live.ending {
-            // The receiver is in our hands: it cannot have been dropped.
-            Some(reason) => drop(sender.send(reason)),
-            None => drop(live.by_number.insert(number, sender)),
+            Some(reason) => record.bell.tell(reason),
+            None => drop(live.by_number.insert(number, Arc::clone(&record))),
         }
         drop(live);
-        (Entry { sessions: self.clone(), number }, receiver)
+        let told = Told::new(Arc::clone(&record));
+        (Entry { sessions: self.clone(), number, record }, told)
     }
 
     /// How many sessions there are, those that are ending included.
@@ -52,10 +86,56 @@ impl Sessions {
         self.locked().open
     }
 
+    /// How many of them each route has.
+    #[must_use]
+    pub fn by_route(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for (_, record) in self.all() {
+            match counts.get_mut(&*record.route) {
+                Some(count) => *count += 1,
+                None => drop(counts.insert(record.route.to_string(), 1)),
+            }
+        }
+        counts
+    }
+
     /// Whether all sessions are to end.
     #[must_use]
     pub fn are_ending(&self) -> bool {
         self.locked().ending.is_some()
+    }
+
+    /// The sessions that match and were not told to end, at most `limit` of them, with what they
+    /// sent up to now.
+    pub async fn list(&self, filter: &Filter, limit: usize) -> Listing {
+        let mut records = self.matching(filter);
+        let matching = records.len();
+        records.truncate(limit);
+        for (_, record) in &records {
+            record.meter.ask();
+            record.bell.ring();
+        }
+        let deadline = tokio::time::Instant::now() + PUBLISH_WITHIN;
+        while records.iter().any(|(_, record)| record.meter.is_asked())
+            && tokio::time::Instant::now() < deadline
+        {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        let sessions = records.iter().map(|(_, record)| record.summary()).collect();
+        Listing { matching, sessions }
+    }
+
+    /// Tells every session that matches to end. Returns how many there were.
+    pub(crate) fn kick(&self, filter: &Filter, reason: Reason) -> usize {
+        let mut matching = self.matching(filter);
+        let mut live = self.locked();
+        // One that ended meanwhile needs no telling.
+        matching.retain(|(number, _)| live.by_number.remove(number).is_some());
+        drop(live);
+        for (_, record) in &matching {
+            record.bell.tell(reason);
+        }
+        matching.len()
     }
 
     /// Tells every session to end, evenly spread over `spread`, so that not all clients come back
@@ -70,15 +150,74 @@ impl Sessions {
             return;
         };
         let start = tokio::time::Instant::now();
-        for (position, sender) in (0..count).zip(told.into_values()) {
+        for (position, record) in (0..count).zip(told.into_values()) {
             tokio::time::sleep_until(start + spread * position / count).await;
-            // A session that ended meanwhile needs no telling.
-            let _ = sender.send(reason);
+            record.bell.tell(reason);
         }
+    }
+
+    fn matching(&self, filter: &Filter) -> Vec<(u64, Arc<Record>)> {
+        let mut records = self.all();
+        records.retain(|(_, record)| filter.matches(record));
+        records
+    }
+
+    /// Noted down first: matching them takes longer than sessions may be kept from coming and going.
+    fn all(&self) -> Vec<(u64, Arc<Record>)> {
+        let live = self.locked();
+        live.by_number.iter().map(|(number, record)| (*number, Arc::clone(record))).collect()
     }
 
     fn locked(&self) -> MutexGuard<'_, Live> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Record {
+    fn new(description: Description) -> Self {
+        let Description { request_id, route, peer, since, identity } = description;
+        Self {
+            id: request_id.into_boxed_str(),
+            route: route.into_boxed_str(),
+            peer,
+            since: Moment::from(since),
+            identity: Mutex::new(identity.map(Box::new)),
+            bell: Bell::default(),
+            meter: Meter::default(),
+        }
+    }
+
+    pub(super) fn identity(&self) -> MutexGuard<'_, Option<Box<Identity>>> {
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    /// Says whose session it is from now on: the first message had the token in it, or the client
+    /// handed in a newer one. Follow it with [`Entry::end_if_revoked`].
+    #[allow(dead_code, reason = "called once sessions take tokens")]
+    pub(crate) fn identify(&self, identity: Identity) {
+        *self.record.identity() = Some(Box::new(identity));
+    }
+
+    /// Tells the session to end if its token is revoked. A revocation is stored before sessions are
+    /// looked for, and a session is in the registry before it looks here, so none slips through.
+    pub(crate) fn end_if_revoked(&self, revocations: &dyn RevocationStore, now: Moment) {
+        let identity = self.record.identity();
+        let revoked = identity.as_ref().is_some_and(|identity| {
+            let bearer =
+                Bearer { user: identity.user.as_deref(), token_id: identity.token_id.as_deref() };
+            revocations.is_revoked(bearer, now)
+        });
+        drop(identity);
+        if revoked {
+            self.record.bell.tell(Reason::TokenRevoked);
+        }
+    }
+
+    /// Where the session publishes what it sent.
+    pub(crate) fn meter(&self) -> &Meter {
+        &self.record.meter
     }
 }
 
@@ -91,36 +230,4 @@ impl Drop for Entry {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use tokio::sync::oneshot::error::TryRecvError;
-    use tokio::time::Instant;
-
-    use super::Sessions;
-    use crate::refusal::Reason;
-
-    #[tokio::test(start_paused = true)]
-    async fn all_are_told_over_the_spread_and_late_ones_at_once() {
-        let sessions = Sessions::default();
-        let mut entered: Vec<_> = (0..4).map(|_| sessions.enter()).collect();
-        let gone = sessions.enter();
-        drop(gone);
-        assert_eq!(sessions.count(), 4);
-        let start = Instant::now();
-        sessions.end_all(Reason::Shutdown, Duration::from_secs(4)).await;
-        assert_eq!(start.elapsed(), Duration::from_secs(3), "the first at once, then each second");
-        for (_, receiver) in &mut entered {
-            assert_eq!(receiver.try_recv(), Ok(Reason::Shutdown));
-        }
-        let (_entry, mut late) = sessions.enter();
-        assert_eq!(late.try_recv(), Ok(Reason::Shutdown));
-    }
-
-    #[tokio::test]
-    async fn a_live_session_is_told_nothing() {
-        let sessions = Sessions::default();
-        let (_entry, mut receiver) = sessions.enter();
-        assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
-    }
-}
+mod tests;

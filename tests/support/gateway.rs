@@ -30,6 +30,7 @@ pub struct Builder {
     auth: String,
     pairs: Option<String>,
     prepare: Option<Prepare>,
+    admin: Option<String>,
 }
 
 /// Writes further files into the gateway's folder before it starts.
@@ -63,6 +64,12 @@ impl Builder {
     /// Writes files that the configuration names, such as further certificates.
     pub fn prepare(mut self, prepare: Prepare) -> Self {
         self.prepare = Some(prepare);
+        self
+    }
+
+    /// `--admin-socket`, relative to the gateway's folder.
+    pub fn admin(mut self, path: &str) -> Self {
+        self.admin = Some(path.to_owned());
         self
     }
 
@@ -142,22 +149,23 @@ impl Builder {
             prepare(folder.path(), &authority);
         }
         fs::write(folder.path().join("framewall.toml"), self.toml()).unwrap();
-        let child = spawn(folder.path());
+        let child = spawn(folder.path(), self.admin.as_deref());
         let mut gateway = Gateway {
             child,
             address: ([127, 0, 0, 1], 0).into(),
             tls: self.tls.then(|| trusting(&authority)),
-            folder,
+            folder: Arc::new(folder),
         };
         gateway.address = gateway.listening();
         gateway
     }
 }
 
-fn spawn(folder: &Path) -> Child {
+fn spawn(folder: &Path, admin: Option<&str>) -> Child {
     let output = File::create(folder.join("output")).unwrap();
     Command::new(env!("CARGO_BIN_EXE_framewall"))
         .args(["run", "--config", "framewall.toml"])
+        .args(admin.iter().flat_map(|path| ["--admin-socket", path]))
         .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(output.try_clone().unwrap())
@@ -171,7 +179,7 @@ pub struct Gateway {
     child: Child,
     address: SocketAddr,
     tls: Option<Arc<ClientConfig>>,
-    folder: TempDir,
+    folder: Arc<TempDir>,
 }
 
 impl Gateway {
@@ -190,6 +198,7 @@ impl Gateway {
             auth: "none".to_owned(),
             pairs: None,
             prepare: None,
+            admin: None,
         }
     }
 
@@ -349,6 +358,13 @@ impl Gateway {
     pub fn exit_code(&mut self) -> Option<i32> {
         let status = eventually(|| self.child.try_wait().unwrap());
         status.unwrap_or_else(|| panic!("still running: {}", self.output())).code()
+    }
+
+    /// Kills the process. Returns its folder, which goes when that is dropped.
+    pub fn kill(mut self) -> Arc<TempDir> {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        Arc::clone(&self.folder)
     }
 
     /// Resident memory of the process in KiB.

@@ -1,0 +1,112 @@
+//! What each request does.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::protocol::{Answer, MOST_LISTED, Outcome, Request, Target};
+use crate::config::duration;
+use crate::gateway::Gateway;
+use crate::moment::Moment;
+use crate::refusal::Reason;
+use crate::session::Filter;
+use crate::store::{Kind, Revocation, RevokeError};
+
+/// What the gateway tells about itself beyond what it holds.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) since: Moment,
+    pub(super) listeners: Vec<SocketAddr>,
+}
+
+/// Does what `request` asks for.
+pub(super) async fn act(gateway: &Arc<Gateway>, running: &Running, request: Request) -> Answer {
+    match request {
+        Request::Status {} => Answer::done(object(status(gateway, running))),
+        Request::Sessions { filter, limit } => sessions(gateway, &filter, limit).await,
+        Request::Kick { filter, all } => kick(gateway, &filter, all),
+        Request::Revoke { target } => revoke(gateway, target).await,
+    }
+}
+
+fn status(gateway: &Gateway, running: &Running) -> Value {
+    let now = Moment::now();
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "pid": std::process::id(),
+        "since": running.since,
+        "uptime_seconds": running.since.age(now).as_secs(),
+        "listeners": running.listeners,
+        "max_connections": gateway.server.max_connections,
+        "sessions": gateway.sessions.count(),
+        "routes": gateway.sessions.by_route(),
+        "revocations": gateway.revocations.count(now),
+        "jwks": (gateway.jwks_status)(),
+    })
+}
+
+async fn sessions(gateway: &Gateway, filter: &Filter, limit: usize) -> Answer {
+    let listing = gateway.sessions.list(filter, limit.min(MOST_LISTED)).await;
+    let more = json!({ "matching": listing.matching, "sessions": listing.sessions });
+    Answer::done(object(more)).about(listing.matching)
+}
+
+fn kick(gateway: &Gateway, filter: &Filter, all: bool) -> Answer {
+    if filter.is_empty() != all {
+        let error = "say which sessions, or say all: one of the two";
+        return Answer::failed(Outcome::Refused, error);
+    }
+    match gateway.sessions.kick(filter, Reason::SessionKicked) {
+        0 => Answer::failed(Outcome::NotFound, "no session matches").about(0),
+        kicked => Answer::done(object(json!({ "kicked": kicked }))).about(kicked),
+    }
+}
+
+async fn revoke(gateway: &Arc<Gateway>, target: Target) -> Answer {
+    let now = Moment::now();
+    let revocation = match revocation(target, now) {
+        Ok(revocation) => revocation,
+        Err(error) => return Answer::failed(Outcome::Refused, error),
+    };
+    let Revocation { kind, value, until, .. } = revocation.clone();
+    let store = Arc::clone(&gateway.revocations);
+    let kept = tokio::task::spawn_blocking(move || store.revoke(revocation, now)).await;
+    let failure = match kept {
+        Ok(Ok(())) => None,
+        Ok(Err(error @ RevokeError::Unsaved(_))) => Some(error.to_string()),
+        Ok(Err(error)) => return Answer::failed(Outcome::Refused, error.to_string()),
+        Err(_) => return Answer::failed(Outcome::Refused, "a fault of the gateway stopped it"),
+    };
+    let filter = match kind {
+        Kind::User => Filter { user: Some(value), ..Filter::default() },
+        Kind::Token => Filter { token: Some(value), ..Filter::default() },
+    };
+    let closed = gateway.sessions.kick(&filter, Reason::TokenRevoked);
+    let more = object(json!({ "until": until, "closed": closed }));
+    let answer = Answer::done(more).about(closed);
+    match failure {
+        None => answer,
+        Some(_) => Answer { outcome: Outcome::Refused, error: failure, ..answer },
+    }
+}
+
+fn revocation(target: Target, now: Moment) -> Result<Revocation, String> {
+    let Some((kind, value)) = target.named() else {
+        return Err("name a user or a token: one of the two".to_owned());
+    };
+    let until = match (target.until, &target.lasting) {
+        (Some(until), None) => until,
+        (None, Some(lasting)) => now.after(duration(lasting)?),
+        _ => return Err("say until when, or for how long: one of the two".to_owned()),
+    };
+    Ok(Revocation { kind, value: value.to_owned(), until, at: now, why: target.why })
+}
+
+/// The members of an object.
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(members) => members,
+        other => Map::from_iter([("value".to_owned(), other)]),
+    }
+}

@@ -1,0 +1,161 @@
+//! The socket's file: nobody else's, and never a second gateway's.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::io;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::{UnixListener as StdListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, SockAddr, Socket, Type};
+use tokio::net::UnixListener;
+
+/// The owner alone.
+const MODE: u32 = 0o600;
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 64;
+
+/// Why there is no admin socket.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    /// Another process listens on it.
+    #[error(
+        "[admin] socket: another gateway is running on {}; stop it, or name another socket",
+        .0.display()
+    )]
+    InUse(PathBuf),
+    /// There is something else.
+    #[error(
+        "[admin] socket: {} is there and is not a socket; name another path",
+        .0.display()
+    )]
+    NotASocket(PathBuf),
+    /// The system refused.
+    #[error(
+        "[admin] socket: cannot listen on {}: {source}; is its folder there, may this user write to it, and is the path shorter than 108 bytes?",
+        path.display()
+    )]
+    Failed {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A socket that listens; its file is removed when it is dropped.
+#[derive(Debug)]
+pub struct AdminSocket {
+    listener: StdListener,
+    file: SocketFile,
+}
+
+/// The file of a socket, with the lock that says whose it is.
+#[derive(Debug)]
+pub(super) struct SocketFile {
+    path: PathBuf,
+    /// Held as long as this is; the system gives it back when the process dies.
+    _lock: File,
+}
+
+impl AdminSocket {
+    /// Listens on `path`. A file that a dead gateway left is replaced. Nobody but the owner can
+    /// connect at any moment: the mode is set before anybody can.
+    pub fn bind(path: &Path) -> Result<Self, SocketError> {
+        let failed = |source| SocketError::Failed { path: path.to_owned(), source };
+        let lock = lock(path).map_err(|error| match error {
+            TryLockError::WouldBlock => SocketError::InUse(path.to_owned()),
+            TryLockError::Error(source) => failed(source),
+        })?;
+        clear(path)?;
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(failed)?;
+        let address = SockAddr::unix(path).map_err(failed)?;
+        socket.bind(&address).map_err(failed)?;
+        let file = SocketFile { path: path.to_owned(), _lock: lock };
+        fs::set_permissions(path, Permissions::from_mode(MODE)).map_err(failed)?;
+        socket.listen(BACKLOG).map_err(failed)?;
+        socket.set_nonblocking(true).map_err(failed)?;
+        Ok(Self { listener: socket.into(), file })
+    }
+
+    /// The listener, and the file that is removed when dropped. Needs a runtime.
+    pub(super) fn listen(self) -> io::Result<(UnixListener, SocketFile)> {
+        Ok((UnixListener::from_std(self.listener)?, self.file))
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Somebody may have removed it.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// A lock beside the socket: that nobody answers could also mean that another gateway is about to
+/// listen. Its file stays, because removing it would let two have a lock of that name.
+fn lock(path: &Path) -> Result<File, TryLockError> {
+    let mut name = path.file_name().map_or_else(OsString::new, OsString::from);
+    name.push(".lock");
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true).mode(MODE);
+    let file = options.open(path.with_file_name(name)).map_err(TryLockError::Error)?;
+    file.try_lock()?;
+    Ok(file)
+}
+
+/// Takes away what a dead process left.
+fn clear(path: &Path) -> Result<(), SocketError> {
+    let failed = |source| SocketError::Failed { path: path.to_owned(), source };
+    let found = match fs::symlink_metadata(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(error)),
+    };
+    if !found.file_type().is_socket() {
+        return Err(SocketError::NotASocket(path.to_owned()));
+    }
+    if UnixStream::connect(path).is_ok() {
+        return Err(SocketError::InUse(path.to_owned()));
+    }
+    fs::remove_file(path).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::net::UnixListener;
+
+    use tempfile::TempDir;
+
+    use super::{AdminSocket, SocketError};
+
+    #[test]
+    fn it_is_the_owners_alone_and_goes_when_dropped() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("admin.sock");
+        let socket = AdminSocket::bind(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(matches!(AdminSocket::bind(&path), Err(SocketError::InUse(_))));
+        drop(socket);
+        assert!(!path.exists());
+        AdminSocket::bind(&path).unwrap();
+    }
+
+    #[test]
+    fn what_a_dead_process_left_is_replaced_and_nothing_else() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("admin.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        assert!(matches!(AdminSocket::bind(&path), Err(SocketError::InUse(_))), "it listens");
+        drop(listener);
+        assert!(path.exists());
+        drop(AdminSocket::bind(&path).unwrap());
+
+        fs::write(&path, "precious").unwrap();
+        assert!(matches!(AdminSocket::bind(&path), Err(SocketError::NotASocket(_))));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+        let nowhere = folder.path().join("missing/admin.sock");
+        assert!(matches!(AdminSocket::bind(&nowhere), Err(SocketError::Failed { .. })));
+    }
+}

@@ -1,0 +1,72 @@
+//! One request over the socket.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::Failure;
+use crate::admin::Request;
+
+/// Longer than the gateway takes for a request.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// The longest answer.
+const MAX_ANSWER: u64 = 256 * 1024 * 1024;
+
+/// The answer of the gateway that listens on `socket`.
+pub(super) fn ask(socket: &Path, request: &Request) -> Result<Value, Failure> {
+    let unreachable = |error: io::Error| {
+        Failure::Unavailable(format!(
+            "no gateway answers on {}: {error}; is it running, with this admin socket, and may \
+             this user open it?",
+            socket.display()
+        ))
+    };
+    let text = exchange(socket, request).map_err(unreachable)?;
+    serde_json::from_str(&text).map_err(|error| unreachable(error.into()))
+}
+
+fn exchange(socket: &Path, request: &Request) -> io::Result<String> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut line = serde_json::to_vec(request)?;
+    line.push(b'\n');
+    stream.write_all(&line)?;
+    stream.shutdown(Shutdown::Write)?;
+    let mut text = String::new();
+    stream.take(MAX_ANSWER).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// As much of the configuration as is needed here: its secrets and keys may not be this user's.
+#[derive(Deserialize)]
+struct Shallow {
+    admin: Option<ShallowAdmin>,
+}
+
+#[derive(Deserialize)]
+struct ShallowAdmin {
+    socket: Option<PathBuf>,
+}
+
+/// `[admin] socket` of the file at `path`, relative to its folder.
+pub(super) fn socket_of(path: &Path) -> Result<PathBuf, Failure> {
+    let name = path.display();
+    let text = fs::read_to_string(path)
+        .map_err(|error| Failure::Config(format!("framewall: cannot read {name}: {error}")))?;
+    let read: Shallow = toml::from_str(&text)
+        .map_err(|error| Failure::Config(format!("framewall: {name}: {error}")))?;
+    let socket = read.admin.and_then(|admin| admin.socket).ok_or_else(|| {
+        Failure::Config(format!(
+            "framewall: {name} has no [admin] socket; add one and start the gateway anew, or name \
+             the socket of `run --admin-socket` with --socket"
+        ))
+    })?;
+    Ok(path.parent().unwrap_or(Path::new("")).join(socket))
+}

@@ -1,0 +1,185 @@
+//! `framewall status`, `sessions`, `kick` and `revoke`: the admin client. It asks one thing over the
+//! gateway's socket and prints the answer, for people or as the JSON that came.
+
+mod client;
+mod show;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::Value;
+
+use super::{Failure, print};
+use crate::admin::{Request, Target};
+use crate::config::duration;
+use crate::moment::Moment;
+use crate::session::{Filter, Network};
+use client::ask;
+
+/// Where the gateway is, and how its answer is printed.
+#[derive(Debug, Args)]
+pub(super) struct Reach {
+    #[command(flatten)]
+    place: Place,
+    /// Print the gateway's answer as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Place {
+    /// The gateway's TOML file, for its `[admin] socket`
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The gateway's admin socket
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+}
+
+/// Which sessions: those that have all of what is given.
+#[derive(Debug, Args)]
+struct Which {
+    /// Of this user
+    #[arg(long)]
+    user: Option<String>,
+    /// On this route
+    #[arg(long, value_name = "NAME")]
+    route: Option<String>,
+    /// From this address or network
+    #[arg(long, value_name = "ADDRESS[/PREFIX]")]
+    ip: Option<Network>,
+    /// The one with this request id
+    #[arg(long)]
+    id: Option<String>,
+    /// With the token that has this `jti`
+    #[arg(long, value_name = "JTI")]
+    token: Option<String>,
+}
+
+impl Which {
+    fn filter(&self) -> Filter {
+        Filter {
+            user: self.user.clone(),
+            route: self.route.clone(),
+            ip: self.ip,
+            id: self.id.clone(),
+            token: self.token.clone(),
+        }
+    }
+}
+
+/// What `framewall status` is given.
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    #[command(flatten)]
+    reach: Reach,
+}
+
+/// What `framewall sessions` is given.
+#[derive(Debug, Args)]
+pub(super) struct SessionsArgs {
+    #[command(flatten)]
+    reach: Reach,
+    #[command(flatten)]
+    which: Which,
+    /// The longest list
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    limit: usize,
+}
+
+/// What `framewall kick` is given.
+#[derive(Debug, Args)]
+#[command(group(
+    clap::ArgGroup::new("which")
+        .args(["user", "route", "ip", "id", "token", "all"])
+        .required(true)
+        .multiple(true)
+))]
+pub(super) struct KickArgs {
+    #[command(flatten)]
+    reach: Reach,
+    #[command(flatten)]
+    which: Which,
+    /// Every session
+    #[arg(long, conflicts_with_all = ["user", "route", "ip", "id", "token"])]
+    all: bool,
+}
+
+/// What `framewall revoke` is given.
+#[derive(Debug, Args)]
+pub(super) struct RevokeArgs {
+    #[command(flatten)]
+    reach: Reach,
+    #[command(flatten)]
+    whose: Whose,
+    /// How long, such as 30m, 24h or 7d
+    #[arg(long = "for", value_name = "TIME", value_parser = lasting, default_value = "24h")]
+    lasting: String,
+    /// Until when (RFC 3339)
+    #[arg(long, value_name = "TIME", conflicts_with = "lasting")]
+    until: Option<Moment>,
+    /// A remark for people, kept with it
+    #[arg(long, value_name = "TEXT")]
+    why: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Whose {
+    /// Every token of this user
+    #[arg(long)]
+    user: Option<String>,
+    /// The token with this `jti`
+    #[arg(long, value_name = "JTI")]
+    token: Option<String>,
+}
+
+fn lasting(text: &str) -> Result<String, String> {
+    duration(text).map(|_| text.to_owned())
+}
+
+pub(super) fn status(args: &StatusArgs) -> Result<ExitCode, Failure> {
+    command(&args.reach, &Request::Status {}, show::status)
+}
+
+pub(super) fn sessions(args: &SessionsArgs) -> Result<ExitCode, Failure> {
+    let request = Request::Sessions { filter: args.which.filter(), limit: args.limit };
+    command(&args.reach, &request, |answer| show::sessions(answer, Moment::now()))
+}
+
+pub(super) fn kick(args: &KickArgs) -> Result<ExitCode, Failure> {
+    let request = Request::Kick { filter: args.which.filter(), all: args.all };
+    command(&args.reach, &request, show::kick)
+}
+
+pub(super) fn revoke(args: RevokeArgs) -> Result<ExitCode, Failure> {
+    let RevokeArgs { reach, whose, lasting, until, why } = args;
+    let lasting = until.is_none().then_some(lasting);
+    let target = Target { user: whose.user, token: whose.token, until, lasting, why };
+    command(&reach, &Request::Revoke { target }, show::revoke)
+}
+
+/// Asks, prints, and says with the exit code what came of it: 0 done, 1 refused or not found.
+fn command(
+    reach: &Reach,
+    request: &Request,
+    show: impl FnOnce(&Value) -> String,
+) -> Result<ExitCode, Failure> {
+    let socket = match &reach.place {
+        Place { socket: Some(socket), .. } => socket.clone(),
+        Place { config, .. } => client::socket_of(config.as_deref().unwrap_or("".as_ref()))?,
+    };
+    let answer = ask(&socket, request)?;
+    let done = answer["result"] == "done";
+    if reach.json {
+        print(&format!("{answer}\n"))?;
+    } else if done {
+        print(&show(&answer))?;
+    } else {
+        let error = answer["error"].as_str().unwrap_or("the gateway did not say why");
+        return Err(Failure::Other(show::plain(error)));
+    }
+    Ok(if done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,172 @@
+//! Answers for people: aligned, short, and with nothing in them that steers a terminal.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::moment::Moment;
+
+/// `text` without control characters, which are shown as escapes.
+pub(super) fn plain(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() || is_invisible(character) {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
+/// Line breaks and marks of direction, with which a text could look like another one.
+fn is_invisible(character: char) -> bool {
+    matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}')
+}
+
+pub(super) fn status(answer: &Value) -> String {
+    let listeners = answer["listeners"].as_array().map_or(&[][..], Vec::as_slice);
+    let listeners: Vec<_> = listeners.iter().map(text).collect();
+    let uptime = Duration::from_secs(answer["uptime_seconds"].as_u64().unwrap_or(0));
+    let mut shown = String::new();
+    let mut line = |name: &str, value: &str| {
+        // Writing to a String does not fail.
+        let _ = writeln!(shown, "{name:<12}{value}");
+    };
+    line("version", &text(&answer["version"]));
+    line("pid", &text(&answer["pid"]));
+    line("uptime", &span(uptime));
+    line("listening", &listeners.join(", "));
+    let sessions = text(&answer["sessions"]);
+    line("sessions", &format!("{sessions} (max_connections {})", text(&answer["max_connections"])));
+    for (route, count) in answer["routes"].as_object().into_iter().flatten() {
+        line("", &format!("{} {}", text(count), plain(route)));
+    }
+    line("revocations", &text(&answer["revocations"]));
+    for keys in answer["jwks"].as_array().into_iter().flatten() {
+        line("keys", &plain(&keys.to_string()));
+    }
+    shown
+}
+
+pub(super) fn sessions(answer: &Value, now: Moment) -> String {
+    const HEADS: [&str; 8] =
+        ["ID", "ROUTE", "CLIENT", "USER", "AGE", "TOKEN FOR", "MESSAGES IN", "OUT"];
+    let listed = answer["sessions"].as_array().map_or(&[][..], Vec::as_slice);
+    let mut rows = vec![HEADS.map(str::to_owned)];
+    rows.extend(listed.iter().map(|session| row(session, now)));
+    let mut shown = table(&rows);
+    let matching = answer["matching"].as_u64().unwrap_or(0);
+    if matching > listed.len() as u64 {
+        let _ = writeln!(shown, "{} of {matching}; more with --limit", listed.len());
+    }
+    shown
+}
+
+fn row(session: &Value, now: Moment) -> [String; 8] {
+    let moment = |member: &str| session[member].as_str().and_then(|text| text.parse().ok());
+    let age = moment("since").map(|since: Moment| span(since.age(now)));
+    let left = moment("expires").map(|expires: Moment| span(now.age(expires)));
+    [
+        text(&session["id"]),
+        text(&session["route"]),
+        text(&session["peer"]),
+        text(&session["user"]),
+        age.unwrap_or_else(none),
+        left.unwrap_or_else(none),
+        text(&session["client"]["messages"]),
+        text(&session["upstream"]["messages"]),
+    ]
+}
+
+pub(super) fn kick(answer: &Value) -> String {
+    format!("ended {}\n", some_sessions(&answer["kicked"]))
+}
+
+pub(super) fn revoke(answer: &Value) -> String {
+    let closed = some_sessions(&answer["closed"]);
+    format!("revoked until {}; ended {closed}\n", text(&answer["until"]))
+}
+
+fn some_sessions(count: &Value) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{} session{plural}", text(count))
+}
+
+fn none() -> String {
+    "-".to_owned()
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => none(),
+        Value::String(text) => plain(text),
+        other => other.to_string(),
+    }
+}
+
+/// Columns as wide as their widest cell, two spaces apart.
+fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let widths: [usize; N] = std::array::from_fn(|column| width(column).unwrap_or(0));
+    let mut shown = String::new();
+    for row in rows {
+        let cells = row.iter().zip(widths);
+        let line: Vec<_> = cells.map(|(cell, width)| format!("{cell:<width$}")).collect();
+        shown.push_str(line.join("  ").trim_end());
+        shown.push('\n');
+    }
+    shown
+}
+
+/// The two largest units of a time, such as `2d3h`.
+fn span(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, _) => format!("{minutes}m{}s", seconds % 60),
+        (0, ..) => format!("{hours}h{minutes}m"),
+        _ => format!("{days}d{hours}h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::{plain, sessions, span};
+
+    #[test]
+    fn a_table_is_aligned_and_steers_no_terminal() {
+        let flow = json!({"frames": 1, "messages": 12, "bytes": 3});
+        let session = |id: &str, user: &str| {
+            json!({"id": id, "route": "chat", "peer": "192.0.2.7:5000", "user": user,
+                   "since": "2026-03-09T08:00:00Z", "client": flow, "upstream": flow})
+        };
+        let answer =
+            json!({"matching": 3, "sessions": [session("1", "ann"), session("22", "\u{1b}[2J")]});
+        let shown = sessions(&answer, "2026-03-09T09:01:00Z".parse().unwrap());
+        let wanted = "\
+ID  ROUTE  CLIENT          USER       AGE   TOKEN FOR  MESSAGES IN  OUT
+1   chat   192.0.2.7:5000  ann        1h1m  -          12           12
+22  chat   192.0.2.7:5000  \\u{1b}[2J  1h1m  -          12           12
+2 of 3; more with --limit
+";
+        assert_eq!(shown, wanted);
+    }
+
+    #[test]
+    fn what_hides_is_shown() {
+        assert_eq!(plain("a\nb\u{202e}c\u{7f}é"), "a\\nb\\u{202e}c\\u{7f}é");
+    }
+
+    #[test]
+    fn times_are_short() {
+        let shown = [0, 59, 61, 3600, 90_061].map(|seconds| span(Duration::from_secs(seconds)));
+        assert_eq!(shown, ["0s", "59s", "1m1s", "1h0m", "1d1h"]);
+    }
+}

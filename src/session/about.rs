@@ -1,0 +1,118 @@
+//! What is said about a session: when it enters, and when somebody asks.
+
+use std::net::SocketAddr;
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use super::registry::Record;
+use crate::moment::Moment;
+use crate::observe::{Flow, Subject};
+
+/// A session that enters the registry.
+#[derive(Debug, Clone)]
+pub struct Description {
+    /// Names the session, here as in the log.
+    pub request_id: String,
+    /// The NAME of `[routes.NAME]`.
+    pub route: String,
+    /// The client's address, canonical.
+    pub peer: SocketAddr,
+    /// When it began.
+    pub since: SystemTime,
+    /// `None`: it has no token, or none yet.
+    pub identity: Option<Identity>,
+}
+
+/// Whose session it is, as its token says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The issuer's `user_claim`.
+    pub user: Option<String>,
+    /// The claim `jti` (RFC 7519 section 4.1.7).
+    pub token_id: Option<String>,
+    /// The NAME of `[jwt.NAME]`.
+    pub issuer: String,
+    /// When the token is over.
+    pub expires: Option<SystemTime>,
+}
+
+impl From<&crate::token::Identity> for Identity {
+    fn from(identity: &crate::token::Identity) -> Self {
+        Self {
+            user: Some(identity.user().to_owned()),
+            token_id: identity.token_id().map(str::to_owned),
+            issuer: identity.issuer().to_string(),
+            expires: Some(identity.expires()),
+        }
+    }
+}
+
+impl Description {
+    /// The session that `subject` is about; it begins now.
+    #[must_use]
+    pub fn new(subject: &Subject, identity: Option<Identity>) -> Self {
+        Self {
+            request_id: subject.request_id.clone(),
+            route: subject.route.clone().unwrap_or_default(),
+            peer: subject.peer,
+            since: SystemTime::now(),
+            identity,
+        }
+    }
+}
+
+/// A session as the admin client shows it. What is not known is left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// The request id.
+    pub id: String,
+    /// The NAME of `[routes.NAME]`.
+    pub route: String,
+    /// The client's address and port.
+    pub peer: SocketAddr,
+    /// Who the token says it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The claim `jti` of the token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// The NAME of `[jwt.NAME]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// When it began.
+    pub since: Moment,
+    /// When the token is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Moment>,
+    /// What the client sent.
+    pub client: Flow,
+    /// What the upstream sent.
+    pub upstream: Flow,
+}
+
+impl Record {
+    pub(super) fn summary(&self) -> Summary {
+        let identity = self.identity().clone();
+        let (client, upstream) = self.meter.read();
+        let mut summary = Summary {
+            id: self.id.to_string(),
+            route: self.route.to_string(),
+            peer: self.peer,
+            user: None,
+            token: None,
+            issuer: None,
+            since: self.since,
+            expires: None,
+            client,
+            upstream,
+        };
+        if let Some(identity) = identity {
+            summary.expires = identity.expires.map(Moment::from);
+            summary.user = identity.user;
+            summary.token = identity.token_id;
+            summary.issuer = Some(identity.issuer);
+        }
+        summary
+    }
+}

@@ -1,0 +1,158 @@
+use std::time::{Duration, SystemTime};
+
+use futures_util::FutureExt;
+use tokio::time::Instant;
+
+use super::{Entry, Record, Sessions, Told};
+use crate::moment::Moment;
+use crate::refusal::Reason;
+use crate::session::{Description, Filter, Identity};
+use crate::store::{Kind, Revocation, RevocationStore, Revocations};
+
+fn description(id: &str) -> Description {
+    Description {
+        request_id: id.to_owned(),
+        route: "chat".to_owned(),
+        peer: "192.0.2.7:5000".parse().unwrap(),
+        since: SystemTime::UNIX_EPOCH,
+        identity: None,
+    }
+}
+
+fn identity(user: &str, token: &str) -> Identity {
+    Identity {
+        user: Some(user.to_owned()),
+        token_id: Some(token.to_owned()),
+        issuer: "main".to_owned(),
+        expires: None,
+    }
+}
+
+fn enter(sessions: &Sessions, id: &str) -> (Entry, Told) {
+    sessions.enter(description(id))
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_are_told_over_the_spread_and_late_ones_at_once() {
+    let sessions = Sessions::default();
+    let mut entered: Vec<_> = (0..4).map(|_| enter(&sessions, "1")).collect();
+    let gone = enter(&sessions, "2");
+    drop(gone);
+    assert_eq!(sessions.count(), 4);
+    let start = Instant::now();
+    sessions.end_all(Reason::Shutdown, Duration::from_secs(4)).await;
+    assert_eq!(start.elapsed(), Duration::from_secs(3), "the first at once, then each second");
+    for (_, told) in &mut entered {
+        assert_eq!(told.now_or_never(), Some(Reason::Shutdown));
+    }
+    let (_entry, late) = enter(&sessions, "3");
+    assert_eq!(late.now_or_never(), Some(Reason::Shutdown));
+}
+
+#[tokio::test]
+async fn a_live_session_is_told_nothing() {
+    let sessions = Sessions::default();
+    let (_entry, told) = enter(&sessions, "1");
+    assert_eq!(told.now_or_never(), None);
+}
+
+#[tokio::test]
+async fn a_waiting_session_is_woken_and_keeps_the_first_reason() {
+    let sessions = Sessions::default();
+    let (entry, told) = enter(&sessions, "1");
+    let waiting = tokio::spawn(told);
+    tokio::task::yield_now().await;
+    assert_eq!(sessions.kick(&Filter::default(), Reason::SessionKicked), 1);
+    sessions.end_all(Reason::Shutdown, Duration::ZERO).await;
+    assert_eq!(waiting.await.unwrap(), Reason::SessionKicked);
+    assert_eq!(sessions.kick(&Filter::default(), Reason::SessionKicked), 0, "it was told");
+    drop(entry);
+}
+
+#[tokio::test(start_paused = true)]
+async fn filters_mean_all_of_what_they_name() {
+    let sessions = Sessions::default();
+    let _one = enter(&sessions, "1");
+    let mut two = description("2");
+    two.peer = "[::ffff:198.51.100.9]:1".parse().unwrap();
+    two.route = "feed".to_owned();
+    two.identity = Some(identity("ann", "t2"));
+    let _two = sessions.enter(two);
+    let mut three = description("3");
+    three.identity = Some(identity("ann", "t3"));
+    let _three = sessions.enter(three);
+
+    let cases: [(&str, &[&str]); 11] = [
+        ("{}", &["1", "2", "3"]),
+        (r#"{"user":"ann"}"#, &["2", "3"]),
+        (r#"{"user":"Ann"}"#, &[]),
+        (r#"{"user":"ann","route":"chat"}"#, &["3"]),
+        (r#"{"token":"t2"}"#, &["2"]),
+        (r#"{"id":"1"}"#, &["1"]),
+        (r#"{"id":"1","user":"ann"}"#, &[]),
+        (r#"{"ip":"192.0.2.7"}"#, &["1", "3"]),
+        (r#"{"ip":"192.0.2.0/24","token":"t3"}"#, &["3"]),
+        (r#"{"ip":"::ffff:198.51.100.9"}"#, &["2"]),
+        (r#"{"ip":"2001:db8::/32"}"#, &[]),
+    ];
+    for (filter, wanted) in cases {
+        let filter: Filter = serde_json::from_str(filter).unwrap();
+        let listing = sessions.list(&filter, 10).await;
+        let found: Vec<_> = listing.sessions.iter().map(|session| session.id.as_str()).collect();
+        assert_eq!(found, wanted, "{filter:?}");
+        assert_eq!(listing.matching, wanted.len());
+    }
+    let counts = sessions.by_route();
+    assert_eq!((counts["chat"], counts["feed"]), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_is_bounded_and_does_not_wait_for_a_stuck_session() {
+    let sessions = Sessions::default();
+    let _entered: Vec<_> = (0..5).map(|_| enter(&sessions, "1")).collect();
+    let start = Instant::now();
+    let listing = sessions.list(&Filter::default(), 2).await;
+    assert_eq!((listing.matching, listing.sessions.len()), (5, 2));
+    assert!(start.elapsed() <= super::PUBLISH_WITHIN + super::LOOK_EVERY);
+}
+
+#[tokio::test]
+async fn only_what_matches_is_kicked() {
+    let sessions = Sessions::default();
+    let (_one, mut first) = enter(&sessions, "1");
+    let (_two, mut second) = enter(&sessions, "2");
+    let filter = Filter { id: Some("2".to_owned()), ..Filter::default() };
+    assert_eq!(sessions.kick(&filter, Reason::SessionKicked), 1);
+    assert_eq!((&mut first).now_or_never(), None);
+    assert_eq!((&mut second).now_or_never(), Some(Reason::SessionKicked));
+    assert_eq!(sessions.count(), 1);
+}
+
+#[tokio::test]
+async fn a_session_that_enters_behind_its_revocation_ends_at_once() {
+    let sessions = Sessions::default();
+    let revocations = Revocations::in_memory();
+    let now = Moment::now();
+    let revoked = Revocation {
+        kind: Kind::User,
+        value: "ann".to_owned(),
+        until: now.after(Duration::from_secs(60)),
+        at: now,
+        why: None,
+    };
+    revocations.revoke(revoked, now).unwrap();
+    let (entry, mut told) = enter(&sessions, "1");
+    entry.end_if_revoked(&revocations, now);
+    assert_eq!((&mut told).now_or_never(), None, "nobody's session");
+    entry.identify(identity("bob", "t1"));
+    entry.end_if_revoked(&revocations, now);
+    assert_eq!((&mut told).now_or_never(), None);
+    entry.identify(identity("ann", "t2"));
+    entry.end_if_revoked(&revocations, now);
+    assert_eq!(told.now_or_never(), Some(Reason::TokenRevoked));
+}
+
+#[test]
+fn a_session_is_small_in_the_registry() {
+    assert!(size_of::<Record>() <= 208, "{}", size_of::<Record>());
+}

@@ -44,7 +44,11 @@ pub(crate) async fn serve(
 ) {
     let deadline = Instant::now() + gateway.server.handshake_timeout;
     let mut subject = Subject::new(address);
-    let secured = match timeout_at(deadline, secure(&gateway, stream, &mut subject)).await {
+    let securing = timeout_at(deadline, secure(&gateway, stream, &mut subject));
+    let Some(securing) = gateway.stopping.run_until_cancelled(securing).await else {
+        return;
+    };
+    let secured = match securing {
         Ok(secured) => secured,
         Err(_) => Err(Refusal::new(
             Reason::HandshakeTimeout,
@@ -136,7 +140,18 @@ async fn exchange(
         .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(tap), service);
     let mut served = std::pin::pin!(poll_fn(|cx| connection.poll_without_shutdown(cx)));
-    let outcome = match timeout_at(deadline, &mut served).await {
+    // A client that has not asked for anything when the gateway stops is not waited for.
+    let abandoned = async {
+        gateway.stopping.cancelled().await;
+        if head.is_complete() {
+            std::future::pending::<()>().await;
+        }
+    };
+    let served_in_time = tokio::select! {
+        outcome = timeout_at(deadline, &mut served) => outcome,
+        () = abandoned => return,
+    };
+    let outcome = match served_in_time {
         Err(_) if head.is_complete() => timeout(ANSWER_GRACE, &mut served).await.ok(),
         outcome => outcome.ok(),
     };

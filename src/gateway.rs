@@ -46,9 +46,6 @@ pub enum StartError {
     Admin(#[from] SocketError),
 }
 
-/// One JSON object for each set of keys, as the admin client shows them.
-pub(crate) type JwksStatus = Box<dyn Fn() -> Vec<serde_json::Value> + Send + Sync>;
-
 /// See the module. Shared by all connections and never changed.
 pub struct Gateway {
     /// `[server]`
@@ -69,8 +66,6 @@ pub struct Gateway {
     pub(crate) tasks: TaskTracker,
     /// Cancelled when the gateway stops: nothing new begins.
     pub(crate) stopping: CancellationToken,
-    /// How the key sets are.
-    pub(crate) jwks_status: JwksStatus,
     /// Until it is served.
     admin: Mutex<Option<AdminSocket>>,
     slots: Slots,
@@ -98,7 +93,6 @@ impl Gateway {
             revocations,
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
-            jwks_status: Box::new(Vec::new),
             admin: Mutex::new(admin),
             slots: Slots::new(config.server.max_connections),
         }))

@@ -42,7 +42,7 @@ fn status(gateway: &Gateway, running: &Running) -> Value {
         "sessions": gateway.sessions.count(),
         "routes": gateway.sessions.by_route(),
         "revocations": gateway.revocations.count(now),
-        "jwks": (gateway.jwks_status)(),
+        "issuers": gateway.policy.verifiers().status(),
     })
 }
 

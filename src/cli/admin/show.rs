@@ -44,7 +44,7 @@ pub(super) fn status(answer: &Value) -> String {
         line("", &format!("{} {}", text(count), plain(route)));
     }
     line("revocations", &text(&answer["revocations"]));
-    for keys in answer["jwks"].as_array().into_iter().flatten() {
+    for keys in answer["issuers"].as_array().into_iter().flatten() {
         line("keys", &plain(&keys.to_string()));
     }
     shown

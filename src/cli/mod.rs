@@ -5,6 +5,7 @@ mod admin;
 mod cert;
 pub mod check;
 mod demo;
+mod explain;
 mod run;
 mod token;
 
@@ -44,6 +45,8 @@ enum Command {
     Run(RunArgs),
     /// Load and lint a configuration, and start nothing
     Check(CheckArgs),
+    /// Say which rule decides about a client, step by step, without connecting
+    Explain(explain::ExplainArgs),
     /// Run the gateway in front of a small application, on this machine alone
     Demo,
     /// Make certificates for development
@@ -145,6 +148,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Run(args) => run::run(&args).map(done),
         Command::Check(args) => Ok(check::check(&args.config, args.strict)),
+        Command::Explain(args) => explain::explain(&args),
         Command::Demo => demo::demo().map(done),
         Command::Cert(CertCommand::New(args)) => cert::new(&args).map(done),
         Command::Token(command) => token::run(&command),

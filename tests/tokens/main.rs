@@ -5,6 +5,7 @@
 mod support;
 
 mod claims;
+mod explain;
 mod first_message;
 mod lifetime;
 mod places;

@@ -88,6 +88,15 @@ impl Algorithm {
         Self::EdDSA,
     ];
 
+    /// The length of its hash.
+    pub(super) fn hash_bits(self) -> usize {
+        match self {
+            Self::HS256 | Self::RS256 | Self::PS256 | Self::ES256 => 256,
+            Self::HS384 | Self::RS384 | Self::PS384 | Self::ES384 => 384,
+            Self::HS512 | Self::RS512 | Self::PS512 | Self::EdDSA => 512,
+        }
+    }
+
     /// The kind of key it needs.
     #[must_use]
     pub fn family(self) -> Family {
@@ -128,6 +137,12 @@ impl Algorithm {
     }
 }
 
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// `secret`, `public_key` or `jwks`; exactly one of them.
 #[derive(Debug, Clone)]
 pub enum KeySource {
@@ -149,9 +164,9 @@ pub enum KeySource {
     },
     /// A JWK Set at an `https://` address, fetched at start and then again and again.
     JwksUrl {
-        /// Where it is.
+        /// With a host; no user, no fragment.
         url: Uri,
-        /// What the issuer's certificate must chain to.
+        /// What the server's certificate must chain to.
         roots: Arc<RootCertStore>,
     },
 }
@@ -180,6 +195,18 @@ pub enum TokenPlace {
     Cookie(String),
     /// The first text message: the token alone, or `{"token": "..."}`.
     Message,
+}
+
+impl fmt::Display for TokenPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header => f.write_str("header"),
+            Self::Subprotocol => f.write_str("subprotocol"),
+            Self::Query(name) => write!(f, "query:{name}"),
+            Self::Cookie(name) => write!(f, "cookie:{name}"),
+            Self::Message => f.write_str("message"),
+        }
+    }
 }
 
 /// `[jwt.NAME] on_expiry`

@@ -79,6 +79,14 @@ mod tests {
     }
 
     #[test]
+    fn a_route_with_a_token_passes_strictly() {
+        let text = OPEN.replace("\"none\"", "\"main\"")
+            + "[jwt.main]\nalgorithms = [\"HS256\"]\nsecret = \"env:CARGO_PKG_DESCRIPTION\"\n\
+                issuer = \"https://issuer.example\"\naudience = [\"chat\"]\n";
+        assert_eq!(check(&text, true), (0, "f.toml is valid: 1 route\n".to_owned()));
+    }
+
+    #[test]
     fn errors_and_missing_files_are_78() {
         let (code, text) = check("[server]\n", false);
         assert_eq!(code, 78);

@@ -11,6 +11,9 @@ use super::model::Upstream;
 use super::origin::{is_host, split_port};
 use super::units::nearest;
 
+/// The longest path of a unix socket, in bytes: `sun_path` without its final zero.
+pub(super) const MAX_UNIX_PATH: usize = 107;
+
 /// Reads `ADDRESS:PORT`, an IPv6 address in brackets.
 pub(super) fn parse_listen(text: &str) -> Result<SocketAddr, Fault> {
     if let Ok(address) = text.parse() {

@@ -1,4 +1,5 @@
-//! The PEM files that a configuration names: certificates, keys and roots.
+//! The files that a configuration names: certificates, keys and roots in PEM, and places for new
+//! files.
 
 use std::io::Read;
 use std::path::Path;
@@ -17,9 +18,9 @@ use super::report::io_reason;
 pub(super) const MAX_FILE: u64 = 1 << 20;
 
 /// What to do about a file that is missing, and about one that is something else.
-struct Help {
-    missing: &'static str,
-    wrong: &'static str,
+pub(super) struct Help {
+    pub(super) missing: &'static str,
+    pub(super) wrong: &'static str,
 }
 
 const CHAIN: Help = Help {
@@ -127,6 +128,24 @@ pub(super) fn others_may_read(_: &Path) -> bool {
     false
 }
 
+/// Whether a file can be at `path`: its folder exists, and it is none itself.
+pub(super) fn check_place(path: &Path) -> Result<(), Fault> {
+    if path.is_dir() {
+        let fault = Fault::new(format!("{} is a folder", path.display()));
+        return Err(fault.help("name a file in it"));
+    }
+    let folder = match path.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+        Some(folder) => folder,
+        None => Path::new("/"),
+    };
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let fault = Fault::new(format!("there is no folder {}", folder.display()));
+    Err(fault.help(format!("mkdir -p {}", folder.display())))
+}
+
 /// Reads at most [`MAX_FILE`] bytes; a longer file is `Ok(None)`.
 pub(super) fn read_bounded(path: &Path) -> std::io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
@@ -135,12 +154,11 @@ pub(super) fn read_bounded(path: &Path) -> std::io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes).filter(|bytes| bytes.len() as u64 <= MAX_FILE))
 }
 
-fn read(path: &Path, help: &Help) -> Result<Vec<u8>, Fault> {
+pub(super) fn read(path: &Path, help: &Help) -> Result<Vec<u8>, Fault> {
     let name = path.display();
     match read_bounded(path) {
         Ok(Some(bytes)) => Ok(bytes),
-        Ok(None) => Err(Fault::new(format!("{name} is larger than 1 MiB"))
-            .help("give a PEM file with only what is asked for here")),
+        Ok(None) => Err(Fault::new(format!("{name} is larger than 1 MiB")).help(help.wrong)),
         Err(error) => Err(Fault::new(format!("cannot read {name}: {}", io_reason(&error)))
             .help(missing_help(&error, help))),
     }
@@ -154,7 +172,7 @@ fn missing_help(error: &std::io::Error, help: &Help) -> &'static str {
     }
 }
 
-fn contains(pem: &[u8], marker: &str) -> bool {
+pub(super) fn contains(pem: &[u8], marker: &str) -> bool {
     pem.windows(marker.len()).any(|window| window == marker.as_bytes())
 }
 
@@ -169,7 +187,7 @@ fn empty(path: &Path, wanted: &str, pem: &[u8]) -> Fault {
     Fault::new(format!("there is no {wanted} in {}{found}", path.display()))
 }
 
-fn not_pem(path: &Path, error: &pem::Error) -> Fault {
+pub(super) fn not_pem(path: &Path, error: &pem::Error) -> Fault {
     let reason = match error {
         pem::Error::MissingSectionEnd { .. } => "an END line is missing",
         pem::Error::IllegalSectionStart { .. } => "a BEGIN line is broken",

@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, Uri};
+use rustls::RootCertStore;
 
 /// A `[jwt.NAME]` table, checked. Every file and variable that it names was read.
 #[derive(Debug, Clone)]
@@ -65,18 +67,44 @@ pub enum Family {
     Rsa,
     /// ES*.
     Ec,
-    /// EdDSA: Ed25519.
+    /// `EdDSA`: Ed25519.
     Ed,
 }
 
 impl Algorithm {
+    /// Every one.
+    pub(super) const ALL: [Self; 12] = [
+        Self::HS256,
+        Self::HS384,
+        Self::HS512,
+        Self::RS256,
+        Self::RS384,
+        Self::RS512,
+        Self::PS256,
+        Self::PS384,
+        Self::PS512,
+        Self::ES256,
+        Self::ES384,
+        Self::EdDSA,
+    ];
+
+    /// The length of its hash.
+    pub(super) fn hash_bits(self) -> usize {
+        match self {
+            Self::HS256 | Self::RS256 | Self::PS256 | Self::ES256 => 256,
+            Self::HS384 | Self::RS384 | Self::PS384 | Self::ES384 => 384,
+            Self::HS512 | Self::RS512 | Self::PS512 | Self::EdDSA => 512,
+        }
+    }
+
     /// The kind of key it needs.
     #[must_use]
     pub fn family(self) -> Family {
         match self {
             Self::HS256 | Self::HS384 | Self::HS512 => Family::Hmac,
-            Self::RS256 | Self::RS384 | Self::RS512 => Family::Rsa,
-            Self::PS256 | Self::PS384 | Self::PS512 => Family::Rsa,
+            Self::RS256 | Self::RS384 | Self::RS512 | Self::PS256 | Self::PS384 | Self::PS512 => {
+                Family::Rsa
+            }
             Self::ES256 | Self::ES384 => Family::Ec,
             Self::EdDSA => Family::Ed,
         }
@@ -102,6 +130,12 @@ impl Algorithm {
     }
 }
 
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// `secret`, `public_key` or `jwks`; exactly one of them.
 #[derive(Debug, Clone)]
 pub enum KeySource {
@@ -122,7 +156,12 @@ pub enum KeySource {
         json: String,
     },
     /// A JWK Set at an `https://` address, fetched at start and then again and again.
-    JwksUrl(Uri),
+    JwksUrl {
+        /// With a host; no user, no fragment.
+        url: Uri,
+        /// What the server's certificate must chain to.
+        roots: Arc<RootCertStore>,
+    },
 }
 
 /// Bytes that are never shown.
@@ -149,6 +188,18 @@ pub enum TokenPlace {
     Cookie(String),
     /// The first text message: the token alone, or `{"token": "..."}`.
     Message,
+}
+
+impl fmt::Display for TokenPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header => f.write_str("header"),
+            Self::Subprotocol => f.write_str("subprotocol"),
+            Self::Query(name) => write!(f, "query:{name}"),
+            Self::Cookie(name) => write!(f, "cookie:{name}"),
+            Self::Message => f.write_str("message"),
+        }
+    }
 }
 
 /// `[jwt.NAME] on_expiry`

@@ -199,25 +199,17 @@ pub(super) struct Choice<T: 'static> {
     values: &'static [(&'static str, T)],
     /// Words that another version may know and this one refuses.
     unavailable: &'static [&'static str],
-    /// What to do where no value is near.
-    help: Option<&'static str>,
 }
 
 impl<T> Choice<T> {
     /// Any of `values`, each with its word.
     pub(super) const fn of(values: &'static [(&'static str, T)]) -> Self {
-        Self { values, unavailable: &[], help: None }
+        Self { values, unavailable: &[] }
     }
 
     /// Says of `words` that this version does not have them.
     pub(super) const fn without(mut self, words: &'static [&'static str]) -> Self {
         self.unavailable = words;
-        self
-    }
-
-    /// Says `help` of a word that is near no value.
-    pub(super) const fn or_say(mut self, help: &'static str) -> Self {
-        self.help = Some(help);
         self
     }
 
@@ -237,10 +229,7 @@ impl<T: Copy> Choice<T> {
         }
         let near = units::nearest(text, self.names());
         let near = near.map(|name| format!("did you mean \"{name}\"?"));
-        Err(Fault {
-            what: format!("\"{text}\" is none of its values"),
-            help: near.or(self.help.map(str::to_owned)),
-        })
+        Err(Fault { what: format!("\"{text}\" is none of its values"), help: near })
     }
 }
 
@@ -305,15 +294,22 @@ impl Kind for File {
     type Value = PathBuf;
 
     fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<PathBuf> {
-        place.text(item, self, |text| {
-            if text.is_empty() || text.contains('\0') {
-                return Err(Fault::new("this cannot be the path of a file"));
-            }
-            Ok(place.cx.base.join(text))
-        })
+        place.text(item, self, |text| check_path(text).map(|()| place.cx.base.join(text)))
     }
 
     fn show(&self, value: &PathBuf) -> String {
         format!("\"{}\"", value.display())
     }
+}
+
+/// Refuses what cannot be the path of a file, without saying it: it may be a key.
+pub(super) fn check_path(text: &str) -> Result<(), Fault> {
+    if text.contains("-----BEGIN") {
+        let fault = Fault::new("this is what a file holds, not its path");
+        return Err(fault.help("save it as a file and give the path of that"));
+    }
+    if text.is_empty() || text.contains(char::is_control) {
+        return Err(Fault::new("this cannot be the path of a file"));
+    }
+    Ok(())
 }

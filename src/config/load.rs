@@ -7,10 +7,10 @@ use toml::de::{DeTable, Error};
 
 use super::files::read_bounded;
 use super::keys::{self, Section};
-use super::model::{Admin, Config};
+use super::model::Config;
 use super::reader::{Context, Reader};
 use super::report::{Lint, LoadError, Problem, Report, Source};
-use super::{log, route, server, tls, websocket};
+use super::{admin, jwt, log, route, server, tls, websocket};
 
 /// How many errors of syntax are shown: one often causes the next.
 const SYNTAX_SHOWN: usize = 10;
@@ -41,7 +41,7 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
 /// one that relative paths are relative to. Errors of syntax are reported alone: what the rest of
 /// such a file means is not known.
 pub fn parse(text: &str, file_name: &Path) -> Result<Loaded, LoadError> {
-    let source = Arc::new(Source { name: file_name.display().to_string(), text: text.to_owned() });
+    let source = Arc::new(Source::new(file_name.display().to_string(), text.to_owned()));
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         let problems = syntax_problems(&source, &errors);
@@ -64,9 +64,13 @@ fn read(root: &Reader<'_>) -> Config {
     let server = server::read(&root.table(&keys::SERVER, Section::Server));
     let tls = tls::read(&root.table(&keys::TLS, Section::Tls), &server.listen);
     let websocket = websocket::read(&root.table(&keys::WEBSOCKET, Section::WebSocket));
-    let routes = route::read(&root.table(&keys::ROUTES, Section::Routes), &websocket);
+    let issuers = jwt::read(&root.table(&keys::JWT, Section::Issuers));
+    let routes = root.table(&keys::ROUTES, Section::Routes);
+    let routes = route::read(&routes, &websocket, &issuers);
     let log = log::read(&root.table(&keys::LOG, Section::Log));
-    Config { server, tls, routes, log, issuers: Vec::new(), admin: Admin::default() }
+    let admin = admin::read(&root.table(&keys::ADMIN, Section::Admin));
+    let issuers = issuers.finish(root);
+    Config { server, tls, routes, log, issuers, admin }
 }
 
 /// The first error of each line, up to one within a list: a list that is not closed makes errors of

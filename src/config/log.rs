@@ -1,11 +1,12 @@
 //! `[log]`
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use toml::Spanned;
 
+use super::files::check_place;
 use super::keys::{self, Key, Optional};
-use super::kinds::{Fault, File};
+use super::kinds::File;
 use super::model::Log;
 use super::reader::Reader;
 use super::report::Problem;
@@ -36,21 +37,4 @@ fn log_file(reader: &Reader<'_>, key: &Key<File, Optional>) -> Option<Spanned<Pa
     let path = reader.get(key)?;
     load(reader, key.name, &path, check_place)?;
     Some(path)
-}
-
-fn check_place(path: &Path) -> Result<(), Fault> {
-    if path.is_dir() {
-        let fault = Fault::new(format!("{} is a folder", path.display()));
-        return Err(fault.help("name a file in it"));
-    }
-    let folder = match path.parent() {
-        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
-        Some(folder) => folder,
-        None => Path::new("/"),
-    };
-    if folder.is_dir() {
-        return Ok(());
-    }
-    let fault = Fault::new(format!("there is no folder {}", folder.display()));
-    Err(fault.help(format!("mkdir -p {}", folder.display())))
 }

@@ -5,14 +5,18 @@
 //! syntax tree by it, and each section of the file has a module of its own.
 
 mod address;
+mod admin;
+mod auth;
 mod files;
 mod host;
 mod issuer;
+mod jwt;
 mod keys;
 mod kinds;
 mod lists;
 mod load;
 mod log;
+mod mask;
 mod model;
 mod origin;
 mod origins;

@@ -9,11 +9,14 @@ use rustls::RootCertStore;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{self, Fallback, Key, Required, Section};
+use super::keys::{self, Default, Key, Required, Section};
 use super::kinds::{Fault, Item, Kind, Words};
 use super::lists::{Table, Tables};
 use super::report::{Problem, Source};
 use super::units;
+
+/// The longest name of a table that the user names, in bytes.
+const MAX_NAME: usize = 64;
 
 /// What the reading of one file has gathered so far.
 pub(super) struct Context {
@@ -127,7 +130,7 @@ impl<'a> Reader<'a> {
     ) -> Self {
         let malformed = table.is_none() && span.is_some();
         let reader = Self { cx, path, table, span, malformed };
-        if let (Some(table), false) = (table, section == Section::Routes) {
+        if let (Some(table), false) = (table, section.is_named()) {
             let unknown = table.keys().filter(|key| !keys::is_known(section, key.get_ref()));
             unknown.for_each(|key| reader.refuse_unknown(section, key.get_ref(), key.span()));
         }
@@ -155,9 +158,23 @@ impl<'a> Reader<'a> {
         Place { cx: self.cx, key: self.key(name) }
     }
 
+    /// Reports something about a value of this table.
+    pub(super) fn refuse(&self, name: &str, span: Range<usize>, fault: Fault) {
+        let problem = Problem::at(span, format!("{}: {}", self.key(name), fault.what));
+        self.cx.refuse(match fault.help {
+            Some(help) => problem.help(help),
+            None => problem,
+        });
+    }
+
     /// Where a key's value is in the file, however wrong.
     pub(super) fn span_of(&self, name: &str) -> Option<Range<usize>> {
         Some(self.item(name)?.span())
+    }
+
+    /// A key's value as it is written, if it is a text.
+    pub(super) fn text(&self, name: &str) -> Option<&'a str> {
+        self.item(name)?.get_ref().as_str()
     }
 
     /// Whether a list is missing or empty, not merely wrong.
@@ -187,11 +204,8 @@ impl<'a> Reader<'a> {
     }
 
     /// The key's value, or its default.
-    pub(super) fn value<K: Kind<Value: Clone>>(
-        &self,
-        key: &Key<K, Fallback<K::Value>>,
-    ) -> K::Value {
-        self.get(key).map_or_else(|| key.absent.0.clone(), Spanned::into_inner)
+    pub(super) fn value<K: Kind, A: Default<K::Value>>(&self, key: &Key<K, A>) -> K::Value {
+        self.get(key).map_or_else(|| key.absent.value(), Spanned::into_inner)
     }
 
     /// The key's value; that it is missing is reported.
@@ -267,4 +281,20 @@ impl<'a> Reader<'a> {
         }
         Reader::new(self.cx, section, self.key(name), table, Some(item.span()))
     }
+}
+
+/// Reports a `name` that cannot be that of `what`.
+pub(super) fn check_name(reader: &Reader<'_>, name: &str, span: Range<usize>, what: &str) {
+    if !is_name(name) {
+        reader.cx.refuse(
+            Problem::at(span, format!("this cannot be the name of {what}"))
+                .label(format!("expected 1 to {MAX_NAME} letters, digits, - and _")),
+        );
+    }
+}
+
+/// Whether `text` is 1 to 64 letters, digits, `-` and `_`.
+pub(super) fn is_name(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(allowed)
 }

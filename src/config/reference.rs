@@ -1,15 +1,16 @@
 //! The reference of every key, written from the table of keys.
 
-use super::keys::{KEYS, Row, Section};
+use super::keys::{self, Row, Section};
 
 const INTRO: &str = "# Configuration reference
 
 One TOML file. An unknown key, a wrong type, a contradiction or a missing file is refused at start, with the place.
-Relative paths are relative to the file's folder. This page is written from the table of keys in `src/config/keys.rs`.
+Relative paths are relative to the file's folder. This page is written from the table of keys in `src/config/keys/`.
 
 - A size is a whole number and `B`, `KiB`, `MiB` or `GiB`: `\"64KiB\"`.
 - A duration is a whole number and `ms`, `s`, `m`, `h` or `d`: `\"30s\"`.
 - Lists have no entry twice.
+- A secret is never written into the file: `\"env:NAME\"` is what a variable holds, `\"file:PATH\"` what a file does.
 ";
 
 /// The text of `docs/configuration.md`: every key with its type, bounds, default and meaning.
@@ -27,8 +28,8 @@ fn section(section: Section) -> String {
         other => format!("`{other}`"),
     };
     let head = "| key | value | not given | meaning |\n|---|---|---|---|\n";
-    let rows = KEYS.iter().filter(|row| row.section() == section);
-    let rows: String = rows.map(|row| table_row(*row)).collect();
+    let rows = keys::all().filter(|row| row.section() == section);
+    let rows: String = rows.map(table_row).collect();
     format!("\n## {title}\n\n{head}{rows}")
 }
 
@@ -43,7 +44,7 @@ mod tests {
     use std::path::Path;
 
     use super::reference;
-    use crate::config::keys::{KEYS, Row, Section};
+    use crate::config::keys::{self, Row, Section};
     use crate::config::parse;
 
     #[test]
@@ -67,7 +68,9 @@ mod tests {
             Section::Tls => ("[tls]\n".into(), "tls.".into()),
             Section::Certificate => ("[[tls.certificates]]\n".into(), "tls.certificates.".into()),
             Section::WebSocket => ("[websocket]\n".into(), "websocket.".into()),
-            Section::Routes => unreachable!("its keys are the user's"),
+            Section::Issuers | Section::Routes => unreachable!("its keys are the user's"),
+            Section::Issuer => ("[jwt.x]\n".into(), "jwt.x.".into()),
+            Section::Admin => ("[admin]\n".into(), "admin.".into()),
             Section::Route => ("[routes.x]\n".into(), "routes.x.".into()),
             Section::Log => ("[log]\n".into(), "log.".to_owned()),
         };
@@ -76,8 +79,8 @@ mod tests {
 
     #[test]
     fn every_key_of_the_table_is_read() {
-        for row in KEYS {
-            let (text, key) = misused(*row);
+        for row in keys::all() {
+            let (text, key) = misused(row);
             let error = parse(&text, Path::new("f.toml")).unwrap_err().to_string();
             let expected = format!("error: {key}: this is a date or time\n");
             assert!(error.contains(&expected), "{key} is not read:\n{error}");
@@ -86,7 +89,7 @@ mod tests {
 
     #[test]
     fn every_key_of_websocket_is_read_in_a_route_too() {
-        for row in KEYS.iter().filter(|row| row.section() == Section::WebSocket) {
+        for row in keys::all().filter(|row| row.section() == Section::WebSocket) {
             let name = row.name();
             let text = format!("[routes.x.websocket]\n{name} = 1979-05-27\n");
             let error = parse(&text, Path::new("f.toml")).unwrap_err().to_string();
@@ -98,7 +101,7 @@ mod tests {
     fn every_default_is_in_the_full_example() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/framewall.toml");
         let example = std::fs::read_to_string(path).unwrap();
-        for row in KEYS.iter().filter(|row| row.section() != Section::File) {
+        for row in keys::all().filter(|row| row.section() != Section::File) {
             let (name, absent) = (row.name(), row.absent());
             let default = absent.strip_prefix('`').and_then(|rest| rest.strip_suffix('`'));
             match default.filter(|_| !absent[1..].contains("` ")) {

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
+use super::mask::{self, Masked};
+
 /// How many problems of one file are shown; the rest are only counted.
 const SHOWN: usize = 100;
 
@@ -145,30 +147,45 @@ impl fmt::Display for Lint {
 }
 
 /// A configuration file as it was read.
-#[derive(Debug)]
 pub(super) struct Source {
     /// As the caller named it.
     pub(super) name: String,
     /// All of it.
     pub(super) text: String,
+    /// What of it is never shown.
+    hidden: Vec<Range<usize>>,
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Source({:?})", self.name)
+    }
 }
 
 impl Source {
+    pub(super) fn new(name: String, text: String) -> Self {
+        let hidden = mask::hidden(&text);
+        Self { name, text, hidden }
+    }
+
     /// The line of a byte, counted from 1.
     pub(super) fn line(&self, offset: usize) -> usize {
         let before = &self.text[..floor_boundary(&self.text, offset)];
         1 + before.matches('\n').count()
     }
 
-    /// The line that `span` starts on: its text, its number, and the part of `span` within it.
-    fn excerpt(&self, span: &Range<usize>) -> (&str, usize, Range<usize>) {
+    /// The line that `span` starts on: its text without secrets, its number, and the part of
+    /// `span` within it.
+    fn excerpt(&self, span: &Range<usize>) -> (String, usize, Range<usize>) {
         let start = floor_boundary(&self.text, span.start);
         let line_start = self.text[..start].rfind('\n').map_or(0, |at| at + 1);
         let line = self.text[line_start..].split('\n').next().unwrap_or("");
         let line = line.strip_suffix('\r').unwrap_or(line);
         let within = |at: usize| floor_boundary(line, at.saturating_sub(line_start));
         let place = within(start)..within(span.end.max(start));
-        (line, self.line(start), place)
+        let masked = Masked::line(line, line_start, &self.hidden);
+        let place = masked.place(&place);
+        (masked.text, self.line(start), place)
     }
 }
 
@@ -287,7 +304,7 @@ mod tests {
     use annotate_snippets::Level;
 
     fn show(text: &str, span: std::ops::Range<usize>) -> String {
-        let source = Source { name: "f.toml".into(), text: text.into() };
+        let source = Source::new("f.toml".into(), text.into());
         Problem::at(span, "odd").render(&Level::ERROR, &source, false)
     }
 

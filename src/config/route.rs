@@ -7,25 +7,22 @@ use std::sync::Arc;
 use rustls::RootCertStore;
 use toml::Spanned;
 
+use super::address::MAX_UNIX_PATH;
+use super::auth;
 use super::files;
 use super::host::HostPattern;
+use super::jwt::Issuers;
 use super::keys::{self, Section};
 use super::kinds::Fault;
-use super::model::{Auth, Route, Upstream, WebSocket};
+use super::model::{Route, Upstream, WebSocket};
 use super::path::PathPattern;
-use super::reader::Reader;
+use super::reader::{Reader, check_name};
 use super::report::Problem;
-use super::tls::load;
+use super::tls::{load, system_roots};
 use super::{origins, websocket};
 
-/// The longest path of a unix socket, in bytes: `sun_path` with its final zero.
-const MAX_UNIX_PATH: usize = 107;
-
-/// The longest name of a route, in bytes.
-const MAX_NAME: usize = 64;
-
 /// Reads every route, in the order of the file. What is wrong was reported if one is missing.
-pub(super) fn read(reader: &Reader<'_>, base: &WebSocket) -> Vec<Arc<Route>> {
+pub(super) fn read(reader: &Reader<'_>, base: &WebSocket, issuers: &Issuers) -> Vec<Arc<Route>> {
     let entries = reader.entries(Section::Route);
     if entries.is_empty() {
         reader.refuse_empty("routes: there is no route", keys::ROUTES.absent.0);
@@ -33,28 +30,19 @@ pub(super) fn read(reader: &Reader<'_>, base: &WebSocket) -> Vec<Arc<Route>> {
     let mut taken = Vec::new();
     let mut routes = Vec::new();
     for (name, span, reader) in entries {
-        check_name(&reader, &name, span);
-        if let Some(route) = read_one(&reader, name, base, &mut taken) {
+        check_name(&reader, &name, span, "a route");
+        if let Some(route) = read_one(&reader, name, base, issuers, &mut taken) {
             routes.push(Arc::new(route));
         }
     }
     routes
 }
 
-fn check_name(reader: &Reader<'_>, name: &str, span: Range<usize>) {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
-    if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(allowed) {
-        reader.cx.refuse(
-            Problem::at(span, "this cannot be the name of a route")
-                .label(format!("expected 1 to {MAX_NAME} letters, digits, - and _")),
-        );
-    }
-}
-
 fn read_one(
     reader: &Reader<'_>,
     name: String,
     base: &WebSocket,
+    issuers: &Issuers,
     taken: &mut Vec<Taken>,
 ) -> Option<Route> {
     let hosts = reader.get(&keys::HOST);
@@ -64,12 +52,10 @@ fn read_one(
     let origins = origins::read(reader);
     let require_origin = reader.value(&keys::REQUIRE_ORIGIN);
     let subprotocols = reader.get(&keys::SUBPROTOCOLS);
-    let auth = reader.required(&keys::AUTH);
+    let auth = auth::read(reader, &name, issuers);
+    let refresh = auth::refresh(reader, auth.as_ref());
     let websocket = reader.table(&keys::ROUTE_WEBSOCKET, Section::WebSocket);
     let websocket = websocket::overlay(&websocket, base);
-    if let Some(auth) = &auth {
-        lint_open(reader, &name, auth);
-    }
     if let Some(path) = &path {
         take(reader, &name, hosts.as_ref(), path, taken);
     }
@@ -82,9 +68,9 @@ fn read_one(
         origins,
         require_origin,
         subprotocols: plain(subprotocols),
-        auth: auth.map(|_| Auth::None)?,
+        auth: auth?,
         websocket,
-        refresh: None,
+        refresh,
     })
 }
 
@@ -185,7 +171,7 @@ fn upstream_roots(
             None
         }
         (None, Some(upstream)) if reader.span_of(keys::UPSTREAM_CA.name).is_none() => {
-            system_roots(reader, upstream.span())
+            system_roots(reader, upstream.span(), "this upstream", keys::UPSTREAM_CA.name)
         }
         (None, _) => None,
     }
@@ -200,41 +186,19 @@ fn refuse_idle_ca(reader: &Reader<'_>, span: Range<usize>) {
     );
 }
 
-fn system_roots(reader: &Reader<'_>, span: Range<usize>) -> Option<Arc<RootCertStore>> {
-    match reader.cx.system_roots.get_or_init(files::system_roots) {
-        Ok(roots) => Some(Arc::clone(roots)),
-        Err(reason) => {
-            let what = format!("the system has no roots to verify this upstream with{reason}");
-            reader.cx.refuse(
-                Problem::at(span, what)
-                    .help("install the system's CA certificates, or give upstream_ca"),
-            );
-            None
-        }
-    }
-}
-
-fn lint_open(reader: &Reader<'_>, name: &str, auth: &Spanned<()>) {
-    reader.cx.lint(
-        Problem::at(auth.span(), format!("routes.{name} admits anybody: it has no authentication"))
-            .help("leave it so only if the application authenticates its clients itself"),
-    );
-    if reader.span_of(keys::ORIGINS.name).is_none() {
-        let what =
-            format!("routes.{name} lists no origins: only same-origin keeps other pages out");
-        let help = "write origins = [\"https://chat.example.com\"], with the origins of your pages";
-        reader.cx.lint(Problem::at(auth.span(), what).help(help));
-    }
-}
-
 /// Reads a token (RFC 9110 section 5.6.2), as RFC 6455 section 4.1 asks of a subprotocol.
 pub(super) fn parse_subprotocol(text: &str) -> Result<String, Fault> {
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if text.is_empty() || !text.bytes().all(is_token) {
+    if !is_token(text) {
         let fault = Fault::new(format!("\"{text}\" is not a token (RFC 9110 section 5.6.2)"));
         return Err(fault.help("use letters, digits and !#$%&'*+-.^_`|~ alone"));
     }
     Ok(text.to_owned())
+}
+
+/// Whether `text` is a token (RFC 9110 section 5.6.2).
+pub(super) fn is_token(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(allowed)
 }
 
 #[cfg(test)]

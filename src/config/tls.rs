@@ -75,20 +75,10 @@ fn certificate(reader: &Reader<'_>) -> Option<Certificate> {
     let chain = cert.as_ref().and_then(|path| load(reader, "cert", path, files::read_chain));
     let secret = key.as_ref().and_then(|path| load(reader, "key", path, files::read_key));
     let (cert, chain, key, secret) = (cert?, chain?, key?, secret?);
-    lint_readable(reader, &key);
+    lint_readable(reader, key.span(), "private key", key.get_ref());
     let certify = |path: &Path| files::certify(chain, secret, path);
     let certified = load(reader, "key", &key, certify)?;
     Some(Certificate { cert: cert.into_inner(), key: Arc::new(certified) })
-}
-
-fn lint_readable(reader: &Reader<'_>, key: &Spanned<PathBuf>) {
-    if files::others_may_read(key.get_ref()) {
-        let path = key.get_ref().display();
-        reader.cx.lint(
-            Problem::at(key.span(), format!("the private key {path} can be read by other users"))
-                .help(format!("chmod 600 {path}")),
-        );
-    }
 }
 
 /// What `read` makes of the file at a place of the configuration; a fault is reported there.
@@ -98,14 +88,37 @@ pub(super) fn load<T>(
     path: &Spanned<PathBuf>,
     read: impl FnOnce(&Path) -> Result<T, Fault>,
 ) -> Option<T> {
-    let refuse = |fault: Fault| {
-        let problem = Problem::at(path.span(), format!("{}: {}", reader.key(name), fault.what));
-        reader.cx.refuse(match fault.help {
-            Some(help) => problem.help(help),
-            None => problem,
-        });
-    };
+    let refuse = |fault: Fault| reader.refuse(name, path.span(), fault);
     read(path.get_ref()).map_err(refuse).ok()
+}
+
+/// Warns of a file with a secret in it that others than its owner may read.
+pub(super) fn lint_readable(reader: &Reader<'_>, span: Range<usize>, what: &str, path: &Path) {
+    if files::others_may_read(path) {
+        let path = path.display();
+        reader.cx.lint(
+            Problem::at(span, format!("the {what} {path} can be read by other users"))
+                .help(format!("chmod 600 {path}")),
+        );
+    }
+}
+
+/// The system's roots; that there are none is reported at `span`, where `whom` would be verified.
+pub(super) fn system_roots(
+    reader: &Reader<'_>,
+    span: Range<usize>,
+    whom: &str,
+    instead: &str,
+) -> Option<Arc<RootCertStore>> {
+    match reader.cx.system_roots.get_or_init(files::system_roots) {
+        Ok(roots) => Some(Arc::clone(roots)),
+        Err(reason) => {
+            let what = format!("the system has no roots to verify {whom} with{reason}");
+            let help = format!("install the system's CA certificates, or give {instead}");
+            reader.cx.refuse(Problem::at(span, what).help(help));
+            None
+        }
+    }
 }
 
 fn client_auth(reader: &Reader<'_>) -> ClientAuth {

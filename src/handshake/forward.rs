@@ -5,8 +5,9 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, FORWARDED, HOST, HeaderName, HeaderValue,
+    ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, Request};
 use http_body_util::Empty;
@@ -110,9 +111,22 @@ fn remove_claims(headers: &mut HeaderMap, trusted: bool) {
     }
 }
 
-/// Servers that turn field names into variables read these as one name.
-fn fold(name: &HeaderName) -> String {
+/// The name as servers read it that turn field names into variables: `_` and `.` are `-`.
+#[must_use]
+pub fn fold(name: &HeaderName) -> String {
     name.as_str().replace(['_', '.'], "-")
+}
+
+/// Whether a field, in any spelling, already has a meaning that no configuration may change: it is
+/// of one connection, of the handshake, the gateway's word about the client, or the client's own
+/// credential or origin.
+#[must_use]
+pub fn is_reserved(name: &HeaderName) -> bool {
+    let folded = fold(name);
+    let is = |other: &HeaderName| *other == folded.as_str();
+    HOP_BY_HOP.iter().chain(&CLAIMS).chain(&[AUTHORIZATION, COOKIE, HOST, ORIGIN]).any(is)
+        || folded.starts_with("sec-websocket-")
+        || folded.starts_with("x-forwarded-")
 }
 
 fn set_claims(

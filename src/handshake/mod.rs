@@ -11,6 +11,6 @@ mod request;
 
 pub use address::{ClientAddress, Peer, request_id};
 pub use answer::{Body, problem, problem_bytes, relayed, switching_protocols};
-pub use forward::{Provenance, end_to_end, upstream_request};
+pub use forward::{Provenance, end_to_end, fold, is_reserved, upstream_request};
 pub use raw::{HeadTap, MAX_HEAD, RawHead};
 pub use request::UpgradeRequest;

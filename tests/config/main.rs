@@ -2,76 +2,23 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod folder;
+mod tokens;
+
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use framewall::config::{
-    ClientAuth, Compression, HostPattern, LoadError, Loaded, LogFormat, Origin, Origins,
-    PathPattern, ProxyProtocol, TlsVersion, Upstream, load, parse,
+    ClientAuth, Compression, HostPattern, LoadError, LogFormat, Origin, Origins, PathPattern,
+    ProxyProtocol, TlsVersion, Upstream, load, parse,
 };
 use proptest::prelude::*;
-use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
+use rcgen::KeyPair;
 use tempfile::TempDir;
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// A folder with `certs/` in it: a good pair, and files that are wrong in each way.
-fn folder() -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let certs = folder.path().join("certs");
-    fs::create_dir(&certs).unwrap();
-    let CertifiedKey { cert, signing_key } =
-        generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let (cert, key) = (cert.pem(), signing_key.serialize_pem());
-    let other = KeyPair::generate().unwrap().serialize_pem();
-    let garbage = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-    for (name, text) in [
-        ("site.pem", cert.as_str()),
-        ("ca.pem", &cert),
-        ("dev.pem", &cert),
-        ("site.key", &key),
-        ("dev.key", &key),
-        ("other.key", &other),
-        ("empty.pem", ""),
-        ("encrypted.key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\n"),
-        ("broken.pem", garbage),
-        ("broken.key", "-----BEGIN PRIVATE KEY-----\n!!!!\n-----END PRIVATE KEY-----\n"),
-        ("cut.pem", &cert[..cert.len() - 40]),
-        ("huge.pem", &"x".repeat((1 << 20) + 1)),
-    ] {
-        write_private(&certs.join(name), text);
-    }
-    folder
-}
-
-fn write_private(path: &Path, text: &str) {
-    fs::write(path, text).unwrap();
-    set_mode(path, 0o600);
-}
-
-#[cfg(unix)]
-fn set_mode(path: &Path, mode: u32) {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-}
-
-#[cfg(not(unix))]
-fn set_mode(_: &Path, _: u32) {}
-
-/// Loads `text` as `f.toml` of `folder`.
-fn load_in(folder: &TempDir, text: &str) -> Result<Loaded, LoadError> {
-    let path = folder.path().join("f.toml");
-    fs::write(&path, text).unwrap();
-    load(&path)
-}
-
-fn without_folder(text: &str, folder: &TempDir) -> String {
-    text.replace(&format!("{}/", folder.path().display()), "")
-}
+use folder::{folder, load_in, root, set_mode, without_folder, write_private};
 
 fn files_in(folder: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(root().join(folder)).unwrap();
@@ -94,6 +41,7 @@ fn bad_files_are_refused_word_for_word() {
         fs::write(&copy, text).unwrap();
         let error = load(&copy).expect_err(&path.display().to_string());
         let told = without_folder(&error.to_string(), &folder);
+        assert!(!format!("{told}{error:?}").contains("hunter"), "a secret is shown:\n{told}");
         let expected = path.with_extension("txt");
         if std::env::var_os("UPDATE").is_some() {
             fs::write(&expected, &told).unwrap();
@@ -108,7 +56,10 @@ fn bad_files_are_refused_word_for_word() {
 #[test]
 fn the_examples_load() {
     let folder = folder();
-    fs::create_dir(folder.path().join("config")).unwrap();
+    for name in ["config", "secrets", "run"] {
+        fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    write_private(&folder.path().join("secrets/jwt"), folder::SECRET);
     for path in files_in("config") {
         let copy = folder.path().join("config").join(path.file_name().unwrap());
         fs::copy(&path, &copy).unwrap();
@@ -392,6 +343,8 @@ fn seed() -> String {
     text.replace("upstream_ca", "# upstream_ca")
         .replace("wss://", "ws://")
         .replace("certs/errors.log", "errors.log")
+        .replace("auth = \"none\"\nwebsocket", "auth = \"main\"\nrefresh = \"r\"\nwebsocket")
+        + tokens::ISSUER
 }
 
 proptest! {

@@ -1,0 +1,108 @@
+//! `routes.*.auth` and `routes.*.refresh`: who may connect.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use toml::Spanned;
+
+use super::issuer::TokenPlace;
+use super::jwt::Issuers;
+use super::keys;
+use super::kinds::Fault;
+use super::model::Auth;
+use super::reader::{Reader, is_name};
+use super::report::Problem;
+use super::units::nearest;
+
+/// What `auth` says to admit anybody.
+pub(super) const NONE: &str = "none";
+
+/// Reads who may connect to the route `name`. `None`: what is wrong was reported.
+pub(super) fn read(reader: &Reader<'_>, name: &str, issuers: &Issuers) -> Option<Auth> {
+    let said = reader.required(&keys::AUTH)?;
+    if said.get_ref() == NONE {
+        lint_open(reader, name, said.span());
+        return Some(Auth::None);
+    }
+    let Some(found) = issuers.find(said.get_ref()) else {
+        refuse_unknown(reader, &said, &issuers.names());
+        return None;
+    };
+    let issuer = Arc::clone(found.as_ref()?);
+    if issuer.token_from.iter().any(|place| matches!(place, TokenPlace::Cookie(_))) {
+        lint_no_origins(reader, name, said.span());
+    }
+    Some(Auth::Jwt(issuer))
+}
+
+fn refuse_unknown(reader: &Reader<'_>, said: &Spanned<String>, known: &[&str]) {
+    let name = said.get_ref();
+    let what = format!("{}: there is no [jwt.{name}]", reader.key(keys::AUTH.name));
+    let names = [NONE].iter().chain(known).copied();
+    let help = match nearest(name, names.clone()) {
+        Some(near) => format!("did you mean \"{near}\"?"),
+        None if known.is_empty() => format!(
+            "write a [jwt.{name}] table, or say auth = \"none\" to admit anybody, if the \
+             application authenticates its clients itself"
+        ),
+        None => format!("write a [jwt.{name}] table, or give the name of one that there is"),
+    };
+    let names: Vec<_> = names.map(|name| format!("\"{name}\"")).collect();
+    let label = match names.as_slice() {
+        [only] => format!("expected {only}: the file has no [jwt.NAME] table"),
+        names => format!("expected one of {}", names.join(", ")),
+    };
+    reader.cx.refuse(Problem::at(said.span(), what).label(label).help(help));
+}
+
+fn lint_open(reader: &Reader<'_>, name: &str, span: Range<usize>) {
+    let what = format!("routes.{name} admits anybody: it has no authentication");
+    reader.cx.lint(
+        Problem::at(span.clone(), what)
+            .help("leave it so only if the application authenticates its clients itself"),
+    );
+    lint_no_origins(reader, name, span);
+}
+
+/// Warns where a browser brings what admits its user, whoever's page asks it to connect.
+fn lint_no_origins(reader: &Reader<'_>, name: &str, span: Range<usize>) {
+    if reader.span_of(keys::ORIGINS.name).is_none() {
+        let what =
+            format!("routes.{name} lists no origins: only same-origin keeps other pages out");
+        let help = "write origins = [\"https://chat.example.com\"], with the origins of your pages";
+        reader.cx.lint(Problem::at(span, what).help(help));
+    }
+}
+
+/// Reads the member by which a client hands in a new token; a route without tokens has none.
+pub(super) fn refresh(reader: &Reader<'_>, auth: Option<&Auth>) -> Option<String> {
+    let member = reader.get(&keys::REFRESH)?;
+    if let Some(Auth::None) = auth {
+        let key = reader.key(keys::REFRESH.name);
+        let mut problem =
+            Problem::at(member.span(), format!("{key} is given, but auth is \"none\""))
+                .label("there is no token to replace")
+                .help("remove it, or give the name of a [jwt.NAME] table in `auth`");
+        if let Some(auth) = reader.span_of(keys::AUTH.name) {
+            problem = problem.related(auth, "anybody may connect");
+        }
+        reader.cx.refuse(problem);
+    }
+    Some(member.into_inner())
+}
+
+/// Reads `"none"` or the name of a `[jwt.*]` table, whether there is one or not.
+pub(super) fn parse_auth(text: &str) -> Result<String, Fault> {
+    if is_name(text) {
+        return Ok(text.to_owned());
+    }
+    Err(Fault::new("this cannot be the name of a [jwt.NAME] table"))
+}
+
+/// Reads the name of a JSON member.
+pub(super) fn parse_member(text: &str) -> Result<String, Fault> {
+    if is_name(text) {
+        return Ok(text.to_owned());
+    }
+    Err(Fault::new(format!("\"{text}\" is not such a name")))
+}

@@ -1,0 +1,208 @@
+//! `require` and `forward`: tables whose keys are the user's.
+
+use http::HeaderName;
+use serde_json::Value;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::super::issuer::Requirement;
+use super::super::kinds::{Fault, Item, Kind, Words};
+use super::super::reader::Place;
+use super::super::report::Problem;
+use crate::handshake::{fold, is_reserved};
+
+/// The longest name or text of a claim, in bytes.
+const MAX_TEXT: usize = 1024;
+
+/// Reads the name or the text of a claim.
+pub(in super::super) fn parse_name(text: &str) -> Result<String, Fault> {
+    if text.is_empty() {
+        return Err(Fault::new("the text is empty"));
+    }
+    if text.len() > MAX_TEXT {
+        return Err(Fault::new(format!("the text is longer than {MAX_TEXT} bytes")));
+    }
+    Ok(text.to_owned())
+}
+
+/// A table of claims and the values that are allowed.
+pub(in super::super) struct Require;
+
+impl Words for Require {
+    fn words(&self) -> String {
+        "a table, claim = text, whole number, true or false, or a list of those".to_owned()
+    }
+}
+
+impl Kind for Require {
+    type Value = Vec<Requirement>;
+
+    fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<Self::Value> {
+        let table = table(self, item, place)?;
+        let read = |(name, place, item): (&Spanned<_>, Place<'_>, &Item<'_>)| {
+            let claim = claim_name(name, &place)?;
+            Some(Requirement { claim, allowed: allowed(item, &place)? })
+        };
+        all(entries(table, place).into_iter().map(read))
+    }
+
+    fn show(&self, _: &Self::Value) -> String {
+        String::new()
+    }
+}
+
+/// A table of header fields and claims.
+pub(in super::super) struct Forward;
+
+impl Words for Forward {
+    fn words(&self) -> String {
+        "a table, header = claim".to_owned()
+    }
+}
+
+impl Kind for Forward {
+    type Value = Vec<(HeaderName, String)>;
+
+    fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<Self::Value> {
+        let table = table(self, item, place)?;
+        let read = |(name, place, item): (&Spanned<_>, Place<'_>, &Item<'_>)| {
+            let header = header(name, &place);
+            let claim = place.text(item, &Claim, parse_name);
+            Some((Spanned::new(name.span(), header?), claim?))
+        };
+        let fields = all(entries(table, place).into_iter().map(read))?;
+        check_distinct(&fields, place)?;
+        Some(fields.into_iter().map(|(name, claim)| (name.into_inner(), claim)).collect())
+    }
+
+    fn show(&self, _: &Self::Value) -> String {
+        String::new()
+    }
+}
+
+struct Claim;
+
+impl Words for Claim {
+    fn words(&self) -> String {
+        "the name of a claim".to_owned()
+    }
+}
+
+struct Allowed;
+
+impl Words for Allowed {
+    fn words(&self) -> String {
+        "a text, a whole number, true or false, or a list of those".to_owned()
+    }
+}
+
+type Name<'a> = Spanned<std::borrow::Cow<'a, str>>;
+
+/// A table with something in it.
+fn table<'a>(kind: &dyn Words, item: &'a Item<'a>, place: &Place<'_>) -> Option<&'a DeTable<'a>> {
+    let Some(table) = item.get_ref().as_table() else {
+        return place.wrong_type(item, kind);
+    };
+    if table.is_empty() {
+        return place.refuse(item, kind, Fault::new("the table is empty").help("leave it out"));
+    }
+    Some(table)
+}
+
+/// The keys and values of a table with their places, in the order of the file.
+fn entries<'a>(
+    table: &'a DeTable<'a>,
+    place: &Place<'a>,
+) -> Vec<(&'a Name<'a>, Place<'a>, &'a Item<'a>)> {
+    let mut entries: Vec<_> = table.iter().collect();
+    entries.sort_by_key(|(name, _)| name.span().start);
+    let within = |(name, item): (&'a Name<'a>, &'a Item<'a>)| {
+        let key = format!("{}.{}", place.key, name.get_ref());
+        (name, Place { cx: place.cx, key }, item)
+    };
+    entries.into_iter().map(within).collect()
+}
+
+/// All of them, or `None` once each was read, so that all that is wrong is said.
+fn all<T>(found: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
+    let found: Vec<_> = found.collect();
+    found.into_iter().collect()
+}
+
+fn refuse_name<T>(name: &Name<'_>, place: &Place<'_>, fault: Fault) -> Option<T> {
+    let problem = Problem::at(name.span(), format!("{}: {}", place.key, fault.what));
+    place.cx.refuse(match fault.help {
+        Some(help) => problem.help(help),
+        None => problem,
+    });
+    None
+}
+
+fn claim_name(name: &Name<'_>, place: &Place<'_>) -> Option<String> {
+    parse_name(name.get_ref()).map_or_else(|fault| refuse_name(name, place, fault), Some)
+}
+
+fn allowed(item: &Item<'_>, place: &Place<'_>) -> Option<Vec<Value>> {
+    match item.get_ref() {
+        DeValue::Array(items) if items.is_empty() => {
+            let fault = Fault::new("the list is empty").help("no value would be allowed");
+            place.refuse(item, &Allowed, fault)
+        }
+        DeValue::Array(items) => all(items.iter().map(|item| value(item, place))),
+        DeValue::Table(_) => {
+            let fault = Fault::new("this is a table");
+            let fault = fault.help("a claim's name with a dot in it is written in quotes");
+            place.refuse(item, &Allowed, fault)
+        }
+        _ => Some(vec![value(item, place)?]),
+    }
+}
+
+fn value(item: &Item<'_>, place: &Place<'_>) -> Option<Value> {
+    match item.get_ref() {
+        DeValue::String(text) => Some(Value::from(text.as_ref())),
+        DeValue::Boolean(truth) => Some(Value::from(*truth)),
+        DeValue::Integer(number) => {
+            let value = i64::from_str_radix(number.as_str(), number.radix()).ok();
+            let fault = || Fault::new(format!("{number} is out of bounds"));
+            value.map(Value::from).or_else(|| place.refuse(item, &Allowed, fault()))
+        }
+        _ => place.wrong_type(item, &Allowed),
+    }
+}
+
+/// A field that the gateway may set to a claim.
+fn header(name: &Name<'_>, place: &Place<'_>) -> Option<HeaderName> {
+    let text: &str = name.get_ref();
+    let Ok(header) = HeaderName::from_bytes(text.as_bytes()) else {
+        let fault = Fault::new(format!("\"{text}\" is not the name of a header field"));
+        let fault = fault.help("write the header first: \"X-User-Id\" = \"sub\"");
+        return refuse_name(name, place, fault);
+    };
+    if is_reserved(&header) {
+        let fault = Fault::new(format!("\"{text}\" is not free to carry a claim"));
+        let help = "the handshake, the client or the gateway gives it its meaning: choose a name of \
+            your own, such as \"X-User-Id\"";
+        return refuse_name(name, place, fault.help(help));
+    }
+    Some(header)
+}
+
+/// Servers that turn field names into variables read two spellings as one name.
+fn check_distinct(fields: &[(Spanned<HeaderName>, String)], place: &Place<'_>) -> Option<()> {
+    let mut distinct = Some(());
+    for (at, (name, _)) in fields.iter().enumerate() {
+        let same =
+            |(other, _): &&(Spanned<HeaderName>, _)| fold(other.get_ref()) == fold(name.get_ref());
+        if let Some((first, _)) = fields[..at].iter().find(same) {
+            let what = format!("{}: two spellings of one header field", place.key);
+            place.cx.refuse(
+                Problem::at(name.span(), what)
+                    .related(first.span(), "the same name to many servers")
+                    .help("case, -, _ and . make no difference: remove one of the two"),
+            );
+            distinct = None;
+        }
+    }
+    distinct
+}

@@ -1,0 +1,140 @@
+//! `jwks`: a JWK Set in a file, or the address of one.
+
+use std::fmt;
+use std::path::Path;
+
+use http::Uri;
+use serde_json::Value;
+
+use super::super::files::{self, Help};
+use super::super::issuer::{Algorithm, Family};
+use super::super::kinds::{Fault, check_path};
+use super::super::origin::{is_host, split_port};
+
+const FILE: Help = Help {
+    missing: "correct the path, which is relative to this file's folder",
+    wrong: "give a JWK Set as the issuer publishes it: {\"keys\": [...]}",
+};
+
+/// Where a JWK Set is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in super::super) enum JwksRef {
+    /// A file, relative to the configuration's folder.
+    File(String),
+    /// An `https://` address.
+    Url(Uri),
+}
+
+impl fmt::Display for JwksRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => f.write_str(path),
+            Self::Url(url) => url.fmt(f),
+        }
+    }
+}
+
+/// Reads an address with `https://`, or the path of a file.
+pub(in super::super) fn parse_jwks(text: &str) -> Result<JwksRef, Fault> {
+    if text.trim_start().starts_with('{') {
+        let fault = Fault::new("this is what a file of keys holds, not its path");
+        return Err(fault.help("save it as a file and give the path of that"));
+    }
+    match text.split_once("://") {
+        None => check_path(text).map(|()| JwksRef::File(text.to_owned())),
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => {
+            let fault = Fault::new("over http:// anybody on the way can put in keys of their own");
+            Err(if rest.contains('@') {
+                fault.help("write the address with https://")
+            } else {
+                fault.help(format!("write \"https://{rest}\""))
+            })
+        }
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => parse_url(text, rest),
+        Some(_) => Err(Fault::new("this is neither an https:// address nor the path of a file")),
+    }
+}
+
+fn parse_url(text: &str, rest: &str) -> Result<JwksRef, Fault> {
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    if authority.contains('@') {
+        return Err(Fault::new("a user name or password cannot be part of this address"));
+    }
+    if text.contains('#') {
+        return Err(Fault::new("an address to fetch has no fragment")
+            .help("remove the # and what is after it"));
+    }
+    let host = split_port(authority).filter(|(host, port)| is_host(host) && *port != Some(0));
+    let url = host.and_then(|_| text.parse().ok());
+    url.map(JwksRef::Url).ok_or_else(|| Fault::new(format!("\"{text}\" is not an address")))
+}
+
+/// Reads a JWK Set with at least one key for `algorithms`, and no private one.
+pub(super) fn read(path: &Path, algorithms: &[Algorithm]) -> Result<String, Fault> {
+    let name = path.display();
+    let fault = |what: String| Fault::new(what).help(FILE.wrong);
+    let bytes = files::read(path, &FILE)?;
+    let json =
+        String::from_utf8(bytes).map_err(|_| fault(format!("{name} is not JSON: not UTF-8")))?;
+    let set: Value = serde_json::from_str(&json)
+        .map_err(|error| fault(format!("{name} is not JSON at line {}", error.line())))?;
+    let keys = set.get("keys").and_then(Value::as_array);
+    let keys = keys.ok_or_else(|| fault(format!("{name} has no list \"keys\"")))?;
+    if keys.iter().any(is_private) {
+        return Err(private(path));
+    }
+    let fits = |key: &&Value| algorithms.iter().any(|one| fits(key, one.family()));
+    match (keys.iter().find(fits), algorithms.first()) {
+        (None, Some(algorithm)) => Err(fault(format!("{name} has no key for {algorithm}"))),
+        _ => Ok(json),
+    }
+}
+
+/// RFC 7518 section 6: `d` is in every private key, and an `oct` key is nothing but a secret.
+fn is_private(key: &Value) -> bool {
+    key.get("d").is_some() || key.get("kty").is_some_and(|kind| kind == "oct")
+}
+
+fn private(path: &Path) -> Fault {
+    Fault::new(format!("{} has a private key in it", path.display())).help(
+        "anybody who reads it can sign tokens: keep it with the issuer alone, and give its public \
+         keys here",
+    )
+}
+
+fn fits(key: &Value, family: Family) -> bool {
+    let kind = match family {
+        Family::Hmac => return false,
+        Family::Rsa => "RSA",
+        Family::Ec => "EC",
+        Family::Ed => "OKP",
+    };
+    key.get("kty").is_some_and(|kty| kty == kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{JwksRef, parse_jwks};
+
+    #[test]
+    fn an_address_is_https_and_nothing_more_than_needed() {
+        let url = "https://issuer.example:8443/.well-known/jwks.json?v=1";
+        assert_eq!(parse_jwks(url), Ok(JwksRef::Url(url.parse().unwrap())));
+        assert_eq!(parse_jwks("keys/jwks.json"), Ok(JwksRef::File("keys/jwks.json".into())));
+        for text in [
+            "http://a/b",
+            "https://",
+            "https:///a",
+            "https://u:p@a",
+            "https://a#b",
+            "https://a b",
+            "file:///a",
+            "https://a:0",
+            "https://a:99999",
+            "",
+            " {\"keys\":[]}",
+        ] {
+            assert!(parse_jwks(text).is_err(), "{text}");
+        }
+    }
+}

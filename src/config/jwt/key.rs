@@ -1,0 +1,143 @@
+//! `secret`, `public_key` and `jwks`: exactly one, of the family of the algorithms.
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use toml::Spanned;
+
+use super::super::files;
+use super::super::issuer::{Algorithm, Family, KeySource};
+use super::super::keys;
+use super::super::reader::Reader;
+use super::super::report::Problem;
+use super::super::tls::{load, system_roots};
+use super::jwks::{self, JwksRef};
+use super::{public_key, secret};
+
+const MISSING: &str = "write secret = \"env:NAME\" for HS*, or public_key = \"keys/issuer.pem\" or \
+    jwks = \"https://...\" for the others";
+
+/// Reads what the signatures of the issuer `name` are verified with; `algorithms` is `None` if they
+/// are wrong.
+pub(super) fn read(
+    reader: &Reader<'_>,
+    name: &str,
+    algorithms: Option<&[Algorithm]>,
+) -> Option<KeySource> {
+    let algorithms = algorithms.unwrap_or_default();
+    let ca = jwks_ca(reader);
+    let names = [keys::SECRET.name, keys::PUBLIC_KEY.name, keys::JWKS.name];
+    let given = names.map(|name| Some((name, reader.span_of(name)?)));
+    let given: Vec<_> = given.into_iter().flatten().collect();
+    match given.as_slice() {
+        [] => {
+            let what = format!("jwt.{name}: there is no key to verify tokens with");
+            reader.refuse_empty(&what, MISSING);
+            return None;
+        }
+        [(name, span)] => check_family(reader, name, span, algorithms)?,
+        [first, others @ ..] => {
+            refuse_many(reader, first, others);
+            return None;
+        }
+    }
+    let secret = reader.get(&keys::SECRET);
+    let secret = secret.and_then(|reference| secret::read(reader, algorithms, &reference));
+    secret
+        .map(KeySource::Secret)
+        .or_else(|| public_key(reader, algorithms))
+        .or_else(|| jwks(reader, algorithms, ca))
+}
+
+fn refuse_many(
+    reader: &Reader<'_>,
+    (name, span): &(&str, Range<usize>),
+    others: &[(&str, Range<usize>)],
+) {
+    for (other, place) in others {
+        reader.cx.refuse(
+            Problem::at(place.clone(), format!("{} contradicts `{name}`", reader.key(other)))
+                .related(span.clone(), "tokens are verified with this")
+                .help("keep one of them; a second issuer has a [jwt.NAME] table of its own"),
+        );
+    }
+}
+
+fn check_family(
+    reader: &Reader<'_>,
+    name: &str,
+    span: &Range<usize>,
+    algorithms: &[Algorithm],
+) -> Option<()> {
+    let Some(algorithm) = algorithms.first() else {
+        return Some(());
+    };
+    let (label, help) = match (algorithm.family() == Family::Hmac, name == keys::SECRET.name) {
+        (true, false) => (
+            "a public key is known to everybody: so would be the secret",
+            "write secret = \"env:NAME\", or name the algorithms of this key",
+        ),
+        (false, true) => (
+            "its tokens are verified with a public key",
+            "write public_key or jwks, or algorithms = [\"HS256\"]",
+        ),
+        _ => return Some(()),
+    };
+    let what = format!("{} contradicts the algorithm {algorithm}", reader.key(name));
+    let mut problem = Problem::at(span.clone(), what).label(label).help(help);
+    if let Some(algorithms) = reader.span_of(keys::ALGORITHMS.name) {
+        problem = problem.related(algorithms, "the algorithms");
+    }
+    reader.cx.refuse(problem);
+    None
+}
+
+fn public_key(reader: &Reader<'_>, algorithms: &[Algorithm]) -> Option<KeySource> {
+    let path = reader.get(&keys::PUBLIC_KEY)?;
+    let pem =
+        load(reader, keys::PUBLIC_KEY.name, &path, |path| public_key::read(path, algorithms))?;
+    Some(KeySource::PublicKey { path: path.into_inner(), pem })
+}
+
+/// Reads where the roots are for a JWK Set's address; without such an address they are refused.
+fn jwks_ca(reader: &Reader<'_>) -> Option<Spanned<PathBuf>> {
+    let ca = reader.get(&keys::JWKS_CA)?;
+    let is_address = |value: &str| value.contains("://");
+    if !reader.text(keys::JWKS.name).is_some_and(is_address) {
+        refuse_idle_ca(reader, ca.span());
+    }
+    Some(ca)
+}
+
+fn jwks(
+    reader: &Reader<'_>,
+    algorithms: &[Algorithm],
+    ca: Option<Spanned<PathBuf>>,
+) -> Option<KeySource> {
+    let jwks = reader.get(&keys::JWKS)?;
+    let span = jwks.span();
+    match jwks.into_inner() {
+        JwksRef::File(path) => {
+            let path = Spanned::new(span, reader.cx.base.join(path));
+            let json = load(reader, keys::JWKS.name, &path, |path| jwks::read(path, algorithms))?;
+            Some(KeySource::JwksFile { path: path.into_inner(), json })
+        }
+        JwksRef::Url(url) => {
+            let roots = match ca {
+                Some(path) => load(reader, keys::JWKS_CA.name, &path, files::read_roots),
+                None if reader.span_of(keys::JWKS_CA.name).is_some() => None,
+                None => system_roots(reader, span, "this address", keys::JWKS_CA.name),
+            };
+            Some(KeySource::JwksUrl { url, roots: roots? })
+        }
+    }
+}
+
+fn refuse_idle_ca(reader: &Reader<'_>, span: Range<usize>) {
+    let key = reader.key(keys::JWKS_CA.name);
+    reader.cx.refuse(
+        Problem::at(span, format!("{key} is given, but jwks is not an https:// address"))
+            .label("nothing would be verified with it")
+            .help("remove it, or give the issuer's https:// address in `jwks`"),
+    );
+}

@@ -1,0 +1,198 @@
+//! `[jwt.*]`: from the tables of the file to checked [`Issuer`]s. Files and variables that they name
+//! are read here; a key at an `https://` address is not fetched.
+
+mod claims;
+mod jwks;
+mod key;
+mod places;
+mod public_key;
+mod secret;
+
+use std::cell::Cell;
+use std::ops::Range;
+use std::sync::Arc;
+
+use toml::Spanned;
+
+use super::auth::NONE;
+use super::issuer::{Algorithm, Issuer, OnExpiry};
+use super::keys::{self, Section};
+use super::kinds::Fault;
+use super::reader::{Reader, check_name, is_name};
+use super::report::Problem;
+use super::units::nearest;
+
+pub(super) use claims::{Forward, Require, parse_name};
+pub(super) use jwks::{JwksRef, parse_jwks};
+pub(super) use places::parse_place;
+pub(super) use secret::{SecretRef, parse_secret};
+
+/// What `[jwt]` has.
+pub(super) struct Issuers(Vec<Entry>);
+
+struct Entry {
+    name: String,
+    span: Range<usize>,
+    /// `None`: what is wrong with it was reported.
+    issuer: Option<Arc<Issuer>>,
+    /// Whether a route names it.
+    used: Cell<bool>,
+}
+
+impl Issuers {
+    /// The table of this name, if there is one, and the issuer, if it is whole.
+    pub(super) fn find(&self, name: &str) -> Option<&Option<Arc<Issuer>>> {
+        let entry = self.0.iter().find(|entry| entry.name == name)?;
+        entry.used.set(true);
+        Some(&entry.issuer)
+    }
+
+    /// The names that `auth` can give, in the order of the file.
+    pub(super) fn names(&self) -> Vec<&str> {
+        let names = self.0.iter().map(|entry| entry.name.as_str());
+        names.filter(|name| is_name(name) && *name != NONE).collect()
+    }
+
+    /// Every issuer, in the order of the file, once the routes are read: one that none of them
+    /// named is warned of.
+    pub(super) fn finish(self, root: &Reader<'_>) -> Vec<Arc<Issuer>> {
+        for Entry { name, span, .. } in self.0.iter().filter(|entry| !entry.used.get()) {
+            let what = format!("jwt.{name} is used by no route: nobody's token is checked with it");
+            let help = format!("say auth = \"{name}\" in a route, or remove the table");
+            root.cx.lint(Problem::at(span.clone(), what).help(help));
+        }
+        self.0.into_iter().filter_map(|entry| entry.issuer).collect()
+    }
+}
+
+/// Reads every `[jwt.*]`.
+pub(super) fn read(reader: &Reader<'_>) -> Issuers {
+    let entries = reader.entries(Section::Issuer).into_iter();
+    let read = |(name, span, reader): (String, Range<usize>, Reader<'_>)| {
+        check_name(&reader, &name, span.clone(), "an issuer");
+        if name == NONE {
+            refuse_none(&reader, span.clone());
+        }
+        let issuer = read_one(&reader, &name, &span).map(Arc::new);
+        Entry { name, span, issuer, used: Cell::new(false) }
+    };
+    Issuers(entries.map(read).collect())
+}
+
+fn refuse_none(reader: &Reader<'_>, span: Range<usize>) {
+    let what = "an issuer cannot be called none: auth = \"none\" admits anybody";
+    reader.cx.refuse(Problem::at(span, what).help("give the table another name"));
+}
+
+fn read_one(reader: &Reader<'_>, name: &str, span: &Range<usize>) -> Option<Issuer> {
+    let algorithms = algorithms(reader);
+    let key = key::read(reader, name, algorithms.as_deref());
+    let issuer = reader.get(&keys::ISSUER).map(Spanned::into_inner);
+    let audience = reader.get(&keys::AUDIENCE).map_or(Vec::new(), Spanned::into_inner);
+    let audience: Vec<_> = audience.into_iter().map(Spanned::into_inner).collect();
+    lint_unchecked(reader, name, span);
+    let leeway = reader.value(&keys::LEEWAY);
+    let user_claim = reader.value(&keys::USER_CLAIM);
+    let token_from = places::read(reader);
+    let message_deadline = places::message_deadline(reader, token_from.as_deref());
+    let require = reader.get(&keys::REQUIRE).map_or(Vec::new(), Spanned::into_inner);
+    let forward = reader.get(&keys::FORWARD).map_or(Vec::new(), Spanned::into_inner);
+    let forward_token = reader.value(&keys::FORWARD_TOKEN);
+    let on_expiry = on_expiry(reader, name);
+    Some(Issuer {
+        name: name.to_owned(),
+        algorithms: algorithms?,
+        key: key?,
+        issuer,
+        audience,
+        leeway,
+        user_claim,
+        token_from: token_from?,
+        message_deadline,
+        require,
+        forward,
+        forward_token,
+        on_expiry,
+    })
+}
+
+fn algorithms(reader: &Reader<'_>) -> Option<Vec<Algorithm>> {
+    let list = reader.required(&keys::ALGORITHMS)?.into_inner();
+    let first = list.first()?;
+    let other = list.iter().find(|one| one.get_ref().family() != first.get_ref().family());
+    if let Some(other) = other {
+        let (key, first_name) = (reader.key(keys::ALGORITHMS.name), first.get_ref());
+        let what = format!("{key}: {} and {first_name} need different keys", other.get_ref());
+        reader.cx.refuse(
+            Problem::at(other.span(), what)
+                .related(first.span(), "another family")
+                .help("name algorithms of one family: HS*; or RS* and PS*; or ES*; or EdDSA"),
+        );
+        return None;
+    }
+    Some(list.into_iter().map(Spanned::into_inner).collect())
+}
+
+/// Reads the name of an algorithm, with the case that tokens write it in.
+pub(super) fn parse_algorithm(text: &str) -> Result<Algorithm, Fault> {
+    let named = Algorithm::ALL.into_iter().find(|algorithm| algorithm.name() == text);
+    named.ok_or_else(|| match text {
+        text if text.eq_ignore_ascii_case("none") => {
+            Fault::new("\"none\" is a token without a signature, which anybody can write")
+                .help("name the algorithm that the issuer signs with")
+        }
+        "ES512" | "ES256K" | "Ed448" => {
+            Fault::new(format!("\"{text}\" is not available in this version"))
+        }
+        text => Fault {
+            what: format!("\"{text}\" is not an algorithm"),
+            help: near_algorithm(text).map(|name| format!("did you mean \"{name}\"?")),
+        },
+    })
+}
+
+fn near_algorithm(text: &str) -> Option<&'static str> {
+    if text == "Ed25519" {
+        return Some(Algorithm::EdDSA.name());
+    }
+    let folded = Algorithm::ALL.map(|algorithm| algorithm.name().to_ascii_lowercase());
+    let near = nearest(text, folded.iter().map(String::as_str))?;
+    let named = |algorithm: &&Algorithm| algorithm.name().eq_ignore_ascii_case(near);
+    Algorithm::ALL.iter().find(named).map(|algorithm| algorithm.name())
+}
+
+fn on_expiry(reader: &Reader<'_>, name: &str) -> OnExpiry {
+    let Some(said) = reader.get(&keys::ON_EXPIRY) else {
+        return keys::ON_EXPIRY.absent.0;
+    };
+    if *said.get_ref() == OnExpiry::Ignore {
+        let what = format!("jwt.{name} leaves sessions open when their token expires");
+        reader.cx.lint(
+            Problem::at(said.span(), what)
+                .label("a session lasts for as long as its client likes")
+                .help("say \"close\", and `refresh` in the route to let clients renew their token"),
+        );
+    }
+    said.into_inner()
+}
+
+/// Warns of claims that are not checked, at the name of the table.
+fn lint_unchecked(reader: &Reader<'_>, name: &str, span: &Range<usize>) {
+    for (key, what, help) in [
+        (
+            keys::ISSUER.name,
+            "takes a token of any issuer that the key verifies",
+            "write issuer = \"https://issuer.example\", as the claim `iss` of your tokens says",
+        ),
+        (
+            keys::AUDIENCE.name,
+            "takes a token that was made for another service",
+            "write audience = [\"chat\"], as the claim `aud` of your tokens says",
+        ),
+    ] {
+        if reader.span_of(key).is_none() {
+            let what = format!("jwt.{name} {what}: `{key}` is not given");
+            reader.cx.lint(Problem::at(span.clone(), what).help(help));
+        }
+    }
+}

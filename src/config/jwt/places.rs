@@ -1,0 +1,112 @@
+//! `token_from` and `message_deadline`: where a token may be.
+
+use std::time::Duration;
+
+use toml::Spanned;
+
+use super::super::issuer::TokenPlace;
+use super::super::keys;
+use super::super::kinds::Fault;
+use super::super::reader::Reader;
+use super::super::report::Problem;
+use super::super::route::is_token;
+use super::super::units::nearest;
+
+/// Reads the places, at least one. `None`: what is wrong was reported.
+pub(super) fn read(reader: &Reader<'_>) -> Option<Vec<TokenPlace>> {
+    let list = match reader.get(&keys::TOKEN_FROM) {
+        Some(list) => list.into_inner(),
+        None if reader.span_of(keys::TOKEN_FROM.name).is_some() => return None,
+        None => (keys::TOKEN_FROM.absent.0)(),
+    };
+    let message = list.iter().find(|place| *place.get_ref() == TokenPlace::Message);
+    if let (Some(message), true) = (message, list.len() > 1) {
+        let key = reader.key(keys::TOKEN_FROM.name);
+        reader.cx.refuse(
+            Problem::at(message.span(), format!("{key}: \"message\" stands beside other places"))
+                .label("the handshake has passed before a message comes")
+                .help("say [\"message\"] alone, in a [jwt.NAME] table and a route of its own"),
+        );
+    }
+    let query = list.iter().find(|place| matches!(place.get_ref(), TokenPlace::Query(_)));
+    if let Some(query) = query {
+        reader.cx.lint(
+            Problem::at(query.span(), "a token in the query is in the address of the request")
+                .label("proxies and browsers write addresses into logs and histories")
+                .help("prefer \"header\", \"subprotocol\" or \"cookie:NAME\""),
+        );
+    }
+    Some(list.into_iter().map(Spanned::into_inner).collect())
+}
+
+/// Reads how long the first message may take, which only matters where the token is in it.
+pub(super) fn message_deadline(reader: &Reader<'_>, places: Option<&[TokenPlace]>) -> Duration {
+    let Some(deadline) = reader.get(&keys::MESSAGE_DEADLINE) else {
+        return keys::MESSAGE_DEADLINE.absent.0;
+    };
+    if places.is_some_and(|places| !places.contains(&TokenPlace::Message)) {
+        let key = reader.key(keys::MESSAGE_DEADLINE.name);
+        reader.cx.refuse(
+            Problem::at(deadline.span(), format!("{key} is given, but no token is in a message"))
+                .label("nothing would wait for it")
+                .help("remove it, or say token_from = [\"message\"]"),
+        );
+    }
+    deadline.into_inner()
+}
+
+/// Reads one place.
+pub(in super::super) fn parse_place(text: &str) -> Result<TokenPlace, Fault> {
+    match text {
+        "header" => return Ok(TokenPlace::Header),
+        "subprotocol" => return Ok(TokenPlace::Subprotocol),
+        "message" => return Ok(TokenPlace::Message),
+        _ => {}
+    }
+    match text.split_once(':') {
+        Some(("query", name)) if is_parameter(name) => Ok(TokenPlace::Query(name.to_owned())),
+        Some(("cookie", name)) if is_token(name) => Ok(TokenPlace::Cookie(name.to_owned())),
+        Some((kind @ ("query" | "cookie"), name)) => {
+            Err(Fault::new(format!("\"{name}\" cannot be the name of a {}", carrier(kind)))
+                .help("use letters, digits, - and _ alone"))
+        }
+        _ => Err(unknown(text)),
+    }
+}
+
+/// A parameter of a query has its name as it stands in the address: no `&`, `%`, `+` or `#`.
+fn is_parameter(name: &str) -> bool {
+    is_token(name) && !name.contains(['&', '%', '+', '#'])
+}
+
+fn carrier(kind: &str) -> &'static str {
+    if kind == "query" { "query parameter" } else { "cookie" }
+}
+
+fn unknown(text: &str) -> Fault {
+    let fault = Fault::new(format!("\"{text}\" is no place for a token"));
+    match text {
+        "query" => fault.help("name the parameter: \"query:access_token\""),
+        "cookie" => fault.help("name the cookie: \"cookie:session\""),
+        other => match nearest(other, ["header", "subprotocol", "message"].into_iter()) {
+            Some(near) => fault.help(format!("did you mean \"{near}\"?")),
+            None => fault,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{TokenPlace, parse_place};
+
+    #[test]
+    fn what_is_read_is_shown_the_same() {
+        for text in ["header", "subprotocol", "message", "query:access_token", "cookie:__Host-s"] {
+            assert_eq!(parse_place(text).unwrap().to_string(), text);
+        }
+        assert_eq!(parse_place("query:a"), Ok(TokenPlace::Query("a".into())));
+        for text in ["", "Header", "query:", "cookie:a b", "cookie:a=b", "query:a&b", "header:X"] {
+            assert!(parse_place(text).is_err(), "{text}");
+        }
+    }
+}

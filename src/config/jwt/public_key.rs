@@ -1,0 +1,183 @@
+//! `public_key`: one public key or certificate in PEM, of the family of the algorithms.
+
+use std::path::Path;
+
+use rustls::pki_types::alg_id::{ECDSA_P256, ECDSA_P384, ED25519, RSA_ENCRYPTION};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
+use rustls::server::ParsedCertificate;
+
+use super::super::files::{self, Help, contains, not_pem};
+use super::super::issuer::Algorithm;
+use super::super::kinds::Fault;
+
+const FILE: Help = Help {
+    missing: "correct the path, which is relative to this file's folder",
+    wrong: "give the PEM file of the issuer's public key (BEGIN PUBLIC KEY) or certificate",
+};
+
+/// The shortest RSA key that signatures are verified with, in bits (RFC 7518 section 3.3).
+const LEAST_RSA: usize = 2048;
+
+/// Reads the PEM of one public key that at least one of `algorithms` can use.
+pub(super) fn read(path: &Path, algorithms: &[Algorithm]) -> Result<Vec<u8>, Fault> {
+    let pem = files::read(path, &FILE)?;
+    let name = path.display();
+    if contains(&pem, "PRIVATE KEY-----") {
+        return Err(Fault::new(format!("{name} is a private key")).help(format!(
+            "anybody who reads it can sign tokens: keep it with the issuer alone, and give the \
+             public key here: openssl pkey -in {name} -pubout"
+        )));
+    }
+    if contains(&pem, "BEGIN RSA PUBLIC KEY-----") {
+        return Err(Fault::new(format!("{name} is a PKCS#1 key"))
+            .help(format!("convert it: openssl rsa -RSAPublicKey_in -in {name} -pubout")));
+    }
+    let info = key_info(path, &pem)?;
+    check_usable(path, &Found::of(&info), algorithms)?;
+    Ok(pem)
+}
+
+/// The one key of the file.
+fn key_info(path: &Path, pem: &[u8]) -> Result<SubjectPublicKeyInfoDer<'static>, Fault> {
+    let name = path.display();
+    let broken = |error| not_pem(path, &error).help(FILE.wrong);
+    let keys = SubjectPublicKeyInfoDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
+    let mut keys = keys.map_err(broken)?;
+    let chain = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
+    for certificate in chain.map_err(broken)? {
+        let parsed = ParsedCertificate::try_from(&certificate).map_err(|_| {
+            Fault::new(format!("{name} is not a valid X.509 certificate")).help(FILE.wrong)
+        })?;
+        keys.push(parsed.subject_public_key_info());
+    }
+    match (keys.pop(), keys.len()) {
+        (Some(key), 0) => Ok(key),
+        (None, _) => Err(Fault::new(format!("there is no public key in {name}")).help(FILE.wrong)),
+        (_, before) => {
+            let what = format!("there are {} public keys in {name}", before + 1);
+            Err(Fault::new(what)
+                .help("give the file of one; several keys are a JWK Set, in `jwks`"))
+        }
+    }
+}
+
+fn check_usable(path: &Path, found: &Found, algorithms: &[Algorithm]) -> Result<(), Fault> {
+    let name = path.display();
+    if let Found::Rsa(bits) = *found
+        && bits < LEAST_RSA
+    {
+        let what = format!("the RSA key in {name} has {bits} bits, and {LEAST_RSA} are needed");
+        return Err(Fault::new(what).help("have the issuer make a longer key"));
+    }
+    match algorithms.first() {
+        Some(wanted) if !algorithms.iter().any(|one| found.serves(*one)) => {
+            let what =
+                format!("{name} has {}, and {wanted} needs {}", found.words(), needs(*wanted));
+            Err(Fault::new(what)
+                .help("give the key of this algorithm, or name the key's algorithm"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What a key is of.
+enum Found {
+    /// With so many bits.
+    Rsa(usize),
+    P256,
+    P384,
+    Ed25519,
+    Other,
+}
+
+impl Found {
+    /// Reads a `SubjectPublicKeyInfo` (RFC 5280 section 4.1).
+    fn of(info: &[u8]) -> Self {
+        let parts = element(info).and_then(|(_, info, _)| {
+            let (_, algorithm, rest) = element(info)?;
+            Some((algorithm, element(rest)?.1))
+        });
+        let Some((algorithm, key)) = parts else {
+            return Self::Other;
+        };
+        match algorithm {
+            id if id == ECDSA_P256.as_ref() => Self::P256,
+            id if id == ECDSA_P384.as_ref() => Self::P384,
+            id if id == ED25519.as_ref() => Self::Ed25519,
+            id if id == RSA_ENCRYPTION.as_ref() => modulus_bits(key).map_or(Self::Other, Self::Rsa),
+            _ => Self::Other,
+        }
+    }
+
+    fn serves(&self, algorithm: Algorithm) -> bool {
+        use Algorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
+        match self {
+            Self::Rsa(_) => {
+                matches!(algorithm, RS256 | RS384 | RS512 | PS256 | PS384 | PS512)
+            }
+            Self::P256 => algorithm == ES256,
+            Self::P384 => algorithm == ES384,
+            Self::Ed25519 => algorithm == EdDSA,
+            Self::Other => false,
+        }
+    }
+
+    fn words(&self) -> &'static str {
+        match self {
+            Self::Rsa(_) => "an RSA key",
+            Self::P256 => "a P-256 key",
+            Self::P384 => "a P-384 key",
+            Self::Ed25519 => "an Ed25519 key",
+            Self::Other => "a key of another kind",
+        }
+    }
+}
+
+fn needs(algorithm: Algorithm) -> &'static str {
+    match algorithm {
+        Algorithm::ES256 => "a P-256 key",
+        Algorithm::ES384 => "a P-384 key",
+        Algorithm::EdDSA => "an Ed25519 key",
+        _ => "an RSA key",
+    }
+}
+
+/// The bits of the modulus of an `RSAPublicKey` (RFC 8017 appendix A.1.1) in a bit string.
+fn modulus_bits(bit_string: &[u8]) -> Option<usize> {
+    let (_, key, _) = element(bit_string.strip_prefix(&[0])?)?;
+    let (_, modulus, _) = element(key)?;
+    let start = modulus.iter().position(|byte| *byte != 0)?;
+    let zeros = modulus[start].leading_zeros() as usize;
+    Some((modulus.len() - start) * 8 - zeros)
+}
+
+/// The first element of DER: its tag, its content, and what follows it.
+fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&tag, rest) = der.split_first()?;
+    let (&first, rest) = rest.split_first()?;
+    let (length, rest) = if first < 0x80 {
+        (usize::from(first), rest)
+    } else {
+        let (bytes, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
+        let shift = |sum: usize, byte: &u8| Some(sum.checked_mul(256)? + usize::from(*byte));
+        (bytes.iter().try_fold(0, shift)?, rest)
+    };
+    let (content, rest) = rest.split_at_checked(length)?;
+    Some((tag, content, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::element;
+
+    #[test]
+    fn der_is_read_within_its_bounds() {
+        assert_eq!(element(&[2, 1, 7, 9]), Some((2, &[7][..], &[9][..])));
+        assert_eq!(element(&[4, 0x81, 2, 1, 2]), Some((4, &[1, 2][..], &[][..])));
+        let huge = [&[4, 0xff][..], &[0xff; 200]].concat();
+        for broken in [&[][..], &[2], &[2, 2, 1], &[4, 0x82, 1], &huge] {
+            assert_eq!(element(broken), None);
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! `[jwt.NAME]`
+
+use std::time::Duration;
+
+use toml::Spanned;
+
+use super::{
+    Entries, Fallback, Key, ListOf, Made, Optional, Required, Row, SHORTEST, Section, secs,
+};
+use crate::config::issuer::{Algorithm, OnExpiry, TokenPlace};
+use crate::config::jwt::{
+    Forward, JwksRef, Require, SecretRef, parse_algorithm, parse_jwks, parse_name, parse_place,
+    parse_secret,
+};
+use crate::config::kinds::{Bool, Choice, File, Text, Time};
+use crate::config::lists::List;
+
+/// What `secret`, `public_key` and `jwks` say of their absence.
+const ONE_KEY: &str = "exactly one of `secret`, `public_key` and `jwks` is required";
+
+keys! {
+    JWT_ROWS;
+
+    ALGORITHMS: ListOf<Algorithm>, Required = Issuer "algorithms"
+        List::never_empty(Text { words: "a signature algorithm such as \"HS256\" or \"ES256\"",
+            parse: parse_algorithm },
+            "name the algorithm that the issuer signs with"),
+        Required("write algorithms = [\"HS256\"], or whatever the issuer signs with"),
+        "What a token may be signed with, never taken from the token: HS256, HS384, HS512; or \
+         RS256, RS384, RS512, PS256, PS384, PS512; or ES256, ES384; or EdDSA (Ed25519). All of one \
+         of these families.";
+    SECRET: Text<SecretRef>, Optional = Issuer "secret"
+        Text { words: "\"env:NAME\" or \"file:PATH\"", parse: parse_secret },
+        Optional(ONE_KEY),
+        "For HS*: the variable or the file with the shared secret, used as it is, without the line \
+         break at a file's end. At least as long as the hash: 32, 48 or 64 bytes. `openssl rand \
+         -base64 48` makes a new one.";
+    PUBLIC_KEY: File, Optional = Issuer "public_key" File, Optional(ONE_KEY),
+        "For the others: PEM file of the issuer's public key (`BEGIN PUBLIC KEY`) or of its \
+         certificate. RSA keys have 2048 bits or more.";
+    JWKS: Text<JwksRef>, Optional = Issuer "jwks"
+        Text { words: "the path of a file or an address such as \"https://issuer.example/jwks.json\"",
+            parse: parse_jwks },
+        Optional(ONE_KEY),
+        "For the others: the issuer's keys as a JWK Set (RFC 7517), in a file of at most 1 MiB or at \
+         an `https://` address.";
+    JWKS_CA: File, Optional = Issuer "jwks_ca" File, Optional("the system's roots"),
+        "PEM file of the roots that the certificate of the `https://` address must chain to. Only \
+         with such an address.";
+    ISSUER: Text<String>, Optional = Issuer "issuer"
+        Text { words: "the text of the claim `iss`", parse: parse_name },
+        Optional("not checked, which `check` warns of"),
+        "What `iss` must be, compared exactly. A token without it is refused.";
+    AUDIENCE: ListOf<String>, Optional = Issuer "audience"
+        List::never_empty(Text { words: "a text of the claim `aud`", parse: parse_name },
+            "leave `audience` out to accept tokens for anybody"),
+        Optional("not checked, which `check` warns of"),
+        "`aud` must name one of these. A token without it is refused.";
+    LEEWAY: Time, Fallback<Duration> = Issuer "leeway"
+        Time { min: Duration::ZERO, max: secs(60) }, Fallback(secs(30)),
+        "How far the clocks may be apart: added to `exp` and to the end of a session, taken from \
+         `nbf`.";
+    USER_CLAIM: Text<String>, Made<String> = Issuer "user_claim"
+        Text { words: "the name of a claim", parse: parse_name }, Made(|| "sub".to_owned()),
+        "The claim that says who the user is.";
+    TOKEN_FROM: ListOf<TokenPlace>, Made<Entries<TokenPlace>> = Issuer "token_from"
+        List::never_empty(Text { words: "\"header\", \"subprotocol\", \"query:NAME\", \
+            \"cookie:NAME\" or \"message\"", parse: parse_place },
+            "name at least one place, such as \"header\""),
+        Made(|| vec![Spanned::new(0..0, TokenPlace::Header)]),
+        "Where a token may be; other places do not count. `\"header\"`: `Authorization: Bearer`. \
+         `\"subprotocol\"`: `Sec-WebSocket-Protocol`. `\"message\"`, which stands alone: the first \
+         text message.";
+    MESSAGE_DEADLINE: Time, Fallback<Duration> = Issuer "message_deadline"
+        Time { min: SHORTEST, max: secs(60) }, Fallback(secs(5)),
+        "How long the first message may take. Only with `token_from = [\"message\"]`.";
+    REQUIRE: Require, Optional = Issuer "require" Require, Optional("no claim is demanded"),
+        "Claims that a token must have. A list allows any of its values. A claim matches when it is \
+         the value, is a list with it, or is a text with it as a space-separated word.";
+    FORWARD: Forward, Optional = Issuer "forward" Forward, Optional("no claim is forwarded"),
+        "Header fields towards the upstream, each with the claim it is made from. A field named \
+         here, in any [jwt.NAME], is removed from clients on every route, however they spell it.";
+    FORWARD_TOKEN: Bool, Fallback<bool> = Issuer "forward_token" Bool, Fallback(false),
+        "Whether the upstream gets the token too.";
+    ON_EXPIRY: Choice<OnExpiry>, Fallback<OnExpiry> = Issuer "on_expiry"
+        Choice::of(&[("close", OnExpiry::Close), ("ignore", OnExpiry::Ignore)]),
+        Fallback(OnExpiry::Close),
+        "What happens to a session whose token expires. `\"close\"`: code 4401.";
+}

@@ -1,0 +1,244 @@
+//! The one table of keys: names, kinds, bounds, defaults and meanings. The check for unknown keys,
+//! the reading of values and the reference in `docs/configuration.md` all come from it.
+
+use std::fmt;
+use std::time::Duration;
+
+use toml::Spanned;
+
+use super::kinds::{Kind, Text, Words};
+use super::lists::List;
+
+// name: kind, what absence is = section "name" kind's value, absence's value, meaning
+macro_rules! keys {
+    ($rows:ident; $($id:ident: $kind:ty, $absent:ty = $section:ident $name:literal
+        $value:expr, $default:expr, $meaning:expr;)*) => {
+        $(pub(in crate::config) static $id: Key<$kind, $absent> = Key {
+            section: Section::$section,
+            name: $name,
+            kind: $value,
+            absent: $default,
+            meaning: $meaning,
+        };)*
+
+        /// The keys of this file, in the order of the reference.
+        pub(super) static $rows: &[&dyn Row] = &[$(&$id,)*];
+    };
+}
+
+mod admin;
+mod file;
+mod jwt;
+mod log;
+mod route;
+mod server;
+mod tls;
+mod websocket;
+
+pub(in crate::config) use admin::*;
+pub(in crate::config) use file::*;
+pub(in crate::config) use jwt::*;
+pub(in crate::config) use log::*;
+pub(in crate::config) use route::*;
+pub(in crate::config) use server::*;
+pub(in crate::config) use tls::*;
+pub(in crate::config) use websocket::*;
+
+/// Every key; those of a section are in the order of the reference.
+pub(in crate::config) fn all() -> impl Iterator<Item = &'static dyn Row> {
+    let files = [
+        FILE_ROWS,
+        SERVER_ROWS,
+        TLS_ROWS,
+        WEBSOCKET_ROWS,
+        JWT_ROWS,
+        ROUTE_ROWS,
+        LOG_ROWS,
+        ADMIN_ROWS,
+    ];
+    files.into_iter().flatten().copied()
+}
+
+const SHORTEST: Duration = Duration::from_millis(10);
+const HOUR: Duration = secs(3600);
+const WEEK: Duration = secs(7 * 24 * 3600);
+const YEAR: Duration = secs(365 * 24 * 3600);
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+type ListOf<T> = List<Text<T>>;
+type Entries<T> = Vec<Spanned<T>>;
+
+/// The tables that keys are in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::config) enum Section {
+    File,
+    Server,
+    Tls,
+    Certificate,
+    WebSocket,
+    /// `[jwt]`, whose keys are names of the user's.
+    Issuers,
+    Issuer,
+    /// `[routes]`, whose keys are names of the user's.
+    Routes,
+    Route,
+    Log,
+    Admin,
+}
+
+impl Section {
+    /// Those that have keys in the table, in the order of the reference.
+    pub(in crate::config) const ALL: [Self; 9] = [
+        Self::File,
+        Self::Server,
+        Self::Tls,
+        Self::Certificate,
+        Self::WebSocket,
+        Self::Issuer,
+        Self::Route,
+        Self::Log,
+        Self::Admin,
+    ];
+
+    /// Whether its keys are names of the user's.
+    pub(in crate::config) fn is_named(self) -> bool {
+        matches!(self, Self::Issuers | Self::Routes)
+    }
+}
+
+impl fmt::Display for Section {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::File => "the file",
+            Self::Server => "[server]",
+            Self::Tls => "[tls]",
+            Self::Certificate => "tls.certificates",
+            Self::WebSocket => "[websocket]",
+            Self::Issuers => "[jwt]",
+            Self::Issuer => "[jwt.NAME]",
+            Self::Routes => "[routes]",
+            Self::Route => "[routes.NAME]",
+            Self::Log => "[log]",
+            Self::Admin => "[admin]",
+        })
+    }
+}
+
+/// A key: where it is, what it takes, and what holds when it is not given.
+pub(in crate::config) struct Key<K, A> {
+    pub(in crate::config) section: Section,
+    pub(in crate::config) name: &'static str,
+    pub(in crate::config) kind: K,
+    pub(in crate::config) absent: A,
+    pub(in crate::config) meaning: &'static str,
+}
+
+/// Not given, the key has this value.
+pub(in crate::config) struct Fallback<V>(pub(in crate::config) V);
+
+/// Not given, the key has the value that is made here.
+pub(in crate::config) struct Made<V>(pub(in crate::config) fn() -> V);
+
+/// A default that the reader can take.
+pub(in crate::config) trait Default<V> {
+    fn value(&self) -> V;
+}
+
+impl<V: Clone> Default<V> for Fallback<V> {
+    fn value(&self) -> V {
+        self.0.clone()
+    }
+}
+
+impl<V> Default<V> for Made<V> {
+    fn value(&self) -> V {
+        self.0()
+    }
+}
+
+/// The key must be given; the text says what to write.
+pub(in crate::config) struct Required(pub(in crate::config) &'static str);
+
+/// The key may be left out; the text says what that means.
+pub(in crate::config) struct Optional(pub(in crate::config) &'static str);
+
+/// What the reference says of a key that is not given.
+pub(in crate::config) trait Absent<K> {
+    fn words(&self, kind: &K) -> String;
+}
+
+impl<K: Kind> Absent<K> for Fallback<K::Value> {
+    fn words(&self, kind: &K) -> String {
+        format!("`{}`", kind.show(&self.0))
+    }
+}
+
+impl<K: Kind> Absent<K> for Made<K::Value> {
+    fn words(&self, kind: &K) -> String {
+        format!("`{}`", kind.show(&self.0()))
+    }
+}
+
+impl<K> Absent<K> for Required {
+    fn words(&self, _: &K) -> String {
+        "required".to_owned()
+    }
+}
+
+impl<K> Absent<K> for Optional {
+    fn words(&self, _: &K) -> String {
+        self.0.to_owned()
+    }
+}
+
+/// A row of the table, whatever its types.
+pub(in crate::config) trait Row: Sync {
+    fn section(&self) -> Section;
+    fn name(&self) -> &'static str;
+    fn words(&self) -> String;
+    fn absent(&self) -> String;
+    fn meaning(&self) -> &'static str;
+}
+
+impl<K: Words + Sync, A: Absent<K> + Sync> Row for Key<K, A> {
+    fn section(&self) -> Section {
+        self.section
+    }
+
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn words(&self) -> String {
+        self.kind.words()
+    }
+
+    fn absent(&self) -> String {
+        self.absent.words(&self.kind)
+    }
+
+    fn meaning(&self) -> &'static str {
+        self.meaning
+    }
+}
+
+pub(in crate::config) fn is_known(section: Section, name: &str) -> bool {
+    names(section).contains(&name)
+}
+
+/// The keys of a section, in the order of the table.
+pub(in crate::config) fn names(section: Section) -> Vec<&'static str> {
+    all().filter(|row| row.section() == section).map(Row::name).collect()
+}
+
+/// The one section that has a key of this name, if there is one.
+pub(in crate::config) fn home(name: &str) -> Option<Section> {
+    let mut homes = all().filter(|row| row.name() == name);
+    let home = homes.next()?.section();
+    homes.next().is_none().then_some(home)
+}

@@ -1,0 +1,63 @@
+//! `[routes.NAME]`
+
+use super::{Fallback, Key, ListOf, Optional, Required, Row, Section};
+use crate::config::auth::{parse_auth, parse_member};
+use crate::config::host::HostPattern;
+use crate::config::kinds::{Bool, File, Text};
+use crate::config::lists::{List, Table};
+use crate::config::model::Upstream;
+use crate::config::origins::OriginEntry;
+use crate::config::path::PathPattern;
+use crate::config::route::parse_subprotocol;
+
+keys! {
+    ROUTE_ROWS;
+
+    HOST: ListOf<HostPattern>, Optional = Route "host"
+        List::never_empty(Text { words: "a host such as \"chat.example.com\" or \"*.example.com\"",
+            parse: HostPattern::parse },
+            "leave `host` out to accept any host"),
+        Optional("any host"),
+        "Hosts, compared without case and port. `*.` stands for exactly one label.";
+    PATH: Text<PathPattern>, Required = Route "path"
+        Text { words: "a path such as \"/ws\" or \"/ws/*\"", parse: PathPattern::parse },
+        Required("write path = \"/ws\", or \"/ws/*\" for everything below it"),
+        "Exact; `/ws/*` is everything below, not `/ws` itself. Compared in the canonical form of \
+         RFC 3986 section 6.2.2.";
+    UPSTREAM: ListOf<Upstream>, Required = Route "upstream"
+        List::never_empty(Text { words: "\"ws://HOST:PORT\", \"wss://HOST:PORT\" or \"unix:PATH\"",
+            parse: Upstream::parse },
+            "name at least one application, such as \"ws://127.0.0.1:8765\""),
+        Required("write upstream = [\"ws://127.0.0.1:8765\"], with your application's address"),
+        "The application, in the order of trying. Port 80 (ws) or 443 (wss) if not said. The \
+         client's path and query are forwarded as they came.";
+    UPSTREAM_CA: File, Optional = Route "upstream_ca" File, Optional("the system's roots"),
+        "PEM file of the roots that a wss:// upstream's certificate must chain to. Only with a \
+         wss:// upstream.";
+    ORIGINS: ListOf<OriginEntry>, Optional = Route "origins"
+        List::never_empty(Text { words: "an origin such as \"https://chat.example.com\"",
+            parse: OriginEntry::parse },
+            "leave `origins` out for the same origin alone, or say [\"*\"] for any"),
+        Optional("same origin: scheme, host and port as the client used them"),
+        "Web pages that may connect: exact origins, or `[\"*\"]` for any.";
+    REQUIRE_ORIGIN: Bool, Fallback<bool> = Route "require_origin" Bool, Fallback(false),
+        "Refuse a request without an Origin header. Browsers always send one.";
+    SUBPROTOCOLS: ListOf<String>, Optional = Route "subprotocols"
+        List::never_empty(Text { words: "a subprotocol such as \"chat.v1\"", parse: parse_subprotocol },
+            "leave `subprotocols` out to let client and application agree"),
+        Optional("whatever client and application agree on"),
+        "The subprotocols that may be agreed on (RFC 6455 section 1.9). Compared with case.";
+    AUTH: Text<String>, Required = Route "auth"
+        Text { words: "\"none\" or the name of a [jwt.NAME] table", parse: parse_auth },
+        Required("who may connect must be said: the name of a [jwt.NAME] table, or \"none\", which \
+            admits anybody"),
+        "Who may connect: whoever has a token of the [jwt.NAME] table of this name. `\"none\"`, \
+         which must be said: anybody.";
+    REFRESH: Text<String>, Optional = Route "refresh"
+        Text { words: "a name of 1 to 64 letters, digits, - and _", parse: parse_member },
+        Optional("no message is looked at for a token"),
+        "The member of a JSON text message by which a client hands in a new token before its old \
+         one expires: `{\"NAME\": {\"token\": \"...\"}}`. Not with `auth = \"none\"`.";
+    ROUTE_WEBSOCKET: Table, Optional = Route "websocket" Table, Optional("as in [websocket]"),
+        "The keys of [websocket], for this route alone. What is not given is as in [websocket].";
+}

@@ -1,0 +1,45 @@
+//! `[server]`
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::{Entries, Fallback, HOUR, Key, ListOf, Required, Row, SHORTEST, Section, secs};
+use crate::config::address::{parse_listen, parse_network};
+use crate::config::kinds::{Choice, Integer, Text, Time};
+use crate::config::lists::List;
+use crate::config::model::ProxyProtocol;
+
+keys! {
+    SERVER_ROWS;
+
+    LISTEN: ListOf<SocketAddr>, Required = Server "listen"
+        List::never_empty(Text { words: "an address and port such as \"0.0.0.0:8443\"",
+            parse: parse_listen },
+            "name at least one address to listen on"),
+        Required("write listen = [\"0.0.0.0:8443\"] under [server]"),
+        "Addresses to listen on. Port 0 takes a free one.";
+    MAX_CONNECTIONS: Integer, Fallback<u32> = Server "max_connections"
+        Integer { min: 1, max: 10_000_000 }, Fallback(100_000),
+        "Connections that may be open at once, from accept to the end of the session.";
+    HANDSHAKE_TIMEOUT: Time, Fallback<Duration> = Server "handshake_timeout"
+        Time { min: SHORTEST, max: secs(600) },
+        Fallback(secs(10)),
+        "The one deadline from accept to the 101: TLS, request, policy, upstream.";
+    SHUTDOWN_GRACE: Time, Fallback<Duration> = Server "shutdown_grace"
+        Time { min: SHORTEST, max: HOUR }, Fallback(secs(30)),
+        "How long sessions may take to end after the first signal.";
+    TRUSTED_PROXIES: ListOf<IpNet>, Fallback<Entries<IpNet>> = Server "trusted_proxies"
+        List { of: Text { words: "an address or network such as \"10.0.0.0/8\"",
+            parse: parse_network },
+            never_empty: None },
+        Fallback(Vec::new()),
+        "Peers whose X-Forwarded-* and PROXY protocol headers are believed, read from right to \
+         left. Empty: nobody's.";
+    PROXY_PROTOCOL: Choice<ProxyProtocol>, Fallback<ProxyProtocol> = Server "proxy_protocol"
+        Choice::of(&[("off", ProxyProtocol::Off), ("required", ProxyProtocol::Required)]),
+        Fallback(ProxyProtocol::Off),
+        "Whether each connection starts with a PROXY protocol header (v1 or v2), accepted from \
+         `trusted_proxies` alone.";
+}

@@ -1,0 +1,38 @@
+//! `[websocket]` and `[routes.NAME.websocket]`
+
+use std::time::Duration;
+
+use super::{Fallback, GIB, HOUR, Key, MIB, Row, SHORTEST, Section, WEEK, YEAR, secs};
+use crate::config::kinds::{Choice, Integer, Size, Time, TimeOrOff};
+use crate::config::model::Compression;
+
+keys! {
+    WEBSOCKET_ROWS;
+
+    MAX_MESSAGE_SIZE: Size, Fallback<u64> = WebSocket "max_message_size"
+        Size { min: 1, max: GIB }, Fallback(MIB),
+        "Payload bytes of a message, in both directions.";
+    MAX_FRAME_SIZE: Size, Fallback<u64> = WebSocket "max_frame_size"
+        Size { min: 125, max: GIB }, Fallback(MIB),
+        "Payload bytes of a frame, in both directions. Control frames have up to 125 (RFC 6455 \
+         section 5.5).";
+    MAX_FRAGMENTS: Integer, Fallback<u32> = WebSocket "max_fragments"
+        Integer { min: 1, max: 1_000_000 }, Fallback(1024),
+        "Frames of a message.";
+    MESSAGE_TIMEOUT: TimeOrOff, Fallback<Option<Duration>> = WebSocket "message_timeout"
+        TimeOrOff(Time { min: SHORTEST, max: HOUR }), Fallback(Some(secs(30))),
+        "From the first byte of a message's, or a control frame's, header to its last byte.";
+    IDLE_TIMEOUT: TimeOrOff, Fallback<Option<Duration>> = WebSocket "idle_timeout"
+        TimeOrOff(Time { min: SHORTEST, max: WEEK }), Fallback(None),
+        "How long no data frame and no ping of a peer's own may pass, either way.";
+    PING_INTERVAL: TimeOrOff, Fallback<Option<Duration>> = WebSocket "ping_interval"
+        TimeOrOff(Time { min: SHORTEST, max: HOUR }), Fallback(Some(secs(30))),
+        "Between the gateway's own pings, to both sides. Unanswered twice, the session is closed.";
+    MAX_LIFETIME: TimeOrOff, Fallback<Option<Duration>> = WebSocket "max_lifetime"
+        TimeOrOff(Time { min: SHORTEST, max: YEAR }), Fallback(None),
+        "From the 101 to a Close.";
+    COMPRESSION: Choice<Compression>, Fallback<Compression> = WebSocket "compression"
+        Choice::of(&[("off", Compression::Off)]).without(&["inspect"]), Fallback(Compression::Off),
+        "What becomes of permessage-deflate (RFC 7692). `\"off\"`: the offer is removed, so it is \
+         never negotiated.";
+}

@@ -1,0 +1,247 @@
+//! What of a configuration file is never shown: a secret that was written into it, although it
+//! should not be there. Found in the text, not in the syntax tree, so that it also holds for a file
+//! that is not TOML.
+
+use std::ops::Range;
+
+use super::keys;
+
+/// What stands in a secret's place, however long it is.
+const STARS: &str = "***";
+
+/// How much of a key's name is looked at, in bytes.
+const MAX_NAME: usize = 64;
+
+const BEGIN: &str = "-----BEGIN";
+const END: &str = "-----END";
+
+/// The parts of `text` to hide, in order, none within another: values of keys whose name, even
+/// misspelt, says that it is a secret, unless they are references; keys or a password in `jwks`
+/// and PEM.
+pub(super) fn hidden(text: &str) -> Vec<Range<usize>> {
+    let mut found = pem(text);
+    let mut from = 0;
+    while let Some(equals) = text[from..].find('=').map(|at| from + at) {
+        from = equals + 1;
+        // A value is only looked for where it matters, and passed over then: all of this takes time
+        // by the length of the text.
+        if let Some(shown) = suspect(name_before(&text[..equals])) {
+            let value = value(text, from);
+            from = value.end;
+            found.extend(Some(value).filter(|value| !shown(&text[value.clone()])));
+        }
+    }
+    merge(found)
+}
+
+fn pem(text: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut from = 0;
+    while let Some(start) = text[from..].find(BEGIN).map(|at| from + at) {
+        let end = text[start..].find(END).map_or(text.len(), |at| start + at);
+        found.push(start..end);
+        from = end;
+    }
+    found
+}
+
+fn merge(mut found: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    found.sort_by_key(|range| range.start);
+    let mut merged: Vec<Range<usize>> = Vec::with_capacity(found.len());
+    for range in found.into_iter().filter(|range| !range.is_empty()) {
+        match merged.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => merged.push(range),
+        }
+    }
+    merged
+}
+
+/// The last part of the key before a `=`, as it is written.
+fn name_before(text: &str) -> &str {
+    let text = text.trim_end_matches([' ', '\t']).trim_end_matches(['"', '\'']);
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    let length = text.bytes().rev().take(MAX_NAME).take_while(|byte| is_name(*byte)).count();
+    &text[text.len() - length..]
+}
+
+/// The value after a `=`, without its quotes; one that is not closed ends with its line or, with
+/// three quotes, with the file.
+fn value(text: &str, from: usize) -> Range<usize> {
+    let rest = text[from..].trim_start_matches([' ', '\t']);
+    let start = text.len() - rest.len();
+    for quote in ["\"\"\"", "'''"] {
+        if let Some(inner) = rest.strip_prefix(quote) {
+            let start = start + quote.len();
+            return start..inner.find(quote).map_or(text.len(), |at| start + at);
+        }
+    }
+    let line = rest.find(['\n', '\r']).map_or(rest, |end| &rest[..end]);
+    match line.chars().next() {
+        Some(quote @ ('"' | '\'')) => start + 1..start + 1 + closing(&line[1..], quote),
+        _ => start..start + line.len(),
+    }
+}
+
+/// Where the quote is that closes a text, or the text's length.
+fn closing(text: &str, quote: char) -> usize {
+    let mut escaped = false;
+    for (at, c) in text.char_indices() {
+        if c == quote && !escaped {
+            return at;
+        }
+        escaped = quote == '"' && c == '\\' && !escaped;
+    }
+    text.len()
+}
+
+/// Of a key that may hold a secret: which values of it are none.
+fn suspect(name: &str) -> Option<fn(&str) -> bool> {
+    let name = name.to_ascii_lowercase();
+    if name == "jwks" {
+        // The keys themselves, or a password in an address.
+        return Some(|value| !value.contains(['{', '@']));
+    }
+    let says_so = ["secret", "passw", "private"].iter().any(|word| name.contains(word))
+        || name == "token"
+        || is_misspelt(&name);
+    says_so.then_some(is_reference)
+}
+
+fn is_misspelt(name: &str) -> bool {
+    let known = || keys::all().any(|row| row.name() == name);
+    (4..=10).contains(&name.len()) && strsim::damerau_levenshtein(name, "secret") <= 2 && !known()
+}
+
+fn is_reference(value: &str) -> bool {
+    let one_line = !value.contains(['\n', '\r']);
+    let file = value.starts_with("file:") && one_line;
+    file || value.strip_prefix("env:").is_some_and(is_variable)
+}
+
+/// Whether `name` can be that of an environment variable: letters, digits and `_`, no digit first.
+pub(super) fn is_variable(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// A line with stars in the place of what is hidden.
+pub(super) struct Masked {
+    pub(super) text: String,
+    /// Each hidden part of the line, and the stars that stand for it.
+    gaps: Vec<(Range<usize>, Range<usize>)>,
+}
+
+impl Masked {
+    /// `line`, which starts at `start` of the file that `hidden` is about.
+    pub(super) fn line(line: &str, start: usize, hidden: &[Range<usize>]) -> Self {
+        let within = |at: usize| at.saturating_sub(start).min(line.len());
+        let parts = hidden.iter().map(|range| within(range.start)..within(range.end));
+        let (mut text, mut gaps, mut shown) = (String::new(), Vec::new(), 0);
+        for part in parts.filter(|part| !part.is_empty()) {
+            text += &line[shown..part.start];
+            let cover = text.len()..text.len() + STARS.len();
+            text += STARS;
+            shown = part.end;
+            gaps.push((part, cover));
+        }
+        text += &line[shown..];
+        Self { text, gaps }
+    }
+
+    /// Where a place of the line is now; one within what is hidden is all of the stars.
+    pub(super) fn place(&self, place: &Range<usize>) -> Range<usize> {
+        self.at(place.start, false)..self.at(place.end, true)
+    }
+
+    fn at(&self, at: usize, is_end: bool) -> usize {
+        let (mut before, mut after) = (0, 0);
+        for (part, stars) in self.gaps.iter().take_while(|(part, _)| part.start < at) {
+            if at < part.end {
+                return if is_end { stars.end } else { stars.start };
+            }
+            (before, after) = (part.end, stars.end);
+        }
+        after + (at - before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Masked, hidden};
+
+    fn shown(text: &str) -> String {
+        Masked::line(text, 0, &hidden(text)).text
+    }
+
+    #[test]
+    fn secrets_are_hidden_whatever_the_key_looks_like() {
+        for (text, expected) in [
+            ("secret = \"hunter2\"", "secret = \"***\""),
+            ("secret='hunter2' # why", "secret='***' # why"),
+            ("jwt.main.secret\t=\t\"a\\\"b\"", "jwt.main.secret\t=\t\"***\""),
+            ("\"secret\" = \"hunter2\"", "\"secret\" = \"***\""),
+            ("main = { secret = \"hunter2\", a = 1 }", "main = { secret = \"***\", a = 1 }"),
+            ("secert = \"hunter2\"", "secert = \"***\""),
+            ("Secrets = \"hunter2\"", "Secrets = \"***\""),
+            ("client_secret = \"hunter2\"", "client_secret = \"***\""),
+            ("password = \"hunter2\"", "password = \"***\""),
+            ("token = \"hunter2\"", "token = \"***\""),
+            ("secret = hunter2", "secret = ***"),
+            ("secret = \"hunter2", "secret = \"***"),
+            ("secret = [\"hunter2\"]", "secret = ***"),
+            ("secret = \"\"\"hunter2\"\"\" # x", "secret = \"\"\"***\"\"\" # x"),
+            ("secret = \"env:hunter 2\"", "secret = \"***\""),
+            ("secret = \"ENV:HUNTER\"", "secret = \"***\""),
+            ("jwks = \"https://a:b@c\"", "jwks = \"***\""),
+            ("jwks = '{\"keys\":[]}'", "jwks = '***'"),
+            ("key = \"-----BEGIN X\\nAAA\\n-----END X-----\"", "key = \"***-----END X-----\""),
+            ("\u{e4}=1;secret=\u{e4}", "\u{e4}=1;secret=***"),
+        ] {
+            assert_eq!(shown(text), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_no_secret_is_shown() {
+        for text in [
+            "secret = \"env:JWT_SECRET\"",
+            "secret = \"file:secrets/jwt\"",
+            "secret = ",
+            "token_from = [\"header\"]",
+            "cert = \"certs/site.pem\"",
+            "server = 1",
+            "socket = \"run/framewall.sock\"",
+            "key = \"certs/site.key\"",
+            "jwks = \"keys.json\"",
+            "# a secret",
+            "",
+        ] {
+            assert_eq!(shown(text), text);
+        }
+    }
+
+    #[test]
+    fn a_secret_of_many_lines_is_hidden_on_each() {
+        let text = "secret = \"\"\"\none\ntwo\"\"\"\nnext = 1";
+        let hidden = hidden(text);
+        let lines = text.split_inclusive('\n').scan(0, |start, line| {
+            let masked = Masked::line(line.trim_end(), *start, &hidden).text;
+            *start += line.len();
+            Some(masked)
+        });
+        let lines: Vec<_> = lines.collect();
+        assert_eq!(lines, ["secret = \"\"\"", "***", "***\"\"\"", "next = 1"]);
+    }
+
+    #[test]
+    fn places_move_with_the_text() {
+        let text = "{ secret = \"hunter2\", a = 1 }";
+        let masked = Masked::line(text, 0, &hidden(text));
+        for (place, expected) in
+            [(0..1, "{"), (11..20, "\"***\""), (14..16, "***"), (12..19, "***"), (22..27, "a = 1")]
+        {
+            assert_eq!(&masked.text[masked.place(&place)], expected, "{place:?}");
+        }
+    }
+}

@@ -4,24 +4,31 @@
 
 use std::ops::Range;
 
+use super::keys;
+
 /// What stands in a secret's place, however long it is.
 const STARS: &str = "***";
+
+/// How much of a key's name is looked at, in bytes.
+const MAX_NAME: usize = 64;
 
 const BEGIN: &str = "-----BEGIN";
 const END: &str = "-----END";
 
 /// The parts of `text` to hide, in order, none within another: values of keys whose name, even
-/// misspelt, says that it is a secret, unless they are references; JSON in the place of a file of
-/// keys; and PEM.
+/// misspelt, says that it is a secret, unless they are references; keys or a password in `jwks`
+/// and PEM.
 pub(super) fn hidden(text: &str) -> Vec<Range<usize>> {
     let mut found = pem(text);
     let mut from = 0;
     while let Some(equals) = text[from..].find('=').map(|at| from + at) {
         from = equals + 1;
-        let value = value(text, from);
-        if is_secret(name_before(&text[..equals]), &text[value.clone()]) {
+        // A value is only looked for where it matters, and passed over then: all of this takes time
+        // by the length of the text.
+        if let Some(shown) = suspect(name_before(&text[..equals])) {
+            let value = value(text, from);
             from = value.end;
-            found.push(value);
+            found.extend(Some(value).filter(|value| !shown(&text[value.clone()])));
         }
     }
     merge(found)
@@ -53,10 +60,9 @@ fn merge(mut found: Vec<Range<usize>>) -> Vec<Range<usize>> {
 /// The last part of the key before a `=`, as it is written.
 fn name_before(text: &str) -> &str {
     let text = text.trim_end_matches([' ', '\t']).trim_end_matches(['"', '\'']);
-    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    let start = text.rfind(|c| !is_name(c));
-    let start = start.map_or(0, |at| at + text[at..].chars().next().map_or(1, char::len_utf8));
-    &text[start..]
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    let length = text.bytes().rev().take(MAX_NAME).take_while(|byte| is_name(*byte)).count();
+    &text[text.len() - length..]
 }
 
 /// The value after a `=`, without its quotes; one that is not closed ends with its line or, with
@@ -89,15 +95,22 @@ fn closing(text: &str, quote: char) -> usize {
     text.len()
 }
 
-fn is_secret(name: &str, value: &str) -> bool {
+/// Of a key that may hold a secret: which values of it are none.
+fn suspect(name: &str) -> Option<fn(&str) -> bool> {
     let name = name.to_ascii_lowercase();
     if name == "jwks" {
-        return value.trim_start().starts_with('{');
+        // The keys themselves, or a password in an address.
+        return Some(|value| !value.contains(['{', '@']));
     }
     let says_so = ["secret", "passw", "private"].iter().any(|word| name.contains(word))
         || name == "token"
-        || ((4..=10).contains(&name.len()) && strsim::damerau_levenshtein(&name, "secret") <= 2);
-    says_so && !is_reference(value)
+        || is_misspelt(&name);
+    says_so.then_some(is_reference)
+}
+
+fn is_misspelt(name: &str) -> bool {
+    let known = || keys::all().any(|row| row.name() == name);
+    (4..=10).contains(&name.len()) && strsim::damerau_levenshtein(name, "secret") <= 2 && !known()
 }
 
 fn is_reference(value: &str) -> bool {
@@ -127,10 +140,10 @@ impl Masked {
         let (mut text, mut gaps, mut shown) = (String::new(), Vec::new(), 0);
         for part in parts.filter(|part| !part.is_empty()) {
             text += &line[shown..part.start];
-            let stars = text.len()..text.len() + STARS.len();
+            let cover = text.len()..text.len() + STARS.len();
             text += STARS;
             shown = part.end;
-            gaps.push((part, stars));
+            gaps.push((part, cover));
         }
         text += &line[shown..];
         Self { text, gaps }
@@ -180,6 +193,7 @@ mod tests {
             ("secret = \"\"\"hunter2\"\"\" # x", "secret = \"\"\"***\"\"\" # x"),
             ("secret = \"env:hunter 2\"", "secret = \"***\""),
             ("secret = \"ENV:HUNTER\"", "secret = \"***\""),
+            ("jwks = \"https://a:b@c\"", "jwks = \"***\""),
             ("jwks = '{\"keys\":[]}'", "jwks = '***'"),
             ("key = \"-----BEGIN X\\nAAA\\n-----END X-----\"", "key = \"***-----END X-----\""),
             ("\u{e4}=1;secret=\u{e4}", "\u{e4}=1;secret=***"),
@@ -197,6 +211,7 @@ mod tests {
             "token_from = [\"header\"]",
             "cert = \"certs/site.pem\"",
             "server = 1",
+            "socket = \"run/framewall.sock\"",
             "key = \"certs/site.key\"",
             "jwks = \"keys.json\"",
             "# a secret",

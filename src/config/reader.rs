@@ -172,6 +172,11 @@ impl<'a> Reader<'a> {
         Some(self.item(name)?.span())
     }
 
+    /// A key's value as it is written, if it is a text.
+    pub(super) fn text(&self, name: &str) -> Option<&'a str> {
+        self.item(name)?.get_ref().as_str()
+    }
+
     /// Whether a list is missing or empty, not merely wrong.
     pub(super) fn is_empty_list(&self, name: &str) -> bool {
         let Some(item) = self.item(name) else {

@@ -1,6 +1,7 @@
 //! `secret`, `public_key` and `jwks`: exactly one, of the family of the algorithms.
 
 use std::ops::Range;
+use std::path::PathBuf;
 
 use toml::Spanned;
 
@@ -16,22 +17,36 @@ use super::{public_key, secret};
 const MISSING: &str = "write secret = \"env:NAME\" for HS*, or public_key = \"keys/issuer.pem\" or \
     jwks = \"https://...\" for the others";
 
-/// Reads what signatures are verified with; `algorithms` is `None` if they are wrong.
-pub(super) fn read(reader: &Reader<'_>, algorithms: Option<&[Algorithm]>) -> Option<KeySource> {
+/// Reads what the signatures of the issuer `name` are verified with; `algorithms` is `None` if they
+/// are wrong.
+pub(super) fn read(
+    reader: &Reader<'_>,
+    name: &str,
+    algorithms: Option<&[Algorithm]>,
+) -> Option<KeySource> {
+    let algorithms = algorithms.unwrap_or_default();
+    let ca = jwks_ca(reader);
     let names = [keys::SECRET.name, keys::PUBLIC_KEY.name, keys::JWKS.name];
     let given = names.map(|name| Some((name, reader.span_of(name)?)));
     let given: Vec<_> = given.into_iter().flatten().collect();
     match given.as_slice() {
-        [] => reader.refuse_empty(&format!("{} is missing", reader.key("secret")), MISSING),
-        [(name, span)] => check_family(reader, name, span, algorithms.unwrap_or_default())?,
-        [first, others @ ..] => refuse_many(reader, first, others),
+        [] => {
+            let what = format!("jwt.{name}: there is no key to verify tokens with");
+            reader.refuse_empty(&what, MISSING);
+            return None;
+        }
+        [(name, span)] => check_family(reader, name, span, algorithms)?,
+        [first, others @ ..] => {
+            refuse_many(reader, first, others);
+            return None;
+        }
     }
-    // Each is read all the same, so that all that is wrong is said.
-    let algorithms = algorithms.unwrap_or_default();
     let secret = reader.get(&keys::SECRET);
     let secret = secret.and_then(|reference| secret::read(reader, algorithms, &reference));
-    let key = secret.map(KeySource::Secret).or(public_key(reader, algorithms));
-    key.or(jwks(reader, algorithms))
+    secret
+        .map(KeySource::Secret)
+        .or_else(|| public_key(reader, algorithms))
+        .or_else(|| jwks(reader, algorithms, ca))
 }
 
 fn refuse_many(
@@ -84,16 +99,22 @@ fn public_key(reader: &Reader<'_>, algorithms: &[Algorithm]) -> Option<KeySource
     Some(KeySource::PublicKey { path: path.into_inner(), pem })
 }
 
-fn jwks(reader: &Reader<'_>, algorithms: &[Algorithm]) -> Option<KeySource> {
-    let jwks = reader.get(&keys::JWKS);
-    let is_url = matches!(jwks.as_ref().map(Spanned::get_ref), Some(JwksRef::Url(_)));
-    let wrong = jwks.is_none() && reader.span_of(keys::JWKS.name).is_some();
-    let ca = reader.get(&keys::JWKS_CA);
-    if let (Some(ca), false, false) = (&ca, is_url, wrong) {
+/// Reads where the roots are for a JWK Set's address; without such an address they are refused.
+fn jwks_ca(reader: &Reader<'_>) -> Option<Spanned<PathBuf>> {
+    let ca = reader.get(&keys::JWKS_CA)?;
+    let is_address = |value: &str| value.contains("://");
+    if !reader.text(keys::JWKS.name).is_some_and(is_address) {
         refuse_idle_ca(reader, ca.span());
-        return None;
     }
-    let jwks = jwks?;
+    Some(ca)
+}
+
+fn jwks(
+    reader: &Reader<'_>,
+    algorithms: &[Algorithm],
+    ca: Option<Spanned<PathBuf>>,
+) -> Option<KeySource> {
+    let jwks = reader.get(&keys::JWKS)?;
     let span = jwks.span();
     match jwks.into_inner() {
         JwksRef::File(path) => {

@@ -18,7 +18,7 @@ use super::auth::NONE;
 use super::issuer::{Algorithm, Issuer, OnExpiry};
 use super::keys::{self, Section};
 use super::kinds::Fault;
-use super::reader::{Reader, check_name};
+use super::reader::{Reader, check_name, is_name};
 use super::report::Problem;
 use super::units::nearest;
 
@@ -47,9 +47,10 @@ impl Issuers {
         Some(&entry.issuer)
     }
 
-    /// The names, in the order of the file.
+    /// The names that `auth` can give, in the order of the file.
     pub(super) fn names(&self) -> Vec<&str> {
-        self.0.iter().map(|entry| entry.name.as_str()).collect()
+        let names = self.0.iter().map(|entry| entry.name.as_str());
+        names.filter(|name| is_name(name) && *name != NONE).collect()
     }
 
     /// Every issuer, in the order of the file, once the routes are read: one that none of them
@@ -85,7 +86,7 @@ fn refuse_none(reader: &Reader<'_>, span: Range<usize>) {
 
 fn read_one(reader: &Reader<'_>, name: &str, span: &Range<usize>) -> Option<Issuer> {
     let algorithms = algorithms(reader);
-    let key = key::read(reader, algorithms.as_deref());
+    let key = key::read(reader, name, algorithms.as_deref());
     let issuer = reader.get(&keys::ISSUER).map(Spanned::into_inner);
     let audience = reader.get(&keys::AUDIENCE).map_or(Vec::new(), Spanned::into_inner);
     let audience: Vec<_> = audience.into_iter().map(Spanned::into_inner).collect();
@@ -143,14 +144,21 @@ pub(super) fn parse_algorithm(text: &str) -> Result<Algorithm, Fault> {
         "ES512" | "ES256K" | "Ed448" => {
             Fault::new(format!("\"{text}\" is not available in this version"))
         }
-        text => {
-            let near = nearest(text, Algorithm::ALL.iter().map(|algorithm| algorithm.name()));
-            Fault {
-                what: format!("\"{text}\" is not an algorithm"),
-                help: near.map(|name| format!("did you mean \"{name}\"?")),
-            }
-        }
+        text => Fault {
+            what: format!("\"{text}\" is not an algorithm"),
+            help: near_algorithm(text).map(|name| format!("did you mean \"{name}\"?")),
+        },
     })
+}
+
+fn near_algorithm(text: &str) -> Option<&'static str> {
+    if text == "Ed25519" {
+        return Some(Algorithm::EdDSA.name());
+    }
+    let folded = Algorithm::ALL.map(|algorithm| algorithm.name().to_ascii_lowercase());
+    let near = nearest(text, folded.iter().map(String::as_str))?;
+    let named = |algorithm: &&Algorithm| algorithm.name().eq_ignore_ascii_case(near);
+    Algorithm::ALL.iter().find(named).map(|algorithm| algorithm.name())
 }
 
 fn on_expiry(reader: &Reader<'_>, name: &str) -> OnExpiry {

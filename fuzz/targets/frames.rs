@@ -119,6 +119,7 @@ impl Outcome {
             self.released.extend(judged.release.concat());
             piece = &piece[judged.consumed..];
             match judged.event {
+                Some(Event::Token(_)) => panic!("nobody asked for a token"),
                 None => {}
                 Some(Event::OwnPong) => self.own_pongs += 1,
                 Some(Event::Close(close)) => self.closed = Some(close),

@@ -79,7 +79,8 @@ fn judge(head: &RawHead, parts: http::request::Parts, trusted: bool) -> Result<(
     let id = request_id(&peer, &parts.headers).unwrap_or_else(|| "id-of-the-gateway".to_owned());
     let request = UpgradeRequest::parse(head.judge()?, parts)?;
     check_request(&request);
-    let provenance = Provenance { peer: &peer, client: &client, request_id: &id };
+    let provenance =
+        Provenance { peer: &peer, client: &client, request_id: &id, claims: &[], owned: &[] };
     let offered = request.subprotocols();
     let forwarded = upstream_request(&request, provenance, offered, KEY)
         .expect("what was checked makes a request");

@@ -10,6 +10,7 @@ mod first_message;
 mod lifetime;
 mod places;
 mod refusals;
+mod revocation;
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -1,0 +1,80 @@
+//! What an operator takes back: sessions that are open, and tokens that would open others.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::json;
+
+use super::support::{Frame, Gateway, RawUpstream, Request, Session};
+use super::{guarded, now, sign};
+
+fn with(user: &str, id: &str) -> Request {
+    let token = sign(&json!({ "sub": user, "exp": now() + 3600, "jti": id }));
+    Request::upgrade("/ws").and("Authorization", &format!("Bearer {token}"))
+}
+
+/// Runs a command of the admin client; returns its exit code and what it printed.
+fn admin(gateway: &Gateway, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_framewall"))
+        .args(arguments)
+        .args(["--config", "framewall.toml"])
+        .current_dir(gateway.folder())
+        .output()
+        .unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+const ADMIN: &str = "[admin]\nsocket = \"fw.sock\"\nrevocations = \"revoked.json\"\n";
+
+fn start(upstream: &RawUpstream) -> Gateway {
+    guarded(upstream, "").more(ADMIN).start()
+}
+
+fn revoked(session: &mut Session) {
+    assert_eq!(session.client.expect_close(), (4403, "token.revoked".to_owned()));
+    assert_eq!(session.upstream.expect_close(), (1001, "token.revoked".to_owned()));
+    session.client.say(Frame::close(4403, ""));
+    session.upstream.say(Frame::close(1001, ""));
+}
+
+#[test]
+fn a_revoked_user_is_closed_and_not_let_in_again() {
+    let upstream = RawUpstream::bind();
+    let gateway = start(&upstream);
+    let mut ada = Session::open_with(&gateway, &upstream, &with("ada", "1"), "");
+    let mut eve = Session::open_with(&gateway, &upstream, &with("eve", "2"), "");
+    let (code, listed) = admin(&gateway, &["sessions", "--user", "eve", "--json"]);
+    assert_eq!(code, Some(0));
+    assert!(listed.contains(&eve.request_id()) && !listed.contains(&ada.request_id()), "{listed}");
+
+    assert_eq!(admin(&gateway, &["revoke", "--user", "eve", "--for", "1h"]).0, Some(0));
+    revoked(&mut eve);
+    ada.prove_alive();
+    gateway.expect_refusal(&with("eve", "3"), 403, "token.revoked");
+    upstream.received_nothing();
+    let kept = std::fs::read_to_string(gateway.folder().join("revoked.json")).unwrap();
+    assert!(kept.contains("eve"), "{kept}");
+}
+
+#[test]
+fn a_revoked_token_is_closed_and_its_user_may_come_with_another() {
+    let upstream = RawUpstream::bind();
+    let gateway = start(&upstream);
+    let mut first = Session::open_with(&gateway, &upstream, &with("ada", "1"), "");
+    let mut second = Session::open_with(&gateway, &upstream, &with("ada", "2"), "");
+    assert_eq!(admin(&gateway, &["revoke", "--token", "1"]).0, Some(0));
+    revoked(&mut first);
+    second.prove_alive();
+    gateway.expect_refusal(&with("ada", "1"), 403, "token.revoked");
+    Session::open_with(&gateway, &upstream, &with("ada", "3"), "").prove_alive();
+}
+
+#[test]
+fn the_socket_is_where_the_configuration_says() {
+    let upstream = RawUpstream::bind();
+    let gateway = start(&upstream);
+    assert!(PathBuf::from(gateway.folder()).join("fw.sock").exists());
+    let (code, status) = admin(&gateway, &["status", "--json"]);
+    assert_eq!(code, Some(0));
+    assert!(status.contains("\"main\""), "the issuer is shown: {status}");
+}

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::support::{Frame, Gateway, RawUpstream, Request, Response, Wire};
+use super::support::{Frame, Gateway, Peer, RawUpstream, Request, Response, Tool, Wire};
 use super::{guarded, now, sign, token};
 
 fn start(upstream: &RawUpstream, lines: &str) -> Gateway {
@@ -126,4 +126,37 @@ fn a_client_that_leaves_first_is_a_connection_error() {
     client.say(Frame::close(1000, ""));
     gateway.wait_for_record(|record| record["reason"] == "client.lost");
     upstream.received_nothing();
+}
+
+/// An application as people write them, which knows nothing of tokens, and what it answers to a
+/// token and a message.
+fn python_answers(lines: &str) -> (String, Vec<String>) {
+    let peer = Peer::start(Tool::Python, "echo", &[]);
+    let nobody = RawUpstream::bind();
+    let lines = format!("token_from = [\"message\"]\n{lines}");
+    let gateway = guarded(&nobody, &lines).upstreams(&[peer.address()]).start();
+    let mut client = gateway.connect();
+    client.send_request(&Request::upgrade("/ws"));
+    assert_eq!(client.read_head().status(), 101);
+    let token = token("ada");
+    client.say(Frame::text(&token));
+    client.say(Frame::text("hello"));
+    let mut answers = Vec::new();
+    while answers.last().is_none_or(|answer| answer != "hello") {
+        answers.push(String::from_utf8(client.read_frame().payload).unwrap());
+    }
+    (token, answers)
+}
+
+#[test]
+#[ignore = "needs python websockets"]
+fn a_python_application_without_authentication_has_it_at_the_gateway() {
+    assert_eq!(python_answers("").1, ["hello"]);
+}
+
+#[test]
+#[ignore = "needs python websockets"]
+fn a_python_application_that_reads_the_first_message_gets_it() {
+    let (token, answers) = python_answers("forward_token = true");
+    assert_eq!(answers, [token, "hello".to_owned()]);
 }

@@ -165,7 +165,8 @@ impl<'a> Pair<'a> {
         };
         self.verifying = None;
         self.answer = Some(lease::answer(&renewal.member, outcome));
-        if let Ok(expires) = outcome {
+        // A session that its token does not end is not ended by a newer one either.
+        if let (Ok(expires), Some(_)) = (outcome, self.lease.expires) {
             self.clock.expiry = Expiry::new(Some(expires), now, SystemTime::now());
         }
     }

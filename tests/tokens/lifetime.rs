@@ -90,6 +90,20 @@ fn a_token_that_is_not_good_enough_changes_nothing() {
 }
 
 #[test]
+fn a_newer_token_brings_no_end_where_expiry_is_ignored() {
+    let upstream = RawUpstream::bind();
+    let gateway = guarded(&upstream, "leeway = \"0s\"\non_expiry = \"ignore\"")
+        .route("refresh = \"framewall\"")
+        .websocket("max_lifetime = \"3s\"")
+        .start();
+    let mut session = Session::open_with(&gateway, &upstream, &with(&lasting("ada", 60)), "");
+    let soon = now() + 1;
+    let answer = hand_in(&mut session.client, &sign(&json!({ "sub": "ada", "exp": soon })));
+    assert_eq!(answer, json!({ "expires": soon }));
+    assert_eq!(session.client.expect_close(), (1001, "lifetime.over".to_owned()));
+}
+
+#[test]
 fn without_the_key_such_a_message_is_the_applications() {
     let upstream = RawUpstream::bind();
     let gateway = guarded(&upstream, "").start();

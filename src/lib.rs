@@ -14,6 +14,7 @@ pub mod cli;
 pub mod config;
 mod connection;
 pub mod demo;
+pub mod firewall;
 pub mod gateway;
 pub mod handshake;
 pub mod listener;

@@ -64,6 +64,10 @@ reasons! {
     ClaimsDenied "claims.denied" 403 4403 INFO "The token does not allow this.";
     /// The Origin header names an origin that the route does not accept (RFC 6455 section 10.2).
     OriginDenied "origin.denied" 403 4403 INFO "This origin may not connect.";
+    /// The address is denied by `[firewall]`.
+    FirewallDenied "firewall.denied" 403 4403 INFO "This address may not connect.";
+    /// The address is banned for a time.
+    BanActive "ban.active" 403 4403 INFO "This address is banned for a time.";
     /// No route has this host and path.
     RouteNone "route.none" 404 4403 INFO "There is nothing here.";
     /// The method is not GET.
@@ -76,6 +80,13 @@ reasons! {
     UpgradeRequired "upgrade.required" 426 - INFO "This is a WebSocket endpoint: upgrade to websocket.";
     /// Sec-WebSocket-Version is not 13.
     Version "version" 426 - INFO "Only WebSocket version 13 is spoken here.";
+    /// The address makes more handshakes than `limits.handshakes_per_ip` allows.
+    LimitHandshakes "limit.handshakes" 429 - WARN "Too many handshakes from this address.";
+    /// The address has as many connections as `limits.connections_per_ip` allows.
+    LimitConnections "limit.connections" 429 - WARN "Too many connections from this address.";
+    /// The user has as many connections, or sends more messages, than `limits.connections_per_user`
+    /// or `limits.messages_per_user` allows.
+    LimitUser "limit.user" 429 4429 WARN "Too many connections or messages of this user.";
     /// The head has too many fields or too many bytes.
     HeadTooLarge "head.too_large" 431 - INFO "The request head is too large.";
     /// The upstream did not answer the handshake as RFC 6455 section 4.2.2 asks.
@@ -106,6 +117,12 @@ reasons! {
     PingTimeout "ping.timeout" - 4408 INFO "Pings were not answered.";
     /// The first message, with the token in it, did not come within `message_deadline`.
     AuthTimeout "auth.timeout" - 4408 INFO "The token took too long.";
+    /// The client sends more messages than `limits.messages` allows.
+    LimitMessages "limit.messages" - 4429 WARN "Too many messages.";
+    /// The client sends more bytes than `limits.bytes` allows.
+    LimitBytes "limit.bytes" - 4429 WARN "Too many bytes.";
+    /// The client sends more pings and pongs than `limits.control_frames` allows.
+    LimitControl "limit.control" - 4429 WARN "Too many control frames.";
     /// An operator ended the session.
     SessionKicked "session.kicked" - 4403 INFO "The connection was ended by an operator.";
     /// `max_lifetime` is over.

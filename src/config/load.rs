@@ -8,6 +8,7 @@ use toml::de::{DeTable, Error};
 use super::files::read_bounded;
 use super::keys::{self, Section};
 use super::model::Config;
+use super::protection::{Firewall, Limits};
 use super::reader::{Context, Reader};
 use super::report::{Lint, LoadError, Problem, Report, Source};
 use super::{admin, jwt, log, route, server, tls, websocket};
@@ -70,7 +71,8 @@ fn read(root: &Reader<'_>) -> Config {
     let log = log::read(&root.table(&keys::LOG, Section::Log));
     let admin = admin::read(&root.table(&keys::ADMIN, Section::Admin));
     let issuers = issuers.finish(root);
-    Config { server, tls, routes, log, issuers, admin }
+    let (firewall, limits) = (Firewall::default(), Limits::default());
+    Config { server, tls, routes, log, issuers, admin, firewall, limits }
 }
 
 /// The first error of each line, up to one within a list: a list that is not closed makes errors of

@@ -21,6 +21,7 @@ mod model;
 mod origin;
 mod origins;
 mod path;
+mod protection;
 mod reader;
 mod reference;
 mod report;
@@ -39,6 +40,7 @@ pub use model::{
 };
 pub use origin::{Origin, OriginError, is_host, split_port};
 pub use path::{PathError, PathPattern, canonical_path};
+pub use protection::{Ban, Firewall, Limits, Mode, OnExceed, Rate};
 pub use reference::reference;
 pub use report::{Lint, LoadError, Report};
 pub use units::duration;

@@ -13,6 +13,7 @@ use super::host::HostPattern;
 use super::issuer::Issuer;
 use super::origin::Origin;
 use super::path::PathPattern;
+use super::protection::{Firewall, Limits};
 
 /// A whole configuration file, checked. Every file it names was read.
 #[derive(Debug, Clone)]
@@ -29,6 +30,10 @@ pub struct Config {
     pub issuers: Vec<Arc<Issuer>>,
     /// `[admin]`
     pub admin: Admin,
+    /// `[firewall]`
+    pub firewall: Firewall,
+    /// `[limits]`, for what no route has of its own.
+    pub limits: Limits,
 }
 
 /// `[admin]`
@@ -129,6 +134,8 @@ pub struct Route {
     pub auth: Auth,
     /// `[websocket]` with the route's overrides.
     pub websocket: WebSocket,
+    /// `[limits]` with the route's overrides.
+    pub limits: Limits,
     /// The member of a JSON text message by which a client hands in a new token:
     /// `{"MEMBER": {"token": "..."}}`; `None`: no such message is looked for.
     pub refresh: Option<String>,

@@ -16,6 +16,7 @@ use super::keys::{self, Section};
 use super::kinds::Fault;
 use super::model::{Route, Upstream, WebSocket};
 use super::path::PathPattern;
+use super::protection::Limits;
 use super::reader::{Reader, check_name};
 use super::report::Problem;
 use super::tls::{load, system_roots};
@@ -70,6 +71,7 @@ fn read_one(
         subprotocols: plain(subprotocols),
         auth: auth?,
         websocket,
+        limits: Limits::default(),
         refresh,
     })
 }

@@ -175,6 +175,14 @@ pub(super) fn is_error(reason: Reason) -> bool {
         | Reason::AuthTimeout
         | Reason::SessionKicked
         | Reason::OriginDenied
+        | Reason::FirewallDenied
+        | Reason::BanActive
+        | Reason::LimitHandshakes
+        | Reason::LimitConnections
+        | Reason::LimitUser
+        | Reason::LimitMessages
+        | Reason::LimitBytes
+        | Reason::LimitControl
         | Reason::RouteNone
         | Reason::Method
         | Reason::SniMismatch

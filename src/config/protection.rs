@@ -1,0 +1,94 @@
+//! What the configuration says of addresses, bans, rates and quotas, checked.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::firewall::Rules;
+
+/// Whether what a section refuses is refused.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// It is.
+    #[default]
+    Enforce,
+    /// It is decided, told in the log, counted, and let through.
+    Report,
+}
+
+/// `[firewall]`
+#[derive(Debug, Clone, Default)]
+pub struct Firewall {
+    /// The addresses of `allow`, `deny` and `deny_files`, and what the GeoIP database adds.
+    pub rules: Arc<Rules>,
+    /// What becomes of an address that the rules deny.
+    pub mode: Mode,
+    /// `[firewall.ban]`; `None`: nobody is banned but by an operator.
+    pub ban: Option<Ban>,
+}
+
+/// `[firewall.ban]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ban {
+    /// So many strikes make a ban.
+    pub strikes: NonZeroU32,
+    /// The time within which they count.
+    pub within: Duration,
+    /// How long a first ban lasts; each further one of the same address twice as long.
+    pub duration: Duration,
+    /// The longest ban.
+    pub max_duration: Duration,
+    /// Networks that are never banned, beside `trusted_proxies`.
+    pub exempt: Vec<IpNet>,
+    /// Where bans are kept over a restart; `None`: in memory alone.
+    pub file: Option<PathBuf>,
+}
+
+/// `[limits]`; `None` is off.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections of one address, IPv6 by /64.
+    pub connections_per_ip: Option<NonZeroU32>,
+    /// Handshakes of one address, IPv6 by /64.
+    pub handshakes_per_ip: Option<Rate>,
+    /// Sessions of one user of one issuer.
+    pub connections_per_user: Option<NonZeroU32>,
+    /// Messages of one connection, client to server.
+    pub messages: Option<Rate>,
+    /// Bytes of one connection on the wire, client to server.
+    pub bytes: Option<Rate>,
+    /// Messages of one user across its connections.
+    pub messages_per_user: Option<Rate>,
+    /// The client's pings and pongs, of one connection.
+    pub control_frames: Option<Rate>,
+    /// What becomes of what is too much within a session.
+    pub on_exceed: OnExceed,
+    /// Whether anything becomes of it.
+    pub mode: Mode,
+}
+
+/// `[limits] on_exceed`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnExceed {
+    /// The session is closed with 4429.
+    #[default]
+    Close,
+    /// The client is not read from until it may go on.
+    Delay,
+    /// The message is not passed on.
+    Drop,
+}
+
+/// So many in a time, and so many at once: `"100/s burst 200"`, `"1MiB/s burst 4MiB"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// How many, or how many bytes; at least 1.
+    pub count: u64,
+    /// In this time: a second, a minute or an hour.
+    pub per: Duration,
+    /// How many may come at once; at least 1. Not said, it is `count`.
+    pub burst: u64,
+}

@@ -119,6 +119,9 @@ impl Outcome {
             self.released.extend(judged.release.concat());
             piece = &piece[judged.consumed..];
             match judged.event {
+                Some(Event::Dropped | Event::Wait(_) | Event::Exceeded(_)) => {
+                    panic!("there are no rates")
+                }
                 Some(Event::Token(_)) => panic!("nobody asked for a token"),
                 None => {}
                 Some(Event::OwnPong) => self.own_pongs += 1,

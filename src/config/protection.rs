@@ -22,7 +22,7 @@ pub enum Mode {
 /// `[firewall]`
 #[derive(Debug, Clone, Default)]
 pub struct Firewall {
-    /// The addresses of `allow`, `deny` and `deny_files`, and what the GeoIP database adds.
+    /// The addresses of `allow`, `deny` and `deny_files`, and what the database of countries adds.
     pub rules: Arc<Rules>,
     /// What becomes of an address that the rules deny.
     pub mode: Mode,

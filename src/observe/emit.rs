@@ -75,6 +75,31 @@ pub fn turned_away(subject: &Subject, reason: Reason, detail: &str) {
     );
 }
 
+/// A session is closed because the client is above one of its rates.
+pub fn limited(subject: &Subject, reason: Reason, detail: &str) {
+    record!(
+        subject,
+        reason,
+        "client above its rate",
+        event = "limited",
+        reason = reason.name(),
+        code = reason.close_code(),
+        detail = some(detail),
+    );
+}
+
+/// What a section in report mode would have refused, and let through.
+pub fn would_refuse(subject: &Subject, reason: Reason, detail: &str) {
+    record!(
+        subject,
+        reason,
+        "let through in report mode",
+        event = "would_refuse",
+        reason = reason.name(),
+        detail = some(detail),
+    );
+}
+
 /// The upstream refused a handshake by itself, and the client was passed its answer.
 pub fn answered(subject: &Subject, status: u16) {
     record!(@emit ACCESS_TARGET, Level::INFO, subject, "the upstream refused the handshake",
@@ -105,6 +130,7 @@ pub fn session_ended(subject: &Subject, ended: &Ended) {
         upstream_frames = ended.upstream.frames,
         upstream_messages = ended.upstream.messages,
         upstream_bytes = ended.upstream.bytes,
+        would_refuse = (ended.let_through > 0).then_some(ended.let_through),
     );
 }
 
@@ -142,7 +168,8 @@ pub fn connection_error(subject: &Subject, reason: Reason, detail: &str) {
 /// Whether a reason is a protocol or connection error, whose records the error file gets too: an
 /// end, or the way to it, did not work as the protocols ask. That the gateway's rules said no, or
 /// that a session ended as somebody chose, is not.
-pub(super) fn is_error(reason: Reason) -> bool {
+#[must_use]
+pub fn is_error(reason: Reason) -> bool {
     match reason {
         Reason::HandshakeMalformed
         | Reason::HandshakeTimeout

@@ -55,6 +55,8 @@ pub struct Ended {
     pub client: Flow,
     /// What the upstream sent.
     pub upstream: Flow,
+    /// How often limits that only report let something through.
+    pub let_through: u64,
 }
 
 /// What one end sent, as far as the frame rules accepted it.

@@ -76,6 +76,7 @@ fn ended() -> Ended {
         duration: Duration::from_micros(83_912_400),
         client: Flow { frames: 41, messages: 38, bytes: 5204 },
         upstream: Flow { frames: 120, messages: 117, bytes: 28_033 },
+        let_through: 0,
     }
 }
 

@@ -53,6 +53,7 @@ fn note(clock: &mut Option<Begun>, serial: Option<u64>, now: Instant) {
 /// The deadlines of `[websocket]`.
 #[derive(Debug)]
 pub(super) struct Clock {
+    began: Instant,
     lifetime: Option<Instant>,
     /// Of the session's token.
     pub(super) expiry: Expiry,
@@ -78,11 +79,20 @@ pub(super) enum Due {
 impl Clock {
     pub(super) fn new(settings: &WebSocket, now: Instant) -> Self {
         Self {
+            began: now,
             lifetime: settings.max_lifetime.map(|lifetime| now + lifetime),
             expiry: Expiry::default(),
             next_ping: settings.ping_interval.map(|interval| now + interval),
             last_activity: now,
             activity: 0,
+        }
+    }
+
+    /// Other settings hold from now on. What is counted from the session's begin still is.
+    pub(super) fn amend(&mut self, old: &WebSocket, new: &WebSocket, now: Instant) {
+        self.lifetime = new.max_lifetime.map(|lifetime| self.began + lifetime);
+        if old.ping_interval != new.ping_interval {
+            self.pinged(new, now);
         }
     }
 
@@ -92,6 +102,11 @@ impl Clock {
             self.activity = activity;
             self.last_activity = now;
         }
+    }
+
+    /// Notes an end of a time in which an end could not do anything.
+    pub(super) fn note_rest(&mut self, now: Instant) {
+        self.last_activity = now;
     }
 
     /// The next round of pings is one interval from now.
@@ -106,7 +121,9 @@ impl Clock {
         client: &Side,
         upstream: &Side,
     ) -> Option<(Instant, Due)> {
-        let idle = settings.idle_timeout.map(|timeout| self.last_activity + timeout);
+        let waits = client.paused.is_some() || upstream.paused.is_some();
+        let idle = settings.idle_timeout.filter(|_| !waits);
+        let idle = idle.map(|timeout| self.last_activity + timeout);
         let timeout = settings.message_timeout;
         let (from_client, to_upstream) = frame_deadlines(client, upstream, timeout);
         let (from_upstream, to_client) = frame_deadlines(upstream, client, timeout);
@@ -138,6 +155,7 @@ fn frame_deadlines(
     };
     match to.blocked {
         Some(blocked) => (None, Some(blocked.stalled + timeout)),
+        None if from.paused.is_some() => (None, None),
         None if from.sends() => (from.frames.earliest().map(|at| at + timeout), None),
         None => (None, None),
     }

@@ -162,7 +162,7 @@ impl Pair<'_> {
             return;
         };
         let flushed = side.poll_flush(cx, now).is_ready();
-        let over = !finishing && drain(cx, side, budget, &mut left);
+        let over = !finishing && drain(cx, side, budget, &mut left, now);
         let answered = side.gate.closed() || side.ending.is_some() || over;
         if flushed && answered && !shut && side.poll_shutdown(cx).is_ready() {
             shut = true;

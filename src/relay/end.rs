@@ -14,6 +14,8 @@ pub struct SessionEnd {
     pub client: Flow,
     /// What the upstream sent.
     pub upstream: Flow,
+    /// How often limits that only report let something through.
+    pub let_through: u64,
 }
 
 /// What ended a session.
@@ -23,8 +25,8 @@ pub enum Cause {
     Closed(Endpoint, Option<u16>),
     /// An end sent a frame that is refused.
     Violation(Box<Violation>),
-    /// An end took too long; the text says over what.
-    Late(Endpoint, Reason, &'static str),
+    /// An end took too long or sent too much; the text says over what.
+    AtFault(Endpoint, Reason, &'static str),
     /// An end's connection was lost; the text says how.
     Lost(Endpoint, String),
     /// The gateway ended it for both.
@@ -47,7 +49,7 @@ impl Cause {
                 }
                 (_, reason) => reason,
             },
-            Self::Late(_, reason, _) | Self::Gateway(reason) => *reason,
+            Self::AtFault(_, reason, _) | Self::Gateway(reason) => *reason,
             Self::Lost(Endpoint::Client, _) => Reason::ClientLost,
             Self::Lost(Endpoint::Upstream, _) => Reason::UpstreamLost,
         }
@@ -57,7 +59,7 @@ impl Cause {
     #[must_use]
     pub fn by(&self) -> Option<Endpoint> {
         match self {
-            Self::Closed(endpoint, _) | Self::Late(endpoint, ..) | Self::Lost(endpoint, _) => {
+            Self::Closed(endpoint, _) | Self::AtFault(endpoint, ..) | Self::Lost(endpoint, _) => {
                 Some(*endpoint)
             }
             Self::Violation(violation) => Some(violation.sender),
@@ -81,7 +83,7 @@ impl Cause {
         match self {
             Self::Closed(..) | Self::Gateway(_) => None,
             Self::Violation(violation) => Some(violation.rule.text().to_owned()),
-            Self::Late(_, _, detail) => Some((*detail).to_owned()),
+            Self::AtFault(_, _, detail) => Some((*detail).to_owned()),
             Self::Lost(_, detail) => Some(detail.clone()),
         }
     }
@@ -101,10 +103,10 @@ impl Cause {
                 let own = violation.rule.reason();
                 (Some(own.close_code()), own.name())
             }
-            Self::Late(endpoint, ..) if *endpoint == to => {
+            Self::AtFault(endpoint, ..) if *endpoint == to => {
                 (Some(reason.close_code()), reason.name())
             }
-            Self::Violation(_) | Self::Late(..) | Self::Lost(..) => match to {
+            Self::Violation(_) | Self::AtFault(..) | Self::Lost(..) => match to {
                 Endpoint::Upstream => (Some(GOING_AWAY), reason.name()),
                 Endpoint::Client => (Some(BAD_GATEWAY), reason.name()),
             },
@@ -123,7 +125,7 @@ mod tests {
 
     #[test]
     fn the_end_at_fault_is_told_why_and_the_other_that_it_is_over() {
-        let late = Cause::Late(Endpoint::Client, Reason::PingTimeout, "");
+        let late = Cause::AtFault(Endpoint::Client, Reason::PingTimeout, "");
         assert_eq!(late.farewell(Endpoint::Client), (Some(4408), "ping.timeout"));
         assert_eq!(late.farewell(Endpoint::Upstream), (Some(1001), "ping.timeout"));
         let lost = Cause::Lost(Endpoint::Upstream, String::new());

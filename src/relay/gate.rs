@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::reader::{Reader, Run};
-use super::{CloseFrame, Endpoint, HoldBudget, Limits, Violation};
+use super::{Allowance, CloseFrame, Endpoint, HoldBudget, Limits, Violation};
 use crate::observe::Flow;
+use crate::refusal::Reason;
 
 /// Judges what one endpoint sends after the handshake.
 ///
@@ -49,6 +52,13 @@ pub enum Event {
     Token(String),
     /// A valid Close, released with this call.
     Close(CloseFrame),
+    /// A whole frame was taken out of the stream: its message is above its rate.
+    Dropped,
+    /// What follows may not be judged before this instant; nothing of it was taken. A ping or pong
+    /// that this is about was released.
+    Wait(Instant),
+    /// What follows is above a rate; nothing of this endpoint is released any more.
+    Exceeded(Reason),
     /// The frame is refused; nothing of this endpoint is released any more.
     Violation(Box<Violation>),
 }
@@ -62,8 +72,30 @@ impl Gate {
 
     /// From here on a text message of one frame, held whole, of the form
     /// `{"MEMBER": {"token": "..."}}` is the gateway's.
-    pub fn expect_token(&mut self, member: Arc<str>) {
+    pub fn expect_token(&mut self, member: Arc<String>) {
         self.reader.handover = Some(member);
+    }
+
+    /// The sizes that what follows is held to.
+    pub fn limit(&mut self, limits: Limits) {
+        self.reader.limit(limits);
+    }
+
+    /// The rates that what follows is held to; `None`: none. What was used of a rate that stays the
+    /// same stays used.
+    pub fn allow(&mut self, allowance: Option<Box<Allowance>>) {
+        let old = self.reader.allowance.take();
+        self.reader.allowance = match (allowance, old) {
+            (Some(new), Some(old)) => Some(new.inheriting(&old)),
+            // The rest of a message whose beginning was dropped must be dropped, too.
+            (None, Some(old)) if old.dropping().is_some() => Some(old.lifted()),
+            (allowance, _) => allowance,
+        };
+    }
+
+    /// The rates, and what was used of them.
+    pub fn allowance(&mut self) -> Option<&mut Allowance> {
+        self.reader.allowance.as_deref_mut()
     }
 
     /// Judges the next bytes. Runs of whole frames are released in one piece, straight from the
@@ -88,6 +120,10 @@ impl Gate {
         match event {
             None => self.reader.keep(input, &mut run, budget),
             Some(Event::Close(_)) => self.state = State::Closed,
+            Some(Event::Exceeded(_)) => {
+                self.state = State::Refused;
+                self.reader.hold.discard();
+            }
             Some(_) => {}
         }
         let release = [self.reader.hold.spent(), &input[..run.safe]];

@@ -5,12 +5,14 @@
 //! forwards bytes as they came, and never lets a byte of a frame pass before its header was judged.
 //! [`relay`] runs a session: two gates, two streams, deadlines, and the way to a clean end.
 
+mod allowance;
 mod budget;
 mod clock;
 mod close;
 mod closing;
 mod end;
 mod gate;
+mod gcra;
 mod header;
 mod hold;
 mod lease;
@@ -22,6 +24,7 @@ mod pump;
 mod reader;
 mod rules;
 mod side;
+mod terms;
 mod utf8;
 mod violation;
 
@@ -36,9 +39,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::config::WebSocket;
 use crate::refusal::Reason;
 use crate::transport::Transport;
+pub use allowance::Allowance;
 pub use budget::HoldBudget;
 pub use close::{CloseFrame, ControlFrame, close_frame, control_frame};
 pub use end::{Cause, SessionEnd};
@@ -49,6 +52,7 @@ pub use meter::Meter;
 pub use opening::{LONGEST_OPENING, Opened, Opening};
 use pair::Pair;
 pub use rules::Limits;
+pub use terms::{Amendments, Terms};
 pub use violation::{Rule, Violation};
 
 /// The two streams of a session, and what was read behind each side's handshake.
@@ -66,16 +70,17 @@ pub struct Streams {
 
 /// Relays frames between the two until the session ends, and closes both. `stop` resolves when the
 /// gateway wants the session to end. What either end sent is published to `meter` whenever somebody
-/// asked, and this task was woken.
+/// asked, and this task was woken; so are new terms taken.
 pub async fn relay(
     streams: Streams,
-    settings: &WebSocket,
+    terms: Terms,
     budget: &HoldBudget,
     lease: Lease,
     stop: impl Future<Output = Reason>,
-    meter: &Meter,
+    outside: Outside<'_>,
 ) -> SessionEnd {
-    let mut pair = Pair::new(streams, settings, budget, lease, Instant::now());
+    let Outside { meter, amendments, would_refuse } = outside;
+    let mut pair = Pair::new(streams, terms, budget, lease, Instant::now());
     let mut timer = pin!(tokio::time::sleep(FAR));
     let mut stop = pin!(stop);
     let mut stopped = false;
@@ -84,7 +89,13 @@ pub async fn relay(
             stopped = true;
             pair.stop(reason, Instant::now());
         }
+        if let Some(terms) = amendments.take() {
+            pair.amend(terms, Instant::now());
+        }
         let polled = pair.poll(cx, timer.as_mut());
+        while let Some(reason) = pair.untold() {
+            would_refuse(reason);
+        }
         if meter.is_asked() {
             meter.publish(pair.client.gate.flow(), pair.upstream.gate.flow());
         }
@@ -92,6 +103,17 @@ pub async fn relay(
     })
     .await;
     pair.into_end()
+}
+
+/// What a session that runs hears from outside, and says there.
+#[derive(Clone, Copy)]
+pub struct Outside<'a> {
+    /// Where it publishes what was sent.
+    pub meter: &'a Meter,
+    /// Where it finds new terms.
+    pub amendments: &'a Amendments,
+    /// Called once for each reason for which limits that only report let something through.
+    pub would_refuse: &'a (dyn Fn(Reason) + Sync),
 }
 
 /// A timer that is not armed yet.

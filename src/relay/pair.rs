@@ -9,15 +9,16 @@ use std::time::SystemTime;
 
 use tokio::time::{Instant, Sleep};
 
+use super::allowance::{Allowance, Ruling};
 use super::budget::HoldBudget;
 use super::clock::{Clock, Due};
 use super::end::{Cause, SessionEnd};
 use super::gate::Gate;
 use super::lease::{self, Expiry, Lease, Verifying};
-use super::pump::{Notice, pump};
+use super::pump::{Notice, Noticed, pump};
 use super::side::{Ending, Side, Stage};
+use super::terms::Terms;
 use super::{Endpoint, Streams};
-use crate::config::WebSocket;
 use crate::refusal::Reason;
 
 /// Pings that may stay unanswered; when the next one is due, the session ends.
@@ -25,7 +26,7 @@ const UNANSWERED: u8 = 2;
 
 /// See the module.
 pub(super) struct Pair<'a> {
-    pub(super) settings: &'a WebSocket,
+    terms: Terms,
     pub(super) budget: &'a HoldBudget,
     pub(super) client: Side,
     pub(super) upstream: Side,
@@ -45,7 +46,7 @@ pub(super) struct Pair<'a> {
 impl<'a> Pair<'a> {
     pub(super) fn new(
         streams: Streams,
-        settings: &'a WebSocket,
+        terms: Terms,
         budget: &'a HoldBudget,
         lease: Lease,
         now: Instant,
@@ -53,20 +54,22 @@ impl<'a> Pair<'a> {
         let side = |stream, early, sender| {
             // Each end has a payload of its own: neither can make the other seem to answer.
             let ping = super::random();
-            Side::new(stream, early, Gate::new(sender, settings.into(), ping), ping)
+            Side::new(stream, early, Gate::new(sender, (&terms.route.websocket).into(), ping), ping)
         };
         let Streams { client, client_early, upstream, upstream_early } = streams;
-        let mut clock = Clock::new(settings, now);
+        let mut clock = Clock::new(&terms.route.websocket, now);
         clock.expiry = Expiry::new(lease.expires, now, SystemTime::now());
         let mut client = side(client, client_early, Endpoint::Client);
+        client.gate.allow(Allowance::new(&terms.route.limits, now));
         if let Some(renewal) = &lease.renewal {
             client.gate.expect_token(Arc::clone(&renewal.member));
         }
+        let upstream = side(upstream, upstream_early, Endpoint::Upstream);
         Self {
-            settings,
+            terms,
             budget,
             client,
-            upstream: side(upstream, upstream_early, Endpoint::Upstream),
+            upstream,
             clock,
             lease,
             verifying: None,
@@ -74,6 +77,18 @@ impl<'a> Pair<'a> {
             cause: None,
             patience: None,
         }
+    }
+
+    /// Holds the session to other terms from here on.
+    pub(super) fn amend(&mut self, terms: Terms, now: Instant) {
+        let settings = &terms.route.websocket;
+        self.clock.amend(&self.terms.route.websocket, settings, now);
+        self.client.gate.limit(settings.into());
+        self.upstream.gate.limit(settings.into());
+        self.client.gate.allow(Allowance::new(&terms.route.limits, now));
+        // The rate that it waited for may be another now.
+        self.client.resume(now);
+        self.terms = terms;
     }
 
     /// Runs the session as far as it goes without waiting. `timer` is armed for what is due next;
@@ -101,12 +116,18 @@ impl<'a> Pair<'a> {
         }
     }
 
+    /// The next reason for which something was let through and that was not told yet.
+    pub(super) fn untold(&mut self) -> Option<Reason> {
+        self.client.gate.allowance()?.untold()
+    }
+
     /// What there is to say about the end.
-    pub(super) fn into_end(self) -> SessionEnd {
+    pub(super) fn into_end(mut self) -> SessionEnd {
         SessionEnd {
             cause: self.cause.unwrap_or(Cause::Gateway(Reason::Internal)),
             client: self.client.gate.flow(),
             upstream: self.upstream.gate.flow(),
+            let_through: self.client.gate.allowance().map_or(0, |rates| rates.let_through()),
         }
     }
 
@@ -124,6 +145,7 @@ impl<'a> Pair<'a> {
     }
 
     fn progress(&mut self, cx: &mut Context<'_>, now: Instant) {
+        self.resume(now);
         self.relay_from(cx, Endpoint::Client, now);
         self.relay_from(cx, Endpoint::Upstream, now);
         if self.client.write_failed {
@@ -177,18 +199,24 @@ impl<'a> Pair<'a> {
                 Endpoint::Client => (&mut self.client, &mut self.upstream),
                 Endpoint::Upstream => (&mut self.upstream, &mut self.client),
             };
-            let Some(notice) = pump(cx, source, sink, self.budget, now) else {
+            let Some(Noticed { notice, wait }) = pump(cx, source, sink, self.budget, now) else {
                 return;
             };
-            self.note(from, notice, now);
+            if let Some(notice) = notice {
+                self.note(from, notice, now);
+            }
+            if let Some(until) = wait {
+                self.wait(from, until, now);
+            }
         }
     }
 
     fn note(&mut self, from: Endpoint, notice: Notice, now: Instant) {
         match notice {
-            Notice::Pong => self.side(from).pings.answered(),
+            Notice::Pong => self.ponged(from, now),
             Notice::Token(token) => self.renew(token),
             Notice::Closed(code) => self.closed(from, code, now),
+            Notice::Exceeded(reason) => self.exceeded(from, reason, now),
             Notice::Violation(violation) => {
                 self.side(from).ending = Some(Ending::Refused);
                 self.end(Cause::Violation(violation), now);
@@ -204,10 +232,58 @@ impl<'a> Pair<'a> {
         }
     }
 
+    /// An answer to a ping of the gateway's. One that nobody asked for is a control frame as any.
+    fn ponged(&mut self, from: Endpoint, now: Instant) {
+        let side = self.side(from);
+        let asked = side.pings.unanswered > 0;
+        side.pings.answered();
+        let ruling = side.gate.allowance().filter(|_| !asked).map(Allowance::control_frame);
+        match ruling {
+            Some(Ruling::Refuse(reason)) => self.exceeded(from, reason, now),
+            Some(Ruling::Wait(until)) => self.wait(from, until, now),
+            Some(Ruling::Pass | Ruling::Drop(_)) | None => {}
+        }
+    }
+
+    /// An end is above a rate, and the session ends for it.
+    fn exceeded(&mut self, from: Endpoint, reason: Reason, now: Instant) {
+        self.side(from).ending = Some(Ending::Refused);
+        self.end(Cause::AtFault(from, reason, "it sent more than its rate allows"), now);
+    }
+
+    /// An end is above a rate, and is not read from until it is within it again. Where the session
+    /// is ending there is nothing that it would be waited for.
+    fn wait(&mut self, from: Endpoint, until: Instant, now: Instant) {
+        if let Some(cause) = self.cause.clone() {
+            self.end(cause, now);
+        } else if !self.pause(from, until, now) {
+            self.exceeded(from, Reason::Capacity, now);
+        }
+    }
+
+    fn pause(&mut self, from: Endpoint, until: Instant, now: Instant) -> bool {
+        let budget = self.budget;
+        self.side(from).pause(until, now, budget)
+    }
+
+    /// Lets an end go on whose pause is over, or of which nothing but its Close is waited for.
+    fn resume(&mut self, now: Instant) {
+        let ending = self.cause.is_some();
+        for side in [&mut self.client, &mut self.upstream] {
+            if side.paused.is_some_and(|paused| ending || paused.until <= now) {
+                side.resume(now);
+                // It was kept waiting: that it said nothing is not its fault.
+                self.clock.note_rest(now);
+            }
+        }
+    }
+
     fn next_deadline(&self) -> Option<Instant> {
         if self.cause.is_none() {
-            let next = self.clock.next(self.settings, &self.client, &self.upstream);
-            return next.map(|(deadline, _)| deadline);
+            let next = self.clock.next(&self.terms.route.websocket, &self.client, &self.upstream);
+            let paused = [self.client.paused, self.upstream.paused];
+            let resumes = paused.into_iter().flatten().map(|paused| paused.until);
+            return next.map(|(deadline, _)| deadline).into_iter().chain(resumes).min();
         }
         let draining = |side: &Side| match side.stage {
             Stage::Draining { until, .. } => Some(until),
@@ -224,7 +300,8 @@ impl<'a> Pair<'a> {
             self.give_up(now);
             return;
         }
-        let next = self.clock.next(self.settings, &self.client, &self.upstream);
+        let next = self.clock.next(&self.terms.route.websocket, &self.client, &self.upstream);
+        let next = next.filter(|(deadline, _)| *deadline <= now);
         let cause = match next.map(|(_, due)| due) {
             None => return,
             Some(Due::Ping) => return self.ping_both(now),
@@ -232,13 +309,13 @@ impl<'a> Pair<'a> {
             Some(Due::Expiry) => Cause::Gateway(Reason::TokenExpired),
             Some(Due::Lifetime) => Cause::Gateway(Reason::LifetimeOver),
             Some(Due::Idle) => {
-                Cause::Late(Endpoint::Client, Reason::IdleTimeout, "neither end said anything")
+                Cause::AtFault(Endpoint::Client, Reason::IdleTimeout, "neither end said anything")
             }
             Some(Due::Message(endpoint)) => {
-                Cause::Late(endpoint, Reason::MessageTimeout, "it did not finish what it began")
+                Cause::AtFault(endpoint, Reason::MessageTimeout, "it did not finish what it began")
             }
             Some(Due::Stalled(endpoint)) => {
-                Cause::Late(endpoint, Reason::MessageTimeout, "it took nothing of what was sent")
+                Cause::AtFault(endpoint, Reason::MessageTimeout, "it took nothing of what was sent")
             }
         };
         self.end(cause, now);
@@ -246,8 +323,8 @@ impl<'a> Pair<'a> {
 
     /// A round of pings to both ends, or the end of the session for one that did not answer.
     fn ping_both(&mut self, now: Instant) {
-        self.clock.pinged(self.settings, now);
-        let interval = self.settings.ping_interval.unwrap_or_default();
+        self.clock.pinged(&self.terms.route.websocket, now);
+        let interval = self.terms.route.websocket.ping_interval.unwrap_or_default();
         for endpoint in [Endpoint::Client, Endpoint::Upstream] {
             let side = self.side(endpoint);
             // One that is in the middle of a frame cannot answer before its end; one that could
@@ -255,12 +332,12 @@ impl<'a> Pair<'a> {
             // what it is sent, if slowly, need not prove that it is there.
             let slow = side.blocked.is_some_and(|blocked| now - blocked.stalled < interval);
             let unsent = side.pings.owed && side.blocked.is_none();
-            if side.gate.in_frame() || unsent || slow {
+            if side.gate.in_frame() || unsent || slow || side.paused.is_some() {
                 continue;
             }
             if side.pings.unanswered == UNANSWERED {
                 let cause =
-                    Cause::Late(endpoint, Reason::PingTimeout, "two pings were not answered");
+                    Cause::AtFault(endpoint, Reason::PingTimeout, "two pings were not answered");
                 return self.end(cause, now);
             }
             side.pings.unanswered += 1;

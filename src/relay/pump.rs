@@ -6,10 +6,12 @@ use std::task::{Context, Poll};
 
 use tokio::time::Instant;
 
+use super::allowance::Ruling;
 use super::budget::HoldBudget;
 use super::gate::{Event, Gate};
 use super::side::{Ending, Side, Stage};
 use super::violation::Violation;
+use crate::refusal::Reason;
 
 /// Released bytes from here on are written without being gathered first.
 const GATHER_BELOW: usize = 4 * 1024;
@@ -38,12 +40,34 @@ pub(super) enum Notice {
     Token(String),
     /// It sent a Close with this code, which was passed on.
     Closed(Option<u16>),
+    /// It is above a rate.
+    Exceeded(Reason),
     /// It sent a frame that is refused.
     Violation(Box<Violation>),
     /// Its stream ended.
     Eof,
     /// Its stream failed.
     Failed(String),
+}
+
+/// What came of an end's bytes, if anything.
+#[derive(Debug, Default)]
+pub(super) struct Noticed {
+    pub(super) notice: Option<Notice>,
+    /// The end may not go on before this instant.
+    pub(super) wait: Option<Instant>,
+}
+
+impl Noticed {
+    fn is_some(&self) -> bool {
+        self.notice.is_some() || self.wait.is_some()
+    }
+}
+
+impl From<Notice> for Noticed {
+    fn from(notice: Notice) -> Self {
+        Self { notice: Some(notice), wait: None }
+    }
 }
 
 /// Relays what `source` sends for as long as it sends and `sink` takes it, or until there is
@@ -54,36 +78,40 @@ pub(super) fn pump(
     sink: &mut Side,
     budget: &HoldBudget,
     now: Instant,
-) -> Option<Notice> {
+) -> Option<Noticed> {
     WORKER.with_borrow_mut(|Worker { read, gathered }| {
         // A session that panicked here may have left its bytes behind.
         gathered.clear();
-        let mut notice = None;
-        while notice.is_none() && relays(source, sink) && sink.poll_flush(cx, now).is_ready() {
+        let mut noticed = Noticed::default();
+        while !noticed.is_some() && relays(source, sink) && sink.poll_flush(cx, now).is_ready() {
             if let Some(blocked) = sink.blocked.take() {
                 source.frames.leave_out(now - blocked.since);
             }
             let wanted = wanted(source, sink);
             let mut cut = false;
+            let mut taken = 0;
             let lent = source.poll_lend(cx, read, |cx, gate, bytes| {
                 cut = bytes.len() > wanted;
                 let bytes = &bytes[..bytes.len().min(wanted)];
-                judge(gate, bytes, budget, |released| gather(cx, sink, gathered, released, now))
+                let release = |released: &[u8]| gather(cx, sink, gathered, released, now);
+                let (judged, noticed) = judge(gate, bytes, budget, now, release);
+                taken = judged;
+                (if cut { usize::MAX } else { judged }, noticed)
             });
             if cut {
                 source.ending = Some(Ending::Refused);
             }
             source.frames.note(&source.gate, now);
-            notice = match lent {
+            noticed = match lent {
                 Poll::Pending => break,
-                Poll::Ready(Ok(Some(notice))) => notice,
-                Poll::Ready(Ok(None)) => Some(Notice::Eof),
-                Poll::Ready(Err(error)) => Some(failed(&error)),
+                Poll::Ready(Ok(Some(noticed))) => charge(source, taken, noticed, now),
+                Poll::Ready(Ok(None)) => Notice::Eof.into(),
+                Poll::Ready(Err(error)) => failed(&error).into(),
             };
         }
         sink.send(cx, gathered, now);
         gathered.clear();
-        notice
+        noticed.is_some().then_some(noticed)
     })
 }
 
@@ -96,6 +124,7 @@ pub(super) fn drain(
     side: &mut Side,
     budget: &HoldBudget,
     left: &mut usize,
+    now: Instant,
 ) -> bool {
     if !side.can_be_read() {
         return true;
@@ -104,8 +133,12 @@ pub(super) fn drain(
         while *left > 0 {
             let judging = side.ending.is_none();
             let drained = side.poll_lend(cx, &mut worker.read, |_, gate, bytes| {
-                let notice = if judging { judge(gate, bytes, budget, |_| {}) } else { None };
-                (bytes.len(), matches!(notice, Some(Notice::Violation(_))))
+                // Nothing of it goes on, so that no rate matters any more.
+                gate.allow(None);
+                let judged = judging.then(|| judge(gate, bytes, budget, now, |_| {}));
+                let notice = judged.and_then(|(_, noticed)| noticed.notice);
+                let refused = matches!(notice, Some(Notice::Violation(_)));
+                (bytes.len(), (bytes.len(), refused))
             });
             match drained {
                 Poll::Pending => return false,
@@ -128,7 +161,7 @@ fn relays(source: &Side, sink: &Side) -> bool {
         Stage::Closing { .. } => source.gate.unfinished() > 0,
         Stage::Draining { .. } | Stage::Done => false,
     };
-    takes && source.sends() && !sink.write_failed
+    takes && source.sends() && source.paused.is_none() && !sink.write_failed
 }
 
 /// How many bytes may be relayed: towards an end that is to be closed, only the frame in progress
@@ -140,13 +173,18 @@ fn wanted(source: &Side, sink: &Side) -> usize {
     }
 }
 
-/// Judges a chunk to its end, or to the first frame that is refused.
+/// Judges a chunk to its end, to the first frame that is refused, or to one that has to wait. Says
+/// how much of it was dealt with.
 fn judge(
     gate: &mut Gate,
     bytes: &[u8],
     budget: &HoldBudget,
+    now: Instant,
     mut release: impl FnMut(&[u8]),
-) -> Option<Notice> {
+) -> (usize, Noticed) {
+    if let Some(allowance) = gate.allowance() {
+        allowance.at(now);
+    }
     let mut notice = None;
     let mut rest = bytes;
     while !rest.is_empty() {
@@ -156,14 +194,34 @@ fn judge(
         }
         rest = &rest[judged.consumed..];
         match judged.event {
-            None => {}
+            None | Some(Event::Dropped) => {}
             Some(Event::OwnPong) => notice = notice.or(Some(Notice::Pong)),
             Some(Event::Token(token)) => notice = Some(Notice::Token(token)),
             Some(Event::Close(close)) => notice = Some(Notice::Closed(close.code)),
-            Some(Event::Violation(violation)) => return Some(Notice::Violation(violation)),
+            Some(Event::Wait(until)) => {
+                return (bytes.len() - rest.len(), Noticed { notice, wait: Some(until) });
+            }
+            Some(Event::Exceeded(reason)) => return (bytes.len(), Notice::Exceeded(reason).into()),
+            Some(Event::Violation(violation)) => {
+                return (bytes.len(), Notice::Violation(violation).into());
+            }
         }
     }
-    notice
+    (bytes.len(), Noticed { notice, wait: None })
+}
+
+/// Charges an end for bytes that were read of it, whatever else came of them.
+fn charge(source: &mut Side, bytes: usize, noticed: Noticed, now: Instant) -> Noticed {
+    let ruling = source.gate.allowance().map(|allowance| allowance.bytes(bytes as u64, now));
+    match (ruling, noticed.notice) {
+        (Some(Ruling::Refuse(reason)), None | Some(Notice::Pong | Notice::Token(_))) => {
+            Notice::Exceeded(reason).into()
+        }
+        (Some(Ruling::Wait(until)), notice) => {
+            Noticed { notice, wait: noticed.wait.max(Some(until)) }
+        }
+        (_, notice) => Noticed { notice, ..noticed },
+    }
 }
 
 /// Collects small pieces, so that many frames that came together go on together.

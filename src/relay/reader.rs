@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
+use super::allowance::{Allowance, Ruling};
 use super::close::LONGEST_PAYLOAD;
 use super::hold::Hold;
 use super::rules::Rules;
@@ -11,6 +12,7 @@ use super::{
     CloseFrame, Endpoint, Event, HeaderBytes, HoldBudget, Limits, Rule, Violation, lease, mask,
 };
 use crate::observe::Flow;
+use crate::refusal::Reason;
 
 /// The largest frame, header and payload, that is held until it is whole. A larger one is cut
 /// through: forwarded as it arrives, once its header was judged.
@@ -27,7 +29,9 @@ pub(super) struct Reader {
     pub(super) activity: u64,
     own_ping: [u8; 8],
     /// The member of the JSON message in which a new token may be handed in.
-    pub(super) handover: Option<Arc<str>>,
+    pub(super) handover: Option<Arc<String>>,
+    /// The rates of the sender; `None`: it has none.
+    pub(super) allowance: Option<Box<Allowance>>,
 }
 
 /// The frame that is being read, or the place of the next one.
@@ -61,7 +65,12 @@ impl Reader {
             activity: 0,
             own_ping,
             handover: None,
+            allowance: None,
         }
+    }
+
+    pub(super) fn limit(&mut self, limits: Limits) {
+        self.rules.limit(limits);
     }
 
     /// Whether a data message is in progress, the header of its first frame judged.
@@ -74,6 +83,9 @@ impl Reader {
         while run.at < input.len() {
             if self.must_wait(&input[run.at..]) {
                 break;
+            }
+            if let Some(event) = self.begin(input[run.at]) {
+                return Ok(Some(event));
             }
             let event = self.read_frame(input, run)?;
             if event.is_some() {
@@ -89,6 +101,17 @@ impl Reader {
         !self.hold.spent().is_empty() && !self.frame.has_begun() && !is_whole_frame(rest)
     }
 
+    /// Charges a message with the first byte of its first frame, before anything of it is taken.
+    #[inline]
+    fn begin(&mut self, first: u8) -> Option<Event> {
+        let allowance = self.allowance.as_mut()?;
+        let begins = matches!(first & 0x0f, 0x1 | 0x2) && !self.rules.message_open();
+        if self.frame.has_begun() || !begins {
+            return None;
+        }
+        allowance.begin().event()
+    }
+
     /// Reads on in the frame, to its end or the end of the input.
     #[inline]
     fn read_frame(&mut self, input: &[u8], run: &mut Run) -> Result<Option<Event>, Violation> {
@@ -96,6 +119,11 @@ impl Reader {
             return Ok(None);
         }
         if !self.frame.head.is_control() {
+            if let Some(reason) = self.dropped()
+                && self.frame.head.declared() > WHOLE
+            {
+                return Ok(Some(Event::Exceeded(reason)));
+            }
             return self.read_data(input, run);
         }
         self.skip_payload(input, run);
@@ -123,7 +151,7 @@ impl Reader {
         }
         self.rules.judge_header(head).map_err(|rule| self.refuse_header(rule))?;
         self.frame.left = self.frame.head.declared();
-        if self.frame.head.size() as u64 + self.frame.left > WHOLE {
+        if self.frame.head.size() as u64 + self.frame.left > WHOLE && self.dropped().is_none() {
             self.cut_through(run);
         }
         Ok(true)
@@ -159,8 +187,11 @@ impl Reader {
     fn end_data(&mut self, input: &[u8], run: &mut Run) -> Result<Option<Event>, Violation> {
         match self.rules.judge_end(&self.frame.head) {
             Ok(message_ends) => {
-                self.flow.messages += u64::from(message_ends);
                 self.activity += 1;
+                if self.dropped().is_some() {
+                    return Ok(Some(self.drop_frame()));
+                }
+                self.flow.messages += u64::from(message_ends);
                 if let Some(token) = self.handed_over(&input[run.safe..run.at]) {
                     self.flow.frames += 1;
                     self.hold.discard();
@@ -208,8 +239,31 @@ impl Reader {
             }
             _ => None,
         };
-        self.accept(run);
-        Ok(event)
+        if event.is_some() {
+            self.accept(run);
+            return Ok(event);
+        }
+        let ruling = self.allowance.as_mut().map_or(Ruling::Pass, |rates| rates.control_frame());
+        match ruling {
+            Ruling::Drop(_) => return Ok(Some(self.drop_frame())),
+            Ruling::Refuse(_) => {}
+            Ruling::Pass | Ruling::Wait(_) => self.accept(run),
+        }
+        Ok(ruling.event())
+    }
+
+    /// The rate that the message of the data frame in progress is above, so that it is not passed
+    /// on.
+    fn dropped(&self) -> Option<Reason> {
+        let dropping = self.allowance.as_ref()?.dropping();
+        dropping.filter(|_| !self.frame.head.is_control())
+    }
+
+    /// The frame is whole and good, and is not passed on.
+    fn drop_frame(&mut self) -> Event {
+        self.hold.discard();
+        self.frame.end();
+        Event::Dropped
     }
 
     fn is_own_pong(&self, frame: &[u8]) -> bool {
@@ -257,6 +311,9 @@ impl Reader {
     /// Holds back what belongs to a frame that is not whole, if the budget allows.
     pub(super) fn keep(&mut self, input: &[u8], run: &mut Run, budget: &HoldBudget) {
         let rest = &input[run.safe..run.at];
+        if self.dropped().is_some() && self.frame.head.is_complete() {
+            return;
+        }
         if !rest.is_empty() && !self.hold.push(rest, budget) {
             self.cut_through(run);
         }

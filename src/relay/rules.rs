@@ -59,6 +59,10 @@ impl Rules {
         self.sender
     }
 
+    pub(super) fn limit(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// Whether a data message is in progress, its first header judged.
     pub(super) fn message_open(&self) -> bool {
         self.message.open

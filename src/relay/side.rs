@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
+use super::budget::{HoldBudget, HoldPermit};
 use super::clock::FrameClock;
 use super::gate::Gate;
 use crate::transport::Transport;
@@ -46,8 +47,12 @@ pub(super) struct Side {
     pub(super) gate: Gate,
     /// When the message and the control frame in progress began.
     pub(super) frames: FrameClock,
-    /// Read behind the opening handshake; judged before anything from the stream.
+    /// Read behind the opening handshake, or left of a read when a pause began; judged before
+    /// anything from the stream.
     early: Bytes,
+    /// For what is left of a read since a pause.
+    kept: Option<HoldPermit>,
+    pub(super) paused: Option<Paused>,
     /// What the stream did not take, from `written` on. Empty while all is well.
     outbox: Vec<u8>,
     written: usize,
@@ -59,6 +64,13 @@ pub(super) struct Side {
     pub(super) ending: Option<Ending>,
     pub(super) stage: Stage,
     pub(super) pings: Pings,
+}
+
+/// An end that is above its rate, and may go on at `until`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Paused {
+    since: Instant,
+    pub(super) until: Instant,
 }
 
 /// Since when an end does not take what is sent to it.
@@ -95,6 +107,8 @@ impl Side {
             gate,
             frames: FrameClock::default(),
             early,
+            kept: None,
+            paused: None,
             outbox: Vec::new(),
             written: 0,
             unflushed: false,
@@ -107,22 +121,54 @@ impl Side {
     }
 
     /// Waits for bytes of this end and lends them to `take`, with the gate to judge them by, as
-    /// [`Transport::poll_lend`] does.
+    /// [`Transport::poll_lend`] does; but of these it says how many it dealt with, and gets the
+    /// others with the next call.
     pub(super) fn poll_lend<T>(
         &mut self,
         cx: &mut Context<'_>,
         scratch: &mut [u8],
-        take: impl FnOnce(&mut Context<'_>, &mut Gate, &[u8]) -> T,
+        take: impl FnOnce(&mut Context<'_>, &mut Gate, &[u8]) -> (usize, T),
     ) -> Poll<io::Result<Option<T>>> {
         if !self.early.is_empty() {
             // Dropped afterwards: an empty `Bytes` would keep the handshake's buffer alive.
             let early = std::mem::take(&mut self.early);
-            return Poll::Ready(Ok(Some(take(cx, &mut self.gate, &early))));
+            let (taken, result) = take(cx, &mut self.gate, &early);
+            if taken < early.len() {
+                self.early = early.slice(taken..);
+            } else {
+                self.kept = None;
+            }
+            return Poll::Ready(Ok(Some(result)));
         }
-        let (gate, Some(stream)) = (&mut self.gate, &mut self.stream) else {
+        let Self { gate, stream: Some(stream), early, .. } = self else {
             return Poll::Ready(Ok(None));
         };
-        stream.poll_lend(cx, scratch, |cx, bytes| take(cx, gate, bytes))
+        stream.poll_lend(cx, scratch, |cx, bytes| {
+            let (taken, result) = take(cx, gate, bytes);
+            if taken < bytes.len() {
+                *early = Bytes::copy_from_slice(&bytes[taken..]);
+            }
+            result
+        })
+    }
+
+    /// This end is not read from before `until`. What was read of it already is kept; `false` when
+    /// the budget has no room for that.
+    #[must_use]
+    pub(super) fn pause(&mut self, until: Instant, now: Instant, budget: &HoldBudget) -> bool {
+        self.paused = Some(Paused { since: now, until });
+        if self.early.is_empty() || self.kept.is_some() {
+            return true;
+        }
+        self.kept = budget.take(self.early.len());
+        self.kept.is_some()
+    }
+
+    /// The pause is over. Its time is nothing that a message of this end took.
+    pub(super) fn resume(&mut self, now: Instant) {
+        if let Some(paused) = self.paused.take() {
+            self.frames.leave_out(now - paused.since);
+        }
     }
 
     /// Whether everything that was sent to this end is in the kernel's hands.

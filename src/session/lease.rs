@@ -24,7 +24,7 @@ pub(super) fn of(
     };
     let expires = ends(issuer).then(|| identity.expires());
     let renewal = admission.route().refresh.as_ref().map(|member| Renewal {
-        member: Arc::from(member.as_str()),
+        member: Arc::new(member.clone()),
         verify: verify(gateway, issuer, entry, identity, request_id),
     });
     Lease { expires, renewal }

@@ -20,7 +20,7 @@ use crate::moment::Moment;
 use crate::observe::{self, Ended, ProtocolError, Subject};
 use crate::policy::{Admission, Standing};
 use crate::refusal::{Reason, Refusal};
-use crate::relay::{Cause, Endpoint, SessionEnd, Streams, close_frame, relay};
+use crate::relay::{Cause, Endpoint, Outside, SessionEnd, Streams, Terms, close_frame, relay};
 use crate::transport::Transport;
 use crate::upstream::Upstream;
 pub use about::{Description, Identity, Summary};
@@ -151,11 +151,15 @@ impl Live {
         }
         observe::session_opened(&subject);
         let lease = lease::of(&gateway, &admission, &entry, &subject.request_id);
-        let route = Arc::clone(admission.route());
+        let terms = Terms { route: Arc::clone(admission.route()) };
         drop(admission);
         let mut record = Record { subject, since: Instant::now(), end: None };
-        let settings = &route.websocket;
-        let end = relay(streams, settings, &gateway.budget, lease, told, entry.meter()).await;
+        let outside = Outside {
+            meter: entry.meter(),
+            amendments: entry.amendments(),
+            would_refuse: &|reason| observe::would_refuse(&record.subject, reason, ""),
+        };
+        let end = relay(streams, terms, &gateway.budget, lease, told, outside).await;
         record.end = Some(end);
         drop(slot);
     }
@@ -196,7 +200,11 @@ impl Drop for Record {
                 };
                 observe::protocol_error(&self.subject, &error);
             }
-            Cause::Late(..) | Cause::Lost(..) => {
+            Cause::AtFault(..) if !observe::is_error(reason) => {
+                let detail = detail.as_deref().unwrap_or_default();
+                observe::limited(&self.subject, reason, detail);
+            }
+            Cause::AtFault(..) | Cause::Lost(..) => {
                 let detail = detail.as_deref().unwrap_or_default();
                 observe::connection_error(&self.subject, reason, detail);
             }
@@ -210,6 +218,7 @@ impl Drop for Record {
             duration: self.since.elapsed(),
             client: end.client,
             upstream: end.upstream,
+            let_through: end.let_through,
         };
         observe::session_ended(&self.subject, &ended);
     }
@@ -225,6 +234,7 @@ impl SessionEnd {
             cause: Cause::Gateway(reason),
             client: observe::Flow::default(),
             upstream: observe::Flow::default(),
+            let_through: 0,
         }
     }
 }

@@ -9,7 +9,7 @@ use super::bell::{Bell, Told};
 use super::filter::Filter;
 use crate::moment::Moment;
 use crate::refusal::Reason;
-use crate::relay::Meter;
+use crate::relay::{Amendments, Meter};
 use crate::store::{Bearer, RevocationStore};
 
 /// How long a listing waits for sessions to publish their counters; what a session that is kept
@@ -44,6 +44,7 @@ pub(super) struct Record {
     pub(super) identity: Mutex<Option<Box<Identity>>>,
     pub(super) bell: Bell,
     pub(super) meter: Meter,
+    pub(super) amendments: Amendments,
 }
 
 /// A session's place in the registry; leaves it when dropped.
@@ -184,6 +185,7 @@ impl Record {
             identity: Mutex::new(identity.map(Box::new)),
             bell: Bell::default(),
             meter: Meter::default(),
+            amendments: Amendments::default(),
         }
     }
 
@@ -218,6 +220,11 @@ impl Entry {
     /// Where the session publishes what it sent.
     pub(crate) fn meter(&self) -> &Meter {
         &self.record.meter
+    }
+
+    /// Where the session finds new terms.
+    pub(crate) fn amendments(&self) -> &Amendments {
+        &self.record.amendments
     }
 }
 

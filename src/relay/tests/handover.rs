@@ -1,5 +1,7 @@
 //! The message by which a client hands in a new token.
 
+use std::sync::Arc;
+
 use super::super::{Endpoint, Event, Gate, HoldBudget};
 use super::{LIMITS, frame};
 
@@ -7,7 +9,7 @@ const HANDOVER: &str = r#"{"framewall": {"token": "a.b.c"}}"#;
 
 fn gate() -> Gate {
     let mut gate = Gate::new(Endpoint::Client, LIMITS, *b"ownping!");
-    gate.expect_token("framewall".into());
+    gate.expect_token(Arc::new("framewall".to_owned()));
     gate
 }
 

@@ -8,6 +8,7 @@ mod limits;
 mod model;
 mod opening;
 mod places;
+mod rates;
 mod rules;
 
 use super::{CloseFrame, Endpoint, Event, Gate, HoldBudget, Limits, Violation};
@@ -104,6 +105,9 @@ fn judge_all(gate: &mut Gate, mut input: &[u8], budget: &HoldBudget, outcome: &m
         let released = outcome.released.len();
         match judged.event {
             Some(Event::OwnPong) => outcome.own_pongs.push(released),
+            Some(event @ (Event::Dropped | Event::Wait(_) | Event::Exceeded(_))) => {
+                panic!("nothing was limited: {event:?}")
+            }
             Some(Event::Token(token)) => panic!("nobody asked for a token: {token}"),
             Some(Event::Close(close)) => outcome.close = Some((released, close)),
             Some(Event::Violation(violation)) => outcome.violation = Some(*violation),

@@ -1,0 +1,196 @@
+//! What a client may still send within its rates. Pure: the instant is passed in.
+
+use tokio::time::Instant;
+
+use super::Event;
+use super::gcra::Gcra;
+use crate::config::{Limits, Mode, OnExceed};
+use crate::refusal::Reason;
+
+/// The rates of one client, and what it has used of them. Only what `[limits]` gives is in it.
+#[derive(Debug)]
+pub struct Allowance {
+    messages: Option<Gcra>,
+    bytes: Option<Gcra>,
+    control: Option<Gcra>,
+    on_exceed: OnExceed,
+    mode: Mode,
+    /// The message in progress is not passed on: it is above this rate.
+    dropping: Option<Reason>,
+    /// What was above its rate and let through, in report mode.
+    reports: Reports,
+    /// When what is judged now was read.
+    now: Instant,
+}
+
+/// What report mode let through.
+#[derive(Debug, Default)]
+struct Reports {
+    count: u64,
+    /// Reasons that were met, each once, and how many of them were told.
+    met: Vec<Reason>,
+    told: usize,
+}
+
+impl Reports {
+    fn note(&mut self, reason: Reason) {
+        self.count += 1;
+        if !self.met.contains(&reason) {
+            self.met.push(reason);
+        }
+    }
+}
+
+/// What becomes of a frame, or of bytes, as far as rates go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ruling {
+    /// Within the rate, or let through in report mode.
+    Pass,
+    /// Not before this instant.
+    Wait(Instant),
+    /// Not passed on: above this rate.
+    Drop(Reason),
+    /// The session is to be closed.
+    Refuse(Reason),
+}
+
+impl Ruling {
+    /// What the caller of the gate has to act on; that a message passes, or is dropped once it is
+    /// whole, is nothing.
+    pub(super) fn event(self) -> Option<Event> {
+        match self {
+            Self::Pass | Self::Drop(_) => None,
+            Self::Wait(until) => Some(Event::Wait(until)),
+            Self::Refuse(reason) => Some(Event::Exceeded(reason)),
+        }
+    }
+}
+
+impl Allowance {
+    /// The rates of `limits`; `None` where it gives none.
+    #[must_use]
+    pub fn new(limits: &Limits, now: Instant) -> Option<Box<Self>> {
+        let Limits { messages, bytes, control_frames, on_exceed, mode, .. } = *limits;
+        if messages.is_none() && bytes.is_none() && control_frames.is_none() {
+            return None;
+        }
+        Some(Box::new(Self {
+            messages: messages.map(Gcra::new),
+            bytes: bytes.map(Gcra::new),
+            control: control_frames.map(Gcra::new),
+            on_exceed,
+            mode,
+            dropping: None,
+            reports: Reports::default(),
+            now,
+        }))
+    }
+
+    /// The rates of other limits. What was used of a rate that is the same stays used.
+    pub(super) fn inheriting(mut self: Box<Self>, old: &Self) -> Box<Self> {
+        self.dropping = old.dropping;
+        for (new, old) in [
+            (&mut self.messages, &old.messages),
+            (&mut self.bytes, &old.bytes),
+            (&mut self.control, &old.control),
+        ] {
+            if let (Some(new), Some(old)) = (new, old)
+                && new.rate() == old.rate()
+            {
+                *new = *old;
+            }
+        }
+        self
+    }
+
+    /// No rates any more.
+    pub(super) fn lifted(mut self: Box<Self>) -> Box<Self> {
+        (self.messages, self.bytes, self.control) = (None, None, None);
+        self
+    }
+
+    /// The next reason for which something was let through in report mode and that was not told
+    /// yet: each is told once a session.
+    pub(super) fn untold(&mut self) -> Option<Reason> {
+        let reason = self.reports.met.get(self.reports.told).copied()?;
+        self.reports.told += 1;
+        Some(reason)
+    }
+
+    /// How often something was let through in report mode.
+    #[must_use]
+    pub fn let_through(&self) -> u64 {
+        self.reports.count
+    }
+
+    /// What is judged from now on was read at `now`.
+    pub(super) fn at(&mut self, now: Instant) {
+        self.now = now;
+    }
+
+    /// A message begins: its first data frame.
+    pub(super) fn begin(&mut self) -> Ruling {
+        let ruling = self.message();
+        self.dropping = match ruling {
+            Ruling::Drop(reason) => Some(reason),
+            _ => None,
+        };
+        ruling
+    }
+
+    /// The rate that the message in progress is above, so that it is not passed on.
+    pub(super) fn dropping(&self) -> Option<Reason> {
+        self.dropping
+    }
+
+    fn message(&mut self) -> Ruling {
+        let now = self.now;
+        let Some(messages) = &mut self.messages else {
+            return Ruling::Pass;
+        };
+        let ready = messages.ready(now);
+        if ready <= now {
+            messages.take(1, now);
+            return Ruling::Pass;
+        }
+        self.exceeded(Reason::LimitMessages, ready)
+    }
+
+    /// A ping or a pong of the client's own is whole. Where it has to wait, what follows it does.
+    pub(super) fn control_frame(&mut self) -> Ruling {
+        let now = self.now;
+        let Some(control) = &mut self.control else {
+            return Ruling::Pass;
+        };
+        let ready = control.ready(now);
+        let waits = self.on_exceed == OnExceed::Delay && self.mode == Mode::Enforce;
+        if ready <= now || waits {
+            control.take(1, now);
+        }
+        if ready <= now { Ruling::Pass } else { self.exceeded(Reason::LimitControl, ready) }
+    }
+
+    /// So many bytes were read. They are gone: what is too much is a debt.
+    pub(super) fn bytes(&mut self, count: u64, now: Instant) -> Ruling {
+        self.now = now;
+        let Some(bytes) = &mut self.bytes else {
+            return Ruling::Pass;
+        };
+        match bytes.take(count, now) {
+            None => Ruling::Pass,
+            Some(until) => self.exceeded(Reason::LimitBytes, until),
+        }
+    }
+
+    fn exceeded(&mut self, reason: Reason, until: Instant) -> Ruling {
+        match (self.mode, self.on_exceed) {
+            (Mode::Report, _) => {
+                self.reports.note(reason);
+                Ruling::Pass
+            }
+            (Mode::Enforce, OnExceed::Close) => Ruling::Refuse(reason),
+            (Mode::Enforce, OnExceed::Delay) => Ruling::Wait(until),
+            (Mode::Enforce, OnExceed::Drop) => Ruling::Drop(reason),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The generic cell rate algorithm (ITU-T I.371, annex A), for one sender and without a lock. The
+//! instant is passed in.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::config::Rate;
+
+/// How much of a rate its sender has used.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Gcra {
+    rate: Rate,
+    /// The theoretical arrival time: when all that was taken will have been paid for.
+    arrival: Option<Instant>,
+}
+
+impl Gcra {
+    /// Nothing was used: a whole burst may come.
+    pub(super) fn new(rate: Rate) -> Self {
+        Self { rate, arrival: None }
+    }
+
+    pub(super) fn rate(&self) -> Rate {
+        self.rate
+    }
+
+    /// When one more would be within the rate: `now`, or later.
+    pub(super) fn ready(&self, now: Instant) -> Instant {
+        let next = self.due(now) + self.time(1);
+        now.max(back(next, self.time(self.rate.burst)).unwrap_or(now))
+    }
+
+    /// Takes `count`, whether or not they are within the rate. Gives when the sender is within it
+    /// again: `None` if it is.
+    pub(super) fn take(&mut self, count: u64, now: Instant) -> Option<Instant> {
+        let arrival = self.due(now) + self.time(count);
+        self.arrival = Some(arrival);
+        back(arrival, self.time(self.rate.burst)).filter(|within| *within > now)
+    }
+
+    fn due(&self, now: Instant) -> Instant {
+        self.arrival.map_or(now, |arrival| arrival.max(now))
+    }
+
+    /// How long the rate takes for `count`.
+    fn time(&self, count: u64) -> Duration {
+        let nanos = self.rate.per.as_nanos() * u128::from(count) / u128::from(self.rate.count);
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+}
+
+/// An instant before another, if there is one.
+fn back(instant: Instant, by: Duration) -> Option<Instant> {
+    instant.checked_sub(by)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::Gcra;
+    use crate::config::Rate;
+
+    fn rate(count: u64, seconds: u64, burst: u64) -> Rate {
+        Rate { count, per: Duration::from_secs(seconds), burst }
+    }
+
+    #[test]
+    fn a_burst_comes_at_once_and_then_one_at_a_time() {
+        let now = Instant::now() + Duration::from_secs(86_400);
+        let mut gcra = Gcra::new(rate(10, 1, 3));
+        for _ in 0..3 {
+            assert_eq!(gcra.ready(now), now);
+            assert_eq!(gcra.take(1, now), None);
+        }
+        assert_eq!(gcra.ready(now), now + Duration::from_millis(100));
+        let later = now + Duration::from_millis(100);
+        assert_eq!(gcra.ready(later), later);
+        assert_eq!(gcra.take(1, later), None);
+        assert_eq!(gcra.ready(later), later + Duration::from_millis(100));
+        let rested = later + Duration::from_secs(60);
+        for _ in 0..3 {
+            assert_eq!(gcra.take(1, rested), None, "never more than a burst is saved");
+        }
+        assert!(gcra.take(1, rested).is_some());
+    }
+
+    #[test]
+    fn what_is_above_the_burst_is_a_debt() {
+        let now = Instant::now() + Duration::from_secs(86_400);
+        let mut gcra = Gcra::new(rate(1000, 1, 4000));
+        assert_eq!(gcra.take(4000, now), None);
+        assert_eq!(gcra.take(2000, now), Some(now + Duration::from_secs(2)));
+        assert_eq!(gcra.take(0, now + Duration::from_secs(2)), None, "paid");
+        let large = gcra.take(10_000, now + Duration::from_secs(2));
+        assert_eq!(
+            large,
+            Some(now + Duration::from_secs(12)),
+            "larger than the burst is no dead end"
+        );
+    }
+
+    #[test]
+    fn rates_of_an_hour_and_of_gibibytes_are_exact() {
+        let now = Instant::now() + Duration::from_secs(86_400);
+        let mut hourly = Gcra::new(rate(5, 3600, 1));
+        assert_eq!(hourly.take(1, now), None);
+        assert_eq!(hourly.ready(now), now + Duration::from_secs(720));
+        let mut fast = Gcra::new(rate(3 << 30, 1, 1));
+        let paid = fast.take(3 << 30, now).unwrap() - now;
+        assert!(paid.abs_diff(Duration::from_secs(1)) < Duration::from_micros(1), "{paid:?}");
+    }
+}

@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsStream;
 
 use crate::config::ProxyProtocol;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, InForce};
 use crate::handshake::{
     self, Body, ClientAddress, HeadTap, MAX_HEAD, Peer, RawHead, UpgradeRequest,
 };
@@ -42,9 +42,10 @@ pub(crate) async fn serve(
     address: SocketAddr,
     slot: Slot,
 ) {
-    let deadline = Instant::now() + gateway.server.handshake_timeout;
+    let in_force = gateway.in_force();
+    let deadline = Instant::now() + in_force.server.handshake_timeout;
     let mut subject = Subject::new(address);
-    let securing = timeout_at(deadline, secure(&gateway, stream, &mut subject));
+    let securing = timeout_at(deadline, secure(&in_force, stream, &mut subject));
     let Some(securing) = gateway.stopping.run_until_cancelled(securing).await else {
         return;
     };
@@ -56,7 +57,7 @@ pub(crate) async fn serve(
         )),
     };
     match secured {
-        Ok(secured) => exchange(gateway, secured, subject, slot, deadline).await,
+        Ok(secured) => exchange(gateway, in_force, secured, subject, slot, deadline).await,
         Err(refusal) => observe::connection_error(&subject, refusal.reason, &refusal.detail),
     }
 }
@@ -70,12 +71,12 @@ struct Secured {
 
 /// The PROXY protocol and TLS, as far as they are configured.
 async fn secure(
-    gateway: &Gateway,
+    in_force: &InForce,
     mut stream: TcpStream,
     subject: &mut Subject,
 ) -> Result<Secured, Refusal> {
-    let trusted = &gateway.server.trusted_proxies;
-    if gateway.server.proxy_protocol == ProxyProtocol::Required {
+    let trusted = &in_force.server.trusted_proxies;
+    if in_force.server.proxy_protocol == ProxyProtocol::Required {
         let malformed = |detail: String| Refusal::new(Reason::ProxyMalformed, detail);
         if !Peer::is_trusted(subject.peer.ip(), trusted) {
             return Err(malformed("the peer is not in trusted_proxies".to_owned()));
@@ -87,9 +88,9 @@ async fn secure(
     let peer = Peer {
         address: subject.peer,
         trusted: Peer::is_trusted(subject.peer.ip(), trusted),
-        tls: gateway.terminator.is_some(),
+        tls: in_force.terminator.is_some(),
     };
-    let Some(terminator) = &gateway.terminator else {
+    let Some(terminator) = &in_force.terminator else {
         return Ok(Secured { stream: Transport::Tcp(stream), peer, server_name: None });
     };
     let stream = terminator
@@ -105,6 +106,7 @@ async fn secure(
 /// One request and its answer; then a session, or the end.
 async fn exchange(
     gateway: Arc<Gateway>,
+    in_force: Arc<InForce>,
     secured: Secured,
     subject: Subject,
     slot: Slot,
@@ -116,6 +118,7 @@ async fn exchange(
     let early_subject = subject.clone();
     let reception = Cell::new(Some(Reception {
         gateway: Arc::clone(&gateway),
+        in_force: Arc::clone(&in_force),
         peer,
         server_name,
         head: head.clone(),
@@ -161,7 +164,9 @@ async fn exchange(
     let answered = matches!(outcome, Some(Ok(())));
     if answered && let Ok(Established { admission, subject, next }) = admitted.try_recv() {
         let client_early = Bytes::copy_from_slice(&parts.read_buf);
-        let session = Session { client: stream, client_early, admission, subject, slot, next };
+        let generation = in_force.generation;
+        let session =
+            Session { client: stream, client_early, admission, subject, slot, next, generation };
         session.start(&gateway);
         return;
     }
@@ -214,6 +219,7 @@ async fn conclude(
 /// What the request needs to be answered. Used once.
 struct Reception {
     gateway: Arc<Gateway>,
+    in_force: Arc<InForce>,
     peer: Peer,
     server_name: Option<String>,
     head: RawHead,
@@ -275,7 +281,8 @@ impl Reception {
         request: Request<Incoming>,
     ) -> Result<(String, Admission, Next), Failure> {
         let (head, _body) = request.into_parts();
-        let trusted = &self.gateway.server.trusted_proxies;
+        let in_force = Arc::clone(&self.in_force);
+        let trusted = &in_force.server.trusted_proxies;
         let client = ClientAddress::resolve(&self.peer, trusted, &head.headers);
         self.subject.peer = client.address;
         if let Some(id) = handshake::request_id(&self.peer, &head.headers) {
@@ -291,7 +298,7 @@ impl Reception {
         let target = self.head.judge().map_err(Failure::Refused)?;
         let mut request = UpgradeRequest::parse(target, head).map_err(Failure::Refused)?;
         let arrival = Arrival { client: &client, server_name: self.server_name.as_deref() };
-        let policy = &self.gateway.policy;
+        let policy = &in_force.policy;
         let route = policy.route(&request, arrival).map_err(Failure::Refused)?;
         self.subject.route = Some(route.name.clone());
         let admission = policy.admit(route, &mut request, arrival);
@@ -301,7 +308,8 @@ impl Reception {
             .flatten()
             .map_err(Failure::Refused)?;
         let key = request.key().to_owned();
-        let caller = Caller { request, peer: self.peer, client };
+        let in_force = Arc::clone(&in_force);
+        let caller = Caller { request, peer: self.peer, client, in_force };
         let next = match admission.standing() {
             Standing::Announced(_) => Next::FirstMessage(Box::new(caller)),
             standing => {
@@ -309,7 +317,7 @@ impl Reception {
                     self.subject.user = Some(identity.user().to_owned());
                 }
                 let id = &self.subject.request_id;
-                let upstream = caller.connect(&self.gateway, &admission, id, self.deadline).await?;
+                let upstream = caller.connect(&admission, id, self.deadline).await?;
                 Next::Relay(Box::new(upstream))
             }
         };

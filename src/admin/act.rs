@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::protocol::{Answer, MOST_LISTED, Outcome, Request, Target};
 use crate::config::duration;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, ReloadError};
 use crate::moment::Moment;
 use crate::refusal::Reason;
 use crate::session::Filter;
@@ -26,24 +26,41 @@ pub(super) async fn act(gateway: &Arc<Gateway>, running: &Running, request: Requ
         Request::Status {} => Answer::done(object(status(gateway, running))),
         Request::Sessions { filter, limit } => sessions(gateway, &filter, limit).await,
         Request::Kick { filter, all } => kick(gateway, &filter, all),
+        Request::Reload {} => reload(gateway).await,
         Request::Revoke { target } => revoke(gateway, target).await,
     }
 }
 
 fn status(gateway: &Gateway, running: &Running) -> Value {
     let now = Moment::now();
+    let in_force = gateway.in_force();
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "pid": std::process::id(),
         "since": running.since,
         "uptime_seconds": running.since.age(now).as_secs(),
         "listeners": running.listeners,
-        "max_connections": gateway.server.max_connections,
+        "max_connections": in_force.server.max_connections,
         "sessions": gateway.sessions.count(),
         "routes": gateway.sessions.by_route(),
+        "generation": in_force.generation,
+        "last_reload": gateway.last_reload(),
         "revocations": gateway.revocations.count(now),
-        "issuers": gateway.policy.verifiers().status(),
+        "issuers": in_force.policy.verifiers().status(),
     })
+}
+
+/// In a task of its own: an admin client that goes, or a deadline, stops nothing halfway.
+async fn reload(gateway: &Arc<Gateway>) -> Answer {
+    let reloading = Arc::clone(gateway);
+    let reloaded = gateway.tasks.spawn(async move { reloading.reload().await });
+    match reloaded.await.unwrap_or(Err(ReloadError::Fault)) {
+        Ok(reloaded) => {
+            let closed = reloaded.closed;
+            Answer::done(object(json!(reloaded))).about(closed)
+        }
+        Err(error) => Answer::failed(Outcome::Refused, error.to_string()),
+    }
 }
 
 async fn sessions(gateway: &Gateway, filter: &Filter, limit: usize) -> Answer {

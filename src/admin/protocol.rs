@@ -36,6 +36,8 @@ pub enum Request {
         #[serde(default)]
         all: bool,
     },
+    /// Load the configuration again.
+    Reload {},
     /// Refuse tokens, and end the sessions that have them.
     Revoke {
         /// Whose.
@@ -88,6 +90,7 @@ impl Request {
             Self::Status {} => "status",
             Self::Sessions { .. } => "sessions",
             Self::Kick { .. } => "kick",
+            Self::Reload {} => "reload",
             Self::Revoke { .. } => "revoke",
         }
     }
@@ -162,6 +165,7 @@ mod tests {
     fn requests_are_read_strictly_and_written_as_they_are_read() {
         for text in [
             r#"{"action":"status"}"#,
+            r#"{"action":"reload"}"#,
             r#"{"action":"sessions","filter":{"user":"ann","ip":"10.0.0.0/8"},"limit":5}"#,
             r#"{"action":"kick","filter":{"id":"1"},"all":false}"#,
             r#"{"action":"revoke","token":"t1","until":"2026-03-09T08:15:42Z"}"#,

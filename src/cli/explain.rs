@@ -121,12 +121,13 @@ async fn admit(
     steps: &mut Vec<Step>,
 ) -> Verdict {
     let mut step = |name, said: String| steps.push(Step { name, said });
-    let trusted = &gateway.server.trusted_proxies;
+    let in_force = gateway.in_force();
+    let trusted = &in_force.server.trusted_proxies;
     let address = canonical_ip(args.ip);
     let peer = Peer {
         address: SocketAddr::new(address, 0),
         trusted: Peer::is_trusted(address, trusted),
-        tls: gateway.terminator.is_some(),
+        tls: in_force.terminator.is_some(),
     };
     let whose = if peer.trusted { "a trusted proxy" } else { "a client" };
     step("address", format!("{address} is {whose} ([server] trusted_proxies)"));
@@ -135,7 +136,7 @@ async fn admit(
     let client = ClientAddress::resolve(&peer, trusted, plain.headers());
     let arrival = Arrival { client: &client, server_name: None };
     step("head", format!("a well-formed handshake for {}{}", plain.host(), plain.path()));
-    let route = gateway.policy.route(&plain, arrival)?;
+    let route = in_force.policy.route(&plain, arrival)?;
     step("route", format!("routes.{} (host, path {})", route.name, route.path));
 
     let carried = token.map(|token| (place(args, route), token));
@@ -143,7 +144,7 @@ async fn admit(
     if let Auth::Jwt(issuer) = &route.auth {
         wait_for_keys(gateway, issuer).await;
     }
-    let admitted = gateway.policy.admit(route, &mut request, arrival).await;
+    let admitted = in_force.policy.admit(route, &mut request, arrival).await;
     let failed = admitted.as_ref().err().map(|refusal| refusal.reason);
     for (name, said) in passed(route, args.origin.as_deref(), failed) {
         step(name, said);
@@ -152,7 +153,7 @@ async fn admit(
         (Standing::Anybody, _) => "anybody".to_owned(),
         (Standing::Identified(identity), _) => identity.user().to_owned(),
         (Standing::Announced(issuer), Some((_, token))) => {
-            let identity = gateway.policy.identify(issuer, token).await?;
+            let identity = in_force.policy.identify(issuer, token).await?;
             identity.user().to_owned()
         }
         (Standing::Announced(_), None) => {
@@ -262,11 +263,12 @@ fn request(
 
 /// Keys at an address are fetched once.
 async fn wait_for_keys(gateway: &Gateway, issuer: &Issuer) {
-    let Some(verifier) = gateway.policy.verifiers().get(&issuer.name) else {
+    let in_force = gateway.in_force();
+    let Some(verifier) = in_force.policy.verifiers().get(&issuer.name) else {
         return;
     };
     let stop = CancellationToken::new();
-    gateway.policy.verifiers().run(&TaskTracker::new(), &stop);
+    in_force.policy.verifiers().run(&TaskTracker::new(), &stop);
     // Without them the verdict says so.
     let _ = tokio::time::timeout(KEYS_WITHIN, verifier.looked()).await;
     stop.cancel();

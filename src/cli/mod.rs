@@ -61,6 +61,8 @@ enum Command {
     Sessions(admin::SessionsArgs),
     /// End sessions of a running gateway
     Kick(admin::KickArgs),
+    /// Let a running gateway load its configuration again
+    Reload(admin::ReloadArgs),
     /// Refuse the tokens of a user, or one token, and end their sessions
     Revoke(admin::RevokeArgs),
 }
@@ -155,6 +157,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Status(args) => admin::status(&args),
         Command::Sessions(args) => admin::sessions(&args),
         Command::Kick(args) => admin::kick(&args),
+        Command::Reload(args) => admin::reload(&args),
         Command::Revoke(args) => admin::revoke(args),
     }
 }

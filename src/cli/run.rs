@@ -10,8 +10,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Failure, RunArgs};
-use crate::config::{self, Config, Lint};
-use crate::gateway::{Gateway, StartError};
+use crate::config::{Config, Lint};
+use crate::gateway::{Gateway, Source, StartError};
 use crate::listener::bind;
 use crate::observe::{self, ObserveError};
 
@@ -43,15 +43,12 @@ pub(super) enum RunError {
 /// Loads the configuration and serves until a signal.
 pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     let styled = io::stderr().is_terminal();
-    let mut loaded =
-        config::load(&args.config).map_err(|error| Failure::Config(error.render(styled)))?;
-    if let Some(socket) = &args.admin_socket {
-        loaded.config.admin.socket = Some(socket.clone());
-    }
-    serve(&loaded.config, &loaded.lints).map_err(Failure::other)
+    let source = Source { path: args.config.clone(), admin_socket: args.admin_socket.clone() };
+    let loaded = source.load().map_err(|error| Failure::Config(error.render(styled)))?;
+    serve(&loaded.config, &loaded.lints, source).map_err(Failure::other)
 }
 
-fn serve(config: &Config, lints: &[Lint]) -> Result<(), RunError> {
+fn serve(config: &Config, lints: &[Lint], source: Source) -> Result<(), RunError> {
     let _log = observe::start(&config.log)?;
     log_panics();
     for lint in lints {
@@ -61,7 +58,10 @@ fn serve(config: &Config, lints: &[Lint]) -> Result<(), RunError> {
     let runtime = runtime()?;
     let outcome = runtime.block_on(async {
         let signals = Signals::new()?;
+        let hangups = signal(SignalKind::hangup()).map_err(RunError::Runtime)?;
         let (gateway, listeners) = open(config)?;
+        gateway.reload_from(source);
+        gateway.reload_on(hangups);
         until_stopped(gateway, listeners, signals).await
     });
     runtime.shutdown_timeout(CUT_OFF);

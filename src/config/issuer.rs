@@ -171,6 +171,19 @@ pub enum KeySource {
     },
 }
 
+impl KeySource {
+    /// Whether both are a JWK Set at the same address, from a server with the same roots.
+    #[must_use]
+    pub fn is_same_url(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::JwksUrl { url, roots }, Self::JwksUrl { url: other, roots: others }) => {
+                url == other && roots.roots == others.roots
+            }
+            _ => false,
+        }
+    }
+}
+
 /// Bytes that are never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(pub Vec<u8>);

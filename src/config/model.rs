@@ -91,6 +91,18 @@ pub struct Certificate {
     pub key: Arc<CertifiedKey>,
 }
 
+impl PartialEq for ClientAuth {
+    /// Whether the same clients are accepted.
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Off, Self::Off) => true,
+            (Self::Optional(one), Self::Optional(other))
+            | (Self::Required(one), Self::Required(other)) => one.roots == other.roots,
+            _ => false,
+        }
+    }
+}
+
 /// `[tls] min_version`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TlsVersion {

@@ -1,17 +1,17 @@
 //! How many connections may be open at once.
 
 use std::sync::Arc;
-
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Connections above the limit that are still told so, with TLS and a 503; more are dropped.
 const TOLD: usize = 64;
 
 /// `max_connections` as permits.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Slots {
-    open: Arc<Semaphore>,
-    told: Arc<Semaphore>,
+    most: AtomicUsize,
+    open: Arc<AtomicUsize>,
+    told: Arc<AtomicUsize>,
 }
 
 /// The right of one connection to be open. It moves into the session and is given back when that
@@ -19,24 +19,47 @@ pub struct Slots {
 #[derive(Debug)]
 pub enum Slot {
     /// May become a session.
-    Open(OwnedSemaphorePermit),
+    Open(Taken),
     /// May only be refused politely.
-    Told(OwnedSemaphorePermit),
+    Told(Taken),
 }
+
+/// One of a number; given back on drop.
+#[derive(Debug)]
+pub struct Taken(Arc<AtomicUsize>);
 
 impl Slots {
     /// Permits for `max_connections`.
     #[must_use]
     pub fn new(max_connections: usize) -> Self {
-        let open = max_connections.min(Semaphore::MAX_PERMITS);
-        Self { open: Arc::new(Semaphore::new(open)), told: Arc::new(Semaphore::new(TOLD)) }
+        Self { most: AtomicUsize::new(max_connections), open: Arc::default(), told: Arc::default() }
+    }
+
+    /// From here on `max_connections` may be open. Where more are, they stay.
+    pub fn resize(&self, max_connections: usize) {
+        self.most.store(max_connections, Ordering::Relaxed);
     }
 
     /// A slot for a new connection, or `None` when not even a refusal can be afforded.
     #[must_use]
     pub fn take(&self) -> Option<Slot> {
-        let open = Arc::clone(&self.open).try_acquire_owned().map(Slot::Open);
-        open.or_else(|_| Arc::clone(&self.told).try_acquire_owned().map(Slot::Told)).ok()
+        let most = self.most.load(Ordering::Relaxed);
+        let open = Taken::one_of(&self.open, most).map(Slot::Open);
+        open.or_else(|| Taken::one_of(&self.told, TOLD).map(Slot::Told))
+    }
+}
+
+impl Taken {
+    fn one_of(count: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
+        let more = |taken: usize| (taken < most).then_some(taken + 1);
+        count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        Some(Self(Arc::clone(count)))
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -54,5 +77,17 @@ mod tests {
         assert!(slots.take().is_none());
         drop(first);
         assert!(matches!(slots.take(), Some(Slot::Open(_))));
+    }
+
+    #[test]
+    fn another_limit_holds_for_the_next_connection() {
+        let slots = Slots::new(2);
+        let open: Vec<_> = (0..2).map(|_| slots.take().unwrap()).collect();
+        slots.resize(1);
+        assert!(matches!(slots.take(), Some(Slot::Told(_))));
+        drop(open);
+        slots.resize(3);
+        let open: Vec<_> = (0..3).map(|_| slots.take().unwrap()).collect();
+        assert!(open.iter().all(|slot| matches!(slot, Slot::Open(_))));
     }
 }

@@ -3,21 +3,23 @@
 
 mod credential;
 mod origin;
+mod review;
 mod route;
 
+use std::net::IpAddr;
 use std::sync::Arc;
-
 use std::time::SystemTime;
 
 use http::{HeaderName, HeaderValue};
 
-use crate::config::{Auth, Config, Issuer, Route, TokenPlace};
+use crate::config::{Auth, Config, Firewall, Issuer, Route, TokenPlace};
 use crate::handshake::{ClientAddress, UpgradeRequest, fold};
 use crate::moment::Moment;
 use crate::refusal::{Reason, Refusal};
 use crate::store::{Bearer, RevocationStore};
 use crate::tls::ServerNames;
 use crate::token::{Identity, Verifiers};
+pub use review::{Claims, Holder, Presented};
 pub use route::Routes;
 
 /// What admission decides by.
@@ -28,6 +30,7 @@ pub struct Policy {
     names: Option<Arc<ServerNames>>,
     verifiers: Verifiers,
     revocations: Arc<dyn RevocationStore>,
+    firewall: Firewall,
     /// The folded names of the fields that any issuer forwards claims in.
     owned: Vec<String>,
 }
@@ -45,6 +48,7 @@ pub struct Arrival<'a> {
 #[derive(Debug, Clone)]
 pub struct Admission {
     route: Arc<Route>,
+    presented: Arc<Presented>,
     subprotocols: Vec<String>,
     standing: Standing,
 }
@@ -71,7 +75,8 @@ impl Policy {
     ) -> Self {
         let forwarded = config.issuers.iter().flat_map(|issuer| &issuer.forward);
         let owned = forwarded.map(|(name, _)| fold(name)).collect();
-        Self { routes: Routes::new(&config.routes), names, verifiers, revocations, owned }
+        let (routes, firewall) = (Routes::new(&config.routes), config.firewall.clone());
+        Self { routes, names, verifiers, revocations, firewall, owned }
     }
 
     /// The verifiers of tokens, for keeping their keys fresh.
@@ -100,6 +105,12 @@ impl Policy {
         })
     }
 
+    /// Whether an address may connect at all.
+    pub fn check_address(&self, _address: IpAddr) -> Result<(), Refusal> {
+        let _ = &self.firewall;
+        Ok(())
+    }
+
     /// The checks of a route, in their order: number of credentials, origin, token, claims. The
     /// credential is taken out of the request, unless the upstream is to have it.
     pub async fn admit(
@@ -112,7 +123,8 @@ impl Policy {
             Auth::None => None,
             Auth::Jwt(issuer) => credential::find(issuer, request)?,
         };
-        origin::check(route, request, arrival.client.scheme)?;
+        let origin = origin::check(route, request, arrival.client.scheme)?;
+        let presented = Presented::new(request, arrival.client, origin);
         let standing = match (&route.auth, &credential) {
             (Auth::None, _) => Standing::Anybody,
             (Auth::Jwt(issuer), _) if issuer.token_from == [TokenPlace::Message] => {
@@ -128,13 +140,14 @@ impl Policy {
             }
         };
         let subprotocols = offered(route, request);
-        Ok(Admission { route: Arc::clone(route), subprotocols, standing })
+        let (route, presented) = (Arc::clone(route), Arc::new(presented));
+        Ok(Admission { route, presented, subprotocols, standing })
     }
 
     /// Whom a token of `issuer` names: verified, its claims as required, not revoked.
     pub async fn identify(&self, issuer: &Issuer, token: &str) -> Result<Identity, Refusal> {
         let verifier = self.verifiers.get(&issuer.name).ok_or_else(|| {
-            Refusal::new(Reason::Internal, format!("jwt.{} has no verifier", issuer.name))
+            Refusal::new(Reason::TokenInvalid, format!("there is no jwt.{} any more", issuer.name))
         })?;
         let identity = verifier.verify(token, SystemTime::now()).await?;
         let bearer = Bearer { user: Some(identity.user()), token_id: identity.token_id() };
@@ -175,6 +188,12 @@ impl Admission {
     #[must_use]
     pub fn route(&self) -> &Arc<Route> {
         &self.route
+    }
+
+    /// What it was admitted for, for another judgement later.
+    #[must_use]
+    pub fn presented(&self) -> &Arc<Presented> {
+        &self.presented
     }
 
     /// Who was admitted.

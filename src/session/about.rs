@@ -1,6 +1,7 @@
 //! What is said about a session: when it enters, and when somebody asks.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::Serialize;
@@ -8,6 +9,7 @@ use serde::Serialize;
 use super::registry::Record;
 use crate::moment::Moment;
 use crate::observe::{Flow, Subject};
+use crate::policy::{Admission, Claims, Presented, Standing};
 
 /// A session that enters the registry.
 #[derive(Debug, Clone)]
@@ -22,6 +24,10 @@ pub struct Description {
     pub since: SystemTime,
     /// `None`: it has no token, or none yet.
     pub identity: Option<Identity>,
+    /// What it showed at its handshake.
+    pub presented: Arc<Presented>,
+    /// Its token is awaited in the first message.
+    pub awaited: bool,
 }
 
 /// Whose session it is, as its token says.
@@ -35,6 +41,8 @@ pub struct Identity {
     pub issuer: String,
     /// When the token is over.
     pub expires: Option<SystemTime>,
+    /// What the token said.
+    pub claims: Claims,
 }
 
 impl From<&crate::token::Identity> for Identity {
@@ -44,6 +52,7 @@ impl From<&crate::token::Identity> for Identity {
             token_id: identity.token_id().map(str::to_owned),
             issuer: identity.issuer().to_string(),
             expires: Some(identity.expires()),
+            claims: Claims::new(identity.claims()),
         }
     }
 }
@@ -51,13 +60,20 @@ impl From<&crate::token::Identity> for Identity {
 impl Description {
     /// The session that `subject` is about; it begins now.
     #[must_use]
-    pub fn new(subject: &Subject, identity: Option<Identity>) -> Self {
+    pub fn new(subject: &Subject, admission: &Admission) -> Self {
+        let (identity, awaited) = match admission.standing() {
+            Standing::Identified(identity) => (Some(Identity::from(identity)), false),
+            Standing::Announced(_) => (None, true),
+            Standing::Anybody => (None, false),
+        };
         Self {
             request_id: subject.request_id.clone(),
             route: subject.route.clone().unwrap_or_default(),
             peer: subject.peer,
             since: SystemTime::now(),
             identity,
+            presented: Arc::clone(admission.presented()),
+            awaited,
         }
     }
 }

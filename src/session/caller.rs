@@ -1,8 +1,10 @@
 //! A client on its way to an upstream: its request, and who it is.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
-use crate::gateway::Gateway;
+use crate::gateway::InForce;
 use crate::handshake::{ClientAddress, Peer, Provenance, UpgradeRequest};
 use crate::policy::{Admission, Standing};
 use crate::upstream::{self, Failure, Upstream};
@@ -13,19 +15,20 @@ pub(crate) struct Caller {
     pub(crate) request: UpgradeRequest,
     pub(crate) peer: Peer,
     pub(crate) client: ClientAddress,
+    /// What it was admitted by.
+    pub(crate) in_force: Arc<InForce>,
 }
 
 impl Caller {
     /// Connects to the upstream that it was admitted to.
     pub(crate) async fn connect(
         &self,
-        gateway: &Gateway,
         admission: &Admission,
         request_id: &str,
         deadline: Instant,
     ) -> Result<Upstream, Failure> {
         let claims = match admission.standing() {
-            Standing::Identified(identity) => gateway.policy.forwarded(identity),
+            Standing::Identified(identity) => self.in_force.policy.forwarded(identity),
             Standing::Anybody | Standing::Announced(_) => Vec::new(),
         };
         let provenance = Provenance {
@@ -33,8 +36,9 @@ impl Caller {
             client: &self.client,
             request_id,
             claims: &claims,
-            owned: gateway.policy.owned_fields(),
+            owned: self.in_force.policy.owned_fields(),
         };
-        upstream::connect(&gateway.dialer, admission, &self.request, provenance, deadline).await
+        upstream::connect(&self.in_force.dialer, admission, &self.request, provenance, deadline)
+            .await
     }
 }

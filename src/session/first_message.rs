@@ -51,13 +51,14 @@ pub(super) async fn introduce(
             return Err(Refusal::new(Reason::AuthTimeout, detail));
         }
     };
-    let deadline = Instant::now() + gateway.server.handshake_timeout;
-    let identity = timeout_at(deadline, gateway.policy.identify(issuer, &first.token))
+    let in_force = &caller.in_force;
+    let deadline = Instant::now() + in_force.server.handshake_timeout;
+    let identity = timeout_at(deadline, in_force.policy.identify(issuer, &first.token))
         .await
         .map_err(|_| Refusal::new(Reason::TokenUnverifiable, "the keys did not come in time"))??;
     subject.user = Some(identity.user().to_owned());
     let admission = admission.identified(identity);
-    match caller.connect(gateway, &admission, &subject.request_id, deadline).await {
+    match caller.connect(&admission, &subject.request_id, deadline).await {
         Ok(upstream) => Ok((admission, upstream, Bytes::from(first.early))),
         Err(Failure::Refused(refusal)) => Err(refusal),
         Err(Failure::Answered(answer)) => {

@@ -72,8 +72,12 @@ async fn renew(
     user: &str,
     token: &str,
 ) -> Result<Identity, Reason> {
-    let identity =
-        gateway.policy.identify(issuer, token).await.map_err(|refusal| refusal.reason)?;
+    let identity = gateway
+        .in_force()
+        .policy
+        .identify(issuer, token)
+        .await
+        .map_err(|refusal| refusal.reason)?;
     if identity.user() != user {
         return Err(Reason::ClaimsDenied);
     }

@@ -27,7 +27,7 @@ pub use about::{Description, Identity, Summary};
 use bell::Told;
 pub(crate) use caller::Caller;
 pub use filter::{Filter, Network, NotANetwork};
-use registry::Entry;
+pub(crate) use registry::Entry;
 pub use registry::{Listing, Sessions};
 
 /// A session on its way to its own task.
@@ -41,6 +41,8 @@ pub(crate) struct Session {
     /// Given back when the session ends.
     pub(crate) slot: Slot,
     pub(crate) next: Next,
+    /// Of the configuration that admitted it.
+    pub(crate) generation: u64,
 }
 
 /// What a session begins with.
@@ -55,13 +57,16 @@ pub(crate) enum Next {
 impl Session {
     /// Starts the session in a task of its own.
     pub(crate) fn start(self, gateway: &Arc<Gateway>) {
-        let Self { client, client_early, admission, subject, slot, next } = self;
-        let identity = match admission.standing() {
-            Standing::Identified(identity) => Some(Identity::from(identity)),
-            Standing::Anybody | Standing::Announced(_) => None,
+        let Self { client, client_early, admission, subject, slot, next, generation } = self;
+        let (entry, told) = gateway.sessions.enter(Description::new(&subject, &admission));
+        let live = move |streams, admission, subject| Live {
+            streams,
+            admission,
+            subject,
+            slot,
+            entry,
+            generation,
         };
-        let (entry, told) = gateway.sessions.enter(Description::new(&subject, identity));
-        let live = |streams, admission, subject| Live { streams, admission, subject, slot, entry };
         let shared = Arc::clone(gateway);
         match next {
             Next::Relay(upstream) => {
@@ -138,20 +143,23 @@ struct Live {
     /// Given back when the session ends.
     slot: Slot,
     entry: Entry,
+    /// Of the configuration that admitted it.
+    generation: u64,
 }
 
 impl Live {
     async fn run(self, gateway: Arc<Gateway>, told: Told) {
-        let Self { streams, admission, subject, slot, entry } = self;
+        let Self { streams, admission, subject, slot, entry, generation } = self;
         let entry = Arc::new(entry);
         if let Standing::Identified(identity) = admission.standing() {
             // Looked at once more: it may have been revoked between admission and registration.
             entry.identify(Identity::from(identity));
             entry.end_if_revoked(&*gateway.revocations, Moment::now());
         }
+        let route = gateway.settle(&entry, generation, admission.route());
         observe::session_opened(&subject);
         let lease = lease::of(&gateway, &admission, &entry, &subject.request_id);
-        let terms = Terms { route: Arc::clone(admission.route()) };
+        let terms = Terms { route };
         drop(admission);
         let mut record = Record { subject, since: Instant::now(), end: None };
         let outside = Outside {

@@ -7,9 +7,11 @@ use std::time::Duration;
 use super::about::{Description, Identity, Summary};
 use super::bell::{Bell, Told};
 use super::filter::Filter;
+use crate::config::Route;
 use crate::moment::Moment;
-use crate::refusal::Reason;
-use crate::relay::{Amendments, Meter};
+use crate::policy::{Holder, Policy, Presented};
+use crate::refusal::{Reason, Refusal};
+use crate::relay::{Amendments, Meter, Terms};
 use crate::store::{Bearer, RevocationStore};
 
 /// How long a listing waits for sessions to publish their counters; what a session that is kept
@@ -35,7 +37,7 @@ struct Live {
 
 /// What the registry knows of a session.
 #[derive(Debug)]
-pub(super) struct Record {
+pub(crate) struct Record {
     pub(super) id: Box<str>,
     pub(super) route: Box<str>,
     pub(super) peer: std::net::SocketAddr,
@@ -45,6 +47,10 @@ pub(super) struct Record {
     pub(super) bell: Bell,
     pub(super) meter: Meter,
     pub(super) amendments: Amendments,
+    /// What it showed at its handshake.
+    presented: Arc<Presented>,
+    /// Its token was not seen yet: it is in the first message.
+    awaited: bool,
 }
 
 /// A session's place in the registry; leaves it when dropped.
@@ -157,6 +163,28 @@ impl Sessions {
         }
     }
 
+    /// Judges every session again: it goes on with the terms that `judge` gives, or is told to end
+    /// for the reason that it gives. Returns how many were.
+    pub(crate) fn review(&self, judge: impl Fn(&Record) -> Result<Terms, Reason>) -> usize {
+        let mut ended = 0;
+        for (number, record) in self.all() {
+            match judge(&record) {
+                Ok(terms) => {
+                    record.amendments.amend(terms);
+                    record.bell.ring();
+                }
+                Err(reason) => {
+                    // One that ended meanwhile needs no telling.
+                    if self.locked().by_number.remove(&number).is_some() {
+                        record.bell.tell(reason);
+                        ended += 1;
+                    }
+                }
+            }
+        }
+        ended
+    }
+
     fn matching(&self, filter: &Filter) -> Vec<(u64, Arc<Record>)> {
         let mut records = self.all();
         records.retain(|(_, record)| filter.matches(record));
@@ -176,7 +204,8 @@ impl Sessions {
 
 impl Record {
     fn new(description: Description) -> Self {
-        let Description { request_id, route, peer, since, identity } = description;
+        let Description { request_id, route, peer, since, identity, presented, awaited } =
+            description;
         Self {
             id: request_id.into_boxed_str(),
             route: route.into_boxed_str(),
@@ -186,6 +215,8 @@ impl Record {
             bell: Bell::default(),
             meter: Meter::default(),
             amendments: Amendments::default(),
+            presented,
+            awaited,
         }
     }
 
@@ -194,7 +225,30 @@ impl Record {
     }
 }
 
+impl Record {
+    /// Whether `policy` would admit the session, and by which route.
+    pub(crate) fn review<'p>(&self, policy: &'p Policy) -> Result<&'p Arc<Route>, Refusal> {
+        let identity = self.identity();
+        let holder = match identity.as_deref() {
+            Some(Identity { issuer, claims, .. }) => Holder::Identified { issuer, claims },
+            None if self.awaited => Holder::Awaited,
+            None => Holder::Anybody,
+        };
+        policy.review(&self.presented, self.peer.ip(), holder)
+    }
+}
+
 impl Entry {
+    /// What the registry knows of the session.
+    pub(crate) fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Tells the session to end.
+    pub(crate) fn end(&self, reason: Reason) {
+        self.record.bell.tell(reason);
+    }
+
     /// Says whose session it is from now on: the first message had the token in it, or the client
     /// handed in a newer one. Follow it with [`Entry::end_if_revoked`].
     #[allow(dead_code, reason = "called once sessions take tokens")]

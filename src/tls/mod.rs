@@ -36,12 +36,15 @@ pub struct Terminator {
     pub acceptor: TlsAcceptor,
     /// Which certificate goes with which name.
     pub names: Arc<ServerNames>,
+    client_auth: ClientAuth,
 }
 
 impl Terminator {
     /// The server side of TLS as `[tls]` describes it: ALPN `http/1.1` alone, sessions resumed by
-    /// ticket (TLS 1.3) or by ticket or id (TLS 1.2), no early data.
-    pub fn new(tls: &Tls) -> Result<Self, TlsError> {
+    /// ticket (TLS 1.3) or by ticket or id (TLS 1.2), no early data. Sessions of the one `before`
+    /// can be resumed here too, unless client certificates are judged otherwise now: a resumed
+    /// session shows none again.
+    pub fn new(tls: &Tls, before: Option<&Self>) -> Result<Self, TlsError> {
         let names = Arc::new(ServerNames::new(&tls.certificates));
         let builder = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(versions(tls.min_version))?;
@@ -55,9 +58,16 @@ impl Terminator {
         };
         let mut config = builder.with_cert_resolver(Arc::clone(&names) as Arc<_>);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        config.ticketer = aws_lc_rs::Ticketer::new()?;
-        config.session_storage = ServerSessionMemoryCache::new(SESSION_CACHE);
-        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), names })
+        if let Some(before) = before.filter(|before| before.client_auth == tls.client_auth) {
+            let before = before.acceptor.config();
+            config.ticketer = Arc::clone(&before.ticketer);
+            config.session_storage = Arc::clone(&before.session_storage);
+        } else {
+            config.ticketer = aws_lc_rs::Ticketer::new()?;
+            config.session_storage = ServerSessionMemoryCache::new(SESSION_CACHE);
+        }
+        let client_auth = tls.client_auth.clone();
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), names, client_auth })
     }
 }
 

@@ -36,6 +36,13 @@ pub(super) fn check(issuer: &Issuer, claims: Claims, now: SystemTime) -> Result<
     Ok(Identity::new(&issuer.name, user, token_id, expires, claims))
 }
 
+/// Checks again what does not depend on the time: `iss`, `aud` and what is required.
+pub(super) fn review(issuer: &Issuer, claims: &Claims) -> Result<(), Refusal> {
+    issued_by(issuer, claims)?;
+    audience(issuer, claims)?;
+    required(&issuer.require, claims)
+}
+
 fn expires(issuer: &Issuer, claims: &Claims, now: SystemTime) -> Result<SystemTime, Refusal> {
     let exp = claims.get("exp").ok_or_else(|| invalid(NO_EXP))?;
     let expires = time("exp", exp)? + issuer.leeway;

@@ -1,10 +1,13 @@
 //! One issuer's tokens, verified.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use http::{HeaderName, HeaderValue};
+use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::claims;
@@ -32,7 +35,21 @@ pub struct TokenError {
 /// Verifies the tokens of one `[jwt.NAME]`.
 pub struct Verifier {
     issuer: Arc<Issuer>,
-    keys: Keys,
+    keys: Arc<Keys>,
+    fetching: Arc<Fetching>,
+}
+
+/// The task that keeps a set fresh; it ends when no verifier has the set any more.
+#[derive(Default)]
+struct Fetching {
+    begun: AtomicBool,
+    over: CancellationToken,
+}
+
+impl Drop for Fetching {
+    fn drop(&mut self) {
+        self.over.cancel();
+    }
 }
 
 enum Keys {
@@ -47,7 +64,19 @@ impl Verifier {
     pub fn new(issuer: &Arc<Issuer>) -> Result<Self, TokenError> {
         let keys =
             keys(issuer).map_err(|source| TokenError { issuer: issuer.name.clone(), source })?;
-        Ok(Self { issuer: Arc::clone(issuer), keys })
+        Ok(Self { issuer: Arc::clone(issuer), keys: Arc::new(keys), fetching: Arc::default() })
+    }
+
+    /// The verifier of an issuer that says something else, but fetches the same set for the same
+    /// algorithms; `None`: it does not.
+    pub(super) fn reissued(&self, issuer: &Arc<Issuer>) -> Option<Self> {
+        let same =
+            self.issuer.key.is_same_url(&issuer.key) && self.issuer.algorithms == issuer.algorithms;
+        same.then(|| Self {
+            issuer: Arc::clone(issuer),
+            keys: Arc::clone(&self.keys),
+            fetching: Arc::clone(&self.fetching),
+        })
     }
 
     /// The issuer, as configured.
@@ -70,16 +99,31 @@ impl Verifier {
         forward::fields(&self.issuer.forward, identity)
     }
 
-    /// Keeps a fetched set fresh until `shutdown`; returns at once where nothing is fetched.
-    pub async fn run(&self, shutdown: CancellationToken) {
-        if let Keys::Remote(remote) = &self.keys {
-            remote.run(shutdown).await;
+    /// What keeps a fetched set fresh until `shutdown`, or until the last verifier that has it is
+    /// dropped; `None` where nothing is fetched, or something does already.
+    #[must_use]
+    pub fn run(&self, shutdown: CancellationToken) -> Option<impl Future<Output = ()> + use<>> {
+        let fetched = matches!(*self.keys, Keys::Remote(_));
+        if !fetched || self.fetching.begun.swap(true, Ordering::Relaxed) {
+            return None;
         }
+        let (keys, over) = (Arc::clone(&self.keys), self.fetching.over.clone());
+        Some(async move {
+            if let Keys::Remote(remote) = &*keys {
+                over.run_until_cancelled(remote.run(shutdown)).await;
+            }
+        })
+    }
+
+    /// What claims say of an identity that was verified before, judged by this issuer's rules as
+    /// they are now: its `iss`, `aud` and what is required.
+    pub fn review(&self, claims: &Map<String, Value>) -> Result<(), Refusal> {
+        claims::review(&self.issuer, claims)
     }
 
     /// Waits until a set that is fetched was asked for once; at once where nothing is fetched.
     pub async fn looked(&self) {
-        if let Keys::Remote(remote) = &self.keys {
+        if let Keys::Remote(remote) = &*self.keys {
             remote.looked().await;
         }
     }
@@ -87,7 +131,7 @@ impl Verifier {
     /// For the admin client.
     #[must_use]
     pub fn status(&self) -> Status {
-        let (source, keys) = match (&self.keys, &self.issuer.key) {
+        let (source, keys) = match (&*self.keys, &self.issuer.key) {
             (Keys::Remote(remote), _) => return remote.status(),
             (Keys::Set(set), source) => (source, set.len()),
             (Keys::One(_), source) => (source, 1),
@@ -103,14 +147,14 @@ impl Verifier {
 
     #[cfg(test)]
     pub(super) fn remote(&self) -> &Remote {
-        match &self.keys {
+        match &*self.keys {
             Keys::Remote(remote) => remote,
             _ => panic!("its keys are not fetched"),
         }
     }
 
     async fn signature(&self, token: &Unverified<'_>) -> Result<(), Refusal> {
-        match &self.keys {
+        match &*self.keys {
             Keys::One(key) => self.judge(key, token),
             Keys::Set(set) => match set.find(token.kid.as_deref(), token.algorithm) {
                 Ok(key) => self.judge(key, token),

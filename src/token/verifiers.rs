@@ -17,10 +17,17 @@ pub struct Verifiers {
 }
 
 impl Verifiers {
-    /// Takes the keys of every issuer.
-    pub fn new(config: &Config) -> Result<Self, TokenError> {
-        let pair =
-            |issuer: &Arc<Issuer>| Ok((issuer.name.clone(), Arc::new(Verifier::new(issuer)?)));
+    /// Takes the keys of every issuer. A set that was fetched is taken from the verifiers `before`
+    /// where it is the same set.
+    pub fn new(config: &Config, before: Option<&Self>) -> Result<Self, TokenError> {
+        let pair = |issuer: &Arc<Issuer>| {
+            let before = before.and_then(|before| before.get(&issuer.name));
+            let verifier = match before.and_then(|before| before.reissued(issuer)) {
+                Some(verifier) => verifier,
+                None => Verifier::new(issuer)?,
+            };
+            Ok((issuer.name.clone(), Arc::new(verifier)))
+        };
         let by_name = config.issuers.iter().map(pair).collect::<Result<_, _>>()?;
         Ok(Self { by_name })
     }
@@ -31,11 +38,20 @@ impl Verifiers {
         self.by_name.get(name)
     }
 
-    /// Starts what keeps fetched sets fresh, until `shutdown`.
+    /// Starts what keeps fetched sets fresh, until `shutdown` or until no verifier has them any
+    /// more.
     pub fn run(&self, tracker: &TaskTracker, shutdown: &CancellationToken) {
         for verifier in self.by_name.values() {
-            let (verifier, shutdown) = (Arc::clone(verifier), shutdown.clone());
-            tracker.spawn(async move { verifier.run(shutdown).await });
+            if let Some(fetching) = verifier.run(shutdown.clone()) {
+                tracker.spawn(fetching);
+            }
+        }
+    }
+
+    /// Waits until every set that is fetched was asked for once.
+    pub async fn looked(&self) {
+        for verifier in self.by_name.values() {
+            verifier.looked().await;
         }
     }
 

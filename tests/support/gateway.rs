@@ -241,6 +241,11 @@ impl Gateway {
         TcpStream::connect(self.address).unwrap()
     }
 
+    /// From here on connections trust this authority alone.
+    pub fn trust(&mut self, authority: &Authority) {
+        self.tls = Some(trusting(authority));
+    }
+
     /// A connection behind TLS, if the gateway has it, as `localhost`.
     pub fn connect(&self) -> Wire {
         self.connect_as("localhost")
@@ -347,6 +352,41 @@ impl Gateway {
 
     fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
+    }
+
+    /// Writes the configuration anew, with `change` done to its text.
+    pub fn rewrite(&self, change: impl FnOnce(String) -> String) {
+        let path = self.folder.path().join("framewall.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(path, change(text)).unwrap();
+    }
+
+    /// Sends SIGHUP, and waits for the log to say that the configuration was loaded again; or, with
+    /// `failed`, that it was not.
+    pub fn hang_up(&self, event: &str) -> Value {
+        let count =
+            |records: &[Value]| records.iter().filter(|record| record["event"] == event).count();
+        let before = count(&self.log_records());
+        kill_process(self.pid(), Signal::HUP).unwrap();
+        let record = eventually(|| {
+            let mut records = self.log_records();
+            records.retain(|record| record["event"] == event);
+            (records.len() > before).then(|| records.pop()).flatten()
+        });
+        record.unwrap_or_else(|| panic!("no {event} in {:#?}", self.log_records()))
+    }
+
+    /// Runs a command of the admin client, with the `[admin] socket` of the configuration. Returns
+    /// its exit code, and what it printed to standard output and error.
+    pub fn admin(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
+        let output = Command::new(env!("CARGO_BIN_EXE_framewall"))
+            .args(arguments)
+            .args(["--config", "framewall.toml"])
+            .current_dir(self.folder())
+            .output()
+            .unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        (output.status.code(), text(output.stdout), text(output.stderr))
     }
 
     /// Sends SIGTERM.

@@ -77,6 +77,13 @@ pub(super) struct StatusArgs {
     reach: Reach,
 }
 
+/// What `framewall reload` is given.
+#[derive(Debug, Args)]
+pub(super) struct ReloadArgs {
+    #[command(flatten)]
+    reach: Reach,
+}
+
 /// What `framewall sessions` is given.
 #[derive(Debug, Args)]
 pub(super) struct SessionsArgs {
@@ -144,6 +151,10 @@ pub(super) fn status(args: &StatusArgs) -> Result<ExitCode, Failure> {
     command(&args.reach, &Request::Status {}, show::status)
 }
 
+pub(super) fn reload(args: &ReloadArgs) -> Result<ExitCode, Failure> {
+    command(&args.reach, &Request::Reload {}, show::reload)
+}
+
 pub(super) fn sessions(args: &SessionsArgs) -> Result<ExitCode, Failure> {
     let request = Request::Sessions { filter: args.which.filter(), limit: args.limit };
     command(&args.reach, &request, |answer| show::sessions(answer, Moment::now()))
@@ -179,7 +190,7 @@ fn command(
         print(&show(&answer))?;
     } else {
         let error = answer["error"].as_str().unwrap_or("the gateway did not say why");
-        return Err(Failure::Other(show::plain(error)));
+        return Err(Failure::Other(show::lines(error)));
     }
     Ok(if done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

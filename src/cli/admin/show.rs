@@ -20,6 +20,12 @@ pub(super) fn plain(text: &str) -> String {
     shown
 }
 
+/// A text of several lines, each as [`plain`].
+pub(super) fn lines(text: &str) -> String {
+    let lines: Vec<_> = text.trim_end().lines().map(plain).collect();
+    lines.join("\n")
+}
+
 /// Line breaks and marks of direction, with which a text could look like another one.
 fn is_invisible(character: char) -> bool {
     matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}')
@@ -44,8 +50,42 @@ pub(super) fn status(answer: &Value) -> String {
         line("", &format!("{} {}", text(count), plain(route)));
     }
     line("revocations", &text(&answer["revocations"]));
+    line("config", &generation(answer));
     for keys in answer["issuers"].as_array().into_iter().flatten() {
         line("keys", &plain(&keys.to_string()));
+    }
+    shown
+}
+
+fn generation(answer: &Value) -> String {
+    let last = &answer["last_reload"];
+    let number = text(&answer["generation"]);
+    match (last["at"].as_str(), last["error"].as_str()) {
+        (None, _) => format!("generation {number}, not reloaded since the start"),
+        (Some(at), None) => format!("generation {number}, reloaded {}", plain(at)),
+        (Some(at), Some(error)) => format!(
+            "generation {number}; the reload of {} failed: {}",
+            plain(at),
+            plain(error.lines().next().unwrap_or_default())
+        ),
+    }
+}
+
+pub(super) fn reload(answer: &Value) -> String {
+    let strings = |name: &str| -> Vec<String> {
+        answer[name].as_array().into_iter().flatten().map(text).collect()
+    };
+    let mut shown = format!(
+        "reloaded: generation {}; {} closed\n",
+        text(&answer["generation"]),
+        some_sessions(&answer["closed"])
+    );
+    for warning in strings("warnings") {
+        let _ = writeln!(shown, "warning: {warning}");
+    }
+    let after_restart = strings("after_restart");
+    if !after_restart.is_empty() {
+        let _ = writeln!(shown, "only after a restart: {}", after_restart.join(", "));
     }
     shown
 }

@@ -96,11 +96,13 @@ pub(super) fn verdict(
     let verifier = verifier.map_err(|error| Failure::Config(format!("error: {error}")))?;
     let runtime = runtime().map_err(Failure::other)?;
     let outcome = runtime.block_on(async {
-        let fetching = verifier.run(CancellationToken::new());
         let verifying = async {
             // Without a set in time, the verifier says so itself.
             let _ = tokio::time::timeout(FETCH, verifier.looked()).await;
             verifier.verify(token, now).await
+        };
+        let Some(fetching) = verifier.run(CancellationToken::new()) else {
+            return verifying.await;
         };
         tokio::pin!(fetching, verifying);
         tokio::select! {

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
@@ -5,6 +6,7 @@ use tokio::time::Instant;
 
 use super::{Entry, Record, Sessions, Told};
 use crate::moment::Moment;
+use crate::policy::{Claims, Presented};
 use crate::refusal::Reason;
 use crate::session::{Description, Filter, Identity};
 use crate::store::{Kind, Revocation, RevocationStore, Revocations};
@@ -16,6 +18,8 @@ fn description(id: &str) -> Description {
         peer: "192.0.2.7:5000".parse().unwrap(),
         since: SystemTime::UNIX_EPOCH,
         identity: None,
+        presented: Arc::new(Presented::of("chat.example", "/ws")),
+        awaited: false,
     }
 }
 
@@ -25,6 +29,7 @@ fn identity(user: &str, token: &str) -> Identity {
         token_id: Some(token.to_owned()),
         issuer: "main".to_owned(),
         expires: None,
+        claims: Claims::new(&serde_json::Map::new()),
     }
 }
 

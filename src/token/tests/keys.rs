@@ -210,7 +210,7 @@ fn a_configuration_has_a_verifier_for_each_issuer() {
     let named = |name: &str, issuer: Issuer| Arc::new(Issuer { name: name.to_owned(), ..issuer });
     let set = jwks(&json!([jwk(&P256, "a"), jwk(&P384, "b")]), &[ES256, ES384]);
     config.issuers = vec![named("b", set), named("a", hs256()), named("c", public(&ED, &[EdDSA]))];
-    let verifiers = Verifiers::new(&config).unwrap();
+    let verifiers = Verifiers::new(&config, None).unwrap();
     assert!(verifiers.get("a").is_some() && verifiers.get("d").is_none());
     let status: Vec<_> = verifiers
         .status()
@@ -222,6 +222,6 @@ fn a_configuration_has_a_verifier_for_each_issuer() {
     let expected = ["a secret 1 None None", "b keys.json 2 None None", "c issuer.pem 1 None None"];
     assert_eq!(status, expected);
     config.issuers.push(named("weak", issuer(&[HS256], KeySource::Secret(Secret(vec![0; 31])))));
-    let error = Verifiers::new(&config).unwrap_err().to_string();
+    let error = Verifiers::new(&config, None).unwrap_err().to_string();
     assert!(error.starts_with("[jwt.weak]: the secret has 248 bits"), "{error}");
 }

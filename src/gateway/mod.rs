@@ -1,9 +1,12 @@
 //! The gateway as a whole: what every connection shares, and its life from the first accept to the
-//! last Close.
+//! last Close. What its configuration decides is in force as a whole, and replaced as a whole.
+
+mod in_force;
+mod reload;
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -11,18 +14,19 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, AdminSocket, SocketError};
-use crate::config::{Config, Server};
+use crate::config::Config;
 use crate::connection;
 use crate::listener::{Slots, accept_each};
 use crate::moment::Moment;
-use crate::policy::Policy;
 use crate::refusal::Reason;
 use crate::relay::HoldBudget;
 use crate::session::Sessions;
 use crate::store::{RevocationStore, Revocations, StoreError};
-use crate::tls::{Terminator, TlsError};
-use crate::token::{TokenError, Verifiers};
-use crate::upstream::Dialer;
+use crate::tls::TlsError;
+use crate::token::TokenError;
+pub(crate) use in_force::InForce;
+use reload::Reloading;
+pub use reload::{ReloadError, Reloaded, Source};
 
 /// Bytes of small frames that all sessions together may hold back until they are whole.
 const HOLD_BUDGET: usize = 64 * 1024 * 1024;
@@ -46,16 +50,12 @@ pub enum StartError {
     Admin(#[from] SocketError),
 }
 
-/// See the module. Shared by all connections and never changed.
+/// See the module. Shared by all connections.
 pub struct Gateway {
-    /// `[server]`
-    pub(crate) server: Server,
-    /// Who may connect.
-    pub(crate) policy: Policy,
-    /// TLS towards clients; `None` is `mode = "off"`.
-    pub(crate) terminator: Option<Terminator>,
-    /// Opens streams to the upstreams.
-    pub(crate) dialer: Dialer,
+    /// What the configuration decides.
+    in_force: RwLock<Arc<InForce>>,
+    /// How the configuration is loaded again.
+    reloading: Reloading,
     /// Bounds what sessions hold back.
     pub(crate) budget: HoldBudget,
     /// The live sessions.
@@ -81,13 +81,10 @@ impl Gateway {
             None => Revocations::in_memory(),
         };
         let revocations: Arc<dyn RevocationStore> = Arc::new(revocations);
-        let terminator = config.tls.as_ref().map(Terminator::new).transpose()?;
-        let names = terminator.as_ref().map(|terminator| Arc::clone(&terminator.names));
+        let in_force = InForce::new(config, &revocations, None)?;
         Ok(Arc::new(Self {
-            server: config.server.clone(),
-            policy: Policy::new(config, names, Verifiers::new(config)?, Arc::clone(&revocations)),
-            terminator,
-            dialer: Dialer::new(config)?,
+            in_force: RwLock::new(Arc::new(in_force)),
+            reloading: Reloading::new(config),
             budget: HoldBudget::new(HOLD_BUDGET),
             sessions: Sessions::default(),
             revocations,
@@ -96,6 +93,12 @@ impl Gateway {
             admin: Mutex::new(admin),
             slots: Slots::new(config.server.max_connections),
         }))
+    }
+
+    /// What the configuration decides now. A connection takes it once, at its begin, so that no
+    /// reload comes between two of its checks.
+    pub(crate) fn in_force(&self) -> Arc<InForce> {
+        Arc::clone(&self.in_force.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Serves the listeners until `shutdown` resolves; then accepts no more, closes every session
@@ -108,12 +111,12 @@ impl Gateway {
             let accept = accept_each(listener, move |stream, peer| gateway.serve(stream, peer));
             self.tasks.spawn(self.stopping.clone().run_until_cancelled_owned(accept));
         }
-        self.policy.verifiers().run(&self.tasks, &self.stopping);
+        self.in_force().policy.verifiers().run(&self.tasks, &self.stopping);
         shutdown.await;
         self.stopping.cancel();
         self.tasks.close();
         tracing::info!(event = "stopping", sessions = self.sessions.count(), "the gateway stops");
-        let grace = self.server.shutdown_grace;
+        let grace = self.in_force().server.shutdown_grace;
         let spread = LONGEST_SPREAD.min(grace / 2);
         let close_all = self.sessions.end_all(Reason::Shutdown, spread);
         let all_over = async { tokio::join!(close_all, self.tasks.wait()) };

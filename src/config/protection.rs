@@ -22,7 +22,7 @@ pub enum Mode {
 /// `[firewall]`
 #[derive(Debug, Clone, Default)]
 pub struct Firewall {
-    /// The addresses of `allow`, `deny` and `deny_files`, and what the GeoIP database adds.
+    /// The addresses of `allow`, `deny` and `deny_files`, and what the `GeoIP` database adds.
     pub rules: Arc<Rules>,
     /// What becomes of an address that the rules deny.
     pub mode: Mode,
@@ -83,7 +83,7 @@ pub enum OnExceed {
 }
 
 /// So many in a time, and so many at once: `"100/s burst 200"`, `"1MiB/s burst 4MiB"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Rate {
     /// How many, or how many bytes; at least 1.
     pub count: u64,

@@ -23,6 +23,12 @@ impl Network {
         self.0
     }
 
+    /// Without the bits beyond its prefix.
+    #[must_use]
+    pub fn trunc(self) -> Self {
+        Self(self.0.trunc())
+    }
+
     /// Whether `address`, which is canonical, is in it.
     #[must_use]
     pub fn contains(self, address: IpAddr) -> bool {

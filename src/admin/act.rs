@@ -42,6 +42,7 @@ fn status(gateway: &Gateway, running: &Running) -> Value {
         "sessions": gateway.sessions.count(),
         "routes": gateway.sessions.by_route(),
         "revocations": gateway.revocations.count(now),
+        "bans": gateway.bans.count(now),
         "issuers": gateway.policy.verifiers().status(),
     })
 }

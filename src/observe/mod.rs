@@ -15,7 +15,8 @@ mod subscriber;
 mod writer;
 
 pub use emit::{
-    answered, connection_error, protocol_error, refused, session_ended, session_opened, turned_away,
+    answered, banned, connection_error, protocol_error, refused, session_ended, session_opened,
+    turned_away,
 };
 pub use record::{Ended, Flow, ProtocolError, Subject};
 pub use start::{LogGuard, ObserveError, start};

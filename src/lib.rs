@@ -6,7 +6,8 @@
 //! (and asks [`token`] who is there),
 //! [`upstream`] connects it to the application and verifies the answer; then [`session`] owns it while
 //! [`relay`] passes checked frames both ways, and [`observe`] says what happened. [`config`] is what all
-//! of them work from, [`refusal`] names every reason to say no, [`store`] keeps what was revoked,
+//! of them work from, [`refusal`] names every reason to say no, [`firewall`] bans who offends and [`limits`]
+//! counts who is there and how often, [`store`] keeps what was revoked and who is banned,
 //! [`admin`] lets an operator look and step in, and [`gateway`] holds it together.
 
 pub mod admin;
@@ -17,8 +18,10 @@ pub mod demo;
 pub mod firewall;
 pub mod gateway;
 pub mod handshake;
+pub mod limits;
 pub mod listener;
 pub mod moment;
+pub mod network;
 pub mod observe;
 pub mod policy;
 pub mod refusal;

@@ -46,6 +46,7 @@ fn status(gateway: &Gateway, running: &Running) -> Value {
         "generation": in_force.generation,
         "last_reload": gateway.last_reload(),
         "revocations": gateway.revocations.count(now),
+        "bans": gateway.bans.count(now),
         "issuers": in_force.policy.verifiers().status(),
     })
 }

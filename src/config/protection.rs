@@ -83,7 +83,7 @@ pub enum OnExceed {
 }
 
 /// So many in a time, and so many at once: `"100/s burst 200"`, `"1MiB/s burst 4MiB"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Rate {
     /// How many, or how many bytes; at least 1.
     pub count: u64,

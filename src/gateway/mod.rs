@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::admin::{self, AdminSocket, SocketError};
 use crate::config::Config;
 use crate::connection;
+use crate::firewall::{Bans, Now};
 use crate::listener::{Slots, accept_each};
 use crate::moment::Moment;
 use crate::refusal::Reason;
@@ -42,7 +43,7 @@ pub enum StartError {
     /// The keys that tokens are verified with.
     #[error(transparent)]
     Token(#[from] TokenError),
-    /// What was revoked is not known.
+    /// What was revoked, or who is banned, is not known.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The admin client could not get in.
@@ -62,6 +63,8 @@ pub struct Gateway {
     pub(crate) sessions: Sessions,
     /// Users and tokens that may not connect.
     pub(crate) revocations: Arc<dyn RevocationStore>,
+    /// Addresses that may not connect for a time.
+    pub(crate) bans: Arc<Bans>,
     /// Every task of a connection or a session.
     pub(crate) tasks: TaskTracker,
     /// Cancelled when the gateway stops: nothing new begins.
@@ -81,6 +84,8 @@ impl Gateway {
             None => Revocations::in_memory(),
         };
         let revocations: Arc<dyn RevocationStore> = Arc::new(revocations);
+        let (ban, trusted) = (&config.firewall.ban, &config.server.trusted_proxies);
+        let bans = Bans::open(ban.as_ref(), trusted, Now::read())?;
         let in_force = InForce::new(config, &revocations, None)?;
         Ok(Arc::new(Self {
             in_force: RwLock::new(Arc::new(in_force)),
@@ -88,6 +93,7 @@ impl Gateway {
             budget: HoldBudget::new(HOLD_BUDGET),
             sessions: Sessions::default(),
             revocations,
+            bans: Arc::new(bans),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             admin: Mutex::new(admin),

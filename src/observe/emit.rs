@@ -6,6 +6,7 @@ use tracing::Level;
 
 use super::record::{Ended, ProtocolError, Subject};
 use super::subscriber::{ACCESS_TARGET, ERROR_TARGET};
+use crate::firewall::NewBan;
 use crate::refusal::Reason;
 use crate::relay::Endpoint;
 
@@ -162,6 +163,22 @@ pub fn connection_error(subject: &Subject, reason: Reason, detail: &str) {
         event = "connection.error",
         reason = reason.name(),
         detail = some(detail),
+    );
+}
+
+/// Strikes made a ban. One line an address and a ban, for people and for `fail2ban`; the refusals that
+/// follow from it are records of their own.
+pub fn banned(new: &NewBan) {
+    tracing::warn!(
+        target: ACCESS_TARGET,
+        event = "banned",
+        address = %new.address,
+        network = %new.ban.network,
+        reason = new.reason.name(),
+        strikes = new.strikes,
+        offences = new.ban.offences,
+        until = %new.ban.until,
+        "address banned"
     );
 }
 

@@ -15,7 +15,7 @@ mod subscriber;
 mod writer;
 
 pub use emit::{
-    answered, connection_error, is_error, limited, protocol_error, refused, session_ended,
+    answered, banned, connection_error, is_error, limited, protocol_error, refused, session_ended,
     session_opened, turned_away, would_refuse,
 };
 pub use record::{Ended, Flow, ProtocolError, Subject};

@@ -15,8 +15,11 @@ use super::start::{self, ObserveError};
 use super::writer::Lost;
 use super::{Ended, Flow, ProtocolError, Subject};
 use crate::config::{Log, LogFormat};
+use crate::firewall::NewBan;
+use crate::network::Network;
 use crate::refusal::Reason;
 use crate::relay::Endpoint;
+use crate::store::{Author, Ban};
 
 const DOCS: &str = include_str!("../../docs/logging.md");
 
@@ -342,4 +345,39 @@ fn the_format_follows_the_reader() {
     assert_eq!(start::format(&to_file, true), LogFormat::Json);
     assert_eq!(start::format(&to_stderr, true), LogFormat::Pretty);
     assert_eq!(start::format(&to_stderr, false), LogFormat::Json);
+}
+
+#[test]
+fn a_ban_is_a_line_that_fail2ban_finds() {
+    let bans = include_str!("../../docs/bans.md");
+    let network: Network = "2001:db8:7::/64".parse().unwrap();
+    let ban = Ban {
+        network,
+        until: "2026-03-09T08:30:42Z".parse().unwrap(),
+        at: "2026-03-09T08:15:42Z".parse().unwrap(),
+        by: Author::Gateway,
+        why: Some("frame.protocol".to_owned()),
+        offences: 1,
+        remembered: None,
+    };
+    let address = "2001:db8:7::29".parse().unwrap();
+    let new = NewBan { address, reason: Reason::FrameProtocol, strikes: 20, ban };
+    let written = written(Level::INFO, LogFormat::Json, || super::banned(&new));
+    assert_eq!(written.errors, Vec::<String>::new());
+    let [line] = &written.log[..] else {
+        panic!("{:?}", written.log);
+    };
+    let line = at_example_time(line, LogFormat::Json);
+    assert!(bans.contains(&format!("\n{line}\n")), "docs/bans.md does not show {line}");
+    let filter = bans.lines().find_map(|line| line.strip_prefix("failregex = ")).unwrap();
+    let found = filter.replace("<ADDR>", "2001:db8:7::29").replace("\\{", "{");
+    assert!(
+        !found.contains(['\\', '*', '[', '$', '^']),
+        "more than this test understands: {found}"
+    );
+    assert!(line.contains(&found), "{line}");
+    // Within a text of a client's, every quote has a backslash before it.
+    let forged = Subject { user: Some(line), ..subject() };
+    let forged = self::written(Level::INFO, LogFormat::Json, || super::session_opened(&forged));
+    assert!(!forged.log[0].contains(&found), "{}", forged.log[0]);
 }

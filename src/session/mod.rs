@@ -26,7 +26,7 @@ use crate::upstream::Upstream;
 pub use about::{Description, Identity, Summary};
 use bell::Told;
 pub(crate) use caller::Caller;
-pub use filter::{Filter, Network, NotANetwork};
+pub use filter::Filter;
 pub(crate) use registry::Entry;
 pub use registry::{Listing, Sessions};
 

@@ -1,4 +1,4 @@
-//! The file of revocations: read whole, written whole, and never half.
+//! A file of the gateway's own: read whole, written whole, and never half.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -6,26 +6,41 @@ use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{MAX_REVOCATIONS, Revocation};
-
-/// The owner alone: it names users.
+/// The owner alone: it names users and addresses.
 const MODE: u32 = 0o600;
-/// More than the largest number of revocations with texts of a usual length takes.
+/// More than the largest number of entries with texts of a usual length takes.
 const MAX_FILE: u64 = 256 * 1024 * 1024;
 /// What is written now; another number is another program's.
 const VERSION: u32 = 1;
 
-/// Why the file of revocations cannot be used.
+/// What a file keeps, as errors say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Contents {
+    /// The key of the configuration that names the file.
+    pub key: &'static str,
+    /// What its entries are called.
+    pub entries: &'static str,
+    /// How many of them it may have.
+    pub most: usize,
+    /// What it means to go on without it.
+    pub loss: &'static str,
+}
+
+/// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// It is there and cannot be read.
     #[error(
-        "[admin] revocations: cannot read {}: {source}; let this user read it, or name another file",
+        "{}: cannot read {}: {source}; let this user read it, or name another file",
+        contents.key,
         path.display()
     )]
     Unreadable {
+        /// What it keeps.
+        contents: &'static Contents,
         /// The file.
         path: PathBuf,
         /// What the system said.
@@ -33,10 +48,14 @@ pub enum StoreError {
     },
     /// It is not what was written.
     #[error(
-        "[admin] revocations: {} is broken: {what}; mend it or put back a copy. To go on without what it says, move it away: whoever it revoked can come back then",
-        path.display()
+        "{}: {} is broken: {what}; mend it or put back a copy. To go on without what it says, move it away: {}",
+        contents.key,
+        path.display(),
+        contents.loss
     )]
     Broken {
+        /// What it keeps.
+        contents: &'static Contents,
         /// The file.
         path: PathBuf,
         /// Where and how.
@@ -44,19 +63,27 @@ pub enum StoreError {
     },
     /// It holds more than can be kept.
     #[error(
-        "[admin] revocations: {} has more than {MAX_REVOCATIONS} revocations in force; take some out",
-        path.display()
+        "{}: {} has more than {} {} in force; take some out",
+        contents.key,
+        path.display(),
+        contents.most,
+        contents.entries
     )]
     TooMany {
+        /// What it keeps.
+        contents: &'static Contents,
         /// The file.
         path: PathBuf,
     },
     /// It could not be written; the old one is as it was.
     #[error(
-        "[admin] revocations: cannot write {}: {source}; is its folder there, may this user write to it, and is the disk full?",
+        "{}: cannot write {}: {source}; is its folder there, may this user write to it, and is the disk full?",
+        contents.key,
         path.display()
     )]
     Unwritable {
+        /// What it keeps.
+        contents: &'static Contents,
         /// The file.
         path: PathBuf,
         /// What the system said.
@@ -64,39 +91,85 @@ pub enum StoreError {
     },
 }
 
-#[derive(Serialize)]
-struct Written<'a> {
-    version: u32,
-    revocations: &'a [Revocation],
+/// The `version` of a document: reads as this program's own, or not at all.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Version;
+
+impl Serialize for Version {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u32(VERSION)
+    }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Contents {
-    version: u32,
-    revocations: Vec<Revocation>,
-}
-
-/// What the file says, or `None` if there is none.
-pub(super) fn read(path: &Path) -> Result<Option<Vec<Revocation>>, StoreError> {
-    let broken = |what: String| StoreError::Broken { path: path.to_owned(), what };
-    let text = match read_bounded(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
-            return Err(broken(format!("it has more than {MAX_FILE} bytes")));
+impl<'de> Deserialize<'de> for Version {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match u32::deserialize(deserializer)? {
+            VERSION => Ok(Self),
+            other => Err(D::Error::custom(format!("its version is {other}, not {VERSION}"))),
         }
-        Err(source) => return Err(StoreError::Unreadable { path: path.to_owned(), source }),
-    };
-    let contents: Contents =
-        serde_json::from_slice(&text).map_err(|error| broken(error.to_string()))?;
-    if contents.version != VERSION {
-        return Err(broken(format!("its version is {}, not {VERSION}", contents.version)));
     }
-    if let Some(bad) = contents.revocations.iter().find(|revocation| !revocation.is_bounded()) {
-        return Err(broken(format!("a {} of it is empty or too long", bad.kind.name())));
+}
+
+/// A file that holds one JSON document.
+#[derive(Debug)]
+pub(super) struct StateFile {
+    path: PathBuf,
+    contents: &'static Contents,
+}
+
+impl StateFile {
+    pub(super) fn new(path: PathBuf, contents: &'static Contents) -> Self {
+        Self { path, contents }
     }
-    Ok(Some(contents.revocations))
+
+    /// What the file says, or `None` if there is none.
+    pub(super) fn read<D: DeserializeOwned>(&self) -> Result<Option<D>, StoreError> {
+        let text = match read_bounded(&self.path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                return Err(self.broken(format!("it has more than {MAX_FILE} bytes")));
+            }
+            Err(source) => {
+                let (contents, path) = (self.contents, self.path.clone());
+                return Err(StoreError::Unreadable { contents, path, source });
+            }
+        };
+        serde_json::from_slice(&text).map(Some).map_err(|error| self.broken(error.to_string()))
+    }
+
+    /// Puts a file with this in the place of the old one, in one step: whoever reads it, at whatever
+    /// moment the machine stops, finds the old one whole or the new one whole.
+    pub(super) fn write(&self, document: &impl Serialize) -> Result<(), StoreError> {
+        let beside = self.beside();
+        let outcome = write_beside(&beside, document)
+            .and_then(|()| fs::rename(&beside, &self.path))
+            .and_then(|()| sync_folder(&self.path));
+        outcome.map_err(|source| {
+            // What was begun is of no use; it may not even be there.
+            let _ = fs::remove_file(&beside);
+            StoreError::Unwritable { contents: self.contents, path: self.path.clone(), source }
+        })
+    }
+
+    pub(super) fn broken(&self, what: String) -> StoreError {
+        StoreError::Broken { contents: self.contents, path: self.path.clone(), what }
+    }
+
+    /// An error, if there are more entries than the file may have.
+    pub(super) fn check_count(&self, count: usize) -> Result<(), StoreError> {
+        if count <= self.contents.most {
+            return Ok(());
+        }
+        Err(StoreError::TooMany { contents: self.contents, path: self.path.clone() })
+    }
+
+    /// In the same folder, so that a rename does.
+    fn beside(&self) -> PathBuf {
+        let mut name = self.path.file_name().map_or_else(OsString::new, OsString::from);
+        name.push(".new");
+        self.path.with_file_name(name)
+    }
 }
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
@@ -107,21 +180,7 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     if fits { Ok(text) } else { Err(io::ErrorKind::FileTooLarge.into()) }
 }
 
-/// Puts a file with these in the place of the old one, in one step: whoever reads it, at whatever
-/// moment the machine stops, finds the old one whole or the new one whole.
-pub(super) fn write(path: &Path, revocations: &[Revocation]) -> Result<(), StoreError> {
-    let beside = beside(path);
-    let outcome = write_beside(&beside, revocations)
-        .and_then(|()| fs::rename(&beside, path))
-        .and_then(|()| sync_folder(path));
-    outcome.map_err(|source| {
-        // What was begun is of no use; it may not even be there.
-        let _ = fs::remove_file(&beside);
-        StoreError::Unwritable { path: path.to_owned(), source }
-    })
-}
-
-fn write_beside(beside: &Path, revocations: &[Revocation]) -> io::Result<()> {
+fn write_beside(beside: &Path, document: &impl Serialize) -> io::Result<()> {
     match fs::remove_file(beside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         // Left over from a process that was stopped in the middle, or not there.
@@ -129,7 +188,7 @@ fn write_beside(beside: &Path, revocations: &[Revocation]) -> io::Result<()> {
     }
     let file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(beside)?;
     let mut out = BufWriter::new(file);
-    serde_json::to_writer_pretty(&mut out, &Written { version: VERSION, revocations })?;
+    serde_json::to_writer_pretty(&mut out, document)?;
     out.write_all(b"\n")?;
     out.into_inner()?.sync_all()
 }
@@ -138,11 +197,4 @@ fn write_beside(beside: &Path, revocations: &[Revocation]) -> io::Result<()> {
 fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
-}
-
-/// In the same folder, so that a rename does.
-fn beside(path: &Path) -> PathBuf {
-    let mut name = path.file_name().map_or_else(OsString::new, OsString::from);
-    name.push(".new");
-    path.with_file_name(name)
 }

@@ -1,15 +1,19 @@
-//! What outlives a connection: which users and tokens were revoked. A room behind a trait, so that
-//! several gateways can share one store; a file and this process's memory are what there is now.
+//! What outlives a connection: which users and tokens were revoked, and which addresses are banned. A
+//! room behind two traits, so that several gateways can share one store; a file and this process's
+//! memory are what there is now.
 //!
-//! It never decides whom a revocation concerns beyond comparing names, and it never ends a session.
+//! It never decides whom a revocation concerns beyond comparing names, who is banned or for how long,
+//! and it never ends a session.
 
+mod bans;
 mod file;
 mod revocations;
 
 use serde::{Deserialize, Serialize};
 
 use crate::moment::Moment;
-pub use file::StoreError;
+pub use bans::{Author, Ban, BanError, BanStore, BanTable, MAX_BANS};
+pub use file::{Contents, StoreError};
 pub use revocations::{MAX_REVOCATIONS, Revocations};
 
 /// The longest value of a revocation, in bytes.

@@ -4,19 +4,42 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::file::{self, StoreError};
+use serde::{Deserialize, Serialize};
+
+use super::file::{Contents, StateFile, StoreError, Version};
 use super::{Bearer, Kind, Revocation, RevocationStore, RevokeError};
 use crate::moment::Moment;
 
 /// How many revocations are kept.
 pub const MAX_REVOCATIONS: usize = 100_000;
 
+static CONTENTS: Contents = Contents {
+    key: "[admin] revocations",
+    entries: "revocations",
+    most: MAX_REVOCATIONS,
+    loss: "whoever it revoked can come back then",
+};
+
+#[derive(Serialize)]
+struct Written<'a> {
+    version: Version,
+    revocations: &'a [Revocation],
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Read {
+    #[serde(rename = "version")]
+    _version: Version,
+    revocations: Vec<Revocation>,
+}
+
 /// See the module. Every change writes the whole file anew.
 #[derive(Debug)]
 pub struct Revocations {
     held: RwLock<Held>,
     /// Locked while the file is written, so that the last one written is the newest.
-    file: Option<Mutex<PathBuf>>,
+    file: Option<Mutex<StateFile>>,
     /// [`MAX_REVOCATIONS`], but in tests.
     bound: usize,
 }
@@ -45,18 +68,21 @@ impl Revocations {
     /// written, which proves that it can be; one that cannot be read, is broken or holds too many is
     /// an error: whoever was revoked must not come back because a file went bad.
     pub fn open(path: PathBuf, now: Moment) -> Result<Self, StoreError> {
+        let file = StateFile::new(path, &CONTENTS);
         let mut held = Held::default();
-        match file::read(&path)? {
-            None => file::write(&path, &[])?,
-            Some(revocations) => {
+        match file.read::<Read>()? {
+            None => file.write(&Written { version: Version, revocations: &[] })?,
+            Some(Read { revocations, .. }) => {
+                if let Some(bad) = revocations.iter().find(|revocation| !revocation.is_bounded()) {
+                    let what = format!("a {} of it is empty or too long", bad.kind.name());
+                    return Err(file.broken(what));
+                }
                 let live = revocations.into_iter().filter(|revocation| revocation.until > now);
                 live.for_each(|revocation| held.put(revocation));
             }
         }
-        if held.len() > MAX_REVOCATIONS {
-            return Err(StoreError::TooMany { path });
-        }
-        Ok(Self { held: RwLock::new(held), file: Some(Mutex::new(path)), bound: MAX_REVOCATIONS })
+        file.check_count(held.len())?;
+        Ok(Self { held: RwLock::new(held), file: Some(Mutex::new(file)), bound: MAX_REVOCATIONS })
     }
 
     fn hold(&self, revocation: Revocation, now: Moment) -> Result<(), RevokeError> {
@@ -82,13 +108,13 @@ impl Revocations {
         let Some(file) = &self.file else {
             return Ok(());
         };
-        let path = file.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = file.lock().unwrap_or_else(PoisonError::into_inner);
         let listed = {
             let mut held = self.write();
             held.sweep(now);
             held.list()
         };
-        file::write(&path, &listed)
+        file.write(&Written { version: Version, revocations: &listed })
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Held> {

@@ -14,7 +14,8 @@ use super::{Failure, print};
 use crate::admin::{Request, Target};
 use crate::config::duration;
 use crate::moment::Moment;
-use crate::session::{Filter, Network};
+use crate::network::Network;
+use crate::session::Filter;
 use client::ask;
 
 /// Where the gateway is, and how its answer is printed.

@@ -50,6 +50,7 @@ pub(super) fn status(answer: &Value) -> String {
         line("", &format!("{} {}", text(count), plain(route)));
     }
     line("revocations", &text(&answer["revocations"]));
+    line("bans", &text(&answer["bans"]));
     line("config", &generation(answer));
     for keys in answer["issuers"].as_array().into_iter().flatten() {
         line("keys", &plain(&keys.to_string()));

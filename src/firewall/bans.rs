@@ -1,0 +1,364 @@
+//! Who is banned, and who is about to be.
+
+mod export;
+mod strikes;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::config;
+use crate::limits::AddressKey;
+use crate::moment::Moment;
+use crate::network::Network;
+use crate::refusal::Reason;
+use crate::store::{Author, Ban, BanError, BanStore, BanTable, StoreError};
+pub use export::{ipset, nft};
+use strikes::{Strikes, is_strike};
+
+/// How long after a change it is saved, with all that came meanwhile: an attack that makes a thousand
+/// bans a second writes one file a second.
+const SAVE_EVERY: Duration = Duration::from_secs(1);
+/// How long after a failure it is tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
+
+/// The bans of a gateway. Shared by all connections; every method but [`Bans::save`] works in memory
+/// and returns at once.
+///
+/// `[firewall.ban]` makes bans of strikes; without it, an operator still can. Addresses of `exempt`
+/// and of `trusted_proxies` are never banned: not by their own strikes, and not by a ban of the /64
+/// or the network that they are in.
+///
+/// Nothing is saved by itself: one task of the gateway runs [`Bans::keep`], and an operator's ban is
+/// followed by [`Bans::save`] on a thread that may block, so that the answer can say how it went.
+#[derive(Debug)]
+pub struct Bans {
+    store: Arc<dyn BanStore>,
+    terms: RwLock<Terms>,
+    strikes: Mutex<Strikes>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Terms {
+    /// `None`: nobody is banned but by an operator.
+    ban: Option<config::Ban>,
+    exempt: Vec<Network>,
+}
+
+/// The present, on both clocks: strikes count by the one that only goes forward, bans end by the one
+/// on the wall.
+#[derive(Debug, Clone, Copy)]
+pub struct Now {
+    /// Goes forward.
+    pub instant: Instant,
+    /// Is on the wall.
+    pub moment: Moment,
+}
+
+impl Now {
+    /// As the system has it.
+    #[must_use]
+    pub fn read() -> Self {
+        Self { instant: Instant::now(), moment: Moment::now() }
+    }
+}
+
+/// What came of a strike.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Struck {
+    /// It was counted, or is none, or concerns nobody who could be banned.
+    Noted,
+    /// It was the last one: the address is banned from now on. To be told in the log with
+    /// [`crate::observe::banned`], and the sessions of [`Bans::reach`] are to be ended.
+    Banned(Box<NewBan>),
+    /// It was the last one, and there is no room for another ban: the strikes are forgotten. To be
+    /// told in the log.
+    NoRoom,
+}
+
+/// A ban that strikes made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewBan {
+    /// Who struck last.
+    pub address: IpAddr,
+    /// For what.
+    pub reason: Reason,
+    /// How many strikes it took.
+    pub strikes: u32,
+    /// What came of it; in IPv6 it is of the whole /64.
+    pub ban: Ban,
+}
+
+/// Why an operator's word was not followed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BanRefused {
+    /// It is never banned.
+    #[error(
+        "{network} is exempt: it is in {by} of [firewall.ban] exempt or [server] trusted_proxies; take that out first if you mean it"
+    )]
+    Exempt {
+        /// What was to be banned.
+        network: Network,
+        /// What it is in.
+        by: Network,
+    },
+    /// See there.
+    #[error(transparent)]
+    Ban(#[from] BanError),
+    /// There is nothing to take back.
+    #[error("{network} is not banned{}", Within(*within))]
+    NotBanned {
+        /// What was to be unbanned.
+        network: Network,
+        /// A banned network that it is in.
+        within: Option<Network>,
+    },
+}
+
+struct Within(Option<Network>);
+
+impl fmt::Display for Within {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(network) => write!(f, " by itself, but as part of {network}: unban that"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Bans {
+    /// With the bans of `[firewall.ban] file`, or in memory alone.
+    pub fn open(
+        ban: Option<&config::Ban>,
+        trusted: &[IpNet],
+        now: Now,
+    ) -> Result<Self, StoreError> {
+        let store = match ban.and_then(|ban| ban.file.clone()) {
+            Some(path) => BanTable::open(path, now.moment)?,
+            None => BanTable::in_memory(),
+        };
+        Ok(Self::new(Arc::new(store), ban, trusted, now.instant))
+    }
+
+    /// With the bans of a store that is open already.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn BanStore>,
+        ban: Option<&config::Ban>,
+        trusted: &[IpNet],
+        now: Instant,
+    ) -> Self {
+        let (strikes, changed) = (Mutex::new(Strikes::new(now)), Notify::new());
+        let bans = Self { store, terms: RwLock::default(), strikes, changed };
+        bans.set(ban, trusted);
+        bans
+    }
+
+    /// These terms hold from now on: strikes and bans stay, those of exempt addresses without
+    /// effect. `file` is that of the start whatever it says.
+    pub fn set(&self, ban: Option<&config::Ban>, trusted: &[IpNet]) {
+        let exempt = ban.map_or(&[][..], |ban| &ban.exempt).iter().chain(trusted);
+        let terms =
+            Terms { ban: ban.cloned(), exempt: exempt.copied().map(Network::from).collect() };
+        *self.terms.write().unwrap_or_else(PoisonError::into_inner) = terms;
+    }
+
+    /// The ban that `address` is under, if it is. To be asked for each connection before anything
+    /// else.
+    #[must_use]
+    pub fn is_banned(&self, address: IpAddr, now: Moment) -> Option<Ban> {
+        let address = address.to_canonical();
+        let ban = self.store.find(address, now)?;
+        self.terms().exempting(address).is_none().then_some(ban)
+    }
+
+    /// Notes that `address` was refused for `reason`. Reasons that do not strike, exempt addresses
+    /// and those that are banned already make no difference, so it may be called for every refusal
+    /// that was enforced against a client. A mid-session `token.invalid` that is not the client's
+    /// doing, because its issuer was removed, is not to be passed on.
+    pub fn strike(&self, address: IpAddr, reason: Reason, now: Now) -> Struck {
+        let address = address.to_canonical();
+        let terms = self.terms();
+        let Some(ban) = terms.ban.as_ref().filter(|_| is_strike(reason)) else {
+            return Struck::Noted;
+        };
+        let is_spared = terms.exempting(address).is_some();
+        if is_spared || self.store.find(address, now.moment).is_some() {
+            return Struck::Noted;
+        }
+        let key = AddressKey::from(address);
+        if !self.strikes().strike(key, now.instant, ban.strikes, ban.within) {
+            return Struck::Noted;
+        }
+        let strikes = ban.strikes.get();
+        let ban = self.sentence(key, reason, ban, now.moment);
+        match self.store.put(ban.clone(), now.moment) {
+            Ok(()) => {
+                self.changed.notify_one();
+                Struck::Banned(Box::new(NewBan { address, reason, strikes, ban }))
+            }
+            Err(_) => Struck::NoRoom,
+        }
+    }
+
+    /// The ban that an address has earned: twice as long as the one before, if that is remembered.
+    fn sentence(&self, key: AddressKey, reason: Reason, terms: &config::Ban, now: Moment) -> Ban {
+        let network = network_of(key);
+        let before = self.store.known(network).filter(|ban| ban.kept_until() > now);
+        let before = before.map_or(0, |ban| ban.offences);
+        let factor = 1_u32.checked_shl(before).unwrap_or(u32::MAX);
+        let duration = terms.duration.checked_mul(factor).unwrap_or(terms.max_duration);
+        let until = now.after(duration.min(terms.max_duration));
+        Ban {
+            network,
+            until,
+            at: now,
+            by: Author::Gateway,
+            why: Some(reason.name().to_owned()),
+            offences: before.saturating_add(1),
+            remembered: Some(until.after(terms.max_duration)),
+        }
+    }
+
+    /// Bans on an operator's word, until whenever that is. It takes the place of what was known of
+    /// exactly this network; offences are remembered. An exempt network within it stays out of it.
+    pub fn ban(
+        &self,
+        network: Network,
+        until: Moment,
+        why: Option<String>,
+        now: Moment,
+    ) -> Result<Ban, BanRefused> {
+        let network = Ban::network_of(network)?;
+        if let Some(by) = self.terms().covering(network) {
+            return Err(BanRefused::Exempt { network, by });
+        }
+        let before = self.store.known(network).filter(|ban| ban.kept_until() > now);
+        let (offences, remembered) =
+            before.map_or((0, None), |ban| (ban.offences, Some(ban.kept_until())));
+        let remembered = remembered.filter(|remembered| offences > 0 && *remembered > until);
+        let by = Author::Operator;
+        let ban = Ban { network, until, at: now, by, why, offences, remembered };
+        self.store.put(ban.clone(), now)?;
+        self.strikes().forget(|key| network.contains(key.first()));
+        self.changed.notify_one();
+        Ok(ban)
+    }
+
+    /// Takes a ban back, whoever made it, and forgets the strikes and the offences with it.
+    pub fn unban(&self, network: Network, now: Moment) -> Result<Ban, BanRefused> {
+        let network = Ban::network_of(network)?;
+        if self.store.known(network).is_none_or(|ban| !ban.is_active(now)) {
+            let within = self.store.find(network.prefix().addr(), now).map(|ban| ban.network);
+            return Err(BanRefused::NotBanned { network, within });
+        }
+        let removed = self.store.remove(network);
+        self.strikes().forget(|key| network.contains(key.first()));
+        self.changed.notify_one();
+        removed.ok_or(BanRefused::NotBanned { network, within: None })
+    }
+
+    /// The bans in force, the oldest first.
+    #[must_use]
+    pub fn list(&self, now: Moment) -> Vec<Ban> {
+        self.store.list(now)
+    }
+
+    /// How many bans are in force.
+    #[must_use]
+    pub fn count(&self, now: Moment) -> usize {
+        self.store.count(now)
+    }
+
+    /// The networks that are never banned.
+    #[must_use]
+    pub fn exempt(&self) -> Vec<Network> {
+        self.terms().exempt.clone()
+    }
+
+    /// The networks that a ban of `network` reaches: all of it but what is exempt.
+    #[must_use]
+    pub fn reach(&self, network: Network) -> Vec<Network> {
+        export::without(network, &self.terms().exempt)
+    }
+
+    /// Writes the file, if anything changed since it was written. Blocks for as long as the disk
+    /// takes. What could not be saved is in force all the same, and is saved with the next.
+    pub fn save(&self, now: Moment) -> Result<(), StoreError> {
+        self.store.save(now)
+    }
+
+    /// Saves what changes, a second later, until `stopping`; and then what is left. A failure
+    /// is told in the log, and it is tried again. One task of the gateway runs it:
+    /// `tasks.spawn(Arc::clone(&bans).keep(stopping.clone()))`.
+    pub async fn keep(self: Arc<Self>, stopping: CancellationToken) {
+        let mut failed = false;
+        loop {
+            let due = async {
+                if failed {
+                    tokio::time::sleep(RETRY_AFTER).await;
+                } else {
+                    self.changed.notified().await;
+                    tokio::time::sleep(SAVE_EVERY).await;
+                }
+            };
+            let stopped = stopping.run_until_cancelled(due).await.is_none();
+            failed = !self.save_aside().await;
+            if stopped {
+                return;
+            }
+        }
+    }
+
+    /// Whether everything is saved then.
+    async fn save_aside(self: &Arc<Self>) -> bool {
+        if !self.store.is_unsaved() {
+            return true;
+        }
+        let bans = Arc::clone(self);
+        let saved = tokio::task::spawn_blocking(move || bans.save(Moment::now())).await;
+        if let Ok(Err(error)) = &saved {
+            tracing::error!(
+                event = "bans.unsaved",
+                %error,
+                "bans are in force, but will be forgotten when the gateway stops"
+            );
+        }
+        matches!(saved, Ok(Ok(())))
+    }
+
+    fn terms(&self) -> RwLockReadGuard<'_, Terms> {
+        self.terms.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn strikes(&self) -> MutexGuard<'_, Strikes> {
+        self.strikes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Terms {
+    fn exempting(&self, address: IpAddr) -> Option<Network> {
+        self.exempt.iter().copied().find(|exempt| exempt.contains(address))
+    }
+
+    /// An exempt network that all of `network` is in.
+    fn covering(&self, network: Network) -> Option<Network> {
+        self.exempt.iter().copied().find(|exempt| exempt.prefix().contains(&network.prefix()))
+    }
+}
+
+/// The address, or the /64.
+fn network_of(key: AddressKey) -> Network {
+    let address = Network::from(key.first());
+    // An address alone is never too wide.
+    Ban::network_of(address).unwrap_or(address)
+}
+
+#[cfg(test)]
+mod tests;

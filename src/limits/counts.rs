@@ -1,0 +1,155 @@
+//! How many are open.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// How many are open by key. It counts always, so that a limit that comes later finds the true
+/// number. There are never more keys than permits.
+///
+/// One mutex, held for the time of a look-up and once more when a permit is dropped: both happen
+/// once a connection, which costs a thousand times as much.
+#[derive(Debug)]
+pub struct Counts<K: Eq + Hash>(Arc<Mutex<HashMap<K, u32>>>);
+
+/// One that is open, until it is dropped. Goes along with what it counts, wherever that goes.
+#[derive(Debug)]
+#[must_use = "what is counted is over when the permit is dropped"]
+pub struct Permit<K: Eq + Hash> {
+    counts: Counts<K>,
+    key: K,
+}
+
+/// There is no room for another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{open} are open, and {most} may be")]
+pub struct Full {
+    /// How many are open; more than `most` if the limit came after them.
+    pub open: u32,
+    /// How many may be.
+    pub most: NonZeroU32,
+}
+
+impl<K: Eq + Hash> Default for Counts<K> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<K: Eq + Hash> Clone for Counts<K> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<K: Eq + Hash + Clone> Counts<K> {
+    /// One more of `key`, unless `most` are open.
+    pub fn take(&self, key: K, most: Option<NonZeroU32>) -> Result<Permit<K>, Full> {
+        let mut counts = self.locked();
+        let open = counts.get(&key).copied().unwrap_or(0);
+        if let Some(most) = most.filter(|most| open >= most.get()) {
+            return Err(Full { open, most });
+        }
+        counts.insert(key.clone(), open.saturating_add(1));
+        drop(counts);
+        Ok(Permit { counts: self.clone(), key })
+    }
+}
+
+impl<K: Eq + Hash> Counts<K> {
+    /// How many of `key` are open.
+    #[must_use]
+    pub fn open(&self, key: &K) -> u32 {
+        self.locked().get(key).copied().unwrap_or(0)
+    }
+
+    /// How many keys have one open.
+    #[must_use]
+    pub fn keys(&self) -> usize {
+        self.locked().len()
+    }
+
+    fn locked(&self) -> MutexGuard<'_, HashMap<K, u32>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Eq + Hash> Drop for Permit<K> {
+    fn drop(&mut self) {
+        let mut counts = self.counts.locked();
+        match counts.get_mut(&self.key) {
+            Some(open) if *open > 1 => *open -= 1,
+            _ => drop(counts.remove(&self.key)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+    use std::thread;
+
+    use super::{Counts, Full, Permit};
+
+    fn most(number: u32) -> Option<NonZeroU32> {
+        NonZeroU32::new(number)
+    }
+
+    #[test]
+    fn the_limit_is_the_last_that_fits() {
+        let counts = Counts::default();
+        let first = counts.take("a", most(2)).unwrap();
+        let _second = counts.take("a", most(2)).unwrap();
+        let full = counts.take("a", most(2)).unwrap_err();
+        assert_eq!(full, Full { open: 2, most: most(2).unwrap() });
+        assert_eq!(counts.open(&"a"), 2, "a refused one is not counted");
+        let _other = counts.take("b", most(2)).unwrap();
+        drop(first);
+        let _third = counts.take("a", most(2)).unwrap();
+        assert_eq!(counts.open(&"a"), 2);
+    }
+
+    #[test]
+    fn it_counts_without_a_limit_too() {
+        let counts = Counts::default();
+        let permits: Vec<_> = (0..5).map(|_| counts.take("a", None).unwrap()).collect();
+        let full = counts.take("a", most(3)).unwrap_err();
+        assert_eq!(full.open, 5);
+        drop(permits);
+        assert!(counts.take("a", most(3)).is_ok());
+    }
+
+    #[test]
+    fn a_key_leaves_with_its_last_permit() {
+        let counts = Counts::default();
+        let permits: Vec<_> = (0..1000).map(|key| counts.take(key / 2, None).unwrap()).collect();
+        assert_eq!(counts.keys(), 500);
+        drop(permits);
+        assert_eq!((counts.keys(), counts.open(&7)), (0, 0));
+    }
+
+    #[test]
+    fn a_permit_goes_to_other_threads_and_outlives_its_counts() {
+        fn movable<T: Send + 'static>(value: T) -> T {
+            value
+        }
+        let counts = Counts::default();
+        let permit: Permit<&str> = movable(counts.take("a", None).unwrap());
+        let other = counts.clone();
+        drop(counts);
+        thread::spawn(move || drop(permit)).join().unwrap();
+        assert_eq!(other.keys(), 0);
+    }
+
+    #[test]
+    fn no_race_lets_one_too_many_in() {
+        let counts = Counts::default();
+        let taken = thread::scope(|scope| {
+            let take = || (0..100).filter_map(|_| counts.take("a", most(50)).ok()).collect();
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(take)).collect();
+            threads.into_iter().map(|one| one.join().unwrap()).collect::<Vec<Vec<_>>>()
+        });
+        assert_eq!(taken.iter().map(Vec::len).sum::<usize>(), 50);
+    }
+}

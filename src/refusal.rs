@@ -8,6 +8,8 @@
 use http::StatusCode;
 use tracing::Level;
 
+use crate::limits::Wait;
+
 macro_rules! reasons {
     ($($(#[$doc:meta])* $variant:ident $name:literal $status:tt $close:tt $level:ident $public:literal;)*) => {
         /// Why a handshake was refused or a session ended. One variant a row of the table.
@@ -202,12 +204,21 @@ pub struct Refusal {
     pub reason: Reason,
     /// What was wrong, for the log alone. Never a payload, a token or a query string.
     pub detail: String,
+    /// When it is worth to try again, where that is known.
+    pub retry_after: Option<Wait>,
 }
 
 impl Refusal {
     /// A refusal for `reason`, with what the log should say about it.
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into() }
+        Self { reason, detail: detail.into(), retry_after: None }
+    }
+
+    /// With the time after which it is worth to try again.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Wait) -> Self {
+        self.retry_after = Some(wait);
+        self
     }
 }
 

@@ -1,11 +1,13 @@
 //! The gateway as a whole: what every connection shares, and its life from the first accept to the
 //! last Close. What its configuration decides is in force as a whole, and replaced as a whole.
 
+mod guard;
 mod in_force;
 mod reload;
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -15,16 +17,19 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, AdminSocket, SocketError};
 use crate::config::Config;
-use crate::connection;
+use crate::connection::{self, Accepted};
 use crate::firewall::{Bans, Now};
+use crate::handshake::Peer;
+use crate::limits::Limiters;
 use crate::listener::{Slots, accept_each};
 use crate::moment::Moment;
-use crate::refusal::Reason;
+use crate::refusal::{Reason, Refusal};
 use crate::relay::HoldBudget;
 use crate::session::Sessions;
 use crate::store::{RevocationStore, Revocations, StoreError};
 use crate::tls::TlsError;
 use crate::token::TokenError;
+use guard::DropLog;
 pub(crate) use in_force::InForce;
 use reload::Reloading;
 pub use reload::{ReloadError, Reloaded, Source};
@@ -65,6 +70,8 @@ pub struct Gateway {
     pub(crate) revocations: Arc<dyn RevocationStore>,
     /// Addresses that may not connect for a time.
     pub(crate) bans: Arc<Bans>,
+    /// What is counted across connections.
+    pub(crate) limiters: Limiters,
     /// Every task of a connection or a session.
     pub(crate) tasks: TaskTracker,
     /// Cancelled when the gateway stops: nothing new begins.
@@ -72,6 +79,9 @@ pub struct Gateway {
     /// Until it is served.
     admin: Mutex<Option<AdminSocket>>,
     slots: Slots,
+    drops: DropLog,
+    /// What sections in report mode let through.
+    pub(crate) reported: AtomicU64,
 }
 
 impl Gateway {
@@ -87,6 +97,8 @@ impl Gateway {
         let (ban, trusted) = (&config.firewall.ban, &config.server.trusted_proxies);
         let bans = Bans::open(ban.as_ref(), trusted, Now::read())?;
         let in_force = InForce::new(config, &revocations, None)?;
+        let limiters = Limiters::default();
+        limiters.set(&config.limits);
         Ok(Arc::new(Self {
             in_force: RwLock::new(Arc::new(in_force)),
             reloading: Reloading::new(config),
@@ -98,6 +110,9 @@ impl Gateway {
             stopping: CancellationToken::new(),
             admin: Mutex::new(admin),
             slots: Slots::new(config.server.max_connections),
+            drops: DropLog::default(),
+            reported: AtomicU64::new(0),
+            limiters,
         }))
     }
 
@@ -118,6 +133,7 @@ impl Gateway {
             self.tasks.spawn(self.stopping.clone().run_until_cancelled_owned(accept));
         }
         self.in_force().policy.verifiers().run(&self.tasks, &self.stopping);
+        self.keep_house();
         shutdown.await;
         self.stopping.cancel();
         self.tasks.close();
@@ -142,15 +158,19 @@ impl Gateway {
     }
 
     fn serve(self: &Arc<Self>, stream: tokio::net::TcpStream, peer: SocketAddr) {
-        let Some(slot) = self.slots.take() else {
-            tracing::warn!(
-                event = "dropped",
-                %peer,
-                reason = Reason::Capacity.name(),
-                "connection dropped: max_connections is reached"
-            );
-            return;
+        let in_force = self.in_force();
+        let trusted = Peer::is_trusted(peer.ip(), &in_force.server.trusted_proxies);
+        // Whom a trusted proxy speaks for is known later.
+        let admit = || in_force.policy.admit_address(peer.ip(), &self.bans, &self.limiters);
+        let entrance = match (!trusted).then(admit).transpose() {
+            Ok(entrance) => entrance,
+            Err(refusal) => return self.dropped(peer, &refusal),
         };
-        self.tasks.spawn(connection::serve(Arc::clone(self), stream, peer, slot));
+        let Some(slot) = self.slots.take() else {
+            let full = Refusal::new(Reason::Capacity, "max_connections is reached");
+            return self.dropped(peer, &full);
+        };
+        let accepted = Accepted { stream, address: peer, slot, entrance, in_force };
+        self.tasks.spawn(connection::serve(Arc::clone(self), accepted));
     }
 }

@@ -8,6 +8,7 @@ use tokio::signal::unix::Signal;
 
 use super::{Gateway, InForce, StartError};
 use crate::config::{self, Config, LoadError, Loaded, Route};
+use crate::limits::UserKey;
 use crate::moment::Moment;
 use crate::relay::Terms;
 use crate::session::Entry;
@@ -194,6 +195,9 @@ impl Gateway {
         let _ = tokio::time::timeout(KEYS_WITHIN, next.policy.verifiers().looked()).await;
         let after_restart = self.reloading.fixed.changed(&Fixed::of(&config));
         let generation = next.generation;
+        let trusted = &config.server.trusted_proxies;
+        self.bans.set(config.firewall.ban.as_ref(), trusted);
+        self.limiters.set(&config.limits);
         let closed = self.put_in_force(next);
         let warnings = lints.iter().map(|lint| lint.message().to_owned()).collect();
         Ok(Reloaded { generation, closed, warnings, after_restart })
@@ -215,6 +219,14 @@ impl Gateway {
         }
     }
 
+    /// What a session on `route` is held to.
+    pub(crate) fn terms(&self, route: &Arc<Route>, user: Option<UserKey>) -> Terms {
+        let rate = route.limits.messages_per_user.as_ref();
+        let now = std::time::Instant::now();
+        let share = user.zip(rate).map(|(user, rate)| self.limiters.share(&user, rate, now));
+        Terms { route: Arc::clone(route), user: share }
+    }
+
     /// First for whoever comes, then for whoever is there: a session that is registered in between
     /// sees that its generation is over, and looks itself.
     fn put_in_force(&self, next: InForce) -> usize {
@@ -223,7 +235,7 @@ impl Gateway {
         *self.in_force.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&next);
         self.sessions.review(|standing| {
             let route = standing.review(&next.policy).map_err(|refusal| refusal.reason)?;
-            Ok(Terms { route: Arc::clone(route) })
+            Ok(self.terms(route, standing.user()))
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT,
+    ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT,
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, Response, StatusCode};
@@ -11,7 +11,7 @@ use serde::Serialize;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::forward::end_to_end;
-use crate::refusal::Reason;
+use crate::refusal::{Reason, Refusal};
 
 /// The body of every answer: whole, and bounded where it was made.
 pub type Body = Full<Bytes>;
@@ -29,9 +29,10 @@ struct Problem<'a> {
     request_id: &'a str,
 }
 
-/// The answer that refuses a handshake for `reason`.
+/// The answer that refuses a handshake.
 #[must_use]
-pub fn problem(reason: Reason, request_id: &str) -> Response<Body> {
+pub fn problem(refusal: &Refusal, request_id: &str) -> Response<Body> {
+    let reason = refusal.reason;
     let mut response = Response::new(Full::from(problem_json(reason, request_id)));
     *response.status_mut() = reason.status();
     let headers = response.headers_mut();
@@ -53,6 +54,9 @@ pub fn problem(reason: Reason, request_id: &str) -> Response<Body> {
             headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         }
         _ => {}
+    }
+    if let Some(wait) = refusal.retry_after {
+        headers.insert(RETRY_AFTER, HeaderValue::from(wait.retry_after()));
     }
     let options = if headers.contains_key(UPGRADE) { "upgrade, close" } else { "close" };
     headers.insert(CONNECTION, HeaderValue::from_static(options));

@@ -8,6 +8,7 @@
 mod cells;
 mod counts;
 mod key;
+mod limiters;
 mod pace;
 mod rates;
 mod users;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 pub use counts::{Counts, Full, Permit};
 pub use key::{AddressKey, UserKey};
+pub use limiters::{AddressPermit, Limiters, UserPermit};
 pub use rates::{MOST_KEYS, Monotonic, Rates};
 pub use users::{UserShare, Users};
 

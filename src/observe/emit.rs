@@ -1,6 +1,7 @@
 //! One function a record. The names of their fields are a contract, kept in `docs/logging.md`.
 
 use std::fmt::Write;
+use std::net::SocketAddr;
 
 use tracing::Level;
 
@@ -73,6 +74,20 @@ pub fn turned_away(subject: &Subject, reason: Reason, detail: &str) {
         reason = reason.name(),
         code = reason.close_code(),
         detail = some(detail),
+    );
+}
+
+/// A connection was dropped before anything was read of it. `untold` others were meanwhile, too many
+/// to be told.
+pub fn dropped(peer: SocketAddr, reason: Reason, detail: &str, untold: u64) {
+    tracing::warn!(
+        target: ACCESS_TARGET,
+        event = "dropped",
+        %peer,
+        reason = reason.name(),
+        detail = some(detail),
+        untold = (untold > 0).then_some(untold),
+        "connection dropped"
     );
 }
 

@@ -1,24 +1,26 @@
 //! Who may connect: the ordered checks of admission, on one page. Takes a well-formed handshake,
 //! gives an [`Admission`]; never dials, never writes.
 
+mod address;
 mod credential;
 mod origin;
 mod review;
 mod route;
+mod user;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::{HeaderName, HeaderValue};
 
-use crate::config::{Auth, Config, Firewall, Issuer, Route, TokenPlace};
+use crate::config::{Auth, Config, Firewall, Issuer, Limits, Route, TokenPlace};
 use crate::handshake::{ClientAddress, UpgradeRequest, fold};
 use crate::moment::Moment;
 use crate::refusal::{Reason, Refusal};
 use crate::store::{Bearer, RevocationStore};
 use crate::tls::ServerNames;
 use crate::token::{Identity, Verifiers};
+pub use address::{Entrance, check_ban};
 pub use review::{Claims, Holder, Presented};
 pub use route::Routes;
 
@@ -31,6 +33,7 @@ pub struct Policy {
     verifiers: Verifiers,
     revocations: Arc<dyn RevocationStore>,
     firewall: Firewall,
+    limits: Limits,
     /// The folded names of the fields that any issuer forwards claims in.
     owned: Vec<String>,
 }
@@ -75,8 +78,15 @@ impl Policy {
     ) -> Self {
         let forwarded = config.issuers.iter().flat_map(|issuer| &issuer.forward);
         let owned = forwarded.map(|(name, _)| fold(name)).collect();
-        let (routes, firewall) = (Routes::new(&config.routes), config.firewall.clone());
-        Self { routes, names, verifiers, revocations, firewall, owned }
+        Self {
+            routes: Routes::new(&config.routes),
+            names,
+            verifiers,
+            revocations,
+            firewall: config.firewall.clone(),
+            limits: config.limits.clone(),
+            owned,
+        }
     }
 
     /// The verifiers of tokens, for keeping their keys fresh.
@@ -103,12 +113,6 @@ impl Policy {
             let detail = format!("no route has host {} and this path", request.host());
             Refusal::new(Reason::RouteNone, detail)
         })
-    }
-
-    /// Whether an address may connect at all.
-    pub fn check_address(&self, _address: IpAddr) -> Result<(), Refusal> {
-        let _ = &self.firewall;
-        Ok(())
     }
 
     /// The checks of a route, in their order: number of credentials, origin, token, claims. The

@@ -97,7 +97,7 @@ impl Policy {
         address: IpAddr,
         holder: Holder<'_>,
     ) -> Result<&Arc<Route>, Refusal> {
-        self.check_address(address)?;
+        self.enforce_rules(address)?;
         let route = self.routes.find(&presented.host, &presented.path);
         let route = route.ok_or_else(|| Refusal::new(Reason::RouteNone, "its route is gone"))?;
         origin::judge(route, presented.origin.as_ref(), || presented.own.clone())?;

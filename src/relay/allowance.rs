@@ -5,6 +5,7 @@ use tokio::time::Instant;
 use super::Event;
 use super::gcra::Gcra;
 use crate::config::{Limits, Mode, OnExceed};
+use crate::limits::{UserShare, Wait};
 use crate::refusal::Reason;
 
 /// The rates of one client, and what it has used of them. Only what `[limits]` gives is in it.
@@ -13,6 +14,8 @@ pub struct Allowance {
     messages: Option<Gcra>,
     bytes: Option<Gcra>,
     control: Option<Gcra>,
+    /// Of all sessions of the user.
+    user: Option<UserShare>,
     on_exceed: OnExceed,
     mode: Mode,
     /// The message in progress is not passed on: it is above this rate.
@@ -69,15 +72,17 @@ impl Ruling {
 impl Allowance {
     /// The rates of `limits`; `None` where it gives none.
     #[must_use]
-    pub fn new(limits: &Limits, now: Instant) -> Option<Box<Self>> {
+    pub fn new(limits: &Limits, user: Option<UserShare>, now: Instant) -> Option<Box<Self>> {
         let Limits { messages, bytes, control_frames, on_exceed, mode, .. } = *limits;
-        if messages.is_none() && bytes.is_none() && control_frames.is_none() {
+        let own = messages.is_some() || bytes.is_some() || control_frames.is_some();
+        if !own && user.is_none() {
             return None;
         }
         Some(Box::new(Self {
             messages: messages.map(Gcra::new),
             bytes: bytes.map(Gcra::new),
             control: control_frames.map(Gcra::new),
+            user,
             on_exceed,
             mode,
             dropping: None,
@@ -105,7 +110,7 @@ impl Allowance {
 
     /// No rates any more.
     pub(super) fn lifted(mut self: Box<Self>) -> Box<Self> {
-        (self.messages, self.bytes, self.control) = (None, None, None);
+        (self.messages, self.bytes, self.control, self.user) = (None, None, None, None);
         self
     }
 
@@ -145,15 +150,17 @@ impl Allowance {
 
     fn message(&mut self) -> Ruling {
         let now = self.now;
-        let Some(messages) = &mut self.messages else {
-            return Ruling::Pass;
-        };
-        let ready = messages.ready(now);
-        if ready <= now {
-            messages.take(1, now);
-            return Ruling::Pass;
+        let ready = self.messages.as_ref().map_or(now, |messages| messages.ready(now));
+        if ready > now {
+            return self.exceeded(Reason::LimitMessages, ready);
         }
-        self.exceeded(Reason::LimitMessages, ready)
+        if let Some(Err(Wait(wait))) = self.user.as_ref().map(|user| user.take(now.into_std())) {
+            return self.exceeded(Reason::LimitUser, now + wait);
+        }
+        if let Some(messages) = &mut self.messages {
+            messages.take(1, now);
+        }
+        Ruling::Pass
     }
 
     /// A ping or a pong of the client's own is whole. Where it has to wait, what follows it does.

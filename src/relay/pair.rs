@@ -60,7 +60,7 @@ impl<'a> Pair<'a> {
         let mut clock = Clock::new(&terms.route.websocket, now);
         clock.expiry = Expiry::new(lease.expires, now, SystemTime::now());
         let mut client = side(client, client_early, Endpoint::Client);
-        client.gate.allow(Allowance::new(&terms.route.limits, now));
+        client.gate.allow(Allowance::new(&terms.route.limits, terms.user.clone(), now));
         if let Some(renewal) = &lease.renewal {
             client.gate.expect_token(Arc::clone(&renewal.member));
         }
@@ -85,7 +85,7 @@ impl<'a> Pair<'a> {
         self.clock.amend(&self.terms.route.websocket, settings, now);
         self.client.gate.limit(settings.into());
         self.upstream.gate.limit(settings.into());
-        self.client.gate.allow(Allowance::new(&terms.route.limits, now));
+        self.client.gate.allow(Allowance::new(&terms.route.limits, terms.user.clone(), now));
         // The rate that it waited for may be another now.
         self.client.resume(now);
         self.terms = terms;

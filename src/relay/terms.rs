@@ -4,12 +4,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::Route;
+use crate::limits::UserShare;
 
 /// What a session is held to.
 #[derive(Debug, Clone)]
 pub struct Terms {
     /// Its route: sizes, times and rates.
     pub route: Arc<Route>,
+    /// What it shares with the other sessions of its user, where those have a rate.
+    pub user: Option<UserShare>,
 }
 
 /// New terms for a session that runs. It takes them when it runs next: wake it.

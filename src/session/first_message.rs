@@ -12,6 +12,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
 use super::Caller;
 use crate::config::Issuer;
 use crate::gateway::Gateway;
+use crate::limits::UserPermit;
 use crate::observe::Subject;
 use crate::policy::{Admission, Standing};
 use crate::refusal::{Reason, Refusal};
@@ -36,7 +37,7 @@ pub(super) async fn introduce(
     early: Bytes,
     admission: Admission,
     caller: &Caller,
-    subject: &mut Subject,
+    (subject, permit): (&mut Subject, &mut Option<UserPermit>),
 ) -> Result<(Admission, Upstream, Bytes), Refusal> {
     let Standing::Announced(issuer) = admission.standing().clone() else {
         return Err(Refusal::new(Reason::Internal, "the token was not announced"));
@@ -57,6 +58,11 @@ pub(super) async fn introduce(
         .await
         .map_err(|_| Refusal::new(Reason::TokenUnverifiable, "the keys did not come in time"))??;
     subject.user = Some(identity.user().to_owned());
+    let (one, let_through) = in_force.policy.admit_user(&identity, &gateway.limiters)?;
+    *permit = Some(one);
+    if let Some(refusal) = let_through {
+        gateway.let_through(subject, &refusal);
+    }
     let admission = admission.identified(identity);
     match caller.connect(&admission, &subject.request_id, deadline).await {
         Ok(upstream) => Ok((admission, upstream, Bytes::from(first.early))),

@@ -15,12 +15,13 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::gateway::Gateway;
+use crate::limits::{AddressPermit, UserPermit};
 use crate::listener::Slot;
 use crate::moment::Moment;
 use crate::observe::{self, Ended, ProtocolError, Subject};
 use crate::policy::{Admission, Standing};
 use crate::refusal::{Reason, Refusal};
-use crate::relay::{Cause, Endpoint, Outside, SessionEnd, Streams, Terms, close_frame, relay};
+use crate::relay::{Cause, Endpoint, Outside, SessionEnd, Streams, close_frame, relay};
 use crate::transport::Transport;
 use crate::upstream::Upstream;
 pub use about::{Description, Identity, Summary};
@@ -39,10 +40,21 @@ pub(crate) struct Session {
     pub(crate) admission: Admission,
     pub(crate) subject: Subject,
     /// Given back when the session ends.
-    pub(crate) slot: Slot,
+    pub(crate) permits: Permits,
     pub(crate) next: Next,
     /// Of the configuration that admitted it.
     pub(crate) generation: u64,
+}
+
+/// What a session counts as: one of each, until it ends.
+#[derive(Debug)]
+pub(crate) struct Permits {
+    /// Of `max_connections`.
+    pub(crate) slot: Slot,
+    /// Of its address; `None`: it is a trusted proxy's own.
+    pub(crate) address: Option<AddressPermit>,
+    /// Of its user; `None`: it has none, or none yet.
+    pub(crate) user: Option<UserPermit>,
 }
 
 /// What a session begins with.
@@ -57,13 +69,13 @@ pub(crate) enum Next {
 impl Session {
     /// Starts the session in a task of its own.
     pub(crate) fn start(self, gateway: &Arc<Gateway>) {
-        let Self { client, client_early, admission, subject, slot, next, generation } = self;
+        let Self { client, client_early, admission, subject, permits, next, generation } = self;
         let (entry, told) = gateway.sessions.enter(Description::new(&subject, &admission));
-        let live = move |streams, admission, subject| Live {
+        let live = move |streams, admission, subject, permits| Live {
             streams,
             admission,
             subject,
-            slot,
+            permits,
             entry,
             generation,
         };
@@ -71,16 +83,17 @@ impl Session {
         match next {
             Next::Relay(upstream) => {
                 let streams = streams(client, client_early, *upstream);
-                gateway.tasks.spawn(live(streams, admission, subject).run(shared, told));
+                gateway.tasks.spawn(live(streams, admission, subject, permits).run(shared, told));
             }
             Next::FirstMessage(caller) => {
-                let newcomer = Newcomer { client, early: client_early, admission, caller, subject };
+                let early = client_early;
+                let newcomer = Newcomer { client, early, admission, caller, subject, permits };
                 gateway.tasks.spawn(async move {
                     let mut told = told;
                     let introduced = newcomer.introduce(&shared, &mut told).await;
-                    if let Some((streams, admission, subject)) = introduced {
+                    if let Some((streams, admission, subject, permits)) = introduced {
                         let tasks = shared.tasks.clone();
-                        tasks.spawn(live(streams, admission, subject).run(shared, told));
+                        tasks.spawn(live(streams, admission, subject, permits).run(shared, told));
                     }
                 });
             }
@@ -101,6 +114,7 @@ struct Newcomer {
     admission: Admission,
     caller: Box<Caller>,
     subject: Subject,
+    permits: Permits,
 }
 
 impl Newcomer {
@@ -109,14 +123,14 @@ impl Newcomer {
         mut self,
         gateway: &Gateway,
         told: &mut Told,
-    ) -> Option<(Streams, Admission, Subject)> {
+    ) -> Option<(Streams, Admission, Subject, Permits)> {
         let introduction = first_message::introduce(
             gateway,
             &mut self.client,
             self.early,
             self.admission,
             &self.caller,
-            &mut self.subject,
+            (&mut self.subject, &mut self.permits.user),
         );
         let introduced = tokio::select! {
             introduced = introduction => introduced,
@@ -124,9 +138,11 @@ impl Newcomer {
         };
         match introduced {
             Ok((admission, upstream, early)) => {
-                Some((streams(self.client, early, upstream), admission, self.subject))
+                let streams = streams(self.client, early, upstream);
+                Some((streams, admission, self.subject, self.permits))
             }
             Err(refusal) => {
+                gateway.strike(self.subject.peer.ip(), refusal.reason);
                 turn_away(self.client, &self.subject, &refusal).await;
                 None
             }
@@ -141,7 +157,7 @@ struct Live {
     admission: Admission,
     subject: Subject,
     /// Given back when the session ends.
-    slot: Slot,
+    permits: Permits,
     entry: Entry,
     /// Of the configuration that admitted it.
     generation: u64,
@@ -149,7 +165,7 @@ struct Live {
 
 impl Live {
     async fn run(self, gateway: Arc<Gateway>, told: Told) {
-        let Self { streams, admission, subject, slot, entry, generation } = self;
+        let Self { streams, admission, subject, permits, entry, generation } = self;
         let entry = Arc::new(entry);
         if let Standing::Identified(identity) = admission.standing() {
             // Looked at once more: it may have been revoked between admission and registration.
@@ -159,7 +175,7 @@ impl Live {
         let route = gateway.settle(&entry, generation, admission.route());
         observe::session_opened(&subject);
         let lease = lease::of(&gateway, &admission, &entry, &subject.request_id);
-        let terms = Terms { route };
+        let terms = gateway.terms(&route, entry.record().user());
         drop(admission);
         let mut record = Record { subject, since: Instant::now(), end: None };
         let outside = Outside {
@@ -168,8 +184,11 @@ impl Live {
             would_refuse: &|reason| observe::would_refuse(&record.subject, reason, ""),
         };
         let end = relay(streams, terms, &gateway.budget, lease, told, outside).await;
+        if let Some(reason) = end.cause.clients_fault() {
+            gateway.strike(record.subject.peer.ip(), reason);
+        }
         record.end = Some(end);
-        drop(slot);
+        drop(permits);
     }
 }
 

@@ -8,6 +8,7 @@ use super::about::{Description, Identity, Summary};
 use super::bell::{Bell, Told};
 use super::filter::Filter;
 use crate::config::Route;
+use crate::limits::UserKey;
 use crate::moment::Moment;
 use crate::policy::{Holder, Policy, Presented};
 use crate::refusal::{Reason, Refusal};
@@ -235,6 +236,15 @@ impl Record {
             None => Holder::Anybody,
         };
         policy.review(&self.presented, self.peer.ip(), holder)
+    }
+}
+
+impl Record {
+    /// Whose session it is, if a token said so.
+    pub(crate) fn user(&self) -> Option<UserKey> {
+        let identity = self.identity();
+        let identity = identity.as_deref()?;
+        Some(UserKey::new(&identity.issuer, identity.user.as_deref()?))
     }
 }
 

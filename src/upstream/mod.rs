@@ -38,6 +38,12 @@ pub enum Failure {
     Answered(Answer),
 }
 
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
 /// An upstream's answer of 300 and above.
 #[derive(Debug)]
 pub struct Answer {

@@ -24,7 +24,7 @@ impl Driven {
     fn new(limits: &config::Limits) -> Self {
         let now = Instant::now() + Duration::from_secs(86_400);
         let mut gate = Gate::new(Client, LIMITS, OWN_PING);
-        gate.allow(Allowance::new(limits, now));
+        gate.allow(Allowance::new(limits, None, now));
         Self { gate, now }
     }
 
@@ -182,7 +182,7 @@ fn bytes_are_a_debt_that_is_paid_by_waiting() {
         ..config::Limits::default()
     };
     let now = Instant::now() + Duration::from_secs(86_400);
-    let mut allowance = Allowance::new(&limits, now).unwrap();
+    let mut allowance = Allowance::new(&limits, None, now).unwrap();
     assert_eq!(allowance.bytes(2000, now), super::super::allowance::Ruling::Pass);
     let until = now + Duration::from_secs(3);
     assert_eq!(allowance.bytes(3000, now), super::super::allowance::Ruling::Wait(until));
@@ -215,14 +215,14 @@ fn new_limits_forget_nothing_of_a_rate_that_stays() {
         connections_per_ip: NonZeroU32::new(5),
         ..messages(OnExceed::Close)
     };
-    driven.gate.allow(Allowance::new(&more, driven.now));
+    driven.gate.allow(Allowance::new(&more, None, driven.now));
     let (_, events, _) = driven.pass(&frames(Client, &[HELLO]));
     assert_eq!(events, [Event::Exceeded(Reason::LimitMessages)], "as used up as before");
 
     let higher = config::Limits { messages: Some(rate(10, 4)), ..messages(OnExceed::Close) };
     let mut driven = Driven::new(&messages(OnExceed::Close));
     driven.pass(&frames(Client, &[HELLO, HELLO]));
-    driven.gate.allow(Allowance::new(&higher, driven.now));
+    driven.gate.allow(Allowance::new(&higher, None, driven.now));
     assert_eq!(driven.pass(&frames(Client, &[HELLO])).1, [], "another rate begins anew");
     driven.gate.allow(None);
     assert!(driven.gate.allowance().is_none());

@@ -1,0 +1,253 @@
+//! One TCP connection on its way to a session, under one deadline from accept to the 101. Its task
+//! ends where the session's begins, so that nothing of the handshake stays in memory.
+
+mod reception;
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::TlsStream;
+
+use crate::config::ProxyProtocol;
+use crate::gateway::{Gateway, InForce};
+use crate::handshake::{self, HeadTap, MAX_HEAD, Peer, RawHead};
+use crate::listener::{Slot, read_header};
+use crate::observe::{self, Subject};
+use crate::policy::Entrance;
+use crate::refusal::{Reason, Refusal};
+use crate::session::{Permits, Session};
+use crate::tls::describe_failure;
+use crate::transport::Transport;
+use reception::{Established, Reception};
+
+/// How long an answer may take to be written once the deadline has passed.
+const ANSWER_GRACE: Duration = Duration::from_secs(2);
+
+/// A connection that nothing was read of.
+pub(crate) struct Accepted {
+    pub(crate) stream: TcpStream,
+    /// Its peer, canonical.
+    pub(crate) address: SocketAddr,
+    pub(crate) slot: Slot,
+    /// That its address may connect; `None`: it is a trusted proxy, and its client is not known.
+    pub(crate) entrance: Option<Entrance>,
+    /// What it is judged by, up to its 101.
+    pub(crate) in_force: Arc<InForce>,
+}
+
+/// Takes an accepted connection to a session, or refuses it.
+pub(crate) async fn serve(gateway: Arc<Gateway>, accepted: Accepted) {
+    let Accepted { stream, address, slot, mut entrance, in_force } = accepted;
+    let deadline = Instant::now() + in_force.server.handshake_timeout;
+    let mut subject = Subject::new(address);
+    let securing = secure(&gateway, &in_force, stream, &mut subject, &mut entrance);
+    let securing = timeout_at(deadline, securing);
+    let Some(securing) = gateway.stopping.run_until_cancelled(securing).await else {
+        return;
+    };
+    let secured = match securing {
+        Ok(secured) => secured,
+        Err(_) => Err(Refusal::new(
+            Reason::HandshakeTimeout,
+            "the PROXY protocol header or the TLS handshake took too long",
+        )),
+    };
+    match secured {
+        Ok(secured) => {
+            let connection = Connection { gateway, in_force, subject, slot, entrance, deadline };
+            connection.exchange(secured).await;
+        }
+        Err(refusal) if observe::is_error(refusal.reason) => {
+            observe::connection_error(&subject, refusal.reason, &refusal.detail);
+        }
+        Err(refusal) => gateway.dropped(subject.peer, &refusal),
+    }
+}
+
+/// A connection that can be spoken HTTP on.
+struct Secured {
+    stream: Transport,
+    peer: Peer,
+    server_name: Option<String>,
+}
+
+/// The PROXY protocol and TLS, as far as they are configured.
+async fn secure(
+    gateway: &Gateway,
+    in_force: &InForce,
+    mut stream: TcpStream,
+    subject: &mut Subject,
+    entrance: &mut Option<Entrance>,
+) -> Result<Secured, Refusal> {
+    let trusted = &in_force.server.trusted_proxies;
+    if in_force.server.proxy_protocol == ProxyProtocol::Required {
+        let malformed = |detail: String| Refusal::new(Reason::ProxyMalformed, detail);
+        if !Peer::is_trusted(subject.peer.ip(), trusted) {
+            return Err(malformed("the peer is not in trusted_proxies".to_owned()));
+        }
+        let client =
+            read_header(&mut stream).await.map_err(|error| malformed(error.to_string()))?;
+        subject.peer = client.unwrap_or(subject.peer);
+        if !Peer::is_trusted(subject.peer.ip(), trusted) {
+            let (bans, limiters) = (&gateway.bans, &gateway.limiters);
+            *entrance = Some(in_force.policy.admit_address(subject.peer.ip(), bans, limiters)?);
+        }
+    }
+    let peer = Peer {
+        address: subject.peer,
+        trusted: Peer::is_trusted(subject.peer.ip(), trusted),
+        tls: in_force.terminator.is_some(),
+    };
+    let Some(terminator) = &in_force.terminator else {
+        return Ok(Secured { stream: Transport::Tcp(stream), peer, server_name: None });
+    };
+    let stream = terminator
+        .acceptor
+        .accept(stream)
+        .await
+        .map_err(|error| Refusal::new(Reason::TlsFailed, describe_failure(&error)))?;
+    let server_name = stream.get_ref().1.server_name().map(str::to_owned);
+    let stream = Transport::Tls(Box::new(TlsStream::Server(stream)));
+    Ok(Secured { stream, peer, server_name })
+}
+
+/// A connection whose one request is awaited.
+struct Connection {
+    gateway: Arc<Gateway>,
+    in_force: Arc<InForce>,
+    subject: Subject,
+    slot: Slot,
+    entrance: Option<Entrance>,
+    deadline: Instant,
+}
+
+impl Connection {
+    /// One request and its answer; then a session, or the end.
+    async fn exchange(self, secured: Secured) {
+        let Self { gateway, in_force, subject, slot, entrance, deadline } = self;
+        let Secured { stream, peer, server_name } = secured;
+        let (tap, head) = HeadTap::new(stream);
+        let (established, mut admitted) = oneshot::channel();
+        let early_subject = subject.clone();
+        let reception = Cell::new(Some(Reception {
+            gateway: Arc::clone(&gateway),
+            in_force: Arc::clone(&in_force),
+            peer,
+            server_name,
+            head: head.clone(),
+            subject,
+            full: matches!(slot, Slot::Told(_)),
+            entrance,
+            deadline,
+            established,
+        }));
+        let service = service_fn(move |request| {
+            let reception = reception.take();
+            Box::pin(async move {
+                match reception {
+                    Some(reception) => Ok(reception.answer(request).await),
+                    None => Err(SecondRequest),
+                }
+            })
+        });
+        let mut connection = http1::Builder::new()
+            .title_case_headers(true)
+            .header_read_timeout(None)
+            .max_header_size(MAX_HEAD)
+            .max_buf_size(MAX_HEAD)
+            .serve_connection(TokioIo::new(tap), service);
+        let mut served = std::pin::pin!(poll_fn(|cx| connection.poll_without_shutdown(cx)));
+        // A client that has not asked for anything when the gateway stops is not waited for.
+        let abandoned = async {
+            gateway.stopping.cancelled().await;
+            if head.is_complete() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let served_in_time = tokio::select! {
+            outcome = timeout_at(deadline, &mut served) => outcome,
+            () = abandoned => return,
+        };
+        let outcome = match served_in_time {
+            Err(_) if head.is_complete() => timeout(ANSWER_GRACE, &mut served).await.ok(),
+            outcome => outcome.ok(),
+        };
+        let parts = connection.into_parts();
+        let stream = parts.io.into_inner().into_inner();
+        // Behind a 101 that was not written to its end there can be no frames.
+        let answered = matches!(outcome, Some(Ok(())));
+        if answered && let Ok(established) = admitted.try_recv() {
+            let Established { admission, subject, next, address, user } = established;
+            let permits = Permits { slot, address, user };
+            let client_early = Bytes::copy_from_slice(&parts.read_buf);
+            let generation = in_force.generation;
+            let session = Session {
+                client: stream,
+                client_early,
+                admission,
+                subject,
+                permits,
+                next,
+                generation,
+            };
+            session.start(&gateway);
+            return;
+        }
+        conclude(&gateway, stream, outcome, &head, &early_subject).await;
+    }
+}
+
+/// A connection carries one request: every answer but a 101 says `Connection: close`.
+#[derive(Debug, thiserror::Error)]
+#[error("a second request on a connection")]
+struct SecondRequest;
+
+/// Says in the log what came of a connection without a session, where the answer did not already,
+/// and closes it so that the client can read what it was told.
+async fn conclude(
+    gateway: &Gateway,
+    stream: Transport,
+    outcome: Option<hyper::Result<()>>,
+    head: &RawHead,
+    subject: &Subject,
+) {
+    let mut answer = Vec::new();
+    match outcome {
+        Some(Ok(())) if head.is_complete() => {}
+        Some(Ok(())) => {
+            let detail = "the client closed before it sent a request";
+            observe::connection_error(subject, Reason::ClientLost, detail);
+        }
+        Some(Err(error)) if error.is_parse_too_large() => {
+            let detail = format!("the head is larger than {MAX_HEAD} bytes or has too many fields");
+            gateway.refused(subject, &Refusal::new(Reason::HeadTooLarge, detail));
+        }
+        Some(Err(error)) if error.is_parse() => {
+            let refusal = Refusal::new(Reason::HandshakeMalformed, error.to_string());
+            gateway.refused(subject, &refusal);
+        }
+        Some(Err(error)) => {
+            observe::connection_error(subject, Reason::ClientLost, &error.to_string());
+        }
+        None if head.is_complete() => {
+            let detail = "the client did not take the answer";
+            observe::connection_error(subject, Reason::ClientLost, detail);
+        }
+        None => {
+            let detail = "the request head did not arrive in time";
+            gateway.refused(subject, &Refusal::new(Reason::HandshakeTimeout, detail));
+            answer = handshake::problem_bytes(Reason::HandshakeTimeout, &subject.request_id);
+        }
+    }
+    stream.part(&answer).await;
+}

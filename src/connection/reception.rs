@@ -1,0 +1,172 @@
+//! The one request of a connection, and its answer.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Request, Response};
+use hyper::body::Incoming;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+use crate::gateway::{Gateway, InForce};
+use crate::handshake::{self, Body, ClientAddress, Peer, RawHead, UpgradeRequest};
+use crate::limits::{AddressPermit, UserPermit};
+use crate::observe::{self, Subject};
+use crate::policy::{Admission, Arrival, Entrance, Standing};
+use crate::refusal::{Reason, Refusal};
+use crate::session::{Caller, Next};
+use crate::upstream::Failure;
+
+/// What the request needs to be answered. Used once.
+pub(super) struct Reception {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) in_force: Arc<InForce>,
+    pub(super) peer: Peer,
+    pub(super) server_name: Option<String>,
+    pub(super) head: RawHead,
+    pub(super) subject: Subject,
+    /// There is no room for a session.
+    pub(super) full: bool,
+    /// That the address may connect; `None`: whose it is, the head will say.
+    pub(super) entrance: Option<Entrance>,
+    pub(super) deadline: Instant,
+    pub(super) established: oneshot::Sender<Established>,
+}
+
+/// A session that only waits for the client's 101 to be written.
+#[derive(Debug)]
+pub(super) struct Established {
+    pub(super) admission: Admission,
+    pub(super) subject: Subject,
+    pub(super) next: Next,
+    pub(super) address: Option<AddressPermit>,
+    pub(super) user: Option<UserPermit>,
+}
+
+/// A request that was admitted, with what its session will hold.
+struct Admitted {
+    /// Sec-WebSocket-Key.
+    key: String,
+    admission: Admission,
+    next: Next,
+    address: Option<AddressPermit>,
+    user: Option<UserPermit>,
+}
+
+impl Reception {
+    /// The answer to the one request: a 101 once an upstream gave one, or where the first message
+    /// decides; or a refusal.
+    pub(super) async fn answer(mut self, request: Request<Incoming>) -> Response<Body> {
+        match self.admit(request).await {
+            Ok(admitted) => self.accept(admitted),
+            Err(Failure::Refused(refusal)) => {
+                self.gateway.refused(&self.subject, &refusal);
+                handshake::problem(&refusal, &self.subject.request_id)
+            }
+            Err(Failure::Answered(answer)) => {
+                observe::answered(&self.subject, answer.status.as_u16());
+                let id = &self.subject.request_id;
+                handshake::relayed(answer.status, &answer.headers, id, answer.body)
+            }
+        }
+    }
+
+    fn accept(mut self, admitted: Admitted) -> Response<Body> {
+        let Admitted { key, admission, next, address, user } = admitted;
+        let none = HeaderMap::new();
+        let (headers, chosen) = match &next {
+            Next::Relay(upstream) => (&upstream.headers, upstream.subprotocol.clone()),
+            Next::FirstMessage(_) => (&none, None),
+        };
+        let subprotocol = chosen.or_else(|| {
+            let first = admission.subprotocols().first()?;
+            let listed = !admission.route().subprotocols.is_empty();
+            listed.then(|| first.parse().ok()).flatten()
+        });
+        self.subject.subprotocol =
+            subprotocol.as_ref().and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let response = handshake::switching_protocols(&key, headers, subprotocol.as_ref());
+        let established = Established { admission, subject: self.subject, next, address, user };
+        // The receiver outlives the connection that polls this.
+        let _ = self.established.send(established);
+        response
+    }
+
+    /// Every check in its order, then the upstream, unless the first message comes before it.
+    async fn admit(&mut self, request: Request<Incoming>) -> Result<Admitted, Failure> {
+        let (head, _body) = request.into_parts();
+        let in_force = Arc::clone(&self.in_force);
+        let trusted = &in_force.server.trusted_proxies;
+        let client = ClientAddress::resolve(&self.peer, trusted, &head.headers);
+        self.subject.peer = client.address;
+        if let Some(id) = handshake::request_id(&self.peer, &head.headers) {
+            self.subject.request_id = id;
+        }
+        let address = self.enter(&client)?;
+        self.check_room()?;
+        let target = self.head.judge()?;
+        let mut request = UpgradeRequest::parse(target, head)?;
+        let arrival = Arrival { client: &client, server_name: self.server_name.as_deref() };
+        let policy = &in_force.policy;
+        let route = policy.route(&request, arrival)?;
+        self.subject.route = Some(route.name.clone());
+        let admission = policy.admit(route, &mut request, arrival);
+        let admission = timeout_at(self.deadline, admission)
+            .await
+            .map_err(|_| Refusal::new(Reason::TokenUnverifiable, "the keys did not come in time"))
+            .flatten()?;
+        let user = self.enter_user(&admission)?;
+        let key = request.key().to_owned();
+        let caller = Caller { request, peer: self.peer, client, in_force };
+        let next = if let Standing::Announced(_) = admission.standing() {
+            Next::FirstMessage(Box::new(caller))
+        } else {
+            let id = &self.subject.request_id;
+            Next::Relay(Box::new(caller.connect(&admission, id, self.deadline).await?))
+        };
+        Ok(Admitted { key, admission, next, address, user })
+    }
+
+    /// Lets the client's address in, where a trusted proxy had to say it first. A trusted proxy that
+    /// speaks for nobody is only held to the rules of addresses: all its clients would share the
+    /// rest.
+    fn enter(&mut self, client: &ClientAddress) -> Result<Option<AddressPermit>, Refusal> {
+        let Gateway { bans, limiters, .. } = &*self.gateway;
+        let (policy, address) = (&self.in_force.policy, client.address.ip());
+        let trusted = &self.in_force.server.trusted_proxies;
+        let entrance = match self.entrance.take() {
+            Some(entrance) => entrance,
+            None if Peer::is_trusted(address, trusted) => {
+                return policy.enforce_rules(address).map(|()| None);
+            }
+            None => policy.admit_address(address, bans, limiters)?,
+        };
+        for refusal in &entrance.let_through {
+            self.gateway.let_through(&self.subject, refusal);
+        }
+        Ok(Some(entrance.permit))
+    }
+
+    fn check_room(&self) -> Result<(), Refusal> {
+        if self.full {
+            return Err(Refusal::new(Reason::Capacity, "max_connections is reached"));
+        }
+        if self.gateway.sessions.are_ending() {
+            return Err(Refusal::new(Reason::Shutdown, "the gateway stops"));
+        }
+        Ok(())
+    }
+
+    /// Lets the user in, if a token says already who it is.
+    fn enter_user(&mut self, admission: &Admission) -> Result<Option<UserPermit>, Refusal> {
+        let Standing::Identified(identity) = admission.standing() else {
+            return Ok(None);
+        };
+        self.subject.user = Some(identity.user().to_owned());
+        let limiters = &self.gateway.limiters;
+        let (permit, let_through) = self.in_force.policy.admit_user(identity, limiters)?;
+        if let Some(refusal) = let_through {
+            self.gateway.let_through(&self.subject, &refusal);
+        }
+        Ok(Some(permit))
+    }
+}

@@ -1,0 +1,85 @@
+//! Everything that is counted across connections, together.
+
+use std::time::Instant;
+
+use super::{AddressKey, Counts, Permit, Rates, UserKey, UserShare, Users, Wait};
+use crate::config::{Limits, Rate};
+use crate::limits::Full;
+
+/// The limits of addresses and users. Shared by all connections; a reload changes what they allow,
+/// and none of what was counted.
+#[derive(Debug, Default)]
+pub struct Limiters {
+    connections: Counts<AddressKey>,
+    handshakes: Rates<AddressKey>,
+    users: Counts<UserKey>,
+    messages: Users,
+}
+
+/// The right of an address or a user to one more connection, until it is dropped.
+pub type AddressPermit = Permit<AddressKey>;
+/// As [`AddressPermit`].
+pub type UserPermit = Permit<UserKey>;
+
+impl Limiters {
+    /// These limits hold from now on.
+    pub fn set(&self, limits: &Limits) {
+        self.handshakes.set(limits.handshakes_per_ip.as_ref());
+    }
+
+    /// Counts a handshake of an address.
+    pub fn handshake(&self, key: AddressKey) -> Result<(), Wait> {
+        self.handshakes.check(&key)
+    }
+
+    /// Counts a connection of an address. With `enforce` unset it is counted in any case, and the
+    /// limit is only told.
+    pub fn connection(
+        &self,
+        key: AddressKey,
+        limits: &Limits,
+        enforce: bool,
+    ) -> Result<(AddressPermit, Option<Full>), Full> {
+        taken(&self.connections, key, limits.connections_per_ip, enforce)
+    }
+
+    /// Counts a session of a user, likewise.
+    pub fn user(
+        &self,
+        key: UserKey,
+        limits: &Limits,
+        enforce: bool,
+    ) -> Result<(UserPermit, Option<Full>), Full> {
+        taken(&self.users, key, limits.connections_per_user, enforce)
+    }
+
+    /// What a session of a user shares with the user's others.
+    pub fn share(&self, key: &UserKey, rate: &Rate, now: Instant) -> UserShare {
+        self.messages.share(key, rate, now)
+    }
+
+    /// Connections of this address, sessions of this user.
+    #[must_use]
+    pub fn open(&self, address: &AddressKey) -> u32 {
+        self.connections.open(address)
+    }
+
+    /// Forgets who owes nothing any more. To be called every few seconds.
+    pub fn sweep(&self, now: Instant) {
+        self.handshakes.sweep();
+        self.messages.sweep(now);
+    }
+}
+
+fn taken<K: Eq + std::hash::Hash + Clone>(
+    counts: &Counts<K>,
+    key: K,
+    most: Option<std::num::NonZeroU32>,
+    enforce: bool,
+) -> Result<(Permit<K>, Option<Full>), Full> {
+    match counts.take(key.clone(), most) {
+        Ok(permit) => Ok((permit, None)),
+        Err(full) if enforce => Err(full),
+        Err(full) => counts.take(key, None).map(|permit| (permit, Some(full))),
+    }
+}

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use super::bans;
 use super::protocol::{Answer, MOST_LISTED, Outcome, Request, Target};
 use crate::config::duration;
 use crate::gateway::{Gateway, ReloadError};
@@ -28,6 +29,9 @@ pub(super) async fn act(gateway: &Arc<Gateway>, running: &Running, request: Requ
         Request::Kick { filter, all } => kick(gateway, &filter, all),
         Request::Reload {} => reload(gateway).await,
         Request::Revoke { target } => revoke(gateway, target).await,
+        Request::Ban { sentence } => bans::ban(gateway, sentence).await,
+        Request::Unban { network } => bans::unban(gateway, network).await,
+        Request::Bans {} => bans::list(gateway),
     }
 }
 
@@ -113,16 +117,25 @@ fn revocation(target: Target, now: Moment) -> Result<Revocation, String> {
     let Some((kind, value)) = target.named() else {
         return Err("name a user or a token: one of the two".to_owned());
     };
-    let until = match (target.until, &target.lasting) {
-        (Some(until), None) => until,
-        (None, Some(lasting)) => now.after(duration(lasting)?),
-        _ => return Err("say until when, or for how long: one of the two".to_owned()),
-    };
+    let until = end(target.until, target.lasting.as_deref(), now)?;
     Ok(Revocation { kind, value: value.to_owned(), until, at: now, why: target.why })
 }
 
+/// The one of `until` and `lasting` that is given.
+pub(super) fn end(
+    until: Option<Moment>,
+    lasting: Option<&str>,
+    now: Moment,
+) -> Result<Moment, String> {
+    match (until, lasting) {
+        (Some(until), None) => Ok(until),
+        (None, Some(lasting)) => Ok(now.after(duration(lasting)?)),
+        _ => Err("say until when, or for how long: one of the two".to_owned()),
+    }
+}
+
 /// The members of an object.
-fn object(value: Value) -> Map<String, Value> {
+pub(super) fn object(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(members) => members,
         other => Map::from_iter([("value".to_owned(), other)]),

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::moment::Moment;
+use crate::network::Network;
 use crate::session::Filter;
 use crate::store::Kind;
 
@@ -44,6 +45,19 @@ pub enum Request {
         #[serde(flatten)]
         target: Target,
     },
+    /// Refuse an address or network, and end its sessions.
+    Ban {
+        /// Whom, and until when.
+        #[serde(flatten)]
+        sentence: Sentence,
+    },
+    /// Take a ban back, whoever made it.
+    Unban {
+        /// As it was banned.
+        network: Network,
+    },
+    /// The bans in force.
+    Bans {},
 }
 
 fn listed() -> usize {
@@ -82,6 +96,23 @@ impl Target {
     }
 }
 
+/// What is banned, and for how long: one of `until` and `for`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sentence {
+    /// In IPv6, a /64 at least is banned.
+    pub network: Network,
+    /// RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Moment>,
+    /// A whole number and a unit, such as "24h".
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    pub lasting: Option<String>,
+    /// A remark for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
 impl Request {
     /// The `action`, as the log has it.
     #[must_use]
@@ -92,6 +123,9 @@ impl Request {
             Self::Kick { .. } => "kick",
             Self::Reload {} => "reload",
             Self::Revoke { .. } => "revoke",
+            Self::Ban { .. } => "ban",
+            Self::Unban { .. } => "unban",
+            Self::Bans {} => "bans",
         }
     }
 }
@@ -104,7 +138,7 @@ pub enum Outcome {
     Done,
     /// It was not, or not as it should be; `error` says why.
     Refused,
-    /// No session matches.
+    /// No session matches, or there is no such ban.
     NotFound,
 }
 
@@ -170,6 +204,10 @@ mod tests {
             r#"{"action":"kick","filter":{"id":"1"},"all":false}"#,
             r#"{"action":"revoke","token":"t1","until":"2026-03-09T08:15:42Z"}"#,
             r#"{"action":"revoke","user":"ann","for":"24h","why":"left"}"#,
+            r#"{"action":"ban","network":"203.0.113.0/24","for":"1h","why":"scans"}"#,
+            r#"{"action":"ban","network":"2001:db8::7","until":"2026-03-09T08:15:42Z"}"#,
+            r#"{"action":"unban","network":"203.0.113.7"}"#,
+            r#"{"action":"bans"}"#,
         ] {
             let request: Request = serde_json::from_str(text).unwrap();
             assert_eq!(serde_json::to_string(&request).unwrap(), text);
@@ -186,6 +224,12 @@ mod tests {
             r#"{"action":"revoke","user":"ann","until":"tomorrow"}"#,
             r#"{"action":"revoke","user":"ann","untill":"2026-03-09T08:15:42Z"}"#,
             r#"{"action":"status"} {"action":"status"}"#,
+            r#"{"action":"ban","for":"1h"}"#,
+            r#"{"action":"ban","network":"localhost","for":"1h"}"#,
+            r#"{"action":"ban","network":"192.0.2.7","fro":"1h"}"#,
+            r#"{"action":"ban","network":"192.0.2.7","until":"tomorrow"}"#,
+            r#"{"action":"unban","network":"192.0.2.7","for":"1h"}"#,
+            r#"{"action":"bans","limit":5}"#,
         ] {
             assert!(serde_json::from_str::<Request>(text).is_err(), "{text}");
         }

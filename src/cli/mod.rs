@@ -65,6 +65,12 @@ enum Command {
     Reload(admin::ReloadArgs),
     /// Refuse the tokens of a user, or one token, and end their sessions
     Revoke(admin::RevokeArgs),
+    /// Refuse an address or network for a time, and end its sessions
+    Ban(admin::BanArgs),
+    /// Take a ban back
+    Unban(admin::UnbanArgs),
+    /// The bans in force, for people or for a packet filter
+    Bans(admin::BansArgs),
 }
 
 /// What `framewall run` is given.
@@ -159,6 +165,9 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Kick(args) => admin::kick(&args),
         Command::Reload(args) => admin::reload(&args),
         Command::Revoke(args) => admin::revoke(args),
+        Command::Ban(args) => admin::ban(args),
+        Command::Unban(args) => admin::unban(&args),
+        Command::Bans(args) => admin::bans(&args),
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::client::answer_to;
 
-fn config(folder: &Path) -> Config {
+pub(crate) fn config(folder: &Path) -> Config {
     let text = "[server]\nlisten = [\"127.0.0.1:0\"]\n[tls]\nmode = \"off\"\n\
                 [routes.app]\npath = \"/ws\"\nupstream = [\"ws://127.0.0.1:1\"]\nauth = \"none\"\n";
     let mut config = config::parse(text, &folder.join("framewall.toml")).unwrap().config;
@@ -20,12 +20,16 @@ fn config(folder: &Path) -> Config {
     config
 }
 
-/// Runs a gateway for as long as `ask` talks to it.
 fn with_gateway(folder: &Path, ask: impl FnOnce(&Path) + Send + 'static) {
-    let socket = folder.join("admin.sock");
+    with_gateway_of(&config(folder), ask);
+}
+
+/// Runs a gateway for as long as `ask` talks to it.
+pub(crate) fn with_gateway_of(config: &Config, ask: impl FnOnce(&Path) + Send + 'static) {
+    let socket = config.admin.socket.clone().unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let gateway = Gateway::new(&config(folder)).unwrap();
+        let gateway = Gateway::new(config).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let asking = tokio::task::spawn_blocking(move || {
             ask(&socket);

@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bans;
 mod client;
 mod commands;
 mod library;

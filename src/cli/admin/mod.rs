@@ -1,6 +1,7 @@
-//! `framewall status`, `sessions`, `kick` and `revoke`: the admin client. It asks one thing over the
+//! `framewall status`, `sessions`, `kick`, `revoke`, `ban`, `unban` and `bans`: the admin client. It asks one thing over the
 //! gateway's socket and prints the answer, for people or as the JSON that came.
 
+mod bans;
 mod client;
 mod show;
 
@@ -16,6 +17,7 @@ use crate::config::duration;
 use crate::moment::Moment;
 use crate::network::Network;
 use crate::session::Filter;
+pub(super) use bans::{BanArgs, BansArgs, UnbanArgs, ban, bans, unban};
 use client::ask;
 
 /// Where the gateway is, and how its answer is printed.
@@ -149,7 +151,7 @@ fn lasting(text: &str) -> Result<String, String> {
 }
 
 pub(super) fn status(args: &StatusArgs) -> Result<ExitCode, Failure> {
-    command(&args.reach, &Request::Status {}, show::status)
+    command(&args.reach, &Request::Status {}, |answer| Ok(show::status(answer)))
 }
 
 pub(super) fn reload(args: &ReloadArgs) -> Result<ExitCode, Failure> {
@@ -158,26 +160,26 @@ pub(super) fn reload(args: &ReloadArgs) -> Result<ExitCode, Failure> {
 
 pub(super) fn sessions(args: &SessionsArgs) -> Result<ExitCode, Failure> {
     let request = Request::Sessions { filter: args.which.filter(), limit: args.limit };
-    command(&args.reach, &request, |answer| show::sessions(answer, Moment::now()))
+    command(&args.reach, &request, |answer| Ok(show::sessions(answer, Moment::now())))
 }
 
 pub(super) fn kick(args: &KickArgs) -> Result<ExitCode, Failure> {
     let request = Request::Kick { filter: args.which.filter(), all: args.all };
-    command(&args.reach, &request, show::kick)
+    command(&args.reach, &request, |answer| Ok(show::kick(answer)))
 }
 
 pub(super) fn revoke(args: RevokeArgs) -> Result<ExitCode, Failure> {
     let RevokeArgs { reach, whose, lasting, until, why } = args;
     let lasting = until.is_none().then_some(lasting);
     let target = Target { user: whose.user, token: whose.token, until, lasting, why };
-    command(&reach, &Request::Revoke { target }, show::revoke)
+    command(&reach, &Request::Revoke { target }, |answer| Ok(show::revoke(answer)))
 }
 
 /// Asks, prints, and says with the exit code what came of it: 0 done, 1 refused or not found.
 fn command(
     reach: &Reach,
     request: &Request,
-    show: impl FnOnce(&Value) -> String,
+    show: impl FnOnce(&Value) -> Result<String, Failure>,
 ) -> Result<ExitCode, Failure> {
     let socket = match &reach.place {
         Place { socket: Some(socket), .. } => socket.clone(),
@@ -188,7 +190,7 @@ fn command(
     if reach.json {
         print(&format!("{answer}\n"))?;
     } else if done {
-        print(&show(&answer))?;
+        print(&show(&answer)?)?;
     } else {
         let error = answer["error"].as_str().unwrap_or("the gateway did not say why");
         return Err(Failure::Other(show::lines(error)));

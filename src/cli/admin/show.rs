@@ -130,6 +130,15 @@ pub(super) fn revoke(answer: &Value) -> String {
     format!("revoked until {}; ended {closed}\n", text(&answer["until"]))
 }
 
+pub(super) fn ban(answer: &Value) -> String {
+    let (network, until) = (text(&answer["network"]), text(&answer["until"]));
+    format!("banned {network} until {until}; ended {}\n", some_sessions(&answer["closed"]))
+}
+
+pub(super) fn unban(answer: &Value) -> String {
+    format!("unbanned {}\n", text(&answer["network"]))
+}
+
 fn some_sessions(count: &Value) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{} session{plural}", text(count))
@@ -139,7 +148,7 @@ fn none() -> String {
     "-".to_owned()
 }
 
-fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     match value {
         Value::Null => none(),
         Value::String(text) => plain(text),
@@ -148,7 +157,7 @@ fn text(value: &Value) -> String {
 }
 
 /// Columns as wide as their widest cell, two spaces apart.
-fn table<const N: usize>(rows: &[[String; N]]) -> String {
+pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
     let widths: [usize; N] = std::array::from_fn(|column| width(column).unwrap_or(0));
     let mut shown = String::new();
@@ -162,7 +171,7 @@ fn table<const N: usize>(rows: &[[String; N]]) -> String {
 }
 
 /// The two largest units of a time, such as `2d3h`.
-fn span(time: Duration) -> String {
+pub(super) fn span(time: Duration) -> String {
     let seconds = time.as_secs();
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {

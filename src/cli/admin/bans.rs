@@ -1,0 +1,147 @@
+//! `framewall ban`, `unban` and `bans`.
+
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::show::{self, span, table};
+use super::{Failure, Reach, command, lasting};
+use crate::admin::{Request, Sentence};
+use crate::firewall::{ipset, nft};
+use crate::moment::Moment;
+use crate::network::Network;
+use crate::store::{Author, Ban};
+
+/// What `framewall ban` is given.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct BanArgs {
+    #[command(flatten)]
+    reach: Reach,
+    /// Whom; in IPv6, the /64 of an address
+    #[arg(value_name = "ADDRESS[/PREFIX]")]
+    network: Network,
+    /// How long, such as 30m, 24h or 7d
+    #[arg(long = "for", value_name = "TIME", value_parser = lasting, default_value = "24h")]
+    lasting: String,
+    /// Until when (RFC 3339)
+    #[arg(long, value_name = "TIME", conflicts_with = "lasting")]
+    until: Option<Moment>,
+    /// A remark for people, kept with it
+    #[arg(long, value_name = "TEXT")]
+    why: Option<String>,
+}
+
+/// What `framewall unban` is given.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct UnbanArgs {
+    #[command(flatten)]
+    reach: Reach,
+    /// As it was banned
+    #[arg(value_name = "ADDRESS[/PREFIX]")]
+    network: Network,
+}
+
+/// What `framewall bans` is given.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct BansArgs {
+    #[command(flatten)]
+    reach: Reach,
+    /// How they are printed
+    #[arg(long, value_enum, default_value_t = Format::Table, conflicts_with = "json")]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    /// For people
+    Table,
+    /// A script for `nft -f -`, which fills two sets anew
+    Nft,
+    /// Lines for `ipset restore`, which fill two sets anew
+    Ipset,
+}
+
+pub(in crate::cli) fn ban(args: BanArgs) -> Result<ExitCode, Failure> {
+    let BanArgs { reach, network, lasting, until, why } = args;
+    let lasting = until.is_none().then_some(lasting);
+    let sentence = Sentence { network, until, lasting, why };
+    command(&reach, &Request::Ban { sentence }, |answer| Ok(show::ban(answer)))
+}
+
+pub(in crate::cli) fn unban(args: &UnbanArgs) -> Result<ExitCode, Failure> {
+    let request = Request::Unban { network: args.network };
+    command(&args.reach, &request, |answer| Ok(show::unban(answer)))
+}
+
+pub(in crate::cli) fn bans(args: &BansArgs) -> Result<ExitCode, Failure> {
+    command(&args.reach, &Request::Bans {}, |answer| {
+        let now = Moment::now();
+        // A set must not be emptied because the answer was not understood.
+        let Listed { bans, exempt } = Listed::deserialize(answer).map_err(|error| {
+            Failure::Other(format!("the gateway's answer is not what it should be: {error}"))
+        })?;
+        Ok(match args.format {
+            Format::Table => rows(&bans, now),
+            Format::Nft => nft(&bans, &exempt, now),
+            Format::Ipset => ipset(&bans, &exempt, now),
+        })
+    })
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    bans: Vec<Ban>,
+    exempt: Vec<Network>,
+}
+
+fn rows(bans: &[Ban], now: Moment) -> String {
+    let mut rows = vec![["NETWORK", "LEFT", "UNTIL", "BY", "BANS", "WHY"].map(str::to_owned)];
+    rows.extend(bans.iter().map(|ban| {
+        let by = match ban.by {
+            Author::Gateway => "gateway",
+            Author::Operator => "operator",
+        };
+        [
+            ban.network.to_string(),
+            span(now.age(ban.until)),
+            ban.until.to_string(),
+            by.to_owned(),
+            ban.offences.to_string(),
+            show::text(&ban.why.as_deref().map_or(Value::Null, Value::from)),
+        ]
+    }));
+    table(&rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rows;
+    use crate::store::{Author, Ban};
+
+    #[test]
+    fn a_table_says_who_banned_whom_for_how_long_and_why() {
+        let ban = |network: &str, by, why: Option<&str>, offences| Ban {
+            network: network.parse().unwrap(),
+            until: "2026-03-09T09:15:42Z".parse().unwrap(),
+            at: "2026-03-09T08:15:42Z".parse().unwrap(),
+            by,
+            why: why.map(str::to_owned),
+            offences,
+            remembered: None,
+        };
+        let bans = [
+            ban("2001:db8:7::/64", Author::Gateway, Some("frame.protocol"), 2),
+            ban("203.0.113.0/24", Author::Operator, Some("scans\u{1b}[2J"), 0),
+            ban("192.0.2.7", Author::Operator, None, 0),
+        ];
+        let wanted = "\
+NETWORK          LEFT    UNTIL                 BY        BANS  WHY
+2001:db8:7::/64  30m42s  2026-03-09T09:15:42Z  gateway   2     frame.protocol
+203.0.113.0/24   30m42s  2026-03-09T09:15:42Z  operator  0     scans\\u{1b}[2J
+192.0.2.7        30m42s  2026-03-09T09:15:42Z  operator  0     -
+";
+        assert_eq!(rows(&bans, "2026-03-09T08:45:00Z".parse().unwrap()), wanted);
+    }
+}

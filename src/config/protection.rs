@@ -22,7 +22,7 @@ pub enum Mode {
 /// `[firewall]`
 #[derive(Debug, Clone, Default)]
 pub struct Firewall {
-    /// The addresses of `allow`, `deny` and `deny_files`, and what the GeoIP database adds.
+    /// The addresses of `allow`, `deny` and `deny_files`, and what the `GeoIP` database adds.
     pub rules: Arc<Rules>,
     /// What becomes of an address that the rules deny.
     pub mode: Mode,
@@ -82,7 +82,9 @@ pub enum OnExceed {
     Drop,
 }
 
-/// So many in a time, and so many at once: `"100/s burst 200"`, `"1MiB/s burst 4MiB"`.
+/// So many in a time, and so many at once: `"100/s burst 200"`, `"1MiB/s burst 4MiB"`. `count` and
+/// `burst` are at most 1,000,000, of bytes from 1 KiB to 10 GiB, and a burst that was used up comes
+/// back within a day: `burst * per <= count * 24 h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     /// How many, or how many bytes; at least 1.

@@ -1,6 +1,7 @@
 //! The kinds of values that keys have: what each accepts, in words and in code.
 
 use std::fmt::Display;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -76,6 +77,35 @@ impl Kind for Integer {
     }
 }
 
+/// A whole number from 1 to `max`.
+pub(super) struct Count {
+    pub(super) max: u32,
+}
+
+impl Count {
+    fn integer(&self) -> Integer {
+        Integer { min: 1, max: self.max }
+    }
+}
+
+impl Words for Count {
+    fn words(&self) -> String {
+        self.integer().words()
+    }
+}
+
+impl Kind for Count {
+    type Value = NonZeroU32;
+
+    fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<NonZeroU32> {
+        self.integer().read(item, place).and_then(NonZeroU32::new)
+    }
+
+    fn show(&self, value: &NonZeroU32) -> String {
+        value.to_string()
+    }
+}
+
 /// `true` or `false`.
 pub(super) struct Bool;
 
@@ -131,20 +161,10 @@ pub(super) struct Time {
     pub(super) max: Duration,
 }
 
-impl Time {
-    fn parse(&self, text: &str) -> Result<Duration, Fault> {
-        in_bounds(units::parse_duration(text)?, &self.min, &self.max, text)
-    }
-
-    fn bounds(&self) -> String {
-        let (min, max) = (units::show_duration(self.min), units::show_duration(self.max));
-        format!("from \"{min}\" to \"{max}\"")
-    }
-}
-
 impl Words for Time {
     fn words(&self) -> String {
-        format!("a duration in quotes, {}", self.bounds())
+        let (min, max) = (units::show_duration(self.min), units::show_duration(self.max));
+        format!("a duration in quotes, from \"{min}\" to \"{max}\"")
     }
 }
 
@@ -152,7 +172,9 @@ impl Kind for Time {
     type Value = Duration;
 
     fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<Duration> {
-        place.text(item, self, |text| self.parse(text))
+        place.text(item, self, |text| {
+            in_bounds(units::parse_duration(text)?, &self.min, &self.max, text)
+        })
     }
 
     fn show(&self, value: &Duration) -> String {
@@ -160,31 +182,35 @@ impl Kind for Time {
     }
 }
 
-/// A [`Time`], or `"off"`.
-pub(super) struct TimeOrOff(pub(super) Time);
+/// What `K` takes, or `"off"`.
+pub(super) struct OrOff<K>(pub(super) K);
 
-impl Words for TimeOrOff {
+/// How the words of [`OrOff`] begin.
+pub(super) const OFF_OR: &str = "\"off\" or ";
+
+impl<K: Words> Words for OrOff<K> {
     fn words(&self) -> String {
-        format!("\"off\" or a duration in quotes, {}", self.0.bounds())
+        format!("{OFF_OR}{}", self.0.words())
     }
 }
 
-impl Kind for TimeOrOff {
-    type Value = Option<Duration>;
+impl<K: Kind> Kind for OrOff<K> {
+    type Value = Option<K::Value>;
 
-    fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<Option<Duration>> {
-        place.text(item, self, |text| match text {
-            "off" => Ok(None),
-            text => self.0.parse(text).map(Some),
-        })
+    fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<Option<K::Value>> {
+        match item.get_ref().as_str() {
+            Some("off") => Some(None),
+            _ => self.0.read(item, &place.or_off()).map(Some),
+        }
     }
 
-    fn show(&self, value: &Option<Duration>) -> String {
-        value.map_or("\"off\"".to_owned(), |time| self.0.show(&time))
+    fn show(&self, value: &Option<K::Value>) -> String {
+        value.as_ref().map_or("\"off\"".to_owned(), |value| self.0.show(value))
     }
 }
 
-fn in_bounds<T: PartialOrd>(value: T, min: &T, max: &T, text: &str) -> Result<T, Fault> {
+/// The number itself if it is within the bounds; `text` is what it was read from.
+pub(super) fn in_bounds<T: PartialOrd>(value: T, min: &T, max: &T, text: &str) -> Result<T, Fault> {
     if value < *min {
         return Err(Fault::new(format!("\"{text}\" is too small")));
     }

@@ -8,10 +8,11 @@ use toml::de::{DeTable, Error};
 use super::files::read_bounded;
 use super::keys::{self, Section};
 use super::model::Config;
-use super::protection::{Firewall, Limits};
+use super::profile::{self, Base};
+use super::protection::Firewall;
 use super::reader::{Context, Reader};
 use super::report::{Lint, LoadError, Problem, Report, Source};
-use super::{admin, jwt, log, route, server, tls, websocket};
+use super::{admin, exposure, jwt, limits, log, route, server, tls, websocket};
 
 /// How many errors of syntax are shown: one often causes the next.
 const SYNTAX_SHOWN: usize = 10;
@@ -62,17 +63,26 @@ pub fn parse(text: &str, file_name: &Path) -> Result<Loaded, LoadError> {
 /// Reads the whole file. The result is worth something only if nothing was reported.
 fn read(root: &Reader<'_>) -> Config {
     root.demand(keys::ROUTES.name, keys::ROUTES.absent.0);
-    let server = server::read(&root.table(&keys::SERVER, Section::Server));
+    let defaults = profile::read(root);
+    let listener = root.table(&keys::SERVER, Section::Server);
+    let server = server::read(&listener);
     let tls = tls::read(&root.table(&keys::TLS, Section::Tls), &server.listen);
-    let websocket = websocket::read(&root.table(&keys::WEBSOCKET, Section::WebSocket));
+    let websocket = root.table(&keys::WEBSOCKET, Section::WebSocket);
+    let websocket = websocket::overlay(&websocket, &defaults.websocket);
+    let limits_table = root.table(&keys::LIMITS, Section::Limits);
+    let limits = limits::read(&limits_table, &defaults.limits);
+    let base = Base { websocket, limits, ..defaults };
     let issuers = jwt::read(&root.table(&keys::JWT, Section::Issuers));
     let routes = root.table(&keys::ROUTES, Section::Routes);
-    let routes = route::read(&routes, &websocket, &issuers);
+    let routes = route::read(&routes, &base, &issuers);
+    limits::check_used(&limits_table, &base.limits, &routes);
     let log = log::read(&root.table(&keys::LOG, Section::Log));
     let admin = admin::read(&root.table(&keys::ADMIN, Section::Admin));
     let issuers = issuers.finish(root);
-    let (firewall, limits) = (Firewall::default(), Limits::default());
-    Config { server, tls, routes, log, issuers, admin, firewall, limits }
+    let (firewall, limits) = (Firewall::default(), base.limits.values);
+    let config = Config { server, tls, routes, log, issuers, admin, firewall, limits };
+    exposure::lint(&listener, &config, base.profile.is_some());
+    config
 }
 
 /// The first error of each line, up to one within a list: a list that is not closed makes errors of

@@ -82,7 +82,9 @@ pub enum OnExceed {
     Drop,
 }
 
-/// So many in a time, and so many at once: `"100/s burst 200"`, `"1MiB/s burst 4MiB"`.
+/// So many in a time, and so many at once: `"100/s burst 200"`, `"1MiB/s burst 4MiB"`. `count` and
+/// `burst` are at most 1,000,000, of bytes from 1 KiB to 10 GiB, and a burst that was used up comes
+/// back within a day: `burst * per <= count * 24 h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Rate {
     /// How many, or how many bytes; at least 1.

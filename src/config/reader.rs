@@ -10,7 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::keys::{self, Default, Key, Required, Section};
-use super::kinds::{Fault, Item, Kind, Words};
+use super::kinds::{Fault, Item, Kind, OFF_OR, Words};
 use super::lists::{Table, Tables};
 use super::report::{Problem, Source};
 use super::units;
@@ -56,13 +56,25 @@ pub(super) struct Place<'a> {
     pub(super) cx: &'a Context,
     /// As in `server.listen`.
     pub(super) key: String,
+    /// What else is expected there, before what the kind of the value says.
+    or: &'static str,
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
+    /// The place of a member of the table that is here.
+    pub(super) fn within(&self, name: &str) -> Place<'a> {
+        Place { cx: self.cx, key: format!("{}.{name}", self.key), or: "" }
+    }
+
+    /// The same place, where `"off"` may stand too.
+    pub(super) fn or_off(&self) -> Place<'a> {
+        Place { cx: self.cx, key: self.key.clone(), or: OFF_OR }
+    }
+
     /// Reports a bad value. Always `None`.
     pub(super) fn refuse<T>(&self, item: &Item<'_>, kind: &dyn Words, fault: Fault) -> Option<T> {
         let mut problem = Problem::at(item.span(), format!("{}: {}", self.key, fault.what))
-            .label(format!("expected {}", kind.words()));
+            .label(format!("expected {}{}", self.or, kind.words()));
         if let Some(help) = fault.help {
             problem = problem.help(help);
         }
@@ -143,6 +155,8 @@ impl<'a> Reader<'a> {
         self.cx.refuse(match units::nearest(name, known.iter().copied()) {
             Some(near) => problem.help(format!("did you mean `{near}`?")),
             None => match keys::home(name) {
+                Some(Section::File) => problem
+                    .help(format!("`{name}` belongs at the top of the file, before every table")),
                 Some(home) => problem.help(format!("`{name}` belongs in {home}")),
                 None => problem.label(format!("expected one of {}", known.join(", "))),
             },
@@ -155,7 +169,7 @@ impl<'a> Reader<'a> {
     }
 
     fn place(&self, name: &str) -> Place<'a> {
-        Place { cx: self.cx, key: self.key(name) }
+        Place { cx: self.cx, key: self.key(name), or: "" }
     }
 
     /// Reports something about a value of this table.
@@ -175,6 +189,11 @@ impl<'a> Reader<'a> {
     /// A key's value as it is written, if it is a text.
     pub(super) fn text(&self, name: &str) -> Option<&'a str> {
         self.item(name)?.get_ref().as_str()
+    }
+
+    /// Whether a key is given, and not as `"off"`.
+    pub(super) fn is_on(&self, name: &str) -> bool {
+        self.item(name).is_some() && self.text(name) != Some("off")
     }
 
     /// Whether a list is missing or empty, not merely wrong.
@@ -206,6 +225,15 @@ impl<'a> Reader<'a> {
     /// The key's value, or its default.
     pub(super) fn value<K: Kind, A: Default<K::Value>>(&self, key: &Key<K, A>) -> K::Value {
         self.get(key).map_or_else(|| key.absent.value(), Spanned::into_inner)
+    }
+
+    /// The key's value, or `base` if it is not given; its default if it is wrong and reported.
+    pub(super) fn value_or<K: Kind, A: Default<K::Value>>(
+        &self,
+        key: &Key<K, A>,
+        base: K::Value,
+    ) -> K::Value {
+        if self.item(key.name).is_some() { self.value(key) } else { base }
     }
 
     /// The key's value; that it is missing is reported.

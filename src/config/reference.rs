@@ -9,6 +9,8 @@ Relative paths are relative to the file's folder. This page is written from the 
 
 - A size is a whole number and `B`, `KiB`, `MiB` or `GiB`: `\"64KiB\"`.
 - A duration is a whole number and `ms`, `s`, `m`, `h` or `d`: `\"30s\"`.
+- A rate is a number or a size, and `/s`, `/m` or `/h`: `\"100/s\"`. `\"100/s burst 200\"` lets 200 come at once;
+  not said, the burst is the number itself. It must come back within a day: `\"1/h burst 24\"` and no more.
 - Lists have no entry twice.
 - A secret is never written into the file: `\"env:NAME\"` is what a variable holds, `\"file:PATH\"` what a file does.
 ";
@@ -22,8 +24,9 @@ pub fn reference() -> String {
 
 fn section(section: Section) -> String {
     let title = match section {
-        Section::File => "The tables of the file".to_owned(),
+        Section::File => "The top of the file".to_owned(),
         Section::Certificate => "Each entry of `certificates` in `[tls]`".to_owned(),
+        Section::Limits => "`[limits]` and `[routes.NAME.limits]`".to_owned(),
         Section::WebSocket => "`[websocket]` and `[routes.NAME.websocket]`".to_owned(),
         other => format!("`{other}`"),
     };
@@ -45,6 +48,7 @@ mod tests {
 
     use super::reference;
     use crate::config::keys::{self, Row, Section};
+    use crate::config::limits::OF_NO_ROUTE;
     use crate::config::parse;
 
     #[test]
@@ -67,6 +71,7 @@ mod tests {
             Section::Server => ("[server]\n".into(), "server.".into()),
             Section::Tls => ("[tls]\n".into(), "tls.".into()),
             Section::Certificate => ("[[tls.certificates]]\n".into(), "tls.certificates.".into()),
+            Section::Limits => ("[limits]\n".into(), "limits.".into()),
             Section::WebSocket => ("[websocket]\n".into(), "websocket.".into()),
             Section::Issuers | Section::Routes => unreachable!("its keys are the user's"),
             Section::Issuer => ("[jwt.x]\n".into(), "jwt.x.".into()),
@@ -89,12 +94,23 @@ mod tests {
 
     #[test]
     fn every_key_of_websocket_is_read_in_a_route_too() {
-        for row in keys::all().filter(|row| row.section() == Section::WebSocket) {
-            let name = row.name();
-            let text = format!("[routes.x.websocket]\n{name} = 1979-05-27\n");
-            let error = parse(&text, Path::new("f.toml")).unwrap_err().to_string();
-            assert!(error.contains(&format!("routes.x.websocket.{name}: this is")), "{error}");
+        for name in keys::names(Section::WebSocket) {
+            assert_read("routes.x.websocket", name);
         }
+    }
+
+    #[test]
+    fn the_keys_of_limits_that_a_route_has_are_read_there_too() {
+        let names = keys::names(Section::Limits);
+        for name in names.into_iter().filter(|name| OF_NO_ROUTE.iter().all(|(no, _)| no != name)) {
+            assert_read("routes.x.limits", name);
+        }
+    }
+
+    fn assert_read(table: &str, name: &str) {
+        let text = format!("[{table}]\n{name} = 1979-05-27\n");
+        let error = parse(&text, Path::new("f.toml")).unwrap_err().to_string();
+        assert!(error.contains(&format!("{table}.{name}: this is")), "{error}");
     }
 
     #[test]

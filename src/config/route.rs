@@ -14,16 +14,16 @@ use super::host::HostPattern;
 use super::jwt::Issuers;
 use super::keys::{self, Section};
 use super::kinds::Fault;
-use super::model::{Route, Upstream, WebSocket};
+use super::model::{Route, Upstream};
 use super::path::PathPattern;
-use super::protection::Limits;
+use super::profile::Base;
 use super::reader::{Reader, check_name};
 use super::report::Problem;
 use super::tls::{load, system_roots};
-use super::{origins, websocket};
+use super::{limits, origins, websocket};
 
 /// Reads every route, in the order of the file. What is wrong was reported if one is missing.
-pub(super) fn read(reader: &Reader<'_>, base: &WebSocket, issuers: &Issuers) -> Vec<Arc<Route>> {
+pub(super) fn read(reader: &Reader<'_>, base: &Base, issuers: &Issuers) -> Vec<Arc<Route>> {
     let entries = reader.entries(Section::Route);
     if entries.is_empty() {
         reader.refuse_empty("routes: there is no route", keys::ROUTES.absent.0);
@@ -42,7 +42,7 @@ pub(super) fn read(reader: &Reader<'_>, base: &WebSocket, issuers: &Issuers) -> 
 fn read_one(
     reader: &Reader<'_>,
     name: String,
-    base: &WebSocket,
+    base: &Base,
     issuers: &Issuers,
     taken: &mut Vec<Taken>,
 ) -> Option<Route> {
@@ -51,12 +51,14 @@ fn read_one(
     let upstreams = upstreams(reader);
     let upstream_roots = upstream_roots(reader, &upstreams);
     let origins = origins::read(reader);
-    let require_origin = reader.value(&keys::REQUIRE_ORIGIN);
+    let require_origin = reader.value_or(&keys::REQUIRE_ORIGIN, base.require_origin);
     let subprotocols = reader.get(&keys::SUBPROTOCOLS);
     let auth = auth::read(reader, &name, issuers);
     let refresh = auth::refresh(reader, auth.as_ref());
     let websocket = reader.table(&keys::ROUTE_WEBSOCKET, Section::WebSocket);
-    let websocket = websocket::overlay(&websocket, base);
+    let websocket = websocket::overlay(&websocket, &base.websocket);
+    let limits = reader.table(&keys::ROUTE_LIMITS, Section::Limits);
+    let limits = limits::of_route(&limits, &base.limits, auth.as_ref());
     if let Some(path) = &path {
         take(reader, &name, hosts.as_ref(), path, taken);
     }
@@ -71,7 +73,7 @@ fn read_one(
         subprotocols: plain(subprotocols),
         auth: auth?,
         websocket,
-        limits: Limits::default(),
+        limits,
         refresh,
     })
 }

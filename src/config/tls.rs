@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rustls::RootCertStore;
 use toml::Spanned;
 
+use super::exposure::exposed;
 use super::files;
 use super::keys::{self, Demand, Section};
 use super::kinds::Fault;
@@ -54,7 +55,7 @@ fn refuse_with_mode_off(reader: &Reader<'_>, mode: &Range<usize>) {
 }
 
 fn lint_plain(reader: &Reader<'_>, span: Range<usize>, listen: &[SocketAddr]) {
-    let Some(open) = listen.iter().find(|address| !address.ip().is_loopback()) else {
+    let Some(open) = exposed(listen) else {
         return;
     };
     reader.cx.lint(

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod folder;
+mod limits;
+mod profile;
 mod tokens;
 
 use std::fs;
@@ -11,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use framewall::config::{
-    ClientAuth, Compression, HostPattern, LoadError, LogFormat, Origin, Origins, PathPattern,
-    ProxyProtocol, TlsVersion, Upstream, load, parse,
+    ClientAuth, Compression, HostPattern, Limits, Lint, LoadError, Loaded, LogFormat, Origin,
+    Origins, PathPattern, ProxyProtocol, TlsVersion, Upstream, load, parse,
 };
 use proptest::prelude::*;
 use rcgen::KeyPair;
@@ -53,19 +55,31 @@ fn bad_files_are_refused_word_for_word() {
     assert!(wrong.is_empty(), "run with UPDATE=1 to accept:\n{}", wrong.join("\n"));
 }
 
-#[test]
-fn the_examples_load() {
+/// Loads an example of `config/` among the files that it names.
+fn example(path: &Path) -> Loaded {
     let folder = folder();
     for name in ["config", "secrets", "run"] {
         fs::create_dir(folder.path().join(name)).unwrap();
     }
     write_private(&folder.path().join("secrets/jwt"), folder::SECRET);
+    let copy = folder.path().join("config").join(path.file_name().unwrap());
+    fs::copy(path, &copy).unwrap();
+    load(&copy).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn messages(lints: &[Lint]) -> Vec<&str> {
+    lints.iter().map(Lint::message).collect()
+}
+
+#[test]
+fn the_examples_load() {
     for path in files_in("config") {
-        let copy = folder.path().join("config").join(path.file_name().unwrap());
-        fs::copy(&path, &copy).unwrap();
-        let loaded = load(&copy).unwrap_or_else(|error| panic!("{error}"));
-        let lints: Vec<_> = loaded.lints.iter().map(|lint| lint.message().to_owned()).collect();
-        assert!(lints.iter().all(|lint| lint.contains("admits anybody")), "{lints:?}");
+        let loaded = example(&path);
+        let lints = messages(&loaded.lints);
+        let known = |lint: &&str| {
+            lint.contains("admits anybody") || lint.ends_with("not set: firewall.ban")
+        };
+        assert!(lints.iter().all(known), "{lints:?}");
     }
 }
 
@@ -103,6 +117,7 @@ fn what_is_not_given_is_the_default() {
     assert_eq!(websocket.ping_interval, Some(Duration::from_secs(30)));
     assert_eq!((websocket.idle_timeout, websocket.max_lifetime), (None, None));
     assert_eq!(websocket.compression, Compression::Off);
+    assert_eq!((&config.limits, &route.limits), (&Limits::default(), &Limits::default()));
 }
 
 const FULL: &str = r#"
@@ -233,11 +248,9 @@ fn keys_of_each_algorithm_are_read() {
 }
 
 /// The messages of the warnings of `text`, in its order, with their lines.
-fn lints(folder: &TempDir, text: &str) -> Vec<(usize, String)> {
+pub(crate) fn lints(folder: &TempDir, text: &str) -> Vec<(usize, String)> {
     let loaded = load_in(folder, text).unwrap_or_else(|error| panic!("{error}"));
-    let told = |lint: &framewall::config::Lint| {
-        (lint.line().unwrap(), without_folder(lint.message(), folder))
-    };
+    let told = |lint: &Lint| (lint.line().unwrap(), without_folder(lint.message(), folder));
     loaded.lints.iter().map(told).collect()
 }
 
@@ -263,7 +276,7 @@ fn unsafe_choices_are_warned_of_at_their_place() {
 fn plain_http_is_warned_of_where_others_can_reach_it() {
     let folder = folder();
     let told = lints(&folder, &LEAST.replace("127.0.0.1:0", "0.0.0.0:80"));
-    assert_eq!(told[0], (4, "TLS is off on 0.0.0.0:80, which other machines can reach".to_owned()));
+    assert_eq!(told[1], (4, "TLS is off on 0.0.0.0:80, which other machines can reach".to_owned()));
     let told: Vec<_> = lints(&folder, LEAST).into_iter().map(|(line, _)| line).collect();
     assert_eq!(told, [8, 8], "no authentication and no origins");
 }
@@ -340,11 +353,12 @@ fn seed() -> String {
     let tls = FULL.find("[tls]").unwrap();
     let websocket = FULL.find("[websocket]").unwrap();
     let text = format!("{}[tls]\nmode = \"off\"\n{}", &FULL[..tls], &FULL[websocket..]);
-    text.replace("upstream_ca", "# upstream_ca")
+    let text = text
+        .replace("upstream_ca", "# upstream_ca")
         .replace("wss://", "ws://")
         .replace("certs/errors.log", "errors.log")
-        .replace("auth = \"none\"\nwebsocket", "auth = \"main\"\nrefresh = \"r\"\nwebsocket")
-        + tokens::ISSUER
+        .replace("auth = \"none\"\nwebsocket", "auth = \"main\"\nrefresh = \"r\"\nwebsocket");
+    format!("profile = \"owasp\"\n{text}{}[limits]{}", tokens::ISSUER, limits::ALL)
 }
 
 proptest! {

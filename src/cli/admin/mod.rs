@@ -155,7 +155,7 @@ pub(super) fn status(args: &StatusArgs) -> Result<ExitCode, Failure> {
 }
 
 pub(super) fn reload(args: &ReloadArgs) -> Result<ExitCode, Failure> {
-    command(&args.reach, &Request::Reload {}, show::reload)
+    command(&args.reach, &Request::Reload {}, |answer| Ok(show::reload(answer)))
 }
 
 pub(super) fn sessions(args: &SessionsArgs) -> Result<ExitCode, Failure> {

@@ -116,10 +116,8 @@ fn entries<'a>(
 ) -> Vec<(&'a Name<'a>, Place<'a>, &'a Item<'a>)> {
     let mut entries: Vec<_> = table.iter().collect();
     entries.sort_by_key(|(name, _)| name.span().start);
-    let within = |(name, item): (&'a Name<'a>, &'a Item<'a>)| {
-        let key = format!("{}.{}", place.key, name.get_ref());
-        (name, Place { cx: place.cx, key }, item)
-    };
+    let within =
+        |(name, item): (&'a Name<'a>, &'a Item<'a>)| (name, place.within(name.get_ref()), item);
     entries.into_iter().map(within).collect()
 }
 

@@ -1,17 +1,26 @@
-//! The tables of the file.
+//! The top of the file: its profile and its tables.
 
 use super::{Key, Optional, Required, Row, Section};
+use crate::config::kinds::Choice;
 use crate::config::lists::Table;
+use crate::config::profile::Profile;
 
 keys! {
     FILE_ROWS;
 
+    PROFILE: Choice<Profile>, Optional = File "profile"
+        Choice::of(&[("owasp", Profile::Owasp)]),
+        Optional("the default of each key"),
+        "Other defaults, which a key of the file overrides. `\"owasp\"`: those of the OWASP \
+         WebSocket Security Cheat Sheet, listed in [hardening.md](hardening.md).";
     SERVER: Table, Required = File "server" Table,
         Required("write a [server] table with at least listen = [\"0.0.0.0:8443\"]"),
         "Where and how the gateway listens.";
     TLS: Table, Optional = File "tls" Table,
         Optional("refused: certificates are needed, or `mode = \"off\"`"),
         "TLS towards clients.";
+    LIMITS: Table, Optional = File "limits" Table, Optional("off, key by key"),
+        "How much an address, a user and a connection may do.";
     WEBSOCKET: Table, Optional = File "websocket" Table, Optional("the defaults of each key"),
         "Limits of every route's WebSocket sessions.";
     JWT: Table, Optional = File "jwt" Table, Optional("no route can ask for a token"),

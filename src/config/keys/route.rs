@@ -58,6 +58,10 @@ keys! {
         Optional("no message is looked at for a token"),
         "The member of a JSON text message by which a client hands in a new token before its old \
          one expires: `{\"NAME\": {\"token\": \"...\"}}`. Not with `auth = \"none\"`.";
+    ROUTE_LIMITS: Table, Optional = Route "limits" Table, Optional("as in [limits]"),
+        "`messages`, `bytes`, `messages_per_user`, `control_frames`, `on_exceed` and `mode` of \
+         [limits], for this route alone. What is not given is as in [limits]; `\"off\"` switches \
+         a limit off. `mode` is that of these limits.";
     ROUTE_WEBSOCKET: Table, Optional = Route "websocket" Table, Optional("as in [websocket]"),
         "The keys of [websocket], for this route alone. What is not given is as in [websocket].";
 }

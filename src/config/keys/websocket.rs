@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Fallback, GIB, HOUR, Key, MIB, Row, SHORTEST, Section, WEEK, YEAR, secs};
-use crate::config::kinds::{Choice, Integer, Size, Time, TimeOrOff};
+use crate::config::kinds::{Choice, Integer, OrOff, Size, Time};
 use crate::config::model::Compression;
 
 keys! {
@@ -19,17 +19,17 @@ keys! {
     MAX_FRAGMENTS: Integer, Fallback<u32> = WebSocket "max_fragments"
         Integer { min: 1, max: 1_000_000 }, Fallback(1024),
         "Frames of a message.";
-    MESSAGE_TIMEOUT: TimeOrOff, Fallback<Option<Duration>> = WebSocket "message_timeout"
-        TimeOrOff(Time { min: SHORTEST, max: HOUR }), Fallback(Some(secs(30))),
+    MESSAGE_TIMEOUT: OrOff<Time>, Fallback<Option<Duration>> = WebSocket "message_timeout"
+        OrOff(Time { min: SHORTEST, max: HOUR }), Fallback(Some(secs(30))),
         "From the first byte of a message's, or a control frame's, header to its last byte.";
-    IDLE_TIMEOUT: TimeOrOff, Fallback<Option<Duration>> = WebSocket "idle_timeout"
-        TimeOrOff(Time { min: SHORTEST, max: WEEK }), Fallback(None),
+    IDLE_TIMEOUT: OrOff<Time>, Fallback<Option<Duration>> = WebSocket "idle_timeout"
+        OrOff(Time { min: SHORTEST, max: WEEK }), Fallback(None),
         "How long no data frame and no ping of a peer's own may pass, either way.";
-    PING_INTERVAL: TimeOrOff, Fallback<Option<Duration>> = WebSocket "ping_interval"
-        TimeOrOff(Time { min: SHORTEST, max: HOUR }), Fallback(Some(secs(30))),
+    PING_INTERVAL: OrOff<Time>, Fallback<Option<Duration>> = WebSocket "ping_interval"
+        OrOff(Time { min: SHORTEST, max: HOUR }), Fallback(Some(secs(30))),
         "Between the gateway's own pings, to both sides. Unanswered twice, the session is closed.";
-    MAX_LIFETIME: TimeOrOff, Fallback<Option<Duration>> = WebSocket "max_lifetime"
-        TimeOrOff(Time { min: SHORTEST, max: YEAR }), Fallback(None),
+    MAX_LIFETIME: OrOff<Time>, Fallback<Option<Duration>> = WebSocket "max_lifetime"
+        OrOff(Time { min: SHORTEST, max: YEAR }), Fallback(None),
         "From the 101 to a Close.";
     COMPRESSION: Choice<Compression>, Fallback<Compression> = WebSocket "compression"
         Choice::of(&[("off", Compression::Off)]).without(&["inspect"]), Fallback(Compression::Off),

@@ -1,0 +1,220 @@
+//! `[limits]` and `[routes.*.limits]`
+
+use std::cell::Cell;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::keys;
+use super::model::{Auth, Route};
+use super::protection::{Limits, Mode, OnExceed};
+use super::reader::Reader;
+use super::report::Problem;
+
+/// What is counted across routes, so that no route has it of its own, and of what.
+pub(super) static OF_NO_ROUTE: [(&str, &str); 3] = [
+    (keys::CONNECTIONS_PER_IP.name, "an address"),
+    (keys::HANDSHAKES_PER_IP.name, "an address"),
+    (keys::CONNECTIONS_PER_USER.name, "a user"),
+];
+
+/// What `on_exceed` decides about.
+static IN_SESSIONS: [&str; 4] = [
+    keys::LIMIT_MESSAGES.name,
+    keys::LIMIT_BYTES.name,
+    keys::MESSAGES_PER_USER.name,
+    keys::CONTROL_FRAMES.name,
+];
+
+/// What counts users, whom only a token names.
+static OF_USERS: [&str; 2] = [keys::CONNECTIONS_PER_USER.name, keys::MESSAGES_PER_USER.name];
+
+/// What holds where neither the file nor its profile says anything.
+pub(super) fn defaults() -> Limits {
+    Limits {
+        connections_per_ip: keys::CONNECTIONS_PER_IP.absent.0,
+        handshakes_per_ip: keys::HANDSHAKES_PER_IP.absent.0,
+        connections_per_user: keys::CONNECTIONS_PER_USER.absent.0,
+        messages: keys::LIMIT_MESSAGES.absent.0,
+        bytes: keys::LIMIT_BYTES.absent.0,
+        messages_per_user: keys::MESSAGES_PER_USER.absent.0,
+        control_frames: keys::CONTROL_FRAMES.absent.0,
+        on_exceed: keys::ON_EXCEED.absent.0,
+        mode: keys::LIMITS_MODE.absent.0,
+    }
+}
+
+/// The limits that hold in a table of the file, with what is needed to find contradictions.
+#[derive(Debug)]
+pub(super) struct Layer {
+    pub(super) values: Limits,
+    /// Where `bytes` was said, or the profile that says it.
+    bytes: Option<Range<usize>>,
+    /// Where `on_exceed` was said.
+    on_exceed: Option<Range<usize>>,
+    /// Whether sessions are limited, or would be if what is wrong were right.
+    limited: bool,
+    /// Whether a route limits its sessions.
+    limited_in_route: Cell<bool>,
+}
+
+impl Layer {
+    /// The limits of a `profile` that was asked for in that place, or the defaults.
+    pub(super) fn new(values: Limits, profile: Option<Range<usize>>) -> Self {
+        let limited = limits_sessions(&values);
+        Self {
+            values,
+            bytes: profile,
+            on_exceed: None,
+            limited,
+            limited_in_route: Cell::new(false),
+        }
+    }
+}
+
+fn limits_sessions(limits: &Limits) -> bool {
+    limits.messages.is_some()
+        || limits.bytes.is_some()
+        || limits.messages_per_user.is_some()
+        || limits.control_frames.is_some()
+}
+
+/// Reads `[limits]`; what it does not give is as in `base`.
+pub(super) fn read(reader: &Reader<'_>, base: &Layer) -> Layer {
+    let layer = overlay(reader, base);
+    check_drop(reader, &layer);
+    lint_report(reader, &layer);
+    layer
+}
+
+/// Reads a route's limits; what it does not give is as in `base`.
+pub(super) fn of_route(reader: &Reader<'_>, base: &Layer, auth: Option<&Auth>) -> Limits {
+    for (name, whom) in OF_NO_ROUTE {
+        refuse_in_route(reader, name, whom);
+    }
+    let layer = overlay(reader, base);
+    check_drop(reader, &layer);
+    lint_report(reader, &layer);
+    if layer.limited {
+        base.limited_in_route.set(true);
+    } else {
+        refuse_idle(reader, keys::ON_EXCEED.name);
+        refuse_idle(reader, keys::LIMITS_MODE.name);
+    }
+    if let Some(Auth::None) = auth {
+        lint_nobody(reader, keys::MESSAGES_PER_USER.name, "auth is \"none\"");
+    }
+    layer.values
+}
+
+/// Checks, once the routes are read, that what `[limits]` says is of use to one of them.
+pub(super) fn check_used(reader: &Reader<'_>, layer: &Layer, routes: &[Arc<Route>]) {
+    let of_sessions = layer.limited || layer.limited_in_route.get();
+    if !of_sessions {
+        refuse_idle(reader, keys::ON_EXCEED.name);
+    }
+    let limits = &layer.values;
+    let of_others = limits.connections_per_ip.is_some()
+        || limits.handshakes_per_ip.is_some()
+        || limits.connections_per_user.is_some()
+        || OF_NO_ROUTE.iter().any(|(name, _)| reader.is_on(name));
+    if !of_sessions && !of_others {
+        refuse_idle(reader, keys::LIMITS_MODE.name);
+    }
+    if !routes.iter().any(|route| matches!(route.auth, Auth::Jwt(_))) {
+        for name in OF_USERS {
+            lint_nobody(reader, name, "no route asks for a token");
+        }
+    }
+}
+
+fn overlay(reader: &Reader<'_>, base: &Layer) -> Layer {
+    let above = &base.values;
+    let values = Limits {
+        connections_per_ip: reader.value_or(&keys::CONNECTIONS_PER_IP, above.connections_per_ip),
+        handshakes_per_ip: reader.value_or(&keys::HANDSHAKES_PER_IP, above.handshakes_per_ip),
+        connections_per_user: reader
+            .value_or(&keys::CONNECTIONS_PER_USER, above.connections_per_user),
+        messages: reader.value_or(&keys::LIMIT_MESSAGES, above.messages),
+        bytes: reader.value_or(&keys::LIMIT_BYTES, above.bytes),
+        messages_per_user: reader.value_or(&keys::MESSAGES_PER_USER, above.messages_per_user),
+        control_frames: reader.value_or(&keys::CONTROL_FRAMES, above.control_frames),
+        on_exceed: reader.value_or(&keys::ON_EXCEED, above.on_exceed),
+        mode: reader.value_or(&keys::LIMITS_MODE, above.mode),
+    };
+    let said = |name, above: &Option<_>| reader.span_of(name).or_else(|| above.clone());
+    Layer {
+        bytes: said(keys::LIMIT_BYTES.name, &base.bytes),
+        on_exceed: said(keys::ON_EXCEED.name, &base.on_exceed),
+        limited: limits_sessions(&values) || IN_SESSIONS.iter().any(|name| reader.is_on(name)),
+        limited_in_route: Cell::new(false),
+        values,
+    }
+}
+
+fn refuse_in_route(reader: &Reader<'_>, name: &str, whom: &str) {
+    if let Some(span) = reader.span_of(name) {
+        let what = format!("{}: a route has no such limit", reader.key(name));
+        reader.cx.refuse(
+            Problem::at(span, what)
+                .label(format!("it is of {whom}, over all routes"))
+                .help(format!("`{name}` belongs in [limits]")),
+        );
+    }
+}
+
+/// Refuses to drop messages where bytes are counted, in the table that brought the two together.
+fn check_drop(reader: &Reader<'_>, layer: &Layer) {
+    if layer.values.on_exceed != OnExceed::Drop || layer.values.bytes.is_none() {
+        return;
+    }
+    let (drop, bytes) = (keys::ON_EXCEED.name, keys::LIMIT_BYTES.name);
+    let (problem, other) = if let Some(span) = reader.span_of(drop) {
+        let what = format!("{} is \"drop\", but `bytes` is given", reader.key(drop));
+        let other = layer.bytes.clone().map(|span| (span, "this counts bytes"));
+        (Problem::at(span, what), other)
+    } else if let Some(span) = reader.span_of(bytes) {
+        let what = format!("{} is given, but `on_exceed` is \"drop\"", reader.key(bytes));
+        let other = layer.on_exceed.clone().map(|span| (span, "what is too much is dropped"));
+        (Problem::at(span, what), other)
+    } else {
+        return;
+    };
+    let problem = problem
+        .label("bytes are charged once they are read: no whole message is left to drop")
+        .help("say on_exceed = \"close\" or \"delay\", or bytes = \"off\"");
+    reader.cx.refuse(match other {
+        Some((span, label)) => problem.related(span, label),
+        None => problem,
+    });
+}
+
+/// Refuses a key that decides what becomes of limits, where there are none.
+fn refuse_idle(reader: &Reader<'_>, name: &str) {
+    if let Some(span) = reader.span_of(name) {
+        let what = format!("{} is given, but no limit that it is for", reader.key(name));
+        let help = "remove it, or give a limit such as messages = \"100/s\"";
+        reader.cx.refuse(Problem::at(span, what).label("nothing can be too much").help(help));
+    }
+}
+
+fn lint_report(reader: &Reader<'_>, layer: &Layer) {
+    let span = reader.span_of(keys::LIMITS_MODE.name);
+    if let (Some(span), Mode::Report) = (span, layer.values.mode) {
+        let key = reader.key(keys::LIMITS_MODE.name);
+        reader.cx.lint(
+            Problem::at(span, format!("{key} is \"report\": what it refuses is let through"))
+                .help("say \"enforce\" once the log shows that nobody is refused by mistake"),
+        );
+    }
+}
+
+fn lint_nobody(reader: &Reader<'_>, name: &str, why: &str) {
+    if let (Some(span), true) = (reader.span_of(name), reader.is_on(name)) {
+        let what = format!("{} counts nobody: {why}", reader.key(name));
+        reader.cx.lint(
+            Problem::at(span, what)
+                .label("only a token says who the user is")
+                .help("say auth = \"NAME\" in the route, with a [jwt.NAME] table, or remove this"),
+        );
+    }
+}

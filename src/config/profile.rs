@@ -1,0 +1,171 @@
+//! `profile`: other defaults for the keys of the file.
+
+use std::num::NonZeroU32;
+use std::ops::Range;
+use std::time::Duration;
+
+use super::keys;
+use super::limits::{self, Layer};
+use super::model::WebSocket;
+use super::protection::{Limits, Rate};
+use super::reader::Reader;
+use super::websocket;
+
+/// `profile`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Profile {
+    /// What the OWASP WebSocket Security Cheat Sheet advises.
+    Owasp,
+}
+
+/// What a table of the file has where it says nothing of its own: the defaults or the profile
+/// first, then what the tables above it say.
+#[derive(Debug)]
+pub(super) struct Base {
+    /// The profile was asked for here.
+    pub(super) profile: Option<Range<usize>>,
+    pub(super) websocket: WebSocket,
+    pub(super) limits: Layer,
+    pub(super) require_origin: bool,
+}
+
+/// Reads which profile the file asks for.
+pub(super) fn read(root: &Reader<'_>) -> Base {
+    match root.get(&keys::PROFILE) {
+        None => Base {
+            profile: None,
+            websocket: websocket::defaults(),
+            limits: Layer::new(limits::defaults(), None),
+            require_origin: keys::REQUIRE_ORIGIN.absent.0,
+        },
+        Some(said) => Base {
+            profile: Some(said.span()),
+            websocket: said.get_ref().websocket(),
+            limits: Layer::new(said.get_ref().limits(), Some(said.span())),
+            require_origin: said.get_ref().require_origin(),
+        },
+    }
+}
+
+impl Profile {
+    fn websocket(self) -> WebSocket {
+        let Self::Owasp = self;
+        WebSocket {
+            max_message_size: 64 << 10,
+            max_frame_size: 64 << 10,
+            idle_timeout: Some(minutes(15)),
+            ping_interval: Some(Duration::from_secs(30)),
+            ..websocket::defaults()
+        }
+    }
+
+    fn limits(self) -> Limits {
+        let Self::Owasp = self;
+        Limits {
+            connections_per_ip: NonZeroU32::new(100),
+            // All connections of an address may come back at once.
+            handshakes_per_ip: Some(Rate { count: 5, per: Duration::from_secs(1), burst: 100 }),
+            connections_per_user: NonZeroU32::new(20),
+            messages: Some(Rate { count: 100, per: minutes(1), burst: 100 }),
+            // More than all of these messages at their largest, with their headers.
+            bytes: Some(Rate { count: 8 << 20, per: minutes(1), burst: 8 << 20 }),
+            messages_per_user: Some(Rate { count: 400, per: minutes(1), burst: 400 }),
+            control_frames: Some(Rate { count: 2, per: Duration::from_secs(1), burst: 20 }),
+            ..limits::defaults()
+        }
+    }
+
+    fn require_origin(self) -> bool {
+        let Self::Owasp = self;
+        true
+    }
+}
+
+const fn minutes(minutes: u64) -> Duration {
+    Duration::from_secs(60 * minutes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Profile, keys, limits, websocket};
+    use crate::config::keys::Key;
+    use crate::config::kinds::Kind;
+    use crate::config::model::WebSocket;
+    use crate::config::protection::Limits;
+
+    const DOCS: &str = include_str!("../../docs/hardening.md");
+
+    /// A key's full name and the value as TOML.
+    type Shown = (String, String);
+
+    fn show<K: Kind, A>(key: &Key<K, A>, value: &K::Value) -> Shown {
+        let table = key.section.to_string().replace(['[', ']'], "").replace("NAME", "*");
+        (format!("{table}.{}", key.name), key.kind.show(value))
+    }
+
+    /// Every value that a profile may set; a new key does not compile before it is here.
+    fn values(websocket: &WebSocket, limits: &Limits, require_origin: bool) -> Vec<Shown> {
+        let WebSocket {
+            max_message_size,
+            max_frame_size,
+            max_fragments,
+            message_timeout,
+            idle_timeout,
+            ping_interval,
+            max_lifetime,
+            compression,
+        } = websocket;
+        let Limits {
+            connections_per_ip,
+            handshakes_per_ip,
+            connections_per_user,
+            messages,
+            bytes,
+            messages_per_user,
+            control_frames,
+            on_exceed,
+            mode,
+        } = limits;
+        vec![
+            show(&keys::MAX_MESSAGE_SIZE, max_message_size),
+            show(&keys::MAX_FRAME_SIZE, max_frame_size),
+            show(&keys::MAX_FRAGMENTS, max_fragments),
+            show(&keys::MESSAGE_TIMEOUT, message_timeout),
+            show(&keys::IDLE_TIMEOUT, idle_timeout),
+            show(&keys::PING_INTERVAL, ping_interval),
+            show(&keys::MAX_LIFETIME, max_lifetime),
+            show(&keys::COMPRESSION, compression),
+            show(&keys::CONNECTIONS_PER_IP, connections_per_ip),
+            show(&keys::HANDSHAKES_PER_IP, handshakes_per_ip),
+            show(&keys::CONNECTIONS_PER_USER, connections_per_user),
+            show(&keys::LIMIT_MESSAGES, messages),
+            show(&keys::LIMIT_BYTES, bytes),
+            show(&keys::MESSAGES_PER_USER, messages_per_user),
+            show(&keys::CONTROL_FRAMES, control_frames),
+            show(&keys::ON_EXCEED, on_exceed),
+            show(&keys::LIMITS_MODE, mode),
+            show(&keys::REQUIRE_ORIGIN, &require_origin),
+        ]
+    }
+
+    /// `docs/hardening.md` has a row for each key that the profile changes, and no other.
+    #[test]
+    fn the_table_of_the_profile_is_true() {
+        let owasp = Profile::Owasp;
+        let with = values(&owasp.websocket(), &owasp.limits(), owasp.require_origin());
+        let without = keys::REQUIRE_ORIGIN.absent.0;
+        let without = values(&websocket::defaults(), &limits::defaults(), without);
+        let changed = with.iter().zip(&without).filter(|(with, without)| with != without);
+        let row = |((key, with), (_, without)): (&Shown, &Shown)| {
+            format!("| `{key}` | `{with}` | `{without}` | ")
+        };
+        let expected: Vec<_> = changed.map(row).collect();
+        let table = DOCS.split("| key | with the profile |").nth(1).unwrap();
+        let table = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+        let table: Vec<_> = table.collect();
+        assert_eq!(table.len(), expected.len(), "{expected:#?}");
+        for (line, expected) in table.iter().zip(&expected) {
+            assert!(line.starts_with(expected), "{line}\nis not\n{expected}");
+        }
+    }
+}

@@ -4,24 +4,26 @@
 #[path = "support/mod.rs"]
 mod support;
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::process::{Pid, Signal, kill_process};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
-use support::{Frame, Request, Response, Wire, eventually};
+use support::{Browser, Frame, PATIENCE, Request, Response, Wire, eventually};
 
 static STARTING: Mutex<()> = Mutex::new(());
 
 struct Demo {
     child: Child,
     printed: String,
+    log: Receiver<String>,
 }
 
 impl Demo {
@@ -44,7 +46,12 @@ impl Demo {
                 break;
             }
         }
-        Self { child, printed }
+        let log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            log.map_while(Result::ok).try_for_each(|line| sender.send(line))
+        });
+        Self { child, printed, log: lines }
     }
 
     /// What stands between two texts of what was printed.
@@ -140,13 +147,22 @@ impl Demo {
         String::from_utf8(page.body).unwrap()
     }
 
+    /// The next line of the log that has all of these in it.
+    fn logged(&self, texts: &[&str]) -> String {
+        loop {
+            let line = self.log.recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|error| panic!("{error}: no line has {texts:?}"));
+            if texts.iter().all(|text| line.contains(text)) {
+                return line;
+            }
+        }
+    }
+
     /// Ends it with SIGINT; returns its exit code and its log.
     fn interrupt(&mut self) -> (Option<i32>, String) {
         kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
         let status = eventually(|| self.child.try_wait().unwrap()).unwrap();
-        let mut log = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-        (status.code(), log)
+        (status.code(), self.log.iter().collect::<Vec<_>>().join("\n"))
     }
 }
 
@@ -239,6 +255,16 @@ fn the_page_hands_its_token_in_as_a_subprotocol() {
         let (_, response) = connect(token);
         assert_eq!((response.status(), response.reason()), (401, reason.to_owned()));
     }
+}
+
+#[test]
+#[ignore = "needs chromium"]
+fn the_page_works_in_a_browser() {
+    let demo = Demo::start();
+    let page = format!("http://{}/", demo.between("small application on ws://", ".\n"));
+    let folder = PathBuf::from(demo.between("Its configuration: ", "/framewall.toml"));
+    let _browser = Browser::open(&page, &[&folder.join("dev.key")]);
+    demo.logged(&["session opened", "user=ada", "subprotocol=demo"]);
 }
 
 /// What `sh` makes of a printed line, with the project's Python before others: both of its outputs.

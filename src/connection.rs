@@ -25,7 +25,7 @@ use crate::handshake::{
 };
 use crate::listener::{Slot, read_header};
 use crate::observe::{self, Subject};
-use crate::policy::{Admission, Arrival, Standing};
+use crate::policy::{Admission, Arrival, Standing, Trace};
 use crate::refusal::{Reason, Refusal};
 use crate::session::{Caller, Next, Session};
 use crate::tls::describe_failure;
@@ -291,10 +291,10 @@ impl Reception {
         let target = self.head.judge().map_err(Failure::Refused)?;
         let mut request = UpgradeRequest::parse(target, head).map_err(Failure::Refused)?;
         let arrival = Arrival { client: &client, server_name: self.server_name.as_deref() };
-        let policy = &self.gateway.policy;
-        let route = policy.route(&request, arrival).map_err(Failure::Refused)?;
+        let (policy, mut trace) = (&self.gateway.policy, Trace::off());
+        let route = policy.route(&request, arrival, &mut trace).map_err(Failure::Refused)?;
         self.subject.route = Some(route.name.clone());
-        let admission = policy.admit(route, &mut request, arrival);
+        let admission = policy.admit(route, &mut request, arrival, &mut trace);
         let admission = timeout_at(self.deadline, admission)
             .await
             .map_err(|_| Refusal::new(Reason::TokenUnverifiable, "the keys did not come in time"))

@@ -185,12 +185,21 @@ pub struct Refusal {
     pub reason: Reason,
     /// What was wrong, for the log alone. Never a payload, a token or a query string.
     pub detail: String,
+    /// The key of the configuration that decided, within the table that was looked at; `None`: the
+    /// table as a whole.
+    pub key: Option<&'static str>,
 }
 
 impl Refusal {
     /// A refusal for `reason`, with what the log should say about it.
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into() }
+        Self { reason, detail: detail.into(), key: None }
+    }
+
+    /// The same, decided by this key.
+    #[must_use]
+    pub fn by(self, key: &'static str) -> Self {
+        Self { key: Some(key), ..self }
     }
 }
 

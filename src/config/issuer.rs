@@ -171,6 +171,18 @@ pub enum KeySource {
     },
 }
 
+impl KeySource {
+    /// The key of `[jwt.NAME]` that says it.
+    #[must_use]
+    pub fn key(&self) -> &'static str {
+        match self {
+            Self::Secret(_) => "secret",
+            Self::PublicKey { .. } => "public_key",
+            Self::JwksFile { .. } | Self::JwksUrl { .. } => "jwks",
+        }
+    }
+}
+
 /// Bytes that are never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(pub Vec<u8>);

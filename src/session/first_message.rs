@@ -13,7 +13,7 @@ use super::Caller;
 use crate::config::Issuer;
 use crate::gateway::Gateway;
 use crate::observe::Subject;
-use crate::policy::{Admission, Standing};
+use crate::policy::{Admission, Standing, Trace};
 use crate::refusal::{Reason, Refusal};
 use crate::relay::{Endpoint, HoldBudget, Limits, Opened, Opening, control_frame};
 use crate::transport::Transport;
@@ -52,7 +52,8 @@ pub(super) async fn introduce(
         }
     };
     let deadline = Instant::now() + gateway.server.handshake_timeout;
-    let identity = timeout_at(deadline, gateway.policy.identify(issuer, &first.token))
+    let mut trace = Trace::off();
+    let identity = timeout_at(deadline, gateway.policy.identify(issuer, &first.token, &mut trace))
         .await
         .map_err(|_| Refusal::new(Reason::TokenUnverifiable, "the keys did not come in time"))??;
     subject.user = Some(identity.user().to_owned());

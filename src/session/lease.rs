@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::registry::Entry;
 use crate::config::{Auth, Issuer, OnExpiry};
 use crate::gateway::Gateway;
-use crate::policy::{Admission, Standing};
+use crate::policy::{Admission, Standing, Trace};
 use crate::refusal::Reason;
 use crate::relay::{Lease, Renewal, Verifying};
 use crate::token::Identity;
@@ -72,8 +72,8 @@ async fn renew(
     user: &str,
     token: &str,
 ) -> Result<Identity, Reason> {
-    let identity =
-        gateway.policy.identify(issuer, token).await.map_err(|refusal| refusal.reason)?;
+    let identified = gateway.policy.identify(issuer, token, &mut Trace::off()).await;
+    let identity = identified.map_err(|refusal| refusal.reason)?;
     if identity.user() != user {
         return Err(Reason::ClaimsDenied);
     }

@@ -16,6 +16,7 @@ use crate::config::duration;
 use crate::moment::Moment;
 use crate::session::{Filter, Network};
 use client::ask;
+pub(super) use show::plain;
 
 /// Where the gateway is, and how its answer is printed.
 #[derive(Debug, Args)]
@@ -179,7 +180,7 @@ fn command(
         print(&show(&answer))?;
     } else {
         let error = answer["error"].as_str().unwrap_or("the gateway did not say why");
-        return Err(Failure::Other(show::plain(error)));
+        return Err(Failure::Other(plain(error)));
     }
     Ok(if done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -206,12 +206,15 @@ pub struct Refusal {
     pub detail: String,
     /// When it is worth to try again, where that is known.
     pub retry_after: Option<Wait>,
+    /// The key of the configuration that decided, within the table that was looked at; `None`: the
+    /// table as a whole.
+    pub key: Option<&'static str>,
 }
 
 impl Refusal {
     /// A refusal for `reason`, with what the log should say about it.
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into(), retry_after: None }
+        Self { reason, detail: detail.into(), retry_after: None, key: None }
     }
 
     /// With the time after which it is worth to try again.
@@ -219,6 +222,12 @@ impl Refusal {
     pub fn retry_after(mut self, wait: Wait) -> Self {
         self.retry_after = Some(wait);
         self
+    }
+
+    /// The same, decided by this key.
+    #[must_use]
+    pub fn by(self, key: &'static str) -> Self {
+        Self { key: Some(key), ..self }
     }
 }
 

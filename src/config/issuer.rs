@@ -172,6 +172,16 @@ pub enum KeySource {
 }
 
 impl KeySource {
+    /// The key of `[jwt.NAME]` that says it.
+    #[must_use]
+    pub fn key(&self) -> &'static str {
+        match self {
+            Self::Secret(_) => "secret",
+            Self::PublicKey { .. } => "public_key",
+            Self::JwksFile { .. } | Self::JwksUrl { .. } => "jwks",
+        }
+    }
+
     /// Whether both are a JWK Set at the same address, from a server with the same roots.
     #[must_use]
     pub fn is_same_url(&self, other: &Self) -> bool {

@@ -26,6 +26,14 @@ impl Fault {
         Self { what: what.into(), help: None }
     }
 
+    /// For the command line.
+    pub(super) fn in_a_line(self) -> String {
+        match self.help {
+            Some(help) => format!("{}: {help}", self.what),
+            None => self.what,
+        }
+    }
+
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self

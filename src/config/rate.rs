@@ -116,6 +116,20 @@ fn parse_count(text: &str) -> Result<u64, Fault> {
     text.parse().map_err(|_| Fault::new(format!("\"{text}\" is too large")))
 }
 
+impl Rate {
+    /// A rate of messages, handshakes or frames, as the configuration has it, without quotes.
+    #[must_use]
+    pub fn of_events(&self) -> String {
+        RateOf::Events.show(self).trim_matches('"').to_owned()
+    }
+
+    /// A rate of bytes, likewise.
+    #[must_use]
+    pub fn of_bytes(&self) -> String {
+        RateOf::Bytes.show(self).trim_matches('"').to_owned()
+    }
+}
+
 impl Words for RateOf {
     fn words(&self) -> String {
         let bounds = match self {

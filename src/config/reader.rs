@@ -151,6 +151,9 @@ impl<'a> Reader<'a> {
 
     fn refuse_unknown(&self, section: Section, name: &str, span: Range<usize>) {
         let problem = Problem::at(span, format!("{}: there is no such key", self.key(name)));
+        if let Some(instead) = keys::instead_of(section, name) {
+            return self.cx.refuse(problem.help(instead));
+        }
         let known = keys::names(section);
         self.cx.refuse(match units::nearest(name, known.iter().copied()) {
             Some(near) => problem.help(format!("did you mean `{near}`?")),

@@ -26,10 +26,7 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, Fault> {
 
 /// Reads a duration as the configuration has it, for the command line; the error is for people.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text).map_err(|Fault { what, help }| match help {
-        Some(help) => format!("{what}: {help}"),
-        None => what,
-    })
+    parse_duration(text).map_err(Fault::in_a_line)
 }
 
 fn parse(text: &str, units: &[(&str, u64)], help: &str) -> Result<u64, Fault> {

@@ -23,7 +23,7 @@ use crate::gateway::{Gateway, InForce};
 use crate::handshake::{self, HeadTap, MAX_HEAD, Peer, RawHead};
 use crate::listener::{Slot, read_header};
 use crate::observe::{self, Subject};
-use crate::policy::Entrance;
+use crate::policy::{Entrance, Trace};
 use crate::refusal::{Reason, Refusal};
 use crate::session::{Permits, Session};
 use crate::tls::describe_failure;
@@ -100,7 +100,8 @@ async fn secure(
         subject.peer = client.unwrap_or(subject.peer);
         if !Peer::is_trusted(subject.peer.ip(), trusted) {
             let (bans, limiters) = (&gateway.bans, &gateway.limiters);
-            *entrance = Some(in_force.policy.admit_address(subject.peer.ip(), bans, limiters)?);
+            let (address, trace) = (subject.peer.ip(), &mut Trace::off());
+            *entrance = Some(in_force.policy.admit_address(address, bans, limiters, trace)?);
         }
     }
     let peer = Peer {

@@ -11,7 +11,7 @@ use crate::gateway::{Gateway, InForce};
 use crate::handshake::{self, Body, ClientAddress, Peer, RawHead, UpgradeRequest};
 use crate::limits::{AddressPermit, UserPermit};
 use crate::observe::{self, Subject};
-use crate::policy::{Admission, Arrival, Entrance, Standing};
+use crate::policy::{Admission, Arrival, Entrance, Standing, Trace};
 use crate::refusal::{Reason, Refusal};
 use crate::session::{Caller, Next};
 use crate::upstream::Failure;
@@ -106,10 +106,10 @@ impl Reception {
         let target = self.head.judge()?;
         let mut request = UpgradeRequest::parse(target, head)?;
         let arrival = Arrival { client: &client, server_name: self.server_name.as_deref() };
-        let policy = &in_force.policy;
-        let route = policy.route(&request, arrival)?;
+        let (policy, mut trace) = (&in_force.policy, Trace::off());
+        let route = policy.route(&request, arrival, &mut trace)?;
         self.subject.route = Some(route.name.clone());
-        let admission = policy.admit(route, &mut request, arrival);
+        let admission = policy.admit(route, &mut request, arrival, &mut trace);
         let admission = timeout_at(self.deadline, admission)
             .await
             .map_err(|_| Refusal::new(Reason::TokenUnverifiable, "the keys did not come in time"))
@@ -136,9 +136,9 @@ impl Reception {
         let entrance = match self.entrance.take() {
             Some(entrance) => entrance,
             None if Peer::is_trusted(address, trusted) => {
-                return policy.enforce_rules(address).map(|()| None);
+                return policy.enforce_rules(address, &mut Trace::off()).map(|()| None);
             }
-            None => policy.admit_address(address, bans, limiters)?,
+            None => policy.admit_address(address, bans, limiters, &mut Trace::off())?,
         };
         for refusal in &entrance.let_through {
             self.gateway.let_through(&self.subject, refusal);
@@ -163,7 +163,7 @@ impl Reception {
         };
         self.subject.user = Some(identity.user().to_owned());
         let limiters = &self.gateway.limiters;
-        let (permit, let_through) = self.in_force.policy.admit_user(identity, limiters)?;
+        let (permit, let_through) = self.in_force.policy.admit_user(identity, limiters, &mut Trace::off())?;
         if let Some(refusal) = let_through {
             self.gateway.let_through(&self.subject, &refusal);
         }

@@ -11,8 +11,11 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_util::sync::CancellationToken;
 
-/// What the socket says first.
-pub(super) const GREETING: &str = "Hello from behind Framewall. Whatever you send comes back.";
+/// What the socket says first to `user`, or to somebody whom nobody named.
+pub(super) fn greeting(user: Option<&str>) -> String {
+    let user = user.map(|user| format!(" {user},")).unwrap_or_default();
+    format!("Hello{user} from behind Framewall. Whatever you send comes back.")
+}
 
 /// Above what the gateway lets through by default, so that it is the gateway that refuses.
 const MAX_MESSAGE: usize = 4 * 1024 * 1024;
@@ -25,7 +28,11 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
 /// Talks until the other side closes or fails, or `stop` is cancelled: then it closes with 1001.
 /// The WebSocket handshake is over when this begins.
-pub(super) async fn echo<S>(stream: S, stop: &CancellationToken) -> Result<(), Error>
+pub(super) async fn echo<S>(
+    stream: S,
+    user: Option<&str>,
+    stop: &CancellationToken,
+) -> Result<(), Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -34,7 +41,7 @@ where
         .max_message_size(Some(MAX_MESSAGE))
         .max_frame_size(Some(MAX_MESSAGE));
     let mut socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
-    send(&mut socket, Message::text(GREETING)).await?;
+    send(&mut socket, Message::text(greeting(user))).await?;
     while let Some(message) = stop.run_until_cancelled(socket.next()).await {
         match message.transpose()? {
             Some(message) if message.is_text() || message.is_binary() => {

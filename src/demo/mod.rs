@@ -30,6 +30,9 @@ const MAX_CONNECTIONS: usize = 100;
 /// From accept to the 101, or to the end of the page.
 const HTTP_WITHIN: Duration = Duration::from_secs(5);
 
+/// The header by which the gateway says who is there.
+const USER: &str = "x-user-id";
+
 const PAGE: &str = include_str!("page.html");
 
 /// The page needs nothing but itself and a WebSocket to anywhere.
@@ -43,6 +46,14 @@ const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
 pub struct Page {
     /// The gateway's route to this application: `wss://127.0.0.1:8443/ws`.
     pub wss_url: String,
+    /// What it offers beside the token, which is a subprotocol, too.
+    pub subprotocol: String,
+    /// The token that it connects with.
+    pub valid: String,
+    /// A token that is over.
+    pub expired: String,
+    /// A token that somebody else signed.
+    pub forged: String,
 }
 
 /// Serves the page at `/` and a WebSocket at every path, until `shutdown`; then says goodbye to
@@ -82,7 +93,16 @@ pub async fn serve(
 
 impl Page {
     fn html(&self) -> Bytes {
-        PAGE.replace("{{wss_url}}", &attribute(&self.wss_url)).into()
+        let values = [
+            ("{{wss_url}}", &self.wss_url),
+            ("{{subprotocol}}", &self.subprotocol),
+            ("{{valid}}", &self.valid),
+            ("{{expired}}", &self.expired),
+            ("{{forged}}", &self.forged),
+        ];
+        let filled =
+            |page: String, (name, value): (&str, &String)| page.replace(name, &attribute(value));
+        values.into_iter().fold(PAGE.to_owned(), filled).into()
     }
 }
 
@@ -91,35 +111,45 @@ fn attribute(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
 }
 
+/// A request that became a WebSocket.
+struct Visit {
+    socket: OnUpgrade,
+    /// Who the gateway says is there.
+    user: Option<String>,
+}
+
 /// One connection: requests until one of them becomes a WebSocket, or the time is over.
 async fn connection(stream: TcpStream, html: Bytes, stop: CancellationToken) {
-    let upgrade = Arc::new(Mutex::new(None));
+    let visit = Arc::new(Mutex::new(None));
     let service = service_fn(|request| {
-        let response = answer(request, &html, &upgrade);
+        let response = answer(request, &html, &visit);
         async { Ok::<_, Infallible>(response) }
     });
     let http =
         http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades();
     let _ = stop.run_until_cancelled(timeout(HTTP_WITHIN, http)).await;
-    let upgrade = upgrade.lock().unwrap_or_else(PoisonError::into_inner).take();
-    if let Some(upgrade) = upgrade
-        && let Ok(socket) = upgrade.await
+    let visit = visit.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(Visit { socket, user }) = visit
+        && let Ok(socket) = socket.await
     {
         // A visitor who leaves in the middle of a message is no news to anybody.
-        let _ = echo::echo(TokioIo::new(socket), &stop).await;
+        let _ = echo::echo(TokioIo::new(socket), user.as_deref(), &stop).await;
     }
 }
 
 fn answer(
     mut request: Request<Incoming>,
     html: &Bytes,
-    upgrade: &Mutex<Option<OnUpgrade>>,
+    visit: &Mutex<Option<Visit>>,
 ) -> Response<Full<Bytes>> {
     if request.headers().contains_key(UPGRADE) {
         return match create_response_with_body(&request, Full::default) {
             Ok(switching) => {
-                *upgrade.lock().unwrap_or_else(PoisonError::into_inner) =
-                    Some(hyper::upgrade::on(&mut request));
+                let user = request.headers().get(USER).and_then(|user| user.to_str().ok());
+                let user = user.map(str::to_owned);
+                let socket = hyper::upgrade::on(&mut request);
+                *visit.lock().unwrap_or_else(PoisonError::into_inner) =
+                    Some(Visit { socket, user });
                 switching
             }
             Err(error) => plain(StatusCode::BAD_REQUEST, format!("{error}\n")),

@@ -4,12 +4,13 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 use tokio_util::sync::CancellationToken;
 
-use super::{Page, echo::GREETING, serve};
+use super::{Page, echo::greeting, serve};
 
 struct Demo {
     address: SocketAddr,
@@ -22,7 +23,13 @@ impl Demo {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let page = Page { wss_url: "wss://127.0.0.1:8443/ws?a&b\"<c>".to_owned() };
+        let page = Page {
+            wss_url: "wss://127.0.0.1:8443/ws?a&b\"<c>".to_owned(),
+            subprotocol: "demo".to_owned(),
+            valid: "v.a.l".to_owned(),
+            expired: "e.x.p".to_owned(),
+            forged: "f.o.r".to_owned(),
+        };
         let served = tokio::spawn(serve(listener, page, shutdown.clone()));
         Self { address, shutdown, served }
     }
@@ -31,7 +38,7 @@ impl Demo {
         let stream = TcpStream::connect(self.address).await.unwrap();
         let (mut socket, _) =
             client_async(format!("ws://{}/ws", self.address), stream).await.unwrap();
-        assert_eq!(next(&mut socket).await, Message::text(GREETING));
+        assert_eq!(next(&mut socket).await, Message::text(greeting(None)));
         socket
     }
 
@@ -69,6 +76,19 @@ async fn it_echoes_text_and_binary() {
 }
 
 #[tokio::test]
+async fn whom_the_gateway_names_is_greeted_by_name() {
+    let demo = Demo::start().await;
+    let mut request = format!("ws://{}/ws", demo.address).into_client_request().unwrap();
+    request.headers_mut().insert("x-user-id", "ada".parse().unwrap());
+    let stream = TcpStream::connect(demo.address).await.unwrap();
+    let (mut socket, _) = client_async(request, stream).await.unwrap();
+    let greeting = next(&mut socket).await.into_text().unwrap();
+    assert!(greeting.starts_with("Hello ada,"), "{greeting}");
+    drop(socket);
+    demo.end().await;
+}
+
+#[tokio::test]
 async fn the_end_closes_every_socket() {
     let demo = Demo::start().await;
     let mut socket = demo.connect().await;
@@ -88,6 +108,9 @@ async fn the_page_knows_the_gateway() {
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     assert!(answer.contains("content-type: text/html; charset=utf-8\r\n"));
     assert!(answer.contains(r#"value="wss://127.0.0.1:8443/ws?a&amp;b&quot;&lt;c>""#));
+    for value in ["demo", "v.a.l", "e.x.p", "f.o.r"] {
+        assert!(answer.contains(&format!("\"{value}\"")), "{value}");
+    }
     assert!(!answer.contains("{{"));
     demo.end().await;
 }

@@ -23,6 +23,7 @@ use crate::handshake::Peer;
 use crate::limits::Limiters;
 use crate::listener::{Slots, accept_each};
 use crate::moment::Moment;
+use crate::policy::Trace;
 use crate::refusal::{Reason, Refusal};
 use crate::relay::HoldBudget;
 use crate::session::Sessions;
@@ -161,7 +162,10 @@ impl Gateway {
         let in_force = self.in_force();
         let trusted = Peer::is_trusted(peer.ip(), &in_force.server.trusted_proxies);
         // Whom a trusted proxy speaks for is known later.
-        let admit = || in_force.policy.admit_address(peer.ip(), &self.bans, &self.limiters);
+        let admit = || {
+            let (bans, limiters) = (&self.bans, &self.limiters);
+            in_force.policy.admit_address(peer.ip(), bans, limiters, &mut Trace::off())
+        };
         let entrance = match (!trusted).then(admit).transpose() {
             Ok(entrance) => entrance,
             Err(refusal) => return self.dropped(peer, &refusal),

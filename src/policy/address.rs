@@ -2,12 +2,13 @@
 //! Cheap, and before anything was read of the client where its address is known.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::Policy;
+use super::{Policy, Step, Table, Trace};
 use crate::config::Mode;
 use crate::firewall::Bans;
-use crate::limits::{AddressKey, AddressPermit, Limiters, Wait};
+use crate::limits::{AddressKey, AddressPermit, Full, Limiters, Wait};
 use crate::moment::Moment;
 use crate::refusal::{Reason, Refusal};
 
@@ -30,51 +31,118 @@ impl Policy {
         address: IpAddr,
         bans: &Bans,
         limiters: &Limiters,
+        trace: &mut Trace,
     ) -> Result<Entrance, Refusal> {
         let mut let_through = Vec::new();
-        if let Err(refusal) = self.check_rules(address) {
+        if let Err(refusal) = self.check_rules(address, trace) {
             spare(self.firewall.mode, refusal, &mut let_through)?;
         }
-        check_ban(address, bans)?;
+        check_ban(address, bans, trace)?;
         let key = AddressKey::from(address);
-        let mode = self.limits.mode;
-        if let Err(wait) = limiters.handshake(key) {
-            let detail = format!("{key} makes more handshakes than limits.handshakes_per_ip");
-            let refusal = Refusal::new(Reason::LimitHandshakes, detail).retry_after(wait);
-            spare(mode, refusal, &mut let_through)?;
+        if let Err(refusal) = self.check_handshakes(key, limiters, trace) {
+            spare(self.limits.mode, refusal, &mut let_through)?;
         }
-        let refusal = |full| {
-            let detail = format!("{key}: {full} (limits.connections_per_ip)");
-            Refusal::new(Reason::LimitConnections, detail).retry_after(SOMEBODY_LEAVES)
-        };
-        let enforce = mode == Mode::Enforce;
-        let (permit, full) = limiters.connection(key, &self.limits, enforce).map_err(refusal)?;
-        let_through.extend(full.map(refusal));
+        let (permit, spared) = self.take_connection(key, limiters, trace)?;
+        let_through.extend(spared);
         Ok(Entrance { permit, let_through })
     }
 
+    fn check_handshakes(
+        &self,
+        key: AddressKey,
+        limiters: &Limiters,
+        trace: &mut Trace,
+    ) -> Result<(), Refusal> {
+        let outcome = limiters.handshake(key).map_err(|wait| {
+            let detail = format!("{key} makes too many handshakes");
+            let refusal = Refusal::new(Reason::LimitHandshakes, detail).by("handshakes_per_ip");
+            refusal.retry_after(wait)
+        });
+        trace.check("handshakes", LIMITS, outcome, |()| {
+            let rate = self.limits.handshakes_per_ip.map(|rate| rate.of_events());
+            let said = rate.map_or("as many as come".to_owned(), |rate| format!("{rate} of {key}"));
+            (said, LIMITS.key("handshakes_per_ip"))
+        })
+    }
+
+    fn take_connection(
+        &self,
+        key: AddressKey,
+        limiters: &Limiters,
+        trace: &mut Trace,
+    ) -> Result<(AddressPermit, Option<Refusal>), Refusal> {
+        let refusal = |full| {
+            let detail = format!("connections of {key}: {full}");
+            let refusal = Refusal::new(Reason::LimitConnections, detail).by("connections_per_ip");
+            refusal.retry_after(SOMEBODY_LEAVES)
+        };
+        let enforce = self.limits.mode == Mode::Enforce;
+        let taken = limiters.connection(key, &self.limits, enforce).map_err(refusal);
+        let (permit, full) = trace.check("connections", LIMITS, taken, |(_, full)| {
+            let most = self.limits.connections_per_ip;
+            let said = room(most, full.as_ref(), &format!("connections of {key}"));
+            (said, LIMITS.key("connections_per_ip"))
+        })?;
+        Ok((permit, full.map(refusal)))
+    }
+
     /// The rules alone, for an address that nothing is counted of.
-    pub fn enforce_rules(&self, address: IpAddr) -> Result<(), Refusal> {
-        match self.firewall.mode {
-            Mode::Enforce => self.check_rules(address),
-            Mode::Report => Ok(()),
-        }
+    pub fn enforce_rules(&self, address: IpAddr, trace: &mut Trace) -> Result<(), Refusal> {
+        let outcome = self.check_rules(address, trace);
+        outcome.or_else(|refusal| spare(self.firewall.mode, refusal, &mut Vec::new()))
     }
 
     /// What the rules alone say of an address, whatever their mode.
-    pub fn check_rules(&self, _address: IpAddr) -> Result<(), Refusal> {
-        Ok(())
+    fn check_rules(&self, address: IpAddr, trace: &mut Trace) -> Result<(), Refusal> {
+        let verdict = self.firewall.rules.judge(address);
+        let outcome = if verdict.is_denied() {
+            let refusal = Refusal::new(Reason::FirewallDenied, format!("{address}: {verdict}"));
+            Err(refusal.by(verdict.key()))
+        } else {
+            Ok(verdict)
+        };
+        let report = self.firewall.mode == Mode::Report && outcome.is_err();
+        let checked = trace.check("firewall", FIREWALL, outcome, |verdict| {
+            (verdict.to_string(), FIREWALL.key(verdict.key()))
+        });
+        if report {
+            trace.note(|| reported("firewall"));
+        }
+        checked.map(|_| ())
+    }
+}
+
+const FIREWALL: Table<'_> = Table::Only("firewall");
+const LIMITS: Table<'_> = Table::Only("limits");
+
+/// What a step of report mode is followed by.
+fn reported(name: &'static str) -> Step {
+    let said = "let through all the same: report mode".to_owned();
+    Step { name, said, key: Some(Table::Only(name).key("mode")) }
+}
+
+/// How many there may be.
+pub(super) fn room(most: Option<NonZeroU32>, full: Option<&Full>, of: &str) -> String {
+    match (most, full) {
+        (_, Some(full)) => format!("{of}: {full}, and report mode lets one more through"),
+        (Some(most), None) => format!("at most {most} {of}"),
+        (None, None) => format!("as many {of} as come"),
     }
 }
 
 /// Whether an address is banned.
-pub fn check_ban(address: IpAddr, bans: &Bans) -> Result<(), Refusal> {
-    let Some(ban) = bans.is_banned(address, Moment::now()) else {
-        return Ok(());
+fn check_ban(address: IpAddr, bans: &Bans, trace: &mut Trace) -> Result<(), Refusal> {
+    let outcome = match bans.is_banned(address, Moment::now()) {
+        None => Ok(()),
+        Some(ban) => {
+            let why = ban.why.as_deref().map_or(String::new(), |why| format!(" for {why}"));
+            let detail = format!("{} is banned until {}{why}", ban.network, ban.until);
+            Err(Refusal::new(Reason::BanActive, detail).by("ban"))
+        }
     };
-    let why = ban.why.as_deref().map_or(String::new(), |why| format!(" for {why}"));
-    let detail = format!("{} is banned until {}{why}", ban.network, ban.until);
-    Err(Refusal::new(Reason::BanActive, detail))
+    trace.check("ban", FIREWALL, outcome, |()| {
+        ("not banned".to_owned(), FIREWALL.key("ban"))
+    })
 }
 
 /// In report mode a refusal is noted, and nothing else.

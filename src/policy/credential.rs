@@ -47,7 +47,7 @@ pub(super) fn find(
     }
     if found.len() > 1 {
         let detail = format!("the request shows {} credentials", found.len());
-        return Err(Refusal::new(Reason::TokenMultiple, detail));
+        return Err(Refusal::new(Reason::TokenMultiple, detail).by("token_from"));
     }
     Ok(found.pop())
 }
@@ -160,7 +160,7 @@ fn subprotocol_tokens(request: &UpgradeRequest) -> Result<Vec<String>, Refusal> 
     let tokens: Vec<String> = offered.iter().filter_map(|item| token_in(item)).collect();
     if !tokens.is_empty() && offered.iter().all(|item| is_token_form(item)) {
         let detail = "Sec-WebSocket-Protocol offers a token and no subprotocol beside it";
-        return Err(Refusal::new(Reason::HandshakeMalformed, detail));
+        return Err(Refusal::new(Reason::HandshakeMalformed, detail).by("token_from"));
     }
     Ok(tokens)
 }

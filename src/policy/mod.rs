@@ -6,6 +6,8 @@ mod credential;
 mod origin;
 mod review;
 mod route;
+mod server_name;
+mod trace;
 mod user;
 
 use std::sync::Arc;
@@ -20,9 +22,11 @@ use crate::refusal::{Reason, Refusal};
 use crate::store::{Bearer, RevocationStore};
 use crate::tls::ServerNames;
 use crate::token::{Identity, Verifiers};
-pub use address::{Entrance, check_ban};
+pub use address::Entrance;
+use credential::Credential;
 pub use review::{Claims, Holder, Presented};
-pub use route::Routes;
+pub use route::{Found, Routes};
+pub use trace::{Step, Table, Trace};
 
 /// What admission decides by.
 #[derive(Debug)]
@@ -107,12 +111,20 @@ impl Policy {
         &self,
         request: &UpgradeRequest,
         arrival: Arrival<'_>,
+        trace: &mut Trace,
     ) -> Result<&Arc<Route>, Refusal> {
-        self.check_server_name(request, arrival.server_name)?;
-        self.routes.find(request.host(), request.path()).ok_or_else(|| {
+        let named = server_name::check(self.names.as_deref(), arrival.server_name, request.host());
+        let tls = Table::Only("tls");
+        trace
+            .check("server name", tls, named, |found| (found.to_string(), tls.key(found.key())))?;
+        let found = self.routes.find(request.host(), request.path()).ok_or_else(|| {
             let detail = format!("no route has host {} and this path", request.host());
             Refusal::new(Reason::RouteNone, detail)
-        })
+        });
+        let found = trace.check("route", Table::Only("routes"), found, |found| {
+            (found.to_string(), Table::Route(&found.route.name).to_string())
+        });
+        Ok(found?.route)
     }
 
     /// The checks of a route, in their order: number of credentials, origin, token, claims. The
@@ -122,21 +134,25 @@ impl Policy {
         route: &Arc<Route>,
         request: &mut UpgradeRequest,
         arrival: Arrival<'_>,
+        trace: &mut Trace,
     ) -> Result<Admission, Refusal> {
+        let table = Table::Route(&route.name);
         let credential = match &route.auth {
             Auth::None => None,
-            Auth::Jwt(issuer) => credential::find(issuer, request)?,
+            Auth::Jwt(issuer) => find_credential(issuer, request, trace)?,
         };
-        let origin = origin::check(route, request, arrival.client.scheme)?;
-        let presented = Presented::new(request, arrival.client, origin);
-        let standing = match (&route.auth, &credential) {
-            (Auth::None, _) => Standing::Anybody,
-            (Auth::Jwt(issuer), _) if issuer.token_from == [TokenPlace::Message] => {
-                Standing::Announced(Arc::clone(issuer))
+        let origin = origin::check(route, request, arrival.client.scheme);
+        let origin = trace
+            .check("origin", table, origin, |found| (found.to_string(), table.key(found.key())))?;
+        let presented = Presented::new(request, arrival.client, origin.into_origin());
+        let standing = match &route.auth {
+            Auth::None => anybody(table, trace),
+            Auth::Jwt(issuer) if issuer.token_from == [TokenPlace::Message] => {
+                announced(issuer, trace)
             }
-            (Auth::Jwt(_), None) => return Err(missing()),
-            (Auth::Jwt(issuer), Some(credential)) => {
-                let identity = self.identify(issuer, &credential.token).await?;
+            Auth::Jwt(issuer) => {
+                let credential = present(issuer, credential, trace)?;
+                let identity = self.identify(issuer, &credential.token, trace).await?;
                 if !issuer.forward_token {
                     credential.remove_from(request);
                 }
@@ -149,16 +165,39 @@ impl Policy {
     }
 
     /// Whom a token of `issuer` names: verified, its claims as required, not revoked.
-    pub async fn identify(&self, issuer: &Issuer, token: &str) -> Result<Identity, Refusal> {
+    pub async fn identify(
+        &self,
+        issuer: &Issuer,
+        token: &str,
+        trace: &mut Trace,
+    ) -> Result<Identity, Refusal> {
         let verifier = self.verifiers.get(&issuer.name).ok_or_else(|| {
             Refusal::new(Reason::TokenInvalid, format!("there is no jwt.{} any more", issuer.name))
         })?;
-        let identity = verifier.verify(token, SystemTime::now()).await?;
+        let table = Table::Issuer(&issuer.name);
+        let authenticated = verifier.authenticate(token, SystemTime::now()).await;
+        let authenticated = trace.check("token", table, authenticated, |who| {
+            let until = Moment::from(who.expires());
+            let said = format!("verified: of {}, until {until} with the leeway", who.user());
+            (said, table.key(issuer.key.key()))
+        })?;
+        let identity = trace.check("claims", table, authenticated.authorize(), |_| {
+            (required(issuer), table.key("require"))
+        })?;
+        let admin = Table::Only("admin");
+        trace.check("revocation", admin, self.not_revoked(&identity), |()| {
+            ("neither the user nor the token is revoked".to_owned(), admin.key("revocations"))
+        })?;
+        Ok(identity)
+    }
+
+    fn not_revoked(&self, identity: &Identity) -> Result<(), Refusal> {
         let bearer = Bearer { user: Some(identity.user()), token_id: identity.token_id() };
         if self.revocations.is_revoked(bearer, Moment::now()) {
-            return Err(Refusal::new(Reason::TokenRevoked, "the token or its user was revoked"));
+            let detail = "the token or its user was revoked";
+            return Err(Refusal::new(Reason::TokenRevoked, detail).by("revocations"));
         }
-        Ok(identity)
+        Ok(())
     }
 
     /// The header fields by which the upstream is told who `identity` is.
@@ -166,24 +205,6 @@ impl Policy {
     pub fn forwarded(&self, identity: &Identity) -> Vec<(HeaderName, HeaderValue)> {
         let verifier = self.verifiers.get(identity.issuer());
         verifier.map_or(Vec::new(), |verifier| verifier.forwarded(identity))
-    }
-
-    /// RFC 9110 section 7.4: a request for a host whose TLS policy is another's was misdirected. A
-    /// client that sent no server name, or uses an address as host, never mismatches.
-    fn check_server_name(
-        &self,
-        request: &UpgradeRequest,
-        server_name: Option<&str>,
-    ) -> Result<(), Refusal> {
-        let (Some(names), Some(server_name)) = (&self.names, server_name) else {
-            return Ok(());
-        };
-        let host = request.host();
-        if is_address(host) || names.same_policy(server_name, host) {
-            return Ok(());
-        }
-        let detail = format!("TLS was asked for {server_name}, the Host header names {host}");
-        Err(Refusal::new(Reason::SniMismatch, detail))
     }
 }
 
@@ -219,12 +240,59 @@ impl Admission {
     }
 }
 
-fn missing() -> Refusal {
-    Refusal::new(Reason::TokenMissing, "none of the places of token_from holds a token")
+fn find_credential(
+    issuer: &Issuer,
+    request: &UpgradeRequest,
+    trace: &mut Trace,
+) -> Result<Option<Credential>, Refusal> {
+    let table = Table::Issuer(&issuer.name);
+    trace.check("credential", table, credential::find(issuer, request), |found| {
+        let said = match found {
+            Some(credential) => format!("one, from {}", credential.place),
+            None => "none".to_owned(),
+        };
+        (said, table.key("token_from"))
+    })
 }
 
-fn is_address(host: &str) -> bool {
-    host.starts_with('[') || host.parse::<std::net::Ipv4Addr>().is_ok()
+fn present(
+    issuer: &Issuer,
+    credential: Option<Credential>,
+    trace: &mut Trace,
+) -> Result<Credential, Refusal> {
+    let Some(credential) = credential else {
+        let detail = "none of the places of token_from holds a token";
+        let missing = Err(Refusal::new(Reason::TokenMissing, detail).by("token_from"));
+        return trace.check("token", Table::Issuer(&issuer.name), missing, |_| Default::default());
+    };
+    Ok(credential)
+}
+
+fn anybody(table: Table<'_>, trace: &mut Trace) -> Standing {
+    trace.note(|| Step {
+        name: "token",
+        said: "none is wanted".to_owned(),
+        key: Some(table.key("auth")),
+    });
+    Standing::Anybody
+}
+
+fn announced(issuer: &Arc<Issuer>, trace: &mut Trace) -> Standing {
+    trace.note(|| Step {
+        name: "token",
+        said: "awaited in the first message".to_owned(),
+        key: Some(Table::Issuer(&issuer.name).key("token_from")),
+    });
+    Standing::Announced(Arc::clone(issuer))
+}
+
+/// What an authorized token has.
+fn required(issuer: &Issuer) -> String {
+    let names: Vec<&str> = issuer.require.iter().map(|require| require.claim.as_str()).collect();
+    if names.is_empty() {
+        return "none is required".to_owned();
+    }
+    format!("as required: {}", names.join(", "))
 }
 
 fn offered(route: &Route, request: &UpgradeRequest) -> Vec<String> {

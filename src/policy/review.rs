@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{Policy, origin};
+use super::{Policy, Trace, origin};
 use crate::config::{Auth, Origin, Route};
 use crate::handshake::{ClientAddress, UpgradeRequest};
 use crate::refusal::{Reason, Refusal};
@@ -97,10 +97,10 @@ impl Policy {
         address: IpAddr,
         holder: Holder<'_>,
     ) -> Result<&Arc<Route>, Refusal> {
-        self.enforce_rules(address)?;
-        let route = self.routes.find(&presented.host, &presented.path);
-        let route = route.ok_or_else(|| Refusal::new(Reason::RouteNone, "its route is gone"))?;
-        origin::judge(route, presented.origin.as_ref(), || presented.own.clone())?;
+        self.enforce_rules(address, &mut Trace::off())?;
+        let found = self.routes.find(&presented.host, &presented.path);
+        let route = found.ok_or_else(|| Refusal::new(Reason::RouteNone, "its route is gone"))?.route;
+        origin::judge(route, presented.origin.clone(), || presented.own.clone())?;
         match (&route.auth, holder) {
             (Auth::None, _) | (Auth::Jwt(_), Holder::Awaited) => {}
             (Auth::Jwt(issuer), Holder::Identified { issuer: name, claims })

@@ -1,5 +1,6 @@
 //! Which route a request is for.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::config::{HostPattern, PathPattern, Route};
@@ -8,6 +9,15 @@ use crate::config::{HostPattern, PathPattern, Route};
 /// exact path, then the longest prefix.
 #[derive(Debug)]
 pub struct Routes(Vec<Entry>);
+
+/// The most specific route for a request.
+#[derive(Debug, Clone, Copy)]
+pub struct Found<'a> {
+    /// The route.
+    pub route: &'a Arc<Route>,
+    /// Which of its hosts matched; `None`: it takes any.
+    pub host: Option<&'a HostPattern>,
+}
 
 #[derive(Debug)]
 struct Entry {
@@ -26,12 +36,23 @@ impl Routes {
 
     /// The route for a host, in lower case and without a port, and a canonical path.
     #[must_use]
-    pub fn find(&self, host: &str, path: &str) -> Option<&Arc<Route>> {
+    pub fn find(&self, host: &str, path: &str) -> Option<Found<'_>> {
         let matches = |entry: &&Entry| {
             entry.host.as_ref().is_none_or(|pattern| pattern.matches(host))
                 && entry.route.path.matches(path)
         };
-        self.0.iter().find(matches).map(|entry| &entry.route)
+        let found = self.0.iter().find(matches)?;
+        Some(Found { route: &found.route, host: found.host.as_ref() })
+    }
+}
+
+impl fmt::Display for Found<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host {
+            Some(host) => write!(f, "host {host}")?,
+            None => f.write_str("any host")?,
+        }
+        write!(f, ", path {}", self.route.path)
     }
 }
 

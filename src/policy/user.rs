@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::Policy;
+use super::address::room;
+use super::{Policy, Table, Trace};
 use crate::config::Mode;
 use crate::limits::{Limiters, UserKey, UserPermit, Wait};
 use crate::refusal::{Reason, Refusal};
@@ -17,14 +18,21 @@ impl Policy {
         &self,
         identity: &Identity,
         limiters: &Limiters,
+        trace: &mut Trace,
     ) -> Result<(UserPermit, Option<Refusal>), Refusal> {
         let refusal = |full| {
-            let detail = format!("{full} of this user (limits.connections_per_user)");
-            Refusal::new(Reason::LimitUser, detail).retry_after(ANOTHER_ENDS)
+            let detail = format!("sessions of this user: {full}");
+            let refusal = Refusal::new(Reason::LimitUser, detail).by("connections_per_user");
+            refusal.retry_after(ANOTHER_ENDS)
         };
         let key = UserKey::new(identity.issuer(), identity.user());
         let enforce = self.limits.mode == Mode::Enforce;
-        let (permit, full) = limiters.user(key, &self.limits, enforce).map_err(refusal)?;
+        let taken = limiters.user(key, &self.limits, enforce).map_err(refusal);
+        let table = Table::Only("limits");
+        let (permit, full) = trace.check("user", table, taken, |(_, full)| {
+            let most = self.limits.connections_per_user;
+            (room(most, full.as_ref(), "sessions of this user"), table.key("connections_per_user"))
+        })?;
         Ok((permit, full.map(refusal)))
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::reader::{Reader, Run};
+use super::reader::{Handover, Reader, Run};
 use super::{Allowance, CloseFrame, Endpoint, HoldBudget, Limits, Violation};
 use crate::observe::Flow;
 use crate::refusal::Reason;
@@ -72,8 +72,8 @@ impl Gate {
 
     /// From here on a text message of one frame, held whole, of the form
     /// `{"MEMBER": {"token": "..."}}` is the gateway's.
-    pub fn expect_token(&mut self, member: Arc<String>) {
-        self.reader.handover = Some(member);
+    pub fn expect_token(&mut self, member: Arc<str>) {
+        self.reader.handover = Some(Box::new(Handover { member, taken: 0 }));
     }
 
     /// The sizes that what follows is held to.
@@ -179,11 +179,14 @@ impl Gate {
         begun.then_some(self.reader.frame.offset)
     }
 
-    /// What was accepted: frames and messages that were whole, and bytes that were released. The
-    /// answers to the gateway's own pings are not among them.
+    /// What was accepted for the other end: frames and messages that were whole, and bytes that
+    /// were released. What the gateway kept is not among them: the answers to its own pings, and
+    /// messages that hand in a token.
     #[must_use]
     pub fn flow(&self) -> Flow {
-        self.reader.flow
+        let Flow { frames, messages, bytes } = self.reader.flow;
+        let kept = self.reader.handover.as_ref().map_or(0, |handover| handover.taken);
+        Flow { frames: frames - kept, messages: messages - kept, bytes }
     }
 
     /// Data frames and pings so far, each counted with its last byte. Pongs and Closes do not

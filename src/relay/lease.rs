@@ -30,7 +30,7 @@ pub struct Lease {
 /// In-band refresh.
 pub struct Renewal {
     /// The member of the JSON message that holds the token.
-    pub member: Arc<String>,
+    pub member: Arc<str>,
     /// Verifies a token that was handed in; it must name the same user.
     pub verify: Box<dyn Fn(String) -> Verifying + Send>,
 }

@@ -28,10 +28,19 @@ pub(super) struct Reader {
     pub(super) flow: Flow,
     pub(super) activity: u64,
     own_ping: [u8; 8],
-    /// The member of the JSON message in which a new token may be handed in.
-    pub(super) handover: Option<Arc<String>>,
+    /// `None`: a client may not hand in a new token. Boxed, since few sessions have it.
+    pub(super) handover: Option<Box<Handover>>,
     /// The rates of the sender; `None`: it has none.
     pub(super) allowance: Option<Box<Allowance>>,
+}
+
+/// The messages, of one frame each, in which a client hands in a new token.
+#[derive(Debug)]
+pub(super) struct Handover {
+    /// The member of the JSON object that holds the token.
+    pub(super) member: Arc<str>,
+    /// How many there were; the flow has them, too.
+    pub(super) taken: u64,
 }
 
 /// The frame that is being read, or the place of the next one.
@@ -208,10 +217,10 @@ impl Reader {
         }
     }
 
-    /// The token in a text message of one frame, where such messages are looked for: held bytes,
+    /// Takes the token of a text message of one frame, where such are looked for: held bytes,
     /// then `rest`.
-    fn handed_over(&self, rest: &[u8]) -> Option<String> {
-        let member = self.handover.as_deref()?;
+    fn handed_over(&mut self, rest: &[u8]) -> Option<String> {
+        let handover = self.handover.as_mut()?;
         let head = &self.frame.head;
         let alone = head.fin() && head.opcode() == OpCode::Data(Data::Text);
         if !alone || self.frame.through {
@@ -221,7 +230,9 @@ impl Reader {
         let masked: Vec<u8> = bytes.copied().collect();
         let mut message = vec![0; masked.len()];
         mask::unmask(&masked, head.key(), &mut message);
-        lease::token_in(member, &message)
+        let token = lease::token_in(&handover.member, &message)?;
+        handover.taken += 1;
+        Some(token)
     }
 
     fn end_control(&mut self, input: &[u8], run: &mut Run) -> Result<Option<Event>, Violation> {

@@ -14,7 +14,7 @@ use crate::config::Issuer;
 use crate::gateway::Gateway;
 use crate::limits::UserPermit;
 use crate::observe::Subject;
-use crate::policy::{Admission, Standing};
+use crate::policy::{Admission, Standing, Trace};
 use crate::refusal::{Reason, Refusal};
 use crate::relay::{Endpoint, HoldBudget, Limits, Opened, Opening, control_frame};
 use crate::transport::Transport;
@@ -54,11 +54,12 @@ pub(super) async fn introduce(
     };
     let in_force = &caller.in_force;
     let deadline = Instant::now() + in_force.server.handshake_timeout;
-    let identity = timeout_at(deadline, in_force.policy.identify(issuer, &first.token))
+    let mut trace = Trace::off();
+    let identity = timeout_at(deadline, in_force.policy.identify(issuer, &first.token, &mut trace))
         .await
         .map_err(|_| Refusal::new(Reason::TokenUnverifiable, "the keys did not come in time"))??;
     subject.user = Some(identity.user().to_owned());
-    let (one, let_through) = in_force.policy.admit_user(&identity, &gateway.limiters)?;
+    let (one, let_through) = in_force.policy.admit_user(&identity, &gateway.limiters, &mut trace)?;
     *permit = Some(one);
     if let Some(refusal) = let_through {
         gateway.let_through(subject, &refusal);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::registry::Entry;
 use crate::config::{Auth, Issuer, OnExpiry};
 use crate::gateway::Gateway;
-use crate::policy::{Admission, Standing};
+use crate::policy::{Admission, Standing, Trace};
 use crate::refusal::Reason;
 use crate::relay::{Lease, Renewal, Verifying};
 use crate::token::Identity;
@@ -24,7 +24,7 @@ pub(super) fn of(
     };
     let expires = ends(issuer).then(|| identity.expires());
     let renewal = admission.route().refresh.as_ref().map(|member| Renewal {
-        member: Arc::new(member.clone()),
+        member: Arc::from(member.as_str()),
         verify: verify(gateway, issuer, entry, identity, request_id),
     });
     Lease { expires, renewal }
@@ -72,12 +72,9 @@ async fn renew(
     user: &str,
     token: &str,
 ) -> Result<Identity, Reason> {
-    let identity = gateway
-        .in_force()
-        .policy
-        .identify(issuer, token)
-        .await
-        .map_err(|refusal| refusal.reason)?;
+    let in_force = gateway.in_force();
+    let identified = in_force.policy.identify(issuer, token, &mut Trace::off()).await;
+    let identity = identified.map_err(|refusal| refusal.reason)?;
     if identity.user() != user {
         return Err(Reason::ClaimsDenied);
     }

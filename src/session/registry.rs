@@ -261,7 +261,6 @@ impl Entry {
 
     /// Says whose session it is from now on: the first message had the token in it, or the client
     /// handed in a newer one. Follow it with [`Entry::end_if_revoked`].
-    #[allow(dead_code, reason = "called once sessions take tokens")]
     pub(crate) fn identify(&self, identity: Identity) {
         *self.record.identity() = Some(Box::new(identity));
     }

@@ -23,17 +23,25 @@ pub(super) const NO_EXP: &str = "the token has no exp claim, so it would never e
 
 type Claims = Map<String, Value>;
 
-/// Checks everything that a token's claims must say at `now`.
-pub(super) fn check(issuer: &Issuer, claims: Claims, now: SystemTime) -> Result<Identity, Refusal> {
+/// Checks whether a token's claims say at `now` who is there, to this gateway.
+pub(super) fn identify(
+    issuer: &Issuer,
+    claims: Claims,
+    now: SystemTime,
+) -> Result<Identity, Refusal> {
     let expires = expires(issuer, &claims, now)?;
     not_before(issuer, &claims, now)?;
     issued_by(issuer, &claims)?;
     audience(issuer, &claims)?;
     let user = user(issuer, &claims)?;
     let token_id = token_id(&claims)?;
-    required(&issuer.require, &claims)?;
-    forward::check(&issuer.forward, &claims)?;
     Ok(Identity::new(&issuer.name, user, token_id, expires, claims))
+}
+
+/// Checks what the configuration requires of whoever is there.
+pub(super) fn authorize(issuer: &Issuer, claims: &Claims) -> Result<(), Refusal> {
+    required(&issuer.require, claims)?;
+    forward::check(&issuer.forward, claims)
 }
 
 /// Checks again what does not depend on the time: `iss`, `aud` and what is required.
@@ -51,7 +59,7 @@ fn expires(issuer: &Issuer, claims: &Claims, now: SystemTime) -> Result<SystemTi
     }
     let ago = now.duration_since(expires).unwrap_or_default() + issuer.leeway;
     let detail = format!("the token expired {} s ago, by this machine's clock", ago.as_secs());
-    Err(Refusal::new(Reason::TokenExpired, detail))
+    Err(Refusal::new(Reason::TokenExpired, detail).by("leeway"))
 }
 
 fn not_before(issuer: &Issuer, claims: &Claims, now: SystemTime) -> Result<(), Refusal> {
@@ -64,7 +72,8 @@ fn not_before(issuer: &Issuer, claims: &Claims, now: SystemTime) -> Result<(), R
             let wait = (wait + issuer.leeway).as_secs();
             Err(invalid(format!(
                 "the token is valid only in {wait} s (nbf): are both machines' clocks right?"
-            )))
+            ))
+            .by("leeway"))
         }
         _ => Ok(()),
     }
@@ -93,11 +102,12 @@ fn issued_by(issuer: &Issuer, claims: &Claims) -> Result<(), Refusal> {
     let Some(wanted) = &issuer.issuer else {
         return Ok(());
     };
-    match claims.get("iss") {
-        Some(Value::String(iss)) if iss == wanted => Ok(()),
-        Some(_) => Err(invalid(format!("the token's iss is not {wanted:?}"))),
-        None => Err(invalid(format!("the token has no iss; it must be {wanted:?}"))),
-    }
+    let what = match claims.get("iss") {
+        Some(Value::String(iss)) if iss == wanted => return Ok(()),
+        Some(_) => format!("the token's iss is not {wanted:?}"),
+        None => format!("the token has no iss; it must be {wanted:?}"),
+    };
+    Err(invalid(what).by("issuer"))
 }
 
 /// `aud` is a text or a list of texts (RFC 7519 section 4.1.3).
@@ -107,33 +117,37 @@ fn audience(issuer: &Issuer, claims: &Claims) -> Result<(), Refusal> {
     }
     let accepted = |aud: &str| issuer.audience.iter().any(|wanted| wanted == aud);
     let wanted = issuer.audience.join(", ");
+    let refused = |what: String| Err(invalid(what).by("audience"));
     let texts = match claims.get("aud") {
-        None => return Err(invalid(format!("the token has no aud; it must name {wanted}"))),
+        None => return refused(format!("the token has no aud; it must name {wanted}")),
         Some(Value::String(aud)) => Some(vec![aud.as_str()]),
         Some(Value::Array(list)) => list.iter().map(Value::as_str).collect(),
         Some(_) => None,
     };
-    let texts = texts.ok_or_else(|| invalid("the token's aud is neither a text nor texts"))?;
-    if texts.into_iter().any(accepted) {
-        return Ok(());
+    match texts {
+        Some(texts) if texts.iter().any(|aud| accepted(aud)) => Ok(()),
+        Some(_) => {
+            refused(format!("the token is for somebody else: its aud does not name {wanted}"))
+        }
+        None => refused("the token's aud is neither a text nor texts".to_owned()),
     }
-    Err(invalid(format!("the token is for somebody else: its aud does not name {wanted}")))
 }
 
 fn user(issuer: &Issuer, claims: &Claims) -> Result<String, Refusal> {
     let name = &issuer.user_claim;
-    match claims.get(name) {
-        Some(Value::String(user)) if !user.is_empty() => Ok(user.clone()),
-        Some(Value::Number(user)) if !user.is_f64() => Ok(user.to_string()),
-        Some(_) => Err(invalid(format!(
+    let what = match claims.get(name) {
+        Some(Value::String(user)) if !user.is_empty() => return Ok(user.clone()),
+        Some(Value::Number(user)) if !user.is_f64() => return Ok(user.to_string()),
+        Some(_) => format!(
             "the token's {name} says no user: it must be a text that is not empty, or a whole number"
-        ))),
-        None => Err(invalid(format!(
+        ),
+        None => format!(
             "the token has no {name} claim, which says who the user is; it has {}. Add it where the \
              token is made, or name another with user_claim",
             names(claims)
-        ))),
-    }
+        ),
+    };
+    Err(invalid(what).by("user_claim"))
 }
 
 fn names(claims: &Claims) -> String {
@@ -156,7 +170,7 @@ fn token_id(claims: &Claims) -> Result<Option<String>, Refusal> {
 fn required(require: &[Requirement], claims: &Claims) -> Result<(), Refusal> {
     for requirement in require {
         let name = &requirement.claim;
-        let denied = |detail: String| Err(Refusal::new(Reason::ClaimsDenied, detail));
+        let denied = |detail: String| Err(Refusal::new(Reason::ClaimsDenied, detail).by("require"));
         match claims.get(name) {
             None => return denied(format!("the token has no {name} claim, and require names it")),
             Some(value) if !requirement.allowed.iter().any(|allowed| says(value, allowed)) => {

@@ -83,6 +83,7 @@ fn algorithm(header: &Map<String, Value>, allowed: &[Algorithm]) -> Result<Algor
         let allowed: Vec<_> = allowed.iter().map(|algorithm| algorithm.name()).collect();
         let said = known(name).unwrap_or("another algorithm");
         invalid(format!("the token's alg is {said}; algorithms allows {}", allowed.join(", ")))
+            .by("algorithms")
     })
 }
 

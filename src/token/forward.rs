@@ -24,7 +24,8 @@ pub(super) fn check(
         None => Ok(()),
         Some(claim) => Err(invalid(format!(
             "the token's {claim} makes a header of over {MAX_VALUE} bytes, and forward names it"
-        ))),
+        ))
+        .by("forward")),
     }
 }
 

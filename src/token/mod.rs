@@ -31,7 +31,7 @@ pub use jwks::SetError;
 pub use key::KeyError;
 pub use mint::{MintError, Signer};
 pub use status::Status;
-pub use verifier::{TokenError, Verifier};
+pub use verifier::{Authenticated, TokenError, Verifier};
 pub use verifiers::Verifiers;
 
 #[cfg(test)]

@@ -52,6 +52,33 @@ impl Drop for Fetching {
     }
 }
 
+/// Whom a token names, before it was asked whether that is enough.
+#[derive(Debug)]
+pub struct Authenticated {
+    issuer: Arc<Issuer>,
+    identity: Identity,
+}
+
+impl Authenticated {
+    /// See [`Identity::user`].
+    #[must_use]
+    pub fn user(&self) -> &str {
+        self.identity.user()
+    }
+
+    /// See [`Identity::expires`].
+    #[must_use]
+    pub fn expires(&self) -> SystemTime {
+        self.identity.expires()
+    }
+
+    /// Whether the token has the claims that its issuer's configuration requires.
+    pub fn authorize(self) -> Result<Identity, Refusal> {
+        claims::authorize(&self.issuer, self.identity.claims())?;
+        Ok(self.identity)
+    }
+}
+
 enum Keys {
     One(Key),
     Set(KeySet),
@@ -85,12 +112,22 @@ impl Verifier {
         &self.issuer
     }
 
-    /// Verifies a token: its form, then its signature, and only then what it says at `now`. Waits
-    /// at most 10 s, where a key that is not there yet makes the set be fetched early.
+    /// Verifies a token whole: [`Verifier::authenticate`], then [`Authenticated::authorize`].
     pub async fn verify(&self, token: &str, now: SystemTime) -> Result<Identity, Refusal> {
+        self.authenticate(token, now).await?.authorize()
+    }
+
+    /// Whom a token names: its form, then its signature, and only then what it says at `now`.
+    /// Waits at most 10 s, where a key that is not there yet makes the set be fetched early.
+    pub async fn authenticate(
+        &self,
+        token: &str,
+        now: SystemTime,
+    ) -> Result<Authenticated, Refusal> {
         let token = Unverified::read(token, &self.issuer.algorithms)?;
         self.signature(&token).await?;
-        claims::check(&self.issuer, token.claims()?, now)
+        let identity = claims::identify(&self.issuer, token.claims()?, now)?;
+        Ok(Authenticated { issuer: Arc::clone(&self.issuer), identity })
     }
 
     /// The header fields that tell the upstream who is there.
@@ -158,7 +195,7 @@ impl Verifier {
             Keys::One(key) => self.judge(key, token),
             Keys::Set(set) => match set.find(token.kid.as_deref(), token.algorithm) {
                 Ok(key) => self.judge(key, token),
-                Err(Missing::Unknown(why) | Missing::Refused(why)) => Err(invalid(why)),
+                Err(Missing::Unknown(why) | Missing::Refused(why)) => Err(invalid(why).by("jwks")),
             },
             Keys::Remote(remote) => self.remote_signature(remote, token).await,
         }
@@ -173,7 +210,7 @@ impl Verifier {
         let kid = token.kid.as_deref();
         match set.find(kid, token.algorithm) {
             Ok(key) => return self.judge(key, token),
-            Err(Missing::Refused(why)) => return Err(invalid(why)),
+            Err(Missing::Refused(why)) => return Err(invalid(why).by("jwks")),
             Err(Missing::Unknown(_)) => {}
         }
         let set = remote.refreshed().await.unwrap_or(set);
@@ -181,7 +218,7 @@ impl Verifier {
             (Ok(key), _) => self.judge(key, token),
             // The key may be in a set that cannot be had: that is not the client's fault.
             (Err(Missing::Unknown(_)), Some(error)) => Err(unverifiable(&error)),
-            (Err(Missing::Unknown(why) | Missing::Refused(why)), _) => Err(invalid(why)),
+            (Err(Missing::Unknown(why) | Missing::Refused(why)), _) => Err(invalid(why).by("jwks")),
         }
     }
 
@@ -198,7 +235,8 @@ impl Verifier {
             "the token's signature is not one of the {with} of [jwt.{}]: it was made with another, \
              or changed on its way",
             self.issuer.name
-        )))
+        ))
+        .by(self.issuer.key.key()))
     }
 }
 
@@ -230,5 +268,5 @@ fn keys(issuer: &Issuer) -> Result<Keys, KeyError> {
 }
 
 fn unverifiable(why: &str) -> Refusal {
-    Refusal::new(Reason::TokenUnverifiable, format!("the JWK Set cannot be had: {why}"))
+    Refusal::new(Reason::TokenUnverifiable, format!("the JWK Set cannot be had: {why}")).by("jwks")
 }

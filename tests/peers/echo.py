@@ -34,6 +34,8 @@ async def obey(ws, text):
         case "extensions", []:
             names = [extension.name for extension in ws.protocol.extensions]
             await ws.send(json.dumps(names))
+        case "header", [name]:
+            await ws.send(json.dumps(ws.request.headers.get_all(name)))
         case _:
             return False
     return True

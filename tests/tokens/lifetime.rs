@@ -72,6 +72,11 @@ fn a_newer_token_makes_the_session_longer_and_the_upstream_sees_nothing_of_it() 
     gateway.wait_for_record(|record| {
         record["event"] == "token.renewal" && record["result"] == "renewed"
     });
+    session.client.say(Frame::close(4401, ""));
+    session.upstream.expect_closing(1001, "token.expired");
+    let ended = gateway.wait_for_record(|record| record["event"] == "session.ended");
+    let client = (&ended["client_messages"], &ended["upstream_messages"]);
+    assert_eq!(client, (&json!(1), &json!(1)), "the handover and its answer are not counted");
 }
 
 #[test]

@@ -7,12 +7,14 @@ mod support;
 mod claims;
 mod explain;
 mod first_message;
+mod jwks;
 mod lifetime;
 mod places;
 mod refusals;
 mod revocation;
 
 use std::path::Path;
+use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::{EncodingKey, Header, encode};
@@ -35,6 +37,17 @@ fn guarded(upstream: &RawUpstream, lines: &str) -> GatewayBuilder {
         .auth("main")
         .prepare(write_secret)
         .more(&format!("[jwt.main]\nalgorithms = [\"HS256\"]\nsecret = \"file:secret\"\n{lines}\n"))
+}
+
+/// Runs a command of the admin client; returns its exit code and what it printed.
+fn admin(gateway: &Gateway, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_framewall"))
+        .args(arguments)
+        .args(["--config", "framewall.toml"])
+        .current_dir(gateway.folder())
+        .output()
+        .unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 fn sign(claims: &Value) -> String {

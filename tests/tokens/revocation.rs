@@ -1,27 +1,15 @@
 //! What an operator takes back: sessions that are open, and tokens that would open others.
 
 use std::path::PathBuf;
-use std::process::Command;
 
 use serde_json::json;
 
 use super::support::{Frame, Gateway, RawUpstream, Request, Session};
-use super::{guarded, now, sign};
+use super::{admin, guarded, now, sign};
 
 fn with(user: &str, id: &str) -> Request {
     let token = sign(&json!({ "sub": user, "exp": now() + 3600, "jti": id }));
     Request::upgrade("/ws").and("Authorization", &format!("Bearer {token}"))
-}
-
-/// Runs a command of the admin client; returns its exit code and what it printed.
-fn admin(gateway: &Gateway, arguments: &[&str]) -> (Option<i32>, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_framewall"))
-        .args(arguments)
-        .args(["--config", "framewall.toml"])
-        .current_dir(gateway.folder())
-        .output()
-        .unwrap();
-    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 const ADMIN: &str = "[admin]\nsocket = \"fw.sock\"\nrevocations = \"revoked.json\"\n";

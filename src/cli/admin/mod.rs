@@ -19,6 +19,7 @@ use crate::network::Network;
 use crate::session::Filter;
 pub(super) use bans::{BanArgs, BansArgs, UnbanArgs, ban, bans, unban};
 use client::ask;
+pub(super) use show::plain;
 
 /// Where the gateway is, and how its answer is printed.
 #[derive(Debug, Args)]

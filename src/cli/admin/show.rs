@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::moment::Moment;
 
 /// `text` without control characters, which are shown as escapes.
-pub(super) fn plain(text: &str) -> String {
+pub(in crate::cli) fn plain(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
         if character.is_control() || is_invisible(character) {

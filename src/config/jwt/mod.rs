@@ -25,6 +25,7 @@ use super::units::nearest;
 pub(super) use claims::{Forward, Require, parse_name};
 pub(super) use jwks::{JwksRef, parse_jwks};
 pub(super) use places::parse_place;
+pub use places::token_place;
 pub(super) use secret::{SecretRef, parse_secret};
 
 /// What `[jwt]` has.

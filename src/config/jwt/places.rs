@@ -74,6 +74,11 @@ pub(in super::super) fn parse_place(text: &str) -> Result<TokenPlace, Fault> {
     }
 }
 
+/// Reads a place as the configuration has it, for the command line; the error is for people.
+pub fn token_place(text: &str) -> Result<TokenPlace, String> {
+    parse_place(text).map_err(Fault::in_a_line)
+}
+
 /// A parameter of a query has its name as it stands in the address: no `&`, `%`, `+` or `#`.
 fn is_parameter(name: &str) -> bool {
     is_token(name) && !name.contains(['&', '%', '+', '#'])

@@ -248,3 +248,14 @@ pub(in crate::config) fn home(name: &str) -> Option<Section> {
     let home = homes.next()?.section();
     homes.next().is_none().then_some(home)
 }
+
+/// What to do instead of a key that one might well look for in a section, and that is not there.
+pub(in crate::config) fn instead_of(section: Section, name: &str) -> Option<&'static str> {
+    match (section, name) {
+        (Section::Admin, "listen" | "token") => Some(
+            "this version has no HTTP listener for administration: give `socket`, whose file \
+             decides who may use it",
+        ),
+        _ => None,
+    }
+}

@@ -1,15 +1,14 @@
 //! The message by which a client hands in a new token.
 
-use std::sync::Arc;
-
 use super::super::{Endpoint, Event, Gate, HoldBudget};
 use super::{LIMITS, frame};
+use crate::observe::Flow;
 
 const HANDOVER: &str = r#"{"framewall": {"token": "a.b.c"}}"#;
 
 fn gate() -> Gate {
     let mut gate = Gate::new(Endpoint::Client, LIMITS, *b"ownping!");
-    gate.expect_token(Arc::new("framewall".to_owned()));
+    gate.expect_token("framewall".into());
     gate
 }
 
@@ -43,7 +42,11 @@ fn it_is_taken_out_of_the_stream_however_it_is_cut() {
         assert_eq!(released, [before.as_slice(), &after].concat(), "{cut}");
         assert_eq!(tokens, ["a.b.c"], "{cut}");
         assert_eq!(gate.message_begun(), None);
-        assert_eq!(gate.flow().bytes, released.len() as u64);
+        let bytes = released.len() as u64;
+        assert_eq!(gate.flow(), Flow { frames: 2, messages: 2, bytes }, "what was passed on");
+        let budget = HoldBudget::new(1 << 20);
+        gate.judge(&before[..1], &budget);
+        assert_eq!(gate.message_begun(), Some(4), "each message has a number of its own");
     }
 }
 

@@ -1,0 +1,49 @@
+//! Where the demo writes: one folder, for as long as it runs.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// A temporary folder, readable by this user alone; removed when dropped.
+pub(super) struct Folder(PathBuf);
+
+impl Folder {
+    pub(super) fn new() -> io::Result<Self> {
+        let name = format!("framewall-demo-{}", uuid::Uuid::now_v7().simple());
+        let path = std::env::temp_dir().join(name);
+        fs::DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(Self(path))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(super) fn config(&self) -> PathBuf {
+        self.0.join("framewall.toml")
+    }
+
+    /// The secret that tokens are signed with.
+    pub(super) fn secret(&self) -> PathBuf {
+        self.0.join("secret")
+    }
+
+    pub(super) fn write_config(&self, text: &str) -> io::Result<()> {
+        fs::write(self.config(), text)
+    }
+
+    pub(super) fn write_secret(&self, secret: &str) -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).create_new(true).mode(0o600).open(self.secret())?;
+        file.write_all(secret.as_bytes())
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            tracing::warn!(%error, folder = %self.0.display(), "the temporary folder is left");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The demo's secret, made anew each time, and tokens that pass or do not.
+
+use std::time::{Duration, SystemTime, SystemTimeError};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+
+use crate::config::Algorithm;
+use crate::token::{MintError, Signer};
+
+/// Whom the tokens name.
+pub(super) const USER: &str = "ada";
+/// Whom they are shown to.
+pub(super) const AUDIENCE: &str = "demo";
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// Why there are no tokens.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TokensError {
+    #[error("there is no randomness for a secret: {0}")]
+    Random(#[from] getrandom::Error),
+    #[error("this machine's clock is before 1970: {0}")]
+    Clock(#[from] SystemTimeError),
+    #[error(transparent)]
+    Mint(#[from] MintError),
+}
+
+pub(super) struct Tokens {
+    /// What the gateway verifies with; only this machine's user sees it.
+    pub(super) secret: String,
+    /// Good for a day.
+    pub(super) valid: String,
+    /// Over for an hour.
+    pub(super) expired: String,
+    /// Says the same as the valid one, and is signed with another secret.
+    pub(super) forged: String,
+}
+
+impl Tokens {
+    pub(super) fn make() -> Result<Self, TokensError> {
+        let (secret, other) = (random_secret()?, random_secret()?);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+        Ok(Self {
+            valid: sign(&secret, now + DAY)?,
+            expired: sign(&secret, now.saturating_sub(HOUR))?,
+            forged: sign(&other, now + DAY)?,
+            secret,
+        })
+    }
+}
+
+/// As long as `openssl rand -base64 48` makes one.
+fn random_secret() -> Result<String, getrandom::Error> {
+    let mut bytes = [0; 48];
+    getrandom::fill(&mut bytes)?;
+    Ok(STANDARD.encode(bytes))
+}
+
+/// A token that ends at `expires`, counted from 1970.
+fn sign(secret: &str, expires: Duration) -> Result<String, MintError> {
+    let claims: Map<String, Value> = [
+        ("sub".to_owned(), json!(USER)),
+        ("aud".to_owned(), json!(AUDIENCE)),
+        ("exp".to_owned(), json!(expires.as_secs())),
+    ]
+    .into_iter()
+    .collect();
+    Signer::secret(secret.as_bytes(), Algorithm::HS256)?.sign(&claims, None)
+}

@@ -1,0 +1,170 @@
+//! The steps, in the order in which a connection takes them: those before the request is looked at,
+//! those of [`crate::policy`], and where the client would be connected to.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::request::request;
+use super::{ExplainArgs, Verdict};
+use crate::config::{Auth, Issuer, Limits, Route, TokenPlace};
+use crate::gateway::Gateway;
+use crate::handshake::{ClientAddress, Peer, UpgradeRequest};
+use crate::listener::canonical_ip;
+use crate::policy::{Admission, Arrival, Standing, Step, Table, Trace};
+use crate::refusal::{Reason, Refusal};
+
+/// How long the keys of an issuer may take to be fetched.
+const KEYS_WITHIN: Duration = Duration::from_secs(10);
+
+/// Walks the journey of [`crate::connection`] up to the upstream.
+pub(super) async fn admit(
+    args: &ExplainArgs,
+    gateway: &Gateway,
+    token: Option<String>,
+    trace: &mut Trace,
+) -> Verdict {
+    let in_force = gateway.in_force();
+    let peer = accept(args, gateway, trace)?;
+    let plain = head(args, trace)?;
+    let client = ClientAddress::resolve(&peer, &in_force.server.trusted_proxies, plain.headers());
+    let arrival = Arrival { client: &client, server_name: args.server_name.as_deref() };
+    let route = in_force.policy.route(&plain, arrival, trace)?;
+
+    let carried = token.map(|token| (place(args, route), token));
+    let mut request = request(args, carried.as_ref())?;
+    if let Auth::Jwt(issuer) = &route.auth {
+        wait_for_keys(gateway, issuer).await;
+    }
+    let admission = in_force.policy.admit(route, &mut request, arrival, trace).await?;
+    let user = user(gateway, &admission, carried, trace).await?;
+    trace.note(|| rates(route));
+    trace.note(|| upstream(route));
+    Ok(format!("as {user}"))
+}
+
+/// What is decided as soon as a connection comes, by its address alone.
+fn accept(
+    args: &ExplainArgs,
+    gateway: &Gateway,
+    trace: &mut Trace,
+) -> Result<Peer, Refusal> {
+    let in_force = gateway.in_force();
+    let trusted = &in_force.server.trusted_proxies;
+    let address = canonical_ip(args.ip);
+    let proxy = trusted.iter().find(|prefix| prefix.contains(&address));
+    trace.note(|| Step {
+        name: "address",
+        said: match proxy {
+            Some(prefix) => format!("{address} is a trusted proxy, of {prefix}"),
+            None => format!("{address} is a client, not a trusted proxy"),
+        },
+        key: Some(Table::Only("server").key("trusted_proxies")),
+    });
+    let policy = &in_force.policy;
+    if proxy.is_some() {
+        policy.enforce_rules(address, trace)?;
+    } else {
+        policy.admit_address(address, &gateway.bans, &gateway.limiters, trace)?;
+    }
+    Ok(Peer {
+        address: SocketAddr::new(address, 0),
+        trusted: proxy.is_some(),
+        tls: in_force.terminator.is_some(),
+    })
+}
+
+/// The request before it is known where a token belongs. No key decides about it.
+fn head(args: &ExplainArgs, trace: &mut Trace) -> Result<UpgradeRequest, Refusal> {
+    let parsed = request(args, None);
+    trace.note(|| Step {
+        name: "head",
+        said: match &parsed {
+            Ok(head) => format!("a well-formed handshake for {}{}", head.host(), head.path()),
+            Err(refusal) => refusal.detail.clone(),
+        },
+        key: None,
+    });
+    parsed
+}
+
+/// Where the token is said, or first looked for.
+fn place(args: &ExplainArgs, route: &Route) -> TokenPlace {
+    let first = match &route.auth {
+        Auth::Jwt(issuer) => issuer.token_from.first().cloned(),
+        Auth::None => None,
+    };
+    args.token_from.clone().or(first).unwrap_or(TokenPlace::Header)
+}
+
+/// Who was admitted; whoever comes in the first message is asked for it.
+async fn user(
+    gateway: &Gateway,
+    admission: &Admission,
+    carried: Option<(TokenPlace, String)>,
+    trace: &mut Trace,
+) -> Verdict {
+    match (admission.standing(), carried) {
+        (Standing::Anybody, _) => Ok("anybody".to_owned()),
+        (Standing::Identified(identity), _) => {
+            let policy = &gateway.in_force().policy;
+            policy.admit_user(identity, &gateway.limiters, trace)?;
+            Ok(identity.user().to_owned())
+        }
+        (Standing::Announced(issuer), Some((TokenPlace::Message, token))) => {
+            let in_force = gateway.in_force();
+            let identity = in_force.policy.identify(issuer, &token, trace).await?;
+            in_force.policy.admit_user(&identity, &gateway.limiters, trace)?;
+            Ok(identity.user().to_owned())
+        }
+        (Standing::Announced(issuer), _) => {
+            let detail = "no first message with a token came in time";
+            let late = Refusal::new(Reason::AuthTimeout, detail).by("message_deadline");
+            trace.check("message", Table::Issuer(&issuer.name), Err(late), |_| Default::default())
+        }
+    }
+}
+
+/// What the client is held to once it is connected.
+fn rates(route: &Route) -> Step {
+    let Limits { messages, bytes, control_frames, messages_per_user, .. } = &route.limits;
+    let rates = [
+        (messages.map(|rate| rate.of_events()), "messages"),
+        (bytes.map(|rate| rate.of_bytes()), "of bytes"),
+        (control_frames.map(|rate| rate.of_events()), "pings and pongs"),
+        (messages_per_user.map(|rate| rate.of_events()), "messages of all sessions of the user"),
+    ];
+    let said: Vec<_> = rates
+        .into_iter()
+        .filter_map(|(rate, of)| rate.map(|rate| format!("{rate} {of}")))
+        .collect();
+    Step {
+        name: "rates",
+        said: if said.is_empty() { "none".to_owned() } else { said.join(", ") },
+        key: Some(Table::Route(&route.name).key("limits")),
+    }
+}
+
+fn upstream(route: &Route) -> Step {
+    let upstreams: Vec<String> = route.upstreams.iter().map(ToString::to_string).collect();
+    Step {
+        name: "upstream",
+        said: upstreams.join(", "),
+        key: Some(Table::Route(&route.name).key("upstream")),
+    }
+}
+
+/// Keys at an address are fetched once.
+async fn wait_for_keys(gateway: &Gateway, issuer: &Issuer) {
+    let in_force = gateway.in_force();
+    let Some(verifier) = in_force.policy.verifiers().get(&issuer.name) else {
+        return;
+    };
+    let stop = CancellationToken::new();
+    in_force.policy.verifiers().run(&TaskTracker::new(), &stop);
+    // Without them the verdict says so.
+    let _ = tokio::time::timeout(KEYS_WITHIN, verifier.looked()).await;
+    stop.cancel();
+}

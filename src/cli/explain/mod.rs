@@ -1,0 +1,128 @@
+//! `framewall explain`: what the gateway would decide about a client, step by step, without
+//! connecting to it or to an upstream. It calls what the gateway calls, and prints what that found.
+
+mod admission;
+mod request;
+
+use std::fmt::Write as _;
+use std::io::{self, Read};
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::admin::plain;
+use super::run::runtime;
+use super::{Failure, REFUSED, print};
+use crate::config::{self, Config, TokenPlace, is_host, token_place};
+use crate::gateway::Gateway;
+use crate::policy::{Step, Trace};
+use crate::refusal::Refusal;
+
+/// What `framewall explain` is given.
+#[derive(Debug, Args)]
+pub(super) struct ExplainArgs {
+    /// The TOML file
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// The client's address
+    #[arg(long, value_name = "ADDRESS")]
+    ip: IpAddr,
+    /// The name that TLS is asked for (SNI); not given: none, as from some programs
+    #[arg(long, value_name = "NAME", value_parser = server_name)]
+    server_name: Option<String>,
+    /// The request's path, with its query if it has one
+    #[arg(long, value_name = "PATH")]
+    path: String,
+    /// The Host header
+    #[arg(long, value_name = "HOST", default_value = "localhost")]
+    host: String,
+    /// The Origin header; not given: none, as from a program
+    #[arg(long, value_name = "ORIGIN")]
+    origin: Option<String>,
+    /// A token; - reads it from standard input
+    #[arg(long, value_name = "TOKEN")]
+    token: Option<String>,
+    /// Where the token is: header, subprotocol, query:NAME, cookie:NAME or message; not given: the
+    /// first of the route's `token_from`
+    #[arg(long, value_name = "PLACE", requires = "token", value_parser = token_place)]
+    token_from: Option<TokenPlace>,
+}
+
+/// What was decided in the end: as whom and where to, or why not.
+type Verdict = Result<String, Refusal>;
+
+/// Explains, and exits with 0 if the client is admitted, with 2 if it is refused.
+pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
+    let loaded = config::load(&args.config).map_err(|error| Failure::Config(error.to_string()))?;
+    let token = args.token.as_deref().map(read_token).transpose().map_err(Failure::other)?;
+    if args.server_name.is_some() && loaded.config.tls.is_none() {
+        let what = "--server-name: there is no TLS, [tls] mode is \"off\"; leave it out";
+        return Err(Failure::Usage(what.to_owned()));
+    }
+    let runtime = runtime().map_err(Failure::other)?;
+    let (steps, verdict) = runtime.block_on(decide(args, loaded.config, token))?;
+    print(&text(&steps, &verdict))?;
+    Ok(if verdict.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) })
+}
+
+async fn decide(
+    args: &ExplainArgs,
+    mut config: Config,
+    token: Option<String>,
+) -> Result<(Vec<Step>, Verdict), Failure> {
+    // What belongs to a running gateway is left to it, and nothing is written.
+    config.admin.socket = None;
+    if config.admin.revocations.as_deref().is_some_and(|path| !path.exists()) {
+        config.admin.revocations = None;
+    }
+    if let Some(ban) = &mut config.firewall.ban {
+        ban.file.take_if(|path| !path.exists());
+    }
+    let gateway = Gateway::new(&config).map_err(Failure::other)?;
+    let mut trace = Trace::on();
+    let verdict = admission::admit(args, &gateway, token, &mut trace).await;
+    Ok((trace.into_steps(), verdict))
+}
+
+/// A line a step, and the verdict.
+fn text(steps: &[Step], verdict: &Verdict) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, said: &str| {
+        // Writing to a String does not fail.
+        let _ = writeln!(text, "{name:<12} {}", plain(said));
+    };
+    for Step { name, said, key } in steps {
+        match key {
+            Some(key) => line(name, &format!("{said} ({key})")),
+            None => line(name, said),
+        }
+    }
+    match verdict {
+        Ok(admitted) => line("admitted", admitted),
+        Err(Refusal { reason, .. }) => {
+            let (status, close) = reason.codes();
+            let code = status.or(close).map(|code| format!(" ({code})")).unwrap_or_default();
+            line("refused", &format!("{reason}{code}"));
+        }
+    }
+    text
+}
+
+fn read_token(given: &str) -> io::Result<String> {
+    if given != "-" {
+        return Ok(given.to_owned());
+    }
+    let mut text = String::new();
+    io::stdin().take(64 * 1024).read_to_string(&mut text)?;
+    Ok(text.trim().to_owned())
+}
+
+/// RFC 6066 section 3: a DNS name, never an address.
+fn server_name(text: &str) -> Result<String, String> {
+    if text.starts_with('[') || text.parse::<Ipv4Addr>().is_ok() || !is_host(text) {
+        return Err("a client asks for a DNS name, or for none where it knows an address".into());
+    }
+    Ok(text.to_owned())
+}

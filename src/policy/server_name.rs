@@ -1,0 +1,73 @@
+//! Whether the host that a request names is the one that TLS was asked for.
+
+use std::fmt;
+
+use crate::refusal::{Reason, Refusal};
+use crate::tls::ServerNames;
+
+/// Why a server name goes with a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Match<'a> {
+    /// There is no TLS.
+    Plain,
+    /// TLS was asked for no name.
+    NotAsked,
+    /// The host is an address.
+    Address(&'a str),
+    /// Both are served with the same certificates.
+    SamePolicy { server_name: &'a str, host: &'a str },
+}
+
+/// RFC 9110 section 7.4: a request for a host whose TLS policy is another's was misdirected. A client
+/// that sent no server name, or uses an address as host, never mismatches. `names` are those of the
+/// certificates, where there is TLS.
+pub(super) fn check<'a>(
+    names: Option<&ServerNames>,
+    server_name: Option<&'a str>,
+    host: &'a str,
+) -> Result<Match<'a>, Refusal> {
+    let Some(names) = names else {
+        return Ok(Match::Plain);
+    };
+    let Some(server_name) = server_name else {
+        return Ok(Match::NotAsked);
+    };
+    if is_address(host) {
+        return Ok(Match::Address(host));
+    }
+    if names.same_policy(server_name, host) {
+        return Ok(Match::SamePolicy { server_name, host });
+    }
+    let detail = format!("TLS was asked for {server_name}, the Host header names {host}");
+    Err(Refusal::new(Reason::SniMismatch, detail).by("certificates"))
+}
+
+fn is_address(host: &str) -> bool {
+    host.starts_with('[') || host.parse::<std::net::Ipv4Addr>().is_ok()
+}
+
+impl Match<'_> {
+    /// The key of `[tls]` that decided.
+    pub(super) fn key(&self) -> &'static str {
+        match self {
+            Self::Plain => "mode",
+            _ => "certificates",
+        }
+    }
+}
+
+impl fmt::Display for Match<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain => f.write_str("none, without TLS"),
+            Self::NotAsked => f.write_str("none, which goes with every host"),
+            Self::Address(host) => write!(f, "any goes with {host}, which is an address"),
+            Self::SamePolicy { server_name, host } if server_name.eq_ignore_ascii_case(host) => {
+                write!(f, "{server_name}, the host")
+            }
+            Self::SamePolicy { server_name, host } => {
+                write!(f, "{server_name} has the same certificates as the host {host}")
+            }
+        }
+    }
+}

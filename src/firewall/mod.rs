@@ -1,6 +1,22 @@
 //! Which addresses may connect. Takes an address, gives a verdict with the rule that decided; never
-//! reads a configuration, never touches a connection.
+//! reads a configuration or a file, never touches a connection.
 
+mod country;
+mod error;
+mod geo;
+mod list;
+mod network;
 mod rules;
+mod table;
+mod verdict;
 
-pub use rules::Rules;
+pub use country::Country;
+pub use error::Error;
+pub use geo::{Database, Geo, GeoRules, Says};
+pub use list::{BadLine, BadList, List, MAX_LINES};
+pub use network::parse_network;
+pub use rules::{Builder, MAX_PREFIXES, Rules};
+pub use verdict::{Action, Entry, Source, Verdict, Why};
+
+#[cfg(test)]
+mod tests;

@@ -8,10 +8,10 @@ use toml::de::{DeTable, Error};
 use super::files::read_bounded;
 use super::keys::{self, Section};
 use super::model::Config;
-use super::protection::{Firewall, Limits};
+use super::protection::Limits;
 use super::reader::{Context, Reader};
 use super::report::{Lint, LoadError, Problem, Report, Source};
-use super::{admin, jwt, log, route, server, tls, websocket};
+use super::{admin, firewall, jwt, log, route, server, tls, websocket};
 
 /// How many errors of syntax are shown: one often causes the next.
 const SYNTAX_SHOWN: usize = 10;
@@ -71,7 +71,9 @@ fn read(root: &Reader<'_>) -> Config {
     let log = log::read(&root.table(&keys::LOG, Section::Log));
     let admin = admin::read(&root.table(&keys::ADMIN, Section::Admin));
     let issuers = issuers.finish(root);
-    let (firewall, limits) = (Firewall::default(), Limits::default());
+    let firewall = root.table(&keys::FIREWALL, Section::Firewall);
+    let firewall = firewall::read(&firewall, &server.trusted_proxies);
+    let limits = Limits::default();
     Config { server, tls, routes, log, issuers, admin, firewall, limits }
 }
 

@@ -8,6 +8,8 @@ mod address;
 mod admin;
 mod auth;
 mod files;
+mod firewall;
+mod geoip;
 mod host;
 mod issuer;
 mod jwt;

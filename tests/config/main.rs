@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod firewall;
 mod folder;
 mod tokens;
 
@@ -60,6 +61,9 @@ fn the_examples_load() {
         fs::create_dir(folder.path().join(name)).unwrap();
     }
     write_private(&folder.path().join("secrets/jwt"), folder::SECRET);
+    fs::create_dir(folder.path().join("config/lists")).unwrap();
+    let list = "config/lists/block.txt";
+    fs::copy(root().join(list), folder.path().join(list)).unwrap();
     for path in files_in("config") {
         let copy = folder.path().join("config").join(path.file_name().unwrap());
         fs::copy(&path, &copy).unwrap();
@@ -345,6 +349,7 @@ fn seed() -> String {
         .replace("certs/errors.log", "errors.log")
         .replace("auth = \"none\"\nwebsocket", "auth = \"main\"\nrefresh = \"r\"\nwebsocket")
         + tokens::ISSUER
+        + firewall::SEED
 }
 
 proptest! {

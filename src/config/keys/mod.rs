@@ -28,6 +28,7 @@ macro_rules! keys {
 
 mod admin;
 mod file;
+mod firewall;
 mod jwt;
 mod log;
 mod route;
@@ -37,6 +38,7 @@ mod websocket;
 
 pub(in crate::config) use admin::*;
 pub(in crate::config) use file::*;
+pub(in crate::config) use firewall::*;
 pub(in crate::config) use jwt::*;
 pub(in crate::config) use log::*;
 pub(in crate::config) use route::*;
@@ -50,6 +52,7 @@ pub(in crate::config) fn all() -> impl Iterator<Item = &'static dyn Row> {
         FILE_ROWS,
         SERVER_ROWS,
         TLS_ROWS,
+        FIREWALL_ROWS,
         WEBSOCKET_ROWS,
         JWT_ROWS,
         ROUTE_ROWS,
@@ -80,6 +83,7 @@ pub(in crate::config) enum Section {
     Server,
     Tls,
     Certificate,
+    Firewall,
     WebSocket,
     /// `[jwt]`, whose keys are names of the user's.
     Issuers,
@@ -93,11 +97,12 @@ pub(in crate::config) enum Section {
 
 impl Section {
     /// Those that have keys in the table, in the order of the reference.
-    pub(in crate::config) const ALL: [Self; 9] = [
+    pub(in crate::config) const ALL: [Self; 10] = [
         Self::File,
         Self::Server,
         Self::Tls,
         Self::Certificate,
+        Self::Firewall,
         Self::WebSocket,
         Self::Issuer,
         Self::Route,
@@ -118,6 +123,7 @@ impl fmt::Display for Section {
             Self::Server => "[server]",
             Self::Tls => "[tls]",
             Self::Certificate => "tls.certificates",
+            Self::Firewall => "[firewall]",
             Self::WebSocket => "[websocket]",
             Self::Issuers => "[jwt]",
             Self::Issuer => "[jwt.NAME]",

@@ -36,15 +36,18 @@ fn row(name: &str, network: fn(&mut Noise) -> IpNet) {
     let rules = build(&networks);
     let took = begun.elapsed();
     let grown = resident().saturating_sub(before);
-    assert!(rules.bytes() <= MOST_BYTES && grown <= MOST_BYTES, "more than 64 MiB: {grown}");
+    assert!(
+        rules.bytes() <= MOST_BYTES && grown <= MOST_BYTES,
+        "{grown} bytes are more than 64 MiB"
+    );
     let mut ips: Vec<_> = (0..LOOKUPS / 2).map(|_| network(&mut noise).addr()).collect();
     ips.extend((0..LOOKUPS / 2).map(|_| networks[noise.below(PREFIXES)].addr()));
     let best = (0..ROUNDS).map(|_| lookups(&rules, &ips)).min().unwrap_or_default();
     println!(
-        "{name:22} {:>9} {:>9.1} {:>9.1} {:>10}",
+        "{name:22} {:>9} {:>9} {:>9} {:>10}",
         took.as_millis(),
-        rules.bytes() as f64 / rules.len() as f64,
-        grown as f64 / f64::from(1 << 20),
+        rules.bytes() / rules.len(),
+        grown >> 20,
         best.as_nanos()
     );
 }
@@ -92,7 +95,7 @@ fn text(noise: &mut Noise, network: fn(&mut Noise) -> IpNet) -> String {
 
 fn v4(noise: &mut Noise) -> IpNet {
     let length = [32, 32, 32, 32, 32, 32, 32, 24, 24, 16][noise.below(10)];
-    let address = Ipv4Addr::from((noise.next() >> 32) as u32);
+    let address = Ipv4Addr::from_bits((noise.next() >> 32) as u32);
     IpNet::new(address.into(), length).expect("a length").trunc()
 }
 
@@ -123,6 +126,6 @@ impl Noise {
     }
 
     fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
+        usize::try_from(self.next() % bound as u64).expect("less than the bound")
     }
 }

@@ -3,7 +3,7 @@
 //! A sorted table in which each prefix knows the one around it: 13 bytes a prefix for IPv4 and 25
 //! for IPv6, whatever the prefixes are, so that a million of either is far below 64 MiB. Of the
 //! tries that there are, prefix-trie takes 68 and 269 bytes, `ip_network_table` 38 and 228, and
-//! iptrie up to 26 and 68, with unsafe code that reads past the references it is given.
+//! iptrie up to 25 and 65, with unsafe code that reads past the references it is given.
 
 use super::verdict::Action;
 

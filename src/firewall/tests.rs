@@ -179,7 +179,7 @@ proptest! {
     ) {
         let allow: Vec<_> = allow.into_iter().chain(common.clone()).collect();
         let deny: Vec<_> = deny.into_iter().chain(common).collect();
-        let file = listed.iter().map(|network| format!("{network}\n")).collect::<String>();
+        let file = listed.iter().map(IpNet::to_string).collect::<Vec<_>>().join("\n");
         let mut builder = Rules::builder();
         builder.list(Action::Allow, "allow", &allow).unwrap();
         builder.list(Action::Deny, "deny", &deny).unwrap();

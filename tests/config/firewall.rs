@@ -227,6 +227,6 @@ fn the_databases_of_the_tests_are_the_scripts() {
     let script = fs::read_to_string(root().join("tests/data/make_geoip.py")).unwrap();
     for entry in fs::read_dir(root().join("tests/data")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        assert!(!name.ends_with(".mmdb") || script.contains(&format!("\"{name}\"")), "{name}");
+        assert!(name == "make_geoip.py" || script.contains(&format!("\"{name}\"")), "{name}");
     }
 }

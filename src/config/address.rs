@@ -10,6 +10,7 @@ use super::kinds::Fault;
 use super::model::Upstream;
 use super::origin::{is_host, split_port};
 use super::units::nearest;
+use crate::firewall;
 
 /// The longest path of a unix socket, in bytes: `sun_path` without its final zero.
 pub(super) const MAX_UNIX_PATH: usize = 107;
@@ -29,33 +30,27 @@ pub(super) fn parse_listen(text: &str) -> Result<SocketAddr, Fault> {
     })
 }
 
-/// Reads an address or a network in CIDR notation. Its host bits must be zero; an IPv4 network
-/// mapped into IPv6 becomes the IPv4 network.
+/// Reads an address or a network, as [`firewall::parse_network`] does.
 pub(super) fn parse_network(text: &str) -> Result<IpNet, Fault> {
-    if let Ok(address) = text.parse::<IpAddr>() {
-        return Ok(IpNet::from(address.to_canonical()));
-    }
-    let network: IpNet = text.parse().map_err(|_| {
-        Fault::new(format!("\"{text}\" is not an address or network"))
-            .help("write an address, or a network as ADDRESS/PREFIX, such as \"10.0.0.0/8\"")
-    })?;
-    if network != network.trunc() {
-        let fault = Fault::new(format!("\"{text}\" has bits set beyond its prefix"));
-        return Err(fault.help(format!(
+    firewall::parse_network(text).map_err(|error| {
+        let fault = Fault::new(format!("\"{text}\" {error}"));
+        network_help(&error).into_iter().fold(fault, Fault::help)
+    })
+}
+
+/// What to write instead of what is no network.
+pub(super) fn network_help(error: &firewall::Error) -> Option<String> {
+    match error {
+        firewall::Error::HostBits(network) => Some(format!(
             "for the whole network write \"{}\", for the one address \"{}\"",
             network.trunc(),
             network.addr()
-        )));
+        )),
+        firewall::Error::NotANetwork => Some(
+            "write an address, or a network as ADDRESS/PREFIX, such as \"10.0.0.0/8\"".to_owned(),
+        ),
+        _ => None,
     }
-    Ok(unmap(network))
-}
-
-fn unmap(network: IpNet) -> IpNet {
-    let mapped = match network {
-        IpNet::V6(v6) => v6.addr().to_ipv4_mapped().zip(v6.prefix_len().checked_sub(96)),
-        IpNet::V4(_) => None,
-    };
-    mapped.and_then(|(address, prefix)| IpNet::new(address.into(), prefix).ok()).unwrap_or(network)
 }
 
 impl Upstream {

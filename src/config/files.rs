@@ -14,7 +14,7 @@ use rustls::sign::CertifiedKey;
 use super::kinds::Fault;
 use super::report::io_reason;
 
-/// The largest file that is read, in bytes.
+/// The largest file of a certificate, a key or a configuration that is read, in bytes.
 pub(super) const MAX_FILE: u64 = 1 << 20;
 
 /// What to do about a file that is missing, and about one that is something else.
@@ -148,17 +148,29 @@ pub(super) fn check_place(path: &Path) -> Result<(), Fault> {
 
 /// Reads at most [`MAX_FILE`] bytes; a longer file is `Ok(None)`.
 pub(super) fn read_bounded(path: &Path) -> std::io::Result<Option<Vec<u8>>> {
+    read_at_most(path, MAX_FILE)
+}
+
+fn read_at_most(path: &Path, most: u64) -> std::io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path)?;
-    file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
-    Ok(Some(bytes).filter(|bytes| bytes.len() as u64 <= MAX_FILE))
+    file.take(most + 1).read_to_end(&mut bytes)?;
+    Ok(Some(bytes).filter(|bytes| bytes.len() as u64 <= most))
 }
 
 pub(super) fn read(path: &Path, help: &Help) -> Result<Vec<u8>, Fault> {
+    read_up_to(path, MAX_FILE, help)
+}
+
+/// Reads a file of at most `most` bytes, whole MiB.
+pub(super) fn read_up_to(path: &Path, most: u64, help: &Help) -> Result<Vec<u8>, Fault> {
     let name = path.display();
-    match read_bounded(path) {
+    match read_at_most(path, most) {
         Ok(Some(bytes)) => Ok(bytes),
-        Ok(None) => Err(Fault::new(format!("{name} is larger than 1 MiB")).help(help.wrong)),
+        Ok(None) => {
+            let what = format!("{name} is larger than {} MiB", most >> 20);
+            Err(Fault::new(what).help(help.wrong))
+        }
         Err(error) => Err(Fault::new(format!("cannot read {name}: {}", io_reason(&error)))
             .help(missing_help(&error, help))),
     }

@@ -1,5 +1,7 @@
 //! Keys that hold lists and tables.
 
+use std::collections::HashMap;
+
 use toml::Spanned;
 
 use super::kinds::{Fault, Item, Kind, Text, Words};
@@ -55,9 +57,13 @@ impl<K: Kind<Value: PartialEq>> List<K> {
         place: &Place<'_>,
     ) -> Option<Vec<Spanned<K::Value>>> {
         let mut distinct: Vec<Spanned<K::Value>> = Vec::with_capacity(values.len());
+        // What is equal is shown alike: found in one step, however long the list is.
+        let mut shown: HashMap<String, Vec<usize>> = HashMap::with_capacity(values.len());
         let mut repeated = false;
         for value in values {
-            if let Some(first) = distinct.iter().find(|seen| seen.get_ref() == value.get_ref()) {
+            let alike = shown.entry(self.of.show(value.get_ref())).or_default();
+            let mut seen = alike.iter().map(|index| &distinct[*index]);
+            if let Some(first) = seen.find(|seen| seen.get_ref() == value.get_ref()) {
                 repeated = true;
                 let what =
                     format!("{}: {} is said twice", place.key, self.of.show(first.get_ref()));
@@ -67,10 +73,36 @@ impl<K: Kind<Value: PartialEq>> List<K> {
                         .help("remove one of the two"),
                 );
             } else {
+                alike.push(distinct.len());
                 distinct.push(value);
             }
         }
         (!repeated).then_some(distinct)
+    }
+}
+
+/// What one entry of the list is, or the list.
+pub(super) struct OneOrMore<K>(pub(super) List<K>);
+
+impl<K: Words> Words for OneOrMore<K> {
+    fn words(&self) -> String {
+        format!("{}, or a list of such", self.0.of.words())
+    }
+}
+
+impl<K: Kind<Value: PartialEq>> Kind for OneOrMore<K> {
+    type Value = Vec<Spanned<K::Value>>;
+
+    fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<Self::Value> {
+        if item.get_ref().is_array() {
+            return self.0.read(item, place);
+        }
+        let value = self.0.of.read(item, place)?;
+        Some(vec![Spanned::new(item.span(), value)])
+    }
+
+    fn show(&self, values: &Self::Value) -> String {
+        self.0.show(values)
     }
 }
 

@@ -9,10 +9,9 @@ use super::files::read_bounded;
 use super::keys::{self, Section};
 use super::model::Config;
 use super::profile::{self, Base};
-use super::protection::Firewall;
 use super::reader::{Context, Reader};
 use super::report::{Lint, LoadError, Problem, Report, Source};
-use super::{admin, exposure, jwt, limits, log, route, server, tls, websocket};
+use super::{admin, exposure, firewall, jwt, limits, log, route, server, tls, websocket};
 
 /// How many errors of syntax are shown: one often causes the next.
 const SYNTAX_SHOWN: usize = 10;
@@ -79,7 +78,9 @@ fn read(root: &Reader<'_>) -> Config {
     let log = log::read(&root.table(&keys::LOG, Section::Log));
     let admin = admin::read(&root.table(&keys::ADMIN, Section::Admin));
     let issuers = issuers.finish(root);
-    let (firewall, limits) = (Firewall::default(), base.limits.values);
+    let firewall = root.table(&keys::FIREWALL, Section::Firewall);
+    let firewall = firewall::read(&firewall, &server.trusted_proxies);
+    let limits = base.limits.values;
     let config = Config { server, tls, routes, log, issuers, admin, firewall, limits };
     exposure::lint(&listener, &config, base.profile.is_some());
     config

@@ -9,6 +9,8 @@ mod admin;
 mod auth;
 mod exposure;
 mod files;
+mod firewall;
+mod geoip;
 mod host;
 mod issuer;
 mod jwt;

@@ -71,6 +71,7 @@ mod tests {
             Section::Server => ("[server]\n".into(), "server.".into()),
             Section::Tls => ("[tls]\n".into(), "tls.".into()),
             Section::Certificate => ("[[tls.certificates]]\n".into(), "tls.certificates.".into()),
+            Section::Firewall => ("[firewall]\n".into(), "firewall.".into()),
             Section::Limits => ("[limits]\n".into(), "limits.".into()),
             Section::WebSocket => ("[websocket]\n".into(), "websocket.".into()),
             Section::Issuers | Section::Routes => unreachable!("its keys are the user's"),

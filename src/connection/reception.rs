@@ -163,7 +163,8 @@ impl Reception {
         };
         self.subject.user = Some(identity.user().to_owned());
         let limiters = &self.gateway.limiters;
-        let (permit, let_through) = self.in_force.policy.admit_user(identity, limiters, &mut Trace::off())?;
+        let (permit, let_through) =
+            self.in_force.policy.admit_user(identity, limiters, &mut Trace::off())?;
         if let Some(refusal) = let_through {
             self.gateway.let_through(&self.subject, &refusal);
         }

@@ -1,9 +1,25 @@
 //! Which addresses may connect. Takes an address, gives a verdict with the rule that decided; never
-//! touches a connection. Addresses that offend again and again are banned for a time: [`Bans`] takes
-//! their strikes and an operator's word.
+//! reads a configuration or a file, never touches a connection. Addresses that offend again and again
+//! are banned for a time: [`Bans`] takes their strikes and an operator's word.
 
 mod bans;
+mod country;
+mod error;
+mod geo;
+mod list;
+mod network;
 mod rules;
+mod table;
+mod verdict;
 
 pub use bans::{BanRefused, Bans, NewBan, Now, Struck, ipset, nft};
-pub use rules::Rules;
+pub use country::Country;
+pub use error::Error;
+pub use geo::{Database, Geo, GeoRules, Says};
+pub use list::{BadLine, BadList, List, MAX_LINES};
+pub use network::parse_network;
+pub use rules::{Builder, MAX_PREFIXES, Rules};
+pub use verdict::{Action, Entry, Source, Verdict, Why};
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,186 @@
-//! The networks that are allowed and denied.
+//! The rules of `[firewall]`, and the verdict about an address.
 
-/// Allowed and denied networks; the most specific one decides, and deny wins a tie.
-#[derive(Debug, Default)]
-pub struct Rules {}
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use super::Error;
+use super::geo::Geo;
+use super::list::List;
+use super::network::canonical;
+use super::table::{Row, Table};
+use super::verdict::{Action, Entry, Source, Verdict, Why};
+
+/// The most prefixes of all lists, repeated ones counted each time.
+pub const MAX_PREFIXES: usize = 4_000_000;
+
+/// Allowed and denied networks; the most specific one decides, and deny wins a tie. What no network
+/// covers is decided by its autonomous system, then by its country, then by whether everybody else
+/// may connect.
+#[derive(Default)]
+pub struct Rules {
+    v4: Table<u32>,
+    v6: Table<u128>,
+    lists: Vec<Listed>,
+    /// `allow` is given: what it does not list is denied.
+    closed: bool,
+    geo: Option<Geo>,
+    files: Vec<PathBuf>,
+}
+
+/// A list; its entries have the numbers from `first` on.
+struct Listed {
+    source: Source,
+    action: Action,
+    first: u32,
+}
+
+impl Rules {
+    /// Rules to add lists to.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Whether the rules say anything of anybody.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0 && !self.closed && self.geo.is_none()
+    }
+
+    /// How many different prefixes are listed.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.v4.len() + self.v6.len()
+    }
+
+    /// Bytes of memory that the prefixes take: 13 each for IPv4, 25 for IPv6.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.v4.bytes() + self.v6.bytes()
+    }
+
+    /// Every file that the rules were read from: lists and databases.
+    #[must_use]
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    /// What becomes of `ip`. An IPv4 address mapped into IPv6 is the IPv4 address. Nothing is
+    /// allocated.
+    #[must_use]
+    pub fn judge(&self, ip: IpAddr) -> Verdict<'_> {
+        let ip = ip.to_canonical();
+        if let Some((action, entry)) = self.listed(IpNet::from(ip)) {
+            return Verdict { action, why: Why::Entry(entry) };
+        }
+        if let Some(verdict) = self.geo.as_ref().and_then(|geo| geo.judge(ip)) {
+            return verdict;
+        }
+        if self.closed {
+            return Verdict { action: Action::Deny, why: Why::NotAllowed };
+        }
+        Verdict { action: Action::Allow, why: Why::Unlisted }
+    }
+
+    /// The longest listed prefix that covers all of `network`.
+    #[must_use]
+    pub fn listed(&self, network: IpNet) -> Option<(Action, Entry<'_>)> {
+        let length = network.prefix_len();
+        let (id, network) = match network.addr() {
+            IpAddr::V4(address) => {
+                let hit = self.v4.find(address.to_bits(), length)?;
+                (hit.id, Ipv4Net::new(Ipv4Addr::from_bits(hit.start), hit.length).ok()?.into())
+            }
+            IpAddr::V6(address) => {
+                let hit = self.v6.find(address.to_bits(), length)?;
+                (hit.id, Ipv6Net::new(Ipv6Addr::from_bits(hit.start), hit.length).ok()?.into())
+            }
+        };
+        let list = self.lists.partition_point(|list| list.first <= id).checked_sub(1)?;
+        let list = &self.lists[list];
+        let position = id - list.first;
+        Some((list.action, Entry { source: &list.source, position, network }))
+    }
+}
+
+impl fmt::Debug for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Rules({} prefixes)", self.len())
+    }
+}
+
+/// Gathers lists for [`Rules`].
+#[derive(Default)]
+pub struct Builder {
+    v4: Vec<Row<u32>>,
+    v6: Vec<Row<u128>>,
+    rules: Rules,
+    /// The number of the next entry.
+    next: u32,
+}
+
+impl Builder {
+    /// Adds a list of the configuration. A list of allowed networks, even one that is empty, means
+    /// that nobody else may connect.
+    pub fn list(
+        &mut self,
+        action: Action,
+        key: &'static str,
+        networks: &[IpNet],
+    ) -> Result<(), Error> {
+        self.rules.closed |= action == Action::Allow;
+        let entries = networks.iter().copied().zip(0..);
+        self.add(action, Source::Key(key), networks.len(), entries)
+    }
+
+    /// Adds a list file that denies.
+    pub fn file(&mut self, path: &Path, list: &List) -> Result<(), Error> {
+        self.rules.files.push(path.to_owned());
+        self.add(Action::Deny, Source::File(path.to_owned()), list.len(), list.iter())
+    }
+
+    /// Adds what countries and autonomous systems decide.
+    pub fn geo(&mut self, geo: Geo) {
+        self.rules.files.extend(geo.files().map(Path::to_owned));
+        self.rules.geo = Some(geo);
+    }
+
+    /// The rules of all that was added.
+    #[must_use]
+    pub fn build(self) -> Rules {
+        Rules { v4: Table::new(self.v4), v6: Table::new(self.v6), ..self.rules }
+    }
+
+    fn add(
+        &mut self,
+        action: Action,
+        source: Source,
+        count: usize,
+        entries: impl Iterator<Item = (IpNet, u32)>,
+    ) -> Result<(), Error> {
+        if count > MAX_PREFIXES - self.v4.len() - self.v6.len() {
+            return Err(Error::TooLong);
+        }
+        let first = self.next;
+        for (network, position) in entries {
+            let id = first.checked_add(position).filter(|id| *id < u32::MAX);
+            let id = id.ok_or(Error::TooLong)?;
+            self.next = self.next.max(id + 1);
+            match canonical(network) {
+                IpNet::V4(v4) => {
+                    let start = v4.addr().to_bits();
+                    self.v4.push(Row { start, length: v4.prefix_len(), action, id });
+                }
+                IpNet::V6(v6) => {
+                    let start = v6.addr().to_bits();
+                    self.v6.push(Row { start, length: v6.prefix_len(), action, id });
+                }
+            }
+        }
+        self.rules.lists.push(Listed { source, action, first });
+        Ok(())
+    }
+}

@@ -140,9 +140,7 @@ fn check_ban(address: IpAddr, bans: &Bans, trace: &mut Trace) -> Result<(), Refu
             Err(Refusal::new(Reason::BanActive, detail).by("ban"))
         }
     };
-    trace.check("ban", FIREWALL, outcome, |()| {
-        ("not banned".to_owned(), FIREWALL.key("ban"))
-    })
+    trace.check("ban", FIREWALL, outcome, |()| ("not banned".to_owned(), FIREWALL.key("ban")))
 }
 
 /// In report mode a refusal is noted, and nothing else.

@@ -99,7 +99,8 @@ impl Policy {
     ) -> Result<&Arc<Route>, Refusal> {
         self.enforce_rules(address, &mut Trace::off())?;
         let found = self.routes.find(&presented.host, &presented.path);
-        let route = found.ok_or_else(|| Refusal::new(Reason::RouteNone, "its route is gone"))?.route;
+        let route =
+            found.ok_or_else(|| Refusal::new(Reason::RouteNone, "its route is gone"))?.route;
         origin::judge(route, presented.origin.clone(), || presented.own.clone())?;
         match (&route.auth, holder) {
             (Auth::None, _) | (Auth::Jwt(_), Holder::Awaited) => {}

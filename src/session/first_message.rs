@@ -59,7 +59,8 @@ pub(super) async fn introduce(
         .await
         .map_err(|_| Refusal::new(Reason::TokenUnverifiable, "the keys did not come in time"))??;
     subject.user = Some(identity.user().to_owned());
-    let (one, let_through) = in_force.policy.admit_user(&identity, &gateway.limiters, &mut trace)?;
+    let (one, let_through) =
+        in_force.policy.admit_user(&identity, &gateway.limiters, &mut trace)?;
     *permit = Some(one);
     if let Some(refusal) = let_through {
         gateway.let_through(subject, &refusal);

@@ -48,6 +48,7 @@ pub(crate) struct Session {
 
 /// What a session counts as: one of each, until it ends.
 #[derive(Debug)]
+#[expect(dead_code, reason = "what is held is not looked at")]
 pub(crate) struct Permits {
     /// Of `max_connections`.
     pub(crate) slot: Slot,

@@ -51,6 +51,7 @@ pub(crate) fn folder() -> TempDir {
         write_private(&certs.join(name), text);
     }
     add_keys(&folder, &cert);
+    add_lists(&folder);
     folder
 }
 
@@ -74,6 +75,26 @@ fn add_keys(folder: &TempDir, cert: &str) {
         ("oct.json", r#"{"keys": [{"kty": "oct", "k": "hunter2"}]}"#),
     ] {
         write_private(&keys.join(name), text);
+    }
+}
+
+fn add_lists(folder: &TempDir) {
+    let (lists, geoip) = (folder.path().join("lists"), folder.path().join("geoip"));
+    fs::create_dir(&lists).unwrap();
+    fs::create_dir(&geoip).unwrap();
+    for (name, bytes) in [
+        ("block.txt", b"# worst\r\n203.0.113.0/24\r\n10.2.3.4\r\n".as_slice()),
+        ("empty.txt", b"# nobody\n"),
+        ("everybody.txt", b"192.0.2.1\n::/0\n"),
+        ("bad.txt", b"192.0.2.1\n10.0.0.1/8 # odd\n203.0.113.300\n"),
+        ("many.txt", b"x\nx\nx\nx\nx\nx\nx\n"),
+        ("binary.txt", b"192.0.2.1\n\xff\xfe1\0.\0\x1b[31m\n"),
+    ] {
+        fs::write(lists.join(name), bytes).unwrap();
+    }
+    for name in ["country", "asn", "both", "neither"] {
+        let name = format!("{name}.mmdb");
+        fs::copy(root().join("tests/data").join(&name), geoip.join(&name)).unwrap();
     }
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod firewall;
 mod folder;
 mod limits;
 mod profile;
@@ -62,6 +63,9 @@ fn example(path: &Path) -> Loaded {
         fs::create_dir(folder.path().join(name)).unwrap();
     }
     write_private(&folder.path().join("secrets/jwt"), folder::SECRET);
+    fs::create_dir(folder.path().join("config/lists")).unwrap();
+    let list = "config/lists/block.txt";
+    fs::copy(root().join(list), folder.path().join(list)).unwrap();
     let copy = folder.path().join("config").join(path.file_name().unwrap());
     fs::copy(path, &copy).unwrap();
     load(&copy).unwrap_or_else(|error| panic!("{error}"))
@@ -358,7 +362,12 @@ fn seed() -> String {
         .replace("wss://", "ws://")
         .replace("certs/errors.log", "errors.log")
         .replace("auth = \"none\"\nwebsocket", "auth = \"main\"\nrefresh = \"r\"\nwebsocket");
-    format!("profile = \"owasp\"\n{text}{}[limits]{}", tokens::ISSUER, limits::ALL)
+    format!(
+        "profile = \"owasp\"\n{text}{}{}[limits]{}",
+        tokens::ISSUER,
+        firewall::SEED,
+        limits::ALL
+    )
 }
 
 proptest! {

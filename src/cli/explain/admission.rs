@@ -46,11 +46,7 @@ pub(super) async fn admit(
 }
 
 /// What is decided as soon as a connection comes, by its address alone.
-fn accept(
-    args: &ExplainArgs,
-    gateway: &Gateway,
-    trace: &mut Trace,
-) -> Result<Peer, Refusal> {
+fn accept(args: &ExplainArgs, gateway: &Gateway, trace: &mut Trace) -> Result<Peer, Refusal> {
     let in_force = gateway.in_force();
     let trusted = &in_force.server.trusted_proxies;
     let address = canonical_ip(args.ip);
@@ -110,13 +106,13 @@ async fn user(
         (Standing::Anybody, _) => Ok("anybody".to_owned()),
         (Standing::Identified(identity), _) => {
             let policy = &gateway.in_force().policy;
-            policy.admit_user(identity, &gateway.limiters, trace)?;
+            let _permit = policy.admit_user(identity, &gateway.limiters, trace)?;
             Ok(identity.user().to_owned())
         }
         (Standing::Announced(issuer), Some((TokenPlace::Message, token))) => {
             let in_force = gateway.in_force();
             let identity = in_force.policy.identify(issuer, &token, trace).await?;
-            in_force.policy.admit_user(&identity, &gateway.limiters, trace)?;
+            let _permit = in_force.policy.admit_user(&identity, &gateway.limiters, trace)?;
             Ok(identity.user().to_owned())
         }
         (Standing::Announced(issuer), _) => {

@@ -19,6 +19,9 @@ keys! {
     TLS: Table, Optional = File "tls" Table,
         Optional("refused: certificates are needed, or `mode = \"off\"`"),
         "TLS towards clients.";
+    FIREWALL: Table, Optional = File "firewall" Table, Optional("off, key by key"),
+        "Which addresses may connect. The most specific prefix decides, and deny wins a tie; see \
+         [firewall.md](firewall.md).";
     LIMITS: Table, Optional = File "limits" Table, Optional("off, key by key"),
         "How much an address, a user and a connection may do.";
     WEBSOCKET: Table, Optional = File "websocket" Table, Optional("the defaults of each key"),

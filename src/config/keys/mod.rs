@@ -28,6 +28,7 @@ macro_rules! keys {
 
 mod admin;
 mod file;
+mod firewall;
 mod jwt;
 mod limits;
 mod log;
@@ -38,6 +39,7 @@ mod websocket;
 
 pub(in crate::config) use admin::*;
 pub(in crate::config) use file::*;
+pub(in crate::config) use firewall::*;
 pub(in crate::config) use jwt::*;
 pub(in crate::config) use limits::*;
 pub(in crate::config) use log::*;
@@ -52,6 +54,7 @@ pub(in crate::config) fn all() -> impl Iterator<Item = &'static dyn Row> {
         FILE_ROWS,
         SERVER_ROWS,
         TLS_ROWS,
+        FIREWALL_ROWS,
         LIMITS_ROWS,
         WEBSOCKET_ROWS,
         JWT_ROWS,
@@ -83,6 +86,7 @@ pub(in crate::config) enum Section {
     Server,
     Tls,
     Certificate,
+    Firewall,
     Limits,
     WebSocket,
     /// `[jwt]`, whose keys are names of the user's.
@@ -97,11 +101,12 @@ pub(in crate::config) enum Section {
 
 impl Section {
     /// Those that have keys in the table, in the order of the reference.
-    pub(in crate::config) const ALL: [Self; 10] = [
+    pub(in crate::config) const ALL: [Self; 11] = [
         Self::File,
         Self::Server,
         Self::Tls,
         Self::Certificate,
+        Self::Firewall,
         Self::Limits,
         Self::WebSocket,
         Self::Issuer,
@@ -123,6 +128,7 @@ impl fmt::Display for Section {
             Self::Server => "[server]",
             Self::Tls => "[tls]",
             Self::Certificate => "tls.certificates",
+            Self::Firewall => "[firewall]",
             Self::Limits => "[limits]",
             Self::WebSocket => "[websocket]",
             Self::Issuers => "[jwt]",

@@ -1,0 +1,174 @@
+//! `[firewall]`: countries and autonomous systems.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+
+use super::files::{Help, read_up_to};
+use super::keys;
+use super::kinds::Fault;
+use super::reader::Reader;
+use super::report::Problem;
+use super::tls::load;
+use crate::firewall::{Database, Geo, GeoRules, Says};
+
+/// The largest database that is read, in bytes.
+const MAX_DATABASE: u64 = 1 << 30;
+
+const DATABASE: Help = Help {
+    missing: "correct the path, which is relative to this file's folder",
+    wrong: "give a database in the MaxMind DB format, such as GeoLite2-Country.mmdb",
+};
+
+const COUNTRIES: &str = "countries (`country.iso_code`)";
+const SYSTEMS: &str = "numbers of autonomous systems (`autonomous_system_number`)";
+
+/// Reads the keys that need a database, and the databases. `None`: there are none, or what is wrong
+/// was reported.
+pub(super) fn read(reader: &Reader<'_>) -> Option<Geo> {
+    let rules = GeoRules {
+        allow_countries: values(reader.get(&keys::ALLOW_COUNTRIES)),
+        deny_countries: values(reader.get(&keys::DENY_COUNTRIES)),
+        deny_asns: values(reader.get(&keys::DENY_ASNS)),
+    };
+    let paths = reader.get(&keys::GEOIP);
+    let users = Users::of(reader);
+    users.refuse_contradictions(reader);
+    users.refuse_missing(reader);
+    let databases = paths?.into_inner();
+    let count = databases.len();
+    let databases: Vec<_> =
+        databases.iter().filter_map(|path| users.database(reader, path)).collect();
+    if users.needs() == Says::default() || databases.len() < count {
+        return None;
+    }
+    users.check_known(reader, &databases).then(|| Geo::new(rules, databases))
+}
+
+fn values<T>(list: Option<Spanned<Vec<Spanned<T>>>>) -> Vec<T> {
+    list.map_or(Vec::new(), Spanned::into_inner).into_iter().map(Spanned::into_inner).collect()
+}
+
+/// Where the keys are that need a database, however wrong.
+struct Users {
+    allow_countries: Option<Range<usize>>,
+    deny_countries: Option<Range<usize>>,
+    deny_asns: Option<Range<usize>>,
+}
+
+impl Users {
+    fn of(reader: &Reader<'_>) -> Self {
+        Self {
+            allow_countries: reader.span_of(keys::ALLOW_COUNTRIES.name),
+            deny_countries: reader.span_of(keys::DENY_COUNTRIES.name),
+            deny_asns: reader.span_of(keys::DENY_ASNS.name),
+        }
+    }
+
+    fn needs(&self) -> Says {
+        Says {
+            countries: self.allow_countries.is_some() || self.deny_countries.is_some(),
+            asns: self.deny_asns.is_some(),
+        }
+    }
+
+    fn given(&self) -> impl Iterator<Item = (&'static str, &Range<usize>)> {
+        let keys = [
+            (keys::ALLOW_COUNTRIES.name, &self.allow_countries),
+            (keys::DENY_COUNTRIES.name, &self.deny_countries),
+            (keys::DENY_ASNS.name, &self.deny_asns),
+        ];
+        keys.into_iter().filter_map(|(name, span)| Some((name, span.as_ref()?)))
+    }
+
+    /// Reports keys that would decide nothing beside another one.
+    fn refuse_contradictions(&self, reader: &Reader<'_>) {
+        let allow = reader.span_of(keys::ALLOW.name).map(|span| (keys::ALLOW.name, span));
+        let countries = self.allow_countries.clone();
+        let countries = countries.map(|span| (keys::ALLOW_COUNTRIES.name, span));
+        if let (Some(span), Some(closed)) =
+            (&self.deny_countries, countries.clone().or(allow.clone()))
+        {
+            refuse_useless(reader, keys::DENY_COUNTRIES.name, span.clone(), closed);
+        }
+        if let (Some(span), Some(closed), None) = (&self.deny_asns, allow, countries) {
+            refuse_useless(reader, keys::DENY_ASNS.name, span.clone(), closed);
+        }
+    }
+
+    /// Reports keys without a database, and a database without keys.
+    fn refuse_missing(&self, reader: &Reader<'_>) {
+        let Some(geoip) = reader.span_of(keys::GEOIP.name) else {
+            for (name, span) in self.given() {
+                let kind = if name == keys::DENY_ASNS.name { "ASN" } else { "Country" };
+                let help = format!("write geoip = \"GeoLite2-{kind}.mmdb\", with its path");
+                let what = "this needs a database, and firewall.geoip is missing";
+                reader.refuse(name, span.clone(), Fault::new(what).help(help));
+            }
+            return;
+        };
+        if self.given().next().is_none() {
+            let fault = Fault::new("no key uses it");
+            let help = "add `allow_countries`, `deny_countries` or `deny_asns`, or remove `geoip`";
+            reader.refuse(keys::GEOIP.name, geoip, fault.help(help));
+        }
+    }
+
+    /// Reads a database that has something of what is needed.
+    fn database(&self, reader: &Reader<'_>, path: &Spanned<PathBuf>) -> Option<Database> {
+        let database = load(reader, keys::GEOIP.name, path, read_database)?;
+        let (needs, says) = (self.needs(), database.says());
+        let wanted = match (needs.countries && !says.countries, needs.asns && !says.asns) {
+            (true, true) => format!("neither {COUNTRIES} nor {SYSTEMS}"),
+            (true, false) if !needs.asns => format!("no {COUNTRIES}"),
+            (false, true) if !needs.countries => format!("no {SYSTEMS}"),
+            _ => return Some(database),
+        };
+        let fault = Fault::new(format!("{} has {wanted}", path.get_ref().display()));
+        let help = "give a database that has them, or leave this one out";
+        reader.refuse(keys::GEOIP.name, path.span(), fault.help(help));
+        None
+    }
+
+    /// Whether the databases together have what is needed; what is missing is reported.
+    fn check_known(&self, reader: &Reader<'_>, databases: &[Database]) -> bool {
+        let needs = self.needs();
+        let countries = databases.iter().any(|database| database.says().countries);
+        let asns = databases.iter().any(|database| database.says().asns);
+        let missing = |name| match name {
+            name if name == keys::DENY_ASNS.name => (needs.asns && !asns).then_some(SYSTEMS),
+            _ => (needs.countries && !countries).then_some(COUNTRIES),
+        };
+        let mut known = true;
+        for (name, span) in self.given() {
+            if let Some(missing) = missing(name) {
+                known = false;
+                let fault = Fault::new(format!("no database of firewall.geoip has {missing}"));
+                let help = "add one that has them to `geoip`, which takes a list, too";
+                reader.refuse(name, span.clone(), fault.help(help));
+            }
+        }
+        known
+    }
+}
+
+fn refuse_useless(
+    reader: &Reader<'_>,
+    name: &str,
+    span: Range<usize>,
+    (closed, place): (&str, Range<usize>),
+) {
+    let what = format!("{} decides nothing beside `{closed}`", reader.key(name));
+    reader.cx.refuse(
+        Problem::at(span, what)
+            .related(place, "what this does not list is denied already")
+            .help(format!("remove `{name}`, or `{closed}`")),
+    );
+}
+
+fn read_database(path: &Path) -> Result<Database, Fault> {
+    let bytes = read_up_to(path, MAX_DATABASE, &DATABASE)?;
+    Database::read(path, bytes)
+        .map_err(|error| Fault::new(format!("{} {error}", path.display())).help(DATABASE.wrong))
+}

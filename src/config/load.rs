@@ -8,10 +8,10 @@ use toml::de::{DeTable, Error};
 use super::files::read_bounded;
 use super::keys::{self, Section};
 use super::model::Config;
-use super::protection::{Firewall, Limits};
+use super::protection::Limits;
 use super::reader::{Context, Reader};
 use super::report::{Lint, LoadError, Problem, Report, Source};
-use super::{admin, jwt, log, route, server, tls, websocket};
+use super::{admin, ban, firewall, jwt, log, route, server, tls, websocket};
 
 /// How many errors of syntax are shown: one often causes the next.
 const SYNTAX_SHOWN: usize = 10;
@@ -64,6 +64,7 @@ fn read(root: &Reader<'_>) -> Config {
     root.demand(keys::ROUTES.name, keys::ROUTES.absent.0);
     let server = server::read(&root.table(&keys::SERVER, Section::Server));
     let tls = tls::read(&root.table(&keys::TLS, Section::Tls), &server.listen);
+    let firewall = firewall::read(&root.table(&keys::FIREWALL, Section::Firewall));
     let websocket = websocket::read(&root.table(&keys::WEBSOCKET, Section::WebSocket));
     let issuers = jwt::read(&root.table(&keys::JWT, Section::Issuers));
     let routes = root.table(&keys::ROUTES, Section::Routes);
@@ -71,7 +72,8 @@ fn read(root: &Reader<'_>) -> Config {
     let log = log::read(&root.table(&keys::LOG, Section::Log));
     let admin = admin::read(&root.table(&keys::ADMIN, Section::Admin));
     let issuers = issuers.finish(root);
-    let (firewall, limits) = (Firewall::default(), Limits::default());
+    ban::check_file(root, firewall.ban.as_ref(), &admin);
+    let limits = Limits::default();
     Config { server, tls, routes, log, issuers, admin, firewall, limits }
 }
 

@@ -7,7 +7,9 @@
 mod address;
 mod admin;
 mod auth;
+mod ban;
 mod files;
+mod firewall;
 mod host;
 mod issuer;
 mod jwt;

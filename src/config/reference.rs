@@ -67,6 +67,8 @@ mod tests {
             Section::Server => ("[server]\n".into(), "server.".into()),
             Section::Tls => ("[tls]\n".into(), "tls.".into()),
             Section::Certificate => ("[[tls.certificates]]\n".into(), "tls.certificates.".into()),
+            Section::Firewall => ("[firewall]\n".into(), "firewall.".into()),
+            Section::Ban => ("[firewall.ban]\n".into(), "firewall.ban.".into()),
             Section::WebSocket => ("[websocket]\n".into(), "websocket.".into()),
             Section::Issuers | Section::Routes => unreachable!("its keys are the user's"),
             Section::Issuer => ("[jwt.x]\n".into(), "jwt.x.".into()),

@@ -12,6 +12,8 @@ keys! {
     TLS: Table, Optional = File "tls" Table,
         Optional("refused: certificates are needed, or `mode = \"off\"`"),
         "TLS towards clients.";
+    FIREWALL: Table, Optional = File "firewall" Table, Optional("off, key by key"),
+        "Which addresses may connect.";
     WEBSOCKET: Table, Optional = File "websocket" Table, Optional("the defaults of each key"),
         "Limits of every route's WebSocket sessions.";
     JWT: Table, Optional = File "jwt" Table, Optional("no route can ask for a token"),

@@ -27,7 +27,9 @@ macro_rules! keys {
 }
 
 mod admin;
+mod ban;
 mod file;
+mod firewall;
 mod jwt;
 mod log;
 mod route;
@@ -36,7 +38,9 @@ mod tls;
 mod websocket;
 
 pub(in crate::config) use admin::*;
+pub(in crate::config) use ban::*;
 pub(in crate::config) use file::*;
+pub(in crate::config) use firewall::*;
 pub(in crate::config) use jwt::*;
 pub(in crate::config) use log::*;
 pub(in crate::config) use route::*;
@@ -50,6 +54,8 @@ pub(in crate::config) fn all() -> impl Iterator<Item = &'static dyn Row> {
         FILE_ROWS,
         SERVER_ROWS,
         TLS_ROWS,
+        FIREWALL_ROWS,
+        BAN_ROWS,
         WEBSOCKET_ROWS,
         JWT_ROWS,
         ROUTE_ROWS,
@@ -61,6 +67,7 @@ pub(in crate::config) fn all() -> impl Iterator<Item = &'static dyn Row> {
 
 const SHORTEST: Duration = Duration::from_millis(10);
 const HOUR: Duration = secs(3600);
+const DAY: Duration = secs(24 * 3600);
 const WEEK: Duration = secs(7 * 24 * 3600);
 const YEAR: Duration = secs(365 * 24 * 3600);
 const MIB: u64 = 1 << 20;
@@ -80,6 +87,8 @@ pub(in crate::config) enum Section {
     Server,
     Tls,
     Certificate,
+    Firewall,
+    Ban,
     WebSocket,
     /// `[jwt]`, whose keys are names of the user's.
     Issuers,
@@ -93,11 +102,13 @@ pub(in crate::config) enum Section {
 
 impl Section {
     /// Those that have keys in the table, in the order of the reference.
-    pub(in crate::config) const ALL: [Self; 9] = [
+    pub(in crate::config) const ALL: [Self; 11] = [
         Self::File,
         Self::Server,
         Self::Tls,
         Self::Certificate,
+        Self::Firewall,
+        Self::Ban,
         Self::WebSocket,
         Self::Issuer,
         Self::Route,
@@ -118,6 +129,8 @@ impl fmt::Display for Section {
             Self::Server => "[server]",
             Self::Tls => "[tls]",
             Self::Certificate => "tls.certificates",
+            Self::Firewall => "[firewall]",
+            Self::Ban => "[firewall.ban]",
             Self::WebSocket => "[websocket]",
             Self::Issuers => "[jwt]",
             Self::Issuer => "[jwt.NAME]",

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use toml::Spanned;
 
 use super::address::network_help;
+use super::ban;
 use super::files::{Help, read_up_to};
 use super::geoip;
 use super::keys::{self, Key};
@@ -48,7 +49,7 @@ pub(super) fn read(reader: &Reader<'_>, proxies: &[IpNet]) -> Firewall {
     for proxy in proxies {
         lint_proxy(reader, &rules, &places, *proxy);
     }
-    Firewall { rules: Arc::new(rules), mode: mode(reader), ban: None }
+    Firewall { rules: Arc::new(rules), mode: mode(reader), ban: ban::read(reader) }
 }
 
 fn mode(reader: &Reader<'_>) -> Mode {

@@ -11,7 +11,7 @@ use super::model::Config;
 use super::profile::{self, Base};
 use super::reader::{Context, Reader};
 use super::report::{Lint, LoadError, Problem, Report, Source};
-use super::{admin, exposure, firewall, jwt, limits, log, route, server, tls, websocket};
+use super::{admin, ban, exposure, firewall, jwt, limits, log, route, server, tls, websocket};
 
 /// How many errors of syntax are shown: one often causes the next.
 const SYNTAX_SHOWN: usize = 10;
@@ -80,6 +80,7 @@ fn read(root: &Reader<'_>) -> Config {
     let issuers = issuers.finish(root);
     let firewall = root.table(&keys::FIREWALL, Section::Firewall);
     let firewall = firewall::read(&firewall, &server.trusted_proxies);
+    ban::check_file(root, firewall.ban.as_ref(), &admin);
     let limits = base.limits.values;
     let config = Config { server, tls, routes, log, issuers, admin, firewall, limits };
     exposure::lint(&listener, &config, base.profile.is_some());

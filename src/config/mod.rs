@@ -7,6 +7,7 @@
 mod address;
 mod admin;
 mod auth;
+mod ban;
 mod exposure;
 mod files;
 mod firewall;

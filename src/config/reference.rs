@@ -72,6 +72,7 @@ mod tests {
             Section::Tls => ("[tls]\n".into(), "tls.".into()),
             Section::Certificate => ("[[tls.certificates]]\n".into(), "tls.certificates.".into()),
             Section::Firewall => ("[firewall]\n".into(), "firewall.".into()),
+            Section::Ban => ("[firewall.ban]\n".into(), "firewall.ban.".into()),
             Section::Limits => ("[limits]\n".into(), "limits.".into()),
             Section::WebSocket => ("[websocket]\n".into(), "websocket.".into()),
             Section::Issuers | Section::Routes => unreachable!("its keys are the user's"),

@@ -134,15 +134,15 @@ pub fn relayed(
 #[cfg(test)]
 mod tests {
     use super::{problem, problem_bytes};
-    use crate::refusal::Reason;
+    use crate::refusal::{Reason, Refusal};
 
     #[test]
     fn a_refusal_says_what_would_be_accepted() {
-        let response = problem(Reason::Version, "id");
+        let response = problem(&Refusal::new(Reason::Version, ""), "id");
         assert_eq!(response.status(), 426);
         assert_eq!(response.headers()["sec-websocket-version"], "13");
         assert_eq!(response.headers()["connection"], "upgrade, close");
-        assert_eq!(problem(Reason::Method, "id").headers()["allow"], "GET");
+        assert_eq!(problem(&Refusal::new(Reason::Method, ""), "id").headers()["allow"], "GET");
     }
 
     #[test]

@@ -82,8 +82,8 @@ impl<K: Eq + Hash + Clone, C: Clock<Instant = Nanos> + Clone> Rates<K, C> {
         }
     }
 
-    /// Forgets the keys whose debt is over. To be called every few seconds; takes a millisecond
-    /// when [`MOST_KEYS`] are there, and holds each of its locks for a sixteenth of that.
+    /// Forgets the keys whose debt is over. To be called every few seconds; takes a tenth of a
+    /// millisecond when [`MOST_KEYS`] are there, and holds each of its locks for a part of that.
     pub fn sweep(&self) {
         if let Some(active) = &*self.active() {
             active.cells.sweep();

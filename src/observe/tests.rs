@@ -113,6 +113,9 @@ fn say_examples() {
     super::protocol_error(&subject(), &bad_frame());
     super::session_ended(&subject(), &ended());
     super::connection_error(&early(), Reason::TlsFailed, "received fatal alert: UnknownCA");
+    super::limited(&subject(), Reason::LimitMessages, "it sent more than its rate allows");
+    let denied = "203.0.113.7: firewall.deny: 203.0.113.0/24";
+    super::would_refuse(&early(), Reason::FirewallDenied, denied);
 }
 
 fn at_example_time(line: &str, format: LogFormat) -> String {
@@ -232,7 +235,7 @@ fn the_error_file_gets_errors_alone() {
         super::refused(&early(), Reason::HandshakeMalformed, "");
         tracing::error!("something of the gateway's own");
     });
-    assert_eq!(written.log.len(), 10);
+    assert_eq!(written.log.len(), 12);
     let errors = [
         "protocol.error",
         "connection.error",

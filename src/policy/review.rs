@@ -13,10 +13,11 @@ use crate::refusal::{Reason, Refusal};
 /// What a session showed at its handshake, as far as a later policy judges it.
 #[derive(Debug)]
 pub struct Presented {
+    /// As the client used them, the port only if it said one.
+    scheme: &'static str,
     host: Box<str>,
+    port: Option<u16>,
     path: Box<str>,
-    /// Scheme, host and port as the client used them.
-    own: Origin,
     origin: Option<Origin>,
 }
 
@@ -66,11 +67,16 @@ impl Presented {
         origin: Option<Origin>,
     ) -> Self {
         Self {
+            scheme: client.scheme,
             host: request.host().into(),
+            port: request.port(),
             path: request.path().into(),
-            own: Origin::new(client.scheme, request.host(), request.port()),
             origin,
         }
+    }
+
+    fn own(&self) -> Origin {
+        Origin::new(self.scheme, &self.host, self.port)
     }
 }
 
@@ -78,12 +84,7 @@ impl Presented {
 impl Presented {
     /// Without an origin.
     pub(crate) fn of(host: &str, path: &str) -> Self {
-        Self {
-            host: host.into(),
-            path: path.into(),
-            own: Origin::new("https", host, None),
-            origin: None,
-        }
+        Self { scheme: "https", host: host.into(), port: None, path: path.into(), origin: None }
     }
 }
 
@@ -101,7 +102,7 @@ impl Policy {
         let found = self.routes.find(&presented.host, &presented.path);
         let route =
             found.ok_or_else(|| Refusal::new(Reason::RouteNone, "its route is gone"))?.route;
-        origin::judge(route, presented.origin.clone(), || presented.own.clone())?;
+        origin::judge(route, presented.origin.clone(), || presented.own())?;
         match (&route.auth, holder) {
             (Auth::None, _) | (Auth::Jwt(_), Holder::Awaited) => {}
             (Auth::Jwt(issuer), Holder::Identified { issuer: name, claims })

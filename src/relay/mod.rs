@@ -90,7 +90,7 @@ pub async fn relay(
             pair.stop(reason, Instant::now());
         }
         if let Some(terms) = amendments.take() {
-            pair.amend(terms, Instant::now());
+            pair.amend(*terms, Instant::now());
         }
         let polled = pair.poll(cx, timer.as_mut());
         while let Some(reason) = pair.untold() {

@@ -20,18 +20,18 @@ pub struct Terms {
 pub struct Amendments {
     /// Set together with the terms, so that a look costs no lock.
     pending: AtomicBool,
-    terms: Mutex<Option<Terms>>,
+    terms: Mutex<Option<Box<Terms>>>,
 }
 
 impl Amendments {
     /// The session is held to `terms` from its next look on.
     pub fn amend(&self, terms: Terms) {
-        *self.terms.lock().unwrap_or_else(PoisonError::into_inner) = Some(terms);
+        *self.terms.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(terms));
         self.pending.store(true, Ordering::Release);
     }
 
     /// The newest terms since the last look, if there are any.
-    pub(super) fn take(&self) -> Option<Terms> {
+    pub(super) fn take(&self) -> Option<Box<Terms>> {
         if !self.pending.load(Ordering::Acquire) {
             return None;
         }

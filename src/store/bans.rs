@@ -187,7 +187,8 @@ struct Read {
     bans: Vec<Ban>,
 }
 
-/// The store that there is. A look-up takes about 100 ns with 100,000 bans; see the bench `bans`.
+/// The store that there is. With 100,000 bans an address that is not banned costs 40 ns if all bans
+/// are of one length of prefix, and 0.3 µs with twenty lengths; see the bench `bans`.
 #[derive(Debug)]
 pub struct BanTable {
     held: RwLock<Held>,

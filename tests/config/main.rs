@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod bans;
 mod firewall;
 mod folder;
 mod limits;

@@ -6,7 +6,7 @@ use super::{Entries, Fallback, Key, ListOf, Optional, Row, Section};
 use crate::config::address::parse_network;
 use crate::config::firewall::parse_country;
 use crate::config::kinds::{Choice, File, Integer, Text};
-use crate::config::lists::{List, OneOrMore};
+use crate::config::lists::{List, OneOrMore, Table};
 use crate::config::protection::Mode;
 use crate::firewall::Country;
 
@@ -54,4 +54,6 @@ keys! {
             never_empty: Some("leave `deny_asns` out to deny no autonomous system") },
         Optional("no autonomous system"),
         "Numbers of autonomous systems whose addresses may not connect, whatever their country.";
+    BAN: Table, Optional = Firewall "ban" Table, Optional("nobody is banned but by an operator"),
+        "Bans of addresses that offend again and again; see [bans](bans.md).";
 }

@@ -27,6 +27,7 @@ macro_rules! keys {
 }
 
 mod admin;
+mod ban;
 mod file;
 mod firewall;
 mod jwt;
@@ -38,6 +39,7 @@ mod tls;
 mod websocket;
 
 pub(in crate::config) use admin::*;
+pub(in crate::config) use ban::*;
 pub(in crate::config) use file::*;
 pub(in crate::config) use firewall::*;
 pub(in crate::config) use jwt::*;
@@ -55,6 +57,7 @@ pub(in crate::config) fn all() -> impl Iterator<Item = &'static dyn Row> {
         SERVER_ROWS,
         TLS_ROWS,
         FIREWALL_ROWS,
+        BAN_ROWS,
         LIMITS_ROWS,
         WEBSOCKET_ROWS,
         JWT_ROWS,
@@ -67,6 +70,7 @@ pub(in crate::config) fn all() -> impl Iterator<Item = &'static dyn Row> {
 
 const SHORTEST: Duration = Duration::from_millis(10);
 const HOUR: Duration = secs(3600);
+const DAY: Duration = secs(24 * 3600);
 const WEEK: Duration = secs(7 * 24 * 3600);
 const YEAR: Duration = secs(365 * 24 * 3600);
 const MIB: u64 = 1 << 20;
@@ -87,6 +91,7 @@ pub(in crate::config) enum Section {
     Tls,
     Certificate,
     Firewall,
+    Ban,
     Limits,
     WebSocket,
     /// `[jwt]`, whose keys are names of the user's.
@@ -101,12 +106,13 @@ pub(in crate::config) enum Section {
 
 impl Section {
     /// Those that have keys in the table, in the order of the reference.
-    pub(in crate::config) const ALL: [Self; 11] = [
+    pub(in crate::config) const ALL: [Self; 12] = [
         Self::File,
         Self::Server,
         Self::Tls,
         Self::Certificate,
         Self::Firewall,
+        Self::Ban,
         Self::Limits,
         Self::WebSocket,
         Self::Issuer,
@@ -129,6 +135,7 @@ impl fmt::Display for Section {
             Self::Tls => "[tls]",
             Self::Certificate => "tls.certificates",
             Self::Firewall => "[firewall]",
+            Self::Ban => "[firewall.ban]",
             Self::Limits => "[limits]",
             Self::WebSocket => "[websocket]",
             Self::Issuers => "[jwt]",

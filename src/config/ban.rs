@@ -1,0 +1,84 @@
+//! `[firewall.ban]`
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use toml::Spanned;
+
+use super::files::check_place;
+use super::keys::{self, Section};
+use super::model::Admin;
+use super::protection::Ban;
+use super::reader::Reader;
+use super::report::Problem;
+use super::tls::load;
+use super::units::show_duration;
+
+/// Reads `ban` of `[firewall]`, if it is given. The file is not opened, but its folder must exist.
+pub(super) fn read(firewall: &Reader<'_>) -> Option<Ban> {
+    firewall.span_of(keys::BAN.name)?;
+    let reader = firewall.table(&keys::BAN, Section::Ban);
+    let (duration, max_duration) = durations(&reader);
+    let file = reader.get(&keys::BAN_FILE);
+    if let Some(file) = &file {
+        load(&reader, keys::BAN_FILE.name, file, check_place);
+    }
+    Some(Ban {
+        strikes: NonZeroU32::new(reader.value(&keys::STRIKES)).unwrap_or(NonZeroU32::MIN),
+        within: reader.value(&keys::WITHIN),
+        duration,
+        max_duration,
+        exempt: exempt(&reader),
+        file: file.map(Spanned::into_inner),
+    })
+}
+
+/// `duration` and `max_duration`, which must not be shorter.
+fn durations(reader: &Reader<'_>) -> (Duration, Duration) {
+    let (given, longest) = (reader.get(&keys::BAN_DURATION), reader.get(&keys::MAX_DURATION));
+    let or = |given: &Option<Spanned<Duration>>, default| {
+        given.as_ref().map_or(default, |it| *it.get_ref())
+    };
+    let duration = or(&given, keys::BAN_DURATION.absent.0);
+    let max_duration = or(&longest, keys::MAX_DURATION.absent.0);
+    if max_duration >= duration {
+        return (duration, max_duration);
+    }
+    let (first, most) = (show_duration(duration), show_duration(max_duration));
+    let what = format!(
+        "firewall.ban: the longest ban, \"{most}\", is shorter than the first, \"{first}\""
+    );
+    let help = format!("say max_duration = \"{first}\" or more");
+    let problem = match (&longest, &given) {
+        (Some(longest), Some(given)) => {
+            Problem::at(longest.span(), what).related(given.span(), "duration")
+        }
+        (Some(one), None) => Problem::at(one.span(), what)
+            .label(format!("duration is \"{first}\" if it is not given")),
+        (None, Some(one)) => Problem::at(one.span(), what)
+            .label(format!("max_duration is \"{most}\" if it is not given")),
+        (None, None) => Problem::somewhere(what),
+    };
+    reader.cx.refuse(problem.help(help));
+    (duration, max_duration)
+}
+
+fn exempt(reader: &Reader<'_>) -> Vec<IpNet> {
+    let networks = reader.value(&keys::EXEMPT);
+    for network in networks.iter().filter(|network| network.get_ref().prefix_len() == 0) {
+        let what = "every address is exempt: strikes ban nobody";
+        let help = "list only your own networks, or remove the table";
+        reader.cx.lint(Problem::at(network.span(), what).help(help));
+    }
+    networks.into_iter().map(Spanned::into_inner).collect()
+}
+
+/// Reports a file that is to hold revocations too: each would find the other's in it.
+pub(super) fn check_file(root: &Reader<'_>, ban: Option<&Ban>, admin: &Admin) {
+    let file = ban.and_then(|ban| ban.file.as_ref());
+    if file.is_some() && (file == admin.revocations.as_ref() || file == admin.socket.as_ref()) {
+        let what = "firewall.ban.file is a file of [admin], too";
+        root.cx.refuse(Problem::somewhere(what).help("give the bans a file of their own"));
+    }
+}

@@ -87,6 +87,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_only_reported_is_warned_of() {
+        let text = OPEN.to_owned() + "[firewall]\ndeny = [\"192.0.2.1\"]\nmode = \"report\"\n";
+        let (code, told) = check(&text, false);
+        assert_eq!(code, 0);
+        let expected = "warning: firewall.mode is \"report\": what it denies is let through\n";
+        assert!(told.contains(expected), "{told}");
+        assert_eq!(check(&text, true).0, 78);
+    }
+
+    #[test]
     fn errors_and_missing_files_are_78() {
         let (code, text) = check("[server]\n", false);
         assert_eq!(code, 78);

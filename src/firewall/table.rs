@@ -153,6 +153,16 @@ mod tests {
     }
 
     #[test]
+    fn of_equal_prefixes_the_first_that_denies_stays() {
+        let row = |id: u32| {
+            let action = if id < 400 { Action::Allow } else { Action::Deny };
+            Row { start: 7_u32, length: 32, action, id }
+        };
+        let table = Table::new((0..1000).rev().map(row).collect());
+        assert_eq!((table.len(), table.find(7, 32).unwrap().id), (1, 400));
+    }
+
+    #[test]
     fn prefixes_nest_as_deep_as_they_can() {
         let row = |length| Row { start: 0_u128, length, action: Action::Deny, id: length.into() };
         let table = Table::new((0..=128).map(row).collect());

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use serde_json::{Map, Value, json};
 
@@ -51,6 +52,7 @@ fn status(gateway: &Gateway, running: &Running) -> Value {
         "last_reload": gateway.last_reload(),
         "revocations": gateway.revocations.count(now),
         "bans": gateway.bans.count(now),
+        "would_refuse": gateway.reported.load(Ordering::Relaxed),
         "issuers": in_force.policy.verifiers().status(),
     })
 }

@@ -10,8 +10,6 @@ use crate::firewall::BanRefused;
 use crate::gateway::Gateway;
 use crate::moment::Moment;
 use crate::network::Network;
-use crate::refusal::Reason;
-use crate::session::Filter;
 
 /// The ban is in force before it is saved, and its sessions end before that, too.
 pub(super) async fn ban(gateway: &Arc<Gateway>, sentence: Sentence) -> Answer {
@@ -25,21 +23,10 @@ pub(super) async fn ban(gateway: &Arc<Gateway>, sentence: Sentence) -> Answer {
         Ok(ban) => ban,
         Err(error) => return Answer::failed(Outcome::Refused, error.to_string()),
     };
-    let closed = close(gateway, ban.network);
+    let closed = gateway.end_banned(ban.network);
     let more = json!({ "network": ban.network, "until": ban.until, "closed": closed });
     let unsaved = "it is in force, but will be forgotten when the gateway stops";
     saved(gateway, Answer::done(object(more)).about(closed), unsaved).await
-}
-
-/// Ends the sessions whose address is in `network` and not exempt.
-fn close(gateway: &Gateway, network: Network) -> usize {
-    let reach = gateway.bans.reach(network).into_iter();
-    reach
-        .map(|network| {
-            let filter = Filter { ip: Some(network), ..Filter::default() };
-            gateway.sessions.kick(&filter, Reason::BanActive)
-        })
-        .sum()
 }
 
 pub(super) async fn unban(gateway: &Arc<Gateway>, network: Network) -> Answer {

@@ -10,6 +10,7 @@ mod lease;
 mod registry;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -185,6 +186,7 @@ impl Live {
             would_refuse: &|reason| observe::would_refuse(&record.subject, reason, ""),
         };
         let end = relay(streams, terms, &gateway.budget, lease, told, outside).await;
+        gateway.reported.fetch_add(end.let_through, Ordering::Relaxed);
         if let Some(reason) = end.cause.clients_fault() {
             gateway.strike(record.subject.peer.ip(), reason);
         }

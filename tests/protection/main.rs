@@ -5,6 +5,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod firewall;
+mod limits;
 mod reload;
 
 use std::path::Path;

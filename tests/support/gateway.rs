@@ -10,6 +10,7 @@ use std::sync::Arc;
 use rustix::process::{Pid, Signal, kill_process};
 use rustls::ClientConfig;
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
 use super::certificates::{Authority, authority, issue, trusting};
@@ -202,6 +203,17 @@ impl Gateway {
         }
     }
 
+    /// Stops it, and starts it again with the same folder.
+    pub fn restart(mut self) -> Self {
+        self.terminate();
+        self.exit_code();
+        let log = self.folder.path().join("framewall.log");
+        fs::rename(&log, log.with_extension("old")).unwrap();
+        self.child = spawn(self.folder.path(), None);
+        self.address = self.listening();
+        self
+    }
+
     fn listening(&mut self) -> SocketAddr {
         let found = eventually(|| {
             let record =
@@ -246,9 +258,31 @@ impl Gateway {
         self.tls = Some(trusting(authority));
     }
 
+    /// A TCP connection from this address of the machine's.
+    pub fn tcp_from(&self, local: SocketAddr) -> TcpStream {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&local.into()).unwrap();
+        socket.connect(&self.address.into()).unwrap();
+        socket.into()
+    }
+
+    /// A TCP connection on which nothing is said yet.
+    pub fn connect_plainly(&self) -> Wire {
+        Wire::client(self.tcp())
+    }
+
     /// A connection behind TLS, if the gateway has it, as `localhost`.
     pub fn connect(&self) -> Wire {
         self.connect_as("localhost")
+    }
+
+    /// As [`Gateway::connect`], from this address of the machine's.
+    pub fn connect_from(&self, local: SocketAddr) -> Wire {
+        let socket = self.tcp_from(local);
+        match &self.tls {
+            Some(config) => Wire::tls_client(socket, Arc::clone(config), "localhost"),
+            None => Wire::client(socket),
+        }
     }
 
     /// A connection that asks for this server name.

@@ -39,6 +39,12 @@ impl Request {
         }
     }
 
+    /// The value of the first field of this name.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        let field = self.fields.iter().find(|(field, _)| field.eq_ignore_ascii_case(name));
+        field.map(|(_, value)| value.as_str())
+    }
+
     /// The same with one more field, behind the others.
     pub fn and(mut self, name: &str, value: &str) -> Self {
         self.fields.push((name.to_owned(), value.to_owned()));

@@ -51,6 +51,7 @@ pub(super) fn status(answer: &Value) -> String {
     }
     line("revocations", &text(&answer["revocations"]));
     line("bans", &text(&answer["bans"]));
+    line("reported", &text(&answer["would_refuse"]));
     line("config", &generation(answer));
     for keys in answer["issuers"].as_array().into_iter().flatten() {
         line("keys", &plain(&keys.to_string()));

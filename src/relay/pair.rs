@@ -148,8 +148,10 @@ impl<'a> Pair<'a> {
         self.resume(now);
         self.relay_from(cx, Endpoint::Client, now);
         self.relay_from(cx, Endpoint::Upstream, now);
-        if self.client.write_failed {
-            // It may have said why before it went.
+        let waits = self.cause.is_some() && self.client.paused.is_some();
+        if self.client.write_failed || waits {
+            // It may have said why before it went; and nothing but its Close is waited for then.
+            self.resume(now);
             self.relay_from(cx, Endpoint::Client, now);
         }
         self.clock.note_activity(self.activity(), now);

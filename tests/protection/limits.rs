@@ -129,8 +129,8 @@ fn receive(session: &mut Session, count: usize) {
 }
 
 fn expect_limited(session: &mut Session, gateway: &Gateway, reason: &str) {
-    assert_eq!(session.client.expect_close(), (4429, reason.to_owned()));
-    assert_eq!(session.upstream.expect_close(), (1001, reason.to_owned()));
+    session.client.expect_closing(4429, reason);
+    session.upstream.expect_closing(1001, reason);
     let id = session.request_id();
     let record = gateway.wait_for_record(|record| {
         record["event"] == "limited" && record["request_id"] == id.as_str()

@@ -82,6 +82,9 @@ pub struct RunArgs {
     /// The unix socket of the admin client, instead of `[admin] socket`
     #[arg(long, value_name = "PATH")]
     pub admin_socket: Option<PathBuf>,
+    /// Load the configuration again when it, or a file that it names, changes
+    #[arg(long)]
+    pub watch: bool,
 }
 
 /// What `framewall check` is given.

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Failure, RunArgs};
-use crate::config::{Config, Lint};
+use crate::config::{Config, LoadError, Loaded};
 use crate::gateway::{Gateway, Source, StartError};
 use crate::listener::bind;
 use crate::observe::{self, ObserveError};
@@ -44,11 +44,23 @@ pub(super) enum RunError {
 pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     let styled = io::stderr().is_terminal();
     let source = Source { path: args.config.clone(), admin_socket: args.admin_socket.clone() };
-    let loaded = source.load().map_err(|error| Failure::Config(error.render(styled)))?;
-    serve(&loaded.config, &loaded.lints, source).map_err(Failure::other)
+    let refuse = |error: LoadError| Failure::Config(error.render(styled));
+    let text = source.read().map_err(refuse)?;
+    let loaded = source.load(&text).map_err(refuse)?;
+    let again = Again { source, text, watch: args.watch };
+    serve(&loaded, again).map_err(Failure::other)
 }
 
-fn serve(config: &Config, lints: &[Lint], source: Source) -> Result<(), RunError> {
+/// How the configuration is loaded again.
+struct Again {
+    source: Source,
+    /// What was loaded.
+    text: String,
+    watch: bool,
+}
+
+fn serve(loaded: &Loaded, again: Again) -> Result<(), RunError> {
+    let Loaded { config, lints } = loaded;
     let _log = observe::start(&config.log)?;
     log_panics();
     for lint in lints {
@@ -60,8 +72,9 @@ fn serve(config: &Config, lints: &[Lint], source: Source) -> Result<(), RunError
         let signals = Signals::new()?;
         let hangups = signal(SignalKind::hangup()).map_err(RunError::Runtime)?;
         let (gateway, listeners) = open(config)?;
-        gateway.reload_from(source);
+        gateway.reload_from(again.source, &again.text);
         gateway.reload_on(hangups);
+        gateway.watch(again.watch);
         until_stopped(gateway, listeners, signals).await
     });
     runtime.shutdown_timeout(CUT_OFF);

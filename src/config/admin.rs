@@ -11,7 +11,7 @@ use super::kinds::Fault;
 use super::model::Admin;
 use super::reader::Reader;
 use super::report::Problem;
-use super::tls::load;
+use super::tls::check;
 
 /// Reads `[admin]`. Nothing is made or opened, but the folders must exist.
 pub(super) fn read(reader: &Reader<'_>) -> Admin {
@@ -37,10 +37,10 @@ fn checked(
     reader: &Reader<'_>,
     name: &str,
     path: Option<Spanned<PathBuf>>,
-    check: fn(&Path) -> Result<(), Fault>,
+    checked: fn(&Path) -> Result<(), Fault>,
 ) -> Option<PathBuf> {
     let path = path?;
-    load(reader, name, &path, check)?;
+    check(reader, name, &path, checked)?;
     Some(path.into_inner())
 }
 

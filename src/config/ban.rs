@@ -12,7 +12,7 @@ use super::model::Admin;
 use super::protection::Ban;
 use super::reader::Reader;
 use super::report::Problem;
-use super::tls::load;
+use super::tls::check;
 use super::units::show_duration;
 
 /// Reads `ban` of `[firewall]`, if it is given. The file is not opened, but its folder must exist.
@@ -22,7 +22,7 @@ pub(super) fn read(firewall: &Reader<'_>) -> Option<Ban> {
     let (duration, max_duration) = durations(&reader);
     let file = reader.get(&keys::BAN_FILE);
     if let Some(file) = &file {
-        load(&reader, keys::BAN_FILE.name, file, check_place);
+        check(&reader, keys::BAN_FILE.name, file, check_place);
     }
     Some(Ban {
         strikes: NonZeroU32::new(reader.value(&keys::STRIKES)).unwrap_or(NonZeroU32::MIN),

@@ -118,6 +118,7 @@ impl Lists<'_, '_> {
 
     fn read(&self, path: &Spanned<PathBuf>) -> Option<List> {
         let name = keys::DENY_FILES.name;
+        self.reader.cx.reads(path.get_ref());
         let bytes = read_up_to(path.get_ref(), MAX_LIST, &LIST);
         let bytes = bytes.map_err(|fault| self.reader.refuse(name, path.span(), fault)).ok()?;
         match List::parse(&bytes) {

@@ -27,15 +27,19 @@ pub struct Loaded {
 
 /// Loads the configuration file at `path` and the files that it names, relative to its folder.
 pub fn load(path: &Path) -> Result<Loaded, LoadError> {
+    parse(&read_text(path)?, path)
+}
+
+/// The text of the configuration file at `path`, for [`parse`].
+pub fn read_text(path: &Path) -> Result<String, LoadError> {
     let file = || path.to_owned();
     let bytes =
         read_bounded(path).map_err(|source| LoadError::Unreadable { file: file(), source })?;
     let bytes = bytes.ok_or_else(|| LoadError::TooLarge { file: file() })?;
-    let text = String::from_utf8(bytes).map_err(|error| LoadError::NotUtf8 {
+    String::from_utf8(bytes).map_err(|error| LoadError::NotUtf8 {
         file: file(),
         offset: error.utf8_error().valid_up_to(),
-    })?;
-    parse(&text, path)
+    })
 }
 
 /// Loads a configuration from its text. `file_name` is what errors call it, and its folder is the
@@ -50,7 +54,9 @@ pub fn parse(text: &str, file_name: &Path) -> Result<Loaded, LoadError> {
     }
     let base = file_name.parent().unwrap_or(Path::new("")).to_owned();
     let cx = Context::new(Arc::clone(&source), base);
-    let config = read(&Reader::root(&cx, table.get_ref()));
+    cx.reads(file_name);
+    let mut config = read(&Reader::root(&cx, table.get_ref()));
+    config.files = cx.files.take();
     let problems = cx.problems.into_inner();
     if !problems.is_empty() {
         return Err(LoadError::Invalid(Report::new(source, problems)));
@@ -82,7 +88,8 @@ fn read(root: &Reader<'_>) -> Config {
     let firewall = firewall::read(&firewall, &server.trusted_proxies);
     ban::check_file(root, firewall.ban.as_ref(), &admin);
     let limits = base.limits.values;
-    let config = Config { server, tls, routes, log, issuers, admin, firewall, limits };
+    let config =
+        Config { server, tls, routes, log, issuers, admin, firewall, limits, files: Vec::new() };
     exposure::lint(&listener, &config, base.profile.is_some());
     config
 }

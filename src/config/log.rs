@@ -10,7 +10,7 @@ use super::kinds::File;
 use super::model::Log;
 use super::reader::Reader;
 use super::report::Problem;
-use super::tls::load;
+use super::tls::check;
 
 /// Reads `[log]`. Its files are not opened, but their folders must exist.
 pub(super) fn read(reader: &Reader<'_>) -> Log {
@@ -35,6 +35,6 @@ pub(super) fn read(reader: &Reader<'_>) -> Log {
 
 fn log_file(reader: &Reader<'_>, key: &Key<File, Optional>) -> Option<Spanned<PathBuf>> {
     let path = reader.get(key)?;
-    load(reader, key.name, &path, check_place)?;
+    check(reader, key.name, &path, check_place)?;
     Some(path)
 }

@@ -41,7 +41,7 @@ mod websocket;
 pub use host::HostPattern;
 pub use issuer::{Algorithm, Family, Issuer, KeySource, OnExpiry, Requirement, Secret, TokenPlace};
 pub use jwt::token_place;
-pub use load::{Loaded, load, parse};
+pub use load::{Loaded, load, parse, read_text};
 pub use model::{
     Admin, Auth, Certificate, ClientAuth, Compression, Config, Log, LogFormat, Origins,
     ProxyProtocol, Route, Server, Tls, TlsVersion, Upstream, WebSocket,

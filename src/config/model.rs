@@ -34,6 +34,8 @@ pub struct Config {
     pub firewall: Firewall,
     /// `[limits]`, for what no route has of its own.
     pub limits: Limits,
+    /// Every file that was read for it, its own first.
+    pub files: Vec<PathBuf>,
 }
 
 /// `[admin]`

@@ -2,7 +2,7 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::RootCertStore;
@@ -25,6 +25,8 @@ pub(super) struct Context {
     pub(super) base: PathBuf,
     pub(super) problems: RefCell<Vec<Problem>>,
     pub(super) lints: RefCell<Vec<Problem>>,
+    /// The files that were read, or were to be.
+    pub(super) files: RefCell<Vec<PathBuf>>,
     /// The system's roots, or why there are none; read when the first route needs them.
     pub(super) system_roots: OnceCell<Result<Arc<RootCertStore>, String>>,
 }
@@ -36,6 +38,7 @@ impl Context {
             base,
             problems: RefCell::default(),
             lints: RefCell::default(),
+            files: RefCell::default(),
             system_roots: OnceCell::new(),
         }
     }
@@ -43,6 +46,14 @@ impl Context {
     /// Records an error: no [`super::Config`] will come of this file.
     pub(super) fn refuse(&self, problem: Problem) {
         self.problems.borrow_mut().push(problem);
+    }
+
+    /// Records a file that is read.
+    pub(super) fn reads(&self, path: &Path) {
+        let mut files = self.files.borrow_mut();
+        if !files.iter().any(|known| known == path) {
+            files.push(path.to_owned());
+        }
     }
 
     /// Records a warning.

@@ -82,8 +82,20 @@ fn certificate(reader: &Reader<'_>) -> Option<Certificate> {
     Some(Certificate { cert: cert.into_inner(), key: Arc::new(certified) })
 }
 
-/// What `read` makes of the file at a place of the configuration; a fault is reported there.
+/// What `read` makes of the file at a place of the configuration; a fault is reported there. The file
+/// is one of those that the configuration was read from.
 pub(super) fn load<T>(
+    reader: &Reader<'_>,
+    name: &str,
+    path: &Spanned<PathBuf>,
+    read: impl FnOnce(&Path) -> Result<T, Fault>,
+) -> Option<T> {
+    reader.cx.reads(path.get_ref());
+    check(reader, name, path, read)
+}
+
+/// What `read` makes of a path at a place of the configuration; a fault is reported there.
+pub(super) fn check<T>(
     reader: &Reader<'_>,
     name: &str,
     path: &Spanned<PathBuf>,

@@ -2,6 +2,7 @@
 //! finishes what it began with it.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::StartError;
@@ -24,6 +25,8 @@ pub(crate) struct InForce {
     pub(crate) terminator: Option<Terminator>,
     /// Opens streams to the upstreams.
     pub(crate) dialer: Dialer,
+    /// The files that it was read from.
+    pub(super) files: Vec<PathBuf>,
 }
 
 /// Keys and secrets are in it: none is shown.
@@ -55,6 +58,7 @@ impl InForce {
             policy: Policy::new(config, names, verifiers, Arc::clone(revocations)),
             terminator,
             dialer: Dialer::new(config)?,
+            files: config.files.clone(),
         })
     }
 }

@@ -4,6 +4,7 @@
 mod guard;
 mod in_force;
 mod reload;
+mod watch;
 
 use std::future::Future;
 use std::net::SocketAddr;

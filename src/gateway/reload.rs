@@ -1,7 +1,7 @@
 //! Loading the configuration again while the gateway runs: all of it, or nothing.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 use tokio::signal::unix::Signal;
@@ -27,9 +27,14 @@ pub struct Source {
 }
 
 impl Source {
-    /// Loads the file, and applies what the command line says.
-    pub fn load(&self) -> Result<Loaded, LoadError> {
-        let mut loaded = config::load(&self.path)?;
+    /// The text of the file.
+    pub fn read(&self) -> Result<String, LoadError> {
+        config::read_text(&self.path)
+    }
+
+    /// The configuration of a text of the file, with what the command line says.
+    pub fn load(&self, text: &str) -> Result<Loaded, LoadError> {
+        let mut loaded = config::parse(text, &self.path)?;
         if let Some(socket) = &self.admin_socket {
             loaded.config.admin.socket = Some(socket.clone());
         }
@@ -78,7 +83,7 @@ pub(crate) struct LastReload {
 
 /// How the configuration is loaded again.
 pub(super) struct Reloading {
-    source: Mutex<Option<Source>>,
+    source: Mutex<Option<(Source, Arc<str>)>>,
     /// One at a time.
     turn: tokio::sync::Mutex<()>,
     last: Mutex<LastReload>,
@@ -102,6 +107,10 @@ impl Reloading {
             last: Mutex::default(),
             fixed: Fixed::of(config),
         }
+    }
+
+    fn source(&self) -> MutexGuard<'_, Option<(Source, Arc<str>)>> {
+        self.source.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -130,9 +139,9 @@ impl Fixed {
 }
 
 impl Gateway {
-    /// Says where the configuration is to be loaded from again.
-    pub fn reload_from(&self, source: Source) {
-        *self.reloading.source.lock().unwrap_or_else(PoisonError::into_inner) = Some(source);
+    /// Says where the configuration is to be loaded from again, and which text is in force.
+    pub fn reload_from(&self, source: Source, text: &str) {
+        *self.reloading.source() = Some((source, text.into()));
     }
 
     /// Loads the configuration again with each of these signals.
@@ -151,8 +160,18 @@ impl Gateway {
     /// open sessions, and those that it would not admit are told to end; with any error, nothing
     /// changes. The log says which.
     pub async fn reload(self: &Arc<Self>) -> Result<Reloaded, ReloadError> {
+        self.load_again(true).await
+    }
+
+    /// Reads the files again that the configuration in force names; the configuration itself stays
+    /// as it is, whatever was written to its file since.
+    pub async fn refresh(self: &Arc<Self>) -> Result<Reloaded, ReloadError> {
+        self.load_again(false).await
+    }
+
+    async fn load_again(self: &Arc<Self>, anew: bool) -> Result<Reloaded, ReloadError> {
         let _turn = self.reloading.turn.lock().await;
-        let outcome = self.load_and_replace().await;
+        let outcome = self.load_and_replace(anew).await;
         let error = outcome.as_ref().err().map(ToString::to_string);
         match &outcome {
             Ok(Reloaded { generation, closed, warnings, after_restart }) => tracing::info!(
@@ -179,18 +198,19 @@ impl Gateway {
         self.reloading.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn load_and_replace(self: &Arc<Self>) -> Result<Reloaded, ReloadError> {
-        let source = self.reloading.source.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let source = source.ok_or(ReloadError::NoSource)?;
+    async fn load_and_replace(self: &Arc<Self>, anew: bool) -> Result<Reloaded, ReloadError> {
+        let source = self.reloading.source().clone();
+        let (source, text) = source.ok_or(ReloadError::NoSource)?;
         let before = self.in_force();
         let revocations = Arc::clone(&self.revocations);
         // Reads files, and may take a while.
         let loading = tokio::task::spawn_blocking(move || {
-            let Loaded { config, lints } = source.load()?;
+            let text = if anew { source.read()?.into() } else { text };
+            let Loaded { config, lints } = source.load(&text)?;
             let next = InForce::new(&config, &revocations, Some(&before))?;
-            Ok::<_, ReloadError>((config, lints, next))
+            Ok::<_, ReloadError>((config, lints, next, (source, text)))
         });
-        let (config, lints, next) = loading.await.map_err(|_| ReloadError::Fault)??;
+        let (config, lints, next, source) = loading.await.map_err(|_| ReloadError::Fault)??;
         next.policy.verifiers().run(&self.tasks, &self.stopping);
         let _ = tokio::time::timeout(KEYS_WITHIN, next.policy.verifiers().looked()).await;
         let after_restart = self.reloading.fixed.changed(&Fixed::of(&config));
@@ -199,6 +219,7 @@ impl Gateway {
         self.bans.set(config.firewall.ban.as_ref(), trusted);
         self.limiters.set(&config.limits);
         let closed = self.put_in_force(next);
+        *self.reloading.source() = Some(source);
         let warnings = lints.iter().map(|lint| lint.message().to_owned()).collect();
         Ok(Reloaded { generation, closed, warnings, after_restart })
     }

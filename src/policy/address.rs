@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Policy, Step, Table, Trace};
@@ -84,6 +85,12 @@ impl Policy {
             (said, LIMITS.key("connections_per_ip"))
         })?;
         Ok((permit, full.map(refusal)))
+    }
+
+    /// The files that the rules were read from.
+    #[must_use]
+    pub fn lists(&self) -> &[PathBuf] {
+        self.firewall.rules.files()
     }
 
     /// The rules alone, for an address that nothing is counted of.

@@ -148,3 +148,44 @@ fn more_connections_may_be_open_after_a_reload() {
     Session::open(&gateway, &upstream).prove_alive();
     first.prove_alive();
 }
+
+#[test]
+fn with_watch_a_changed_file_is_loaded_by_itself() {
+    let upstream = RawUpstream::bind();
+    let gateway = Gateway::to(&[upstream.address()]).watched().start();
+    let mut session = Session::open(&gateway, &upstream);
+    gateway.rewrite(|text| text.replace("path = \"/ws\"", "path = \"/new\""));
+    gateway.wait_for_record(|record| record["event"] == "reloaded");
+    expect_ended(&mut session, 4403, "route.none");
+    gateway.rewrite(|text| text.replace("path = \"/new\"", "pth = \"/new\""));
+    gateway.wait_for_record(|record| record["event"] == "reload.failed");
+    let mut session = Session::open_with(&gateway, &upstream, &Request::upgrade("/new"), "");
+    session.prove_alive();
+}
+
+#[test]
+fn lists_of_addresses_are_always_watched_and_nothing_else_is() {
+    let upstream = RawUpstream::bind();
+    let firewall = "[firewall]\ndeny_files = [\"block.txt\"]\n";
+    let gateway = Gateway::to(&[upstream.address()])
+        .server("trusted_proxies = [\"127.0.0.1\"]")
+        .more(firewall)
+        .prepare(|folder, _| std::fs::write(folder.join("block.txt"), "192.0.2.1\n").unwrap())
+        .start();
+    let of = |address: &str| Request::upgrade("/ws").and("X-Forwarded-For", address);
+    let mut stays = Session::open_with(&gateway, &upstream, &of("198.51.100.7"), "");
+    let mut goes = Session::open_with(&gateway, &upstream, &of("203.0.113.7"), "");
+    // Written and not meant yet: nobody asked for the configuration to be loaded again.
+    gateway.rewrite(|text| text.replace("path = \"/ws\"", "pth = \"/ws\""));
+    std::fs::write(gateway.folder().join("block.txt"), "203.0.113.0/24\n").unwrap();
+    gateway.wait_for_record(|record| record["event"] == "reloaded");
+    expect_ended(&mut goes, 4403, "firewall.denied");
+    gateway.expect_refusal(&of("203.0.113.8"), 403, "firewall.denied");
+    Session::open_with(&gateway, &upstream, &of("192.0.2.1"), "").prove_alive();
+
+    std::fs::write(gateway.folder().join("block.txt"), "203.0.113.0/24\nnonsense\n").unwrap();
+    let record = gateway.wait_for_record(|record| record["event"] == "reload.failed");
+    assert!(record["detail"].as_str().unwrap().contains("block.txt line 2"), "{record}");
+    gateway.expect_refusal(&of("203.0.113.8"), 403, "firewall.denied");
+    stays.prove_alive();
+}

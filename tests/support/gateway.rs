@@ -32,6 +32,7 @@ pub struct Builder {
     pairs: Option<String>,
     prepare: Option<Prepare>,
     admin: Option<String>,
+    watch: bool,
 }
 
 /// Writes further files into the gateway's folder before it starts.
@@ -71,6 +72,12 @@ impl Builder {
     /// `--admin-socket`, relative to the gateway's folder.
     pub fn admin(mut self, path: &str) -> Self {
         self.admin = Some(path.to_owned());
+        self
+    }
+
+    /// `--watch`.
+    pub fn watched(mut self) -> Self {
+        self.watch = true;
         self
     }
 
@@ -150,7 +157,7 @@ impl Builder {
             prepare(folder.path(), &authority);
         }
         fs::write(folder.path().join("framewall.toml"), self.toml()).unwrap();
-        let child = spawn(folder.path(), self.admin.as_deref());
+        let child = spawn(folder.path(), self.admin.as_deref(), self.watch);
         let mut gateway = Gateway {
             child,
             address: ([127, 0, 0, 1], 0).into(),
@@ -162,11 +169,12 @@ impl Builder {
     }
 }
 
-fn spawn(folder: &Path, admin: Option<&str>) -> Child {
+fn spawn(folder: &Path, admin: Option<&str>, watch: bool) -> Child {
     let output = File::create(folder.join("output")).unwrap();
     Command::new(env!("CARGO_BIN_EXE_framewall"))
         .args(["run", "--config", "framewall.toml"])
         .args(admin.iter().flat_map(|path| ["--admin-socket", path]))
+        .args(watch.then_some("--watch"))
         .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(output.try_clone().unwrap())
@@ -200,6 +208,7 @@ impl Gateway {
             pairs: None,
             prepare: None,
             admin: None,
+            watch: false,
         }
     }
 
@@ -209,7 +218,7 @@ impl Gateway {
         self.exit_code();
         let log = self.folder.path().join("framewall.log");
         fs::rename(&log, log.with_extension("old")).unwrap();
-        self.child = spawn(self.folder.path(), None);
+        self.child = spawn(self.folder.path(), None, false);
         self.address = self.listening();
         self
     }

@@ -83,6 +83,7 @@ fn from_variable(name: &str) -> Result<Vec<u8>, Fault> {
 }
 
 fn from_file(reader: &Reader<'_>, span: Range<usize>, path: &Path) -> Result<Vec<u8>, Fault> {
+    reader.cx.reads(path);
     let mut bytes = files::read(path, &FILE)?;
     lint_readable(reader, span, "secret", path);
     if bytes.last() == Some(&b'\n') {

@@ -1,0 +1,149 @@
+//! Looks whether files changed. It compares what the system says of them once a second, which works
+//! for every file system and for files that are replaced by another of the same name.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Gateway;
+
+/// Between two looks.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// What tells one version of a file from another; `None`: there is no such file, or it cannot be
+/// looked at.
+type Print = Option<(u64, u64, u64, i64, i64)>;
+
+/// Files as they were at one look.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Look(BTreeMap<PathBuf, Print>);
+
+impl Look {
+    fn at(files: &[PathBuf]) -> Self {
+        let print = |path: &PathBuf| {
+            let found = fs::metadata(path).ok()?;
+            Some((found.dev(), found.ino(), found.size(), found.mtime(), found.mtime_nsec()))
+        };
+        Self(files.iter().map(|path| (path.clone(), print(path))).collect())
+    }
+}
+
+/// Says when files have changed and come to rest: a file that is still being written is waited for.
+#[derive(Debug, Default)]
+struct Watch {
+    /// As they were when the configuration was loaded, or when that failed.
+    known: Option<Look>,
+    /// As they were at the last look, if that was another.
+    moving: Option<Look>,
+}
+
+impl Watch {
+    /// Whether they have changed since the first look, or the last time that this was true, and not
+    /// since the look before this one.
+    fn is_changed(&mut self, look: Look) -> bool {
+        if self.known.as_ref().is_none_or(|known| !known.0.keys().eq(look.0.keys())) {
+            // Nothing is known of them yet, or there are other files to be looked at.
+            *self = Self { known: Some(look), moving: None };
+            return false;
+        }
+        if self.known.as_ref() == Some(&look) {
+            self.moving = None;
+            return false;
+        }
+        if self.moving.as_ref() != Some(&look) {
+            self.moving = Some(look);
+            return false;
+        }
+        *self = Self { known: Some(look), moving: None };
+        true
+    }
+}
+
+impl Gateway {
+    /// Keeps what is read from files up to date: the lists and databases of the firewall always;
+    /// with `all`, the configuration and every file that it names, too. What changes from this call
+    /// on is seen.
+    pub fn watch(self: &Arc<Self>, all: bool) {
+        let (lists, files) = self.watched(all);
+        let (mut data, mut whole) = (Watch::default(), Watch::default());
+        data.is_changed(Look::at(&lists));
+        whole.is_changed(Look::at(&files));
+        let gateway = Arc::clone(self);
+        let watching = async move {
+            loop {
+                tokio::time::sleep(EVERY).await;
+                let (lists, files) = gateway.watched(all);
+                let look = move || (Look::at(&lists), Look::at(&files));
+                let Ok((lists, files)) = tokio::task::spawn_blocking(look).await else {
+                    return;
+                };
+                let (lists, files) = (data.is_changed(lists), whole.is_changed(files));
+                // What comes of it is in the log.
+                if files {
+                    let _ = gateway.reload().await;
+                } else if lists {
+                    let _ = gateway.refresh().await;
+                }
+            }
+        };
+        self.tasks.spawn(self.stopping.clone().run_until_cancelled_owned(watching));
+    }
+
+    /// The firewall's files, and with `all` every file.
+    fn watched(&self, all: bool) -> (Vec<PathBuf>, Vec<PathBuf>) {
+        let in_force = self.in_force();
+        let files = if all { in_force.files.clone() } else { Vec::new() };
+        (in_force.policy.lists().to_vec(), files)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::{Look, Watch};
+
+    #[test]
+    fn a_change_is_told_once_and_when_it_is_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("list");
+        fs::write(&path, "1").unwrap();
+        let files = [path.clone()];
+        let look = || Look::at(&files);
+        let mut watch = Watch::default();
+        assert!(!watch.is_changed(look()), "the first look is what is known");
+        assert!(!watch.is_changed(look()));
+        fs::write(&path, "12").unwrap();
+        assert!(!watch.is_changed(look()), "it may be half written");
+        fs::write(&path, "123").unwrap();
+        assert!(!watch.is_changed(look()), "it was");
+        assert!(watch.is_changed(look()));
+        assert!(!watch.is_changed(look()), "once");
+        let other = folder.path().join("other");
+        fs::write(&other, "123").unwrap();
+        fs::rename(&other, &path).unwrap();
+        assert!(!watch.is_changed(look()));
+        assert!(watch.is_changed(look()), "replaced by another of the same size");
+        fs::remove_file(&path).unwrap();
+        assert!(!watch.is_changed(look()));
+        assert!(watch.is_changed(look()), "gone");
+    }
+
+    #[test]
+    fn what_is_put_back_in_time_did_not_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, aside) = (folder.path().join("list"), folder.path().join("aside"));
+        fs::write(&path, "1").unwrap();
+        let files = [path.clone()];
+        let mut watch = Watch::default();
+        assert!(!watch.is_changed(Look::at(&files)));
+        fs::rename(&path, &aside).unwrap();
+        assert!(!watch.is_changed(Look::at(&files)));
+        fs::rename(&aside, &path).unwrap();
+        assert!(!watch.is_changed(Look::at(&files)));
+        assert!(!watch.is_changed(Look::at(&files)));
+    }
+}

@@ -17,6 +17,12 @@ pub struct Network(IpNet);
 pub struct NotANetwork;
 
 impl Network {
+    /// The one of this length that `address` is in; `None` if addresses are shorter.
+    #[must_use]
+    pub fn around(address: IpAddr, length: u8) -> Option<Self> {
+        IpNet::new(address, length).ok().map(|prefix| Self(prefix.trunc()))
+    }
+
     /// As a prefix.
     #[must_use]
     pub fn prefix(self) -> IpNet {

@@ -1,31 +1,26 @@
 //! Who is banned, and who is about to be.
 
 mod export;
+mod keep;
+mod outcome;
 mod strikes;
 
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ipnet::IpNet;
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 
 use crate::config;
 use crate::limits::AddressKey;
 use crate::moment::Moment;
 use crate::network::Network;
 use crate::refusal::Reason;
-use crate::store::{Author, Ban, BanError, BanStore, BanTable, StoreError};
+use crate::store::{Author, Ban, BanStore, BanTable, StoreError};
 pub use export::{ipset, nft};
+pub use outcome::{BanRefused, NewBan, Now, Struck};
 use strikes::{Strikes, is_strike};
-
-/// How long after a change it is saved, with all that came meanwhile: an attack that makes a thousand
-/// bans a second writes one file a second.
-const SAVE_EVERY: Duration = Duration::from_secs(1);
-/// How long after a failure it is tried again.
-const RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// The bans of a gateway. Shared by all connections; every method but [`Bans::save`] works in memory
 /// and returns at once.
@@ -49,87 +44,6 @@ struct Terms {
     /// `None`: nobody is banned but by an operator.
     ban: Option<config::Ban>,
     exempt: Vec<Network>,
-}
-
-/// The present, on both clocks: strikes count by the one that only goes forward, bans end by the one
-/// on the wall.
-#[derive(Debug, Clone, Copy)]
-pub struct Now {
-    /// Goes forward.
-    pub instant: Instant,
-    /// Is on the wall.
-    pub moment: Moment,
-}
-
-impl Now {
-    /// As the system has it.
-    #[must_use]
-    pub fn read() -> Self {
-        Self { instant: Instant::now(), moment: Moment::now() }
-    }
-}
-
-/// What came of a strike.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Struck {
-    /// It was counted, or is none, or concerns nobody who could be banned.
-    Noted,
-    /// It was the last one: the address is banned from now on. To be told in the log with
-    /// [`crate::observe::banned`], and the sessions of [`Bans::reach`] are to be ended.
-    Banned(Box<NewBan>),
-    /// It was the last one, and there is no room for another ban: the strikes are forgotten. To be
-    /// told in the log.
-    NoRoom,
-}
-
-/// A ban that strikes made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewBan {
-    /// Who struck last.
-    pub address: IpAddr,
-    /// For what.
-    pub reason: Reason,
-    /// How many strikes it took.
-    pub strikes: u32,
-    /// What came of it; in IPv6 it is of the whole /64.
-    pub ban: Ban,
-}
-
-/// Why an operator's word was not followed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BanRefused {
-    /// It is never banned.
-    #[error(
-        "{network} is exempt: it is in {by} of [firewall.ban] exempt or [server] trusted_proxies; take that out first if you mean it"
-    )]
-    Exempt {
-        /// What was to be banned.
-        network: Network,
-        /// What it is in.
-        by: Network,
-    },
-    /// See there.
-    #[error(transparent)]
-    Ban(#[from] BanError),
-    /// There is nothing to take back.
-    #[error("{network} is not banned{}", Within(*within))]
-    NotBanned {
-        /// What was to be unbanned.
-        network: Network,
-        /// A banned network that it is in.
-        within: Option<Network>,
-    },
-}
-
-struct Within(Option<Network>);
-
-impl fmt::Display for Within {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(network) => write!(f, " by itself, but as part of {network}: unban that"),
-            None => Ok(()),
-        }
-    }
 }
 
 impl Bans {
@@ -292,45 +206,6 @@ impl Bans {
     /// takes. What could not be saved is in force all the same, and is saved with the next.
     pub fn save(&self, now: Moment) -> Result<(), StoreError> {
         self.store.save(now)
-    }
-
-    /// Saves what changes, a second later, until `stopping`; and then what is left. A failure
-    /// is told in the log, and it is tried again. One task of the gateway runs it:
-    /// `tasks.spawn(Arc::clone(&bans).keep(stopping.clone()))`.
-    pub async fn keep(self: Arc<Self>, stopping: CancellationToken) {
-        let mut failed = false;
-        loop {
-            let due = async {
-                if failed {
-                    tokio::time::sleep(RETRY_AFTER).await;
-                } else {
-                    self.changed.notified().await;
-                    tokio::time::sleep(SAVE_EVERY).await;
-                }
-            };
-            let stopped = stopping.run_until_cancelled(due).await.is_none();
-            failed = !self.save_aside().await;
-            if stopped {
-                return;
-            }
-        }
-    }
-
-    /// Whether everything is saved then.
-    async fn save_aside(self: &Arc<Self>) -> bool {
-        if !self.store.is_unsaved() {
-            return true;
-        }
-        let bans = Arc::clone(self);
-        let saved = tokio::task::spawn_blocking(move || bans.save(Moment::now())).await;
-        if let Ok(Err(error)) = &saved {
-            tracing::error!(
-                event = "bans.unsaved",
-                %error,
-                "bans are in force, but will be forgotten when the gateway stops"
-            );
-        }
-        matches!(saved, Ok(Ok(())))
     }
 
     fn terms(&self) -> RwLockReadGuard<'_, Terms> {

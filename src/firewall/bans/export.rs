@@ -9,6 +9,8 @@ use crate::moment::Moment;
 use crate::network::Network;
 use crate::store::Ban;
 
+/// The longest timeout in a set of nft, in seconds: it takes a year, and not ten.
+const NFT_LONGEST: u64 = 365 * 24 * 3600;
 /// The longest timeout of an ipset, in seconds.
 const IPSET_LONGEST: u64 = 2_147_483;
 /// Entries of an ipset: more than there are bans, because one with an exception takes several.
@@ -72,7 +74,8 @@ fn elements(bans: &[Ban], exempt: &[Network], now: Moment) -> Vec<Element> {
 }
 
 /// A script for `nft -f -`: the sets `banned4` and `banned6` of the table `inet framewall`, made if
-/// they are not there, and filled anew in one transaction. `exempt` is left out.
+/// they are not there, and filled anew in one transaction. `exempt` is left out. Without another
+/// export no entry stays for more than a year.
 #[must_use]
 pub fn nft(bans: &[Ban], exempt: &[Network], now: Moment) -> String {
     let elements = elements(bans, exempt, now);
@@ -86,6 +89,7 @@ pub fn nft(bans: &[Ban], exempt: &[Network], now: Moment) -> String {
              flush set inet framewall {set}\n"
         );
         for Element { network, seconds } in elements {
+            let seconds = seconds.min(NFT_LONGEST);
             let _ = writeln!(
                 script,
                 "add element inet framewall {set} {{ {network} timeout {seconds}s }}"
@@ -96,8 +100,8 @@ pub fn nft(bans: &[Ban], exempt: &[Network], now: Moment) -> String {
 }
 
 /// Lines for `ipset restore`: the sets `framewall4` and `framewall6`, made if they are not there,
-/// and each exchanged in one step. `exempt` is left out. No entry stays for more than 24 days
-/// without another export, which is as long as an ipset can keep one.
+/// and each exchanged in one step. `exempt` is left out. Without another export no entry
+/// stays for more than 24 days, which is as long as an ipset can keep one.
 #[must_use]
 pub fn ipset(bans: &[Ban], exempt: &[Network], now: Moment) -> String {
     let elements = elements(bans, exempt, now);
@@ -147,6 +151,7 @@ mod tests {
             ban("203.0.113.9", 7200),
             ban("198.51.100.1", 10),
             ban("198.51.100.2", 3_000_000),
+            ban("198.51.100.3", 4_000_000_000),
         ]
     }
 
@@ -158,6 +163,7 @@ add set inet framewall banned4 { type ipv4_addr; flags interval, timeout; }
 flush set inet framewall banned4
 add element inet framewall banned4 { 192.0.2.7 timeout 900s }
 add element inet framewall banned4 { 198.51.100.2 timeout 2999990s }
+add element inet framewall banned4 { 198.51.100.3 timeout 31536000s }
 add element inet framewall banned4 { 203.0.113.0/24 timeout 3590s }
 add set inet framewall banned6 { type ipv6_addr; flags interval, timeout; }
 flush set inet framewall banned6
@@ -174,6 +180,7 @@ create framewall4-new hash:net family inet maxelem 262144 timeout 0 -exist
 flush framewall4-new
 add framewall4-new 192.0.2.7 timeout 900
 add framewall4-new 198.51.100.2 timeout 2147483
+add framewall4-new 198.51.100.3 timeout 2147483
 add framewall4-new 203.0.113.0/24 timeout 3590
 swap framewall4 framewall4-new
 destroy framewall4-new

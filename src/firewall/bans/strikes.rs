@@ -167,6 +167,18 @@ mod tests {
     }
 
     #[test]
+    fn who_struck_long_ago_is_forgotten() {
+        let now = Instant::now();
+        let most = NonZeroU32::new(3).unwrap();
+        let mut strikes = Strikes::new(now);
+        (0..100).for_each(|number| assert!(!strikes.strike(address(number), now, most, MINUTE)));
+        for (minutes, known) in [(1, 101), (2, 1)] {
+            strikes.strike(address(1000), now + minutes * MINUTE, most, MINUTE);
+            assert_eq!(strikes.young.by.len() + strikes.old.by.len(), known);
+        }
+    }
+
+    #[test]
     fn at_the_bound_who_was_quiet_longest_is_forgotten() {
         let now = Instant::now();
         let most = NonZeroU32::new(3).unwrap();

@@ -373,6 +373,17 @@ fn saved(folder: &TempDir) -> usize {
     table.count(Moment::now())
 }
 
+/// The clock stands still while a file is written, so a second of it is enough.
+async fn until_saved(folder: &TempDir) {
+    for _ in 0..1000 {
+        if saved(folder) > 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("nothing is saved");
+}
+
 fn strike_out(bans: &Bans, address: &str) {
     for _ in 0..3 {
         bans.strike(ip(address), Reason::FrameUtf8, Now::read());
@@ -390,9 +401,7 @@ async fn what_strikes_ban_is_saved_a_second_later_and_at_the_end() {
     strike_out(&bans, "192.0.2.2");
     tokio::time::sleep(Duration::from_millis(999)).await;
     assert_eq!(saved(&folder), 0);
-    while saved(&folder) == 0 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    until_saved(&folder).await;
     assert_eq!(saved(&folder), 2, "in one");
     strike_out(&bans, "192.0.2.3");
     stopping.cancel();
@@ -414,9 +423,7 @@ async fn what_could_not_be_saved_is_tried_again() {
     assert_eq!(saved(&folder), 0);
     fs::remove_dir(&blocked).unwrap();
     tokio::time::sleep(Duration::from_secs(10)).await;
-    while saved(&folder) == 0 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    until_saved(&folder).await;
     stopping.cancel();
     keeper.await.unwrap();
 }

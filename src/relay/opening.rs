@@ -1,9 +1,12 @@
 //! The first message of a client, where it holds the token. As pure as the rest of the rules: bytes
 //! in, and what they came to out.
 
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
-use super::{Endpoint, Event, Gate, HeaderBytes, HoldBudget, Limits, Violation, mask};
+use super::{Allowance, Endpoint, Event, Gate, HeaderBytes, HoldBudget, Limits, Violation, mask};
+use crate::config::{self, Mode};
+use crate::refusal::Reason;
 
 /// The longest first message: a token of 8 KiB, and room for the JSON around it.
 pub const LONGEST_OPENING: usize = 9 * 1024;
@@ -39,20 +42,22 @@ pub enum Opened {
     Binary,
     /// The first message is longer than [`LONGEST_OPENING`].
     TooBig,
+    /// A ping or pong is above the rate of control frames.
+    Exceeded(Reason),
     /// A frame is refused.
     Violation(Box<Violation>),
 }
 
 impl Opening {
-    /// Nothing was read yet.
+    /// Nothing was read yet. Of the rates, those of control frames hold here, and what is above them
+    /// is never waited for.
     #[must_use]
-    pub fn new(limits: Limits) -> Self {
-        Self {
-            gate: Gate::new(Endpoint::Client, limits, [0; 8]),
-            raw: Vec::new(),
-            text: Vec::new(),
-            frames: Vec::new(),
-        }
+    pub fn new(limits: Limits, rates: &config::Limits, now: Instant) -> Self {
+        let control_frames = rates.control_frames.filter(|_| rates.mode == Mode::Enforce);
+        let rates = config::Limits { control_frames, ..config::Limits::default() };
+        let mut gate = Gate::new(Endpoint::Client, limits, [0; 8]);
+        gate.allow(Allowance::new(&rates, None, now));
+        Self { gate, raw: Vec::new(), text: Vec::new(), frames: Vec::new() }
     }
 
     /// The next bytes. At most [`LONGEST_OPENING`] and one read are kept.
@@ -62,14 +67,19 @@ impl Opening {
 
     /// What the bytes so far came to; `None`: more are needed. After anything but a ping, nothing
     /// more is to be asked.
-    pub fn next(&mut self, budget: &HoldBudget) -> Option<Opened> {
+    pub fn next(&mut self, budget: &HoldBudget, now: Instant) -> Option<Opened> {
+        if let Some(allowance) = self.gate.allowance() {
+            allowance.at(now);
+        }
         loop {
             let (head, frame) = match self.whole_frame()? {
                 Ok(whole) => whole,
                 Err(opened) => return Some(opened),
             };
-            if let Some(Event::Violation(violation)) = self.gate.judge(&frame, budget).event {
-                return Some(Opened::Violation(violation));
+            match self.gate.judge(&frame, budget).event {
+                Some(Event::Violation(violation)) => return Some(Opened::Violation(violation)),
+                Some(Event::Exceeded(reason)) => return Some(Opened::Exceeded(reason)),
+                _ => {}
             }
             let opened = self.take(&head, &frame);
             if opened.is_some() {

@@ -43,6 +43,26 @@ fn a_forwarded_address_is_judged_behind_the_head() {
 }
 
 #[test]
+fn what_a_client_writes_before_its_address_hides_it_from_nobody() {
+    let upstream = RawUpstream::bind();
+    let rules = "deny = [\"203.0.113.0/24\"]\n[limits]\nconnections_per_ip = 1";
+    let gateway = walled(&upstream, rules).server(PROXY).start();
+    // What a client sends in X-Forwarded-For stays on the left of what its proxy adds.
+    for left in ["\u{e9}", "\u{e9}, ", "\u{fffd}, 192.0.2.1, \t", "\"a, b\", unknown, ", ",,,"] {
+        let one_line = of(&format!("{left}, 203.0.113.7"));
+        gateway.expect_refusal(&one_line, 403, "firewall.denied");
+        let own_line = of(left).and("X-Forwarded-For", "203.0.113.7");
+        gateway.expect_refusal(&own_line, 403, "firewall.denied");
+    }
+    upstream.received_nothing();
+    let hidden = of("\u{e9}, 192.0.2.7");
+    let mut first = Session::open_with(&gateway, &upstream, &hidden, "");
+    assert_eq!(first.request.only("x-forwarded-for"), Some("192.0.2.7, 127.0.0.1"));
+    gateway.expect_refusal(&hidden, 429, "limit.connections");
+    first.prove_alive();
+}
+
+#[test]
 fn the_proxy_protocol_names_whom_the_rules_are_for() {
     let upstream = RawUpstream::bind();
     let gateway = walled(&upstream, "deny = [\"203.0.113.0/24\"]")

@@ -130,8 +130,8 @@ pub(super) fn room(most: Option<NonZeroU32>, full: Option<&Full>, of: &str) -> S
     }
 }
 
-/// Whether an address is banned.
-fn check_ban(address: IpAddr, bans: &Bans, trace: &mut Trace) -> Result<(), Refusal> {
+/// Whether an address is banned. Asked again of one that was let in a while ago.
+pub fn check_ban(address: IpAddr, bans: &Bans, trace: &mut Trace) -> Result<(), Refusal> {
     let outcome = match bans.is_banned(address, Moment::now()) {
         None => Ok(()),
         Some(ban) => {

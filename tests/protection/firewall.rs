@@ -1,6 +1,8 @@
 //! `[firewall]` and its bans against the running gateway.
 
-use super::support::{Frame, Gateway, GatewayBuilder, RawUpstream, Request, Session, Wire};
+use super::support::{
+    Frame, Gateway, GatewayBuilder, RawUpstream, Request, Session, Wire, valid_answer,
+};
 
 const PROXY: &str = "trusted_proxies = [\"127.0.0.1\"]";
 const ADMIN: &str = "[admin]\nsocket = \"fw.sock\"\n";
@@ -164,6 +166,33 @@ fn an_address_that_offends_again_and_again_is_banned_and_its_sessions_end() {
     assert!(listed.contains("203.0.113.7"), "{listed}");
     assert_eq!(gateway.admin(&["unban", "203.0.113.7"]).0, Some(0));
     Session::open_with(&gateway, &upstream, &of("203.0.113.7"), "").prove_alive();
+}
+
+#[test]
+fn a_ban_closes_who_was_on_the_way_in_when_it_was_made() {
+    let upstream = RawUpstream::bind();
+    let gateway = Gateway::to(&[upstream.address()]).server(PROXY).more(ADMIN).start();
+    let mut client = gateway.connect();
+    client.send_request(&of("203.0.113.7"));
+    // Its address was judged, and its upstream is being asked.
+    let mut application = upstream.accept();
+    let request = application.read_head();
+    assert_eq!(gateway.admin(&["ban", "203.0.113.0/24", "--for", "1h"]).0, Some(0));
+    application.send(valid_answer(&request, "").as_bytes());
+    assert_eq!(client.read_head().status(), 101);
+    assert_eq!(client.expect_close(), (4403, "ban.active".to_owned()));
+    assert_eq!(application.expect_close(), (1001, "ban.active".to_owned()));
+}
+
+#[test]
+fn a_ban_refuses_who_has_connected_and_not_asked_yet() {
+    let upstream = RawUpstream::bind();
+    let gateway = Gateway::to(&[upstream.address()]).more(ADMIN).start();
+    let mut client = gateway.connect();
+    assert_eq!(gateway.admin(&["ban", "127.0.0.1", "--for", "1h"]).0, Some(0));
+    client.send_request(&Request::upgrade("/ws"));
+    gateway.check_refusal(&client.read_response(), 403, "ban.active");
+    upstream.received_nothing();
 }
 
 #[test]

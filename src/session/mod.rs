@@ -176,7 +176,7 @@ impl Live {
         let entry = Arc::new(entry);
         if let Standing::Identified(identity) = admission.standing() {
             // Looked at once more: it may have been revoked between admission and registration.
-            entry.identify(Identity::from(identity));
+            entry.introduce(Identity::from(identity));
             entry.end_if_revoked(&*gateway.revocations, Moment::now());
         }
         let route = gateway.settle(&entry, generation, admission.route());

@@ -188,12 +188,14 @@ impl Bans {
         let Some(ban) = terms.ban.as_ref().filter(|_| is_strike(reason)) else {
             return Struck::Noted;
         };
-        let is_spared = terms.exempting(address).is_some();
-        if is_spared || self.store.find(address, now.moment).is_some() {
+        if terms.exempting(address).is_some() {
             return Struck::Noted;
         }
         let key = AddressKey::from(address);
-        if !self.strikes().strike(key, now.instant, ban.strikes, ban.within) {
+        // Held until the ban is kept: of those who offend at once one makes it, and none after it.
+        let mut counted = self.strikes();
+        let is_banned = self.store.find(address, now.moment).is_some();
+        if is_banned || !counted.strike(key, now.instant, ban.strikes, ban.within) {
             return Struck::Noted;
         }
         let strikes = ban.strikes.get();

@@ -140,7 +140,10 @@ impl Reception {
                 entrance
             }
             None if Peer::is_trusted(address, trusted) => {
-                return policy.enforce_rules(address, &mut Trace::off()).map(|()| None);
+                if let Some(refusal) = policy.enforce_rules(address, &mut Trace::off())? {
+                    self.gateway.let_through(&self.subject, &refusal);
+                }
+                return Ok(None);
             }
             None => policy.admit_address(address, bans, limiters, &mut Trace::off())?,
         };

@@ -34,9 +34,7 @@ impl Policy {
         trace: &mut Trace,
     ) -> Result<Entrance, Refusal> {
         let mut let_through = Vec::new();
-        if let Err(refusal) = self.check_rules(address, trace) {
-            spare(self.firewall.mode, refusal, &mut let_through)?;
-        }
+        let_through.extend(self.enforce_rules(address, trace)?);
         check_ban(address, bans, trace)?;
         let key = AddressKey::from(address);
         if let Err(refusal) = self.check_handshakes(key, limiters, trace) {
@@ -86,10 +84,17 @@ impl Policy {
         Ok((permit, full.map(refusal)))
     }
 
-    /// The rules alone, for an address that nothing is counted of.
-    pub fn enforce_rules(&self, address: IpAddr, trace: &mut Trace) -> Result<(), Refusal> {
-        let outcome = self.check_rules(address, trace);
-        outcome.or_else(|refusal| spare(self.firewall.mode, refusal, &mut Vec::new()))
+    /// The rules alone, for an address that nothing is counted of; and what report mode let through.
+    pub fn enforce_rules(
+        &self,
+        address: IpAddr,
+        trace: &mut Trace,
+    ) -> Result<Option<Refusal>, Refusal> {
+        match (self.check_rules(address, trace), self.firewall.mode) {
+            (Ok(()), _) => Ok(None),
+            (Err(refusal), Mode::Report) => Ok(Some(refusal)),
+            (Err(refusal), Mode::Enforce) => Err(refusal),
+        }
     }
 
     /// What the rules alone say of an address, whatever their mode.
@@ -144,11 +149,7 @@ pub fn check_ban(address: IpAddr, bans: &Bans, trace: &mut Trace) -> Result<(), 
 }
 
 /// In report mode a refusal is noted, and nothing else.
-pub(super) fn spare(
-    mode: Mode,
-    refusal: Refusal,
-    let_through: &mut Vec<Refusal>,
-) -> Result<(), Refusal> {
+fn spare(mode: Mode, refusal: Refusal, let_through: &mut Vec<Refusal>) -> Result<(), Refusal> {
     match mode {
         Mode::Enforce => Err(refusal),
         Mode::Report => {

@@ -113,6 +113,18 @@ fn report_mode_tells_whom_it_would_deny() {
 }
 
 #[test]
+fn report_mode_tells_of_a_proxy_that_speaks_for_nobody_too() {
+    let upstream = RawUpstream::bind();
+    let rules = "deny = [\"127.0.0.0/8\"]\nmode = \"report\"";
+    let gateway = walled(&upstream, rules).server(PROXY).start();
+    let mut session = Session::open(&gateway, &upstream);
+    session.prove_alive();
+    let record = gateway.wait_for_record(|record| record["event"] == "would_refuse");
+    assert_eq!(record["reason"], "firewall.denied");
+    assert_eq!(record["request_id"], session.request_id().as_str());
+}
+
+#[test]
 fn a_reload_closes_whom_the_new_rules_deny() {
     let upstream = RawUpstream::bind();
     let gateway = walled(&upstream, "deny = []").server(PROXY).start();

@@ -19,6 +19,7 @@ use crate::network::Network;
 use crate::refusal::Reason;
 use crate::store::{Author, Ban, BanError, BanStore, BanTable, StoreError};
 pub use export::{ipset, nft};
+pub use strikes::MOST_STRUCK;
 use strikes::{Strikes, is_strike};
 
 /// How long after a change it is saved, with all that came meanwhile: an attack that makes a thousand
@@ -276,6 +277,12 @@ impl Bans {
     #[must_use]
     pub fn count(&self, now: Moment) -> usize {
         self.store.count(now)
+    }
+
+    /// How many addresses struck, of those that are remembered: [`MOST_STRUCK`] at most.
+    #[must_use]
+    pub fn struck(&self) -> usize {
+        self.strikes().count()
     }
 
     /// The networks that are never banned.

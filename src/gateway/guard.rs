@@ -55,13 +55,19 @@ impl Gateway {
         } else {
             self.drops.untold.fetch_add(1, Ordering::Relaxed);
         }
-        self.strike(peer.ip(), refusal.reason);
+        self.strike_for(peer.ip(), refusal);
     }
 
     /// A handshake was refused.
     pub(crate) fn refused(&self, subject: &Subject, refusal: &Refusal) {
         observe::refused(subject, refusal.reason, &refusal.detail);
-        self.strike(subject.peer.ip(), refusal.reason);
+        self.strike_for(subject.peer.ip(), refusal);
+    }
+
+    fn strike_for(&self, address: IpAddr, refusal: &Refusal) {
+        if !refusal.blameless {
+            self.strike(address, refusal.reason);
+        }
     }
 
     /// A section in report mode would have refused; it is told and counted.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{Policy, Step, Table, Trace};
 use crate::config::Mode;
 use crate::firewall::Bans;
-use crate::limits::{AddressKey, AddressPermit, Full, Limiters, Wait};
+use crate::limits::{AddressKey, AddressPermit, Full, Limiters, TooOften, Wait};
 use crate::moment::Moment;
 use crate::refusal::{Reason, Refusal};
 
@@ -51,10 +51,15 @@ impl Policy {
         limiters: &Limiters,
         trace: &mut Trace,
     ) -> Result<(), Refusal> {
-        let outcome = limiters.handshake(key).map_err(|wait| {
-            let detail = format!("{key} makes too many handshakes");
+        let outcome = limiters.handshake(key).map_err(|TooOften { wait, shared }| {
+            let detail = if shared {
+                format!("too many addresses make handshakes to count those of {key} apart")
+            } else {
+                format!("{key} makes too many handshakes")
+            };
             let refusal = Refusal::new(Reason::LimitHandshakes, detail).by("handshakes_per_ip");
-            refusal.retry_after(wait)
+            let refusal = refusal.retry_after(wait);
+            if shared { refusal.without_blame() } else { refusal }
         });
         trace.check("handshakes", LIMITS, outcome, |()| {
             let rate = self.limits.handshakes_per_ip.map(|rate| rate.of_events());

@@ -11,7 +11,7 @@ use crate::gateway::{Gateway, InForce};
 use crate::handshake::{self, Body, ClientAddress, Peer, RawHead, UpgradeRequest};
 use crate::limits::{AddressPermit, UserPermit};
 use crate::observe::{self, Subject};
-use crate::policy::{Admission, Arrival, Entrance, Standing, Trace};
+use crate::policy::{Admission, Arrival, Entrance, Standing, Trace, check_ban};
 use crate::refusal::{Reason, Refusal};
 use crate::session::{Caller, Next};
 use crate::upstream::Failure;
@@ -134,9 +134,16 @@ impl Reception {
         let (policy, address) = (&self.in_force.policy, client.address.ip());
         let trusted = &self.in_force.server.trusted_proxies;
         let entrance = match self.entrance.take() {
-            Some(entrance) => entrance,
+            // It may have waited with its request until it was banned.
+            Some(entrance) => {
+                check_ban(address, bans, &mut Trace::off())?;
+                entrance
+            }
             None if Peer::is_trusted(address, trusted) => {
-                return policy.enforce_rules(address, &mut Trace::off()).map(|()| None);
+                if let Some(refusal) = policy.enforce_rules(address, &mut Trace::off())? {
+                    self.gateway.let_through(&self.subject, &refusal);
+                }
+                return Ok(None);
             }
             None => policy.admit_address(address, bans, limiters, &mut Trace::off())?,
         };

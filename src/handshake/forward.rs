@@ -17,7 +17,7 @@ use super::address::{
     CLAIMS, ClientAddress, Peer, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP,
     X_REQUEST_ID,
 };
-use super::fields::list;
+use super::fields::{list, list_from_right};
 
 /// Fields of one connection (RFC 9110 section 7.6.1); `Expect`, which would ask the upstream for a
 /// 100 before its 101; and `Proxy`, which CGI takes for a setting.
@@ -166,9 +166,9 @@ fn set_claims(
     Ok(())
 }
 
-/// Adds an element to a list field, on one line.
+/// Adds an element to a list field, on one line, behind what of it can be read from the right.
 fn append(headers: &mut HeaderMap, name: &HeaderName, element: &str) -> Result<(), http::Error> {
-    let mut elements = list(headers, name).unwrap_or_default();
+    let mut elements = list_from_right(headers, name);
     elements.push(element);
     let joined = HeaderValue::from_str(&elements.join(", "))?;
     headers.insert(name, joined);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::{Policy, Step, Table, Trace};
 use crate::config::Mode;
 use crate::firewall::Bans;
-use crate::limits::{AddressKey, AddressPermit, Full, Limiters, Wait};
+use crate::limits::{AddressKey, AddressPermit, Full, Limiters, TooOften, Wait};
 use crate::moment::Moment;
 use crate::refusal::{Reason, Refusal};
 
@@ -35,9 +35,7 @@ impl Policy {
         trace: &mut Trace,
     ) -> Result<Entrance, Refusal> {
         let mut let_through = Vec::new();
-        if let Err(refusal) = self.check_rules(address, trace) {
-            spare(self.firewall.mode, refusal, &mut let_through)?;
-        }
+        let_through.extend(self.enforce_rules(address, trace)?);
         check_ban(address, bans, trace)?;
         let key = AddressKey::from(address);
         if let Err(refusal) = self.check_handshakes(key, limiters, trace) {
@@ -54,10 +52,15 @@ impl Policy {
         limiters: &Limiters,
         trace: &mut Trace,
     ) -> Result<(), Refusal> {
-        let outcome = limiters.handshake(key).map_err(|wait| {
-            let detail = format!("{key} makes too many handshakes");
+        let outcome = limiters.handshake(key).map_err(|TooOften { wait, shared }| {
+            let detail = if shared {
+                format!("too many addresses make handshakes to count those of {key} apart")
+            } else {
+                format!("{key} makes too many handshakes")
+            };
             let refusal = Refusal::new(Reason::LimitHandshakes, detail).by("handshakes_per_ip");
-            refusal.retry_after(wait)
+            let refusal = refusal.retry_after(wait);
+            if shared { refusal.without_blame() } else { refusal }
         });
         trace.check("handshakes", LIMITS, outcome, |()| {
             let rate = self.limits.handshakes_per_ip.map(|rate| rate.of_events());
@@ -93,10 +96,17 @@ impl Policy {
         self.firewall.rules.files()
     }
 
-    /// The rules alone, for an address that nothing is counted of.
-    pub fn enforce_rules(&self, address: IpAddr, trace: &mut Trace) -> Result<(), Refusal> {
-        let outcome = self.check_rules(address, trace);
-        outcome.or_else(|refusal| spare(self.firewall.mode, refusal, &mut Vec::new()))
+    /// The rules alone, for an address that nothing is counted of; and what report mode let through.
+    pub fn enforce_rules(
+        &self,
+        address: IpAddr,
+        trace: &mut Trace,
+    ) -> Result<Option<Refusal>, Refusal> {
+        match (self.check_rules(address, trace), self.firewall.mode) {
+            (Ok(()), _) => Ok(None),
+            (Err(refusal), Mode::Report) => Ok(Some(refusal)),
+            (Err(refusal), Mode::Enforce) => Err(refusal),
+        }
     }
 
     /// What the rules alone say of an address, whatever their mode.
@@ -137,8 +147,8 @@ pub(super) fn room(most: Option<NonZeroU32>, full: Option<&Full>, of: &str) -> S
     }
 }
 
-/// Whether an address is banned.
-fn check_ban(address: IpAddr, bans: &Bans, trace: &mut Trace) -> Result<(), Refusal> {
+/// Whether an address is banned. Asked again of one that was let in a while ago.
+pub fn check_ban(address: IpAddr, bans: &Bans, trace: &mut Trace) -> Result<(), Refusal> {
     let outcome = match bans.is_banned(address, Moment::now()) {
         None => Ok(()),
         Some(ban) => {
@@ -151,11 +161,7 @@ fn check_ban(address: IpAddr, bans: &Bans, trace: &mut Trace) -> Result<(), Refu
 }
 
 /// In report mode a refusal is noted, and nothing else.
-pub(super) fn spare(
-    mode: Mode,
-    refusal: Refusal,
-    let_through: &mut Vec<Refusal>,
-) -> Result<(), Refusal> {
+fn spare(mode: Mode, refusal: Refusal, let_through: &mut Vec<Refusal>) -> Result<(), Refusal> {
     match mode {
         Mode::Enforce => Err(refusal),
         Mode::Report => {

@@ -22,7 +22,7 @@ use crate::refusal::{Reason, Refusal};
 use crate::store::{Bearer, RevocationStore};
 use crate::tls::ServerNames;
 use crate::token::{Identity, Verifiers};
-pub use address::Entrance;
+pub use address::{Entrance, check_ban};
 use credential::Credential;
 pub use review::{Claims, Holder, Presented};
 pub use route::{Found, Routes};

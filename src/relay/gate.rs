@@ -86,9 +86,8 @@ impl Gate {
     pub fn allow(&mut self, allowance: Option<Box<Allowance>>) {
         let old = self.reader.allowance.take();
         self.reader.allowance = match (allowance, old) {
-            (Some(new), Some(old)) => Some(new.inheriting(&old)),
-            // The rest of a message whose beginning was dropped must be dropped, too.
-            (None, Some(old)) if old.dropping().is_some() => Some(old.lifted()),
+            (Some(new), Some(mut old)) => Some(new.inheriting(&mut old)),
+            (None, Some(old)) if old.outlasts_rates() => Some(old.lifted()),
             (allowance, _) => allowance,
         };
     }

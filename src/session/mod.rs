@@ -73,6 +73,11 @@ impl Session {
     pub(crate) fn start(self, gateway: &Arc<Gateway>) {
         let Self { client, client_early, admission, subject, permits, next, generation } = self;
         let (entry, told) = gateway.sessions.enter(Description::new(&subject, &admission));
+        // Asked once more: a ban is kept before sessions are looked for, and this one can be found
+        // from here on, so none slips through between the two.
+        if gateway.bans.is_banned(subject.peer.ip(), Moment::now()).is_some() {
+            entry.end(Reason::BanActive);
+        }
         let live = move |streams, admission, subject, permits| Live {
             streams,
             admission,
@@ -171,7 +176,7 @@ impl Live {
         let entry = Arc::new(entry);
         if let Standing::Identified(identity) = admission.standing() {
             // Looked at once more: it may have been revoked between admission and registration.
-            entry.identify(Identity::from(identity));
+            entry.introduce(Identity::from(identity));
             entry.end_if_revoked(&*gateway.revocations, Moment::now());
         }
         if gateway.bans.is_banned(subject.peer.ip(), Moment::now()).is_some() {

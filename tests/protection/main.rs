@@ -6,6 +6,7 @@
 mod support;
 
 mod firewall;
+mod flood;
 mod limits;
 mod reload;
 

@@ -179,9 +179,6 @@ impl Live {
             entry.introduce(Identity::from(identity));
             entry.end_if_revoked(&*gateway.revocations, Moment::now());
         }
-        if gateway.bans.is_banned(subject.peer.ip(), Moment::now()).is_some() {
-            entry.end(Reason::BanActive);
-        }
         let route = gateway.settle(&entry, generation, admission.route());
         observe::session_opened(&subject);
         let lease = lease::of(&gateway, &admission, &entry, &subject.request_id);

@@ -245,6 +245,11 @@ impl Gateway {
         self.folder.path()
     }
 
+    /// What clients behind TLS connect with.
+    pub fn tls_client(&self) -> Arc<ClientConfig> {
+        Arc::clone(self.tls.as_ref().expect("the gateway has TLS"))
+    }
+
     /// The URL of a target under `localhost`.
     pub fn url(&self, scheme: &str, target: &str) -> String {
         format!("{scheme}://localhost:{}{target}", self.address.port())

@@ -199,6 +199,12 @@ impl Bans {
         self.strikes().count()
     }
 
+    /// The network by which `address` is never banned, if it is in one.
+    #[must_use]
+    pub fn exempting(&self, address: IpAddr) -> Option<Network> {
+        self.terms().exempting(address.to_canonical())
+    }
+
     /// The networks that are never banned.
     #[must_use]
     pub fn exempt(&self) -> Vec<Network> {

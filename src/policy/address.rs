@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{Policy, Step, Table, Trace};
 use crate::config::Mode;
-use crate::firewall::Bans;
+use crate::firewall::{Bans, Why};
 use crate::limits::{AddressKey, AddressPermit, Full, Limiters, TooOften, Wait};
 use crate::moment::Moment;
 use crate::refusal::{Reason, Refusal};
@@ -64,7 +64,9 @@ impl Policy {
         });
         trace.check("handshakes", LIMITS, outcome, |()| {
             let rate = self.limits.handshakes_per_ip.map(|rate| rate.of_events());
-            let said = rate.map_or("as many as come".to_owned(), |rate| format!("{rate} of {key}"));
+            let said = rate.map_or("as many handshakes as come".to_owned(), |rate| {
+                format!("at most {rate} handshakes of {key}")
+            });
             (said, LIMITS.key("handshakes_per_ip"))
         })
     }
@@ -113,14 +115,15 @@ impl Policy {
     fn check_rules(&self, address: IpAddr, trace: &mut Trace) -> Result<(), Refusal> {
         let verdict = self.firewall.rules.judge(address);
         let outcome = if verdict.is_denied() {
-            let refusal = Refusal::new(Reason::FirewallDenied, format!("{address}: {verdict}"));
-            Err(refusal.by(verdict.key()))
+            let detail = format!("{address} is denied: {verdict}");
+            Err(Refusal::new(Reason::FirewallDenied, detail).by(verdict.key()))
         } else {
             Ok(verdict)
         };
         let report = self.firewall.mode == Mode::Report && outcome.is_err();
-        let checked = trace.check("firewall", FIREWALL, outcome, |verdict| {
-            (verdict.to_string(), FIREWALL.key(verdict.key()))
+        let checked = trace.check("firewall", FIREWALL, outcome, |verdict| match verdict.why {
+            Why::Unlisted => (verdict.to_string(), FIREWALL.to_string()),
+            _ => (format!("{address} is allowed: {verdict}"), FIREWALL.key(verdict.key())),
         });
         if report {
             trace.note(|| reported("firewall"));
@@ -134,7 +137,7 @@ const LIMITS: Table<'_> = Table::Only("limits");
 
 /// What a step of report mode is followed by.
 fn reported(name: &'static str) -> Step {
-    let said = "let through all the same: report mode".to_owned();
+    let said = "let through and told in the log: report mode".to_owned();
     Step { name, said, key: Some(Table::Only(name).key("mode")) }
 }
 
@@ -157,7 +160,10 @@ pub fn check_ban(address: IpAddr, bans: &Bans, trace: &mut Trace) -> Result<(), 
             Err(Refusal::new(Reason::BanActive, detail).by("ban"))
         }
     };
-    trace.check("ban", FIREWALL, outcome, |()| ("not banned".to_owned(), FIREWALL.key("ban")))
+    trace.check("ban", FIREWALL, outcome, |()| match bans.exempting(address) {
+        Some(exempt) => (format!("never banned: {exempt} is exempt"), FIREWALL.key("ban.exempt")),
+        None => ("not banned".to_owned(), FIREWALL.key("ban")),
+    })
 }
 
 /// In report mode a refusal is noted, and nothing else.

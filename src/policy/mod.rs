@@ -99,6 +99,12 @@ impl Policy {
         &self.verifiers
     }
 
+    /// `[limits]`; a route may have others for its sessions.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// The folded names of the fields that only the gateway may set, beside those that say who the
     /// client is.
     #[must_use]

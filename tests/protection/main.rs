@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod explain;
 mod firewall;
 mod flood;
 mod limits;

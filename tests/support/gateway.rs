@@ -254,6 +254,11 @@ impl Gateway {
         self.folder.path()
     }
 
+    /// What clients behind TLS connect with.
+    pub fn tls_client(&self) -> Arc<ClientConfig> {
+        Arc::clone(self.tls.as_ref().expect("the gateway has TLS"))
+    }
+
     /// The URL of a target under `localhost`.
     pub fn url(&self, scheme: &str, target: &str) -> String {
         format!("{scheme}://localhost:{}{target}", self.address.port())
@@ -434,6 +439,32 @@ impl Gateway {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         serde_json::from_str(&answer).unwrap()
+    }
+
+    /// Runs `explain` with the configuration, for a client on this machine if not said. Returns its
+    /// exit code, and what it printed.
+    pub fn explain(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let here = ["--ip", "127.0.0.1"];
+        let output = Command::new(env!("CARGO_BIN_EXE_framewall"))
+            .current_dir(self.folder())
+            .args(["explain", "--config", "framewall.toml"])
+            .args(if arguments.contains(&"--ip") { &[][..] } else { &here })
+            .args(arguments)
+            .output()
+            .unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    }
+
+    /// Explains, and looks for each of these lines, which have their key at the end; runs of spaces
+    /// are one.
+    #[track_caller]
+    pub fn expect_explained(&self, arguments: &[&str], lines: &[&str]) {
+        let (_, text) = self.explain(arguments);
+        let squeezed = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        let steps: Vec<String> = text.lines().map(squeezed).collect();
+        for line in lines {
+            assert!(steps.iter().any(|step| step.starts_with(line)), "{line:?} is not in:\n{text}");
+        }
     }
 
     /// Runs a command of the admin client, with the `[admin] socket` of the configuration. Returns

@@ -11,6 +11,7 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
 use super::Gateway;
 use crate::firewall::{Now, Struck};
+use crate::limits::AddressKey;
 use crate::network::Network;
 use crate::observe::{self, Subject};
 use crate::refusal::{Reason, Refusal};
@@ -89,7 +90,10 @@ impl Gateway {
             ),
             Struck::Banned(ban) => {
                 observe::banned(&ban);
-                self.end_banned(ban.ban.network);
+                // A flood of offences from everywhere must not look at every session for each.
+                if self.limiters.open(&AddressKey::from(address)) > 0 {
+                    self.end_banned(ban.ban.network);
+                }
             }
         }
     }

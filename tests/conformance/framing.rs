@@ -1,0 +1,99 @@
+//! RFC 6455 sections 5.1, 5.2 and 5.6: lengths in each of their forms, and masks.
+
+use super::Case;
+use super::case::{Part, Writes, group};
+use super::family::Family;
+use super::support::Frame;
+
+pub(crate) const FAMILY: Family = Family { number: 1, name: "Framing", settings: "", cases };
+
+/// The edges of the three forms of a length.
+const SIZES: [usize; 7] = [0, 125, 126, 127, 128, 65535, 65536];
+
+#[test]
+fn lengths_and_masks() {
+    FAMILY.check();
+}
+
+fn cases() -> Vec<Case> {
+    [
+        group("1.1", of_every_size(1, b'*')),
+        group("1.2", of_every_size(2, 0xfe)),
+        group("1.3", mixed()),
+        group("1.4", wrong_masks()),
+        group("1.5", wrong_lengths()),
+    ]
+    .concat()
+}
+
+/// Each size in one write, and in chops; small ones byte by byte.
+fn of_every_size(opcode: u8, fill: u8) -> Vec<Case> {
+    let of = |size: usize, writes| {
+        let frame = Frame::new(opcode, vec![fill; size]);
+        Case::passes(format!("{size} bytes of {opcode:#x}"), [frame]).written(writes)
+    };
+    let chops = |size| if size < 1000 { 1 } else { 997 };
+    let whole = SIZES.map(|size| of(size, Writes::Together));
+    let chopped = SIZES.map(|size| of(size, Writes::Chops(chops(size))));
+    [whole, chopped].concat()
+}
+
+/// One message behind another, so that a header begins wherever a read may end.
+fn mixed() -> Vec<Case> {
+    let frames = || SIZES.map(|size| Frame::binary(vec![7; size]));
+    let kinds = || [Frame::text("one"), Frame::binary([0xff]), Frame::text(""), Frame::text("two")];
+    vec![
+        Case::passes("every size behind the other", frames()),
+        Case::passes("every size behind the other", frames()).written(Writes::Chops(1021)),
+        Case::passes("texts and binaries in turn", kinds()),
+        Case::passes("texts and binaries in turn", kinds()).written(Writes::Chops(1)),
+    ]
+}
+
+/// Section 5.1: a client masks every frame, a server none.
+fn wrong_masks() -> Vec<Case> {
+    let frame = |opcode| match opcode {
+        8 => Frame::close(1000, ""),
+        _ => Frame::new(opcode, "hello"),
+    };
+    let alone = [1, 2, 8, 9, 0xa].map(|opcode| {
+        let what = format!("the wrong mask on {opcode:#x}");
+        Case::refused(what, [], Part::WrongMask(frame(opcode)))
+    });
+    let more = [
+        Case::refused("the wrong mask on a continuation", [Frame::text("a").unfinished()], {
+            Part::WrongMask(Frame::continuation("b"))
+        }),
+        Case::refused("the wrong mask on an empty text", [], Part::WrongMask(Frame::text(""))),
+        Case::refused("the wrong mask on the second text", [Frame::text("one")], {
+            Part::WrongMask(Frame::text("two"))
+        })
+        .then(Frame::text("three")),
+    ];
+    [alone.to_vec(), more.to_vec()].concat()
+}
+
+/// Section 5.2: the shortest form, and no more than 63 bits.
+fn wrong_lengths() -> Vec<Case> {
+    let in_16 = |size: u16| {
+        let frame = Frame::binary(vec![1; size.into()]);
+        let what = format!("{size} bytes said in 16 bits");
+        Case::refused(what, [], Part::Length(frame, 126, size.to_be_bytes().into()))
+    };
+    let in_64 = |size: u16| {
+        let frame = Frame::binary(vec![1; size.into()]);
+        let length = u64::from(size).to_be_bytes().into();
+        Case::refused(format!("{size} bytes said in 64 bits"), [], Part::Length(frame, 127, length))
+    };
+    let top = |length: u64| {
+        let what = format!("a length of {length:#x}");
+        let bytes = length.to_be_bytes().into();
+        Case::refused(what, [Frame::text("one")], Part::Length(Frame::binary(""), 127, bytes))
+    };
+    [
+        [0, 1, 125].map(in_16).to_vec(),
+        [0, 125, 126, 127, 128, 65535].map(in_64).to_vec(),
+        [1 << 63, u64::MAX, (1 << 63) + 5].map(top).to_vec(),
+    ]
+    .concat()
+}

@@ -3,7 +3,7 @@
 use super::Case;
 use super::case::{Part, UTF8, Writes, every_way, group};
 use super::family::Family;
-use super::support::Frame;
+use super::support::{Frame, Gateway, RawUpstream, Session};
 
 pub(crate) const FAMILY: Family = Family { number: 7, name: "Closing", settings: "", cases };
 
@@ -23,6 +23,31 @@ const LONGEST: usize = 123;
 #[test]
 fn closes() {
     FAMILY.check();
+}
+
+/// Section 5.5.1 allows one Close an end: whoever was sent the other end's gets no second one with
+/// the offence, only the end; and whoever closed is answered.
+#[test]
+fn an_offence_behind_the_other_ends_close() {
+    let upstream = RawUpstream::bind();
+    let gateway = Gateway::to(&[upstream.address()]).start();
+    let (close, bad) = (Frame::close(4002, "done"), Frame::text(b"\xff"));
+
+    let mut session = Session::open(&gateway, &upstream);
+    session.client.say(close.clone());
+    session.upstream.expect_frame(close.clone());
+    session.upstream.say(bad.clone());
+    session.client.expect_frame(Frame::close(4002, ""));
+    session.client.expect_end();
+    session.upstream.expect_eof();
+
+    let mut session = Session::open(&gateway, &upstream);
+    session.upstream.say(close.clone());
+    session.client.expect_frame(close);
+    session.client.say(bad);
+    session.upstream.expect_frame(Frame::close(4002, ""));
+    session.upstream.expect_end();
+    session.client.expect_eof();
 }
 
 fn cases() -> Vec<Case> {

@@ -35,7 +35,7 @@ impl Family {
     /// Drives every case every way, and says so.
     pub(crate) fn check(&self) {
         let cases = (self.cases)();
-        let runs = self.both_directions(&cases) + self.echoed(Echo::start().address(), &cases);
+        let runs = self.both_directions(&cases) + echoed(Echo::start().address(), &cases);
         assert_eq!(runs, cases.iter().map(Case::runs).sum::<usize>());
         println!(
             "{} {}: {} cases, {runs} runs, all as expected",
@@ -56,15 +56,15 @@ impl Family {
         }
         2 * cases.len()
     }
+}
 
-    /// Sends what is in order through the gateway to an echo.
-    pub(crate) fn echoed(&self, echo: SocketAddr, cases: &[Case]) -> usize {
-        let gateway = Gateway::to(&[echo]).websocket(ROOMY).start();
-        let valid: Vec<_> = cases.iter().filter(|case| case.is_valid()).collect();
-        for case in &valid {
-            let _running = Running(case, "through the echo");
-            through(case, &gateway);
-        }
-        valid.len()
+/// Sends what is in order through the gateway to an echo.
+pub(crate) fn echoed(echo: SocketAddr, cases: &[Case]) -> usize {
+    let gateway = Gateway::to(&[echo]).websocket(ROOMY).start();
+    let valid: Vec<_> = cases.iter().filter(|case| case.is_valid()).collect();
+    for case in &valid {
+        let _running = Running(case, "through the echo");
+        through(case, &gateway);
     }
+    valid.len()
 }

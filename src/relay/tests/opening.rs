@@ -93,3 +93,25 @@ fn pings_have_a_rate_before_the_first_message_too() {
     assert!(matches!(over, Some(Opened::Exceeded(Reason::LimitControl))), "{over:?}");
     assert_eq!(pings, 2);
 }
+
+#[test]
+fn what_is_refused_is_refused_at_the_byte_that_proves_it() {
+    let large = vec![b'a'; LONGEST_OPENING + 1];
+    let broken = [
+        (client(0xc1, &large), 2, Rule::ReservedBits),
+        (client(0x83, &large), 2, Rule::ReservedOpcode),
+        (client(0x89, &large), 2, Rule::ControlLength),
+        (client(0x80, b"alone"), 2, Rule::ContinuationAlone),
+        (client(0x81, b"tok\xc3\x28en"), 11, Rule::Text),
+        ([client(0x01, b"tok\xc3"), client(0x80, b"\x28en")].concat(), 17, Rule::Text),
+    ];
+    for (stream, enough, rule) in broken {
+        for cut in 0..=enough {
+            let Some(Opened::Violation(violation)) = opened(&stream[..enough], cut).0 else {
+                panic!("{rule:?} expected, cut at {cut}");
+            };
+            assert_eq!(violation.rule, rule);
+        }
+        assert!(opened(&stream[..enough - 1], 0).0.is_none(), "{rule:?}");
+    }
+}

@@ -45,8 +45,9 @@ fn main() -> ExitCode {
 }
 
 fn run(options: Options) -> Outcome<()> {
-    let Options { rows, peers, rounds, write, csv, tools } = options;
-    let peers: Vec<_> = peers.into_iter().filter_map(installed).collect();
+    let Options { rows, peers, baseline, rounds, write, csv, tools } = options;
+    let peers = peers.into_iter().filter_map(installed);
+    let peers: Vec<_> = peers.chain(baseline.map(Peer::baseline)).collect();
     let cores = measure::Cores::split()?;
     measure::raise_open_files();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -15,6 +15,8 @@ const QUICK: u32 = 5;
 pub(crate) struct Options {
     pub(crate) rows: Vec<Row>,
     pub(crate) peers: Vec<Kind>,
+    /// Another Framewall to measure beside.
+    pub(crate) baseline: Option<PathBuf>,
     pub(crate) rounds: usize,
     pub(crate) write: Option<PathBuf>,
     pub(crate) csv: Option<PathBuf>,
@@ -39,6 +41,7 @@ pub(crate) fn usage() -> String {
          --rows NAME,...   only these: {}\n\
          --scale           the rows scale-* alone\n\
          --peers NAME,...  only these proxies: {}; otherwise all that are installed\n\
+         --baseline FILE   another program of Framewall's, beside the proxies\n\
          --rounds N        {ROUNDS} if not said\n\
          --write FILE      put the tables into FILE, between the lines that mark their place\n\
          --csv FILE        write each measured figure to FILE\n\
@@ -57,7 +60,8 @@ impl Options {
     pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         let (mut rounds, mut quick, mut scale) = (None, false, false);
         let (mut names, mut peers) = (None, KINDS.to_vec());
-        let (mut write, mut csv, mut tools) = (None, None, Tools::default());
+        let (mut write, mut csv, mut baseline) = (None, None, None);
+        let mut tools = Tools::default();
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
             match argument.as_str() {
@@ -66,6 +70,7 @@ impl Options {
                 "--rounds" => rounds = Some(whole(&value()?)?),
                 "--write" => write = Some(value()?.into()),
                 "--csv" => csv = Some(value()?.into()),
+                "--baseline" => baseline = Some(value()?.into()),
                 "--under" => tools.under = Some(value()?),
                 "--during" => tools.during = Some(value()?),
                 "--rows" => names = Some(value()?),
@@ -86,7 +91,7 @@ impl Options {
             rows = rows.into_iter().map(|row| row.scaled_down(QUICK)).collect();
         }
         let rounds = rounds.unwrap_or(if quick { ROUNDS_QUICK } else { ROUNDS });
-        Ok(Self { rows, peers, rounds, write, csv, tools })
+        Ok(Self { rows, peers, baseline, rounds, write, csv, tools })
     }
 }
 

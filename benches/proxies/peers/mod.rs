@@ -35,6 +35,8 @@ pub(crate) enum Kind {
     Haproxy,
     Envoy,
     Caddy,
+    /// Framewall as another program has it: from before a change, say.
+    Baseline,
 }
 
 /// In the order of the columns.
@@ -89,6 +91,7 @@ impl Kind {
             Self::Haproxy => "HAProxy",
             Self::Envoy => "Envoy",
             Self::Caddy => "Caddy",
+            Self::Baseline => "baseline",
         }
     }
 
@@ -108,7 +111,7 @@ impl Kind {
 
     fn setup(self, site: &Site<'_>, file: &Path) -> Setup {
         match self {
-            Self::Framewall => framewall::setup(site, file),
+            Self::Framewall | Self::Baseline => framewall::setup(site, file),
             Self::Nginx => nginx::setup(site, file),
             Self::Haproxy => haproxy::setup(site, file),
             Self::Envoy => envoy::setup(site, file),
@@ -118,10 +121,15 @@ impl Kind {
 }
 
 impl Peer {
+    /// Another Framewall to measure beside this one.
+    pub(crate) fn baseline(program: PathBuf) -> Self {
+        Self { kind: Kind::Baseline, program }
+    }
+
     /// Name and version, as the report has it.
     pub(crate) fn version(&self) -> String {
         let argument = match self.kind {
-            Kind::Framewall | Kind::Envoy => "--version",
+            Kind::Framewall | Kind::Baseline | Kind::Envoy => "--version",
             Kind::Nginx | Kind::Haproxy => "-v",
             Kind::Caddy => "version",
         };

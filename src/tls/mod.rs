@@ -45,8 +45,6 @@ pub enum TlsError {
 /// Accepts TLS connections, and knows which names share a certificate.
 #[derive(Clone)]
 pub struct Terminator {
-    /// Performs the handshake.
-    pub acceptor: tokio_rustls::TlsAcceptor,
     config: Arc<ServerConfig>,
     /// Which certificate goes with which name.
     pub names: Arc<ServerNames>,
@@ -81,9 +79,7 @@ impl Terminator {
             config.session_storage = ServerSessionMemoryCache::new(SESSION_CACHE);
         }
         let client_auth = tls.client_auth.clone();
-        let config = Arc::new(config);
-        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::clone(&config));
-        Ok(Self { acceptor, config, names, client_auth })
+        Ok(Self { config: Arc::new(config), names, client_auth })
     }
 
     /// Performs the handshake with a client; the caller sets the deadline. Says, too, which server

@@ -6,10 +6,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufRead, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
-use tokio_rustls::TlsStream;
+
+use crate::tls::{ClientStream, ServerStream};
 
 /// A connected stream. Small, so that a session's task is: the TLS state stays on the heap.
 #[derive(Debug)]
@@ -18,14 +19,16 @@ pub enum Transport {
     Tcp(TcpStream),
     /// A unix socket.
     Unix(UnixStream),
-    /// TLS, as server or as client.
-    Tls(Box<TlsStream<TcpStream>>),
+    /// TLS with a client.
+    Tls(Box<ServerStream>),
+    /// TLS with an upstream.
+    Wss(Box<ClientStream>),
 }
 
 impl Transport {
     /// Waits for bytes and lends them to `take`, which must deal with all of them; `None` is the
-    /// end of the stream. While nothing arrives no buffer is held: TLS lends its own plaintext,
-    /// the others read into `scratch`, which is the worker's.
+    /// end of the stream. While nothing arrives no buffer is held: TLS has buffers of the worker's,
+    /// the others read into `scratch`, which is the worker's, too.
     ///
     /// # Errors
     /// What the socket or TLS says; the stream is over then.
@@ -35,13 +38,10 @@ impl Transport {
         scratch: &mut [u8],
         take: impl FnOnce(&mut Context<'_>, &[u8]) -> T,
     ) -> Poll<io::Result<Option<T>>> {
-        if let Self::Tls(stream) = self {
-            let mut stream = Pin::new(stream.as_mut());
-            let bytes = ready!(stream.as_mut().poll_fill_buf(cx))?;
-            let length = bytes.len();
-            let taken = (length > 0).then(|| take(cx, bytes));
-            stream.consume(length);
-            return Poll::Ready(Ok(taken));
+        match self {
+            Self::Tls(stream) => return stream.poll_lend(cx, take),
+            Self::Wss(stream) => return stream.poll_lend(cx, take),
+            Self::Tcp(_) | Self::Unix(_) => {}
         }
         let mut buffer = ReadBuf::new(scratch);
         ready!(Pin::new(self).poll_read(cx, &mut buffer))?;
@@ -80,6 +80,10 @@ macro_rules! each {
             Transport::Tcp($stream) => $call,
             Transport::Unix($stream) => $call,
             Transport::Tls(boxed) => {
+                let $stream = boxed.as_mut();
+                $call
+            }
+            Transport::Wss(boxed) => {
                 let $stream = boxed.as_mut();
                 $call
             }

@@ -16,7 +16,6 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
-use tokio_rustls::TlsStream;
 
 use crate::config::ProxyProtocol;
 use crate::gateway::{Gateway, InForce};
@@ -112,13 +111,11 @@ async fn secure(
     let Some(terminator) = &in_force.terminator else {
         return Ok(Secured { stream: Transport::Tcp(stream), peer, server_name: None });
     };
-    let stream = terminator
-        .acceptor
+    let (stream, server_name) = terminator
         .accept(stream)
         .await
         .map_err(|error| Refusal::new(Reason::TlsFailed, describe_failure(&error)))?;
-    let server_name = stream.get_ref().1.server_name().map(str::to_owned);
-    let stream = Transport::Tls(Box::new(TlsStream::Server(stream)));
+    let stream = Transport::Tls(stream);
     Ok(Secured { stream, peer, server_name })
 }
 

@@ -1,17 +1,30 @@
 //! TLS: which certificate a client gets, which versions are spoken, and how an upstream's
-//! certificate is verified. Takes a TCP stream, gives a TLS stream; never looks at a request.
+//! certificate is verified. Takes a TCP stream, gives a TLS stream that holds no buffer while it
+//! waits; never looks at a request.
 
+mod buffers;
+mod handshake;
 mod names;
+mod records;
+mod stream;
+#[cfg(test)]
+mod tests;
 
+use std::io;
 use std::sync::Arc;
 
+use rustls::client::UnbufferedClientConnection;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::server::{ServerSessionMemoryCache, WebPkiClientVerifier};
+use rustls::pki_types::ServerName;
+use rustls::server::{ServerSessionMemoryCache, UnbufferedServerConnection, WebPkiClientVerifier};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
-use tokio_rustls::TlsAcceptor;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::config::{ClientAuth, Tls, TlsVersion};
+use names::Asked;
 pub use names::ServerNames;
+pub use records::Records;
+pub use stream::{ClientStream, ServerStream, Stream};
 
 /// TLS 1.2 sessions remembered for resumption; TLS 1.3 resumes from tickets alone.
 const SESSION_CACHE: usize = 1024;
@@ -32,8 +45,7 @@ pub enum TlsError {
 /// Accepts TLS connections, and knows which names share a certificate.
 #[derive(Clone)]
 pub struct Terminator {
-    /// Performs the handshake.
-    pub acceptor: TlsAcceptor,
+    config: Arc<ServerConfig>,
     /// Which certificate goes with which name.
     pub names: Arc<ServerNames>,
     client_auth: ClientAuth,
@@ -59,7 +71,7 @@ impl Terminator {
         let mut config = builder.with_cert_resolver(Arc::clone(&names) as Arc<_>);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         if let Some(before) = before.filter(|before| before.client_auth == tls.client_auth) {
-            let before = before.acceptor.config();
+            let before = &before.config;
             config.ticketer = Arc::clone(&before.ticketer);
             config.session_storage = Arc::clone(&before.session_storage);
         } else {
@@ -67,8 +79,41 @@ impl Terminator {
             config.session_storage = ServerSessionMemoryCache::new(SESSION_CACHE);
         }
         let client_auth = tls.client_auth.clone();
-        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), names, client_auth })
+        Ok(Self { config: Arc::new(config), names, client_auth })
     }
+
+    /// Performs the handshake with a client; the caller sets the deadline. Says, too, which server
+    /// name the client asked for, in lower case.
+    ///
+    /// # Errors
+    /// [`describe_failure`] says what they are. The client was sent the alert, if there is one.
+    pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        socket: S,
+    ) -> io::Result<(Box<Stream<UnbufferedServerConnection, S>>, Option<String>)> {
+        let asked = Arc::new(Asked::new(Arc::clone(&self.names)));
+        let mut config = ServerConfig::clone(&self.config);
+        config.cert_resolver = Arc::clone(&asked) as Arc<_>;
+        let connection =
+            UnbufferedServerConnection::new(Arc::new(config)).map_err(io::Error::other)?;
+        let stream = Box::new(handshake::shake(socket, connection).await?);
+        Ok((stream, asked.name()))
+    }
+}
+
+/// Performs the handshake with the server `name`, which must show a certificate for it; the caller
+/// sets the deadline.
+///
+/// # Errors
+/// The connection ended, or TLS failed: the [`rustls::Error`] is in it then.
+pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
+    config: &Arc<ClientConfig>,
+    name: ServerName<'static>,
+    socket: S,
+) -> io::Result<Box<Stream<UnbufferedClientConnection, S>>> {
+    let connection =
+        UnbufferedClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
+    Ok(Box::new(handshake::shake(socket, connection).await?))
 }
 
 /// The client side of TLS towards `wss://` upstreams whose certificates chain to `roots`.
@@ -83,7 +128,7 @@ pub fn client_config(roots: Arc<RootCertStore>) -> Result<Arc<ClientConfig>, Tls
 
 /// What the log should say about a failed TLS handshake: the usual mistake, where it is one.
 #[must_use]
-pub fn describe_failure(error: &std::io::Error) -> String {
+pub fn describe_failure(error: &io::Error) -> String {
     let inner = error.get_ref().and_then(|source| source.downcast_ref::<rustls::Error>());
     match inner {
         Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) => {
@@ -92,7 +137,7 @@ pub fn describe_failure(error: &std::io::Error) -> String {
         Some(rustls::Error::NoCertificatesPresented) => {
             "the client showed no certificate, and client_auth is \"required\"".to_owned()
         }
-        _ if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+        _ if error.kind() == io::ErrorKind::UnexpectedEof => {
             "the client closed the connection in the middle of the TLS handshake".to_owned()
         }
         _ => error.to_string(),

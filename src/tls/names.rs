@@ -1,7 +1,7 @@
 //! Which certificate goes with which DNS name (RFC 6066 section 3, RFC 9525).
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -63,6 +63,36 @@ impl ResolvesServerCert for ServerNames {
         };
         let index = candidates.iter().find(usable).or(candidates.first())?;
         self.keys.get(*index).cloned()
+    }
+}
+
+/// The certificates as one connection sees them: it remembers which name its client asked for, which
+/// rustls' unbuffered connections do not tell.
+#[derive(Debug)]
+pub(super) struct Asked {
+    names: Arc<ServerNames>,
+    name: OnceLock<String>,
+}
+
+impl Asked {
+    pub(super) fn new(names: Arc<ServerNames>) -> Self {
+        Self { names, name: OnceLock::new() }
+    }
+
+    /// In lower case. rustls asks for a certificate in every handshake, resumed or not, so that a
+    /// name that was sent is here.
+    pub(super) fn name(&self) -> Option<String> {
+        self.name.get().cloned()
+    }
+}
+
+impl ResolvesServerCert for Asked {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        if let Some(name) = hello.server_name() {
+            // Asked again after a retry: rustls makes sure that it is the same name.
+            let _ = self.name.set(name.to_owned());
+        }
+        self.names.resolve(hello)
     }
 }
 

@@ -5,15 +5,15 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Instant;
-use tokio_rustls::{TlsConnector, TlsStream};
 
 use crate::config::{Config, Route, Upstream};
 use crate::listener::tune;
 use crate::refusal::{Reason, Refusal};
-use crate::tls::{TlsError, client_config};
+use crate::tls::{self, TlsError};
 use crate::transport::Transport;
 
 /// How long one upstream may take to accept a connection, TLS included, before the next is tried.
@@ -23,7 +23,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone, Default)]
 pub struct Dialer {
     /// By route name, for the routes that have a `wss://` upstream.
-    tls: HashMap<String, TlsConnector>,
+    tls: HashMap<String, Arc<ClientConfig>>,
 }
 
 impl Dialer {
@@ -32,8 +32,7 @@ impl Dialer {
         let mut tls = HashMap::new();
         for route in &config.routes {
             if let Some(roots) = &route.upstream_roots {
-                let connector = TlsConnector::from(client_config(Arc::clone(roots))?);
-                tls.insert(route.name.clone(), connector);
+                tls.insert(route.name.clone(), tls::client_config(Arc::clone(roots))?);
             }
         }
         Ok(Self { tls })
@@ -66,12 +65,11 @@ impl Dialer {
             Upstream::Ws { host, port } => tcp(host, *port).await.map(Transport::Tcp),
             Upstream::Unix(path) => UnixStream::connect(path).await.map(Transport::Unix),
             Upstream::Wss { host, port } => {
-                let connector = self.tls.get(&route.name).ok_or_else(|| {
+                let config = self.tls.get(&route.name).ok_or_else(|| {
                     io::Error::other("the route has no roots to verify the certificate with")
                 })?;
                 let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
-                let stream = connector.connect(name, tcp(host, *port).await?).await?;
-                Ok(Transport::Tls(Box::new(TlsStream::Client(stream))))
+                tls::connect(config, name, tcp(host, *port).await?).await.map(Transport::Wss)
             }
         }
     }

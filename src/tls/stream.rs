@@ -1,0 +1,389 @@
+//! A TLS stream that holds no buffer while it waits: records are read into a buffer of the worker's,
+//! decrypted there and lent; records are written from another. Only what is not whole yet, or what
+//! the socket did not take, is kept with the connection.
+
+use std::io::{self, IoSlice};
+use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use rustls::Error;
+use rustls::client::UnbufferedClientConnection;
+use rustls::server::UnbufferedServerConnection;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::buffers::{self, Reading};
+use super::records::{Driven, MAX_RECORD, Outgoing, Records, Wish, alerts, drive, is_partial};
+
+/// Plaintext that is taken with one write, at most: so much the socket may leave to be kept.
+const SEALED_AT_ONCE: usize = 64 * 1024;
+
+/// TLS with a client, over TCP.
+pub type ServerStream = Stream<UnbufferedServerConnection>;
+/// TLS with an upstream, over TCP.
+pub type ClientStream = Stream<UnbufferedClientConnection>;
+
+/// A TLS connection after its handshake. Large: it belongs on the heap.
+///
+/// Without an error the end of the stream is the peer's `close_notify`; a connection that ends
+/// before one is an error of the kind `UnexpectedEof`. What TLS does not allow is one of the kind
+/// `InvalidData` with the [`rustls::Error`] in it, and the peer is sent its alert. Every poll may be
+/// the last: nothing is lost, or sent twice, when one is dropped.
+pub struct Stream<C, S = TcpStream> {
+    socket: S,
+    connection: C,
+    /// What was read and is no whole record, or no whole handshake message: less than
+    /// [`MAX_RECORD`] bytes.
+    inbound: Vec<u8>,
+    /// Plaintext that was not asked for yet, of one read of at most [`MAX_RECORD`] bytes.
+    plain: Kept,
+    /// Records that the socket did not take: of one write, and of a few messages of TLS itself.
+    outbound: Kept,
+    ended: Option<Ended>,
+    /// `close_notify` was sent, or is kept in `outbound`.
+    shut: bool,
+}
+
+/// Why nothing more is read.
+enum Ended {
+    Closed,
+    Failed(Error),
+}
+
+impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
+    /// A stream behind its handshake, with what was read behind it: plaintext, and bytes that are
+    /// no whole record; and whether the peer has closed already.
+    pub(super) fn new(
+        socket: S,
+        connection: C,
+        inbound: &[u8],
+        plain: Vec<u8>,
+        closed: bool,
+    ) -> Self {
+        Self {
+            socket,
+            connection,
+            inbound: inbound.to_vec(),
+            plain: Kept { bytes: plain, start: 0 },
+            outbound: Kept::default(),
+            ended: closed.then_some(Ended::Closed),
+            shut: false,
+        }
+    }
+
+    /// Waits for plaintext and lends it to `take`, which must deal with all of it: that of one
+    /// record where it lies, that of several, at most [`buffers::READ`] bytes, put together. `None`
+    /// is the end of the stream.
+    ///
+    /// # Errors
+    /// As described above, or what the socket says.
+    pub fn poll_lend<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        take: impl FnOnce(&mut Context<'_>, &[u8]) -> T,
+    ) -> Poll<io::Result<Option<T>>> {
+        if !self.plain.is_empty() {
+            let plain = mem::take(&mut self.plain);
+            return Poll::Ready(Ok(Some(take(cx, plain.rest()))));
+        }
+        let mut take = Some(take);
+        buffers::reading(|Reading { raw, plain }| {
+            plain.clear();
+            loop {
+                if let Some(ended) = &self.ended {
+                    return Poll::Ready(ended.report().map(|()| None));
+                }
+                let mut taken = None;
+                let polled = self.poll_records(cx, raw, |cx, bytes, last| {
+                    match take.take_if(|_| last && plain.is_empty()) {
+                        Some(take) => taken = Some(take(cx, bytes)),
+                        None => plain.extend_from_slice(bytes),
+                    }
+                });
+                ready!(polled)?;
+                if let Some(taken) = taken {
+                    // Not to be expected, but not to be lost either.
+                    self.plain.push(plain);
+                    return Poll::Ready(Ok(Some(taken)));
+                }
+                if let Some(take) = take.take_if(|_| !plain.is_empty()) {
+                    return Poll::Ready(Ok(Some(take(cx, plain))));
+                }
+            }
+        })
+    }
+
+    /// Reads once, and gives on what came of it; that may be nothing. Every record that is whole is
+    /// done with afterwards.
+    fn poll_records(
+        &mut self,
+        cx: &mut Context<'_>,
+        raw: &mut [u8],
+        mut give: impl FnMut(&mut Context<'_>, &[u8], bool),
+    ) -> Poll<io::Result<()>> {
+        let length = ready!(self.poll_raw(cx, raw))?;
+        let raw = &mut raw[..length];
+        let mut out = Outgoing::default();
+        let give = |bytes: &[u8], last: bool| give(cx, bytes, last);
+        let Driven { used, closed, outcome } =
+            drive(&mut self.connection, raw, None, &mut out, give);
+        if closed {
+            // What comes behind close_notify is ignored (RFC 8446 section 6.1).
+            self.keep(&[]);
+            self.ended = Some(Ended::Closed);
+        } else {
+            self.keep(&raw[used..]);
+        }
+        let error = match outcome {
+            Err(error) => Some(error),
+            Ok(()) if self.inbound.len() < MAX_RECORD => None,
+            Ok(()) => Some(Error::General("a handshake message is too long".to_owned())),
+        };
+        if let Some(error) = error {
+            alerts(&mut self.connection, &mut raw[used..], &mut out);
+            self.inbound = Vec::new();
+            self.ended = Some(Ended::Failed(error));
+        }
+        if !out.records().is_empty() {
+            self.outbound.push(out.records());
+            // A write says what goes wrong here.
+            let _ = self.poll_drain(cx);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads behind what is kept, until there is a whole record or more than the beginning of one.
+    /// Says how many bytes of `raw` that is.
+    fn poll_raw(&mut self, cx: &mut Context<'_>, raw: &mut [u8]) -> Poll<io::Result<usize>> {
+        loop {
+            let kept = self.inbound.len();
+            let mut buffer = ReadBuf::new(&mut raw[kept..]);
+            ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buffer))?;
+            let read = buffer.filled();
+            let length = kept + read.len();
+            if read.is_empty() {
+                return Poll::Ready(Err(truncated()));
+            }
+            if kept == 0 {
+                return Poll::Ready(Ok(length));
+            }
+            if !is_partial(&self.inbound, read) {
+                raw[..kept].copy_from_slice(&self.inbound);
+                return Poll::Ready(Ok(length));
+            }
+            // A peer that sends a record byte by byte does not have it copied each time.
+            self.inbound.extend_from_slice(read);
+        }
+    }
+
+    fn keep(&mut self, rest: &[u8]) {
+        if rest.is_empty() {
+            self.inbound = Vec::new();
+        } else {
+            self.inbound.clear();
+            self.inbound.extend_from_slice(rest);
+        }
+    }
+
+    /// Makes records of what is to be said.
+    fn seal(&mut self, wish: Wish<'_>, out: &mut Outgoing) -> io::Result<()> {
+        let Self { connection, inbound, plain, .. } = self;
+        let driven = drive(connection, inbound, Some(wish), out, |bytes, _| plain.push(bytes));
+        inbound.drain(..driven.used);
+        if driven.closed {
+            self.ended = Some(Ended::Closed);
+        }
+        driven.outcome.map_err(|error| {
+            alerts(&mut self.connection, &mut self.inbound, out);
+            self.outbound.push(out.records());
+            self.ended = Some(Ended::Failed(error.clone()));
+            invalid(error)
+        })
+    }
+
+    /// Writes `records`, and keeps what the socket does not take.
+    fn send(&mut self, cx: &mut Context<'_>, records: &[u8]) -> io::Result<()> {
+        let mut written = 0;
+        while written < records.len() {
+            match Pin::new(&mut self.socket).poll_write(cx, &records[written..])? {
+                Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(taken) => written += taken,
+                Poll::Pending => {
+                    self.outbound.push(&records[written..]);
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the socket has taken all that was kept for it.
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.outbound.is_empty() {
+            let taken = ready!(Pin::new(&mut self.socket).poll_write(cx, self.outbound.rest()))?;
+            if taken == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.outbound.advance(taken);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+impl<C, S> Stream<C, S> {
+    /// Bytes kept: of records that came, of plaintext, of records that go.
+    pub(super) fn kept(&self) -> [usize; 3] {
+        [self.inbound.len(), self.plain.rest().len(), self.outbound.rest().len()]
+    }
+
+    /// Bytes of memory for all of that.
+    pub(super) fn memory(&self) -> usize {
+        let kept = [&self.inbound, &self.plain.bytes, &self.outbound.bytes];
+        kept.into_iter().map(Vec::capacity).sum()
+    }
+}
+
+impl<C: Records + Unpin, S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<C, S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        loop {
+            if !this.plain.is_empty() || buf.remaining() == 0 {
+                let taken = this.plain.rest().len().min(buf.remaining());
+                buf.put_slice(&this.plain.rest()[..taken]);
+                this.plain.advance(taken);
+                return Poll::Ready(Ok(()));
+            }
+            if let Some(ended) = &this.ended {
+                return Poll::Ready(ended.report());
+            }
+            let mut plain = Kept::default();
+            let polled = buffers::reading(|Reading { raw, .. }| {
+                // A record at most: what is read and not asked for is kept.
+                this.poll_records(cx, &mut raw[..MAX_RECORD], |_, bytes, _| plain.push(bytes))
+            });
+            this.plain = plain;
+            ready!(polled)?;
+        }
+    }
+}
+
+impl<C: Records + Unpin, S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<C, S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.shut || matches!(this.ended, Some(Ended::Failed(_))) {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        ready!(this.poll_drain(cx))?;
+        let bytes = &bytes[..bytes.len().min(SEALED_AT_ONCE)];
+        buffers::writing(|out| {
+            this.seal(Wish::Seal(bytes), out)?;
+            this.send(cx, out.records())?;
+            Poll::Ready(Ok(bytes.len()))
+        })
+    }
+
+    /// The head and the body of an answer go out as one record.
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut bytes = Vec::new();
+        for buf in bufs {
+            let room = SEALED_AT_ONCE - bytes.len();
+            bytes.extend_from_slice(&buf[..buf.len().min(room)]);
+        }
+        self.poll_write(cx, &bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_drain(cx))?;
+        Pin::new(&mut this.socket).poll_flush(cx)
+    }
+
+    /// Sends `close_notify`, unless an alert was the last word, and half-closes the socket.
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !mem::replace(&mut this.shut, true) && !matches!(this.ended, Some(Ended::Failed(_))) {
+            buffers::writing(|out| {
+                this.seal(Wish::Close, out)?;
+                this.outbound.push(out.records());
+                io::Result::Ok(())
+            })?;
+        }
+        ready!(this.poll_drain(cx))?;
+        match ready!(Pin::new(&mut this.socket).poll_shutdown(cx)) {
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
+            outcome => Poll::Ready(outcome),
+        }
+    }
+}
+
+impl<C, S: std::fmt::Debug> std::fmt::Debug for Stream<C, S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stream").field("socket", &self.socket).finish_non_exhaustive()
+    }
+}
+
+impl Ended {
+    fn report(&self) -> io::Result<()> {
+        match self {
+            Self::Closed => Ok(()),
+            Self::Failed(error) => Err(invalid(error.clone())),
+        }
+    }
+}
+
+/// What rustls says, as an error of the stream.
+pub(super) fn invalid(error: Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+fn truncated() -> io::Error {
+    let text = "the connection ended without close_notify";
+    io::Error::new(io::ErrorKind::UnexpectedEof, text)
+}
+
+/// Bytes that wait. Costs no allocation while there are none.
+#[derive(Default)]
+struct Kept {
+    bytes: Vec<u8>,
+    /// So many are gone already.
+    start: usize,
+}
+
+impl Kept {
+    fn is_empty(&self) -> bool {
+        self.rest().is_empty()
+    }
+
+    fn rest(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+
+    fn push(&mut self, more: &[u8]) {
+        self.bytes.extend_from_slice(more);
+    }
+
+    fn advance(&mut self, taken: usize) {
+        self.start += taken;
+        if self.is_empty() {
+            *self = Self::default();
+        }
+    }
+}

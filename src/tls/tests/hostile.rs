@@ -1,0 +1,131 @@
+//! What an honest client does not send.
+
+use rustls::{Error, PeerMisbehaved, ProtocolVersion};
+
+use super::forger::forged;
+use super::*;
+use crate::tls::records::MAX_RECORD;
+
+/// A `KeyUpdate` that asks for none in return (RFC 8446 section 4.6.3).
+const KEY_UPDATE: [u8; 5] = [24, 0, 0, 1, 0];
+
+#[test]
+fn empty_records_say_nothing_and_are_counted() {
+    for version in [TLS12, TLS13] {
+        let (mut pair, mut forger) = forged(version);
+        let empty: Vec<u8> = (0..32).flat_map(|_| forger.data(b"")).collect();
+        pair.peer.socket.deliver(&empty);
+        assert_eq!(pair.lend(), Lent::Nothing);
+        pair.peer.socket.deliver(&forger.data(b"x"));
+        assert_eq!(pair.lend(), Lent::bytes("x"));
+        let flood: Vec<u8> = (0..10_000).flat_map(|_| forger.data(b"")).collect();
+        let before = pair.peer.socket.moved().0;
+        pair.peer.socket.deliver(&flood);
+        let error = Error::PeerMisbehaved(PeerMisbehaved::TooManyEmptyFragments);
+        assert_eq!(pair.lend(), Lent::error(&error));
+        assert_eq!(pair.peer.socket.moved().0, before + 1, "the rest is not looked at");
+    }
+}
+
+#[test]
+fn key_updates_without_end_are_an_error() {
+    let mut pair = serving(TLS13);
+    for _ in 0..40 {
+        pair.peer.tls.refresh_traffic_keys().unwrap();
+        pair.peer.speak();
+    }
+    let error = Error::PeerMisbehaved(PeerMisbehaved::TooManyKeyUpdateRequests);
+    assert_eq!(pair.lend(), Lent::error(&error));
+}
+
+#[test]
+fn a_message_in_pieces_is_kept_while_the_other_way_goes_on() {
+    for cut in 1..KEY_UPDATE.len() {
+        let (mut pair, mut forger) = forged(TLS13);
+        pair.peer.socket.deliver(&forger.handshake(&KEY_UPDATE[..cut]));
+        assert_eq!(pair.lend(), Lent::Nothing);
+        pair.write_all(b"in between");
+        assert!(pair.stream.kept()[0] > 0, "it is needed again");
+        // Byte by byte, so that each is looked at behind what is kept.
+        pair.peer.socket.lock().read_at_most = Some(1);
+        pair.peer.socket.deliver(&forger.handshake(&KEY_UPDATE[cut..]));
+        assert_eq!(pair.lend(), Lent::Nothing);
+        pair.write_all(b"and afterwards");
+        assert_eq!(pair.stream.memory(), 0);
+        // Its keys are new now, and the forger's are not.
+        pair.peer.socket.deliver(&forger.data(b"old"));
+        assert_eq!(pair.lend(), Lent::error(&Error::DecryptError));
+    }
+}
+
+#[test]
+fn nothing_may_stand_between_the_pieces_of_a_message() {
+    let (mut pair, mut forger) = forged(TLS13);
+    pair.peer.socket.deliver(&forger.handshake(&KEY_UPDATE[..3]));
+    pair.peer.socket.deliver(&forger.data(b"x"));
+    let error = PeerMisbehaved::MessageInterleavedWithHandshakeMessage;
+    assert_eq!(pair.lend(), Lent::error(&Error::PeerMisbehaved(error)));
+    assert!(matches!(pair.shutdown(), Poll::Ready(Ok(()))));
+}
+
+#[test]
+fn a_message_that_grows_and_grows_is_an_error() {
+    for version in [TLS12, TLS13] {
+        let (mut pair, mut forger) = forged(version);
+        pair.peer.socket.deliver(&forger.handshake(&[24, 0, 0xff, 0xff]));
+        let mut last = Lent::Nothing;
+        for _ in 0..20 {
+            pair.peer.socket.deliver(&forger.handshake(&[0; 1000]));
+            last = pair.lend();
+            if last != Lent::Nothing {
+                break;
+            }
+            assert!(pair.stream.kept()[0] < MAX_RECORD);
+        }
+        assert!(matches!(&last, Lent::Error(_, text) if text.contains("too long")), "{last:?}");
+        assert_eq!(pair.stream.kept()[0], 0);
+        assert!(matches!(pair.flush(), Poll::Ready(Ok(()))));
+    }
+}
+
+#[test]
+fn renegotiation_is_refused_once_and_then_an_error() {
+    let (mut pair, mut forger) = forged(TLS12);
+    assert_eq!(forger.version(), ProtocolVersion::TLSv1_2);
+    let socket = Socket::default();
+    let mut hello = Peer::client(client_config(TLS12), &socket);
+    hello.speak();
+    let hello = socket.intercept().split_off(5);
+    pair.peer.socket.deliver(&forger.handshake(&hello));
+    pair.peer.socket.deliver(&forger.data(b"goes on"));
+    assert_eq!(pair.lend(), Lent::bytes("goes on"));
+    let alert = pair.peer.socket.collect();
+    assert_eq!((alert[0], alert.len()), (0x15, 5 + 8 + 2 + 16), "a warning, at once");
+    pair.peer.socket.deliver(&forger.handshake(&hello));
+    let error = Error::PeerMisbehaved(PeerMisbehaved::TooManyRenegotiationRequests);
+    assert_eq!(pair.lend(), Lent::error(&error));
+}
+
+#[test]
+fn a_record_that_claims_too_much_is_not_waited_for() {
+    for read_at_most in [None, Some(1)] {
+        let mut pair = serving(TLS13);
+        pair.peer.socket.lock().read_at_most = read_at_most;
+        pair.peer.socket.deliver(&[0x17, 3, 3, 0xff, 0xff]);
+        assert!(matches!(pair.lend(), Lent::Error(ErrorKind::InvalidData, _)));
+    }
+}
+
+#[test]
+fn the_longest_record_is_waited_for() {
+    let mut pair = serving(TLS13);
+    // One byte more is too much for rustls already.
+    let record = [&[0x17, 3, 3, 0x47, 0xff][..], &vec![0; 0x47ff]].concat();
+    assert_eq!(record.len(), MAX_RECORD - 1);
+    for byte in &record[..record.len() - 1] {
+        pair.peer.socket.deliver(&[*byte]);
+        assert_eq!(pair.lend(), Lent::Nothing);
+    }
+    pair.peer.socket.deliver(&record[record.len() - 1..]);
+    assert_eq!(pair.lend(), Lent::error(&Error::DecryptError));
+}

@@ -1,0 +1,246 @@
+//! Streams against rustls' buffered connections, over a socket that is in the test's hands.
+
+mod forger;
+mod handshake;
+mod hostile;
+mod properties;
+mod socket;
+mod stream;
+
+use std::future::Future;
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll, Waker};
+
+use rustls::client::UnbufferedClientConnection;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::UnbufferedServerConnection;
+use rustls::sign::CertifiedKey;
+use rustls::{
+    ClientConfig, ClientConnection, Connection, Error, RootCertStore, ServerConfig,
+    ServerConnection, SupportedProtocolVersion,
+};
+
+use super::{ClientAuth, Records, Stream, Terminator, Tls, TlsVersion, connect};
+use crate::config::Certificate;
+use socket::Socket;
+
+const TLS12: &SupportedProtocolVersion = &rustls::version::TLS12;
+const TLS13: &SupportedProtocolVersion = &rustls::version::TLS13;
+const NAME: &str = "chat.example.com";
+
+/// One certificate for everybody: making keys takes time.
+static ISSUED: LazyLock<(CertificateDer<'static>, Vec<u8>)> = LazyLock::new(|| {
+    let made = rcgen::generate_simple_self_signed(vec![NAME.to_owned()]).unwrap();
+    (made.cert.der().clone(), made.signing_key.serialize_der())
+});
+
+fn key() -> PrivateKeyDer<'static> {
+    PrivateKeyDer::try_from(ISSUED.1.clone()).unwrap()
+}
+
+fn roots() -> Arc<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    roots.add(ISSUED.0.clone()).unwrap();
+    Arc::new(roots)
+}
+
+fn settings(client_auth: ClientAuth) -> Tls {
+    let provider = aws_lc_rs::default_provider();
+    let key = CertifiedKey::from_der(vec![ISSUED.0.clone()], key(), &provider).unwrap();
+    let certificates = vec![Certificate { cert: PathBuf::new(), key: Arc::new(key) }];
+    Tls { certificates, min_version: TlsVersion::Tls12, client_auth }
+}
+
+fn terminator() -> Terminator {
+    Terminator::new(&settings(ClientAuth::Off), None).unwrap()
+}
+
+fn client_config(version: &'static SupportedProtocolVersion) -> ClientConfig {
+    ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_root_certificates(roots())
+        .with_no_client_auth()
+}
+
+fn poll<T>(work: impl FnOnce(&mut Context<'_>) -> T) -> T {
+    work(&mut Context::from_waker(Waker::noop()))
+}
+
+/// The other end of a stream.
+struct Peer {
+    tls: Connection,
+    socket: Socket,
+    heard: Vec<u8>,
+    /// What it makes of what it was sent last, if that is the end.
+    ended: Option<Result<(), Error>>,
+}
+
+impl Peer {
+    fn client(config: impl Into<Arc<ClientConfig>>, socket: &Socket) -> Self {
+        let name = NAME.try_into().unwrap();
+        Self::new(ClientConnection::new(config.into(), name).unwrap().into(), socket)
+    }
+
+    fn new(tls: Connection, socket: &Socket) -> Self {
+        Self { tls, socket: socket.clone(), heard: Vec::new(), ended: None }
+    }
+
+    fn say(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let said = self.tls.writer().write(bytes).unwrap();
+            bytes = &bytes[said..];
+            self.speak();
+        }
+    }
+
+    fn close(&mut self) {
+        self.tls.send_close_notify();
+        self.speak();
+    }
+
+    fn speak(&mut self) {
+        let mut records = Vec::new();
+        while self.tls.wants_write() {
+            self.tls.write_tls(&mut records).unwrap();
+        }
+        self.socket.deliver(&records);
+    }
+
+    /// Takes what was written to the socket.
+    fn listen(&mut self) -> &[u8] {
+        let written = self.socket.collect();
+        let mut written = written.as_slice();
+        while !written.is_empty() && self.ended.is_none() {
+            if self.tls.read_tls(&mut written).unwrap() == 0 {
+                break;
+            }
+            if let Err(error) = self.tls.process_new_packets() {
+                self.ended = Some(Err(error));
+            }
+            match self.tls.reader().read_to_end(&mut self.heard) {
+                Ok(_) => self.ended = self.ended.take().or(Some(Ok(()))),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+            }
+        }
+        &self.heard
+    }
+
+    /// Runs a handshake of this library's to its end.
+    fn shake<T>(&mut self, shaking: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+        let mut shaking = Box::pin(shaking);
+        loop {
+            self.speak();
+            if let Poll::Ready(result) = poll(|cx| shaking.as_mut().poll(cx)) {
+                self.listen();
+                return result;
+            }
+            self.listen();
+        }
+    }
+}
+
+/// A stream with its peer, after the handshake.
+struct Pair<C> {
+    stream: Box<Stream<C, Socket>>,
+    peer: Peer,
+}
+
+/// The stream is a server's.
+fn serving(version: &'static SupportedProtocolVersion) -> Pair<UnbufferedServerConnection> {
+    let socket = Socket::default();
+    let mut peer = Peer::client(client_config(version), &socket);
+    let (stream, _) = peer.shake(terminator().accept(socket)).unwrap();
+    Pair { stream, peer }
+}
+
+/// The stream is a client's.
+fn calling(version: &'static SupportedProtocolVersion) -> Pair<UnbufferedClientConnection> {
+    let socket = Socket::default();
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![ISSUED.0.clone()], key())
+        .unwrap();
+    let mut peer = Peer::new(ServerConnection::new(Arc::new(config)).unwrap().into(), &socket);
+    let config = super::client_config(roots()).unwrap();
+    let stream = peer.shake(connect(&config, NAME.try_into().unwrap(), socket)).unwrap();
+    Pair { stream, peer }
+}
+
+/// What came of asking a stream for plaintext.
+#[derive(Debug, PartialEq)]
+enum Lent {
+    Nothing,
+    Bytes(Vec<u8>),
+    End,
+    Error(ErrorKind, String),
+}
+
+impl Lent {
+    fn error(error: &Error) -> Self {
+        Self::Error(ErrorKind::InvalidData, error.to_string())
+    }
+
+    fn bytes(bytes: impl AsRef<[u8]>) -> Self {
+        Self::Bytes(bytes.as_ref().to_vec())
+    }
+}
+
+impl<C: Records + Unpin> Pair<C> {
+    fn lend(&mut self) -> Lent {
+        match poll(|cx| self.stream.poll_lend(cx, |_, bytes| bytes.to_vec())) {
+            Poll::Pending => Lent::Nothing,
+            Poll::Ready(Ok(Some(bytes))) => Lent::Bytes(bytes),
+            Poll::Ready(Ok(None)) => Lent::End,
+            Poll::Ready(Err(error)) => Lent::Error(error.kind(), error.to_string()),
+        }
+    }
+
+    /// Everything that is there, however it was cut.
+    fn lend_all(&mut self) -> (Vec<u8>, Lent) {
+        let mut all = Vec::new();
+        loop {
+            match self.lend() {
+                Lent::Bytes(bytes) => all.extend(bytes),
+                last => return (all, last),
+            }
+        }
+    }
+
+    /// How much the stream takes.
+    fn write(&mut self, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        use tokio::io::AsyncWrite;
+        poll(|cx| Pin::new(&mut self.stream).poll_write(cx, bytes))
+    }
+
+    fn flush(&mut self) -> Poll<io::Result<()>> {
+        use tokio::io::AsyncWrite;
+        poll(|cx| Pin::new(&mut self.stream).poll_flush(cx))
+    }
+
+    fn shutdown(&mut self) -> Poll<io::Result<()>> {
+        use tokio::io::AsyncWrite;
+        poll(|cx| Pin::new(&mut self.stream).poll_shutdown(cx))
+    }
+
+    /// Writes all of it to a socket that takes all of it.
+    fn write_all(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let Poll::Ready(Ok(taken)) = self.write(bytes) else {
+                panic!("the socket takes everything");
+            };
+            bytes = &bytes[taken..];
+        }
+        assert!(matches!(self.flush(), Poll::Ready(Ok(()))));
+    }
+}
+
+fn pattern(length: usize) -> Vec<u8> {
+    (0_u8..251).cycle().take(length).collect()
+}

@@ -18,6 +18,9 @@ use super::records::{Driven, MAX_RECORD, Outgoing, Records, Wish, alerts, drive,
 
 /// Plaintext that is taken with one write, at most: so much the socket may leave to be kept.
 const SEALED_AT_ONCE: usize = 64 * 1024;
+/// Bytes of records that wait for the socket; while there are more, nothing is read, because what a
+/// peer sends can make TLS answer: one that takes no answers gets no more of them.
+const MOST_OUTBOUND: usize = 2 * SEALED_AT_ONCE;
 
 /// TLS with a client, over TCP.
 pub type ServerStream = Stream<UnbufferedServerConnection>;
@@ -122,6 +125,9 @@ impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
         raw: &mut [u8],
         mut give: impl FnMut(&mut Context<'_>, &[u8], bool),
     ) -> Poll<io::Result<()>> {
+        if self.outbound.rest().len() > MOST_OUTBOUND {
+            ready!(self.poll_drain(cx))?;
+        }
         let length = ready!(self.poll_raw(cx, raw))?;
         let raw = &mut raw[..length];
         let mut out = Outgoing::default();

@@ -57,7 +57,7 @@ impl DeflateOffer {
     }
 
     /// Whether `answer` accepts this offer (sections 7.1.1 and 7.1.2).
-    fn is_accepted_by(&self, answer: &Parameters) -> bool {
+    fn is_accepted_by(self, answer: Parameters) -> bool {
         let server_bits = match (self.0.server_max_window_bits, answer.server_max_window_bits) {
             (Some(offered), Some(agreed)) => agreed <= offered,
             (Some(_), None) => false,
@@ -91,7 +91,7 @@ impl Deflate {
             _ => return Err("more than one extension is named"),
         };
         let answer = answer.ok_or("a parameter of permessage-deflate is not valid")?;
-        if !offers.iter().any(|offer| offer.is_accepted_by(&answer)) {
+        if !offers.iter().any(|offer| offer.is_accepted_by(answer)) {
             return Err("permessage-deflate is accepted with parameters that were not offered");
         }
         Ok(Some(Self(answer)))

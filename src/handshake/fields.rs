@@ -46,8 +46,10 @@ fn visible(bytes: &[u8]) -> Option<&str> {
 
 /// Whether `text` is a token (RFC 9110 section 5.6.2).
 pub(super) fn is_token(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+    !text.is_empty() && text.bytes().all(is_token_byte)
+}
+
+/// Whether a token may have this byte in it.
+pub(super) fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::reader::{Handover, Reader, Run};
-use super::{Allowance, CloseFrame, Endpoint, HoldBudget, Limits, Violation};
+use super::{Allowance, CloseFrame, Context, Endpoint, HoldBudget, Limits, Violation};
 use crate::observe::Flow;
 use crate::refusal::Reason;
 
@@ -74,6 +74,18 @@ impl Gate {
     /// `{"MEMBER": {"token": "..."}}` is the gateway's.
     pub fn expect_token(&mut self, member: Arc<str>) {
         self.reader.handover = Some(Box::new(Handover { member, taken: 0 }));
+    }
+
+    /// From here on messages may be compressed (RFC 7692). They are released as they came; a copy
+    /// is inflated and judged.
+    pub fn inflate(&mut self, context: Context) {
+        self.reader.inflate(context);
+    }
+
+    /// How many bytes of compressed messages were inflated so far: what judging them cost.
+    #[must_use]
+    pub fn inflated(&self) -> u64 {
+        self.reader.inflated()
     }
 
     /// The sizes that what follows is held to.

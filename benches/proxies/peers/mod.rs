@@ -23,7 +23,8 @@ use crate::Outcome;
 use crate::load::HOST;
 
 const START: Duration = Duration::from_secs(20);
-const STOP: Duration = Duration::from_secs(5);
+/// A profiler may have much to write down.
+const STOP: Duration = Duration::from_secs(30);
 /// Where Debian puts what is not in everybody's path.
 const SBIN: &str = "/usr/sbin";
 

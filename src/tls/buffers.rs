@@ -10,25 +10,27 @@ pub(super) const READ: usize = 32 * 1024;
 const _: () = assert!(READ > MAX_RECORD, "a record can be completed");
 
 /// What a read needs.
-#[derive(Default)]
 pub(super) struct Reading {
-    /// Records, at least [`READ`] bytes.
+    /// Records: [`READ`] bytes.
     pub(super) raw: Vec<u8>,
     /// Plaintext of several records. Less than of `raw`.
     pub(super) plain: Vec<u8>,
 }
 
+impl Default for Reading {
+    fn default() -> Self {
+        Self { raw: vec![0; READ], plain: Vec::new() }
+    }
+}
+
 thread_local! {
-    static READING: Cell<Option<Reading>> = const { Cell::new(None) };
-    static WRITING: Cell<Option<Outgoing>> = const { Cell::new(None) };
+    static READING: Cell<Option<Box<Reading>>> = const { Cell::new(None) };
+    static WRITING: Cell<Option<Box<Outgoing>>> = const { Cell::new(None) };
 }
 
 /// Lends the buffers for a read. Whoever asks while they are lent gets others.
 pub(super) fn reading<T>(work: impl FnOnce(&mut Reading) -> T) -> T {
     let mut reading = READING.take().unwrap_or_default();
-    if reading.raw.is_empty() {
-        reading.raw = vec![0; READ];
-    }
     let result = work(&mut reading);
     READING.set(Some(reading));
     result

@@ -76,7 +76,7 @@ impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
     }
 
     /// Waits for plaintext and lends it to `take`, which must deal with all of it: that of one
-    /// record where it lies, that of several, at most [`buffers::READ`] bytes, put together. `None`
+    /// record where it lies, that of several, at most 32 KiB, put together. `None`
     /// is the end of the stream.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use super::client::answer_to;
+use super::support::eventually;
 
 pub(crate) fn config(folder: &Path) -> Config {
     let text = "[server]\nlisten = [\"127.0.0.1:0\"]\n[tls]\nmode = \"off\"\n\
@@ -29,7 +30,8 @@ pub(crate) fn with_gateway_of(config: &Config, ask: impl FnOnce(&Path) + Send + 
     let socket = config.admin.socket.clone().unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let gateway = Gateway::new(config).unwrap();
+        // A process that another test is just starting has the last one's lock, for a moment.
+        let gateway = eventually(|| Gateway::new(config).ok()).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let asking = tokio::task::spawn_blocking(move || {
             ask(&socket);

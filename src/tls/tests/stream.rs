@@ -4,7 +4,8 @@ use std::io::ErrorKind;
 use std::pin::Pin;
 use std::task::Poll;
 
-use rustls::Error;
+use rustls::unbuffered::UnbufferedStatus;
+use rustls::{CommonState, Error};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::*;
@@ -98,6 +99,39 @@ fn records_may_come_and_go_byte_by_byte() {
         pair.write_all(&pattern(20_000));
         assert_eq!(pair.peer.listen(), pattern(20_000));
     }
+}
+
+/// Counts how often rustls looks at something.
+struct Counting(UnbufferedServerConnection, usize);
+
+impl Records for Counting {
+    type Data = rustls::server::ServerConnectionData;
+
+    fn process<'c, 'i>(&'c mut self, raw: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
+        self.1 += 1;
+        self.0.process(raw)
+    }
+
+    fn common(&self) -> &CommonState {
+        self.0.common()
+    }
+}
+
+#[test]
+fn a_record_that_dribbles_in_is_looked_at_once() {
+    let socket = Socket::default();
+    let config = Arc::clone(&terminator().config);
+    let connection = Counting(UnbufferedServerConnection::new(config).unwrap(), 0);
+    let mut peer = Peer::client(client_config(TLS13), &socket);
+    let shaking = crate::tls::handshake::shake(socket.clone(), connection);
+    let stream = Box::new(peer.shake(shaking).unwrap());
+    let mut pair = Pair { stream, peer };
+    let before = pair.stream.connection().1;
+    socket.lock().read_at_most = Some(1);
+    pair.peer.say(&pattern(16_000));
+    assert_eq!(pair.lend_all(), (pattern(16_000), Lent::Nothing));
+    // Its first byte alone, and the whole.
+    assert_eq!(pair.stream.connection().1, before + 2);
 }
 
 #[test]

@@ -209,12 +209,14 @@ pub struct Refusal {
     /// The key of the configuration that decided, within the table that was looked at; `None`: the
     /// table as a whole.
     pub key: Option<&'static str>,
+    /// Others may have caused it, so that it is no strike of the client's.
+    pub blameless: bool,
 }
 
 impl Refusal {
     /// A refusal for `reason`, with what the log should say about it.
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into(), retry_after: None, key: None }
+        Self { reason, detail: detail.into(), retry_after: None, key: None, blameless: false }
     }
 
     /// With the time after which it is worth to try again.
@@ -222,6 +224,12 @@ impl Refusal {
     pub fn retry_after(mut self, wait: Wait) -> Self {
         self.retry_after = Some(wait);
         self
+    }
+
+    /// The same, of which others may be the cause.
+    #[must_use]
+    pub fn without_blame(self) -> Self {
+        Self { blameless: true, ..self }
     }
 
     /// The same, decided by this key.

@@ -1,5 +1,5 @@
 //! The application behind the proxies: answers the upgrade, then echoes each message when it is
-//! whole, or pushes messages on a connection to `/push`. It trusts its peer; it is not measured.
+//! whole, after a pause on a connection to `/slow`, or pushes messages on one to `/push`. It trusts its peer; it is not measured.
 
 use std::io;
 use std::time::Duration;
@@ -13,6 +13,16 @@ const CLOSE: u8 = 0x88;
 const READ: usize = 64 * 1024;
 /// Between two messages that are pushed to one client.
 const TICK: Duration = Duration::from_millis(1);
+/// Before an answer that is to be slow: a proxy has gone to sleep by then.
+const PAUSE: Duration = Duration::from_millis(3);
+
+/// What a connection asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    Echo,
+    SlowEcho,
+    Push,
+}
 
 /// Accepts for as long as it is polled.
 pub(crate) async fn serve(listener: TcpListener) {
@@ -27,7 +37,7 @@ pub(crate) async fn serve(listener: TcpListener) {
 async fn session(mut stream: TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut buffer = Vec::new();
-    let pushes = answer(&mut stream, &mut buffer).await?;
+    let manner = answer(&mut stream, &mut buffer).await?;
     let mut out = Vec::new();
     loop {
         let mut used = 0;
@@ -35,7 +45,7 @@ async fn session(mut stream: TcpStream) -> io::Result<()> {
         while let Some(frame) = Frame::read(&buffer[used..]) {
             used += frame.size;
             closed = frame.first == CLOSE;
-            if pushes && !closed {
+            if manner == Manner::Push && !closed {
                 push(&mut stream, &frame.payload()).await?;
             } else {
                 frame.echo(&mut out);
@@ -43,6 +53,9 @@ async fn session(mut stream: TcpStream) -> io::Result<()> {
         }
         buffer.drain(..used);
         if !out.is_empty() {
+            if manner == Manner::SlowEcho {
+                tokio::time::sleep(PAUSE).await;
+            }
             stream.write_all(&out).await?;
         }
         out.clear();
@@ -61,8 +74,8 @@ async fn session(mut stream: TcpStream) -> io::Result<()> {
     }
 }
 
-/// Reads the request and answers 101; `true` for `/push`. What came behind it stays in `buffer`.
-async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<bool> {
+/// Reads the request and answers 101. What came behind it stays in `buffer`.
+async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Manner> {
     let end = loop {
         if let Some(at) = buffer.windows(4).position(|end| end == b"\r\n\r\n") {
             break at + 4;
@@ -85,7 +98,11 @@ async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<bool
          Sec-WebSocket-Accept: {accept}\r\n\r\n"
     );
     stream.write_all(answer.as_bytes()).await?;
-    Ok(head.starts_with("GET /push "))
+    Ok(match head.split(' ').nth(1) {
+        Some("/push") => Manner::Push,
+        Some("/slow") => Manner::SlowEcho,
+        _ => Manner::Echo,
+    })
 }
 
 /// The request is `SIZE COUNT`: so many messages of that size, one each [`TICK`]. Sent without a

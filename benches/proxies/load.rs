@@ -4,7 +4,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -12,6 +12,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, HandshakeKind, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -19,10 +20,12 @@ use crate::Outcome;
 
 /// The name in the certificate.
 pub(crate) const HOST: &str = "localhost";
+/// Of the page that the clients claim to be.
+pub(crate) const ORIGIN: &str = "https://chat.example.com";
 /// For everything that a proxy is waited for; a benchmark that hangs is a failed one.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Client addresses that connections are spread over: 127.0.0.1 and up.
-const SOURCES: u32 = 64;
+pub(crate) const SOURCES: u32 = 64;
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 const CLOSE_NORMAL: [u8; 2] = 1000u16.to_be_bytes();
 
@@ -32,6 +35,8 @@ pub(crate) struct Dialer {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
     resumes: bool,
+    /// One for each source address.
+    tokens: Arc<[String]>,
 }
 
 /// An upgraded connection.
@@ -48,7 +53,8 @@ pub(crate) struct Exchange {
 }
 
 impl Dialer {
-    pub(crate) fn new(root: CertificateDer<'static>) -> Outcome<Self> {
+    /// Clients that trust `root`; each source address is a user with one of `tokens`.
+    pub(crate) fn new(root: CertificateDer<'static>, tokens: Vec<String>) -> Outcome<Self> {
         let mut roots = RootCertStore::empty();
         roots.add(root)?;
         let provider = CryptoProvider {
@@ -62,14 +68,14 @@ impl Dialer {
             .with_no_client_auth();
         config.resumption = Resumption::disabled();
         let name = ServerName::try_from(HOST)?;
-        Ok(Self { config: Arc::new(config), name, resumes: false })
+        Ok(Self { config: Arc::new(config), name, resumes: false, tokens: tokens.into() })
     }
 
     /// The same, with a store of tickets of its own that each connection takes one from.
     pub(crate) fn resuming(&self) -> Self {
         let mut config = ClientConfig::clone(&self.config);
         config.resumption = Resumption::in_memory_sessions(8);
-        Self { config: Arc::new(config), name: self.name.clone(), resumes: true }
+        Self { config: Arc::new(config), resumes: true, ..self.clone() }
     }
 
     /// Connects as client number `number` and upgrades to a WebSocket at `path`.
@@ -97,11 +103,14 @@ impl Dialer {
         stream.set_nodelay(true)?;
         let connector = TlsConnector::from(Arc::clone(&self.config));
         let mut stream = connector.connect(self.name.clone(), stream).await?;
+        let token = self.tokens.iter().cycle().nth((number % SOURCES) as usize);
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: {HOST}:{}\r\nUpgrade: websocket\r\n\
              Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-            to.port()
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: {ORIGIN}\r\n\
+             Authorization: Bearer {}\r\n\r\n",
+            to.port(),
+            token.map_or("", String::as_str),
         );
         stream.write_all(request.as_bytes()).await?;
         stream.flush().await?;
@@ -138,6 +147,23 @@ impl Client {
             within(self.skip(exchange.back.len())).await?;
         }
         Ok(())
+    }
+
+    /// Sends one for each time that comes in `times`, and gives how long after it the echo was there.
+    /// One that is sent late, because the one before was not back, counts from its time all the same.
+    pub(crate) async fn paced(
+        &mut self,
+        exchange: &Exchange,
+        mut times: UnboundedReceiver<Instant>,
+    ) -> io::Result<Vec<Duration>> {
+        let mut taken = Vec::new();
+        while let Some(due) = times.recv().await {
+            self.stream.write_all(&exchange.out).await?;
+            self.stream.flush().await?;
+            within(self.skip(exchange.back.len())).await?;
+            taken.push(due.elapsed());
+        }
+        Ok(taken)
     }
 
     /// Asks for `count` messages of `size` bytes and takes them.

@@ -1,5 +1,5 @@
-//! Framewall and nginx in front of the same application, on the same core, in turns:
-//! `cargo bench --bench proxies [-- OPTIONS]`. What is measured and how: `docs/performance.md`.
+//! Framewall and other proxies in front of the same application, on the same core, in turns:
+//! `scripts/bench [OPTIONS]`. What is measured and how: `docs/performance.md`.
 //!
 //! The proxies get a core of their own; the load and the application behind them share the other
 //! one, in this process. Everything is on loopback and bounded in number and time, and what was
@@ -9,16 +9,20 @@ mod app;
 mod load;
 mod measure;
 mod options;
+mod pace;
 mod peers;
 mod report;
 mod rows;
 mod run;
+mod token;
 mod tool;
 
 use std::error::Error;
 use std::process::ExitCode;
 
 use options::Options;
+use peers::Peer;
+use report::Report;
 
 /// What went wrong, for whoever runs the benchmark.
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -41,18 +45,28 @@ fn main() -> ExitCode {
 }
 
 fn run(options: Options) -> Outcome<()> {
-    let nginx = peers::find_nginx()?;
+    let Options { rows, peers, baseline, rounds, write, csv, tools } = options;
+    let peers = peers.into_iter().filter_map(installed);
+    let peers: Vec<_> = peers.chain(baseline.map(Peer::baseline)).collect();
     let cores = measure::Cores::split()?;
     measure::raise_open_files();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let bench = run::Bench::prepare(nginx, cores, options.tools).await?;
-        report::machine(&bench);
-        report::head(options.markdown);
-        for row in &options.rows {
-            let rounds = bench.measure(row, options.rounds).await?;
-            report::row(row, &rounds, options.markdown);
+        let mut report = Report::new(&peers, cores);
+        let bench = run::Bench::prepare(peers, cores, tools).await?;
+        for row in rows {
+            let row = run::affordable(row);
+            let rounds = bench.measure(&row, rounds).await?;
+            report.add(&row, &rounds);
         }
-        Ok(())
+        report.finish(write.as_deref(), csv.as_deref())
     })
+}
+
+fn installed(kind: peers::Kind) -> Option<Peer> {
+    let peer = kind.find();
+    if peer.is_none() {
+        eprintln!("proxies: {} is not installed and left out", kind.name());
+    }
+    peer
 }

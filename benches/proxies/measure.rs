@@ -56,6 +56,15 @@ pub(crate) fn memory(process: u32) -> Outcome<u64> {
     Ok(kibibytes.ok_or("smaps_rollup has no Pss")?.trim().parse::<u64>()? * 1024)
 }
 
+/// What the kernel has allocated for objects of its own, for whomever, in bytes: sockets, files and
+/// the like.
+pub(crate) fn kernel_memory() -> Outcome<u64> {
+    let text = fs::read_to_string("/proc/meminfo")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Slab:"));
+    let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    Ok(kibibytes.ok_or("meminfo has no Slab")?.trim().parse::<u64>()? * 1024)
+}
+
 /// Files that ten thousand connections and their other ends in this process need, and more.
 const FILES: u64 = 65_536;
 

@@ -1,6 +1,9 @@
 //! The command line.
 
-use crate::rows::{ROWS, Row};
+use std::path::PathBuf;
+
+use crate::peers::{KINDS, Kind};
+use crate::rows::{LARGE_ROWS, ROWS, Row, SCALE};
 
 /// Rounds, unless said otherwise.
 const ROUNDS: usize = 7;
@@ -11,8 +14,12 @@ const QUICK: u32 = 5;
 /// What to measure, and how to print it.
 pub(crate) struct Options {
     pub(crate) rows: Vec<Row>,
+    pub(crate) peers: Vec<Kind>,
+    /// Another Framewall to measure beside.
+    pub(crate) baseline: Option<PathBuf>,
     pub(crate) rounds: usize,
-    pub(crate) markdown: bool,
+    pub(crate) write: Option<PathBuf>,
+    pub(crate) csv: Option<PathBuf>,
     pub(crate) tools: Tools,
 }
 
@@ -27,33 +34,48 @@ pub(crate) struct Tools {
 
 /// What the command line takes.
 pub(crate) fn usage() -> String {
-    let names: Vec<_> = ROWS.iter().map(|row| row.name).collect();
+    let names: Vec<_> = all_rows().map(|row| row.name).collect();
     format!(
-        "cargo bench --bench proxies [-- OPTIONS]\n\
-         --quick           {ROUNDS_QUICK} rounds of a fifth of the work; idle connections: the smaller row\n\
+        "scripts/bench [OPTIONS]\n\
+         --quick           {ROUNDS_QUICK} rounds of a fifth of the work, without the largest row\n\
          --rows NAME,...   only these: {}\n\
+         --scale           the rows scale-* alone\n\
+         --peers NAME,...  only these proxies: {}; otherwise all that are installed\n\
+         --baseline FILE   another program of Framewall's, beside the proxies\n\
          --rounds N        {ROUNDS} if not said\n\
-         --markdown        the table as in docs/performance.md\n\
+         --write FILE      put the tables into FILE, between the lines that mark their place\n\
+         --csv FILE        write each measured figure to FILE\n\
          --under COMMAND   start Framewall by COMMAND\n\
          --during COMMAND  run COMMAND beside each proxy's work, {{pid}} its process id",
-        names.join(", ")
+        names.join(", "),
+        KINDS.map(Kind::name).join(", "),
     )
+}
+
+fn all_rows() -> impl Iterator<Item = Row> {
+    ROWS.into_iter().chain(LARGE_ROWS).chain(SCALE)
 }
 
 impl Options {
     pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
-        let (mut rounds, mut markdown, mut quick, mut names) = (None, false, false, None);
+        let (mut rounds, mut quick, mut scale) = (None, false, false);
+        let (mut names, mut peers) = (None, KINDS.to_vec());
+        let (mut write, mut csv, mut baseline) = (None, None, None);
         let mut tools = Tools::default();
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
             match argument.as_str() {
                 "--quick" => quick = true,
-                "--markdown" => markdown = true,
+                "--scale" => scale = true,
                 "--rounds" => rounds = Some(whole(&value()?)?),
+                "--write" => write = Some(value()?.into()),
+                "--csv" => csv = Some(value()?.into()),
+                "--baseline" => baseline = Some(value()?.into()),
                 "--under" => tools.under = Some(value()?),
                 "--during" => tools.during = Some(value()?),
                 "--rows" => names = Some(value()?),
-                "--help" => return Err("measures Framewall against nginx".to_owned()),
+                "--peers" => peers = value()?.split(',').map(peer).collect::<Result<_, _>>()?,
+                "--help" => return Err("measures Framewall against other proxies".to_owned()),
                 // What cargo passes on to every benchmark.
                 "--bench" => {}
                 _ => return Err(format!("{argument} is not an option")),
@@ -61,20 +83,24 @@ impl Options {
         }
         let mut rows = match names {
             Some(names) => names.split(',').map(find).collect::<Result<_, _>>()?,
-            None => ROWS.to_vec(),
+            None if scale => SCALE.to_vec(),
+            None if quick => ROWS.to_vec(),
+            None => ROWS.into_iter().chain(LARGE_ROWS).collect(),
         };
         if quick {
-            rows.retain(|row| !row.is_large());
             rows = rows.into_iter().map(|row| row.scaled_down(QUICK)).collect();
         }
         let rounds = rounds.unwrap_or(if quick { ROUNDS_QUICK } else { ROUNDS });
-        Ok(Self { rows, rounds, markdown, tools })
+        Ok(Self { rows, peers, baseline, rounds, write, csv, tools })
     }
 }
 
 fn find(name: &str) -> Result<Row, String> {
-    let row = ROWS.iter().find(|row| row.name == name);
-    row.copied().ok_or_else(|| format!("there is no row {name}"))
+    all_rows().find(|row| row.name == name).ok_or_else(|| format!("there is no row {name}"))
+}
+
+fn peer(name: &str) -> Result<Kind, String> {
+    Kind::named(name).ok_or_else(|| format!("there is no proxy {name}"))
 }
 
 fn whole(text: &str) -> Result<usize, String> {

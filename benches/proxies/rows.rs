@@ -1,79 +1,164 @@
 //! What is measured: one row, one kind of work.
 
-/// A row of the table.
+use std::time::Duration;
+
+/// One kind of work, and what is told of it.
 #[derive(Clone, Copy)]
 pub(crate) struct Row {
     /// As `--rows` takes it.
     pub(crate) name: &'static str,
-    /// As the table says it.
-    pub(crate) title: &'static str,
     pub(crate) work: Work,
+    /// A line of the table for each figure that the work gives.
+    pub(crate) lines: &'static [Line],
+}
+
+/// A line of the table.
+#[derive(Clone, Copy)]
+pub(crate) struct Line {
+    pub(crate) title: &'static str,
+    pub(crate) unit: &'static str,
 }
 
 /// The work of one round.
 #[derive(Clone, Copy)]
 pub(crate) enum Work {
     /// Each connection sends `pipeline` messages at once, waits for all of them, and again; as
-    /// often as it takes for `messages` in all.
+    /// often as it takes for `messages` in all. Gives CPU time a message.
     Echo { connections: u32, size: usize, pipeline: u32, messages: u32 },
-    /// The application sends `messages` in all, spread over the connections.
+    /// Each connection sends a message each `interval`, and all of them `messages`. Gives CPU time a
+    /// message and [`QUANTILES`] of the time from when it was due to its echo.
+    Paced { connections: u32, size: usize, interval: Duration, messages: u32 },
+    /// The application sends `messages` in all, spread over the connections. Gives CPU time a
+    /// message.
     Push { connections: u32, size: usize, messages: u32 },
-    /// Connections from TCP to a Close that was answered, `concurrency` at a time.
+    /// Connections from TCP to a Close that was answered, `concurrency` at a time. Gives CPU time a
+    /// connection.
     Handshakes { count: u32, concurrency: u32, resumed: bool },
-    /// Connections that had one message echoed and say nothing more.
+    /// Connections that had one message echoed and say nothing more. Gives memory a connection.
     Idle { connections: u32 },
+    /// As many connections, of which [`ACTIVE`] at a time have a message echoed, each in its turn.
+    /// Gives CPU time a message, and memory a connection: the proxy's and the kernel's.
+    Crowd { connections: u32, size: usize, messages: u32 },
 }
 
-pub(crate) const ROWS: [Row; 9] = [
-    row("echo-64", "64 B echo, 50 connections", echo(50, 64, 1, 60_000)),
-    row("pipelined-125", "125 B echo, 64 at once, 10 connections", echo(10, 125, 64, 2_560_000)),
-    row("echo-4k", "4 KiB echo, 50 connections", echo(50, 4096, 1, 50_000)),
-    row("echo-1m", "1 MiB echo, 4 connections", echo(4, 1 << 20, 1, 400)),
+/// Of the latencies of a round.
+pub(crate) const QUANTILES: [f64; 3] = [0.5, 0.99, 0.999];
+/// Messages on their way at the same time in a crowd.
+pub(crate) const ACTIVE: u32 = 50;
+
+pub(crate) const ROWS: [Row; 10] = [
+    row("echo-64", echo(50, 64, 1, 60_000), &[time("64 B echo, 50 connections")]),
+    row(
+        "pipelined-125",
+        echo(10, 125, 64, 1_280_000),
+        &[time("125 B echo, 64 at once, 10 connections")],
+    ),
+    row("echo-4k", echo(50, 4 << 10, 1, 50_000), &[time("4 KiB echo, 50 connections")]),
+    row("echo-64k", echo(16, 64 << 10, 1, 6000), &[time("64 KiB echo, 16 connections")]),
+    row("echo-1m", echo(4, 1 << 20, 1, 400), &[time("1 MiB echo, 4 connections")]),
     row(
         "push-256",
-        "256 B server push, 50 connections",
         Work::Push { connections: 50, size: 256, messages: 75_000 },
+        &[time("256 B server push, 50 connections")],
     ),
     row(
-        "handshake",
-        "full handshake, upgrade, Close",
-        Work::Handshakes { count: 1000, concurrency: 16, resumed: false },
+        "paced-64",
+        Work::Paced {
+            connections: 50,
+            size: 64,
+            interval: Duration::from_millis(10),
+            messages: 20_000,
+        },
+        &[
+            time("64 B echo at 5,000 a second"),
+            time("its latency: p50"),
+            time("its latency: p99"),
+            time("its latency: p99.9"),
+        ],
     ),
+    row("handshake", handshakes(false), &[time("full handshake, upgrade, Close")]),
+    row("resumed", handshakes(true), &[time("resumed handshake, upgrade, Close")]),
     row(
-        "resumed",
-        "resumed handshake, upgrade, Close",
-        Work::Handshakes { count: 1000, concurrency: 16, resumed: true },
+        "idle-1000",
+        Work::Idle { connections: 1000 },
+        &[memory("memory per idle connection, of 1,000")],
     ),
-    row("idle-1000", "memory per idle connection", Work::Idle { connections: 1000 }),
-    row("idle-10000", "memory per idle connection", Work::Idle { connections: 10_000 }),
 ];
 
-const fn row(name: &'static str, title: &'static str, work: Work) -> Row {
-    Row { name, title, work }
+/// Left out of a quick run.
+pub(crate) const LARGE_ROWS: [Row; 1] = [row(
+    "idle-10000",
+    Work::Idle { connections: 10_000 },
+    &[memory("memory per idle connection, of {connections}")],
+)];
+
+/// What many connections make of the cost of one.
+pub(crate) const SCALE: [Row; 6] = [
+    row("scale-100", crowd(100), CROWD),
+    row("scale-300", crowd(300), CROWD),
+    row("scale-1000", crowd(1000), CROWD),
+    row("scale-3000", crowd(3000), CROWD),
+    row("scale-10000", crowd(10_000), CROWD),
+    row("scale-20000", crowd(20_000), CROWD),
+];
+
+const CROWD: &[Line] = &[
+    time("64 B echo, {connections} connections"),
+    memory("memory per connection, of {connections}"),
+    memory("the kernel's memory per connection, of {connections}"),
+];
+
+const fn row(name: &'static str, work: Work, lines: &'static [Line]) -> Row {
+    Row { name, work, lines }
+}
+
+const fn time(title: &'static str) -> Line {
+    Line { title, unit: "µs" }
+}
+
+const fn memory(title: &'static str) -> Line {
+    Line { title, unit: "KiB" }
 }
 
 const fn echo(connections: u32, size: usize, pipeline: u32, messages: u32) -> Work {
     Work::Echo { connections, size, pipeline, messages }
 }
 
-impl Row {
-    /// Whether a quick run leaves it out.
-    pub(crate) fn is_large(&self) -> bool {
-        matches!(self.work, Work::Idle { connections } if connections > 1000)
-    }
+const fn handshakes(resumed: bool) -> Work {
+    Work::Handshakes { count: 1000, concurrency: 16, resumed }
+}
 
+const fn crowd(connections: u32) -> Work {
+    Work::Crowd { connections, size: 64, messages: 40_000 }
+}
+
+impl Row {
     /// The same with less to do.
     pub(crate) fn scaled_down(mut self, by: u32) -> Self {
         match &mut self.work {
-            Work::Echo { messages, .. } | Work::Push { messages, .. } => *messages /= by,
+            Work::Echo { messages, .. }
+            | Work::Push { messages, .. }
+            | Work::Paced { messages, .. }
+            | Work::Crowd { messages, .. } => *messages /= by,
             Work::Handshakes { count, .. } => *count /= by,
             Work::Idle { .. } => {}
         }
         self
     }
 
-    /// Whether the row is about memory and not about time.
-    pub(crate) fn is_memory(&self) -> bool {
-        matches!(self.work, Work::Idle { .. })
+    /// How many connections it wants, where that is what it is about.
+    pub(crate) fn wanted(&self) -> Option<u32> {
+        match self.work {
+            Work::Idle { connections } | Work::Crowd { connections, .. } => Some(connections),
+            _ => None,
+        }
+    }
+
+    /// The same with no more connections than that.
+    pub(crate) fn with_at_most(mut self, most: u32) -> Self {
+        if let Work::Idle { connections } | Work::Crowd { connections, .. } = &mut self.work {
+            *connections = most.min(*connections);
+        }
+        self
     }
 }

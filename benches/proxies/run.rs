@@ -1,24 +1,27 @@
-//! The rounds: for each row one proxy, then the other, and again, with the same work.
+//! The rounds: for each row one proxy, then the next, and again, with the same work.
 
 use std::io;
+use std::iter;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::Outcome;
-use crate::load::{Client, Dialer, exchange};
-use crate::measure::{Cores, affordable, cpu_time, memory};
+use crate::load::{Client, Dialer, SOURCES, exchange};
+use crate::measure::{self, Cores, cpu_time, kernel_memory, memory};
 use crate::options::Tools;
-use crate::peers::{Ground, Kind, Proxy};
-use crate::rows::{Row, Work};
+use crate::pace::Clock;
+use crate::peers::{Ground, Kind, Peer, Proxy};
+use crate::rows::{ACTIVE, QUANTILES, Row, Work};
+use crate::token;
 use crate::tool::Tool;
 
-/// nginx's buffer of an upgraded connection, per direction: a TLS record where it is about speed,
-/// its own default where it is about memory.
-const BUFFER_FAST: usize = 16 * 1024;
+/// A buffer of an upgraded connection, per direction, where a proxy has to be told: four TLS records
+/// where it is about speed, nginx's own default where it is about memory.
+const BUFFER_FAST: usize = 64 * 1024;
 const BUFFER_SMALL: usize = 4 * 1024;
 /// Before counters are read: what was asked of a proxy has been done by then.
 const SETTLE: Duration = Duration::from_millis(50);
@@ -31,96 +34,166 @@ const FIRST: u32 = 20;
 /// Rounds of a memory row, which hardly differ.
 const MEMORY_ROUNDS: usize = 3;
 
-/// Both proxies, and what they are measured with.
+/// The proxies, and what they are measured with.
 pub(crate) struct Bench {
-    pub(crate) ground: Ground,
-    pub(crate) cores: Cores,
+    ground: Ground,
+    peers: Vec<Peer>,
     dialer: Dialer,
     tools: Tools,
 }
 
 /// What one proxy used for the work of one round.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Used {
-    /// Microseconds of CPU per message or connection; for memory, KiB per connection.
-    pub(crate) cost: f64,
-    /// Messages or connections per second; for memory, how many connections there were.
-    pub(crate) rate: f64,
+    /// One for each line of the row, in its unit.
+    pub(crate) figures: Vec<f64>,
+    /// Messages or connections per second, where there is a rate and it was not given.
+    pub(crate) rate: Option<f64>,
 }
 
-/// The same work by both.
-#[derive(Clone, Copy)]
-pub(crate) struct Round {
-    pub(crate) framewall: Used,
-    pub(crate) nginx: Used,
+/// The same work by each, in the order of the proxies.
+pub(crate) type Round = Vec<Used>;
+
+/// The row with as many connections as the limit of open files allows.
+pub(crate) fn affordable(row: Row) -> Row {
+    let affordable = measure::affordable(u32::MAX);
+    if let Some(wanted) = row.wanted().filter(|wanted| *wanted > affordable) {
+        eprintln!("proxies: the limit of open files allows {affordable} of {wanted} connections");
+    }
+    row.with_at_most(affordable)
 }
 
 impl Bench {
-    pub(crate) async fn prepare(nginx: PathBuf, cores: Cores, tools: Tools) -> Outcome<Self> {
+    pub(crate) async fn prepare(peers: Vec<Peer>, cores: Cores, tools: Tools) -> Outcome<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let application = listener.local_addr()?;
         tokio::spawn(crate::app::serve(listener));
-        let (ground, root) = Ground::new(nginx, application, cores.proxy)?;
-        Ok(Self { ground, cores, dialer: Dialer::new(root)?, tools })
+        let (ground, root) = Ground::new(application, cores.proxy)?;
+        let dialer = Dialer::new(root, token::mint(ground.folder(), SOURCES)?)?;
+        Ok(Self { ground, peers, dialer, tools })
     }
 
     pub(crate) async fn measure(&self, row: &Row, rounds: usize) -> Outcome<Vec<Round>> {
-        if let Work::Idle { connections } = row.work {
-            return self.measure_memory(connections, rounds.min(MEMORY_ROUNDS)).await;
+        if let Work::Idle { .. } | Work::Crowd { .. } = row.work {
+            return self.measure_memory(row.work, rounds.min(MEMORY_ROUNDS)).await;
         }
-        let framewall = self.start(Kind::Framewall, BUFFER_FAST)?;
-        let nginx = self.start(Kind::Nginx, BUFFER_FAST)?;
+        let mut proxies = Vec::new();
+        for peer in &self.peers {
+            proxies.push(self.start(peer, BUFFER_FAST)?);
+        }
         let mut measured = Vec::new();
-        for _ in 0..rounds {
-            measured.push(Round {
-                framewall: self.work(&framewall, row.work).await?,
-                nginx: self.work(&nginx, row.work).await?,
-            });
+        for number in 0..rounds {
+            let mut round = vec![None; proxies.len()];
+            // Each is the first in its turn: the first one finds the machine at rest.
+            for place in (0..proxies.len()).map(|place| (place + number) % proxies.len()) {
+                round[place] = Some(self.work(&proxies[place], row.work).await?);
+            }
+            measured.push(round.into_iter().flatten().collect());
         }
         Ok(measured)
     }
 
-    fn start(&self, kind: Kind, buffer: usize) -> Outcome<Proxy> {
-        let under = self.tools.under.as_deref().filter(|_| kind == Kind::Framewall);
-        self.ground.start(kind, buffer, under)
+    fn start(&self, peer: &Peer, buffer: usize) -> Outcome<Proxy> {
+        let under = self.tools.under.as_deref().filter(|_| peer.kind == Kind::Framewall);
+        self.ground.start(peer, buffer, under)
     }
 
     async fn work(&self, proxy: &Proxy, work: Work) -> Outcome<Used> {
         match work {
             Work::Echo { connections, size, pipeline, messages } => {
-                let exchange = exchange(size, pipeline);
-                let mut clients = self.open(proxy.address, connections, "/echo").await?;
-                for client in &mut clients {
-                    client.check(&exchange).await?;
-                }
-                let times = messages / connections / pipeline;
-                let count = times * connections * pipeline;
-                self.metered(proxy, count, clients, |mut client| {
-                    let exchange = exchange.clone();
-                    async move {
-                        client.echo(&exchange, times).await?;
-                        Ok(client)
-                    }
-                })
-                .await
+                self.echo(proxy, connections, (size, pipeline), messages).await
+            }
+            Work::Paced { connections, size, interval, messages } => {
+                self.paced(proxy, (connections, interval), size, messages).await
             }
             Work::Push { connections, size, messages } => {
-                let mut clients = self.open(proxy.address, connections, "/push").await?;
-                for client in &mut clients {
-                    client.pushed(size, 1).await?;
-                }
-                let each = messages / connections;
-                self.metered(proxy, each * connections, clients, move |mut client| async move {
-                    client.pushed(size, each).await?;
-                    Ok(client)
-                })
-                .await
+                self.push(proxy, connections, size, messages).await
             }
             Work::Handshakes { count, concurrency, resumed } => {
                 self.handshakes(proxy, count, concurrency, resumed).await
             }
-            Work::Idle { .. } => Err("memory is measured by itself".into()),
+            Work::Idle { .. } | Work::Crowd { .. } => Err("memory is measured by itself".into()),
         }
+    }
+
+    async fn echo(
+        &self,
+        proxy: &Proxy,
+        connections: u32,
+        (size, pipeline): (usize, u32),
+        messages: u32,
+    ) -> Outcome<Used> {
+        let exchange = exchange(size, pipeline);
+        let mut clients = self.open(proxy.address, connections, "/echo").await?;
+        for client in &mut clients {
+            client.check(&exchange).await?;
+        }
+        let times = (messages / connections / pipeline).max(1);
+        let count = times * connections * pipeline;
+        let work = self.metered(proxy, count, clients, |mut client| {
+            let exchange = exchange.clone();
+            async move {
+                client.echo(&exchange, times).await?;
+                Ok(client)
+            }
+        });
+        Ok(work.await?.0)
+    }
+
+    async fn paced(
+        &self,
+        proxy: &Proxy,
+        (connections, interval): (u32, Duration),
+        size: usize,
+        messages: u32,
+    ) -> Outcome<Used> {
+        let exchange = exchange(size, 1);
+        let mut clients = self.open(proxy.address, connections, "/echo").await?;
+        for client in &mut clients {
+            client.check(&exchange).await?;
+        }
+        let each = (messages / connections).max(1);
+        let (clock, times) = Clock::new(connections, interval, each);
+        // The first client starts it.
+        let clock = iter::once(Some(clock)).chain(iter::repeat_with(|| None));
+        let clients = clients.into_iter().zip(times.into_iter().zip(clock)).collect();
+        let work = self.metered(proxy, each * connections, clients, |(mut client, heard)| {
+            let (exchange, (times, clock)) = (exchange.clone(), heard);
+            async move {
+                if let Some(clock) = clock {
+                    Clock::start(clock);
+                }
+                let taken = client.paced(&exchange, times).await?;
+                Ok((client, taken))
+            }
+        });
+        let (mut used, done) = work.await?;
+        let mut taken: Vec<_> = done.into_iter().flat_map(|(_, taken)| taken).collect();
+        taken.sort_unstable();
+        used.figures.extend(QUANTILES.map(|quantile| microseconds(at(&taken, quantile))));
+        // It was given.
+        used.rate = None;
+        Ok(used)
+    }
+
+    async fn push(
+        &self,
+        proxy: &Proxy,
+        connections: u32,
+        size: usize,
+        messages: u32,
+    ) -> Outcome<Used> {
+        let mut clients = self.open(proxy.address, connections, "/push").await?;
+        for client in &mut clients {
+            client.pushed(size, 1).await?;
+        }
+        let each = (messages / connections).max(1);
+        let work = self.metered(proxy, each * connections, clients, |mut client| async move {
+            client.pushed(size, each).await?;
+            Ok(client)
+        });
+        // The application's clock makes the rate.
+        Ok(Used { rate: None, ..work.await?.0 })
     }
 
     async fn handshakes(
@@ -137,63 +210,107 @@ impl Bench {
             dialers.push(dialer);
         }
         let (each, address) = (count / concurrency, proxy.address);
-        self.metered(proxy, each * concurrency, dialers, move |dialer| async move {
+        let work = self.metered(proxy, each * concurrency, dialers, |dialer| async move {
             for number in 1..=each {
                 dialer.open_and_close(address, number).await?;
             }
             Ok(dialer)
-        })
-        .await
+        });
+        Ok(work.await?.0)
     }
 
-    async fn measure_memory(&self, wanted: u32, rounds: usize) -> Outcome<Vec<Round>> {
-        let connections = affordable(wanted);
-        if connections < wanted {
-            eprintln!("proxies: the limit of open files allows {connections} connections");
-        }
+    async fn measure_memory(&self, work: Work, rounds: usize) -> Outcome<Vec<Round>> {
         let mut measured = Vec::new();
         for _ in 0..rounds {
-            measured.push(Round {
-                framewall: self.idle(Kind::Framewall, connections).await?,
-                nginx: self.idle(Kind::Nginx, connections).await?,
-            });
+            let mut round = Round::new();
+            for peer in &self.peers {
+                round.push(match work {
+                    Work::Crowd { connections, size, messages } => {
+                        self.crowd(peer, connections, size, messages).await?
+                    }
+                    Work::Idle { connections } => {
+                        let (proxy, _clients, grown) = self.idle(peer, connections).await?;
+                        drop(proxy);
+                        Used { figures: vec![grown.proxy], rate: None }
+                    }
+                    _ => return Err("it is not about memory".into()),
+                });
+            }
+            measured.push(round);
         }
         Ok(measured)
     }
 
     /// A proxy of its own, so that no earlier connection left memory behind.
-    async fn idle(&self, kind: Kind, connections: u32) -> Outcome<Used> {
-        let proxy = self.start(kind, BUFFER_SMALL)?;
+    async fn idle(&self, peer: &Peer, connections: u32) -> Outcome<(Proxy, Vec<Client>, Grown)> {
+        let proxy = self.start(peer, BUFFER_SMALL)?;
         let exchange = exchange(64, 1);
         let mut clients = self.open(proxy.address, FIRST, "/echo").await?;
         for client in &mut clients {
             client.check(&exchange).await?;
         }
         tokio::time::sleep(SETTLE_MEMORY).await;
-        let before = memory(proxy.worker)?;
-        let mut idle = self.open(proxy.address, connections, "/echo").await?;
+        let before = (memory(proxy.worker)?, kernel_memory()?);
+        let more = connections.saturating_sub(FIRST);
+        let mut idle = self.open(proxy.address, more, "/echo").await?;
         for client in &mut idle {
             client.check(&exchange).await?;
         }
         tokio::time::sleep(SETTLE_MEMORY).await;
-        let grown = memory(proxy.worker)?.saturating_sub(before);
-        Ok(Used {
-            cost: real(grown) / 1024.0 / f64::from(connections),
-            rate: f64::from(connections),
-        })
+        let kibibytes =
+            |after: u64, before: u64| real(after.saturating_sub(before)) / 1024.0 / f64::from(more);
+        let grown = Grown {
+            proxy: kibibytes(memory(proxy.worker)?, before.0),
+            // Half of it is the other ends', in this process.
+            kernel: kibibytes(kernel_memory()?, before.1) / 2.0,
+        };
+        clients.append(&mut idle);
+        Ok((proxy, clients, grown))
+    }
+
+    async fn crowd(
+        &self,
+        peer: &Peer,
+        connections: u32,
+        size: usize,
+        messages: u32,
+    ) -> Outcome<Used> {
+        let (proxy, clients, grown) = self.idle(peer, connections).await?;
+        let mut groups: Vec<Vec<Client>> = (0..ACTIVE).map(|_| Vec::new()).collect();
+        for (client, group) in clients.into_iter().zip((0..groups.len()).cycle()) {
+            groups[group].push(client);
+        }
+        let times = (messages / connections).max(1);
+        let exchange = Arc::new(exchange(size, 1));
+        let work = self.metered(&proxy, times * connections, groups, |mut group| {
+            let exchange = Arc::clone(&exchange);
+            async move {
+                for _ in 0..times {
+                    for client in &mut group {
+                        client.echo(&exchange, 1).await?;
+                    }
+                }
+                Ok(group)
+            }
+        });
+        let (mut used, done) = work.await?;
+        drop(done);
+        used.figures.extend([grown.proxy, grown.kernel]);
+        Ok(used)
     }
 
     /// Lets every client do its part of `count` at the same time, and reads the proxy's CPU time before
-    /// and after. The clients are closed when it was read.
-    async fn metered<C: Send + 'static, F>(
+    /// and after. The clients are given back open.
+    async fn metered<C, D, F>(
         &self,
         proxy: &Proxy,
         count: u32,
         clients: Vec<C>,
         part: impl Fn(C) -> F,
-    ) -> Outcome<Used>
+    ) -> Outcome<(Used, Vec<D>)>
     where
-        F: Future<Output = io::Result<C>> + Send + 'static,
+        D: Send + 'static,
+        F: Future<Output = io::Result<D>> + Send + 'static,
     {
         tokio::time::sleep(SETTLE).await;
         let tool = match &self.tools.during {
@@ -213,9 +330,8 @@ impl Bench {
         if let Some(tool) = tool {
             tool.stop().await?;
         }
-        drop(done);
-        let count = f64::from(count);
-        Ok(Used { cost: used.as_secs_f64() * 1e6 / count, rate: count / elapsed.as_secs_f64() })
+        let figures = vec![microseconds(used) / f64::from(count)];
+        Ok((Used { figures, rate: Some(f64::from(count) / elapsed.as_secs_f64()) }, done))
     }
 
     async fn open(&self, to: SocketAddr, count: u32, path: &'static str) -> Outcome<Vec<Client>> {
@@ -235,6 +351,23 @@ impl Bench {
         }
         Ok(clients)
     }
+}
+
+/// KiB that a connection made memory grow by.
+struct Grown {
+    proxy: f64,
+    kernel: f64,
+}
+
+/// The value that this part of the sorted ones does not exceed.
+fn at(sorted: &[Duration], part: f64) -> Duration {
+    let place = part * real(sorted.len() as u64 * 1024) / 1024.0;
+    let below = sorted.iter().zip(1_u32..).find(|(_, number)| f64::from(*number) >= place);
+    below.map_or(Duration::ZERO, |(value, _)| *value)
+}
+
+fn microseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
 }
 
 /// Exact for every size of memory there is.

@@ -2,43 +2,20 @@
 //! client sends it goes through the gate; beside it, what tungstenite's public parts make of the
 //! same stream: the header, the payload unmasked, and as text.
 
+mod frames;
+
 use std::io::Cursor;
 
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
+use frames::{KINDS, Kind, Stream};
 use framewall::relay::{Endpoint, Gate, HoldBudget, Limits};
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 
-/// Bytes of one stream, about; small enough for a cache, so that memory is not what is measured.
-const STREAM: usize = 256 * 1024;
 /// What a TCP segment on an Ethernet carries.
 const SEGMENT: usize = 1460;
-const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 const LIMITS: Limits =
     Limits { max_frame_size: 1 << 20, max_message_size: 1 << 20, max_fragments: 1024 };
-
-const KINDS: [Kind; 5] = [
-    Kind { name: "64 B text", text: true, ascii: true, size: 64 },
-    Kind { name: "4 KiB text", text: true, ascii: true, size: 4096 },
-    Kind { name: "4 KiB text, not ASCII", text: true, ascii: false, size: 4096 },
-    Kind { name: "1 MiB text, not ASCII", text: true, ascii: false, size: 1 << 20 },
-    Kind { name: "1 MiB binary", text: false, ascii: false, size: 1 << 20 },
-];
-
-/// What the frames of a stream are.
-#[derive(Clone, Copy)]
-struct Kind {
-    name: &'static str,
-    text: bool,
-    ascii: bool,
-    size: usize,
-}
-
-impl std::fmt::Display for Kind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name)
-    }
-}
 
 fn main() {
     divan::main();
@@ -48,7 +25,7 @@ fn main() {
 #[divan::bench(args = KINDS)]
 fn gate_whole(bencher: Bencher, kind: Kind) {
     let stream = Stream::new(kind);
-    let (bytes, frames) = stream.size();
+    let (bytes, frames) = size(&stream);
     let budget = HoldBudget::new(1 << 26);
     bencher.counter(bytes).counter(frames).bench_local(|| {
         let mut gate = Gate::new(Endpoint::Client, LIMITS, *b"ownping!");
@@ -60,7 +37,7 @@ fn gate_whole(bencher: Bencher, kind: Kind) {
 #[divan::bench(args = KINDS)]
 fn gate_in_segments(bencher: Bencher, kind: Kind) {
     let stream = Stream::new(kind);
-    let (bytes, frames) = stream.size();
+    let (bytes, frames) = size(&stream);
     let budget = HoldBudget::new(1 << 26);
     bencher.counter(bytes).counter(frames).bench_local(|| {
         let mut gate = Gate::new(Endpoint::Client, LIMITS, *b"ownping!");
@@ -73,7 +50,7 @@ fn gate_in_segments(bencher: Bencher, kind: Kind) {
 #[divan::bench(args = KINDS)]
 fn tungstenite_whole(bencher: Bencher, kind: Kind) {
     let stream = Stream::new(kind);
-    let (bytes, frames) = stream.size();
+    let (bytes, frames) = size(&stream);
     let mut scratch = vec![0; kind.size];
     bencher
         .counter(bytes)
@@ -124,46 +101,7 @@ fn unmask(masked: &[u8], key: [u8; 4], plain: &mut [u8]) {
     }
 }
 
-/// Equal frames, one after the other.
-struct Stream {
-    bytes: Vec<u8>,
-    frames: usize,
-}
-
-impl Stream {
-    fn new(kind: Kind) -> Self {
-        let frames = (STREAM / kind.size).max(1);
-        Self { bytes: frame(kind).repeat(frames), frames }
-    }
-
-    /// Counters of what one round goes through.
-    fn size(&self) -> (BytesCount, ItemsCount) {
-        (BytesCount::new(self.bytes.len()), ItemsCount::new(self.frames))
-    }
-}
-
-fn frame(kind: Kind) -> Vec<u8> {
-    let line = if kind.ascii { "a line of a chat\n" } else { "Zeilen über Zeilen\n" };
-    let mut payload: Vec<u8> = line.bytes().cycle().take(kind.size).collect();
-    // Nothing is cut within a character.
-    let end = payload.len() - payload.len().min(4);
-    payload[end..].fill(b'.');
-    if let Err(error) = std::str::from_utf8(&payload) {
-        payload[error.valid_up_to()..].fill(b'.');
-    }
-    let mut frame = vec![if kind.text { 0x81 } else { 0x82 }];
-    match kind.size {
-        0..126 => frame.push(0x80 | u8::try_from(kind.size).unwrap_or_default()),
-        126..0x1_0000 => {
-            frame.push(0x80 | 0x7e);
-            frame.extend(u16::try_from(kind.size).unwrap_or_default().to_be_bytes());
-        }
-        _ => {
-            frame.push(0x80 | 0x7f);
-            frame.extend((kind.size as u64).to_be_bytes());
-        }
-    }
-    frame.extend(KEY);
-    frame.extend(payload.iter().zip(KEY.iter().cycle()).map(|(byte, key)| byte ^ key));
-    frame
+/// Counters of what one round goes through.
+fn size(stream: &Stream) -> (BytesCount, ItemsCount) {
+    (BytesCount::new(stream.bytes.len()), ItemsCount::new(stream.frames))
 }

@@ -95,7 +95,7 @@ fn answer(
         Ok(()) => Response::new(http_body_util::Either::Left(Empty::new())),
         Err(refusal) => {
             assert!(refusal.reason.status().is_client_error());
-            problem(refusal.reason, "id").map(http_body_util::Either::Right)
+            problem(&refusal, "id").map(http_body_util::Either::Right)
         }
     }
 }

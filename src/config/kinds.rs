@@ -231,20 +231,12 @@ pub(super) fn in_bounds<T: PartialOrd>(value: T, min: &T, max: &T, text: &str) -
 /// One of some words.
 pub(super) struct Choice<T: 'static> {
     values: &'static [(&'static str, T)],
-    /// Words that another version may know and this one refuses.
-    unavailable: &'static [&'static str],
 }
 
 impl<T> Choice<T> {
     /// Any of `values`, each with its word.
     pub(super) const fn of(values: &'static [(&'static str, T)]) -> Self {
-        Self { values, unavailable: &[] }
-    }
-
-    /// Says of `words` that this version does not have them.
-    pub(super) const fn without(mut self, words: &'static [&'static str]) -> Self {
-        self.unavailable = words;
-        self
+        Self { values }
     }
 
     fn names(&self) -> impl Iterator<Item = &'static str> {
@@ -256,10 +248,6 @@ impl<T: Copy> Choice<T> {
     fn parse(&self, text: &str) -> Result<T, Fault> {
         if let Some((_, value)) = self.values.iter().find(|(name, _)| *name == text) {
             return Ok(*value);
-        }
-        if self.unavailable.contains(&text) {
-            let what = format!("\"{text}\" is not available in this version");
-            return Err(Fault::new(what));
         }
         let near = units::nearest(text, self.names());
         let near = near.map(|name| format!("did you mean \"{name}\"?"));

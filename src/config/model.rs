@@ -222,6 +222,8 @@ pub struct WebSocket {
 pub enum Compression {
     /// The offer is stripped, so no extension is ever negotiated.
     Off,
+    /// Client and upstream may agree on it, and a copy of what they send is inflated.
+    Inspect,
 }
 
 /// `[log]`

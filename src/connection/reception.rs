@@ -7,11 +7,12 @@ use hyper::body::Incoming;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
+use crate::config::Compression;
 use crate::gateway::{Gateway, InForce};
 use crate::handshake::{self, Body, ClientAddress, Peer, RawHead, UpgradeRequest};
 use crate::limits::{AddressPermit, UserPermit};
 use crate::observe::{self, Subject};
-use crate::policy::{Admission, Arrival, Entrance, Standing, Trace};
+use crate::policy::{Admission, Arrival, Entrance, Standing, Trace, check_ban};
 use crate::refusal::{Reason, Refusal};
 use crate::session::{Caller, Next};
 use crate::upstream::Failure;
@@ -73,9 +74,11 @@ impl Reception {
     fn accept(mut self, admitted: Admitted) -> Response<Body> {
         let Admitted { key, admission, next, address, user } = admitted;
         let none = HeaderMap::new();
-        let (headers, chosen) = match &next {
-            Next::Relay(upstream) => (&upstream.headers, upstream.subprotocol.clone()),
-            Next::FirstMessage(_) => (&none, None),
+        let (headers, chosen, deflate) = match &next {
+            Next::Relay(upstream) => {
+                (&upstream.headers, upstream.subprotocol.clone(), upstream.deflate)
+            }
+            Next::FirstMessage(_) => (&none, None, None),
         };
         let subprotocol = chosen.or_else(|| {
             let first = admission.subprotocols().first()?;
@@ -84,7 +87,7 @@ impl Reception {
         });
         self.subject.subprotocol =
             subprotocol.as_ref().and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let response = handshake::switching_protocols(&key, headers, subprotocol.as_ref());
+        let response = handshake::switching_protocols(&key, headers, subprotocol.as_ref(), deflate);
         let established = Established { admission, subject: self.subject, next, address, user };
         // The receiver outlives the connection that polls this.
         let _ = self.established.send(established);
@@ -116,8 +119,12 @@ impl Reception {
             .flatten()?;
         let user = self.enter_user(&admission)?;
         let key = request.key().to_owned();
+        let announced = matches!(admission.standing(), Standing::Announced(_));
+        if !announced && admission.route().websocket.compression == Compression::Inspect {
+            request.read_offers()?;
+        }
         let caller = Caller { request, peer: self.peer, client, in_force };
-        let next = if let Standing::Announced(_) = admission.standing() {
+        let next = if announced {
             Next::FirstMessage(Box::new(caller))
         } else {
             let id = &self.subject.request_id;
@@ -134,9 +141,16 @@ impl Reception {
         let (policy, address) = (&self.in_force.policy, client.address.ip());
         let trusted = &self.in_force.server.trusted_proxies;
         let entrance = match self.entrance.take() {
-            Some(entrance) => entrance,
+            // It may have waited with its request until it was banned.
+            Some(entrance) => {
+                check_ban(address, bans, &mut Trace::off())?;
+                entrance
+            }
             None if Peer::is_trusted(address, trusted) => {
-                return policy.enforce_rules(address, &mut Trace::off()).map(|()| None);
+                if let Some(refusal) = policy.enforce_rules(address, &mut Trace::off())? {
+                    self.gateway.let_through(&self.subject, &refusal);
+                }
+                return Ok(None);
             }
             None => policy.admit_address(address, bans, limiters, &mut Trace::off())?,
         };

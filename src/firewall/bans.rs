@@ -20,6 +20,7 @@ use crate::refusal::Reason;
 use crate::store::{Author, Ban, BanStore, BanTable, StoreError};
 pub use export::{ipset, nft};
 pub use outcome::{BanRefused, NewBan, Now, Struck};
+pub use strikes::MOST_STRUCK;
 use strikes::{Strikes, is_strike};
 
 /// The bans of a gateway. Shared by all connections; every method but [`Bans::save`] works in memory
@@ -102,12 +103,14 @@ impl Bans {
         let Some(ban) = terms.ban.as_ref().filter(|_| is_strike(reason)) else {
             return Struck::Noted;
         };
-        let is_spared = terms.exempting(address).is_some();
-        if is_spared || self.store.find(address, now.moment).is_some() {
+        if terms.exempting(address).is_some() {
             return Struck::Noted;
         }
         let key = AddressKey::from(address);
-        if !self.strikes().strike(key, now.instant, ban.strikes, ban.within) {
+        // Held until the ban is kept: of those who offend at once one makes it, and none after it.
+        let mut counted = self.strikes();
+        let is_banned = self.store.find(address, now.moment).is_some();
+        if is_banned || !counted.strike(key, now.instant, ban.strikes, ban.within) {
             return Struck::Noted;
         }
         let strikes = ban.strikes.get();
@@ -188,6 +191,18 @@ impl Bans {
     #[must_use]
     pub fn count(&self, now: Moment) -> usize {
         self.store.count(now)
+    }
+
+    /// How many addresses struck, of those that are remembered: [`MOST_STRUCK`] at most.
+    #[must_use]
+    pub fn struck(&self) -> usize {
+        self.strikes().count()
+    }
+
+    /// The network by which `address` is never banned, if it is in one.
+    #[must_use]
+    pub fn exempting(&self, address: IpAddr) -> Option<Network> {
+        self.terms().exempting(address.to_canonical())
     }
 
     /// The networks that are never banned.

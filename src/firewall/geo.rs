@@ -212,7 +212,7 @@ mod tests {
     fn denied_countries_are_denied_and_no_others() {
         let rules = rules(&["country.mmdb"], NONE, DE, &[]);
         assert!(!rules.is_empty());
-        let country = denied("country DE (firewall.deny_countries)");
+        let country = denied("firewall.deny_countries: DE");
         for ip in ["192.0.2.1", "::ffff:192.0.2.1", "2001:db8:1::1"] {
             assert_eq!(told(&rules, ip), country, "{ip}");
         }
@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn with_allowed_countries_others_and_unknown_ones_are_denied() {
         let rules = rules(&["country.mmdb"], DE, NONE, &[]);
-        let country = allowed("country DE (firewall.allow_countries)");
+        let country = allowed("firewall.allow_countries: DE");
         assert_eq!(told(&rules, "192.0.2.1"), country);
         let other = denied("firewall.allow_countries does not list country FR");
         assert_eq!(told(&rules, "198.51.100.1"), other);
@@ -256,10 +256,10 @@ mod tests {
     fn denied_systems_are_denied_whatever_their_country() {
         let files = ["country.mmdb", "asn.mmdb"];
         let rules = rules(&files, &["FR", "US"], NONE, &[4_200_000_000, 64_496]);
-        assert_eq!(told(&rules, "198.51.100.1"), denied("AS64496 (firewall.deny_asns)"));
-        assert_eq!(told(&rules, "2001:db8:2::1"), denied("AS64496 (firewall.deny_asns)"));
-        assert_eq!(told(&rules, "203.0.113.127"), denied("AS4200000000 (firewall.deny_asns)"));
-        let country = allowed("country US (firewall.allow_countries)");
+        assert_eq!(told(&rules, "198.51.100.1"), denied("firewall.deny_asns: AS64496"));
+        assert_eq!(told(&rules, "2001:db8:2::1"), denied("firewall.deny_asns: AS64496"));
+        assert_eq!(told(&rules, "203.0.113.127"), denied("firewall.deny_asns: AS4200000000"));
+        let country = allowed("firewall.allow_countries: US");
         assert_eq!(told(&rules, "203.0.113.128"), country, "no system is known of it");
     }
 

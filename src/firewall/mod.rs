@@ -12,7 +12,7 @@ mod rules;
 mod table;
 mod verdict;
 
-pub use bans::{BanRefused, Bans, NewBan, Now, Struck, ipset, nft};
+pub use bans::{BanRefused, Bans, MOST_STRUCK, NewBan, Now, Struck, ipset, nft};
 pub use country::Country;
 pub use error::Error;
 pub use geo::{Database, Geo, GeoRules, Says};

@@ -109,22 +109,18 @@ impl fmt::Display for Entry<'_> {
 
 impl fmt::Display for Verdict<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let countries = match self.action {
-            Action::Allow => "firewall.allow_countries",
-            Action::Deny => "firewall.deny_countries",
-        };
         match self.why {
             Why::Unlisted => f.write_str("no rule of [firewall] lists it"),
             Why::Entry(entry) => entry.fmt(f),
             Why::NotAllowed => f.write_str("firewall.allow does not list it"),
-            Why::Country(country) => write!(f, "country {country} ({countries})"),
+            Why::Country(country) => write!(f, "firewall.{}: {country}", self.key()),
             Why::OtherCountry(Some(country)) => {
                 write!(f, "firewall.allow_countries does not list country {country}")
             }
             Why::OtherCountry(None) => {
                 f.write_str("firewall.allow_countries is given, and no country is known of it")
             }
-            Why::Asn(asn) => write!(f, "AS{asn} (firewall.deny_asns)"),
+            Why::Asn(asn) => write!(f, "firewall.{}: AS{asn}", self.key()),
             Why::Unreadable(path) => write!(f, "{} cannot be read for it", path.display()),
         }
     }

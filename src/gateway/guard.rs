@@ -11,6 +11,7 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
 use super::Gateway;
 use crate::firewall::{Now, Struck};
+use crate::limits::AddressKey;
 use crate::network::Network;
 use crate::observe::{self, Subject};
 use crate::refusal::{Reason, Refusal};
@@ -18,6 +19,8 @@ use crate::session::Filter;
 
 /// Dropped connections that are told in the log a second; of more, only how many there were.
 const TOLD_A_SECOND: NonZeroU32 = NonZeroU32::new(100).expect("100 is not 0");
+/// How long it is at most until the log has the number of the others.
+const TELL_REST: Duration = Duration::from_secs(1);
 /// How often it is forgotten who owes nothing.
 const SWEEP: Duration = Duration::from_secs(5);
 
@@ -34,6 +37,16 @@ impl Default for DropLog {
     }
 }
 
+impl DropLog {
+    /// Tells of those that nobody was told of, where no other came that could have said it.
+    fn tell_rest(&self) {
+        let untold = self.untold.swap(0, Ordering::Relaxed);
+        if untold > 0 {
+            observe::dropped_untold(untold);
+        }
+    }
+}
+
 impl Gateway {
     /// A connection is dropped without an answer: nothing was read of it.
     pub(crate) fn dropped(&self, peer: SocketAddr, refusal: &Refusal) {
@@ -43,13 +56,19 @@ impl Gateway {
         } else {
             self.drops.untold.fetch_add(1, Ordering::Relaxed);
         }
-        self.strike(peer.ip(), refusal.reason);
+        self.strike_for(peer.ip(), refusal);
     }
 
     /// A handshake was refused.
     pub(crate) fn refused(&self, subject: &Subject, refusal: &Refusal) {
         observe::refused(subject, refusal.reason, &refusal.detail);
-        self.strike(subject.peer.ip(), refusal.reason);
+        self.strike_for(subject.peer.ip(), refusal);
+    }
+
+    fn strike_for(&self, address: IpAddr, refusal: &Refusal) {
+        if !refusal.blameless {
+            self.strike(address, refusal.reason);
+        }
     }
 
     /// A section in report mode would have refused; it is told and counted.
@@ -71,7 +90,10 @@ impl Gateway {
             ),
             Struck::Banned(ban) => {
                 observe::banned(&ban);
-                self.end_banned(ban.ban.network);
+                // A flood of offences from everywhere must not look at every session for each.
+                if self.limiters.open(&AddressKey::from(address)) > 0 {
+                    self.end_banned(ban.ban.network);
+                }
             }
         }
     }
@@ -86,7 +108,8 @@ impl Gateway {
         self.bans.reach(network).into_iter().map(end).sum()
     }
 
-    /// What goes on beside the connections: bans are saved, and who owes nothing is forgotten.
+    /// What goes on beside the connections: bans are saved, who owes nothing is forgotten, and what
+    /// was dropped untold is told.
     pub(super) fn keep_house(self: &Arc<Self>) {
         self.tasks.spawn(Arc::clone(&self.bans).keep(self.stopping.clone()));
         let gateway = Arc::clone(self);
@@ -97,5 +120,16 @@ impl Gateway {
             }
         };
         self.tasks.spawn(self.stopping.clone().run_until_cancelled_owned(sweeping));
+        let gateway = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let told = async {
+                loop {
+                    tokio::time::sleep(TELL_REST).await;
+                    gateway.drops.tell_rest();
+                }
+            };
+            gateway.stopping.run_until_cancelled(told).await;
+            gateway.drops.tell_rest();
+        });
     }
 }

@@ -7,7 +7,7 @@ mod reload;
 mod watch;
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -24,7 +24,7 @@ use crate::handshake::Peer;
 use crate::limits::Limiters;
 use crate::listener::{Slots, accept_each};
 use crate::moment::Moment;
-use crate::policy::Trace;
+use crate::policy::{Entrance, Trace};
 use crate::refusal::{Reason, Refusal};
 use crate::relay::HoldBudget;
 use crate::session::Sessions;
@@ -161,13 +161,7 @@ impl Gateway {
 
     fn serve(self: &Arc<Self>, stream: tokio::net::TcpStream, peer: SocketAddr) {
         let in_force = self.in_force();
-        let trusted = Peer::is_trusted(peer.ip(), &in_force.server.trusted_proxies);
-        // Whom a trusted proxy speaks for is known later.
-        let admit = || {
-            let (bans, limiters) = (&self.bans, &self.limiters);
-            in_force.policy.admit_address(peer.ip(), bans, limiters, &mut Trace::off())
-        };
-        let entrance = match (!trusted).then(admit).transpose() {
+        let entrance = match self.enter(peer.ip(), &in_force) {
             Ok(entrance) => entrance,
             Err(refusal) => return self.dropped(peer, &refusal),
         };
@@ -178,4 +172,16 @@ impl Gateway {
         let accepted = Accepted { stream, address: peer, slot, entrance, in_force };
         self.tasks.spawn(connection::serve(Arc::clone(self), accepted));
     }
+
+    /// Lets a peer in; `None` is a trusted proxy: whom it speaks for is known later.
+    fn enter(&self, peer: IpAddr, in_force: &InForce) -> Result<Option<Entrance>, Refusal> {
+        if Peer::is_trusted(peer, &in_force.server.trusted_proxies) {
+            return Ok(None);
+        }
+        let (bans, limiters) = (&self.bans, &self.limiters);
+        in_force.policy.admit_address(peer, bans, limiters, &mut Trace::off()).map(Some)
+    }
 }
+
+#[cfg(test)]
+mod tests;

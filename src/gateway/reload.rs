@@ -254,9 +254,6 @@ impl Gateway {
         let next = Arc::new(next);
         self.slots.resize(next.server.max_connections);
         *self.in_force.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&next);
-        self.sessions.review(|standing| {
-            let route = standing.review(&next.policy).map_err(|refusal| refusal.reason)?;
-            Ok(self.terms(route, standing.user()))
-        })
+        self.sessions.review(&next.policy, |route, user| self.terms(route, user))
     }
 }

@@ -6,7 +6,7 @@ use http::HeaderMap;
 use http::header::{FORWARDED, HeaderName};
 use ipnet::IpNet;
 
-use super::fields::{list, single};
+use super::fields::{list_from_right, single};
 use crate::listener::canonical_ip;
 
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -91,8 +91,7 @@ pub fn request_id(peer: &Peer, headers: &HeaderMap) -> Option<String> {
 
 fn forwarded_address(peer: &Peer, trusted: &[IpNet], headers: &HeaderMap) -> SocketAddr {
     let mut client = peer.address;
-    let chain = list(headers, &X_FORWARDED_FOR).unwrap_or_default();
-    for hop in chain.iter().rev() {
+    for hop in list_from_right(headers, &X_FORWARDED_FOR).into_iter().rev() {
         let Some(address) = parse_hop(hop) else {
             break;
         };
@@ -125,13 +124,13 @@ mod tests {
 
     use super::{ClientAddress, Peer, X_FORWARDED_FOR, X_FORWARDED_PROTO};
 
-    fn resolve(peer: &str, lines: &[&'static str]) -> String {
+    fn resolve(peer: &str, lines: &[&str]) -> String {
         let trusted = ["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()];
         let address: std::net::SocketAddr = peer.parse().unwrap();
         let peer = Peer { address, trusted: Peer::is_trusted(address.ip(), &trusted), tls: true };
         let mut headers = HeaderMap::new();
         for line in lines {
-            headers.append(X_FORWARDED_FOR, HeaderValue::from_static(line));
+            headers.append(X_FORWARDED_FOR, HeaderValue::from_bytes(line.as_bytes()).unwrap());
         }
         ClientAddress::resolve(&peer, &trusted, &headers).address.to_string()
     }
@@ -147,6 +146,11 @@ mod tests {
         );
         assert_eq!(resolve("10.0.0.1:5", &["203.0.113.1", "198.51.100.7"]), "198.51.100.7:0");
         assert_eq!(resolve("10.0.0.1:5", &["203.0.113.1, unknown, 10.0.0.2"]), "10.0.0.2:0");
+        for left in ["\u{e9}", "203.0.113.1, \u{e9}", "\u{e9}, 203.0.113.1"] {
+            assert_eq!(resolve("10.0.0.1:5", &[left, "198.51.100.7"]), "198.51.100.7:0");
+        }
+        assert_eq!(resolve("10.0.0.1:5", &["\u{e9}, 198.51.100.7, 10.0.0.2"]), "198.51.100.7:0");
+        assert_eq!(resolve("10.0.0.1:5", &["198.51.100.7, \u{e9}, 10.0.0.2"]), "10.0.0.2:0");
         assert_eq!(resolve("10.0.0.1:5", &["::ffff:198.51.100.7"]), "198.51.100.7:0");
         assert_eq!(resolve("10.0.0.1:5", &["198.51.100.7:4711"]), "198.51.100.7:4711");
         assert_eq!(resolve("10.0.0.1:5", &["[2001:dead::7]:4711"]), "[2001:dead::7]:4711");

@@ -3,13 +3,15 @@
 use bytes::Bytes;
 use http::header::{
     ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT,
-    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
+    SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+    WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use super::deflate::Deflate;
 use super::forward::end_to_end;
 use crate::refusal::{Reason, Refusal};
 
@@ -89,12 +91,13 @@ fn problem_json(reason: Reason, request_id: &str) -> Vec<u8> {
 }
 
 /// The 101 (RFC 6455 section 4.2.2) for the client's `key`, with the upstream's end-to-end header
-/// fields and the subprotocol agreed on.
+/// fields, and the subprotocol and the compression agreed on.
 #[must_use]
 pub fn switching_protocols(
     key: &str,
     upstream: &HeaderMap,
     subprotocol: Option<&HeaderValue>,
+    deflate: Option<Deflate>,
 ) -> Response<Body> {
     let mut response = Response::new(Full::default());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -107,6 +110,9 @@ pub fn switching_protocols(
     }
     if let Some(subprotocol) = subprotocol {
         headers.insert(SEC_WEBSOCKET_PROTOCOL, subprotocol.clone());
+    }
+    if let Some(agreed) = deflate.and_then(Deflate::field) {
+        headers.insert(SEC_WEBSOCKET_EXTENSIONS, agreed);
     }
     response
 }

@@ -27,10 +27,29 @@ pub(crate) fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Vec<
     Ok(elements)
 }
 
+/// The elements of such a list from the right, up to the first that is not visible ASCII: each proxy
+/// adds its own on the right, and what a client put on the left of them must not hide them. In the
+/// order of the list.
+pub(super) fn list_from_right<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a str> {
+    let lines = headers.get_all(name).iter().rev();
+    let elements = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
+    let readable = elements.map_while(visible).map(|part| part.trim_matches([' ', '\t']));
+    let mut elements: Vec<_> = readable.filter(|part| !part.is_empty()).collect();
+    elements.reverse();
+    elements
+}
+
+fn visible(bytes: &[u8]) -> Option<&str> {
+    let is_visible = |byte: &u8| matches!(byte, b' '..=b'~' | b'\t');
+    std::str::from_utf8(bytes).ok().filter(|text| text.as_bytes().iter().all(is_visible))
+}
+
 /// Whether `text` is a token (RFC 9110 section 5.6.2).
 pub(super) fn is_token(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+    !text.is_empty() && text.bytes().all(is_token_byte)
+}
+
+/// Whether a token may have this byte in it.
+pub(super) fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderName,
-    HeaderValue, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TE,
-    TRAILER, TRANSFER_ENCODING, UPGRADE,
+    HeaderValue, ORIGIN, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, Request};
 use http_body_util::Empty;
@@ -17,7 +17,8 @@ use super::address::{
     CLAIMS, ClientAddress, Peer, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP,
     X_REQUEST_ID,
 };
-use super::fields::list;
+use super::deflate::DeflateOffer;
+use super::fields::{list, list_from_right};
 
 /// Fields of one connection (RFC 9110 section 7.6.1); `Expect`, which would ask the upstream for a
 /// 100 before its 101; and `Proxy`, which CGI takes for a setting.
@@ -52,8 +53,8 @@ pub struct Provenance<'a> {
 }
 
 /// The opening handshake towards the upstream: the client's target and end-to-end fields, a `key`
-/// of the gateway's own, the subprotocols that may be offered, no extension, and the fields that
-/// say who the client is. A client's own claims about that are removed, in every folded form,
+/// of the gateway's own, the subprotocols that may be offered, the offers of permessage-deflate that
+/// were read and no other extension, and the fields that say who the client is. A client's own claims about that are removed, in every folded form,
 /// unless a trusted proxy made them.
 ///
 /// # Errors
@@ -75,6 +76,9 @@ pub fn upstream_request(
     headers.insert(SEC_WEBSOCKET_KEY, HeaderValue::from_str(key)?);
     if !subprotocols.is_empty() {
         headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_str(&subprotocols.join(", "))?);
+    }
+    if let Some(offers) = DeflateOffer::field(request.offers()) {
+        headers.insert(SEC_WEBSOCKET_EXTENSIONS, offers);
     }
     set_claims(&mut headers, request, provenance)?;
     let mut forwarded = Request::builder().uri(request.target()).body(Empty::new())?;
@@ -166,9 +170,9 @@ fn set_claims(
     Ok(())
 }
 
-/// Adds an element to a list field, on one line.
+/// Adds an element to a list field, on one line, behind what of it can be read from the right.
 fn append(headers: &mut HeaderMap, name: &HeaderName, element: &str) -> Result<(), http::Error> {
-    let mut elements = list(headers, name).unwrap_or_default();
+    let mut elements = list_from_right(headers, name);
     elements.push(element);
     let joined = HeaderValue::from_str(&elements.join(", "))?;
     headers.insert(name, joined);

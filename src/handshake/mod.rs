@@ -4,6 +4,8 @@
 
 mod address;
 mod answer;
+mod deflate;
+mod extensions;
 pub(crate) mod fields;
 mod forward;
 mod raw;
@@ -11,6 +13,7 @@ mod request;
 
 pub use address::{ClientAddress, Peer, request_id};
 pub use answer::{Body, problem, problem_bytes, relayed, switching_protocols};
+pub use deflate::{Deflate, DeflateOffer};
 pub use forward::{Provenance, end_to_end, fold, is_reserved, upstream_request};
 pub use raw::{HeadTap, MAX_HEAD, RawHead};
 pub use request::UpgradeRequest;

@@ -8,6 +8,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method, Version, request};
 
+use super::deflate::DeflateOffer;
 use super::fields::{is_token, list, single};
 use crate::config::{canonical_path, is_host, split_port};
 use crate::refusal::{Reason, Refusal};
@@ -21,6 +22,7 @@ pub struct UpgradeRequest {
     port: Option<u16>,
     key: String,
     subprotocols: Vec<String>,
+    offers: Vec<DeflateOffer>,
     headers: HeaderMap,
 }
 
@@ -38,7 +40,8 @@ impl UpgradeRequest {
         let path = canonical_path(path).map_err(|error| malformed(error.to_string()))?;
         let key = key(&head.headers).map_err(malformed)?;
         let subprotocols = subprotocols(&head.headers).map_err(malformed)?;
-        Ok(Self { target, path, host, port, key, subprotocols, headers: head.headers })
+        let (offers, headers) = (Vec::new(), head.headers);
+        Ok(Self { target, path, host, port, key, subprotocols, offers, headers })
     }
 
     /// The request target as it came, path and query (RFC 9112 section 3.2.1).
@@ -75,6 +78,19 @@ impl UpgradeRequest {
     #[must_use]
     pub fn subprotocols(&self) -> &[String] {
         &self.subprotocols
+    }
+
+    /// The offers of permessage-deflate that go on to the upstream; none unless they were read.
+    #[must_use]
+    pub fn offers(&self) -> &[DeflateOffer] {
+        &self.offers
+    }
+
+    /// Reads the offers of permessage-deflate, where the route lets them be accepted.
+    pub fn read_offers(&mut self) -> Result<(), Refusal> {
+        let malformed = |detail| Refusal::new(Reason::HandshakeMalformed, detail);
+        self.offers = DeflateOffer::read(&self.headers).map_err(malformed)?;
+        Ok(())
     }
 
     /// Every Origin line.

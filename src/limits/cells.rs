@@ -60,6 +60,11 @@ impl<K: Eq + Hash, C: Clock<Instant = Nanos>> Cells<K, C> {
         }
     }
 
+    pub(super) fn has(&self, key: &K) -> bool {
+        let hash = self.hasher.hash_one(key);
+        locked(&self.shards[index(hash, SHARDS)]).debts.contains_key(key)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.shards.iter().map(|shard| locked(shard).debts.len()).sum()
     }

@@ -21,6 +21,16 @@ pub type AddressPermit = Permit<AddressKey>;
 /// As [`AddressPermit`].
 pub type UserPermit = Permit<UserKey>;
 
+/// A handshake of an address may not come now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooOften {
+    /// Until it may.
+    pub wait: Wait,
+    /// There are too many addresses to count it apart: others may have made the handshakes that
+    /// this is one too many of.
+    pub shared: bool,
+}
+
 impl Limiters {
     /// These limits hold from now on.
     pub fn set(&self, limits: &Limits) {
@@ -28,8 +38,9 @@ impl Limiters {
     }
 
     /// Counts a handshake of an address.
-    pub fn handshake(&self, key: AddressKey) -> Result<(), Wait> {
-        self.handshakes.check(&key)
+    pub fn handshake(&self, key: AddressKey) -> Result<(), TooOften> {
+        let outcome = self.handshakes.check(&key);
+        outcome.map_err(|wait| TooOften { wait, shared: !self.handshakes.knows(&key) })
     }
 
     /// Counts a connection of an address. With `enforce` unset it is counted in any case, and the
@@ -81,5 +92,29 @@ fn taken<K: Eq + std::hash::Hash + Clone>(
         Ok(permit) => Ok((permit, None)),
         Err(full) if enforce => Err(full),
         Err(full) => counts.take(key, None).map(|permit| (permit, Some(full))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::Limiters;
+    use crate::config::{Limits, Rate};
+    use crate::limits::{MOST_KEYS, UserKey};
+
+    #[test]
+    fn many_users_leave_little_behind() {
+        let rate = Rate { count: 1, per: Duration::from_secs(3600), burst: 10 };
+        let (limiters, now) = (Limiters::default(), Instant::now());
+        for number in 0..300_000 {
+            let key = UserKey::new("main", &number.to_string());
+            let share = limiters.share(&key, &rate, now);
+            share.take(now).unwrap();
+            drop(limiters.user(key, &Limits::default(), true).unwrap());
+        }
+        limiters.sweep(now);
+        assert!(limiters.messages.count() <= MOST_KEYS, "{}", limiters.messages.count());
+        assert_eq!(limiters.users.keys(), 0);
     }
 }

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 pub use counts::{Counts, Full, Permit};
 pub use key::{AddressKey, UserKey};
-pub use limiters::{AddressPermit, Limiters, UserPermit};
+pub use limiters::{AddressPermit, Limiters, TooOften, UserPermit};
 pub use rates::{MOST_KEYS, Monotonic, Rates};
 pub use users::{UserShare, Users};
 

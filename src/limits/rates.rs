@@ -82,6 +82,12 @@ impl<K: Eq + Hash + Clone, C: Clock<Instant = Nanos> + Clone> Rates<K, C> {
         }
     }
 
+    /// Whether `key` is counted apart. One that is refused and is not came when there was no room.
+    #[must_use]
+    pub fn knows(&self, key: &K) -> bool {
+        self.active().as_ref().is_some_and(|active| active.cells.has(key))
+    }
+
     /// Forgets the keys whose debt is over. To be called every few seconds; takes a tenth of a
     /// millisecond when [`MOST_KEYS`] are there, and holds each of its locks for a part of that.
     pub fn sweep(&self) {

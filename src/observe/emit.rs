@@ -91,6 +91,11 @@ pub fn dropped(peer: SocketAddr, reason: Reason, detail: &str, untold: u64) {
     );
 }
 
+/// So many connections were dropped and not told of one by one.
+pub fn dropped_untold(untold: u64) {
+    tracing::warn!(target: ACCESS_TARGET, event = "dropped", untold, "connections dropped");
+}
+
 /// A session is closed because the client is above one of its rates.
 pub fn limited(subject: &Subject, reason: Reason, detail: &str) {
     record!(

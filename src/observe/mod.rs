@@ -15,8 +15,8 @@ mod subscriber;
 mod writer;
 
 pub use emit::{
-    answered, banned, connection_error, dropped, is_error, limited, protocol_error, refused,
-    session_ended, session_opened, turned_away, would_refuse,
+    answered, banned, connection_error, dropped, dropped_untold, is_error, limited, protocol_error,
+    refused, session_ended, session_opened, turned_away, would_refuse,
 };
 pub use record::{Ended, Flow, ProtocolError, Subject};
 pub use start::{LogGuard, ObserveError, start};

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::{Policy, Step, Table, Trace};
 use crate::config::Mode;
-use crate::firewall::Bans;
-use crate::limits::{AddressKey, AddressPermit, Full, Limiters, Wait};
+use crate::firewall::{Bans, Why};
+use crate::limits::{AddressKey, AddressPermit, Full, Limiters, TooOften, Wait};
 use crate::moment::Moment;
 use crate::refusal::{Reason, Refusal};
 
@@ -35,9 +35,7 @@ impl Policy {
         trace: &mut Trace,
     ) -> Result<Entrance, Refusal> {
         let mut let_through = Vec::new();
-        if let Err(refusal) = self.check_rules(address, trace) {
-            spare(self.firewall.mode, refusal, &mut let_through)?;
-        }
+        let_through.extend(self.enforce_rules(address, trace)?);
         check_ban(address, bans, trace)?;
         let key = AddressKey::from(address);
         if let Err(refusal) = self.check_handshakes(key, limiters, trace) {
@@ -54,14 +52,21 @@ impl Policy {
         limiters: &Limiters,
         trace: &mut Trace,
     ) -> Result<(), Refusal> {
-        let outcome = limiters.handshake(key).map_err(|wait| {
-            let detail = format!("{key} makes too many handshakes");
+        let outcome = limiters.handshake(key).map_err(|TooOften { wait, shared }| {
+            let detail = if shared {
+                format!("too many addresses make handshakes to count those of {key} apart")
+            } else {
+                format!("{key} makes too many handshakes")
+            };
             let refusal = Refusal::new(Reason::LimitHandshakes, detail).by("handshakes_per_ip");
-            refusal.retry_after(wait)
+            let refusal = refusal.retry_after(wait);
+            if shared { refusal.without_blame() } else { refusal }
         });
         trace.check("handshakes", LIMITS, outcome, |()| {
             let rate = self.limits.handshakes_per_ip.map(|rate| rate.of_events());
-            let said = rate.map_or("as many as come".to_owned(), |rate| format!("{rate} of {key}"));
+            let said = rate.map_or("as many handshakes as come".to_owned(), |rate| {
+                format!("at most {rate} handshakes of {key}")
+            });
             (said, LIMITS.key("handshakes_per_ip"))
         })
     }
@@ -93,24 +98,32 @@ impl Policy {
         self.firewall.rules.files()
     }
 
-    /// The rules alone, for an address that nothing is counted of.
-    pub fn enforce_rules(&self, address: IpAddr, trace: &mut Trace) -> Result<(), Refusal> {
-        let outcome = self.check_rules(address, trace);
-        outcome.or_else(|refusal| spare(self.firewall.mode, refusal, &mut Vec::new()))
+    /// The rules alone, for an address that nothing is counted of; and what report mode let through.
+    pub fn enforce_rules(
+        &self,
+        address: IpAddr,
+        trace: &mut Trace,
+    ) -> Result<Option<Refusal>, Refusal> {
+        match (self.check_rules(address, trace), self.firewall.mode) {
+            (Ok(()), _) => Ok(None),
+            (Err(refusal), Mode::Report) => Ok(Some(refusal)),
+            (Err(refusal), Mode::Enforce) => Err(refusal),
+        }
     }
 
     /// What the rules alone say of an address, whatever their mode.
     fn check_rules(&self, address: IpAddr, trace: &mut Trace) -> Result<(), Refusal> {
         let verdict = self.firewall.rules.judge(address);
         let outcome = if verdict.is_denied() {
-            let refusal = Refusal::new(Reason::FirewallDenied, format!("{address}: {verdict}"));
-            Err(refusal.by(verdict.key()))
+            let detail = format!("{address} is denied: {verdict}");
+            Err(Refusal::new(Reason::FirewallDenied, detail).by(verdict.key()))
         } else {
             Ok(verdict)
         };
         let report = self.firewall.mode == Mode::Report && outcome.is_err();
-        let checked = trace.check("firewall", FIREWALL, outcome, |verdict| {
-            (verdict.to_string(), FIREWALL.key(verdict.key()))
+        let checked = trace.check("firewall", FIREWALL, outcome, |verdict| match verdict.why {
+            Why::Unlisted => (verdict.to_string(), FIREWALL.to_string()),
+            _ => (format!("{address} is allowed: {verdict}"), FIREWALL.key(verdict.key())),
         });
         if report {
             trace.note(|| reported("firewall"));
@@ -124,7 +137,7 @@ const LIMITS: Table<'_> = Table::Only("limits");
 
 /// What a step of report mode is followed by.
 fn reported(name: &'static str) -> Step {
-    let said = "let through all the same: report mode".to_owned();
+    let said = "let through and told in the log: report mode".to_owned();
     Step { name, said, key: Some(Table::Only(name).key("mode")) }
 }
 
@@ -137,8 +150,8 @@ pub(super) fn room(most: Option<NonZeroU32>, full: Option<&Full>, of: &str) -> S
     }
 }
 
-/// Whether an address is banned.
-fn check_ban(address: IpAddr, bans: &Bans, trace: &mut Trace) -> Result<(), Refusal> {
+/// Whether an address is banned. Asked again of one that was let in a while ago.
+pub fn check_ban(address: IpAddr, bans: &Bans, trace: &mut Trace) -> Result<(), Refusal> {
     let outcome = match bans.is_banned(address, Moment::now()) {
         None => Ok(()),
         Some(ban) => {
@@ -147,15 +160,14 @@ fn check_ban(address: IpAddr, bans: &Bans, trace: &mut Trace) -> Result<(), Refu
             Err(Refusal::new(Reason::BanActive, detail).by("ban"))
         }
     };
-    trace.check("ban", FIREWALL, outcome, |()| ("not banned".to_owned(), FIREWALL.key("ban")))
+    trace.check("ban", FIREWALL, outcome, |()| match bans.exempting(address) {
+        Some(exempt) => (format!("never banned: {exempt} is exempt"), FIREWALL.key("ban.exempt")),
+        None => ("not banned".to_owned(), FIREWALL.key("ban")),
+    })
 }
 
 /// In report mode a refusal is noted, and nothing else.
-pub(super) fn spare(
-    mode: Mode,
-    refusal: Refusal,
-    let_through: &mut Vec<Refusal>,
-) -> Result<(), Refusal> {
+fn spare(mode: Mode, refusal: Refusal, let_through: &mut Vec<Refusal>) -> Result<(), Refusal> {
     match mode {
         Mode::Enforce => Err(refusal),
         Mode::Report => {

@@ -22,7 +22,7 @@ use crate::refusal::{Reason, Refusal};
 use crate::store::{Bearer, RevocationStore};
 use crate::tls::ServerNames;
 use crate::token::{Identity, Verifiers};
-pub use address::Entrance;
+pub use address::{Entrance, check_ban};
 use credential::Credential;
 pub use review::{Claims, Holder, Presented};
 pub use route::{Found, Routes};
@@ -97,6 +97,12 @@ impl Policy {
     #[must_use]
     pub fn verifiers(&self) -> &Verifiers {
         &self.verifiers
+    }
+
+    /// `[limits]`; a route may have others for its sessions.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// The folded names of the fields that only the gateway may set, beside those that say who the

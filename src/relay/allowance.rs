@@ -91,9 +91,11 @@ impl Allowance {
         }))
     }
 
-    /// The rates of other limits. What was used of a rate that is the same stays used.
-    pub(super) fn inheriting(mut self: Box<Self>, old: &Self) -> Box<Self> {
+    /// The rates of other limits. What was used of a rate that is the same stays used, and what was
+    /// let through stays counted.
+    pub(super) fn inheriting(mut self: Box<Self>, old: &mut Self) -> Box<Self> {
         self.dropping = old.dropping;
+        self.reports = std::mem::take(&mut old.reports);
         for (new, old) in [
             (&mut self.messages, &old.messages),
             (&mut self.bytes, &old.bytes),
@@ -112,6 +114,12 @@ impl Allowance {
     pub(super) fn lifted(mut self: Box<Self>) -> Box<Self> {
         (self.messages, self.bytes, self.control, self.user) = (None, None, None, None);
         self
+    }
+
+    /// Whether there is something to remember without rates: that the rest of a message whose
+    /// beginning was dropped must be dropped too, or what was let through.
+    pub(super) fn outlasts_rates(&self) -> bool {
+        self.dropping.is_some() || self.reports.count > 0
     }
 
     /// The next reason for which something was let through in report mode and that was not told
@@ -183,10 +191,12 @@ impl Allowance {
         let Some(bytes) = &mut self.bytes else {
             return Ruling::Pass;
         };
-        match bytes.take(count, now) {
-            None => Ruling::Pass,
-            Some(until) => self.exceeded(Reason::LimitBytes, until),
-        }
+        let until = match self.mode {
+            Mode::Enforce => bytes.take(count, now),
+            // What is let through is no debt, for a day on which the limit is enforced.
+            Mode::Report => (!bytes.take_within(count, now)).then_some(now),
+        };
+        until.map_or(Ruling::Pass, |until| self.exceeded(Reason::LimitBytes, until))
     }
 
     fn exceeded(&mut self, reason: Reason, until: Instant) -> Ruling {

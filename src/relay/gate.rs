@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::reader::{Handover, Reader, Run};
-use super::{Allowance, CloseFrame, Endpoint, HoldBudget, Limits, Violation};
+use super::{Allowance, CloseFrame, Context, Endpoint, HoldBudget, Limits, Violation};
 use crate::observe::Flow;
 use crate::refusal::Reason;
 
@@ -76,6 +76,18 @@ impl Gate {
         self.reader.handover = Some(Box::new(Handover { member, taken: 0 }));
     }
 
+    /// From here on messages may be compressed (RFC 7692). They are released as they came; a copy
+    /// is inflated and judged.
+    pub fn inflate(&mut self, context: Context) {
+        self.reader.inflate(context);
+    }
+
+    /// How many bytes of compressed messages were inflated so far: what judging them cost.
+    #[must_use]
+    pub fn inflated(&self) -> u64 {
+        self.reader.inflated()
+    }
+
     /// The sizes that what follows is held to.
     pub fn limit(&mut self, limits: Limits) {
         self.reader.limit(limits);
@@ -86,9 +98,8 @@ impl Gate {
     pub fn allow(&mut self, allowance: Option<Box<Allowance>>) {
         let old = self.reader.allowance.take();
         self.reader.allowance = match (allowance, old) {
-            (Some(new), Some(old)) => Some(new.inheriting(&old)),
-            // The rest of a message whose beginning was dropped must be dropped, too.
-            (None, Some(old)) if old.dropping().is_some() => Some(old.lifted()),
+            (Some(new), Some(mut old)) => Some(new.inheriting(&mut old)),
+            (None, Some(old)) if old.outlasts_rates() => Some(old.lifted()),
             (allowance, _) => allowance,
         };
     }

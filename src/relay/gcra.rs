@@ -39,6 +39,15 @@ impl Gcra {
         back(arrival, self.time(self.rate.burst)).filter(|within| *within > now)
     }
 
+    /// Takes `count`, and of what is above the rate no more than empties the burst. Says whether it
+    /// was.
+    pub(super) fn take_within(&mut self, count: u64, now: Instant) -> bool {
+        let arrival = self.due(now) + self.time(count);
+        let empty = now + self.time(self.rate.burst);
+        self.arrival = Some(arrival.min(empty));
+        arrival <= empty
+    }
+
     fn due(&self, now: Instant) -> Instant {
         self.arrival.map_or(now, |arrival| arrival.max(now))
     }
@@ -101,6 +110,17 @@ mod tests {
             Some(now + Duration::from_secs(12)),
             "larger than the burst is no dead end"
         );
+    }
+
+    #[test]
+    fn what_is_let_through_above_the_burst_is_none() {
+        let now = Instant::now() + Duration::from_secs(86_400);
+        let mut gcra = Gcra::new(rate(1000, 1, 4000));
+        assert!(gcra.take_within(4000, now), "the whole burst");
+        assert!(!gcra.take_within(1, now));
+        assert!(!gcra.take_within(1_000_000, now));
+        assert!(gcra.take_within(1000, now + Duration::from_secs(1)));
+        assert!(!gcra.take_within(1, now + Duration::from_secs(1)));
     }
 
     #[test]

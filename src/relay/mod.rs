@@ -15,6 +15,7 @@ mod gate;
 mod gcra;
 mod header;
 mod hold;
+mod inflate;
 mod lease;
 mod mask;
 mod meter;
@@ -47,6 +48,7 @@ pub use close::{CloseFrame, ControlFrame, close_frame, control_frame};
 pub use end::{Cause, SessionEnd};
 pub use gate::{Event, Gate, Judged};
 pub use header::{Header, HeaderBytes};
+pub use inflate::Context;
 pub use lease::{Lease, Renewal, Verifying};
 pub use meter::Meter;
 pub use opening::{LONGEST_OPENING, Opened, Opening};
@@ -66,6 +68,17 @@ pub struct Streams {
     pub upstream: Transport,
     /// Bytes that came right behind it.
     pub upstream_early: Bytes,
+    /// How messages may be compressed; `None`: they may not.
+    pub compression: Option<Contexts>,
+}
+
+/// What compressed messages of each end may refer to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Contexts {
+    /// Of the client's.
+    pub client: Context,
+    /// Of the upstream's.
+    pub upstream: Context,
 }
 
 /// Relays frames between the two until the session ends, and closes both. `stop` resolves when the

@@ -1,9 +1,12 @@
 //! The first message of a client, where it holds the token. As pure as the rest of the rules: bytes
 //! in, and what they came to out.
 
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
-use super::{Endpoint, Event, Gate, HeaderBytes, HoldBudget, Limits, Violation, mask};
+use super::{Allowance, Endpoint, Event, Gate, HeaderBytes, HoldBudget, Limits, Violation, mask};
+use crate::config::{self, Mode};
+use crate::refusal::Reason;
 
 /// The longest first message: a token of 8 KiB, and room for the JSON around it.
 pub const LONGEST_OPENING: usize = 9 * 1024;
@@ -14,6 +17,8 @@ pub struct Opening {
     gate: Gate,
     /// Bytes that no whole frame was made of yet.
     raw: Vec<u8>,
+    /// How many of them were judged.
+    judged: usize,
     text: Vec<u8>,
     /// The frames of the message, as they came.
     frames: Vec<u8>,
@@ -39,20 +44,22 @@ pub enum Opened {
     Binary,
     /// The first message is longer than [`LONGEST_OPENING`].
     TooBig,
+    /// A ping or pong is above the rate of control frames.
+    Exceeded(Reason),
     /// A frame is refused.
     Violation(Box<Violation>),
 }
 
 impl Opening {
-    /// Nothing was read yet.
+    /// Nothing was read yet. Of the rates, those of control frames hold here, and what is above them
+    /// is never waited for.
     #[must_use]
-    pub fn new(limits: Limits) -> Self {
-        Self {
-            gate: Gate::new(Endpoint::Client, limits, [0; 8]),
-            raw: Vec::new(),
-            text: Vec::new(),
-            frames: Vec::new(),
-        }
+    pub fn new(limits: Limits, rates: &config::Limits, now: Instant) -> Self {
+        let control_frames = rates.control_frames.filter(|_| rates.mode == Mode::Enforce);
+        let rates = config::Limits { control_frames, ..config::Limits::default() };
+        let mut gate = Gate::new(Endpoint::Client, limits, [0; 8]);
+        gate.allow(Allowance::new(&rates, None, now));
+        Self { gate, raw: Vec::new(), judged: 0, text: Vec::new(), frames: Vec::new() }
     }
 
     /// The next bytes. At most [`LONGEST_OPENING`] and one read are kept.
@@ -62,15 +69,24 @@ impl Opening {
 
     /// What the bytes so far came to; `None`: more are needed. After anything but a ping, nothing
     /// more is to be asked.
-    pub fn next(&mut self, budget: &HoldBudget) -> Option<Opened> {
+    pub fn next(&mut self, budget: &HoldBudget, now: Instant) -> Option<Opened> {
+        if let Some(allowance) = self.gate.allowance() {
+            allowance.at(now);
+        }
         loop {
-            let (head, frame) = match self.whole_frame()? {
-                Ok(whole) => whole,
+            let (head, end) = match self.header(budget)? {
+                Ok(header) => header,
                 Err(opened) => return Some(opened),
             };
-            if let Some(Event::Violation(violation)) = self.gate.judge(&frame, budget).event {
-                return Some(Opened::Violation(violation));
+            if let Some(violation) = self.judge(end, budget) {
+                return Some(violation);
             }
+            if self.raw.len() < end {
+                return None;
+            }
+            self.judged = 0;
+            let rest = self.raw.split_off(end);
+            let frame = std::mem::replace(&mut self.raw, rest);
             let opened = self.take(&head, &frame);
             if opened.is_some() {
                 return opened;
@@ -78,28 +94,38 @@ impl Opening {
         }
     }
 
-    /// The next frame, once it is whole.
-    fn whole_frame(&mut self) -> Option<Result<(HeaderBytes, Vec<u8>), Opened>> {
+    /// The header of the next frame, judged, and where the frame ends; `None`: more is needed.
+    fn header(&mut self, budget: &HoldBudget) -> Option<Result<(HeaderBytes, usize), Opened>> {
         let mut head = HeaderBytes::default();
         let start = head.fill(&self.raw, 2);
-        if start < 2 {
-            return None;
+        if start == 2 {
+            head.fill(&self.raw[start..], head.size());
         }
-        head.fill(&self.raw[start..], head.size());
+        if let Some(violation) = self.judge(head.len(), budget) {
+            return Some(Err(violation));
+        }
         if !head.is_complete() {
             return None;
         }
         let left = LONGEST_OPENING - self.text.len();
-        let Some(length) = usize::try_from(head.declared()).ok().filter(|length| *length <= left)
-        else {
-            return Some(Err(Opened::TooBig));
-        };
-        let end = head.size() + length;
-        if self.raw.len() < end {
-            return None;
+        let length = usize::try_from(head.declared()).ok().filter(|length| *length <= left);
+        Some(length.map(|length| (head, head.size() + length)).ok_or(Opened::TooBig))
+    }
+
+    /// Judges what is there of the frame in progress, up to `end`, so that nothing more is waited
+    /// for of one that is refused.
+    fn judge(&mut self, end: usize, budget: &HoldBudget) -> Option<Opened> {
+        let end = end.min(self.raw.len());
+        while self.judged < end {
+            let judged = self.gate.judge(&self.raw[self.judged..end], budget);
+            self.judged += judged.consumed;
+            match judged.event {
+                Some(Event::Violation(violation)) => return Some(Opened::Violation(violation)),
+                Some(Event::Exceeded(reason)) => return Some(Opened::Exceeded(reason)),
+                _ => {}
+            }
         }
-        let rest = self.raw.split_off(end);
-        Some(Ok((head, std::mem::replace(&mut self.raw, rest))))
+        None
     }
 
     /// A frame that is within the rules.

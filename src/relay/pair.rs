@@ -56,7 +56,7 @@ impl<'a> Pair<'a> {
             let ping = super::random();
             Side::new(stream, early, Gate::new(sender, (&terms.route.websocket).into(), ping), ping)
         };
-        let Streams { client, client_early, upstream, upstream_early } = streams;
+        let Streams { client, client_early, upstream, upstream_early, compression } = streams;
         let mut clock = Clock::new(&terms.route.websocket, now);
         clock.expiry = Expiry::new(lease.expires, now, SystemTime::now());
         let mut client = side(client, client_early, Endpoint::Client);
@@ -64,7 +64,11 @@ impl<'a> Pair<'a> {
         if let Some(renewal) = &lease.renewal {
             client.gate.expect_token(Arc::clone(&renewal.member));
         }
-        let upstream = side(upstream, upstream_early, Endpoint::Upstream);
+        let mut upstream = side(upstream, upstream_early, Endpoint::Upstream);
+        if let Some(contexts) = compression {
+            client.gate.inflate(contexts.client);
+            upstream.gate.inflate(contexts.upstream);
+        }
         Self {
             terms,
             budget,

@@ -19,6 +19,9 @@ const GATHER_BELOW: usize = 4 * 1024;
 const WRITE_AT: usize = 16 * 1024;
 /// A read from a socket without TLS.
 const READ: usize = 64 * 1024;
+/// An end whose compressed messages were inflated to this much goes on in the task's next turn.
+/// Looked at after each read.
+const TURN: u64 = 1024 * 1024;
 
 /// Buffers that belong to the worker thread, so that no session holds one while it waits.
 struct Worker {
@@ -71,7 +74,7 @@ impl From<Notice> for Noticed {
 }
 
 /// Relays what `source` sends for as long as it sends and `sink` takes it, or until there is
-/// something to be noted.
+/// something to be noted. Where judging it is much work, it wakes the task to go on later.
 pub(super) fn pump(
     cx: &mut Context<'_>,
     source: &mut Side,
@@ -83,9 +86,15 @@ pub(super) fn pump(
         // A session that panicked here may have left its bytes behind.
         gathered.clear();
         let mut noticed = Noticed::default();
+        let inflated = source.gate.inflated();
         while !noticed.is_some() && relays(source, sink) && sink.poll_flush(cx, now).is_ready() {
             if let Some(blocked) = sink.blocked.take() {
                 source.frames.leave_out(now - blocked.since);
+            }
+            if source.gate.inflated() - inflated > TURN {
+                // A few bytes can be much work: other sessions of the worker run in between.
+                cx.waker().wake_by_ref();
+                break;
             }
             let wanted = wanted(source, sink);
             let mut cut = false;

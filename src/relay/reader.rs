@@ -7,16 +7,19 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpC
 use super::allowance::{Allowance, Ruling};
 use super::close::LONGEST_PAYLOAD;
 use super::hold::Hold;
-use super::rules::Rules;
+use super::inflate::Inflation;
+use super::rules::{BLOCK, Rules};
 use super::{
-    CloseFrame, Endpoint, Event, HeaderBytes, HoldBudget, Limits, Rule, Violation, lease, mask,
+    CloseFrame, Context, Endpoint, Event, HeaderBytes, HoldBudget, Limits, Rule, Violation, lease,
+    mask,
 };
 use crate::observe::Flow;
 use crate::refusal::Reason;
 
 /// The largest frame, header and payload, that is held until it is whole. A larger one is cut
 /// through: forwarded as it arrives, once its header was judged.
-pub(super) const WHOLE: u64 = 16 * 1024;
+pub(super) const WHOLE: u64 = WHOLE_SIZE as u64;
+const WHOLE_SIZE: usize = 16 * 1024;
 
 /// Reads the frames of one direction.
 #[derive(Debug)]
@@ -82,6 +85,16 @@ impl Reader {
         self.rules.limit(limits);
     }
 
+    /// From here on messages may be compressed.
+    pub(super) fn inflate(&mut self, context: Context) {
+        self.rules.inflate(context);
+    }
+
+    /// How many bytes of compressed messages were inflated so far.
+    pub(super) fn inflated(&self) -> u64 {
+        self.rules.inflated()
+    }
+
     /// Whether a data message is in progress, the header of its first frame judged.
     pub(super) fn message_open(&self) -> bool {
         self.rules.message_open()
@@ -104,10 +117,27 @@ impl Reader {
         Ok(None)
     }
 
-    /// The buffer is being handed out, so that a frame that needs holding has to wait for the
-    /// next call.
+    /// The buffer is being handed out, so that a frame that needs holding, or a block of a
+    /// compressed one, has to wait for the next call.
+    #[inline]
     fn must_wait(&self, rest: &[u8]) -> bool {
-        !self.hold.spent().is_empty() && !self.frame.has_begun() && !is_whole_frame(rest)
+        !self.hold.spent().is_empty()
+            && if self.frame.has_begun() { self.block_is_cut(rest) } else { !is_whole_frame(rest) }
+    }
+
+    /// Whether a block of a compressed frame that is cut through begins with `rest` and is not
+    /// there to its end.
+    #[cold]
+    fn block_is_cut(&self, rest: &[u8]) -> bool {
+        let Frame { head, left, through, .. } = &self.frame;
+        let compressed =
+            head.is_complete() && !head.is_control() && self.rules.message_compressed();
+        let (done, end) = self.frame.block();
+        *through
+            && compressed
+            && *left > 0
+            && done.is_multiple_of(BLOCK.into())
+            && (rest.len() as u64) < end - done
     }
 
     /// Charges a message with the first byte of its first frame, before anything of it is taken.
@@ -167,6 +197,19 @@ impl Reader {
     }
 
     fn read_data(&mut self, input: &[u8], run: &mut Run) -> Result<Option<Event>, Violation> {
+        if self.rules.message_compressed() {
+            self.read_block(input, run)?;
+        } else {
+            self.read_plain(input, run)?;
+        }
+        if self.frame.left == 0 {
+            return self.end_data(input, run);
+        }
+        Ok(None)
+    }
+
+    #[inline]
+    fn read_plain(&mut self, input: &[u8], run: &mut Run) -> Result<(), Violation> {
         let done = self.frame.head.declared() - self.frame.left;
         let start = run.at;
         let piece = self.skip_payload(input, run);
@@ -174,20 +217,42 @@ impl Reader {
             run.at = start + at + 1;
             return Err(self.refuse_at(Rule::Text, done + at as u64, run));
         }
-        if self.frame.left == 0 {
-            return self.end_data(input, run);
-        }
         if self.frame.through {
             run.safe = run.at;
         }
-        Ok(None)
+        Ok(())
+    }
+
+    /// Reads on in a block of a compressed frame, to its end or the end of the input. Where the
+    /// frame is cut through, the block is passed on when all of it was judged.
+    #[inline(never)]
+    fn read_block(&mut self, input: &[u8], run: &mut Run) -> Result<(), Violation> {
+        if self.must_wait(&input[run.at..]) {
+            return Ok(());
+        }
+        let (done, end) = self.frame.block();
+        let piece = self.skip(input, run, end - done);
+        if let Err(rule) = self.rules.judge_compressed(&self.frame.head, done, piece) {
+            return Err(self.refuse_payload(rule, end.wrapping_sub(1)));
+        }
+        if self.frame.through && self.frame.left > 0 && done + piece.len() as u64 == end {
+            self.hold.spend();
+            run.safe = run.at;
+        }
+        Ok(())
     }
 
     /// Takes what the input has of the frame's payload.
     #[inline]
     fn skip_payload<'a>(&mut self, input: &'a [u8], run: &mut Run) -> &'a [u8] {
+        self.skip(input, run, self.frame.left)
+    }
+
+    /// The same, at most `most` bytes.
+    #[inline]
+    fn skip<'a>(&mut self, input: &'a [u8], run: &mut Run, most: u64) -> &'a [u8] {
         let rest = &input[run.at..];
-        let len = usize::try_from(self.frame.left).map_or(rest.len(), |left| left.min(rest.len()));
+        let len = usize::try_from(most).map_or(rest.len(), |most| most.min(rest.len()));
         run.at += len;
         self.frame.left -= len as u64;
         &rest[..len]
@@ -230,6 +295,10 @@ impl Reader {
         let masked: Vec<u8> = bytes.copied().collect();
         let mut message = vec![0; masked.len()];
         mask::unmask(&masked, head.key(), &mut message);
+        if self.rules.message_compressed() {
+            // No longer than one that is not compressed could be.
+            message = Inflation::whole(&message, WHOLE_SIZE)?;
+        }
         let token = lease::token_in(&handover.member, &message)?;
         handover.taken += 1;
         Some(token)
@@ -339,9 +408,14 @@ impl Reader {
     /// A data frame, proved wrong by the byte that was read last, `at` bytes into the payload.
     #[cold]
     fn refuse_at(&self, rule: Rule, at: u64, run: &mut Run) -> Violation {
-        if self.frame.through {
+        // Of a compressed frame, the block that is refused is held.
+        if self.frame.through && !self.rules.message_compressed() {
             run.safe = run.at - 1;
         }
+        self.refuse_payload(rule, at)
+    }
+
+    fn refuse_payload(&self, rule: Rule, at: u64) -> Violation {
         let payload = self.frame.offset + self.frame.head.size() as u64;
         self.refuse(rule, payload.wrapping_add(at))
     }
@@ -360,6 +434,14 @@ impl Reader {
 impl Frame {
     pub(super) fn has_begun(&self) -> bool {
         self.head.len() > 0
+    }
+
+    /// How many bytes of the payload were read, and where the block ends that comes next: what is
+    /// there of it belongs together.
+    fn block(&self) -> (u64, u64) {
+        let done = self.head.declared() - self.left;
+        let block = u64::from(BLOCK);
+        (done, (done - done % block).saturating_add(block).min(self.head.declared()))
     }
 
     /// The next frame begins.

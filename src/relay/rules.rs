@@ -4,16 +4,21 @@
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::close::LONGEST_PAYLOAD;
+use super::inflate::Inflation;
 use super::utf8::Utf8;
-use super::{Endpoint, HeaderBytes, Rule, mask};
+use super::{Context, Endpoint, HeaderBytes, Rule, mask};
 use crate::config::WebSocket;
+
+/// A compressed frame is judged in parts of its payload of this many bytes, so that the place where
+/// it is refused does not depend on how it was cut into reads.
+pub(super) const BLOCK: u16 = 1024;
 
 /// How large the messages of one direction may be.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Payload bytes of a data frame.
+    /// Payload bytes of a data frame, as it is on the wire.
     pub max_frame_size: u64,
-    /// Payload bytes of a message.
+    /// Payload bytes of a message, those of a compressed one counted when it is inflated.
     pub max_message_size: u64,
     /// Frames of a message, empty ones counted.
     pub max_fragments: u32,
@@ -33,8 +38,13 @@ impl From<&WebSocket> for Limits {
 #[derive(Debug)]
 pub(super) struct Rules {
     sender: Endpoint,
-    limits: Limits,
+    // The limits, one by one: a session has two of these, and so they are eight bytes smaller.
+    max_fragments: u32,
+    max_frame_size: u64,
+    max_message_size: u64,
     message: Message,
+    /// `None`: no compression was negotiated.
+    inflation: Option<Box<Inflation>>,
 }
 
 /// The data message in progress; it survives the control frames in between.
@@ -43,7 +53,8 @@ struct Message {
     /// From the header of its first frame to the last byte of its final one.
     open: bool,
     text: bool,
-    /// Payload bytes declared so far; never above the limit.
+    compressed: bool,
+    /// Payload bytes declared so far, or inflated; never above the limit.
     bytes: u64,
     /// Frames begun so far; never above the limit.
     fragments: u32,
@@ -52,7 +63,25 @@ struct Message {
 
 impl Rules {
     pub(super) fn new(sender: Endpoint, limits: Limits) -> Self {
-        Self { sender, limits, message: Message::default() }
+        let Limits { max_frame_size, max_message_size, max_fragments } = limits;
+        let message = Message::default();
+        Self { sender, max_fragments, max_frame_size, max_message_size, message, inflation: None }
+    }
+
+    /// From here on messages may be compressed.
+    pub(super) fn inflate(&mut self, context: Context) {
+        self.inflation = Some(Box::new(Inflation::new(context)));
+    }
+
+    /// How many bytes of compressed messages were inflated so far.
+    pub(super) fn inflated(&self) -> u64 {
+        self.inflation.as_ref().map_or(0, |inflation| inflation.inflated())
+    }
+
+    /// Whether the data message in progress is compressed.
+    #[inline]
+    pub(super) fn message_compressed(&self) -> bool {
+        self.message.compressed
     }
 
     pub(super) fn sender(&self) -> Endpoint {
@@ -60,7 +89,10 @@ impl Rules {
     }
 
     pub(super) fn limit(&mut self, limits: Limits) {
-        self.limits = limits;
+        let Limits { max_frame_size, max_message_size, max_fragments } = limits;
+        self.max_frame_size = max_frame_size;
+        self.max_message_size = max_message_size;
+        self.max_fragments = max_fragments;
     }
 
     /// Whether a data message is in progress, its first header judged.
@@ -72,7 +104,7 @@ impl Rules {
     #[inline]
     pub(super) fn judge_start(&self, head: &HeaderBytes) -> Result<(), Rule> {
         if head.rsv() != 0 {
-            return Err(Rule::ReservedBits);
+            self.judge_reserved(head)?;
         }
         let opcode = head.opcode();
         if matches!(opcode, OpCode::Data(Data::Reserved(_)) | OpCode::Control(Control::Reserved(_)))
@@ -87,6 +119,16 @@ impl Rules {
         match opcode {
             OpCode::Control(control) => judge_control(control, head),
             OpCode::Data(data) => self.judge_place(data),
+        }
+    }
+
+    /// RFC 7692 section 6: RSV1 says of a message's first frame that the message is compressed.
+    #[cold]
+    fn judge_reserved(&self, head: &HeaderBytes) -> Result<(), Rule> {
+        match (&self.inflation, head.rsv(), head.opcode()) {
+            (Some(_), 0b100, OpCode::Data(Data::Text | Data::Binary)) => Ok(()),
+            (Some(_), 0b100, _) => Err(Rule::CompressedBit),
+            _ => Err(Rule::ReservedBits),
         }
     }
 
@@ -108,26 +150,32 @@ impl Rules {
         if head.is_control() {
             return Ok(());
         }
-        self.judge_size(length)?;
+        self.judge_size(head, length)?;
         if !self.message.open {
             let text = head.opcode() == OpCode::Data(Data::Text);
-            self.message = Message { open: true, text, ..Message::default() };
+            let compressed = head.rsv() != 0;
+            self.message = Message { open: true, text, compressed, ..Message::default() };
         }
-        self.message.bytes += length;
+        if !self.message.compressed {
+            self.message.bytes += length;
+        }
         self.message.fragments += 1;
         Ok(())
     }
 
-    /// The limits, as if the frame were already part of the message.
-    fn judge_size(&self, length: u64) -> Result<(), Rule> {
-        let Self { limits, message, .. } = self;
+    /// The limits, as if the frame were already part of the message. How long a compressed one is,
+    /// only its payload says.
+    fn judge_size(&self, head: &HeaderBytes, length: u64) -> Result<(), Rule> {
+        let message = &self.message;
         let (bytes, fragments) =
             if message.open { (message.bytes, message.fragments) } else { (0, 0) };
-        if length > limits.max_frame_size {
+        let compressed = if message.open { message.compressed } else { head.rsv() != 0 };
+        let sum = if compressed { Some(bytes) } else { bytes.checked_add(length) };
+        if length > self.max_frame_size {
             Err(Rule::FrameSize)
-        } else if bytes.checked_add(length).is_none_or(|sum| sum > limits.max_message_size) {
+        } else if sum.is_none_or(|sum| sum > self.max_message_size) {
             Err(Rule::MessageSize)
-        } else if fragments >= limits.max_fragments {
+        } else if fragments >= self.max_fragments {
             Err(Rule::Fragments)
         } else {
             Ok(())
@@ -151,17 +199,58 @@ impl Rules {
         }
     }
 
+    /// The next piece of a compressed frame's payload, `done` bytes into it and at most [`BLOCK`]
+    /// long.
+    pub(super) fn judge_compressed(
+        &mut self,
+        head: &HeaderBytes,
+        done: u64,
+        piece: &[u8],
+    ) -> Result<(), Rule> {
+        let Self { max_message_size, message, inflation: Some(inflation), .. } = self else {
+            return Err(Rule::ReservedBits);
+        };
+        let mut unmasked = [0; BLOCK as usize];
+        let plain = &mut unmasked[..piece.len()];
+        mask::unmask(piece, mask::key_at(head.key(), done), plain);
+        inflation.push(plain, |text| message.take(text, *max_message_size))
+    }
+
     /// The end of a data frame; `true` if it is the end of its message too.
     #[inline]
     pub(super) fn judge_end(&mut self, head: &HeaderBytes) -> Result<bool, Rule> {
         if !head.fin() {
             return Ok(false);
         }
+        if self.message.compressed {
+            self.finish_compressed()?;
+        }
         if self.message.text && !self.message.utf8.is_whole() {
             return Err(Rule::Text);
         }
         self.message.open = false;
         Ok(true)
+    }
+
+    #[cold]
+    fn finish_compressed(&mut self) -> Result<(), Rule> {
+        let Self { max_message_size, message, inflation: Some(inflation), .. } = self else {
+            return Err(Rule::ReservedBits);
+        };
+        inflation.finish(|text| message.take(text, *max_message_size))
+    }
+}
+
+impl Message {
+    /// The next piece of the message, inflated. What is above the limit is not looked at.
+    fn take(&mut self, text: &[u8], most: u64) -> Result<(), Rule> {
+        let left = most.saturating_sub(self.bytes);
+        let within = usize::try_from(left).map_or(text.len(), |left| left.min(text.len()));
+        if self.text {
+            self.utf8.push(&text[..within]).map_err(|_| Rule::Text)?;
+        }
+        self.bytes += within as u64;
+        if within < text.len() { Err(Rule::MessageSize) } else { Ok(()) }
     }
 }
 

@@ -30,6 +30,11 @@ impl Amendments {
         self.pending.store(true, Ordering::Release);
     }
 
+    /// Takes back what the session did not look at yet.
+    pub(crate) fn withdraw(&self) {
+        drop(self.take());
+    }
+
     /// The newest terms since the last look, if there are any.
     pub(super) fn take(&self) -> Option<Box<Terms>> {
         if !self.pending.load(Ordering::Acquire) {

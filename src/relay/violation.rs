@@ -31,7 +31,7 @@ rules! {
     ClientUnmasked FrameProtocol "RFC 6455 section 5.1" "a frame of a client is not masked";
     /// An upstream's frame with one.
     UpstreamMasked FrameProtocol "RFC 6455 section 5.1" "a frame of an upstream is masked";
-    /// RSV1, RSV2 or RSV3 is set.
+    /// RSV1, RSV2 or RSV3 is set, and means nothing.
     ReservedBits FrameProtocol "RFC 6455 section 5.2" "a reserved bit is set, and no extension was negotiated";
     /// Opcodes 0x3 to 0x7 and 0xB to 0xF.
     ReservedOpcode FrameProtocol "RFC 6455 section 5.2" "the opcode is reserved";
@@ -55,6 +55,14 @@ rules! {
     CloseReason FrameUtf8 "RFC 6455 section 5.5.1" "the close reason is not UTF-8";
     /// A text message with a byte that is not UTF-8, or that ends inside a character.
     Text FrameUtf8 "RFC 6455 section 8.1" "the text is not UTF-8";
+    /// RSV1 on a frame other than the first of a message, where compression was negotiated.
+    CompressedBit FrameProtocol "RFC 7692 section 6" "RSV1 is set on a frame that does not begin a message";
+    /// A block of a reserved type, or one that cannot be decoded.
+    Deflate FrameProtocol "RFC 7692 section 7.2.2" "the compressed data is not valid";
+    /// A compressed message that is cut short, or has its last four bytes still on.
+    DeflateEnd FrameProtocol "RFC 7692 section 7.2.1" "the compressed message does not end where a block ends";
+    /// Data behind a block that calls itself the last. Some decoders read it and some do not.
+    DeflateFinal FrameProtocol "RFC 7692 section 7.2.3.4" "data follows the final block of a compressed message";
     /// A data frame above `max_frame_size`.
     FrameSize FrameTooBig "websocket.max_frame_size" "the frame is larger than the limit";
     /// A message above `max_message_size`.
@@ -92,7 +100,8 @@ pub struct Violation {
     pub sender: Endpoint,
     /// Where the frame's first byte is in what the sender sent after the handshake.
     pub frame_offset: u64,
-    /// Where the byte is, counted likewise, that proved it.
+    /// Where the byte is, counted likewise, that proved it. In a compressed message it is among the
+    /// 1,024 that end here, or end here with the frame.
     pub offset: u64,
     /// The frame's header as far as it was read when the rule was judged: two bytes, or all.
     pub header: HeaderBytes,

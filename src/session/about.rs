@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use super::registry::Record;
+use crate::limits::UserKey;
 use crate::moment::Moment;
 use crate::observe::{Flow, Subject};
 use crate::policy::{Admission, Claims, Presented, Standing};
@@ -43,6 +44,13 @@ pub struct Identity {
     pub expires: Option<SystemTime>,
     /// What the token said.
     pub claims: Claims,
+}
+
+impl Identity {
+    /// As limits know the user.
+    pub(super) fn user_key(&self) -> Option<UserKey> {
+        Some(UserKey::new(&self.issuer, self.user.as_deref()?))
+    }
 }
 
 impl From<&crate::token::Identity> for Identity {

@@ -43,8 +43,12 @@ pub(super) async fn introduce(
         return Err(Refusal::new(Reason::Internal, "the token was not announced"));
     };
     let issuer = issuer.as_ref();
-    let limits = Limits::from(&admission.route().websocket);
-    let reading = read(client, early, limits, issuer, &gateway.budget);
+    let opening = Opening::new(
+        Limits::from(&admission.route().websocket),
+        &admission.route().limits,
+        Instant::now(),
+    );
+    let reading = read(client, early, opening, issuer, &gateway.budget);
     let first = match timeout_at(Instant::now() + issuer.message_deadline, reading).await {
         Ok(first) => first?,
         Err(_elapsed) => {
@@ -79,16 +83,15 @@ pub(super) async fn introduce(
 async fn read(
     client: &mut Transport,
     early: Bytes,
-    limits: Limits,
+    mut opening: Opening,
     issuer: &Issuer,
     budget: &HoldBudget,
 ) -> Result<First, Refusal> {
     let lost = |detail: String| Refusal::new(Reason::ClientLost, detail);
-    let mut opening = Opening::new(limits);
     opening.push(&early);
     let mut scratch = [0; READ];
     loop {
-        match opening.next(budget) {
+        match opening.next(budget, Instant::now()) {
             Some(Opened::Ping(payload)) => {
                 let pong = control_frame(Endpoint::Client, Control::Pong, &payload, [0; 4]);
                 let sent = client.write_all(pong.as_ref()).await;
@@ -118,6 +121,7 @@ fn first(opened: Opened, issuer: &Issuer) -> Result<First, Refusal> {
         }
         Opened::Binary => refuse(Reason::TokenInvalid, "the first message is binary, not text"),
         Opened::TooBig => refuse(Reason::MessageTooBig, "the first message is too long"),
+        Opened::Exceeded(reason) => refuse(reason, "it sent more than its rate allows"),
         Opened::Violation(violation) => {
             Err(Refusal::new(violation.rule.reason(), violation.to_string()))
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::registry::Entry;
 use crate::config::{Auth, Issuer, OnExpiry};
 use crate::gateway::Gateway;
+use crate::moment::Moment;
 use crate::policy::{Admission, Standing, Trace};
 use crate::refusal::Reason;
 use crate::relay::{Lease, Renewal, Verifying};
@@ -52,6 +53,7 @@ fn verify(
             let renewed = renew(&gateway, &issuer, &user, &token).await;
             if let Ok(identity) = &renewed {
                 entry.identify(identity.into());
+                entry.end_if_revoked(&*gateway.revocations, Moment::now());
             }
             let result = renewed.as_ref().err().map_or("renewed", |reason| reason.name());
             tracing::info!(

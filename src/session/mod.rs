@@ -16,13 +16,16 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::gateway::Gateway;
+use crate::handshake::Deflate;
 use crate::limits::{AddressPermit, UserPermit};
 use crate::listener::Slot;
 use crate::moment::Moment;
 use crate::observe::{self, Ended, ProtocolError, Subject};
 use crate::policy::{Admission, Standing};
 use crate::refusal::{Reason, Refusal};
-use crate::relay::{Cause, Endpoint, Outside, SessionEnd, Streams, close_frame, relay};
+use crate::relay::{
+    Cause, Context, Contexts, Endpoint, Outside, SessionEnd, Streams, close_frame, relay,
+};
 use crate::transport::Transport;
 use crate::upstream::Upstream;
 pub use about::{Description, Identity, Summary};
@@ -73,6 +76,11 @@ impl Session {
     pub(crate) fn start(self, gateway: &Arc<Gateway>) {
         let Self { client, client_early, admission, subject, permits, next, generation } = self;
         let (entry, told) = gateway.sessions.enter(Description::new(&subject, &admission));
+        // Asked once more: a ban is kept before sessions are looked for, and this one can be found
+        // from here on, so none slips through between the two.
+        if gateway.bans.is_banned(subject.peer.ip(), Moment::now()).is_some() {
+            entry.end(Reason::BanActive);
+        }
         let live = move |streams, admission, subject, permits| Live {
             streams,
             admission,
@@ -106,7 +114,18 @@ impl Session {
 fn streams(client: Transport, client_early: Bytes, upstream: Upstream) -> Streams {
     // Copied, so that no handshake's buffer is kept alive by a few bytes of it.
     let upstream_early = Bytes::copy_from_slice(&upstream.early);
-    Streams { client, client_early, upstream: upstream.stream, upstream_early }
+    let compression = upstream.deflate.map(contexts);
+    Streams { client, client_early, upstream: upstream.stream, upstream_early, compression }
+}
+
+/// The client was told to start each message anew, whatever the upstream agreed to.
+fn contexts(agreed: Deflate) -> Contexts {
+    let upstream = if agreed.upstream_starts_anew() {
+        Context::Anew
+    } else {
+        Context::TakenOver(agreed.upstream_window_bits())
+    };
+    Contexts { client: Context::Anew, upstream }
 }
 
 /// A client that has its 101 and did not say yet who it is.
@@ -171,11 +190,8 @@ impl Live {
         let entry = Arc::new(entry);
         if let Standing::Identified(identity) = admission.standing() {
             // Looked at once more: it may have been revoked between admission and registration.
-            entry.identify(Identity::from(identity));
+            entry.introduce(Identity::from(identity));
             entry.end_if_revoked(&*gateway.revocations, Moment::now());
-        }
-        if gateway.bans.is_banned(subject.peer.ip(), Moment::now()).is_some() {
-            entry.end(Reason::BanActive);
         }
         let route = gateway.settle(&entry, generation, admission.route());
         observe::session_opened(&subject);

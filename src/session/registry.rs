@@ -164,16 +164,17 @@ impl Sessions {
         }
     }
 
-    /// Judges every session again: it goes on with the terms that `judge` gives, or is told to end
-    /// for the reason that it gives. Returns how many were.
-    pub(crate) fn review(&self, judge: impl Fn(&Record) -> Result<Terms, Reason>) -> usize {
+    /// Judges every session again by `policy`: it goes on with the `terms` of its route and its
+    /// user, or is told to end. Returns how many were.
+    pub(crate) fn review(
+        &self,
+        policy: &Policy,
+        terms: impl Fn(&Arc<Route>, Option<UserKey>) -> Terms,
+    ) -> usize {
         let mut ended = 0;
         for (number, record) in self.all() {
-            match judge(&record) {
-                Ok(terms) => {
-                    record.amendments.amend(terms);
-                    record.bell.ring();
-                }
+            match record.amend(policy, &terms) {
+                Ok(()) => record.bell.ring(),
                 Err(reason) => {
                     // One that ended meanwhile needs no telling.
                     if self.locked().by_number.remove(&number).is_some() {
@@ -229,22 +230,39 @@ impl Record {
 impl Record {
     /// Whether `policy` would admit the session, and by which route.
     pub(crate) fn review<'p>(&self, policy: &'p Policy) -> Result<&'p Arc<Route>, Refusal> {
+        self.judge(policy, self.identity().as_deref())
+    }
+
+    /// Holds the session to what `terms` gives for its route by `policy` and for its user; or says
+    /// why it may not go on. Nobody is identified meanwhile, so that the terms are for whom it is.
+    fn amend(
+        &self,
+        policy: &Policy,
+        terms: impl Fn(&Arc<Route>, Option<UserKey>) -> Terms,
+    ) -> Result<(), Reason> {
         let identity = self.identity();
-        let holder = match identity.as_deref() {
+        let route = self.judge(policy, identity.as_deref()).map_err(|refusal| refusal.reason)?;
+        let user = identity.as_deref().and_then(Identity::user_key);
+        self.amendments.amend(terms(route, user));
+        Ok(())
+    }
+
+    fn judge<'p>(
+        &self,
+        policy: &'p Policy,
+        identity: Option<&Identity>,
+    ) -> Result<&'p Arc<Route>, Refusal> {
+        let holder = match identity {
             Some(Identity { issuer, claims, .. }) => Holder::Identified { issuer, claims },
             None if self.awaited => Holder::Awaited,
             None => Holder::Anybody,
         };
         policy.review(&self.presented, self.peer.ip(), holder)
     }
-}
 
-impl Record {
     /// Whose session it is, if a token said so.
     pub(crate) fn user(&self) -> Option<UserKey> {
-        let identity = self.identity();
-        let identity = identity.as_deref()?;
-        Some(UserKey::new(&identity.issuer, identity.user.as_deref()?))
+        self.identity().as_deref().and_then(Identity::user_key)
     }
 }
 
@@ -259,8 +277,15 @@ impl Entry {
         self.record.bell.tell(reason);
     }
 
-    /// Says whose session it is from now on: the first message had the token in it, or the client
-    /// handed in a newer one. Follow it with [`Entry::end_if_revoked`].
+    /// Says whose session it is, before it runs. Follow it with [`Entry::end_if_revoked`] and with
+    /// [`crate::gateway::Gateway::settle`]: what reloads said of it up to now, they said of nobody.
+    pub(crate) fn introduce(&self, identity: Identity) {
+        let mut held = self.record.identity();
+        *held = Some(Box::new(identity));
+        self.record.amendments.withdraw();
+    }
+
+    /// Says that the client handed in a newer token of the same user.
     pub(crate) fn identify(&self, identity: Identity) {
         *self.record.identity() = Some(Box::new(identity));
     }

@@ -17,6 +17,10 @@ use super::buffers::{self, Reading};
 use super::kept::Kept;
 use super::records::{Driven, MAX_RECORD, Outgoing, Records, Wish, alerts, drive, is_partial};
 
+/// Bytes of records that wait for the socket; while there are more, nothing is read, because what a
+/// peer sends can make TLS answer: one that takes no answers gets no more of them.
+const MOST_OUTBOUND: usize = 128 * 1024;
+
 /// TLS with a client, over TCP.
 pub type ServerStream = Stream<UnbufferedServerConnection>;
 /// TLS with an upstream, over TCP.
@@ -120,6 +124,9 @@ impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
         raw: &mut [u8],
         mut give: impl FnMut(&mut Context<'_>, &[u8], bool),
     ) -> Poll<io::Result<()>> {
+        if self.outbound.rest().len() > MOST_OUTBOUND {
+            ready!(self.poll_drain(cx))?;
+        }
         let length = ready!(self.poll_raw(cx, raw))?;
         let raw = &mut raw[..length];
         let mut out = Outgoing::default();

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 
-use crate::handshake::{Provenance, UpgradeRequest, upstream_request};
+use crate::handshake::{Deflate, Provenance, UpgradeRequest, upstream_request};
 use crate::policy::Admission;
 use crate::refusal::{Reason, Refusal};
 use crate::transport::Transport;
@@ -27,6 +27,8 @@ pub struct Upstream {
     pub headers: HeaderMap,
     /// The subprotocol that the upstream chose.
     pub subprotocol: Option<HeaderValue>,
+    /// The compression that it accepted of what the client offered.
+    pub deflate: Option<Deflate>,
 }
 
 /// Why there is no upstream.
@@ -80,9 +82,11 @@ pub async fn connect(
     match outcome.map_err(|error| invalid(error.to_string()))? {
         exchange::Outcome::Answered(answer) => Err(Failure::Answered(answer)),
         exchange::Outcome::Switched { stream, early, headers } => {
-            let subprotocol = verify::switching_protocols(&headers, &key, admission.subprotocols())
-                .map_err(|what| invalid(what.to_owned()))?;
-            Ok(Upstream { stream, early, headers, subprotocol })
+            let (subprotocols, offers) = (admission.subprotocols(), request.offers());
+            let verify::Chosen { subprotocol, deflate } =
+                verify::switching_protocols(&headers, &key, subprotocols, offers)
+                    .map_err(|what| invalid(what.to_owned()))?;
+            Ok(Upstream { stream, early, headers, subprotocol, deflate })
         }
     }
 }

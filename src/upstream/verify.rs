@@ -2,20 +2,28 @@
 
 use http::HeaderMap;
 use http::header::{
-    CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
-    SEC_WEBSOCKET_PROTOCOL, UPGRADE,
+    CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
 };
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::handshake::fields::{list, single};
+use crate::handshake::{Deflate, DeflateOffer};
 
-/// The subprotocol that the upstream chose, or what is wrong with its 101 for a request with `key`
-/// that offered `subprotocols` and no extension.
+/// What the upstream chose of what it was offered.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Chosen {
+    pub(super) subprotocol: Option<HeaderValue>,
+    pub(super) deflate: Option<Deflate>,
+}
+
+/// What the upstream chose, or what is wrong with its 101 for a request with `key` that offered
+/// `subprotocols` and no extension but `offers`.
 pub(super) fn switching_protocols(
     headers: &HeaderMap,
     key: &str,
     subprotocols: &[String],
-) -> Result<Option<HeaderValue>, &'static str> {
+    offers: &[DeflateOffer],
+) -> Result<Chosen, &'static str> {
     match single(headers, &UPGRADE) {
         Ok(Some(protocol)) if protocol.eq_ignore_ascii_case("websocket") => {}
         _ => return Err("Upgrade is not websocket"),
@@ -30,16 +38,15 @@ pub(super) fn switching_protocols(
         Ok(Some(_)) => return Err("Sec-WebSocket-Accept does not belong to the key"),
         Err(()) => return Err("Sec-WebSocket-Accept is given more than once"),
     }
-    if headers.contains_key(SEC_WEBSOCKET_EXTENSIONS) {
-        return Err("an extension is named that was not offered");
-    }
-    match single(headers, &SEC_WEBSOCKET_PROTOCOL) {
-        Ok(None) => Ok(None),
+    let deflate = Deflate::read(headers, offers)?;
+    let subprotocol = match single(headers, &SEC_WEBSOCKET_PROTOCOL) {
+        Ok(None) => None,
         Ok(Some(chosen)) if subprotocols.iter().any(|offered| chosen == offered.as_str()) => {
-            Ok(headers.get(SEC_WEBSOCKET_PROTOCOL).cloned())
+            headers.get(SEC_WEBSOCKET_PROTOCOL).cloned()
         }
-        _ => Err("a subprotocol is named that was not offered"),
-    }
+        _ => return Err("a subprotocol is named that was not offered"),
+    };
+    Ok(Chosen { subprotocol, deflate })
 }
 
 #[cfg(test)]
@@ -61,8 +68,9 @@ mod tests {
         for (name, value) in fields {
             headers.append(*name, value.parse().unwrap());
         }
-        let chosen = switching_protocols(&headers, KEY, &["a".into(), "b".into()])?;
-        Ok(chosen.map(|value| value.to_str().unwrap().to_owned()))
+        let chosen = switching_protocols(&headers, KEY, &["a".into(), "b".into()], &[])?;
+        assert_eq!(chosen.deflate, None);
+        Ok(chosen.subprotocol.map(|value| value.to_str().unwrap().to_owned()))
     }
 
     #[test]

@@ -103,16 +103,16 @@ fn databases_are_in_the_rules() {
     let keys = "geoip = [\"geoip/country.mmdb\", \"geoip/asn.mmdb\"]\nallow_countries = [\"US\"]\n\
         deny_asns = [64496, 0xfa56ea00]\nallow = [\"127.0.0.1\"]";
     let rules = config(&folder, keys).firewall.rules;
-    assert_eq!(told(&folder, &rules, "203.0.113.200"), "country US (firewall.allow_countries)");
-    assert_eq!(told(&folder, &rules, "203.0.113.1"), "AS4200000000 (firewall.deny_asns)");
-    assert_eq!(told(&folder, &rules, "198.51.100.1"), "AS64496 (firewall.deny_asns)");
+    assert_eq!(told(&folder, &rules, "203.0.113.200"), "firewall.allow_countries: US");
+    assert_eq!(told(&folder, &rules, "203.0.113.1"), "firewall.deny_asns: AS4200000000");
+    assert_eq!(told(&folder, &rules, "198.51.100.1"), "firewall.deny_asns: AS64496");
     assert!(denied(&rules, "192.0.2.1") && denied(&rules, "10.0.0.1"));
     assert!(!denied(&rules, "127.0.0.1"));
     let files = ["geoip/country.mmdb", "geoip/asn.mmdb"].map(|name| folder.path().join(name));
     assert_eq!(rules.files(), files);
     let one = "geoip = \"geoip/country.mmdb\"\ndeny_countries = [\"DE\", \"XK\"]";
     let rules = config(&folder, one).firewall.rules;
-    assert_eq!(told(&folder, &rules, "192.0.2.1"), "country DE (firewall.deny_countries)");
+    assert_eq!(told(&folder, &rules, "192.0.2.1"), "firewall.deny_countries: DE");
     assert!(!denied(&rules, "10.0.0.1"), "no country is known of it");
 }
 

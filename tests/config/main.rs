@@ -148,7 +148,7 @@ message_timeout = "off"
 idle_timeout = "1h"
 ping_interval = "off"
 max_lifetime = "1d"
-compression = "off"
+compression = "inspect"
 
 [routes.z]
 host = ["Chat.example.com", "*.example.com"]
@@ -168,6 +168,7 @@ origins = ["*"]
 auth = "none"
 [routes.a.websocket]
 idle_timeout = "off"
+compression = "off"
 
 [log]
 level = "debug"
@@ -226,6 +227,8 @@ fn routes_keep_their_order_and_override_limits() {
     assert_eq!(z.subprotocols, ["chat.v2", "chat.v1"]);
     assert_eq!((z.websocket.max_message_size, z.websocket.max_frame_size), (64 << 10, 1 << 10));
     assert_eq!(z.websocket.message_timeout, Some(Duration::from_secs(5)));
+    assert_eq!(z.websocket.compression, Compression::Inspect);
+    assert_eq!(a.websocket.compression, Compression::Off);
     assert_eq!(a.origins, Origins::Any);
     assert_eq!((a.websocket.max_message_size, a.websocket.max_fragments), (2 << 20, 7));
     assert_eq!((a.websocket.message_timeout, a.websocket.idle_timeout), (None, None));

@@ -1,6 +1,8 @@
 //! `[firewall]` and its bans against the running gateway.
 
-use super::support::{Frame, Gateway, GatewayBuilder, RawUpstream, Request, Session, Wire};
+use super::support::{
+    Frame, Gateway, GatewayBuilder, RawUpstream, Request, Session, Wire, valid_answer,
+};
 
 const PROXY: &str = "trusted_proxies = [\"127.0.0.1\"]";
 const ADMIN: &str = "[admin]\nsocket = \"fw.sock\"\n";
@@ -40,6 +42,26 @@ fn a_forwarded_address_is_judged_behind_the_head() {
     upstream.received_nothing();
     // Read from right to left: what the client says of itself does not count.
     Session::open_with(&gateway, &upstream, &of("203.0.113.7, 192.0.2.1"), "").prove_alive();
+}
+
+#[test]
+fn what_a_client_writes_before_its_address_hides_it_from_nobody() {
+    let upstream = RawUpstream::bind();
+    let rules = "deny = [\"203.0.113.0/24\"]\n[limits]\nconnections_per_ip = 1";
+    let gateway = walled(&upstream, rules).server(PROXY).start();
+    // What a client sends in X-Forwarded-For stays on the left of what its proxy adds.
+    for left in ["\u{e9}", "\u{e9}, ", "\u{fffd}, 192.0.2.1, \t", "\"a, b\", unknown, ", ",,,"] {
+        let one_line = of(&format!("{left}, 203.0.113.7"));
+        gateway.expect_refusal(&one_line, 403, "firewall.denied");
+        let own_line = of(left).and("X-Forwarded-For", "203.0.113.7");
+        gateway.expect_refusal(&own_line, 403, "firewall.denied");
+    }
+    upstream.received_nothing();
+    let hidden = of("\u{e9}, 192.0.2.7");
+    let mut first = Session::open_with(&gateway, &upstream, &hidden, "");
+    assert_eq!(first.request.only("x-forwarded-for"), Some("192.0.2.7, 127.0.0.1"));
+    gateway.expect_refusal(&hidden, 429, "limit.connections");
+    first.prove_alive();
 }
 
 #[test]
@@ -88,6 +110,18 @@ fn report_mode_tells_whom_it_would_deny() {
     let record = gateway.wait_for_record(|record| record["event"] == "would_refuse");
     assert_eq!(record["reason"], "firewall.denied");
     assert_eq!(record["peer"], "203.0.113.7:0");
+}
+
+#[test]
+fn report_mode_tells_of_a_proxy_that_speaks_for_nobody_too() {
+    let upstream = RawUpstream::bind();
+    let rules = "deny = [\"127.0.0.0/8\"]\nmode = \"report\"";
+    let gateway = walled(&upstream, rules).server(PROXY).start();
+    let mut session = Session::open(&gateway, &upstream);
+    session.prove_alive();
+    let record = gateway.wait_for_record(|record| record["event"] == "would_refuse");
+    assert_eq!(record["reason"], "firewall.denied");
+    assert_eq!(record["request_id"], session.request_id().as_str());
 }
 
 #[test]
@@ -144,6 +178,33 @@ fn an_address_that_offends_again_and_again_is_banned_and_its_sessions_end() {
     assert!(listed.contains("203.0.113.7"), "{listed}");
     assert_eq!(gateway.admin(&["unban", "203.0.113.7"]).0, Some(0));
     Session::open_with(&gateway, &upstream, &of("203.0.113.7"), "").prove_alive();
+}
+
+#[test]
+fn a_ban_closes_who_was_on_the_way_in_when_it_was_made() {
+    let upstream = RawUpstream::bind();
+    let gateway = Gateway::to(&[upstream.address()]).server(PROXY).more(ADMIN).start();
+    let mut client = gateway.connect();
+    client.send_request(&of("203.0.113.7"));
+    // Its address was judged, and its upstream is being asked.
+    let mut application = upstream.accept();
+    let request = application.read_head();
+    assert_eq!(gateway.admin(&["ban", "203.0.113.0/24", "--for", "1h"]).0, Some(0));
+    application.send(valid_answer(&request, "").as_bytes());
+    assert_eq!(client.read_head().status(), 101);
+    assert_eq!(client.expect_close(), (4403, "ban.active".to_owned()));
+    assert_eq!(application.expect_close(), (1001, "ban.active".to_owned()));
+}
+
+#[test]
+fn a_ban_refuses_who_has_connected_and_not_asked_yet() {
+    let upstream = RawUpstream::bind();
+    let gateway = Gateway::to(&[upstream.address()]).more(ADMIN).start();
+    let mut client = gateway.connect();
+    assert_eq!(gateway.admin(&["ban", "127.0.0.1", "--for", "1h"]).0, Some(0));
+    client.send_request(&Request::upgrade("/ws"));
+    gateway.check_refusal(&client.read_response(), 403, "ban.active");
+    upstream.received_nothing();
 }
 
 #[test]

@@ -5,7 +5,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod explain;
 mod firewall;
+mod flood;
 mod limits;
 mod reload;
 

@@ -114,6 +114,30 @@ fn claims_and_issuers_are_judged_again() {
 }
 
 #[test]
+fn a_reload_before_the_first_message_takes_no_limit_off_its_sender() {
+    let upstream = RawUpstream::bind();
+    let limits = "[limits]\nmessages_per_user = \"1/m burst 2\"\n";
+    let gateway = guarded(&upstream).more(&format!("token_from = [\"message\"]\n{limits}")).start();
+    let mut client = gateway.connect();
+    client.send_request(&Request::upgrade("/ws"));
+    assert_eq!(client.read_head().status(), 101);
+    gateway.rewrite(|text| text.replace("[websocket]", "[websocket]\nmax_fragments = 7"));
+    gateway.hang_up("reloaded");
+    let request = as_user("ada", "");
+    let token = request.value("Authorization").unwrap().trim_start_matches("Bearer ");
+    client.say(Frame::text(token));
+    let (mut application, _) = upstream.accept_upgrade("");
+    for _ in 0..3 {
+        client.say(Frame::text("beat"));
+    }
+    assert_eq!(client.expect_close(), (4429, "limit.user".to_owned()));
+    for _ in 0..2 {
+        application.expect_frame(Frame::text("beat"));
+    }
+    assert_eq!(application.expect_close(), (1001, "limit.user".to_owned()));
+}
+
+#[test]
 fn a_new_certificate_is_shown_to_whoever_comes_next() {
     let upstream = RawUpstream::bind();
     let mut gateway = Gateway::to(&[upstream.address()]).start();

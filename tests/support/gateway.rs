@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -14,7 +16,7 @@ use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
 use super::certificates::{Authority, authority, issue, trusting};
-use super::{Request, Response, Wire, eventually};
+use super::{PATIENCE, Request, Response, Wire, eventually};
 
 /// What a gateway is started with. TLS is on, and the route `app` is `/ws` and below.
 #[derive(Debug, Clone)]
@@ -252,6 +254,11 @@ impl Gateway {
         self.folder.path()
     }
 
+    /// What clients behind TLS connect with.
+    pub fn tls_client(&self) -> Arc<ClientConfig> {
+        Arc::clone(self.tls.as_ref().expect("the gateway has TLS"))
+    }
+
     /// The URL of a target under `localhost`.
     pub fn url(&self, scheme: &str, target: &str) -> String {
         format!("{scheme}://localhost:{}{target}", self.address.port())
@@ -410,13 +417,54 @@ impl Gateway {
         let count =
             |records: &[Value]| records.iter().filter(|record| record["event"] == event).count();
         let before = count(&self.log_records());
-        kill_process(self.pid(), Signal::HUP).unwrap();
+        self.signal_reload();
         let record = eventually(|| {
             let mut records = self.log_records();
             records.retain(|record| record["event"] == event);
             (records.len() > before).then(|| records.pop()).flatten()
         });
         record.unwrap_or_else(|| panic!("no {event} in {:#?}", self.log_records()))
+    }
+
+    /// Sends SIGHUP, and does not wait for what comes of it.
+    pub fn signal_reload(&self) {
+        kill_process(self.pid(), Signal::HUP).unwrap();
+    }
+
+    /// What `[admin] socket`, of this name in the gateway's folder, says of the gateway.
+    pub fn status(&self, socket: &str) -> Value {
+        let mut stream = UnixStream::connect(self.folder().join(socket)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(b"{\"action\":\"status\"}\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        serde_json::from_str(&answer).unwrap()
+    }
+
+    /// Runs `explain` with the configuration, for a client on this machine if not said. Returns its
+    /// exit code, and what it printed.
+    pub fn explain(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let here = ["--ip", "127.0.0.1"];
+        let output = Command::new(env!("CARGO_BIN_EXE_framewall"))
+            .current_dir(self.folder())
+            .args(["explain", "--config", "framewall.toml"])
+            .args(if arguments.contains(&"--ip") { &[][..] } else { &here })
+            .args(arguments)
+            .output()
+            .unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    }
+
+    /// Explains, and looks for each of these lines, which have their key at the end; runs of spaces
+    /// are one.
+    #[track_caller]
+    pub fn expect_explained(&self, arguments: &[&str], lines: &[&str]) {
+        let (_, text) = self.explain(arguments);
+        let squeezed = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        let steps: Vec<String> = text.lines().map(squeezed).collect();
+        for line in lines {
+            assert!(steps.iter().any(|step| step.starts_with(line)), "{line:?} is not in:\n{text}");
+        }
     }
 
     /// Runs a command of the admin client, with the `[admin] socket` of the configuration. Returns

@@ -1,7 +1,5 @@
 //! `explain` says what the gateway does: each case is described to the one and sent to the other.
 
-use std::process::Command;
-
 use serde_json::{Value, json};
 
 use super::support::{Gateway, RawUpstream, Request};
@@ -19,18 +17,6 @@ fn case(target: &'static str, token: Option<(&'static str, String)>) -> Case {
     Case { server_name: "localhost", target, host: "localhost", origin: None, token }
 }
 
-/// Runs it, for a client on this machine if not said; returns the exit code and what it printed.
-fn explain(gateway: &Gateway, arguments: &[&str]) -> (Option<i32>, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_framewall"))
-        .current_dir(gateway.folder())
-        .args(["explain", "--config", "framewall.toml"])
-        .args(if arguments.contains(&"--ip") { &[][..] } else { &["--ip", "127.0.0.1"] })
-        .args(arguments)
-        .output()
-        .unwrap();
-    (output.status.code(), String::from_utf8(output.stdout).unwrap())
-}
-
 /// The exit code and the reason that is explained, "admitted" where there is none.
 fn explained(gateway: &Gateway, case: &Case) -> (Option<i32>, String) {
     let mut arguments = vec!["--path", case.target, "--host", case.host];
@@ -39,7 +25,7 @@ fn explained(gateway: &Gateway, case: &Case) -> (Option<i32>, String) {
     if let Some((place, token)) = &case.token {
         arguments.extend(["--token", token, "--token-from", place]);
     }
-    let (code, text) = explain(gateway, &arguments);
+    let (code, text) = gateway.explain(&arguments);
     let last = text.lines().last().unwrap_or_default();
     let verdict = match last.strip_prefix("refused") {
         Some(rest) => rest.trim().split([' ', ':']).next().unwrap_or_default(),
@@ -136,16 +122,6 @@ fn what_is_explained_is_what_is_done() {
     assert_eq!(admitted, 8, "both answers were seen");
 }
 
-/// Explains, and looks for each of these lines, which have their key at the end.
-#[track_caller]
-fn says(gateway: &Gateway, arguments: &[&str], lines: &[&str]) {
-    let (_, text) = explain(gateway, arguments);
-    let steps: Vec<String> = text.lines().map(squeezed).collect();
-    for line in lines {
-        assert!(steps.iter().any(|step| step.starts_with(line)), "{line:?} is not in:\n{text}");
-    }
-}
-
 /// With one space where there are more.
 fn squeezed(line: &str) -> String {
     line.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -178,8 +154,7 @@ fn each_step_that_passes_names_its_key() {
     let upstream = RawUpstream::bind();
     let gateway = detailed(&upstream);
     let token = claiming(&json!({}));
-    says(
-        &gateway,
+    gateway.expect_explained(
         &[&FROM_B[..], &["--token", &token, "--token-from", "cookie:session"]].concat(),
         &[
             "address 127.0.0.1 is a client, not a trusted proxy (server.trusted_proxies)",
@@ -211,7 +186,7 @@ fn the_step_that_refuses_is_the_last_and_names_its_key() {
         (sign_with(&[b'x'; 64], &json!({})), "token the token's signature is not one", "secret"),
     ];
     for (token, said, key) in cases {
-        let (code, text) = explain(&gateway, &[&FROM_B[..], &["--token", &token]].concat());
+        let (code, text) = gateway.explain(&[&FROM_B[..], &["--token", &token]].concat());
         let steps: Vec<String> = text.lines().map(squeezed).collect();
         let [.., last, verdict] = &steps[..] else { panic!("{text}") };
         assert!(last.starts_with(said) && last.ends_with(&format!("(jwt.main.{key})")), "{text}");
@@ -219,10 +194,10 @@ fn the_step_that_refuses_is_the_last_and_names_its_key() {
         assert_eq!(code, Some(2));
     }
     let missing = "token none of the places of token_from holds a token (jwt.main.token_from)";
-    says(&gateway, &FROM_B, &["credential none (jwt.main.token_from)", missing]);
+    gateway.expect_explained(&FROM_B, &["credential none (jwt.main.token_from)", missing]);
     let absent = "origin there is no Origin header, and the route requires one \
                   (routes.app.require_origin)";
-    says(&gateway, &["--path", "/ws"], &[absent, "refused origin.denied (403)"]);
+    gateway.expect_explained(&["--path", "/ws"], &[absent, "refused origin.denied (403)"]);
 }
 
 #[test]
@@ -244,7 +219,7 @@ fn server_names_and_hosts_are_told_apart() {
         (&["--host", "a.b"], "route no route has host a.b and this path (routes)"),
         (&["--ip", "192.0.2.7"], "address 192.0.2.7 is a trusted proxy, of 192.0.2.0/24"),
     ] {
-        says(&gateway, &[&["--path", "/ws"], arguments].concat(), &[line]);
+        gateway.expect_explained(&[&["--path", "/ws"], arguments].concat(), &[line]);
     }
 }
 
@@ -261,26 +236,34 @@ fn origins_that_are_not_listed_are_explained_too() {
     let own = ["--host", "a.example:8080", "--path", "/open", "--origin"];
     let origin = |origin| [&own[..], &[origin]].concat();
     let wanted = "origin http://a.example:8080 is the same origin: scheme, host and port";
-    says(&same, &origin("http://a.example:8080"), &[wanted, "server name none, without TLS"]);
+    same.expect_explained(
+        &origin("http://a.example:8080"),
+        &[wanted, "server name none, without TLS"],
+    );
     let other = "origin origin https://a.example:8080 is not the same origin, \
                  http://a.example:8080 (routes.open.origins)";
-    says(&same, &origin("https://a.example:8080"), &[other]);
+    same.expect_explained(&origin("https://a.example:8080"), &[other]);
     let nobody = "token none is wanted (routes.open.auth)";
-    says(&same, &own[..4], &["origin none, as from a program", nobody, "admitted as anybody"]);
+    same.expect_explained(
+        &own[..4],
+        &["origin none, as from a program", nobody, "admitted as anybody"],
+    );
 
     let awaited = "token awaited in the first message (jwt.main.token_from)";
-    says(
-        &same,
+    same.expect_explained(
         &["--path", "/ws", "--token", &token("ada")],
         &[awaited, "token verified: of ada", "admitted as ada"],
     );
     let late = "message no first message with a token came in time (jwt.main.message_deadline)";
-    says(&same, &["--path", "/ws"], &[awaited, late, "refused auth.timeout (4408)"]);
+    same.expect_explained(&["--path", "/ws"], &[awaited, late, "refused auth.timeout (4408)"]);
     let elsewhere = ["--path", "/ws", "--token", &token("ada"), "--token-from", "header"];
-    says(&same, &elsewhere, &[late]);
+    same.expect_explained(&elsewhere, &[late]);
 
     let any = guarded(&upstream, "").more(&more("origins = [\"*\"]\n")).start();
-    says(&any, &origin("https://evil.example"), &["origin https://evil.example:443, as any other"]);
+    any.expect_explained(
+        &origin("https://evil.example"),
+        &["origin https://evil.example:443, as any other"],
+    );
 }
 
 #[test]
@@ -291,14 +274,14 @@ fn it_knows_what_was_revoked_and_writes_nothing() {
         .start();
     let token = token("eve");
     let arguments = ["--path", "/ws", "--token", &token];
-    says(&gateway, &arguments, &["revocation neither", "admitted as eve"]);
+    gateway.expect_explained(&arguments, &["revocation neither", "admitted as eve"]);
     assert_eq!(admin(&gateway, &["revoke", "--user", "eve"]).0, Some(0));
     let revoked = "revocation the token or its user was revoked (admin.revocations)";
-    says(&gateway, &arguments, &[revoked, "refused token.revoked (403)"]);
+    gateway.expect_explained(&arguments, &[revoked, "refused token.revoked (403)"]);
 
     let file = gateway.folder().join("revoked.json");
     std::fs::remove_file(&file).unwrap();
-    says(&gateway, &arguments, &["admitted as eve"]);
+    gateway.expect_explained(&arguments, &["admitted as eve"]);
     assert!(!file.exists(), "explaining starts nothing");
 }
 
@@ -306,7 +289,7 @@ fn it_knows_what_was_revoked_and_writes_nothing() {
 fn what_is_told_is_escaped_and_what_cannot_be_is_bad_usage() {
     let upstream = RawUpstream::bind();
     let gateway = guarded(&upstream, "").plain().start();
-    let (_, text) = explain(&gateway, &["--path", "/ws", "--token", &token("\u{1b}[2Jada")]);
+    let (_, text) = gateway.explain(&["--path", "/ws", "--token", &token("\u{1b}[2Jada")]);
     assert!(text.contains("\\u{1b}[2Jada") && !text.contains('\u{1b}'), "{text:?}");
     for bad in [
         &["--server-name", "localhost"][..],
@@ -314,7 +297,7 @@ fn what_is_told_is_escaped_and_what_cannot_be_is_bad_usage() {
         &["--server-name", "[::1]"],
         &["--token", "a.b.c", "--token-from", "headers"],
     ] {
-        let (code, _) = explain(&gateway, &[&["--path", "/ws"], bad].concat());
+        let (code, _) = gateway.explain(&[&["--path", "/ws"], bad].concat());
         assert_eq!(code, Some(64), "{bad:?}");
     }
 }

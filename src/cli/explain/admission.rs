@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use super::request::request;
 use super::{ExplainArgs, Verdict};
-use crate::config::{Auth, Issuer, Limits, Route, TokenPlace};
+use crate::config::{Auth, Issuer, Limits, Mode, OnExceed, Route, TokenPlace};
 use crate::gateway::Gateway;
 use crate::handshake::{ClientAddress, Peer, UpgradeRequest};
 use crate::listener::canonical_ip;
@@ -40,7 +40,7 @@ pub(super) async fn admit(
     }
     let admission = in_force.policy.admit(route, &mut request, arrival, trace).await?;
     let user = user(gateway, &admission, carried, trace).await?;
-    trace.note(|| rates(route));
+    trace.note(|| rates(route, in_force.policy.limits()));
     trace.note(|| upstream(route));
     Ok(format!("as {user}"))
 }
@@ -54,7 +54,9 @@ fn accept(args: &ExplainArgs, gateway: &Gateway, trace: &mut Trace) -> Result<Pe
     trace.note(|| Step {
         name: "address",
         said: match proxy {
-            Some(prefix) => format!("{address} is a trusted proxy, of {prefix}"),
+            Some(prefix) => format!(
+                "{address} is a trusted proxy, of {prefix}: bans and limits are for whom it speaks for"
+            ),
             None => format!("{address} is a client, not a trusted proxy"),
         },
         key: Some(Table::Only("server").key("trusted_proxies")),
@@ -64,6 +66,13 @@ fn accept(args: &ExplainArgs, gateway: &Gateway, trace: &mut Trace) -> Result<Pe
         policy.enforce_rules(address, trace)?;
     } else {
         policy.admit_address(address, &gateway.bans, &gateway.limiters, trace)?;
+    }
+    if policy.limits().mode == Mode::Report {
+        trace.note(|| Step {
+            name: "limits",
+            said: "what is above them is let through and told in the log: report mode".to_owned(),
+            key: Some(Table::Only("limits").key("mode")),
+        });
     }
     Ok(Peer {
         address: SocketAddr::new(address, 0),
@@ -123,23 +132,38 @@ async fn user(
     }
 }
 
-/// What the client is held to once it is connected.
-fn rates(route: &Route) -> Step {
-    let Limits { messages, bytes, control_frames, messages_per_user, .. } = &route.limits;
+/// What the client is held to once it is connected. A limit that the route has of `[limits]` is
+/// named there.
+fn rates(route: &Route, default: &Limits) -> Step {
+    let Limits { messages, bytes, control_frames, messages_per_user, on_exceed, mode, .. } =
+        &route.limits;
     let rates = [
         (messages.map(|rate| rate.of_events()), "messages"),
         (bytes.map(|rate| rate.of_bytes()), "of bytes"),
         (control_frames.map(|rate| rate.of_events()), "pings and pongs"),
         (messages_per_user.map(|rate| rate.of_events()), "messages of all sessions of the user"),
     ];
-    let said: Vec<_> = rates
-        .into_iter()
-        .filter_map(|(rate, of)| rate.map(|rate| format!("{rate} {of}")))
-        .collect();
+    let said: Vec<_> =
+        rates.into_iter().filter_map(|(rate, of)| Some(format!("{} {of}", rate?))).collect();
+    let excess = match (mode, on_exceed) {
+        (Mode::Report, _) => "what is more is let through and told in the log: report mode",
+        (Mode::Enforce, OnExceed::Close) => "what is more closes the session",
+        (Mode::Enforce, OnExceed::Delay) => "what is more has to wait",
+        (Mode::Enforce, OnExceed::Drop) => "what is more is dropped",
+    };
+    let key = if route.limits == *default {
+        "limits".to_owned()
+    } else {
+        Table::Route(&route.name).key("limits")
+    };
     Step {
         name: "rates",
-        said: if said.is_empty() { "none".to_owned() } else { said.join(", ") },
-        key: Some(Table::Route(&route.name).key("limits")),
+        said: if said.is_empty() {
+            "none".to_owned()
+        } else {
+            format!("at most {}; {excess}", said.join(", "))
+        },
+        key: Some(key),
     }
 }
 

@@ -32,7 +32,9 @@ keys! {
         OrOff(Time { min: SHORTEST, max: YEAR }), Fallback(None),
         "From the 101 to a Close.";
     COMPRESSION: Choice<Compression>, Fallback<Compression> = WebSocket "compression"
-        Choice::of(&[("off", Compression::Off)]).without(&["inspect"]), Fallback(Compression::Off),
+        Choice::of(&[("off", Compression::Off), ("inspect", Compression::Inspect)]),
+        Fallback(Compression::Off),
         "What becomes of permessage-deflate (RFC 7692). `\"off\"`: the offer is removed, so it is \
-         never negotiated.";
+         never negotiated. `\"inspect\"`: client and upstream may agree on it, and a copy of each \
+         message is inflated and held to the rules. See [compression.md](compression.md).";
 }

@@ -8,7 +8,7 @@ use crate::limits::AddressKey;
 use crate::refusal::Reason;
 
 /// Addresses whose strikes are known.
-const MOST_ADDRESSES: usize = 65_536;
+pub const MOST_STRUCK: usize = 65_536;
 /// Strikes of all of them.
 const MOST_STRIKES: usize = 524_288;
 
@@ -42,7 +42,7 @@ pub(super) struct Strikes {
     young: Generation,
     old: Generation,
     turned: Instant,
-    /// Half of [`MOST_ADDRESSES`] and of [`MOST_STRIKES`], but in tests.
+    /// Half of [`MOST_STRUCK`] and of [`MOST_STRIKES`], but in tests.
     bound: (usize, usize),
 }
 
@@ -67,7 +67,7 @@ impl Generation {
 
 impl Strikes {
     pub(super) fn new(now: Instant) -> Self {
-        let bound = (MOST_ADDRESSES / 2, MOST_STRIKES / 2);
+        let bound = (MOST_STRUCK / 2, MOST_STRIKES / 2);
         Self { young: Generation::default(), old: Generation::default(), turned: now, bound }
     }
 
@@ -93,6 +93,11 @@ impl Strikes {
             return false;
         }
         true
+    }
+
+    /// How many addresses are known.
+    pub(super) fn count(&self) -> usize {
+        self.young.by.len() + self.old.by.len()
     }
 
     /// Forgets the strikes of the addresses that `is_meant` is true of.

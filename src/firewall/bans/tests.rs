@@ -312,6 +312,27 @@ fn a_ban_clears_the_strikes_of_whom_it_concerns() {
 }
 
 #[test]
+fn those_who_offend_at_once_are_banned_once() {
+    let terms = config::Ban { strikes: NonZeroU32::MIN, ..terms() };
+    let bench = Bench::with(Some(&terms));
+    let (now, together) = (bench.now(), std::sync::Barrier::new(4));
+    let offend = |number: u32| {
+        together.wait();
+        let address = std::net::Ipv4Addr::from_bits(0x3000_0000 + number).into();
+        matches!(bench.bans.strike(address, Reason::FrameUtf8, now), Struck::Banned(_))
+    };
+    let banned = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| (0..3000).filter(|number| offend(*number)).count()))
+            .collect();
+        threads.into_iter().map(|one| one.join().unwrap()).sum::<usize>()
+    });
+    assert_eq!(banned, 3000, "one ban for each address");
+    let offences: Vec<_> = bench.bans.list(now.moment).iter().map(|ban| ban.offences).collect();
+    assert!(offences.len() == 3000 && offences.iter().all(|count| *count == 1));
+}
+
+#[test]
 fn what_is_not_banned_cannot_be_unbanned() {
     let mut bench = Bench::new();
     let told = |bench: &Bench, text| bench.unban(text).unwrap_err().to_string();

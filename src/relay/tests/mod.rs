@@ -1,6 +1,8 @@
 //! Tests of the gate as the pumps use it: bytes in, verdict out.
 
 mod cuts;
+mod deflate;
+mod deflater;
 mod handover;
 mod headers;
 mod hold;
@@ -10,9 +12,11 @@ mod opening;
 mod places;
 mod rates;
 mod rules;
+mod turns;
 
 use super::{CloseFrame, Endpoint, Event, Gate, HoldBudget, Limits, Violation};
 use crate::observe::Flow;
+pub(super) use deflater::Deflater;
 
 const OWN_PING: [u8; 8] = *b"ownping!";
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];

@@ -1,7 +1,13 @@
 //! The first message, where it holds the token.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use super::super::{Endpoint, HoldBudget, LONGEST_OPENING, Opened, Opening, Rule};
 use super::{LIMITS, frame};
+use crate::config::{self, OnExceed, Rate};
+use crate::refusal::Reason;
 
 fn client(first: u8, payload: &[u8]) -> Vec<u8> {
     frame(Endpoint::Client, first, payload)
@@ -9,12 +15,17 @@ fn client(first: u8, payload: &[u8]) -> Vec<u8> {
 
 /// What `stream` comes to, cut in two at `cut`, pings left out; and how many pings there were.
 fn opened(stream: &[u8], cut: usize) -> (Option<Opened>, usize) {
+    opened_within(&config::Limits::default(), stream, cut)
+}
+
+fn opened_within(rates: &config::Limits, stream: &[u8], cut: usize) -> (Option<Opened>, usize) {
     let budget = HoldBudget::new(1 << 20);
-    let mut opening = Opening::new(LIMITS);
+    let now = Instant::now();
+    let mut opening = Opening::new(LIMITS, rates, now);
     let mut pings = 0;
     for part in [&stream[..cut], &stream[cut..]] {
         opening.push(part);
-        while let Some(opened) = opening.next(&budget) {
+        while let Some(opened) = opening.next(&budget, now) {
             match opened {
                 Opened::Ping(payload) => {
                     assert_eq!(payload, b"ping");
@@ -64,4 +75,43 @@ fn anything_else_is_said_for_what_it_is() {
     };
     assert_eq!(violation.rule, Rule::ClientUnmasked);
     assert!(opened(&client(0x81, b"half")[..7], 3).0.is_none());
+}
+
+#[test]
+fn pings_have_a_rate_before_the_first_message_too() {
+    let rate = Rate { count: 1, per: Duration::from_secs(60), burst: 2 };
+    let rates = config::Limits {
+        control_frames: Some(rate),
+        messages: Some(rate),
+        on_exceed: OnExceed::Delay,
+        ..config::Limits::default()
+    };
+    let ping = client(0x89, b"ping");
+    let (none, pings) = opened_within(&rates, &ping.repeat(2), 1);
+    assert!(none.is_none() && pings == 2);
+    let (over, pings) = opened_within(&rates, &ping.repeat(3), 1);
+    assert!(matches!(over, Some(Opened::Exceeded(Reason::LimitControl))), "{over:?}");
+    assert_eq!(pings, 2);
+}
+
+#[test]
+fn what_is_refused_is_refused_at_the_byte_that_proves_it() {
+    let large = vec![b'a'; LONGEST_OPENING + 1];
+    let broken = [
+        (client(0xc1, &large), 2, Rule::ReservedBits),
+        (client(0x83, &large), 2, Rule::ReservedOpcode),
+        (client(0x89, &large), 2, Rule::ControlLength),
+        (client(0x80, b"alone"), 2, Rule::ContinuationAlone),
+        (client(0x81, b"tok\xc3\x28en"), 11, Rule::Text),
+        ([client(0x01, b"tok\xc3"), client(0x80, b"\x28en")].concat(), 17, Rule::Text),
+    ];
+    for (stream, enough, rule) in broken {
+        for cut in 0..=enough {
+            let Some(Opened::Violation(violation)) = opened(&stream[..enough], cut).0 else {
+                panic!("{rule:?} expected, cut at {cut}");
+            };
+            assert_eq!(violation.rule, rule);
+        }
+        assert!(opened(&stream[..enough - 1], 0).0.is_none(), "{rule:?}");
+    }
 }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::{LIMITS, OWN_PING, ample, frame, frames};
 use crate::config::{self, Mode, OnExceed, Rate};
 use crate::refusal::Reason;
+use crate::relay::allowance::Ruling;
 use crate::relay::{Allowance, Endpoint::Client, Event, Gate};
 
 fn rate(count: u64, burst: u64) -> Rate {
@@ -183,10 +184,10 @@ fn bytes_are_a_debt_that_is_paid_by_waiting() {
     };
     let now = Instant::now() + Duration::from_secs(86_400);
     let mut allowance = Allowance::new(&limits, None, now).unwrap();
-    assert_eq!(allowance.bytes(2000, now), super::super::allowance::Ruling::Pass);
+    assert_eq!(allowance.bytes(2000, now), Ruling::Pass);
     let until = now + Duration::from_secs(3);
-    assert_eq!(allowance.bytes(3000, now), super::super::allowance::Ruling::Wait(until));
-    assert_eq!(allowance.bytes(0, until), super::super::allowance::Ruling::Pass);
+    assert_eq!(allowance.bytes(3000, now), Ruling::Wait(until));
+    assert_eq!(allowance.bytes(0, until), Ruling::Pass);
 }
 
 #[test]
@@ -226,4 +227,49 @@ fn new_limits_forget_nothing_of_a_rate_that_stays() {
     assert_eq!(driven.pass(&frames(Client, &[HELLO])).1, [], "another rate begins anew");
     driven.gate.allow(None);
     assert!(driven.gate.allowance().is_none());
+}
+
+#[test]
+fn what_was_let_through_stays_counted_when_limits_change_or_end() {
+    let limits = config::Limits {
+        mode: Mode::Report,
+        messages: Some(rate(10, 1)),
+        ..messages(OnExceed::Close)
+    };
+    let mut driven = Driven::new(&limits);
+    driven.pass(&frames(Client, &[HELLO, HELLO, HELLO]));
+    assert_eq!(driven.gate.allowance().unwrap().untold(), Some(Reason::LimitMessages));
+    let more = config::Limits { control_frames: Some(rate(10, 1)), ..limits.clone() };
+    driven.gate.allow(Allowance::new(&more, None, driven.now));
+    driven.pass(&frames(Client, &[HELLO, (0x89, b""), (0x89, b"")]));
+    let allowance = driven.gate.allowance().unwrap();
+    assert_eq!(allowance.let_through(), 4);
+    let told: Vec<_> = std::iter::from_fn(|| allowance.untold()).collect();
+    assert_eq!(told, [Reason::LimitControl], "each once a session");
+    driven.gate.allow(None);
+    let stream = frames(Client, &[HELLO, HELLO]);
+    assert_eq!(driven.pass(&stream), (stream.clone(), vec![], stream.len()), "no rates any more");
+    assert_eq!(driven.gate.allowance().unwrap().let_through(), 4);
+}
+
+#[test]
+fn what_report_mode_lets_through_is_no_debt() {
+    let limits = config::Limits {
+        bytes: Some(rate(1000, 2000)),
+        mode: Mode::Report,
+        ..config::Limits::default()
+    };
+    let mut driven = Driven::new(&limits);
+    let ruling =
+        |driven: &mut Driven, count, now| driven.gate.allowance().unwrap().bytes(count, now);
+    let now = driven.now;
+    for _ in 0..100 {
+        assert_eq!(ruling(&mut driven, 5000, now), Ruling::Pass);
+    }
+    assert_eq!(driven.gate.allowance().unwrap().let_through(), 100);
+    let enforced = config::Limits { mode: Mode::Enforce, ..limits };
+    driven.gate.allow(Allowance::new(&enforced, None, now));
+    let rested = now + Duration::from_secs(2);
+    assert_eq!(ruling(&mut driven, 2000, rested), Ruling::Pass, "a burst, as after any other");
+    assert_eq!(ruling(&mut driven, 1, rested), Ruling::Refuse(Reason::LimitBytes));
 }

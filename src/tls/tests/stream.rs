@@ -211,6 +211,21 @@ fn a_socket_that_takes_nothing_is_told_nothing_more() {
 }
 
 #[test]
+fn a_peer_that_takes_no_answers_is_not_read() {
+    let mut pair = serving(TLS13);
+    let socket = pair.peer.socket.clone();
+    socket.lock().room = Some(0);
+    // rustls' answers are few; this is as if there were many.
+    pair.stream.outbound.push(&vec![0; 128 * 1024 + 1]);
+    pair.peer.say(b"answer this");
+    let before = socket.moved();
+    assert_eq!(pair.lend(), Lent::Nothing);
+    assert_eq!(socket.moved(), before);
+    socket.lock().room = None;
+    assert_eq!(pair.lend(), Lent::bytes("answer this"));
+}
+
+#[test]
 fn a_reader_may_ask_for_less_than_there_is() {
     let mut pair = serving(TLS13);
     pair.peer.say(b"a head, ");

@@ -1,0 +1,81 @@
+//! The whole gateway, as it is shipped: a message there and back, and a handshake.
+
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::runtime::Builder;
+use tokio::time::sleep;
+
+use crate::counts::Counted;
+use crate::load::{Dialer, SOURCES, exchange};
+use crate::peers::{Ground, Kind};
+use crate::{Outcome, callgrind, token};
+
+/// How often each thing is done in the two runs.
+const MESSAGES: (u32, u32) = (100, 500);
+const HANDSHAKES: (u32, u32) = (8, 40);
+/// In which the gateway has done what it was asked and sleeps again, slow as it is: that it finds more
+/// to do before it sleeps would be a matter of luck.
+const REST: Duration = Duration::from_millis(3);
+/// Between a Close and the next handshake.
+const REST_AFTER_CLOSE: Duration = Duration::from_millis(20);
+
+/// What is done a number of times.
+#[derive(Clone, Copy)]
+enum Task {
+    /// An echo of so many bytes, on one connection.
+    Echo(usize),
+    /// From TCP to an answered Close.
+    Handshake,
+}
+
+/// Instructions of the gateway for each.
+pub(crate) fn count() -> Outcome<Vec<Counted>> {
+    let mut counted = Vec::new();
+    for (what, task, (few, many)) in [
+        ("gateway, 64 B echo", Task::Echo(64), MESSAGES),
+        ("gateway, 4 KiB echo", Task::Echo(4096), MESSAGES),
+        ("gateway, full handshake to Close", Task::Handshake, HANDSHAKES),
+    ] {
+        let difference = run(task, many)? - run(task, few)?;
+        let count = difference / f64::from(many - few);
+        counted.push(Counted { what: what.to_owned(), count });
+    }
+    Ok(counted)
+}
+
+/// All instructions of a gateway that did it so often.
+fn run(task: Task, times: u32) -> Outcome<f64> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("count");
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let application = listener.local_addr()?;
+        tokio::spawn(crate::app::serve(listener));
+        let (ground, root) = Ground::new(application, None)?;
+        let dialer = Dialer::new(root, token::mint(ground.folder(), SOURCES)?)?;
+        let peer = Kind::Framewall.find().ok_or("there is no Framewall")?;
+        let proxy = ground.start(&peer, 0, Some(&callgrind::words(&file)))?;
+        match task {
+            Task::Echo(size) => {
+                let exchange = exchange(size, 1);
+                let mut client = dialer.open(proxy.address, 0, "/slow").await?;
+                for _ in 0..times {
+                    sleep(REST).await;
+                    client.check(&exchange).await?;
+                }
+                sleep(REST).await;
+                client.close().await?;
+            }
+            Task::Handshake => {
+                for _ in 0..times {
+                    dialer.open_and_close(proxy.address, 0).await?;
+                    sleep(REST_AFTER_CLOSE).await;
+                }
+            }
+        }
+        drop(proxy);
+        callgrind::total(&file)
+    })
+}

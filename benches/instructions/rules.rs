@@ -1,0 +1,88 @@
+//! The frame rules alone, with rates to count.
+
+use std::hint::black_box;
+use std::num::NonZeroU32;
+use std::process::Command;
+use std::time::Duration;
+
+use framewall::config::{Limits as Rates, Mode, OnExceed, Rate};
+use framewall::limits::{Limiters, UserKey};
+use framewall::relay::{Allowance, Endpoint, Gate, HoldBudget, Limits};
+use tokio::time::Instant;
+
+use crate::counts::Counted;
+use crate::frames::{KINDS, Stream};
+use crate::{Outcome, callgrind};
+
+/// The argument with which this program judges frames and counts nothing.
+pub(crate) const JUDGE: &str = "judge";
+const LIMITS: Limits =
+    Limits { max_frame_size: 1 << 20, max_message_size: 1 << 20, max_fragments: 1024 };
+/// How often a stream is judged in the two runs.
+const TIMES: (u32, u32) = (2, 6);
+/// Never met.
+const RATE: Rate = Rate { count: 1_000_000, per: Duration::from_secs(1), burst: 1_000_000 };
+
+/// Instructions a frame, of each kind.
+pub(crate) fn count() -> Outcome<Vec<Counted>> {
+    let mut counted = Vec::new();
+    for kind in KINDS {
+        let fewer = run(kind.name, TIMES.0)?;
+        let more = run(kind.name, TIMES.1)?;
+        let frames = u32::try_from(Stream::new(kind).frames)? * (TIMES.1 - TIMES.0);
+        let count = (more - fewer) / f64::from(frames);
+        counted.push(Counted { what: format!("frame rules, {}", kind.name), count });
+    }
+    Ok(counted)
+}
+
+fn run(kind: &str, times: u32) -> Outcome<f64> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("count");
+    let words = callgrind::words(&file);
+    let status = Command::new("env")
+        .args(words.split_whitespace())
+        .arg(std::env::current_exe()?)
+        .args([JUDGE, kind, &times.to_string()])
+        .status()?;
+    if !status.success() {
+        return Err(format!("judging frames under valgrind: {status}").into());
+    }
+    callgrind::total(&file)
+}
+
+/// Judges a stream of this kind so many times.
+pub(crate) fn judge(kind: &str, times: &str) -> Outcome<()> {
+    let kind = KINDS.into_iter().find(|known| known.name == kind).ok_or("no such kind")?;
+    let (stream, budget) = (Stream::new(kind), HoldBudget::new(1 << 26));
+    let limiters = Limiters::default();
+    let now = Instant::now();
+    let share = limiters.share(&UserKey::new("main", "ada"), &RATE, now.into_std());
+    for _ in 0..times.parse()? {
+        let mut gate = Gate::new(Endpoint::Client, LIMITS, *b"ownping!");
+        gate.allow(Allowance::new(&rates(), Some(share.clone()), now));
+        let mut rest = black_box(stream.bytes.as_slice());
+        while !rest.is_empty() {
+            let judged = gate.judge(rest, &budget);
+            if let Some(event) = judged.event {
+                return Err(format!("a good stream led to {event:?}").into());
+            }
+            rest = &rest[black_box(judged.consumed)..];
+        }
+    }
+    Ok(())
+}
+
+fn rates() -> Rates {
+    Rates {
+        connections_per_ip: NonZeroU32::new(1),
+        handshakes_per_ip: Some(RATE),
+        connections_per_user: NonZeroU32::new(1),
+        messages: Some(RATE),
+        bytes: Some(RATE),
+        messages_per_user: Some(RATE),
+        control_frames: Some(RATE),
+        on_exceed: OnExceed::Close,
+        mode: Mode::Enforce,
+    }
+}

@@ -1,0 +1,60 @@
+//! Framewall with every check on: frame rules, UTF-8, rates that are counted and never met, address
+//! rules, origins, a verified token.
+
+use std::path::{Path, PathBuf};
+
+use super::{Setup, Site, arguments};
+use crate::load::ORIGIN;
+use crate::token::{AUDIENCE, ISSUER, PUBLIC_KEY};
+
+/// Names the program to measure; otherwise it is the one that cargo built beside the benchmark, with
+/// the features that only tests ask for.
+const FRAMEWALL: &str = "FRAMEWALL";
+const FRAMEWALL_BESIDE: &str = env!("CARGO_BIN_EXE_framewall");
+
+pub(super) fn program() -> PathBuf {
+    std::env::var_os(FRAMEWALL).map_or_else(|| FRAMEWALL_BESIDE.into(), PathBuf::from)
+}
+
+pub(super) fn setup(site: &Site<'_>, file: &Path) -> Setup {
+    let arguments = arguments([&"run", &"--config", &file]);
+    let environment = vec![("TOKIO_WORKER_THREADS", "1".into())];
+    Setup { config: config(site), arguments, environment }
+}
+
+fn config(site: &Site<'_>) -> String {
+    format!(
+        r#"
+[server]
+listen = ["{address}"]
+[tls]
+certificates = [{{ cert = "cert.pem", key = "key.pem" }}]
+[firewall]
+deny = ["192.0.2.0/24", "2001:db8::/32"]
+[firewall.ban]
+[limits]
+connections_per_ip = 1000000
+handshakes_per_ip = "1000000/s"
+connections_per_user = 1000000
+messages = "1000000/s"
+messages_per_user = "1000000/s"
+bytes = "10GiB/s"
+control_frames = "1000000/s"
+[jwt.main]
+algorithms = ["RS256"]
+public_key = "{PUBLIC_KEY}"
+issuer = "{ISSUER}"
+audience = ["{AUDIENCE}"]
+forward = {{ "X-User-Id" = "sub" }}
+[routes.app]
+path = "/*"
+upstream = ["ws://{application}"]
+origins = ["{ORIGIN}"]
+auth = "main"
+[log]
+level = "error"
+"#,
+        address = site.address,
+        application = site.application,
+    )
+}

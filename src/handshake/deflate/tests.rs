@@ -1,0 +1,170 @@
+use http::HeaderMap;
+use http::header::SEC_WEBSOCKET_EXTENSIONS;
+
+use super::{Deflate, DeflateOffer};
+
+fn headers(line: &str) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    if !line.is_empty() {
+        headers.insert(SEC_WEBSOCKET_EXTENSIONS, line.parse().unwrap());
+    }
+    headers
+}
+
+/// The field towards the upstream for a client's; empty if there is none.
+fn forwarded(line: &str) -> String {
+    let offers = DeflateOffer::read(&headers(line)).unwrap();
+    let field = DeflateOffer::field(&offers);
+    field.map_or(String::new(), |field| field.to_str().unwrap().to_owned())
+}
+
+/// The field towards the client for an upstream's answer to a client's offers.
+fn answered(offered: &str, answer: &str) -> Result<String, &'static str> {
+    let offers = DeflateOffer::read(&headers(offered)).unwrap();
+    let agreed = Deflate::read(&headers(answer), &offers)?;
+    let field = agreed.and_then(Deflate::field);
+    Ok(field.map_or(String::new(), |field| field.to_str().unwrap().to_owned()))
+}
+
+#[test]
+fn acceptable_offers_are_written_anew_and_others_are_left_out() {
+    let plain = "permessage-deflate";
+    for (offered, expected) in [
+        ("", ""),
+        (plain, plain),
+        ("x-webkit-deflate-frame, permessage-deflate ; x, permessage-deflate", plain),
+        ("PerMessage-Deflate", ""),
+        ("permessage-deflate;client_max_window_bits", "permessage-deflate; client_max_window_bits"),
+        (
+            "permessage-deflate;client_max_window_bits=\"9\";server_max_window_bits=15",
+            "permessage-deflate; server_max_window_bits=15; client_max_window_bits=9",
+        ),
+        (
+            "permessage-deflate; client_no_context_takeover; server_no_context_takeover",
+            "permessage-deflate; server_no_context_takeover; client_no_context_takeover",
+        ),
+        (
+            "permessage-deflate; server_max_window_bits=8, permessage-deflate",
+            "permessage-deflate; server_max_window_bits=8, permessage-deflate",
+        ),
+    ] {
+        assert_eq!(forwarded(offered), expected, "{offered}");
+    }
+    for declined in [
+        "server_max_window_bits",
+        "server_max_window_bits=7",
+        "server_max_window_bits=16",
+        "server_max_window_bits=08",
+        "server_max_window_bits=+9",
+        "server_max_window_bits=9x",
+        "server_max_window_bits=264",
+        "server_max_window_bits=9; server_max_window_bits=9",
+        "client_max_window_bits=7",
+        "client_max_window_bits=16",
+        "client_max_window_bits; client_max_window_bits=9",
+        "server_no_context_takeover=1",
+        "client_no_context_takeover=true",
+        "server_no_context_takeover; server_no_context_takeover",
+        "client_no_context_takeover; client_no_context_takeover",
+        "unknown",
+        "Server_No_Context_Takeover",
+    ] {
+        assert_eq!(forwarded(&format!("permessage-deflate; {declined}")), "", "{declined}");
+        let first = format!("permessage-deflate; {declined}, permessage-deflate");
+        assert_eq!(forwarded(&first), "permessage-deflate", "{declined}");
+    }
+    assert!(DeflateOffer::read(&headers("permessage-deflate;")).is_err());
+}
+
+#[test]
+fn the_answer_goes_on_to_the_client_who_is_to_start_each_message_anew() {
+    let plain = "permessage-deflate; client_no_context_takeover";
+    for (offered, answer, expected) in [
+        ("permessage-deflate", "", ""),
+        ("permessage-deflate", "permessage-deflate", plain),
+        ("permessage-deflate", "permessage-deflate; client_no_context_takeover", plain),
+        (
+            "permessage-deflate",
+            "permessage-deflate; server_no_context_takeover; server_max_window_bits=9",
+            "permessage-deflate; server_no_context_takeover; client_no_context_takeover; \
+             server_max_window_bits=9",
+        ),
+        (
+            "permessage-deflate; client_max_window_bits",
+            "permessage-deflate; client_max_window_bits=15",
+            "permessage-deflate; client_no_context_takeover; client_max_window_bits=15",
+        ),
+        (
+            "permessage-deflate; server_max_window_bits=10; client_max_window_bits=10",
+            "permessage-deflate; server_max_window_bits=10; client_max_window_bits=9",
+            "permessage-deflate; client_no_context_takeover; server_max_window_bits=10; \
+             client_max_window_bits=9",
+        ),
+        ("permessage-deflate; client_max_window_bits=9", "permessage-deflate", plain),
+        // It accepts the second offer.
+        (
+            "permessage-deflate; server_max_window_bits=8, permessage-deflate",
+            "permessage-deflate",
+            plain,
+        ),
+    ] {
+        let expected = Ok(expected.to_owned());
+        assert_eq!(answered(offered, answer), expected, "{answer} to {offered}");
+    }
+}
+
+#[test]
+fn an_answer_to_what_was_not_offered_is_refused() {
+    for (offered, answer) in [
+        ("", "permessage-deflate"),
+        ("permessage-deflate; unknown", "permessage-deflate"),
+        ("permessage-deflate", "x-webkit-deflate-frame"),
+        ("permessage-deflate", "permessage-deflate, permessage-deflate"),
+        ("permessage-deflate", "permessage-deflate, x"),
+        ("permessage-deflate", "permessage-deflate;"),
+        ("permessage-deflate", "permessage-deflate; unknown"),
+        ("permessage-deflate", "permessage-deflate; server_max_window_bits"),
+        ("permessage-deflate", "permessage-deflate; server_max_window_bits=16"),
+        ("permessage-deflate", "permessage-deflate; client_max_window_bits=15"),
+        (
+            "permessage-deflate",
+            "permessage-deflate; server_no_context_takeover; server_no_context_takeover",
+        ),
+        (
+            "permessage-deflate; client_max_window_bits",
+            "permessage-deflate; client_max_window_bits",
+        ),
+        (
+            "permessage-deflate; client_max_window_bits=9",
+            "permessage-deflate; client_max_window_bits=10",
+        ),
+        ("permessage-deflate; server_max_window_bits=9", "permessage-deflate"),
+        (
+            "permessage-deflate; server_max_window_bits=9",
+            "permessage-deflate; server_max_window_bits=10",
+        ),
+        ("permessage-deflate; server_no_context_takeover", "permessage-deflate"),
+        // Each of the two offers has a part of it.
+        (
+            "permessage-deflate, permessage-deflate; server_no_context_takeover; \
+             client_max_window_bits",
+            "permessage-deflate; client_max_window_bits=9",
+        ),
+    ] {
+        assert!(answered(offered, answer).is_err(), "{answer} to {offered}");
+    }
+    let unasked = answered("", "permessage-deflate");
+    assert_eq!(unasked, Err("an extension is named that was not offered"));
+}
+
+#[test]
+fn what_was_agreed_about_the_upstreams_window() {
+    let agreed = |answer: &str| {
+        let offers = DeflateOffer::read(&headers("permessage-deflate")).unwrap();
+        let agreed = Deflate::read(&headers(answer), &offers).unwrap().unwrap();
+        (agreed.upstream_starts_anew(), agreed.upstream_window_bits())
+    };
+    assert_eq!(agreed("permessage-deflate"), (false, 15));
+    assert_eq!(agreed("permessage-deflate; server_max_window_bits=9"), (false, 9));
+    assert_eq!(agreed("permessage-deflate; server_no_context_takeover"), (true, 15));
+}

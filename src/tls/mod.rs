@@ -4,11 +4,13 @@
 
 mod buffers;
 mod handshake;
+mod kept;
 mod names;
 mod records;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod tokio_io;
 
 use std::io;
 use std::sync::Arc;

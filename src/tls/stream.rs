@@ -2,7 +2,7 @@
 //! decrypted there and lent; records are written from another. Only what is not whole yet, or what
 //! the socket did not take, is kept with the connection.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -14,13 +14,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::buffers::{self, Reading};
+use super::kept::Kept;
 use super::records::{Driven, MAX_RECORD, Outgoing, Records, Wish, alerts, drive, is_partial};
 
-/// Plaintext that is taken with one write, at most: so much the socket may leave to be kept.
-const SEALED_AT_ONCE: usize = 64 * 1024;
 /// Bytes of records that wait for the socket; while there are more, nothing is read, because what a
 /// peer sends can make TLS answer: one that takes no answers gets no more of them.
-const MOST_OUTBOUND: usize = 2 * SEALED_AT_ONCE;
+const MOST_OUTBOUND: usize = 128 * 1024;
 
 /// TLS with a client, over TCP.
 pub type ServerStream = Stream<UnbufferedServerConnection>;
@@ -34,22 +33,22 @@ pub type ClientStream = Stream<UnbufferedClientConnection>;
 /// `InvalidData` with the [`rustls::Error`] in it, and the peer is sent its alert. Every poll may be
 /// the last: nothing is lost, or sent twice, when one is dropped.
 pub struct Stream<C, S = TcpStream> {
-    socket: S,
+    pub(super) socket: S,
     connection: C,
     /// What was read and is no whole record, or no whole handshake message: less than
     /// [`MAX_RECORD`] bytes.
     inbound: Vec<u8>,
     /// Plaintext that was not asked for yet, of one read of at most [`MAX_RECORD`] bytes.
-    plain: Kept,
+    pub(super) plain: Kept,
     /// Records that the socket did not take: of one write, and of a few messages of TLS itself.
-    outbound: Kept,
-    ended: Option<Ended>,
+    pub(super) outbound: Kept,
+    pub(super) ended: Option<Ended>,
     /// `close_notify` was sent, or is kept in `outbound`.
-    shut: bool,
+    pub(super) shut: bool,
 }
 
 /// Why nothing more is read.
-enum Ended {
+pub(super) enum Ended {
     Closed,
     Failed(Error),
 }
@@ -68,7 +67,7 @@ impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
             socket,
             connection,
             inbound: inbound.to_vec(),
-            plain: Kept { bytes: plain, start: 0 },
+            plain: Kept::from(plain),
             outbound: Kept::default(),
             ended: closed.then_some(Ended::Closed),
             shut: false,
@@ -119,7 +118,7 @@ impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
 
     /// Reads once, and gives on what came of it; that may be nothing. Every record that is whole is
     /// done with afterwards.
-    fn poll_records(
+    pub(super) fn poll_records(
         &mut self,
         cx: &mut Context<'_>,
         raw: &mut [u8],
@@ -193,7 +192,7 @@ impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
     }
 
     /// Makes records of what is to be said.
-    fn seal(&mut self, wish: Wish<'_>, out: &mut Outgoing) -> io::Result<()> {
+    pub(super) fn seal(&mut self, wish: Wish<'_>, out: &mut Outgoing) -> io::Result<()> {
         let Self { connection, inbound, plain, .. } = self;
         let driven = drive(connection, inbound, Some(wish), out, |bytes, _| plain.push(bytes));
         inbound.drain(..driven.used);
@@ -209,7 +208,7 @@ impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
     }
 
     /// Writes `records`, and keeps what the socket does not take.
-    fn send(&mut self, cx: &mut Context<'_>, records: &[u8]) -> io::Result<()> {
+    pub(super) fn send(&mut self, cx: &mut Context<'_>, records: &[u8]) -> io::Result<()> {
         let mut written = 0;
         while written < records.len() {
             match Pin::new(&mut self.socket).poll_write(cx, &records[written..])? {
@@ -225,7 +224,7 @@ impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
     }
 
     /// Whether the socket has taken all that was kept for it.
-    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(super) fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.outbound.is_empty() {
             let taken = ready!(Pin::new(&mut self.socket).poll_write(cx, self.outbound.rest()))?;
             if taken == 0 {
@@ -244,99 +243,14 @@ impl<C, S> Stream<C, S> {
         [self.inbound.len(), self.plain.rest().len(), self.outbound.rest().len()]
     }
 
+    pub(super) fn connection(&self) -> &C {
+        &self.connection
+    }
+
     /// Bytes of memory for all of that.
     pub(super) fn memory(&self) -> usize {
-        let kept = [&self.inbound, &self.plain.bytes, &self.outbound.bytes];
-        kept.into_iter().map(Vec::capacity).sum()
-    }
-}
-
-impl<C: Records + Unpin, S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<C, S> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        loop {
-            if !this.plain.is_empty() || buf.remaining() == 0 {
-                let taken = this.plain.rest().len().min(buf.remaining());
-                buf.put_slice(&this.plain.rest()[..taken]);
-                this.plain.advance(taken);
-                return Poll::Ready(Ok(()));
-            }
-            if let Some(ended) = &this.ended {
-                return Poll::Ready(ended.report());
-            }
-            let mut plain = Kept::default();
-            let polled = buffers::reading(|Reading { raw, .. }| {
-                // A record at most: what is read and not asked for is kept.
-                this.poll_records(cx, &mut raw[..MAX_RECORD], |_, bytes, _| plain.push(bytes))
-            });
-            this.plain = plain;
-            ready!(polled)?;
-        }
-    }
-}
-
-impl<C: Records + Unpin, S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<C, S> {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        if this.shut || matches!(this.ended, Some(Ended::Failed(_))) {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        }
-        ready!(this.poll_drain(cx))?;
-        let bytes = &bytes[..bytes.len().min(SEALED_AT_ONCE)];
-        buffers::writing(|out| {
-            this.seal(Wish::Seal(bytes), out)?;
-            this.send(cx, out.records())?;
-            Poll::Ready(Ok(bytes.len()))
-        })
-    }
-
-    /// The head and the body of an answer go out as one record.
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let mut bytes = Vec::new();
-        for buf in bufs {
-            let room = SEALED_AT_ONCE - bytes.len();
-            bytes.extend_from_slice(&buf[..buf.len().min(room)]);
-        }
-        self.poll_write(cx, &bytes)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        ready!(this.poll_drain(cx))?;
-        Pin::new(&mut this.socket).poll_flush(cx)
-    }
-
-    /// Sends `close_notify`, unless an alert was the last word, and half-closes the socket.
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if !mem::replace(&mut this.shut, true) && !matches!(this.ended, Some(Ended::Failed(_))) {
-            buffers::writing(|out| {
-                this.seal(Wish::Close, out)?;
-                this.outbound.push(out.records());
-                io::Result::Ok(())
-            })?;
-        }
-        ready!(this.poll_drain(cx))?;
-        match ready!(Pin::new(&mut this.socket).poll_shutdown(cx)) {
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
-            outcome => Poll::Ready(outcome),
-        }
+        let kept = [self.plain.capacity(), self.outbound.capacity()];
+        self.inbound.capacity() + kept.iter().sum::<usize>()
     }
 }
 
@@ -347,7 +261,7 @@ impl<C, S: std::fmt::Debug> std::fmt::Debug for Stream<C, S> {
 }
 
 impl Ended {
-    fn report(&self) -> io::Result<()> {
+    pub(super) fn report(&self) -> io::Result<()> {
         match self {
             Self::Closed => Ok(()),
             Self::Failed(error) => Err(invalid(error.clone())),
@@ -363,33 +277,4 @@ pub(super) fn invalid(error: Error) -> io::Error {
 fn truncated() -> io::Error {
     let text = "the connection ended without close_notify";
     io::Error::new(io::ErrorKind::UnexpectedEof, text)
-}
-
-/// Bytes that wait. Costs no allocation while there are none.
-#[derive(Default)]
-struct Kept {
-    bytes: Vec<u8>,
-    /// So many are gone already.
-    start: usize,
-}
-
-impl Kept {
-    fn is_empty(&self) -> bool {
-        self.rest().is_empty()
-    }
-
-    fn rest(&self) -> &[u8] {
-        &self.bytes[self.start..]
-    }
-
-    fn push(&mut self, more: &[u8]) {
-        self.bytes.extend_from_slice(more);
-    }
-
-    fn advance(&mut self, taken: usize) {
-        self.start += taken;
-        if self.is_empty() {
-            *self = Self::default();
-        }
-    }
 }

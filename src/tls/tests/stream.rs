@@ -4,7 +4,8 @@ use std::io::ErrorKind;
 use std::pin::Pin;
 use std::task::Poll;
 
-use rustls::Error;
+use rustls::unbuffered::UnbufferedStatus;
+use rustls::{CommonState, Error};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::*;
@@ -100,6 +101,39 @@ fn records_may_come_and_go_byte_by_byte() {
     }
 }
 
+/// Counts how often rustls looks at something.
+struct Counting(UnbufferedServerConnection, usize);
+
+impl Records for Counting {
+    type Data = rustls::server::ServerConnectionData;
+
+    fn process<'c, 'i>(&'c mut self, raw: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
+        self.1 += 1;
+        self.0.process(raw)
+    }
+
+    fn common(&self) -> &CommonState {
+        self.0.common()
+    }
+}
+
+#[test]
+fn a_record_that_dribbles_in_is_looked_at_once() {
+    let socket = Socket::default();
+    let config = Arc::clone(&terminator().config);
+    let connection = Counting(UnbufferedServerConnection::new(config).unwrap(), 0);
+    let mut peer = Peer::client(client_config(TLS13), &socket);
+    let shaking = crate::tls::handshake::shake(socket.clone(), connection);
+    let stream = Box::new(peer.shake(shaking).unwrap());
+    let mut pair = Pair { stream, peer };
+    let before = pair.stream.connection().1;
+    socket.lock().read_at_most = Some(1);
+    pair.peer.say(&pattern(16_000));
+    assert_eq!(pair.lend_all(), (pattern(16_000), Lent::Nothing));
+    // Its first byte alone, and the whole.
+    assert_eq!(pair.stream.connection().1, before + 2);
+}
+
 #[test]
 fn close_notify_is_the_end_and_what_comes_behind_it_nothing() {
     for version in [TLS12, TLS13] {
@@ -174,6 +208,21 @@ fn a_socket_that_takes_nothing_is_told_nothing_more() {
     socket.lock().room = None;
     pair.write_all(&message[taken..]);
     assert_eq!(pair.peer.listen(), message);
+}
+
+#[test]
+fn a_peer_that_takes_no_answers_is_not_read() {
+    let mut pair = serving(TLS13);
+    let socket = pair.peer.socket.clone();
+    socket.lock().room = Some(0);
+    // rustls' answers are few; this is as if there were many.
+    pair.stream.outbound.push(&vec![0; 128 * 1024 + 1]);
+    pair.peer.say(b"answer this");
+    let before = socket.moved();
+    assert_eq!(pair.lend(), Lent::Nothing);
+    assert_eq!(socket.moved(), before);
+    socket.lock().room = None;
+    assert_eq!(pair.lend(), Lent::bytes("answer this"));
 }
 
 #[test]

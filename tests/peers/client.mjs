@@ -121,6 +121,16 @@ const named = {
   async subprotocol(ws) {
     return { subprotocol: ws.protocol };
   },
+  async extension(ws, inbox) {
+    assert.equal(ws.extensions, "permessage-deflate");
+    ws.send("extensions");
+    assert.deepEqual(JSON.parse(await inbox.next()), ["permessage-deflate"]);
+  },
+  async compressed(ws, inbox) {
+    for (let number = 0; number < 3; number++) {
+      await echoed(ws, inbox, `message ${number}: ` + "Grüße ".repeat(500));
+    }
+  },
   async first_message(ws, inbox) {
     ws.send("token-of-alice");
     assert.equal(await inbox.next(), "welcome alice");

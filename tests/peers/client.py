@@ -138,6 +138,17 @@ async def refused(url, context):
         return {"status": error.response.status_code, "reason": problem["reason"]}
 
 
+async def extension(ws):
+    same([extension.name for extension in ws.protocol.extensions], ["permessage-deflate"])
+    await ws.send("extensions")
+    same(json.loads(await ws.recv()), ["permessage-deflate"])
+
+
+async def compressed(ws):
+    for number in range(3):
+        await echoed(ws, f"message {number}: " + "Grüße " * 500)
+
+
 OFFERS = {subprotocol: ["chat.v9", "chat.v2"]}
 SCENARIOS = [
     text,
@@ -155,7 +166,8 @@ SCENARIOS = [
     close_from_application,
     close,
 ]
-NAMED = {scenario.__name__: scenario for scenario in [*SCENARIOS, lost, subprotocol, first_message]}
+FURTHER = [lost, subprotocol, first_message, extension, compressed]
+NAMED = {scenario.__name__: scenario for scenario in [*SCENARIOS, *FURTHER]}
 
 
 async def run(name, url, context):

@@ -80,6 +80,29 @@ impl Frame {
         bytes
     }
 
+    /// The frame at the front of some bytes, and what follows it; `None` if it is not whole.
+    pub fn decode(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let (&[first, second], rest) = bytes.split_first_chunk()?;
+        let (length, rest) = match second & 0x7f {
+            126 => {
+                let (length, rest) = rest.split_first_chunk()?;
+                (u64::from(u16::from_be_bytes(*length)), rest)
+            }
+            127 => {
+                let (length, rest) = rest.split_first_chunk()?;
+                (u64::from_be_bytes(*length), rest)
+            }
+            short => (u64::from(short), rest),
+        };
+        let (mask, rest) = match rest.split_first_chunk() {
+            Some((mask, rest)) if second & 0x80 != 0 => (Some(*mask), rest),
+            _ => (None, rest),
+        };
+        let (payload, rest) = rest.split_at_checked(usize::try_from(length).ok()?)?;
+        let (fin, rsv, opcode) = (first & 0x80 != 0, first >> 4 & 0x7, first & 0x0f);
+        Some((Self { fin, rsv, opcode, mask, payload: masked(payload, mask) }, rest))
+    }
+
     /// The code and reason of a Close frame; `None` if it has no payload.
     pub fn close_code(&self) -> Option<(u16, String)> {
         assert_eq!(self.opcode, 0x8, "a Close frame was expected, got {self:?}");

@@ -1,6 +1,6 @@
 //! What integration tests stand on: the gateway's own binary ([`Gateway`]), raw sockets at both of
 //! its ends ([`Wire`], [`RawUpstream`]), the two joined ([`Session`]), real programs ([`Peer`],
-//! [`Browser`]) and a server of pages and keys ([`Https`]).
+//! [`Browser`]), an ear on the wire to one ([`Tap`]) and a server of pages and keys ([`Https`]).
 //!
 //! Everything listens on a free loopback port and is ended by whoever started it. The test itself
 //! plays client and application in turn, so that nothing depends on timing: it waits for events,
@@ -15,12 +15,14 @@
 
 mod browser;
 mod certificates;
+mod deflater;
 mod frame;
 mod gateway;
 mod http;
 mod https;
 mod peer;
 mod session;
+mod tap;
 mod upstream;
 mod wire;
 
@@ -28,12 +30,14 @@ use std::time::{Duration, Instant};
 
 pub use browser::Browser;
 pub use certificates::{Authority, authority, issue, issue_with};
+pub use deflater::{Deflater, bomb, inflated, packed};
 pub use frame::Frame;
 pub use gateway::{Builder as GatewayBuilder, Gateway};
 pub use http::{ACCEPT, KEY, Request, Response};
 pub use https::{Https, HttpsPort, answer};
 pub use peer::{Peer, Tool, run_client, run_program};
 pub use session::Session;
+pub use tap::Tap;
 pub use upstream::{RawUpstream, valid_answer};
 pub use wire::Wire;
 

@@ -153,6 +153,8 @@ fn an_answer_to_what_was_not_offered_is_refused() {
     ] {
         assert!(answered(offered, answer).is_err(), "{answer} to {offered}");
     }
+    let unasked = answered("", "permessage-deflate");
+    assert_eq!(unasked, Err("an extension is named that was not offered"));
 }
 
 #[test]

@@ -135,7 +135,7 @@ fn between_messages_nothing_is_held_that_none_refers_to() {
 
 #[test]
 fn what_is_taken_is_never_more_than_a_piece() {
-    let bomb = Deflater::new(15, false).message(&[0; 1 << 20]);
+    let bomb = Deflater::new(15, false).message(&vec![0; 1 << 20]);
     let mut total = 0;
     let refused = Inflation::new(ANEW).push(&bomb, |piece| {
         assert!(piece.len() <= PIECE);

@@ -192,27 +192,38 @@ fn messages_that_are_not_compressed_are_not_in_the_window() {
 
 #[test]
 fn sizes_of_messages_are_those_they_inflate_to() {
-    let largest = compressed(&[b'a'; 150_000]);
+    let largest = compressed(&vec![b'a'; 150_000]);
     accepted(Client, Context::Anew, &frame(Client, FIN | TEXT, &largest));
-    let larger = compressed(&[b'a'; 150_001]);
+    let larger = compressed(&vec![b'a'; 150_001]);
     refused(Client, Context::Anew, &frame(Client, FIN | TEXT, &larger), Rule::MessageSize, 0);
     let parts = fragments(Client, TEXT, &larger, &[20, 40]);
     let whole = read(Client, Context::Anew, &parts.concat(), &[1]);
     assert_eq!(whole.violation.map(|violation| violation.rule), Some(Rule::MessageSize));
     // The next message has all of it again, compressed or not.
-    let plain = frame(Client, 0x02, &[0; 100_000]);
-    let rest = frame(Client, 0x80, &[0; 50_000]);
+    let plain = frame(Client, 0x02, &vec![0; 100_000]);
+    let rest = frame(Client, 0x80, &vec![0; 50_000]);
     let stream = [frame(Client, FIN | TEXT, &largest), plain, rest].concat();
     assert_eq!(read(Client, Context::Anew, &stream, &[30_000]).violation, None);
+}
+
+/// Data that does not get smaller is a little larger on the wire than the limit.
+#[test]
+fn the_wire_may_say_more_than_the_message() {
+    let text: Vec<u8> = noise(300_000).chunks(2).map(|pair| pair[0] << 4 ^ pair[1]).collect();
+    let payload = compressed(&text);
+    assert!(text.len() == 150_000 && payload.len() > 150_000);
+    let stream = fragments(Client, BINARY, &payload, &[80_000]).concat();
+    let outcome = read(Client, Context::Anew, &stream, &[1460]);
+    assert_eq!((outcome.violation, outcome.released), (None, stream));
 }
 
 /// What comes first decides, whether or not it came in the same read.
 #[test]
 fn what_is_above_the_limit_is_not_looked_at() {
-    let text = [&[b'a'; 150_000][..], b"\xff"].concat();
+    let text = [&vec![b'a'; 150_000][..], b"\xff"].concat();
     let stream = frame(Client, FIN | TEXT, &compressed(&text));
     refused(Client, Context::Anew, &stream, Rule::MessageSize, 0);
-    let text = [&[b'a'; 149_999][..], b"\xffa"].concat();
+    let text = [&vec![b'a'; 149_999][..], b"\xffa"].concat();
     let stream = frame(Client, FIN | TEXT, &compressed(&text));
     refused(Client, Context::Anew, &stream, Rule::Text, 0);
 }
@@ -233,7 +244,7 @@ fn frames_and_fragments_are_limited_as_on_the_wire() {
 /// 1 GiB of zeros in 1 MiB: no more is inflated than was allowed, and none of it is kept.
 #[test]
 fn a_bomb_costs_what_a_message_may() {
-    let zeros = Deflater::new(15, false).flushed(&[0; 1 << 20], flate2::FlushCompress::Full);
+    let zeros = Deflater::new(15, false).flushed(&vec![0; 1 << 20], flate2::FlushCompress::Full);
     let bomb = zeros.repeat(1024);
     assert!(bomb.len() < 1 << 21);
     let limits = Limits { max_frame_size: 1 << 21, max_message_size: 1 << 20, max_fragments: 9 };
@@ -299,6 +310,20 @@ fn a_large_frame_is_cut_through_in_blocks_that_were_judged() {
     }
 }
 
+#[test]
+fn a_large_frame_that_ends_too_early() {
+    let payload = compressed(&noise(40_000));
+    let bad = frame(Client, FIN | TEXT, &payload[..20_500]);
+    let whole = read(Client, Context::Anew, &bad, &[bad.len()]);
+    let violation = whole.violation.expect("it ends within a block");
+    assert_eq!((violation.rule, violation.offset + 1), (Rule::DeflateEnd, bad.len() as u64));
+    assert_eq!(whole.released, bad[..8 + 20 * 1024]);
+    for reads in [&[1][..], &[1000], &[1024], &[20_000], &[20_490, 1]] {
+        let outcome = read(Client, Context::Anew, &bad, reads);
+        assert_eq!(outcome.released, whole.released, "{reads:?}");
+    }
+}
+
 /// Several large frames in a row, so that what is handed out of one is in the way of the next.
 #[test]
 fn large_frames_in_a_row() {
@@ -332,19 +357,19 @@ fn a_limit_that_is_lowered_holds_for_the_message_in_progress() {
 fn a_token_may_be_handed_in_compressed() {
     let handover = br#"{"framewall": {"token": "a.b.c"}}"#;
     let before = frame(Client, FIN | TEXT, &compressed(b"before"));
-    let taken = frame(Client, FIN | TEXT, &compressed(handover));
+    let handed_in = frame(Client, FIN | TEXT, &compressed(handover));
     // Too long to be one, whatever it says.
-    let padded = [handover.as_slice(), &[b' '; 20_000]].concat();
+    let padded = [handover.to_vec(), vec![b' '; 20_000]].concat();
     let after = frame(Client, FIN | TEXT, &compressed(&padded));
-    let stream = [before.as_slice(), &taken, &after].concat();
+    let stream = [before.as_slice(), &handed_in, &after].concat();
     for cut in 0..=stream.len() {
-        let mut gate = gate(Client, Context::Anew);
-        gate.expect_token("framewall".into());
-        let (mut released, mut tokens) = (Vec::new(), Vec::new());
+        let mut judge = gate(Client, Context::Anew);
+        judge.expect_token("framewall".into());
+        let (mut forwarded, mut tokens) = (Vec::new(), Vec::new());
         for mut part in [&stream[..cut], &stream[cut..]] {
             while !part.is_empty() {
-                let judged = gate.judge(part, &ample());
-                released.extend(judged.release.concat());
+                let judged = judge.judge(part, &ample());
+                forwarded.extend(judged.release.concat());
                 part = &part[judged.consumed..];
                 match judged.event {
                     Some(Event::Token(token)) => tokens.push(token),
@@ -353,7 +378,7 @@ fn a_token_may_be_handed_in_compressed() {
                 }
             }
         }
-        assert_eq!(released, [before.as_slice(), &after].concat(), "{cut}");
+        assert_eq!(forwarded, [before.as_slice(), &after].concat(), "{cut}");
         assert_eq!(tokens, ["a.b.c"], "{cut}");
     }
 }

@@ -74,7 +74,7 @@ async fn one_turn(sent: &[u8]) -> (usize, usize) {
 
 #[tokio::test]
 async fn much_work_is_done_in_several_turns() {
-    let large = frame(Endpoint::Client, 0xc2, &Deflater::new(15, false).message(&[0; 1 << 20]));
+    let large = frame(Endpoint::Client, 0xc2, &Deflater::new(15, false).message(&vec![0; 1 << 20]));
     let sent = large.repeat(100 * 1024 / large.len());
     let (woken, reached) = one_turn(&sent).await;
     assert!(woken > 0, "it goes on by itself");

@@ -1,12 +1,14 @@
 //! The frame rules alone, without sockets: `cargo bench --bench rules`. A stream of frames as a
 //! client sends it goes through the gate; beside it, what tungstenite's public parts make of the
-//! same stream: the header, the payload unmasked, and as text.
+//! same stream: the header, the payload unmasked, and as text. The same texts compressed, counted
+//! as they are on the wire.
 
 use std::io::Cursor;
 
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
-use framewall::relay::{Endpoint, Gate, HoldBudget, Limits};
+use flate2::{Compress, Compression, FlushCompress};
+use framewall::relay::{Context, Endpoint, Gate, HoldBudget, Limits};
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 
 /// Bytes of one stream, about; small enough for a cache, so that memory is not what is measured.
@@ -66,6 +68,19 @@ fn gate_in_segments(bencher: Bencher, kind: Kind) {
         let mut gate = Gate::new(Endpoint::Client, LIMITS, *b"ownping!");
         let pieces = black_box(&stream.bytes).chunks(SEGMENT);
         pieces.map(|piece| judge(&mut gate, piece, &budget)).sum::<usize>()
+    });
+}
+
+/// The gate, given the stream with each message compressed by itself.
+#[divan::bench(args = KINDS)]
+fn gate_compressed(bencher: Bencher, kind: Kind) {
+    let stream = Stream::compressed(kind);
+    let (bytes, frames) = stream.size();
+    let budget = HoldBudget::new(1 << 26);
+    bencher.counter(bytes).counter(frames).bench_local(|| {
+        let mut gate = Gate::new(Endpoint::Client, LIMITS, *b"ownping!");
+        gate.inflate(Context::Anew);
+        judge(&mut gate, black_box(&stream.bytes), &budget)
     });
 }
 
@@ -133,7 +148,22 @@ struct Stream {
 impl Stream {
     fn new(kind: Kind) -> Self {
         let frames = (STREAM / kind.size).max(1);
-        Self { bytes: frame(kind).repeat(frames), frames }
+        let opcode = if kind.text { 0x81 } else { 0x82 };
+        Self { bytes: frame(opcode, &payload(kind, |_| String::new())).repeat(frames), frames }
+    }
+
+    /// As many messages, with RSV1.
+    fn compressed(kind: Kind) -> Self {
+        let frames = (STREAM / kind.size).max(1);
+        let mut packed = Vec::with_capacity(kind.size + 64);
+        let mut compress = Compress::new(Compression::default(), false);
+        // Lines that are all the same would all but vanish.
+        let text = payload(kind, |number| format!("{number}: "));
+        let flushed = compress.compress_vec(&text, &mut packed, FlushCompress::Sync);
+        assert!(flushed.is_ok() && packed.ends_with(&[0, 0, 0xff, 0xff]));
+        packed.truncate(packed.len() - 4);
+        let opcode = if kind.text { 0xc1 } else { 0xc2 };
+        Self { bytes: frame(opcode, &packed).repeat(frames), frames }
     }
 
     /// Counters of what one round goes through.
@@ -142,25 +172,31 @@ impl Stream {
     }
 }
 
-fn frame(kind: Kind) -> Vec<u8> {
+/// Lines of a chat, each behind its mark.
+fn payload(kind: Kind, mark: impl Fn(usize) -> String) -> Vec<u8> {
     let line = if kind.ascii { "a line of a chat\n" } else { "Zeilen über Zeilen\n" };
-    let mut payload: Vec<u8> = line.bytes().cycle().take(kind.size).collect();
+    let lines = (0..kind.size).flat_map(|number| (mark(number) + line).into_bytes());
+    let mut payload: Vec<u8> = lines.take(kind.size).collect();
     // Nothing is cut within a character.
     let end = payload.len() - payload.len().min(4);
     payload[end..].fill(b'.');
     if let Err(error) = std::str::from_utf8(&payload) {
         payload[error.valid_up_to()..].fill(b'.');
     }
-    let mut frame = vec![if kind.text { 0x81 } else { 0x82 }];
-    match kind.size {
-        0..126 => frame.push(0x80 | u8::try_from(kind.size).unwrap_or_default()),
-        126..0x1_0000 => {
+    payload
+}
+
+fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![opcode];
+    match payload.len() {
+        length @ 0..126 => frame.push(0x80 | u8::try_from(length).unwrap_or_default()),
+        length @ 126..0x1_0000 => {
             frame.push(0x80 | 0x7e);
-            frame.extend(u16::try_from(kind.size).unwrap_or_default().to_be_bytes());
+            frame.extend(u16::try_from(length).unwrap_or_default().to_be_bytes());
         }
-        _ => {
+        length => {
             frame.push(0x80 | 0x7f);
-            frame.extend((kind.size as u64).to_be_bytes());
+            frame.extend((length as u64).to_be_bytes());
         }
     }
     frame.extend(KEY);

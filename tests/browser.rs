@@ -11,7 +11,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use support::{
-    Authority, Browser, Gateway, Https, HttpsPort, PATIENCE, Peer, Response, Tool, answer,
+    Authority, Browser, Gateway, Https, HttpsPort, PATIENCE, Peer, Response, Tap, Tool, answer,
+    inflated,
 };
 
 const SECRET: &[u8] = b"a secret of the tests that is long enough for HS256";
@@ -182,4 +183,32 @@ fn a_page_of_another_origin_opens_nothing() {
         assert_eq!(gateway.wait_for_record(named)["reason"], "origin.denied");
     }
     expect_refusals(&gateway, "origin.denied", 2);
+}
+
+/// Browsers always offer permessage-deflate, and compress what they send once it was accepted.
+#[test]
+#[ignore = "needs chromium and python websockets"]
+fn what_a_page_says_is_compressed() {
+    let port = HttpsPort::bind();
+    let origin = port.origin();
+    let peer = Peer::start(Tool::Python, "echo", &[]);
+    let tap = Tap::on(peer.address());
+    let gateway = Gateway::to(&[tap.address()])
+        .route(&format!("origins = [\"{origin}\"]"))
+        .websocket("compression = \"inspect\"")
+        .start();
+    let text = "Grüße von der Seite. ".repeat(50);
+    let texts = ["extensions", text.as_str(), text.as_str()];
+    let site = Site::serve(port, &gateway, &[], &[attempt(&gateway, &[], &texts)]);
+    let outcomes = site.visit(&origin, &gateway);
+    let answers = json!(["[\"permessage-deflate\"]", text, text]);
+    assert_eq!((&outcomes[0]["answers"], &outcomes[0]["code"]), (&answers, &json!(1000)));
+    let (there, back) = tap.frames();
+    let said: Vec<_> = there.iter().filter(|frame| frame.opcode == 1).collect();
+    assert_eq!(said.len(), texts.len());
+    for (frame, text) in said.into_iter().zip(texts) {
+        assert_eq!(frame.rsv, 4);
+        assert_eq!(inflated(&frame.payload), text.as_bytes(), "each stands for itself");
+    }
+    assert!(back.iter().filter(|frame| frame.opcode == 1).all(|frame| frame.rsv == 4));
 }

@@ -38,29 +38,37 @@ impl Stream {
     /// About 256 KiB of them, at least one.
     pub(crate) fn new(kind: Kind) -> Self {
         let frames = (STREAM / kind.size).max(1);
-        Self { bytes: frame(kind).repeat(frames), frames }
+        let first = if kind.text { 0x81 } else { 0x82 };
+        Self { bytes: frame(first, &payload(kind, |_| String::new())).repeat(frames), frames }
     }
 }
 
-fn frame(kind: Kind) -> Vec<u8> {
+/// Lines of a chat, each behind its mark.
+pub(crate) fn payload(kind: Kind, mark: impl Fn(usize) -> String) -> Vec<u8> {
     let line = if kind.ascii { "a line of a chat\n" } else { "Zeilen über Zeilen\n" };
-    let mut payload: Vec<u8> = line.bytes().cycle().take(kind.size).collect();
+    let lines = (0..kind.size).flat_map(|number| (mark(number) + line).into_bytes());
+    let mut payload: Vec<u8> = lines.take(kind.size).collect();
     // Nothing is cut within a character.
     let end = payload.len() - payload.len().min(4);
     payload[end..].fill(b'.');
     if let Err(error) = std::str::from_utf8(&payload) {
         payload[error.valid_up_to()..].fill(b'.');
     }
-    let mut frame = vec![if kind.text { 0x81 } else { 0x82 }];
-    match kind.size {
-        0..126 => frame.push(0x80 | u8::try_from(kind.size).unwrap_or_default()),
-        126..0x1_0000 => {
+    payload
+}
+
+/// A final frame, masked.
+pub(crate) fn frame(first_byte: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![first_byte];
+    match payload.len() {
+        length @ 0..126 => frame.push(0x80 | u8::try_from(length).unwrap_or_default()),
+        length @ 126..0x1_0000 => {
             frame.push(0x80 | 0x7e);
-            frame.extend(u16::try_from(kind.size).unwrap_or_default().to_be_bytes());
+            frame.extend(u16::try_from(length).unwrap_or_default().to_be_bytes());
         }
-        _ => {
+        length => {
             frame.push(0x80 | 0x7f);
-            frame.extend((kind.size as u64).to_be_bytes());
+            frame.extend((length as u64).to_be_bytes());
         }
     }
     frame.extend(KEY);

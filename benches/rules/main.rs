@@ -1,6 +1,7 @@
 //! The frame rules alone, without sockets: `cargo bench --bench rules`. A stream of frames as a
 //! client sends it goes through the gate; beside it, what tungstenite's public parts make of the
-//! same stream: the header, the payload unmasked, and as text.
+//! same stream: the header, the payload unmasked, and as text. The same texts compressed, counted
+//! as they are on the wire.
 
 mod frames;
 
@@ -8,8 +9,9 @@ use std::io::Cursor;
 
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
+use flate2::{Compress, Compression, FlushCompress};
 use frames::{KINDS, Kind, Stream};
-use framewall::relay::{Endpoint, Gate, HoldBudget, Limits};
+use framewall::relay::{Context, Endpoint, Gate, HoldBudget, Limits};
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 
 /// What a TCP segment on an Ethernet carries.
@@ -43,6 +45,19 @@ fn gate_in_segments(bencher: Bencher, kind: Kind) {
         let mut gate = Gate::new(Endpoint::Client, LIMITS, *b"ownping!");
         let pieces = black_box(&stream.bytes).chunks(SEGMENT);
         pieces.map(|piece| judge(&mut gate, piece, &budget)).sum::<usize>()
+    });
+}
+
+/// The gate, given the stream with each message compressed by itself.
+#[divan::bench(args = KINDS)]
+fn gate_compressed(bencher: Bencher, kind: Kind) {
+    let stream = compressed(kind);
+    let (bytes, frames) = size(&stream);
+    let budget = HoldBudget::new(1 << 26);
+    bencher.counter(bytes).counter(frames).bench_local(|| {
+        let mut gate = Gate::new(Endpoint::Client, LIMITS, *b"ownping!");
+        gate.inflate(Context::Anew);
+        judge(&mut gate, black_box(&stream.bytes), &budget)
     });
 }
 
@@ -99,6 +114,20 @@ fn unmask(masked: &[u8], key: [u8; 4], plain: &mut [u8]) {
     for ((to, from), key) in tail.iter_mut().zip(rest).zip(key) {
         *to = from ^ key;
     }
+}
+
+/// As many messages as an uncompressed stream of the kind has, each compressed by itself.
+fn compressed(kind: Kind) -> Stream {
+    let mut packed = Vec::with_capacity(kind.size + 64);
+    let mut compress = Compress::new(Compression::default(), false);
+    // Lines that are all the same would all but vanish.
+    let text = frames::payload(kind, |number| format!("{number}: "));
+    let flushed = compress.compress_vec(&text, &mut packed, FlushCompress::Sync);
+    assert!(flushed.is_ok() && packed.ends_with(&[0, 0, 0xff, 0xff]));
+    packed.truncate(packed.len() - 4);
+    let frames = Stream::new(kind).frames;
+    let opcode = if kind.text { 0xc1 } else { 0xc2 };
+    Stream { bytes: frames::frame(opcode, &packed).repeat(frames), frames }
 }
 
 /// Counters of what one round goes through.

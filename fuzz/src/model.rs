@@ -1,10 +1,13 @@
 //! The frame rules once more, over a whole stream at once and with no regard to speed: what
 //! [`framewall::relay::Gate`] must release and refuse, however the stream arrives.
 
-use framewall::relay::{CloseFrame, Endpoint, Limits, Rule};
+use flate2::{Decompress, FlushDecompress, Status};
+use framewall::relay::{CloseFrame, Context, Endpoint, Limits, Rule};
 
 /// Frames up to this size, header and payload, are released whole or not at all.
 const WHOLE: u64 = 16 * 1024;
+/// Compressed frames are judged in parts of this size.
+const BLOCK: usize = 1024;
 
 /// What becomes of a stream when there is memory for every frame that is held.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -33,23 +36,116 @@ struct Frame<'a> {
 struct Message {
     open: bool,
     text: bool,
+    /// What it came to so far, where it is compressed.
+    compressed: Option<Packed>,
     declared: u64,
     fragments: u32,
     plain: Vec<u8>,
 }
 
-/// Reads `stream` from its beginning to its end.
+/// A compressed message.
+#[derive(Default)]
+struct Packed {
+    payload: Vec<u8>,
+    size: u64,
+    /// A block was read that calls itself the last.
+    ended: bool,
+}
+
+/// One inflater for all messages, fed byte by byte, and all that it ever said.
+struct Inflater {
+    context: Context,
+    decompress: Decompress,
+    said: Vec<u8>,
+}
+
+impl Inflater {
+    fn new(context: Context) -> Self {
+        Self { context, decompress: Decompress::new(false), said: Vec::new() }
+    }
+
+    /// What one more byte says; what it is wrong for comes behind what it says.
+    fn push(&mut self, byte: u8, ended: &mut bool) -> (Vec<u8>, Option<Rule>) {
+        let mut text = Vec::new();
+        let (mut piece, mut rest) = ([0; 512], &[byte][..]);
+        loop {
+            let (read, written) = (self.decompress.total_in(), self.decompress.total_out());
+            let status = self.decompress.decompress(rest, &mut piece, FlushDecompress::None);
+            rest = if self.decompress.total_in() > read { &[] } else { rest };
+            let written = usize::try_from(self.decompress.total_out() - written).unwrap_or(0);
+            if written > 0 && *ended {
+                return (text, Some(Rule::DeflateFinal));
+            }
+            text.extend_from_slice(&piece[..written]);
+            self.said.extend_from_slice(&piece[..written]);
+            match status {
+                Err(_) => return (text, Some(Rule::Deflate)),
+                Ok(Status::StreamEnd) => {
+                    *ended = true;
+                    self.decompress = Decompress::new(false);
+                }
+                Ok(_) if rest.is_empty() && written < piece.len() => return (text, None),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// Whether the payload, its tail on, ends where a block does; and makes ready for the next.
+    fn finish(&mut self, payload: &[u8], before: usize) -> bool {
+        let mut again = Decompress::new(false);
+        again.set_dictionary(self.window(before)).expect("a raw stream takes one");
+        let whole = [payload, &[0, 0, 0xff, 0xff, 1, 0, 0, 0xff, 0xff]].concat();
+        let (mut rest, mut ends) = (whole.as_slice(), false);
+        let mut piece = [0; 4096];
+        while !rest.is_empty() {
+            let read = again.total_in();
+            let Ok(status) = again.decompress(rest, &mut piece, FlushDecompress::None) else {
+                break;
+            };
+            rest = &rest[usize::try_from(again.total_in() - read).unwrap_or(0)..];
+            if status == Status::StreamEnd {
+                again = Decompress::new(false);
+                ends = rest.is_empty();
+            }
+        }
+        if self.context == Context::Anew {
+            self.said.clear();
+            self.decompress = Decompress::new(false);
+        }
+        ends
+    }
+
+    /// After a final block nothing is left of the inflater, but the window is.
+    fn renew(&mut self) {
+        let mut decompress = Decompress::new(false);
+        decompress.set_dictionary(self.window(self.said.len())).expect("a raw stream takes one");
+        self.decompress = decompress;
+    }
+
+    fn window(&self, end: usize) -> &[u8] {
+        &self.said[end.saturating_sub(1 << 15)..end]
+    }
+}
+
+/// Reads `stream` from its beginning to its end. With a context, messages may be compressed.
 #[must_use]
-pub fn expected(sender: Endpoint, limits: Limits, own_ping: [u8; 8], stream: &[u8]) -> Expected {
+pub fn expected(
+    sender: Endpoint,
+    limits: Limits,
+    own_ping: [u8; 8],
+    context: Option<Context>,
+    stream: &[u8],
+) -> Expected {
     let mut out = Expected::default();
     let mut message = Message::default();
+    let mut inflater = context.map(Inflater::new);
     let mut at = 0;
     while let [first, second, ..] = stream[at..] {
         let rest = &stream[at..];
         let refuse = |out: &mut Expected, rule, offset: u64| {
             out.violation = Some((rule, at as u64, at as u64 + offset));
         };
-        if let Err(rule) = judge_start(sender, &message, first, second) {
+        if let Err(rule) = judge_start(sender, context.is_some(), &message, first, second) {
             refuse(&mut out, rule, 1);
             break;
         }
@@ -68,16 +164,25 @@ pub fn expected(sender: Endpoint, limits: Limits, own_ping: [u8; 8], stream: &[u
                 break;
             }
             frame.judge_control()
+        } else if let (Some(inflater), true) = (&mut inflater, message.compressed.is_some()) {
+            frame.judge_compressed(&mut message, inflater, whole, limits)
         } else {
             frame.judge_text(&mut message, whole)
         };
+        // Of a compressed frame that is cut through, blocks go on whole.
+        let blocks = message.compressed.is_some() && !frame.is_control();
+        let judged = |offset: usize| if blocks { offset - offset % BLOCK } else { offset };
         if let Err((rule, offset)) = verdict {
             if through {
-                out.released.extend_from_slice(&rest[..frame.size + offset]);
+                out.released.extend_from_slice(&rest[..frame.size + judged(offset)]);
             }
             // An empty final frame is proved wrong by the last byte of its header.
             let offset = (frame.size as u64).wrapping_add(offset as u64);
             refuse(&mut out, rule, if frame.length == 0 { frame.size as u64 - 1 } else { offset });
+            break;
+        }
+        if !whole && through && blocks {
+            out.released.extend_from_slice(&rest[..frame.size + judged(frame.payload.len())]);
             break;
         }
         if whole || through {
@@ -100,11 +205,18 @@ pub fn expected(sender: Endpoint, limits: Limits, own_ping: [u8; 8], stream: &[u
     out
 }
 
-fn judge_start(sender: Endpoint, message: &Message, first: u8, second: u8) -> Result<(), Rule> {
+fn judge_start(
+    sender: Endpoint,
+    deflate: bool,
+    message: &Message,
+    first: u8,
+    second: u8,
+) -> Result<(), Rule> {
     let (fin, opcode) = (first & 0x80 != 0, first & 0x0f);
     let (masked, short) = (second & 0x80 != 0, second & 0x7f);
     match opcode {
-        _ if first & 0x70 != 0 => Err(Rule::ReservedBits),
+        _ if first & 0x30 != 0 || (first & 0x40 != 0 && !deflate) => Err(Rule::ReservedBits),
+        _ if first & 0x40 != 0 && !matches!(opcode, 0x1 | 0x2) => Err(Rule::CompressedBit),
         0x3..=0x7 | 0xb..=0xf => Err(Rule::ReservedOpcode),
         _ if sender == Endpoint::Client && !masked => Err(Rule::ClientUnmasked),
         _ if sender == Endpoint::Upstream && masked => Err(Rule::UpstreamMasked),
@@ -159,10 +271,13 @@ impl<'a> Frame<'a> {
         }
         if !message.open {
             let text = self.first & 0x0f == 1;
-            *message = Message { open: true, text, ..Message::default() };
+            let compressed = (self.first & 0x40 != 0).then(Packed::default);
+            *message = Message { open: true, text, compressed, ..Message::default() };
         }
         message.fragments += 1;
-        message.declared = message.declared.saturating_add(self.length);
+        if message.compressed.is_none() {
+            message.declared = message.declared.saturating_add(self.length);
+        }
         if self.length > limits.max_frame_size {
             Err(Rule::FrameSize)
         } else if message.declared > limits.max_message_size {
@@ -192,6 +307,36 @@ impl<'a> Frame<'a> {
         }
     }
 
+    /// An error is the rule and the place in the payload of the last byte of its block.
+    fn judge_compressed(
+        &self,
+        message: &mut Message,
+        inflater: &mut Inflater,
+        whole: bool,
+        limits: Limits,
+    ) -> Result<(), (Rule, usize)> {
+        let last = whole && self.first & 0x80 != 0;
+        message.open = !last;
+        let length = usize::try_from(self.length).unwrap_or(usize::MAX);
+        let mut packed = message.compressed.take().unwrap_or_default();
+        let mut result = Ok(());
+        for (at, byte) in self.plain().into_iter().enumerate() {
+            let (text, wrong) = inflater.push(byte, &mut packed.ended);
+            packed.payload.push(byte);
+            if let Err(rule) = message.take(&text, wrong, &mut packed.size, limits) {
+                let end = (at - at % BLOCK).saturating_add(BLOCK).min(length);
+                result = Err((rule, end - 1));
+                break;
+            }
+        }
+        if result.is_ok() && last {
+            let end = message.end(&mut packed, inflater, limits);
+            result = end.map_err(|rule| (rule, length.saturating_sub(1)));
+        }
+        message.compressed = Some(packed);
+        result
+    }
+
     fn judge_control(&self) -> Result<(), (Rule, usize)> {
         let plain = self.plain();
         let (0x8, Some((code, reason))) = (self.first & 0x0f, plain.split_first_chunk()) else {
@@ -207,6 +352,57 @@ impl<'a> Frame<'a> {
             }
             None => Ok(()),
         }
+    }
+}
+
+impl Message {
+    /// What one byte of a compressed message came to: its text, as far as it is within the limit;
+    /// the limit; then what is wrong with the data.
+    fn take(
+        &mut self,
+        text: &[u8],
+        wrong: Option<Rule>,
+        size: &mut u64,
+        limits: Limits,
+    ) -> Result<(), Rule> {
+        let left = usize::try_from(limits.max_message_size - *size).unwrap_or(usize::MAX);
+        let within = &text[..text.len().min(left)];
+        *size += within.len() as u64;
+        if self.text {
+            self.plain.extend_from_slice(within);
+            if first_impossible(&self.plain).is_some() {
+                return Err(Rule::Text);
+            }
+            // What is whole need not be looked at again.
+            let cut = std::str::from_utf8(&self.plain).map_or_else(|e| e.valid_up_to(), str::len);
+            self.plain.drain(..cut);
+        }
+        if within.len() < text.len() {
+            return Err(Rule::MessageSize);
+        }
+        wrong.map_or(Ok(()), Err)
+    }
+
+    fn end(
+        &mut self,
+        packed: &mut Packed,
+        inflater: &mut Inflater,
+        limits: Limits,
+    ) -> Result<(), Rule> {
+        let before = inflater.said.len() - usize::try_from(packed.size).unwrap_or(0);
+        for byte in [0, 0, 0xff, 0xff] {
+            let (text, wrong) = inflater.push(byte, &mut packed.ended);
+            let wrong =
+                wrong.map(|rule| if rule == Rule::Deflate { Rule::DeflateEnd } else { rule });
+            self.take(&text, wrong, &mut packed.size, limits)?;
+        }
+        if !inflater.finish(&packed.payload, before) {
+            return Err(Rule::DeflateEnd);
+        }
+        if packed.ended && inflater.context != Context::Anew {
+            inflater.renew();
+        }
+        if self.text && !self.plain.is_empty() { Err(Rule::Text) } else { Ok(()) }
     }
 }
 

@@ -4,7 +4,7 @@
 #![no_main]
 
 use framewall::observe::Flow;
-use framewall::relay::{CloseFrame, Endpoint, Event, Gate, HoldBudget, Limits, Violation};
+use framewall::relay::{CloseFrame, Context, Endpoint, Event, Gate, HoldBudget, Limits, Violation};
 use framewall_fuzz::model::{self, Expected};
 use libfuzzer_sys::fuzz_target;
 
@@ -17,6 +17,7 @@ const FILLER: usize = 20_000;
 struct Case {
     sender: Endpoint,
     limits: Limits,
+    context: Option<Context>,
     pieces: [usize; 4],
     stream: Vec<u8>,
     frees_memory: bool,
@@ -40,7 +41,7 @@ fuzz_target!(|data: &[u8]| {
     let cut = case.run(&case.pieces, &plenty);
     assert_eq!(whole, cut, "how the stream is cut decides nothing");
     assert_eq!(plenty.left(), 1 << 30, "what was held is given back");
-    let expected = model::expected(case.sender, case.limits, OWN_PING, &case.stream);
+    let expected = model::expected(case.sender, case.limits, OWN_PING, case.context, &case.stream);
     assert_eq!(whole.as_expected(), expected);
     case.check_without_budget(&whole);
     case.check_accepts(whole.released, whole.flow);
@@ -58,6 +59,11 @@ impl Case {
         Some(Self {
             sender: if choice & 1 == 0 { Endpoint::Client } else { Endpoint::Upstream },
             limits: if choice & 2 == 0 { large } else { small },
+            context: match choice & 48 {
+                16 => Some(Context::Anew),
+                32 => Some(Context::TakenOver(15)),
+                _ => None,
+            },
             pieces: pieces.map(|size| piece(size, stream.len())),
             stream,
             frees_memory: choice & 8 != 0,
@@ -66,6 +72,9 @@ impl Case {
 
     fn run(&self, pieces: &[usize], budget: &HoldBudget) -> Outcome {
         let mut gate = Gate::new(self.sender, self.limits, OWN_PING);
+        if let Some(context) = self.context {
+            gate.inflate(context);
+        }
         let mut out = Outcome::default();
         let mut rest = self.stream.as_slice();
         let mut sizes = pieces.iter().cycle();

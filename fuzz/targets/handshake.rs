@@ -9,8 +9,8 @@ use std::cell::RefCell;
 use bytes::Bytes;
 use framewall::config::{Origin, canonical_path};
 use framewall::handshake::{
-    ClientAddress, HeadTap, MAX_HEAD, Peer, Provenance, RawHead, UpgradeRequest, problem,
-    request_id, upstream_request,
+    ClientAddress, DeflateOffer, HeadTap, MAX_HEAD, Peer, Provenance, RawHead, UpgradeRequest,
+    problem, request_id, upstream_request,
 };
 use framewall::refusal::Refusal;
 use framewall::transport::Transport;
@@ -77,7 +77,8 @@ fn judge(head: &RawHead, parts: http::request::Parts, trusted: bool) -> Result<(
     let client = ClientAddress::resolve(&peer, &proxies, &parts.headers);
     assert!(trusted || client.address == address, "only a trusted proxy is believed");
     let id = request_id(&peer, &parts.headers).unwrap_or_else(|| "id-of-the-gateway".to_owned());
-    let request = UpgradeRequest::parse(head.judge()?, parts)?;
+    let mut request = UpgradeRequest::parse(head.judge()?, parts)?;
+    request.read_offers()?;
     check_request(&request);
     let provenance =
         Provenance { peer: &peer, client: &client, request_id: &id, claims: &[], owned: &[] };
@@ -123,7 +124,8 @@ fn check_forwarded(request: &UpgradeRequest, forwarded: &Request<Empty<Bytes>>, 
     for name in ["te", "trailer", "transfer-encoding", "content-length", "proxy", "keep-alive"] {
         assert!(!headers.contains_key(name), "{name}");
     }
-    assert!(!headers.contains_key("sec-websocket-extensions"));
+    let offers = DeflateOffer::read(headers);
+    assert_eq!(offers.as_deref(), Ok(request.offers()), "what goes on is read as what was offered");
     for option in request.headers().get_all(CONNECTION) {
         let options = option.to_str().expect("the request was checked").split(',').map(str::trim);
         for option in options.filter(|option| option.starts_with("x-test-")) {

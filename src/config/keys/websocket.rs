@@ -11,10 +11,10 @@ keys! {
 
     MAX_MESSAGE_SIZE: Size, Fallback<u64> = WebSocket "max_message_size"
         Size { min: 1, max: GIB }, Fallback(MIB),
-        "Payload bytes of a message, in both directions.";
+        "Payload bytes of a message, in both directions; of a compressed one, inflated.";
     MAX_FRAME_SIZE: Size, Fallback<u64> = WebSocket "max_frame_size"
         Size { min: 125, max: GIB }, Fallback(MIB),
-        "Payload bytes of a frame, in both directions. Control frames have up to 125 (RFC 6455 \
+        "Payload bytes of a frame, in both directions, as it is on the wire. Control frames have up to 125 (RFC 6455 \
          section 5.5).";
     MAX_FRAGMENTS: Integer, Fallback<u32> = WebSocket "max_fragments"
         Integer { min: 1, max: 1_000_000 }, Fallback(1024),

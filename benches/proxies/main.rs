@@ -6,6 +6,7 @@
 //! started is ended by its own process id.
 
 mod app;
+mod crowd;
 mod load;
 mod measure;
 mod options;

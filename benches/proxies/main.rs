@@ -6,6 +6,7 @@
 //! started is ended by its own process id.
 
 mod app;
+mod crowd;
 mod load;
 mod measure;
 mod options;
@@ -54,8 +55,10 @@ fn run(options: Options) -> Outcome<()> {
     runtime.block_on(async {
         let mut report = Report::new(&peers, cores);
         let bench = run::Bench::prepare(peers, cores, tools).await?;
+        let mut rows: Vec<_> = rows.into_iter().map(run::affordable).collect();
+        // Two that want more than there may be are one.
+        rows.dedup_by_key(|row| (row.wanted(), row.lines.first().map(|line| line.title)));
         for row in rows {
-            let row = run::affordable(row);
             let rounds = bench.measure(&row, rounds).await?;
             report.add(&row, &rounds);
         }

@@ -3,7 +3,6 @@
 use std::io;
 use std::iter;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
@@ -11,33 +10,25 @@ use tokio::task::JoinSet;
 
 use crate::Outcome;
 use crate::load::{Client, Dialer, SOURCES, exchange};
-use crate::measure::{self, Cores, cpu_time, kernel_memory, memory};
+use crate::measure::{self, Cores, cpu_time};
 use crate::options::Tools;
 use crate::pace::Clock;
 use crate::peers::{Ground, Kind, Peer, Proxy};
-use crate::rows::{ACTIVE, QUANTILES, Row, Work};
+use crate::rows::{QUANTILES, Row, Work};
 use crate::token;
 use crate::tool::Tool;
 
-/// A buffer of an upgraded connection, per direction, where a proxy has to be told: four TLS records
-/// where it is about speed, nginx's own default where it is about memory.
+/// A buffer of an upgraded connection, per direction, where a proxy has to be told: four TLS records.
 const BUFFER_FAST: usize = 64 * 1024;
-const BUFFER_SMALL: usize = 4 * 1024;
 /// Before counters are read: what was asked of a proxy has been done by then.
 const SETTLE: Duration = Duration::from_millis(50);
-/// Before memory is read.
-const SETTLE_MEMORY: Duration = Duration::from_secs(2);
 /// Connections that are opened at once.
 const OPENING: u32 = 64;
-/// Connections before the memory of the others is counted: the first ones set much up.
-const FIRST: u32 = 20;
-/// Rounds of a memory row, which hardly differ.
-const MEMORY_ROUNDS: usize = 3;
 
 /// The proxies, and what they are measured with.
 pub(crate) struct Bench {
     ground: Ground,
-    peers: Vec<Peer>,
+    pub(crate) peers: Vec<Peer>,
     dialer: Dialer,
     tools: Tools,
 }
@@ -75,7 +66,7 @@ impl Bench {
 
     pub(crate) async fn measure(&self, row: &Row, rounds: usize) -> Outcome<Vec<Round>> {
         if let Work::Idle { .. } | Work::Crowd { .. } = row.work {
-            return self.measure_memory(row.work, rounds.min(MEMORY_ROUNDS)).await;
+            return self.measure_memory(row.work, rounds).await;
         }
         let mut proxies = Vec::new();
         for peer in &self.peers {
@@ -93,7 +84,7 @@ impl Bench {
         Ok(measured)
     }
 
-    fn start(&self, peer: &Peer, buffer: usize) -> Outcome<Proxy> {
+    pub(crate) fn start(&self, peer: &Peer, buffer: usize) -> Outcome<Proxy> {
         let under = self.tools.under.as_deref().filter(|_| peer.kind == Kind::Framewall);
         self.ground.start(peer, buffer, under)
     }
@@ -219,89 +210,9 @@ impl Bench {
         Ok(work.await?.0)
     }
 
-    async fn measure_memory(&self, work: Work, rounds: usize) -> Outcome<Vec<Round>> {
-        let mut measured = Vec::new();
-        for _ in 0..rounds {
-            let mut round = Round::new();
-            for peer in &self.peers {
-                round.push(match work {
-                    Work::Crowd { connections, size, messages } => {
-                        self.crowd(peer, connections, size, messages).await?
-                    }
-                    Work::Idle { connections } => {
-                        let (proxy, _clients, grown) = self.idle(peer, connections).await?;
-                        drop(proxy);
-                        Used { figures: vec![grown.proxy], rate: None }
-                    }
-                    _ => return Err("it is not about memory".into()),
-                });
-            }
-            measured.push(round);
-        }
-        Ok(measured)
-    }
-
-    /// A proxy of its own, so that no earlier connection left memory behind.
-    async fn idle(&self, peer: &Peer, connections: u32) -> Outcome<(Proxy, Vec<Client>, Grown)> {
-        let proxy = self.start(peer, BUFFER_SMALL)?;
-        let exchange = exchange(64, 1);
-        let mut clients = self.open(proxy.address, FIRST, "/echo").await?;
-        for client in &mut clients {
-            client.check(&exchange).await?;
-        }
-        tokio::time::sleep(SETTLE_MEMORY).await;
-        let before = (memory(proxy.worker)?, kernel_memory()?);
-        let more = connections.saturating_sub(FIRST);
-        let mut idle = self.open(proxy.address, more, "/echo").await?;
-        for client in &mut idle {
-            client.check(&exchange).await?;
-        }
-        tokio::time::sleep(SETTLE_MEMORY).await;
-        let kibibytes =
-            |after: u64, before: u64| real(after.saturating_sub(before)) / 1024.0 / f64::from(more);
-        let grown = Grown {
-            proxy: kibibytes(memory(proxy.worker)?, before.0),
-            // Half of it is the other ends', in this process.
-            kernel: kibibytes(kernel_memory()?, before.1) / 2.0,
-        };
-        clients.append(&mut idle);
-        Ok((proxy, clients, grown))
-    }
-
-    async fn crowd(
-        &self,
-        peer: &Peer,
-        connections: u32,
-        size: usize,
-        messages: u32,
-    ) -> Outcome<Used> {
-        let (proxy, clients, grown) = self.idle(peer, connections).await?;
-        let mut groups: Vec<Vec<Client>> = (0..ACTIVE).map(|_| Vec::new()).collect();
-        for (client, group) in clients.into_iter().zip((0..groups.len()).cycle()) {
-            groups[group].push(client);
-        }
-        let times = (messages / connections).max(1);
-        let exchange = Arc::new(exchange(size, 1));
-        let work = self.metered(&proxy, times * connections, groups, |mut group| {
-            let exchange = Arc::clone(&exchange);
-            async move {
-                for _ in 0..times {
-                    for client in &mut group {
-                        client.echo(&exchange, 1).await?;
-                    }
-                }
-                Ok(group)
-            }
-        });
-        let (mut used, done) = work.await?;
-        drop(done);
-        used.figures.extend([grown.proxy, grown.kernel]);
-        Ok(used)
-    }
-
     /// Lets every client do its part of `count` at the same time, and reads the proxy's CPU time before
     /// and after. The clients are given back open.
-    async fn metered<C, D, F>(
+    pub(crate) async fn metered<C, D, F>(
         &self,
         proxy: &Proxy,
         count: u32,
@@ -334,7 +245,12 @@ impl Bench {
         Ok((Used { figures, rate: Some(f64::from(count) / elapsed.as_secs_f64()) }, done))
     }
 
-    async fn open(&self, to: SocketAddr, count: u32, path: &'static str) -> Outcome<Vec<Client>> {
+    pub(crate) async fn open(
+        &self,
+        to: SocketAddr,
+        count: u32,
+        path: &'static str,
+    ) -> Outcome<Vec<Client>> {
         let mut clients = Vec::new();
         let mut opening = JoinSet::new();
         for number in 0..count {
@@ -353,12 +269,6 @@ impl Bench {
     }
 }
 
-/// KiB that a connection made memory grow by.
-struct Grown {
-    proxy: f64,
-    kernel: f64,
-}
-
 /// The value that this part of the sorted ones does not exceed.
 fn at(sorted: &[Duration], part: f64) -> Duration {
     let place = part * real(sorted.len() as u64 * 1024) / 1024.0;
@@ -371,6 +281,6 @@ fn microseconds(time: Duration) -> f64 {
 }
 
 /// Exact for every size of memory there is.
-fn real(bytes: u64) -> f64 {
+pub(crate) fn real(bytes: u64) -> f64 {
     u32::try_from(bytes / 1024).map_or(f64::INFINITY, |kibibytes| f64::from(kibibytes) * 1024.0)
 }

@@ -2,8 +2,10 @@
 
 use super::mask;
 
-/// How much is unmasked at a time, on the stack.
+/// How much is unmasked at a time, on the stack; of a text that fits the smaller one, less has to be
+/// cleared first.
 const BLOCK: usize = 1024;
+const SMALL_BLOCK: usize = 128;
 
 /// Below this the standard library's check is the faster one.
 const TINY: usize = 64;
@@ -48,12 +50,21 @@ impl Utf8 {
         if self.is_whole() && mask::is_ascii(text, key) {
             return Ok(());
         }
-        let mut scratch = [0; BLOCK];
-        // A block is a multiple of four bytes, so that the key stays where it is.
-        for (i, block) in text.chunks(BLOCK).enumerate() {
+        if text.len() <= SMALL_BLOCK {
+            self.push_blocks::<SMALL_BLOCK>(text, key)
+        } else {
+            self.push_blocks::<BLOCK>(text, key)
+        }
+    }
+
+    /// `SIZE` is a multiple of four bytes, so that the key stays where it is.
+    #[inline]
+    fn push_blocks<const SIZE: usize>(&mut self, text: &[u8], key: [u8; 4]) -> Result<(), usize> {
+        let mut scratch = [0; SIZE];
+        for (i, block) in text.chunks(SIZE).enumerate() {
             let plain = &mut scratch[..block.len()];
             mask::unmask(block, key, plain);
-            self.push(plain).map_err(|at| i * BLOCK + at)?;
+            self.push(plain).map_err(|at| i * SIZE + at)?;
         }
         Ok(())
     }

@@ -46,8 +46,8 @@ impl Gcra {
     /// Takes `count`, and of what is above the rate no more than empties the burst. Says whether it
     /// was.
     pub(super) fn take_within(&mut self, count: u64, now: Instant) -> bool {
-        let arrival = self.due(now) + self.time(count);
-        let empty = now + self.time(self.rate.burst);
+        let arrival = self.due(now) + time(&self.rate, count);
+        let empty = now + self.burst;
         self.arrival = Some(arrival.min(empty));
         arrival <= empty
     }

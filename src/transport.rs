@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
+pub(crate) use crate::tls::AT_ONCE;
 use crate::tls::{ClientStream, ServerStream};
 
 /// A connected stream. Small, so that a session's task is: the TLS state stays on the heap.

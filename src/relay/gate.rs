@@ -82,6 +82,12 @@ impl Gate {
         self.reader.inflate(context);
     }
 
+    /// Whether messages may be compressed.
+    #[must_use]
+    pub fn inflates(&self) -> bool {
+        self.reader.inflates()
+    }
+
     /// How many bytes of compressed messages were inflated so far: what judging them cost.
     #[must_use]
     pub fn inflated(&self) -> u64 {

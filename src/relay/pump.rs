@@ -12,16 +12,17 @@ use super::gate::{Event, Gate};
 use super::side::{Ending, Side, Stage};
 use super::violation::Violation;
 use crate::refusal::Reason;
+use crate::transport::AT_ONCE;
 
 /// Released bytes from here on are written without being gathered first.
 const GATHER_BELOW: usize = 4 * 1024;
 /// Gathered bytes are written when there are this many.
 const WRITE_AT: usize = 16 * 1024;
-/// A read from a socket without TLS.
-const READ: usize = 64 * 1024;
 /// An end whose compressed messages were inflated to this much goes on in the task's next turn.
-/// Looked at after each read.
+/// Looked at after each portion.
 const TURN: u64 = 1024 * 1024;
+/// Bytes that are judged at a time where messages may be compressed: each can be a thousand.
+const PORTION: usize = 16 * 1024;
 
 /// Buffers that belong to the worker thread, so that no session holds one while it waits.
 struct Worker {
@@ -31,7 +32,7 @@ struct Worker {
 
 thread_local! {
     static WORKER: RefCell<Worker> =
-        RefCell::new(Worker { read: vec![0; READ], gathered: Vec::with_capacity(WRITE_AT) });
+        RefCell::new(Worker { read: vec![0; AT_ONCE], gathered: Vec::with_capacity(WRITE_AT) });
 }
 
 /// What is to be noted about an end after its bytes were judged.
@@ -97,11 +98,12 @@ pub(super) fn pump(
                 break;
             }
             let wanted = wanted(source, sink);
+            let portion = if source.gate.inflates() { PORTION } else { usize::MAX };
             let mut cut = false;
             let mut taken = 0;
             let lent = source.poll_lend(cx, read, |cx, gate, bytes| {
-                cut = bytes.len() > wanted;
-                let bytes = &bytes[..bytes.len().min(wanted)];
+                cut = bytes.len() > wanted && wanted <= portion;
+                let bytes = &bytes[..bytes.len().min(wanted).min(portion)];
                 let release = |released: &[u8]| gather(cx, sink, gathered, released, now);
                 let (judged, noticed) = judge(gate, bytes, budget, now, release);
                 taken = judged;

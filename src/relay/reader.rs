@@ -90,6 +90,10 @@ impl Reader {
         self.rules.inflate(context);
     }
 
+    pub(super) fn inflates(&self) -> bool {
+        self.rules.inflates()
+    }
+
     /// How many bytes of compressed messages were inflated so far.
     pub(super) fn inflated(&self) -> u64 {
         self.rules.inflated()

@@ -73,6 +73,10 @@ impl Rules {
         self.inflation = Some(Box::new(Inflation::new(context)));
     }
 
+    pub(super) fn inflates(&self) -> bool {
+        self.inflation.is_some()
+    }
+
     /// How many bytes of compressed messages were inflated so far.
     pub(super) fn inflated(&self) -> u64 {
         self.inflation.as_ref().map_or(0, |inflation| inflation.inflated())

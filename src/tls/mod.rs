@@ -23,6 +23,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::config::{ClientAuth, Tls, TlsVersion};
+pub(crate) use buffers::AT_ONCE;
 use names::Asked;
 pub use names::ServerNames;
 pub use records::Records;

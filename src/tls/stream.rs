@@ -13,13 +13,13 @@ use rustls::server::UnbufferedServerConnection;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::buffers::{self, Reading};
+use super::buffers::{self, AT_ONCE, Reading};
 use super::kept::Kept;
 use super::records::{Driven, MAX_RECORD, Outgoing, Records, Wish, alerts, drive, is_partial};
 
 /// Bytes of records that wait for the socket; while there are more, nothing is read, because what a
 /// peer sends can make TLS answer: one that takes no answers gets no more of them.
-const MOST_OUTBOUND: usize = 128 * 1024;
+pub(super) const MOST_OUTBOUND: usize = AT_ONCE + 64 * 1024;
 
 /// TLS with a client, over TCP.
 pub type ServerStream = Stream<UnbufferedServerConnection>;
@@ -75,7 +75,7 @@ impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
     }
 
     /// Waits for plaintext and lends it to `take`, which must deal with all of it: that of one
-    /// record where it lies, that of several, at most 32 KiB, put together. `None`
+    /// record where it lies, that of several, at most 144 KiB, put together. `None`
     /// is the end of the stream.
     ///
     /// # Errors

@@ -8,13 +8,10 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::buffers::{self, Reading};
+use super::buffers::{self, AT_ONCE, Reading};
 use super::kept::Kept;
 use super::records::{MAX_RECORD, Records, Wish};
 use super::stream::{Ended, Stream};
-
-/// Plaintext that is taken with one write, at most: so much the socket may leave to be kept.
-const SEALED_AT_ONCE: usize = 64 * 1024;
 
 impl<C: Records + Unpin, S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<C, S> {
     fn poll_read(
@@ -55,7 +52,8 @@ impl<C: Records + Unpin, S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Strea
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         ready!(this.poll_drain(cx))?;
-        let bytes = &bytes[..bytes.len().min(SEALED_AT_ONCE)];
+        // So much the socket may leave to be kept.
+        let bytes = &bytes[..bytes.len().min(AT_ONCE)];
         buffers::writing(|out| {
             this.seal(Wish::Seal(bytes), out)?;
             this.send(cx, out.records())?;
@@ -71,7 +69,7 @@ impl<C: Records + Unpin, S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Strea
     ) -> Poll<io::Result<usize>> {
         let mut bytes = Vec::new();
         for buf in bufs {
-            let room = SEALED_AT_ONCE - bytes.len();
+            let room = AT_ONCE - bytes.len();
             bytes.extend_from_slice(&buf[..buf.len().min(room)]);
         }
         self.poll_write(cx, &bytes)

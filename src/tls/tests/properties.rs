@@ -4,6 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::tls::AT_ONCE;
 use crate::tls::records::MAX_RECORD;
 
 #[derive(Debug, Clone)]
@@ -100,7 +101,7 @@ impl Run {
         }
         self.pair.peer.listen();
         let [inbound, plain, outbound] = self.pair.stream.kept();
-        assert!(inbound < MAX_RECORD && plain < MAX_RECORD && outbound < 67_000);
+        assert!(inbound < MAX_RECORD && plain < MAX_RECORD && outbound < AT_ONCE + 3000);
     }
 
     fn lend(&mut self) {

@@ -9,8 +9,9 @@ use rustls::{CommonState, Error};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::*;
-use crate::tls::buffers::READ;
+use crate::tls::buffers::AT_ONCE;
 use crate::tls::records::MAX_RECORD;
+use crate::tls::stream::MOST_OUTBOUND;
 
 #[test]
 fn a_message_takes_one_read_and_one_write() {
@@ -56,9 +57,9 @@ fn records_are_lent_together_and_a_read_at_a_time() {
         pair.peer.say(part.as_bytes());
     }
     assert_eq!(pair.lend(), Lent::bytes("onetwothree"));
-    pair.peer.say(&pattern(10 * READ));
+    pair.peer.say(&pattern(10 * AT_ONCE));
     let Lent::Bytes(bytes) = pair.lend() else { panic!("nothing was lent") };
-    assert!(bytes.len() <= READ, "{}", bytes.len());
+    assert!(bytes.len() <= AT_ONCE, "{}", bytes.len());
     assert!(pair.stream.kept()[0] < MAX_RECORD);
 }
 
@@ -197,10 +198,10 @@ fn a_socket_that_takes_nothing_is_told_nothing_more() {
     socket.lock().room = Some(1000);
     let message = pattern(200_000);
     let Poll::Ready(Ok(taken)) = pair.write(&message) else { panic!("there was room") };
-    assert_eq!(taken, 64 * 1024, "one write's worth is kept");
+    assert_eq!(taken, AT_ONCE, "one write's worth is kept");
     assert!(pair.write(&message[taken..]).is_pending());
     assert!(pair.flush().is_pending());
-    assert!(pair.stream.kept()[2] <= 66 * 1024);
+    assert!(pair.stream.kept()[2] <= AT_ONCE + 2048);
     socket.lock().room = Some(500);
     assert!(pair.write(&message[taken..]).is_pending(), "what is kept goes first");
     pair.peer.say(b"reading goes on");
@@ -216,7 +217,7 @@ fn a_peer_that_takes_no_answers_is_not_read() {
     let socket = pair.peer.socket.clone();
     socket.lock().room = Some(0);
     // rustls' answers are few; this is as if there were many.
-    pair.stream.outbound.push(&vec![0; 128 * 1024 + 1]);
+    pair.stream.outbound.push(&vec![0; MOST_OUTBOUND + 1]);
     pair.peer.say(b"answer this");
     let before = socket.moved();
     assert_eq!(pair.lend(), Lent::Nothing);

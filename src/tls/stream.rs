@@ -54,12 +54,13 @@ pub(super) enum Ended {
 }
 
 impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
-    /// A stream behind its handshake, with what was read behind it: plaintext, and bytes that are
-    /// no whole record; and whether the peer has closed already.
+    /// A stream behind its handshake. With what was read behind it: plaintext, and bytes that are no
+    /// whole record; with records that go out before anything else; and whether the peer has closed
+    /// already.
     pub(super) fn new(
         socket: S,
         connection: C,
-        inbound: &[u8],
+        [inbound, outbound]: [&[u8]; 2],
         plain: Vec<u8>,
         closed: bool,
     ) -> Self {
@@ -68,7 +69,7 @@ impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
             connection,
             inbound: inbound.to_vec(),
             plain: Kept::from(plain),
-            outbound: Kept::default(),
+            outbound: Kept::from(outbound.to_vec()),
             ended: closed.then_some(Ended::Closed),
             shut: false,
         }

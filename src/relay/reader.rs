@@ -194,7 +194,7 @@ impl Reader {
         }
         self.rules.judge_header(head).map_err(|rule| self.refuse_header(rule))?;
         self.frame.left = self.frame.head.declared();
-        if self.frame.head.size() as u64 + self.frame.left > WHOLE && self.dropped().is_none() {
+        if self.frame.is_large() && self.dropped().is_none() {
             self.cut_through(run);
         }
         Ok(true)
@@ -235,8 +235,9 @@ impl Reader {
             return Ok(());
         }
         let (done, end) = self.frame.block();
+        let weighed = if self.frame.is_large() { end } else { self.frame.head.declared() };
         let piece = self.skip(input, run, end - done);
-        if let Err(rule) = self.rules.judge_compressed(&self.frame.head, done, piece) {
+        if let Err(rule) = self.rules.judge_compressed(&self.frame.head, done, weighed, piece) {
             return Err(self.refuse_payload(rule, end.wrapping_sub(1)));
         }
         if self.frame.through && self.frame.left > 0 && done + piece.len() as u64 == end {
@@ -438,6 +439,12 @@ impl Reader {
 impl Frame {
     pub(super) fn has_begun(&self) -> bool {
         self.head.len() > 0
+    }
+
+    /// Whether it is too large to be held until it is whole. Its header is complete.
+    #[inline]
+    fn is_large(&self) -> bool {
+        self.head.size() as u64 + self.head.declared() > WHOLE
     }
 
     /// How many bytes of the payload were read, and where the block ends that comes next: what is

@@ -23,6 +23,8 @@ const CONFIG: &str = r#"
 listen = ["127.0.0.1:0"]
 [tls]
 mode = "off"
+[websocket]
+max_inflation_ratio = "off"
 [routes.app]
 path = "/"
 upstream = ["ws://127.0.0.1:1"]

@@ -10,10 +10,7 @@ use crate::config::Rate;
 /// How much of a rate its sender has used.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Gcra {
-    rate: Rate,
-    /// How long the rate takes for one, and for a burst: worked out once, not for each message.
-    one: Duration,
-    burst: Duration,
+    pace: Pace,
     /// The theoretical arrival time: when all that was taken will have been paid for.
     arrival: Option<Instant>,
 }
@@ -21,33 +18,33 @@ pub(super) struct Gcra {
 impl Gcra {
     /// Nothing was used: a whole burst may come.
     pub(super) fn new(rate: Rate) -> Self {
-        Self { rate, one: time(&rate, 1), burst: time(&rate, rate.burst), arrival: None }
+        Self { pace: Pace::from(&rate), arrival: None }
     }
 
-    pub(super) fn rate(&self) -> Rate {
-        self.rate
+    /// The same rate, used as much as `old` was; `None` where the old one was another.
+    pub(super) fn inheriting(self, old: Self) -> Option<Self> {
+        (self.pace == old.pace).then_some(old)
     }
 
     /// When one more would be within the rate: `now`, or later.
     pub(super) fn ready(&self, now: Instant) -> Instant {
-        let next = self.due(now) + self.one;
-        now.max(back(next, self.burst).unwrap_or(now))
+        let next = self.due(now) + self.pace.one();
+        now.max(back(next, self.pace.burst()).unwrap_or(now))
     }
 
     /// Takes `count`, whether or not they are within the rate. Gives when the sender is within it
     /// again: `None` if it is.
     pub(super) fn take(&mut self, count: u64, now: Instant) -> Option<Instant> {
-        let taken = if count == 1 { self.one } else { time(&self.rate, count) };
-        let arrival = self.due(now) + taken;
+        let arrival = self.due(now) + self.pace.time(count);
         self.arrival = Some(arrival);
-        back(arrival, self.burst).filter(|within| *within > now)
+        back(arrival, self.pace.burst()).filter(|within| *within > now)
     }
 
     /// Takes `count`, and of what is above the rate no more than empties the burst. Says whether it
     /// was.
     pub(super) fn take_within(&mut self, count: u64, now: Instant) -> bool {
-        let arrival = self.due(now) + time(&self.rate, count);
-        let empty = now + self.burst;
+        let arrival = self.due(now) + self.pace.time(count);
+        let empty = now + self.pace.burst();
         self.arrival = Some(arrival.min(empty));
         arrival <= empty
     }
@@ -57,15 +54,47 @@ impl Gcra {
     }
 }
 
-/// How long a rate takes for `count`. The product fits 64 bits for all but the rarest: dividing 128
-/// costs several times as much.
-fn time(rate: &Rate, count: u64) -> Duration {
-    let per = rate.per.as_nanos();
-    let nanos = match u64::try_from(per).ok().and_then(|per| per.checked_mul(count)) {
-        Some(product) => product / rate.count,
-        None => u64::try_from(per * u128::from(count) / u128::from(rate.count)).unwrap_or(u64::MAX),
-    };
-    Duration::from_nanos(nanos)
+/// A rate, in nanoseconds; how long it takes for one and for a burst was worked out once, not for
+/// each message. Each session has three.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Pace {
+    count: u64,
+    per: u64,
+    one: u64,
+    burst: u64,
+}
+
+impl From<&Rate> for Pace {
+    fn from(rate: &Rate) -> Self {
+        let per = u64::try_from(rate.per.as_nanos()).unwrap_or(u64::MAX);
+        let time = |count| time(rate.count, per, count);
+        Self { count: rate.count, per, one: time(1), burst: time(rate.burst) }
+    }
+}
+
+impl Pace {
+    fn one(&self) -> Duration {
+        Duration::from_nanos(self.one)
+    }
+
+    fn burst(&self) -> Duration {
+        Duration::from_nanos(self.burst)
+    }
+
+    /// How long it takes for `count`.
+    fn time(&self, count: u64) -> Duration {
+        let nanos = if count == 1 { self.one } else { time(self.count, self.per, count) };
+        Duration::from_nanos(nanos)
+    }
+}
+
+/// How long a rate of `of` in `per` nanoseconds takes for `count`, in nanoseconds. The product fits
+/// 64 bits for all but the rarest: dividing 128 costs several times as much.
+fn time(of: u64, per: u64, count: u64) -> u64 {
+    per.checked_mul(count).map_or_else(
+        || u64::try_from(u128::from(per) * u128::from(count) / u128::from(of)).unwrap_or(u64::MAX),
+        |product| product / of,
+    )
 }
 
 /// An instant before another, if there is one.

@@ -54,27 +54,32 @@ impl Gcra {
     }
 }
 
-/// A rate, in nanoseconds; how long it takes for one and for a burst was worked out once, not for
-/// each message. Each session has three.
+/// A rate as a session reckons with it: divided once, not for each message. Each session has three.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Pace {
-    count: u64,
-    per: u64,
+    /// How long the rate takes for one, in nanoseconds of which [`FRACTION`] bits are behind the point.
     one: u64,
+    /// How long it takes for a burst, in nanoseconds.
     burst: u64,
 }
 
+/// With so many, one an hour fits 64 bits, and a second of the fastest rate of bytes is exact to three
+/// microseconds.
+const FRACTION: u32 = 22;
+
 impl From<&Rate> for Pace {
     fn from(rate: &Rate) -> Self {
-        let per = u64::try_from(rate.per.as_nanos()).unwrap_or(u64::MAX);
-        let time = |count| time(rate.count, per, count);
-        Self { count: rate.count, per, one: time(1), burst: time(rate.burst) }
+        let (per, count) = (rate.per.as_nanos(), u128::from(rate.count));
+        Self {
+            one: u64::try_from((per << FRACTION) / count).unwrap_or(u64::MAX),
+            burst: u64::try_from(per * u128::from(rate.burst) / count).unwrap_or(u64::MAX),
+        }
     }
 }
 
 impl Pace {
     fn one(&self) -> Duration {
-        Duration::from_nanos(self.one)
+        Duration::from_nanos(self.one >> FRACTION)
     }
 
     fn burst(&self) -> Duration {
@@ -83,18 +88,9 @@ impl Pace {
 
     /// How long it takes for `count`.
     fn time(&self, count: u64) -> Duration {
-        let nanos = if count == 1 { self.one } else { time(self.count, self.per, count) };
-        Duration::from_nanos(nanos)
+        let nanos = (u128::from(self.one) * u128::from(count)) >> FRACTION;
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
-}
-
-/// How long a rate of `of` in `per` nanoseconds takes for `count`, in nanoseconds. The product fits
-/// 64 bits for all but the rarest: dividing 128 costs several times as much.
-fn time(of: u64, per: u64, count: u64) -> u64 {
-    per.checked_mul(count).map_or_else(
-        || u64::try_from(u128::from(per) * u128::from(count) / u128::from(of)).unwrap_or(u64::MAX),
-        |product| product / of,
-    )
 }
 
 /// An instant before another, if there is one.

@@ -130,7 +130,7 @@ pub enum ClientAuth {
 #[derive(Debug)]
 pub struct Route {
     /// The NAME.
-    pub name: String,
+    pub name: Arc<str>,
     /// Empty: any host.
     pub hosts: Vec<HostPattern>,
     /// The path that a request must have.

@@ -13,7 +13,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 pub use proxy_protocol::{ProxyError, read_header};
-pub use slots::{Slot, Slots};
+pub use slots::{Slot, Slots, Taken};
 
 /// Connections that the kernel may hold before they are accepted.
 const BACKLOG: i32 = 4096;

@@ -30,7 +30,7 @@ pub(super) struct Reader {
     /// Without the bytes, which are counted when they are released.
     pub(super) flow: Flow,
     pub(super) activity: u64,
-    own_ping: [u8; 8],
+    pub(super) own_ping: [u8; 8],
     /// `None`: a client may not hand in a new token. Boxed, since few sessions have it.
     pub(super) handover: Option<Box<Handover>>,
     /// The rates of the sender; `None`: it has none.

@@ -50,7 +50,7 @@ pub struct Stream<C, S = TcpStream> {
 /// Why nothing more is read.
 pub(super) enum Ended {
     Closed,
-    Failed(Error),
+    Failed(Box<Error>),
 }
 
 impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
@@ -149,7 +149,7 @@ impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
         if let Some(error) = error {
             alerts(&mut self.connection, &mut raw[used..], &mut out);
             self.inbound = Vec::new();
-            self.ended = Some(Ended::Failed(error));
+            self.ended = Some(Ended::Failed(Box::new(error)));
         }
         if !out.records().is_empty() {
             self.outbound.push(out.records());
@@ -203,7 +203,7 @@ impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
         driven.outcome.map_err(|error| {
             alerts(&mut self.connection, &mut self.inbound, out);
             self.outbound.push(out.records());
-            self.ended = Some(Ended::Failed(error.clone()));
+            self.ended = Some(Ended::Failed(Box::new(error.clone())));
             invalid(error)
         })
     }
@@ -265,7 +265,7 @@ impl Ended {
     pub(super) fn report(&self) -> io::Result<()> {
         match self {
             Self::Closed => Ok(()),
-            Self::Failed(error) => Err(invalid(error.clone())),
+            Self::Failed(error) => Err(invalid(Error::clone(error))),
         }
     }
 }

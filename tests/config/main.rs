@@ -209,7 +209,7 @@ fn routes_keep_their_order_and_override_limits() {
     let folder = folder();
     let config = load_in(&folder, FULL).unwrap_or_else(|error| panic!("{error}")).config;
     let [z, a] = config.routes.as_slice() else { panic!("two routes") };
-    assert_eq!((z.name.as_str(), a.name.as_str()), ("z", "a"));
+    assert_eq!((&*z.name, &*a.name), ("z", "a"));
     assert_eq!(
         z.hosts,
         [

@@ -150,7 +150,8 @@ impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
             self.inbound = Vec::new();
             self.ended = Some(Ended::Failed(error));
         }
-        if !out.records().is_empty() {
+        // Behind close_notify nothing is said (RFC 8446 section 6.1), and the socket may be half-closed.
+        if !out.records().is_empty() && !self.shut {
             self.outbound.push(out.records());
             // A write says what goes wrong here.
             let _ = self.poll_drain(cx);

@@ -107,6 +107,24 @@ fn renegotiation_is_refused_once_and_then_an_error() {
 }
 
 #[test]
+fn behind_its_own_close_notify_a_stream_answers_nothing() {
+    for (warned, blocked) in [(true, false), (true, true), (false, false), (false, true)] {
+        let (mut pair, mut forger) = forged(TLS12);
+        let socket = pair.peer.socket.clone();
+        socket.lock().room = blocked.then_some(0);
+        assert_eq!(pair.shutdown().is_pending(), blocked);
+        let close_notify = 5 + 8 + 2 + 16;
+        let renegotiation = forger.handshake(&[1, 0, 0, 0]);
+        let broken = [&[0x17, 3, 3, 0, 30][..], &[0; 30]].concat();
+        socket.deliver(if warned { &renegotiation } else { &broken });
+        pair.lend();
+        socket.lock().room = None;
+        assert!(matches!(pair.shutdown(), Poll::Ready(Ok(()))));
+        assert_eq!(socket.collect().len(), close_notify);
+    }
+}
+
+#[test]
 fn a_record_that_claims_too_much_is_not_waited_for() {
     for read_at_most in [None, Some(1)] {
         let mut pair = serving(TLS13);

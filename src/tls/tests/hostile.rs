@@ -135,6 +135,26 @@ fn a_record_that_claims_too_much_is_not_waited_for() {
 }
 
 #[test]
+fn a_header_that_is_wrong_is_an_error_of_the_read_that_gets_it() {
+    for header in [[0x99, 3, 3, 0, 30], [0x17, 9, 9, 0, 30], [0x17, 3, 3, 0xff, 0xff]] {
+        let mut pair = serving(TLS13);
+        let mut last = Lent::Nothing;
+        for byte in header {
+            pair.write_all(b"not in the way");
+            pair.peer.socket.deliver(&[byte]);
+            last = pair.lend();
+            if last != Lent::Nothing {
+                break;
+            }
+        }
+        assert!(matches!(last, Lent::Error(ErrorKind::InvalidData, _)), "{last:?}");
+        assert_eq!(pair.stream.memory(), 0);
+        pair.peer.listen();
+        assert!(matches!(pair.peer.ended, Some(Err(Error::AlertReceived(_)))));
+    }
+}
+
+#[test]
 fn the_longest_record_is_waited_for() {
     let mut pair = serving(TLS13);
     // One byte more is too much for rustls already.

@@ -156,6 +156,18 @@ pub(super) fn is_partial(kept: &[u8], read: &[u8]) -> bool {
     record <= MAX_RECORD && kept.len() + read.len() < record
 }
 
+/// How many bytes at the end of `raw`, which begins with a record, are the beginning of one that is
+/// not whole.
+pub(super) fn unfinished(raw: &[u8]) -> usize {
+    let mut rest = raw;
+    while let Some([.., high, low]) = rest.first_chunk::<HEADER>() {
+        let record = HEADER + usize::from(u16::from_be_bytes([*high, *low]));
+        let Some(later) = rest.get(record..) else { break };
+        rest = later;
+    }
+    rest.len()
+}
+
 fn read<Data>(
     mut traffic: ReadTraffic<'_, '_, Data>,
     discard: &mut usize,

@@ -59,6 +59,21 @@ fn a_message_in_pieces_is_kept_while_the_other_way_goes_on() {
 }
 
 #[test]
+fn what_comes_behind_a_message_without_bytes_is_not_waited_for() {
+    for version in [TLS12, TLS13] {
+        let (mut pair, mut forger) = forged(version);
+        for round in 0..40 {
+            // rustls keeps as many bytes as it has, but not those.
+            let both = [forger.handshake(b""), forger.data(b"beside it")].concat();
+            pair.peer.socket.deliver(&both);
+            assert_eq!(pair.lend(), Lent::bytes("beside it"), "{round}");
+            pair.peer.socket.deliver(&forger.data(b"behind it"));
+            assert_eq!(pair.lend(), Lent::bytes("behind it"), "{round}");
+        }
+    }
+}
+
+#[test]
 fn nothing_may_stand_between_the_pieces_of_a_message() {
     let (mut pair, mut forger) = forged(TLS13);
     pair.peer.socket.deliver(&forger.handshake(&KEY_UPDATE[..3]));

@@ -156,15 +156,26 @@ pub(super) fn alerts<C: Records>(connection: &mut C, raw: &mut [u8], out: &mut O
     }
 }
 
-/// Whether `kept` and what was `read` behind it are the beginning of one record and no more. Only
-/// that of a record which may be as long as it says: any other is to be refused as early as now.
+/// Whether `kept` and what was `read` behind it are the beginning of one record and no more, and its
+/// header was looked at already: one that is wrong is to be refused when it comes, by whoever reads.
 pub(super) fn is_partial(kept: &[u8], read: &[u8]) -> bool {
-    let mut size = kept.iter().chain(read).skip(HEADER - 2).copied();
-    let (Some(high), Some(low)) = (size.next(), size.next()) else {
-        return true;
+    let Some([.., high, low]) = kept.first_chunk::<HEADER>() else {
+        return false;
     };
-    let record = HEADER + usize::from(u16::from_be_bytes([high, low]));
+    let record = HEADER + usize::from(u16::from_be_bytes([*high, *low]));
     record <= MAX_RECORD && kept.len() + read.len() < record
+}
+
+/// How many bytes at the end of `raw`, which begins with a record, are the beginning of one that is
+/// not whole.
+pub(super) fn unfinished(raw: &[u8]) -> usize {
+    let mut rest = raw;
+    while let Some([.., high, low]) = rest.first_chunk::<HEADER>() {
+        let record = HEADER + usize::from(u16::from_be_bytes([*high, *low]));
+        let Some(later) = rest.get(record..) else { break };
+        rest = later;
+    }
+    rest.len()
 }
 
 fn read<Data>(

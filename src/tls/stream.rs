@@ -15,7 +15,9 @@ use tokio::net::TcpStream;
 
 use super::buffers::{self, AT_ONCE, Reading};
 use super::kept::Kept;
-use super::records::{Driven, MAX_RECORD, Outgoing, Records, Wish, alerts, drive, is_partial};
+use super::records::{
+    Driven, MAX_RECORD, Outgoing, Records, Wish, alerts, drive, is_partial, unfinished,
+};
 
 /// Bytes of records that wait for the socket; while there are more, nothing is read, because what a
 /// peer sends can make TLS answer: one that takes no answers gets no more of them.
@@ -38,6 +40,9 @@ pub struct Stream<C, S = TcpStream> {
     /// What was read and is no whole record, or no whole handshake message: less than
     /// [`MAX_RECORD`] bytes.
     inbound: Vec<u8>,
+    /// `inbound` is the beginning of a record alone, or nothing. What rustls wants to see again
+    /// because of handshake messages need not begin with a header.
+    aligned: bool,
     /// Plaintext that was not asked for yet, of one read of at most [`MAX_RECORD`] bytes.
     pub(super) plain: Kept,
     /// Records that the socket did not take: of one write, and of a few messages of TLS itself.
@@ -68,6 +73,7 @@ impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
             socket,
             connection,
             inbound: inbound.to_vec(),
+            aligned: inbound.is_empty(),
             plain: Kept::from(plain),
             outbound: Kept::from(outbound.to_vec()),
             ended: closed.then_some(Ended::Closed),
@@ -130,6 +136,7 @@ impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
         }
         let length = ready!(self.poll_raw(cx, raw))?;
         let raw = &mut raw[..length];
+        let tail = self.aligned.then(|| unfinished(raw));
         let mut out = Outgoing::default();
         let give = |bytes: &[u8], last: bool| give(cx, bytes, last);
         let Driven { used, closed, outcome } =
@@ -141,6 +148,7 @@ impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
         } else {
             self.keep(&raw[used..]);
         }
+        self.aligned = self.inbound.is_empty() || tail == Some(self.inbound.len());
         let error = match outcome {
             Err(error) => Some(error),
             Ok(()) if self.inbound.len() < MAX_RECORD => None,
@@ -151,7 +159,8 @@ impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
             self.inbound = Vec::new();
             self.ended = Some(Ended::Failed(Box::new(error)));
         }
-        if !out.records().is_empty() {
+        // Behind close_notify nothing is said (RFC 8446 section 6.1), and the socket may be half-closed.
+        if !out.records().is_empty() && !self.shut {
             self.outbound.push(out.records());
             // A write says what goes wrong here.
             let _ = self.poll_drain(cx);
@@ -174,7 +183,7 @@ impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
             if kept == 0 {
                 return Poll::Ready(Ok(length));
             }
-            if !is_partial(&self.inbound, read) {
+            if !self.aligned || !is_partial(&self.inbound, read) {
                 raw[..kept].copy_from_slice(&self.inbound);
                 return Poll::Ready(Ok(length));
             }

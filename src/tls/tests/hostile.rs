@@ -59,6 +59,21 @@ fn a_message_in_pieces_is_kept_while_the_other_way_goes_on() {
 }
 
 #[test]
+fn what_comes_behind_a_message_without_bytes_is_not_waited_for() {
+    for version in [TLS12, TLS13] {
+        let (mut pair, mut forger) = forged(version);
+        for round in 0..40 {
+            // rustls keeps as many bytes as it has, but not those.
+            let both = [forger.handshake(b""), forger.data(b"beside it")].concat();
+            pair.peer.socket.deliver(&both);
+            assert_eq!(pair.lend(), Lent::bytes("beside it"), "{round}");
+            pair.peer.socket.deliver(&forger.data(b"behind it"));
+            assert_eq!(pair.lend(), Lent::bytes("behind it"), "{round}");
+        }
+    }
+}
+
+#[test]
 fn nothing_may_stand_between_the_pieces_of_a_message() {
     let (mut pair, mut forger) = forged(TLS13);
     pair.peer.socket.deliver(&forger.handshake(&KEY_UPDATE[..3]));
@@ -107,12 +122,50 @@ fn renegotiation_is_refused_once_and_then_an_error() {
 }
 
 #[test]
+fn behind_its_own_close_notify_a_stream_answers_nothing() {
+    for (warned, blocked) in [(true, false), (true, true), (false, false), (false, true)] {
+        let (mut pair, mut forger) = forged(TLS12);
+        let socket = pair.peer.socket.clone();
+        socket.lock().room = blocked.then_some(0);
+        assert_eq!(pair.shutdown().is_pending(), blocked);
+        let close_notify = 5 + 8 + 2 + 16;
+        let renegotiation = forger.handshake(&[1, 0, 0, 0]);
+        let broken = [&[0x17, 3, 3, 0, 30][..], &[0; 30]].concat();
+        socket.deliver(if warned { &renegotiation } else { &broken });
+        pair.lend();
+        socket.lock().room = None;
+        assert!(matches!(pair.shutdown(), Poll::Ready(Ok(()))));
+        assert_eq!(socket.collect().len(), close_notify);
+    }
+}
+
+#[test]
 fn a_record_that_claims_too_much_is_not_waited_for() {
     for read_at_most in [None, Some(1)] {
         let mut pair = serving(TLS13);
         pair.peer.socket.lock().read_at_most = read_at_most;
         pair.peer.socket.deliver(&[0x17, 3, 3, 0xff, 0xff]);
         assert!(matches!(pair.lend(), Lent::Error(ErrorKind::InvalidData, _)));
+    }
+}
+
+#[test]
+fn a_header_that_is_wrong_is_an_error_of_the_read_that_gets_it() {
+    for header in [[0x99, 3, 3, 0, 30], [0x17, 9, 9, 0, 30], [0x17, 3, 3, 0xff, 0xff]] {
+        let mut pair = serving(TLS13);
+        let mut last = Lent::Nothing;
+        for byte in header {
+            pair.write_all(b"not in the way");
+            pair.peer.socket.deliver(&[byte]);
+            last = pair.lend();
+            if last != Lent::Nothing {
+                break;
+            }
+        }
+        assert!(matches!(last, Lent::Error(ErrorKind::InvalidData, _)), "{last:?}");
+        assert_eq!(pair.stream.memory(), 0);
+        pair.peer.listen();
+        assert!(matches!(pair.peer.ended, Some(Err(Error::AlertReceived(_)))));
     }
 }
 

@@ -1,4 +1,5 @@
-//! Both ways at once, in pieces of any size, over sockets of any pace.
+//! Both ways at once, in pieces of any size, over sockets of any pace; and records that are damaged on
+//! their way.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -155,7 +156,94 @@ impl Run {
     }
 }
 
+/// What happens to records on their way.
+#[derive(Debug, Clone)]
+enum Damage {
+    Flip(u8),
+    Insert(Vec<u8>),
+    Lose(usize),
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    prop_oneof![
+        (1..=u8::MAX).prop_map(Damage::Flip),
+        vec(any::<u8>(), 1..400).prop_map(Damage::Insert),
+        (1..300_usize).prop_map(Damage::Lose),
+    ]
+}
+
+impl Damage {
+    fn act_on(&self, records: &mut Vec<u8>, at: prop::sample::Index) {
+        let at = at.index(records.len());
+        match self {
+            Self::Flip(bits) => records[at] ^= bits,
+            Self::Insert(bytes) => drop(records.splice(at..at, bytes.iter().copied())),
+            Self::Lose(size) => drop(records.drain(at..records.len().min(at + size))),
+        }
+    }
+}
+
+/// The stream lends nothing that was not said, in the end it fails, and then it is silent.
+fn survives<C: Records + Unpin>(mut pair: Pair<C>, records: &[u8], pieces: &[usize], said: &[u8]) {
+    let socket = pair.peer.socket.clone();
+    let (mut lent, mut rest) = (Vec::new(), records);
+    let mut last = Lent::Nothing;
+    for size in pieces.iter().cycle() {
+        let (piece, later) = rest.split_at(rest.len().min(*size));
+        rest = later;
+        socket.deliver(piece);
+        socket.lock().eof = rest.is_empty();
+        let (bytes, end) = pair.lend_all();
+        lent.extend(bytes);
+        last = end;
+        if last != Lent::Nothing {
+            break;
+        }
+    }
+    assert!(said.starts_with(&lent));
+    assert!(matches!(last, Lent::Error(..)), "{last:?}");
+    assert_eq!(pair.lend(), last);
+    let fatal = matches!(last, Lent::Error(ErrorKind::InvalidData, _));
+    socket.collect();
+    assert_eq!(matches!(pair.write(b"x"), Poll::Ready(Err(_))), fatal);
+    assert!(matches!(pair.shutdown(), Poll::Ready(Ok(()))));
+    assert_eq!(socket.collect().is_empty(), fatal);
+}
+
 proptest! {
+    #[test]
+    fn damaged_records_are_an_error_and_never_lent(
+        version in prop_oneof![Just(TLS12), Just(TLS13)],
+        serves in any::<bool>(),
+        sizes in vec(prop_oneof![1..200_usize, 1..40_000_usize], 1..6),
+        damage in damage(),
+        at in any::<prop::sample::Index>(),
+        pieces in vec(prop_oneof![1..50_usize, 1..40_000_usize], 1..5),
+    ) {
+        let said = pattern(sizes.iter().sum());
+        let records = |peer: &mut Peer| {
+            // Tickets come first, and whole.
+            let before = peer.socket.intercept();
+            let mut rest = said.as_slice();
+            for size in &sizes {
+                peer.say(&rest[..*size]);
+                rest = &rest[*size..];
+            }
+            let mut records = peer.socket.intercept();
+            damage.act_on(&mut records, at);
+            [before, records].concat()
+        };
+        if serves {
+            let mut pair = serving(version);
+            let records = records(&mut pair.peer);
+            survives(pair, &records, &pieces, &said);
+        } else {
+            let mut pair = calling(version);
+            let records = records(&mut pair.peer);
+            survives(pair, &records, &pieces, &said);
+        }
+    }
+
     #[test]
     fn nothing_is_lost_or_doubled_or_out_of_order(
         version in prop_oneof![Just(TLS12), Just(TLS13)],

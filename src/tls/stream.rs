@@ -47,6 +47,8 @@ pub struct Stream<C, S = TcpStream> {
     pub(super) plain: Kept,
     /// Records that the socket did not take: of one write, and of a few messages of TLS itself.
     pub(super) outbound: Kept,
+    /// `outbound` is what nobody waits for: it goes with what is written next, and not before.
+    pub(super) at_leisure: bool,
     pub(super) ended: Option<Ended>,
     /// `close_notify` was sent, or is kept in `outbound`.
     pub(super) shut: bool,
@@ -60,7 +62,7 @@ pub(super) enum Ended {
 
 impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
     /// A stream behind its handshake. With what was read behind it: plaintext, and bytes that are no
-    /// whole record; with records that go out before anything else; and whether the peer has closed
+    /// whole record; with records that nobody waits for, but before anything else; and whether the peer has closed
     /// already.
     pub(super) fn new(
         socket: S,
@@ -76,6 +78,7 @@ impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
             aligned: inbound.is_empty(),
             plain: Kept::from(plain),
             outbound: Kept::from(outbound.to_vec()),
+            at_leisure: !outbound.is_empty(),
             ended: closed.then_some(Ended::Closed),
             shut: false,
         }
@@ -235,6 +238,7 @@ impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
 
     /// Whether the socket has taken all that was kept for it.
     pub(super) fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.at_leisure = false;
         while !self.outbound.is_empty() {
             let taken = ready!(Pin::new(&mut self.socket).poll_write(cx, self.outbound.rest()))?;
             if taken == 0 {

@@ -60,6 +60,7 @@ impl<C: Records + Unpin, S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Strea
         // So much the socket may leave to be kept.
         let bytes = &bytes[..bytes.len().min(AT_ONCE)];
         buffers::writing(|out| {
+            this.at_leisure = false;
             out.push(mem::take(&mut this.outbound).rest());
             this.seal(Wish::Seal(bytes), out)?;
             this.send(cx, out.records())?;
@@ -87,7 +88,9 @@ impl<C: Records + Unpin, S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Strea
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(this.poll_drain(cx))?;
+        if !this.at_leisure {
+            ready!(this.poll_drain(cx))?;
+        }
         Pin::new(&mut this.socket).poll_flush(cx)
     }
 

@@ -1,5 +1,6 @@
 //! Handshakes: whole, cut, resumed, and failed.
 
+use std::future::poll_fn;
 use std::io::ErrorKind;
 
 use rustls::client::Resumption;
@@ -8,7 +9,6 @@ use rustls::{AlertDescription, Error, HandshakeKind, InvalidMessage};
 
 use super::*;
 use crate::tls::describe_failure;
-use tokio::io::AsyncWriteExt;
 
 fn accept(
     terminator: &Terminator,
@@ -21,7 +21,7 @@ fn accept(
     let accepted = peer.shake(async {
         let (mut stream, name) = terminator.accept(socket).await?;
         // The tickets go out with the first answer.
-        stream.flush().await?;
+        poll_fn(|cx| stream.poll_drain(cx)).await?;
         Ok(name)
     });
     (accepted, peer)
@@ -76,6 +76,8 @@ fn two_tickets_are_sent_in_one_write_with_the_first_answer() {
         Connection::Client(client) => client.tls13_tickets_received(),
         Connection::Server(_) => panic!("a client"),
     };
+    assert!(pair.flush().is_ready(), "nothing was said that is to be flushed");
+    pair.peer.listen();
     assert_eq!(tickets(&pair), 0);
     let before = socket.moved().1;
     pair.write_all(b"the answer");

@@ -156,7 +156,7 @@ fn serving(version: &'static SupportedProtocolVersion) -> Pair<UnbufferedServerC
     let mut peer = Peer::client(client_config(version), &socket);
     let (stream, _) = peer.shake(terminator().accept(socket)).unwrap();
     let mut pair = Pair { stream, peer };
-    assert!(pair.flush().is_ready(), "the tickets are sent");
+    assert!(poll(|cx| pair.stream.poll_drain(cx)).is_ready(), "the tickets are sent");
     pair.peer.listen();
     pair
 }

@@ -105,7 +105,8 @@ reasons! {
     FrameProtocol "frame.protocol" - 1002 WARN "The frame breaks the WebSocket protocol.";
     /// A text message or a close reason is not UTF-8 (RFC 6455 section 8.1).
     FrameUtf8 "frame.utf8" - 1007 WARN "The text is not UTF-8.";
-    /// A message is larger than `max_message_size`.
+    /// A message is larger than `max_message_size`, or inflates to more than `max_inflation_ratio`
+    /// allows.
     MessageTooBig "message.too_big" - 1009 WARN "The message is too big.";
     /// A frame is larger than `max_frame_size`.
     FrameTooBig "frame.too_big" - 1009 WARN "The frame is too big.";

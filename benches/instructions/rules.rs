@@ -1,7 +1,7 @@
 //! The frame rules alone, with rates to count.
 
 use std::hint::black_box;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::process::Command;
 use std::time::Duration;
 
@@ -16,8 +16,12 @@ use crate::{Outcome, callgrind};
 
 /// The argument with which this program judges frames and counts nothing.
 pub(crate) const JUDGE: &str = "judge";
-const LIMITS: Limits =
-    Limits { max_frame_size: 1 << 20, max_message_size: 1 << 20, max_fragments: 1024 };
+const LIMITS: Limits = Limits {
+    max_frame_size: 1 << 20,
+    max_message_size: 1 << 20,
+    max_fragments: 1024,
+    max_inflation_ratio: NonZeroU16::new(200),
+};
 /// How often a stream is judged in the two runs.
 const TIMES: (u32, u32) = (2, 6);
 /// Never met.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::Outcome;
+use crate::alone::Application;
 use crate::load::{Client, exchange};
 use crate::measure::{kernel_memory, memory};
 use crate::peers::{Peer, Proxy};
@@ -19,6 +20,15 @@ const FIRST: u32 = 20;
 /// Rounds of memory, which hardly differ.
 const MEMORY_ROUNDS: usize = 3;
 
+/// As many connections as were asked for, and what they came through.
+struct Crowd {
+    proxies: Vec<Proxy>,
+    clients: Vec<Client>,
+    grown: Grown,
+    /// Ends last.
+    _application: Application,
+}
+
 /// KiB that a connection made memory grow by.
 struct Grown {
     proxy: f64,
@@ -33,13 +43,13 @@ impl Bench {
             let mut round = Round::new();
             for peer in &self.peers {
                 round.push(match work {
-                    Work::Crowd { connections, size, messages } => {
-                        self.crowd(peer, connections, size, messages).await?
+                    Work::Crowd { connections, processes, size, messages } => {
+                        let crowd = self.gather(peer, connections, processes).await?;
+                        self.let_talk(crowd, size, messages).await?
                     }
                     Work::Idle { connections } => {
-                        let (proxy, _clients, grown) = self.idle(peer, connections).await?;
-                        drop(proxy);
-                        Used { figures: vec![grown.proxy], rate: None }
+                        let crowd = self.gather(peer, connections, 1).await?;
+                        Used { figures: vec![crowd.grown.proxy], rate: None }
                     }
                     _ => return Err("it is not about memory".into()),
                 });
@@ -49,48 +59,56 @@ impl Bench {
         Ok(measured)
     }
 
-    /// A proxy of its own, so that no earlier connection left memory behind.
-    async fn idle(&self, peer: &Peer, connections: u32) -> Outcome<(Proxy, Vec<Client>, Grown)> {
-        let proxy = self.start(peer, BUFFER_SMALL)?;
+    /// Proxies of its own, so that no earlier connection left memory behind, and an application in a
+    /// process of its own, which can open as many files again.
+    async fn gather(&self, peer: &Peer, connections: u32, processes: u32) -> Outcome<Crowd> {
+        let application = Application::start()?;
+        let mut proxies = Vec::new();
+        for _ in 0..processes {
+            let under = self.under(peer);
+            let start = self.ground.start_before(application.address, peer, BUFFER_SMALL, under);
+            proxies.push(start?);
+        }
+        let mut clients = self.greet(&proxies, FIRST).await?;
+        tokio::time::sleep(SETTLE_MEMORY).await;
+        let before = (memory_of(&proxies)?, kernel_memory()?);
+        let each = (connections / processes).saturating_sub(FIRST);
+        clients.append(&mut self.greet(&proxies, each).await?);
+        tokio::time::sleep(SETTLE_MEMORY).await;
+        let grown = |after: u64, before: u64| {
+            real(after.saturating_sub(before)) / 1024.0 / f64::from(each * processes)
+        };
+        let grown = Grown {
+            proxy: grown(memory_of(&proxies)?, before.0),
+            // Half of it is the other ends', the clients' and the application's.
+            kernel: grown(kernel_memory()?, before.1) / 2.0,
+        };
+        Ok(Crowd { proxies, clients, grown, _application: application })
+    }
+
+    /// So many connections to each, which all had a message echoed.
+    async fn greet(&self, proxies: &[Proxy], each: u32) -> Outcome<Vec<Client>> {
         let exchange = exchange(64, 1);
-        let mut clients = self.open(proxy.address, FIRST, "/echo").await?;
+        let mut clients = Vec::new();
+        for proxy in proxies {
+            clients.append(&mut self.open(proxy.address, each, "/echo").await?);
+        }
         for client in &mut clients {
             client.check(&exchange).await?;
         }
-        tokio::time::sleep(SETTLE_MEMORY).await;
-        let before = (memory(proxy.worker)?, kernel_memory()?);
-        let more = connections.saturating_sub(FIRST);
-        let mut idle = self.open(proxy.address, more, "/echo").await?;
-        for client in &mut idle {
-            client.check(&exchange).await?;
-        }
-        tokio::time::sleep(SETTLE_MEMORY).await;
-        let kibibytes =
-            |after: u64, before: u64| real(after.saturating_sub(before)) / 1024.0 / f64::from(more);
-        let grown = Grown {
-            proxy: kibibytes(memory(proxy.worker)?, before.0),
-            // Half of it is the other ends', in this process.
-            kernel: kibibytes(kernel_memory()?, before.1) / 2.0,
-        };
-        clients.append(&mut idle);
-        Ok((proxy, clients, grown))
+        Ok(clients)
     }
 
-    async fn crowd(
-        &self,
-        peer: &Peer,
-        connections: u32,
-        size: usize,
-        messages: u32,
-    ) -> Outcome<Used> {
-        let (proxy, clients, grown) = self.idle(peer, connections).await?;
+    async fn let_talk(&self, crowd: Crowd, size: usize, messages: u32) -> Outcome<Used> {
+        let Crowd { proxies, clients, grown, _application } = crowd;
+        let connections = u32::try_from(clients.len())?;
         let mut groups: Vec<Vec<Client>> = (0..ACTIVE).map(|_| Vec::new()).collect();
         for (client, group) in clients.into_iter().zip((0..groups.len()).cycle()) {
             groups[group].push(client);
         }
         let times = (messages / connections).max(1);
         let exchange = Arc::new(exchange(size, 1));
-        let work = self.metered(&proxy, times * connections, groups, |mut group| {
+        let work = self.metered(&proxies, times * connections, groups, |mut group| {
             let exchange = Arc::clone(&exchange);
             async move {
                 for _ in 0..times {
@@ -106,4 +124,8 @@ impl Bench {
         used.figures.extend([grown.proxy, grown.kernel]);
         Ok(used)
     }
+}
+
+fn memory_of(proxies: &[Proxy]) -> Outcome<u64> {
+    proxies.iter().map(|proxy| memory(proxy.worker)).sum()
 }

@@ -5,6 +5,7 @@
 //! one, in this process. Everything is on loopback and bounded in number and time, and what was
 //! started is ended by its own process id.
 
+mod alone;
 mod app;
 mod crowd;
 mod load;
@@ -29,6 +30,9 @@ use report::Report;
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 fn main() -> ExitCode {
+    if std::env::args().nth(1).is_some_and(|argument| argument == alone::ALONE) {
+        return outcome(alone::run_alone());
+    }
     let options = match Options::parse(std::env::args().skip(1)) {
         Ok(options) => options,
         Err(error) => {
@@ -36,7 +40,11 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match run(options) {
+    outcome(run(options))
+}
+
+fn outcome(outcome: Outcome<()>) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("proxies: {error}");

@@ -37,8 +37,9 @@ pub(crate) enum Work {
     /// Connections that had one message echoed and say nothing more. Gives memory a connection.
     Idle { connections: u32 },
     /// As many connections, of which [`ACTIVE`] at a time have a message echoed, each in its turn.
-    /// Gives CPU time a message, and memory a connection: the proxy's and the kernel's.
-    Crowd { connections: u32, size: usize, messages: u32 },
+    /// Where the limit of open files is in the way, several processes of a proxy share them. Gives
+    /// CPU time a message, and memory a connection: the proxy's and the kernel's.
+    Crowd { connections: u32, processes: u32, size: usize, messages: u32 },
 }
 
 /// Of the latencies of a round.
@@ -129,7 +130,7 @@ const fn handshakes(resumed: bool) -> Work {
 }
 
 const fn crowd(connections: u32) -> Work {
-    Work::Crowd { connections, size: 64, messages: 40_000 }
+    Work::Crowd { connections, processes: 1, size: 64, messages: 40_000 }
 }
 
 impl Row {
@@ -154,10 +155,16 @@ impl Row {
         }
     }
 
-    /// The same with no more connections than that.
+    /// The same with no more connections than that to a process.
     pub(crate) fn with_at_most(mut self, most: u32) -> Self {
-        if let Work::Idle { connections } | Work::Crowd { connections, .. } = &mut self.work {
-            *connections = most.min(*connections);
+        match &mut self.work {
+            Work::Idle { connections } => *connections = most.min(*connections),
+            Work::Crowd { connections, processes, .. } => {
+                // A few less are the same point of the curve.
+                *processes = (connections.saturating_add(most / 2) / most).max(1);
+                *connections = most.saturating_mul(*processes).min(*connections);
+            }
+            _ => {}
         }
         self
     }

@@ -3,6 +3,7 @@
 use std::io;
 use std::iter;
 use std::net::SocketAddr;
+use std::slice;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
@@ -27,10 +28,10 @@ const OPENING: u32 = 64;
 
 /// The proxies, and what they are measured with.
 pub(crate) struct Bench {
-    ground: Ground,
+    pub(crate) ground: Ground,
     pub(crate) peers: Vec<Peer>,
     dialer: Dialer,
-    tools: Tools,
+    pub(crate) tools: Tools,
 }
 
 /// What one proxy used for the work of one round.
@@ -47,11 +48,12 @@ pub(crate) type Round = Vec<Used>;
 
 /// The row with as many connections as the limit of open files allows.
 pub(crate) fn affordable(row: Row) -> Row {
-    let affordable = measure::affordable(u32::MAX);
-    if let Some(wanted) = row.wanted().filter(|wanted| *wanted > affordable) {
-        eprintln!("proxies: the limit of open files allows {affordable} of {wanted} connections");
+    let most = measure::affordable(u32::MAX);
+    let affordable = row.with_at_most(most);
+    if affordable.wanted() != row.wanted() {
+        eprintln!("proxies: the limit of open files allows {most} connections to a process");
     }
-    row.with_at_most(affordable)
+    affordable
 }
 
 impl Bench {
@@ -84,9 +86,13 @@ impl Bench {
         Ok(measured)
     }
 
-    pub(crate) fn start(&self, peer: &Peer, buffer: usize) -> Outcome<Proxy> {
-        let under = self.tools.under.as_deref().filter(|_| peer.kind == Kind::Framewall);
-        self.ground.start(peer, buffer, under)
+    fn start(&self, peer: &Peer, buffer: usize) -> Outcome<Proxy> {
+        self.ground.start(peer, buffer, self.under(peer))
+    }
+
+    /// The program that starts a proxy.
+    pub(crate) fn under(&self, peer: &Peer) -> Option<&str> {
+        self.tools.under.as_deref().filter(|_| peer.kind == Kind::Framewall)
     }
 
     async fn work(&self, proxy: &Proxy, work: Work) -> Outcome<Used> {
@@ -121,7 +127,7 @@ impl Bench {
         }
         let times = (messages / connections / pipeline).max(1);
         let count = times * connections * pipeline;
-        let work = self.metered(proxy, count, clients, |mut client| {
+        let work = self.metered(slice::from_ref(proxy), count, clients, |mut client| {
             let exchange = exchange.clone();
             async move {
                 client.echo(&exchange, times).await?;
@@ -148,16 +154,21 @@ impl Bench {
         // The first client starts it.
         let clock = iter::once(Some(clock)).chain(iter::repeat_with(|| None));
         let clients = clients.into_iter().zip(times.into_iter().zip(clock)).collect();
-        let work = self.metered(proxy, each * connections, clients, |(mut client, heard)| {
-            let (exchange, (times, clock)) = (exchange.clone(), heard);
-            async move {
-                if let Some(clock) = clock {
-                    Clock::start(clock);
+        let work = self.metered(
+            slice::from_ref(proxy),
+            each * connections,
+            clients,
+            |(mut client, heard)| {
+                let (exchange, (times, clock)) = (exchange.clone(), heard);
+                async move {
+                    if let Some(clock) = clock {
+                        Clock::start(clock);
+                    }
+                    let taken = client.paced(&exchange, times).await?;
+                    Ok((client, taken))
                 }
-                let taken = client.paced(&exchange, times).await?;
-                Ok((client, taken))
-            }
-        });
+            },
+        );
         let (mut used, done) = work.await?;
         let mut taken: Vec<_> = done.into_iter().flat_map(|(_, taken)| taken).collect();
         taken.sort_unstable();
@@ -179,10 +190,15 @@ impl Bench {
             client.pushed(size, 1).await?;
         }
         let each = (messages / connections).max(1);
-        let work = self.metered(proxy, each * connections, clients, |mut client| async move {
-            client.pushed(size, each).await?;
-            Ok(client)
-        });
+        let work = self.metered(
+            slice::from_ref(proxy),
+            each * connections,
+            clients,
+            |mut client| async move {
+                client.pushed(size, each).await?;
+                Ok(client)
+            },
+        );
         // The application's clock makes the rate.
         Ok(Used { rate: None, ..work.await?.0 })
     }
@@ -201,20 +217,25 @@ impl Bench {
             dialers.push(dialer);
         }
         let (each, address) = (count / concurrency, proxy.address);
-        let work = self.metered(proxy, each * concurrency, dialers, |dialer| async move {
-            for number in 1..=each {
-                dialer.open_and_close(address, number).await?;
-            }
-            Ok(dialer)
-        });
+        let work = self.metered(
+            slice::from_ref(proxy),
+            each * concurrency,
+            dialers,
+            |dialer| async move {
+                for number in 1..=each {
+                    dialer.open_and_close(address, number).await?;
+                }
+                Ok(dialer)
+            },
+        );
         Ok(work.await?.0)
     }
 
-    /// Lets every client do its part of `count` at the same time, and reads the proxy's CPU time before
-    /// and after. The clients are given back open.
+    /// Lets every client do its part of `count` at the same time, and reads the CPU time of the proxy's
+    /// processes before and after. A tool looks at the first. The clients are given back open.
     pub(crate) async fn metered<C, D, F>(
         &self,
-        proxy: &Proxy,
+        proxies: &[Proxy],
         count: u32,
         clients: Vec<C>,
         part: impl Fn(C) -> F,
@@ -224,11 +245,12 @@ impl Bench {
         F: Future<Output = io::Result<D>> + Send + 'static,
     {
         tokio::time::sleep(SETTLE).await;
-        let tool = match &self.tools.during {
-            Some(command) => Some(Tool::start(command, proxy.worker).await?),
-            None => None,
+        let tool = match (&self.tools.during, proxies.first()) {
+            (Some(command), Some(proxy)) => Some(Tool::start(command, proxy.worker).await?),
+            _ => None,
         };
-        let before = cpu_time(proxy.worker)?;
+        let cpu_time = || proxies.iter().map(|proxy| cpu_time(proxy.worker)).sum::<Outcome<_>>();
+        let before: Duration = cpu_time()?;
         let start = Instant::now();
         let mut parts = JoinSet::new();
         for client in clients {
@@ -237,7 +259,7 @@ impl Bench {
         let done = parts.join_all().await.into_iter().collect::<io::Result<Vec<_>>>()?;
         let elapsed = start.elapsed();
         tokio::time::sleep(SETTLE).await;
-        let used = cpu_time(proxy.worker)?.saturating_sub(before);
+        let used = cpu_time()?.saturating_sub(before);
         if let Some(tool) = tool {
             tool.stop().await?;
         }

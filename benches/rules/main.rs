@@ -6,6 +6,7 @@
 mod frames;
 
 use std::io::Cursor;
+use std::num::NonZeroU16;
 
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
@@ -16,8 +17,12 @@ use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 
 /// What a TCP segment on an Ethernet carries.
 const SEGMENT: usize = 1460;
-const LIMITS: Limits =
-    Limits { max_frame_size: 1 << 20, max_message_size: 1 << 20, max_fragments: 1024 };
+const LIMITS: Limits = Limits {
+    max_frame_size: 1 << 20,
+    max_message_size: 1 << 20,
+    max_fragments: 1024,
+    max_inflation_ratio: NonZeroU16::new(200),
+};
 
 fn main() {
     divan::main();

@@ -8,6 +8,8 @@ use framewall::relay::{CloseFrame, Context, Endpoint, Limits, Rule};
 const WHOLE: u64 = 16 * 1024;
 /// Compressed frames are judged in parts of this size.
 const BLOCK: usize = 1024;
+/// What a compressed message may come to whatever its ratio.
+const UNRATED: u64 = 64 * 1024;
 
 /// What becomes of a stream when there is memory for every frame that is held.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -319,18 +321,22 @@ impl<'a> Frame<'a> {
         message.open = !last;
         let length = usize::try_from(self.length).unwrap_or(usize::MAX);
         let mut packed = message.compressed.take().unwrap_or_default();
+        let before = packed.payload.len();
+        let large = self.size as u64 + self.length > WHOLE;
         let mut result = Ok(());
         for (at, byte) in self.plain().into_iter().enumerate() {
             let (text, wrong) = inflater.push(byte, &mut packed.ended);
             packed.payload.push(byte);
-            if let Err(rule) = message.take(&text, wrong, &mut packed.size, limits) {
-                let end = (at - at % BLOCK).saturating_add(BLOCK).min(length);
+            let end = (at - at % BLOCK).saturating_add(BLOCK).min(length);
+            // A frame that is not cut through weighs what it declares, there or not.
+            let most = most(limits, before.saturating_add(if large { end } else { length }));
+            if let Err(rule) = message.take(&text, wrong, &mut packed.size, most) {
                 result = Err((rule, end - 1));
                 break;
             }
         }
         if result.is_ok() && last {
-            let end = message.end(&mut packed, inflater, limits);
+            let end = message.end(&mut packed, inflater, most(limits, before + length));
             result = end.map_err(|rule| (rule, length.saturating_sub(1)));
         }
         message.compressed = Some(packed);
@@ -363,9 +369,9 @@ impl Message {
         text: &[u8],
         wrong: Option<Rule>,
         size: &mut u64,
-        limits: Limits,
+        (most, above): (u64, Rule),
     ) -> Result<(), Rule> {
-        let left = usize::try_from(limits.max_message_size - *size).unwrap_or(usize::MAX);
+        let left = usize::try_from(most - *size).unwrap_or(usize::MAX);
         let within = &text[..text.len().min(left)];
         *size += within.len() as u64;
         if self.text {
@@ -378,7 +384,7 @@ impl Message {
             self.plain.drain(..cut);
         }
         if within.len() < text.len() {
-            return Err(Rule::MessageSize);
+            return Err(above);
         }
         wrong.map_or(Ok(()), Err)
     }
@@ -387,14 +393,14 @@ impl Message {
         &mut self,
         packed: &mut Packed,
         inflater: &mut Inflater,
-        limits: Limits,
+        most: (u64, Rule),
     ) -> Result<(), Rule> {
         let before = inflater.said.len() - usize::try_from(packed.size).unwrap_or(0);
         for byte in [0, 0, 0xff, 0xff] {
             let (text, wrong) = inflater.push(byte, &mut packed.ended);
             let wrong =
                 wrong.map(|rule| if rule == Rule::Deflate { Rule::DeflateEnd } else { rule });
-            self.take(&text, wrong, &mut packed.size, limits)?;
+            self.take(&text, wrong, &mut packed.size, most)?;
         }
         if !inflater.finish(&packed.payload, before) {
             return Err(Rule::DeflateEnd);
@@ -403,6 +409,17 @@ impl Message {
             inflater.renew();
         }
         if self.text && !self.plain.is_empty() { Err(Rule::Text) } else { Ok(()) }
+    }
+}
+
+/// What a compressed message may come to with so many bytes of payload, and the rule beyond that.
+fn most(limits: Limits, payload: usize) -> (u64, Rule) {
+    let ratio = limits.max_inflation_ratio.map(|ratio| u64::from(ratio.get()));
+    let rated = ratio.map_or(u64::MAX, |ratio| ratio.saturating_mul(payload as u64).max(UNRATED));
+    if rated < limits.max_message_size {
+        (rated, Rule::InflationRatio)
+    } else {
+        (limits.max_message_size, Rule::MessageSize)
     }
 }
 

@@ -26,6 +26,8 @@ fn check_loaded(Loaded { config, lints }: &Loaded) {
         check_limits(&route.limits);
         assert!(!route.upstreams.is_empty(), "{}", route.name);
         assert!(route.websocket.max_frame_size >= 125 && route.websocket.max_fragments > 0);
+        let ratio = route.websocket.max_inflation_ratio;
+        assert!(ratio.is_none_or(|ratio| ratio.get() <= 1032));
     }
     for lint in lints {
         assert!(!lint.message().is_empty() && lint.line().is_none_or(|line| line > 0));

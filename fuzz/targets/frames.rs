@@ -3,6 +3,8 @@
 
 #![no_main]
 
+use std::num::NonZeroU16;
+
 use framewall::observe::Flow;
 use framewall::relay::{CloseFrame, Context, Endpoint, Event, Gate, HoldBudget, Limits, Violation};
 use framewall_fuzz::model::{self, Expected};
@@ -50,8 +52,19 @@ fuzz_target!(|data: &[u8]| {
 impl Case {
     fn read(data: &[u8]) -> Option<Self> {
         let ([choice, pieces @ ..], stream) = data.split_first_chunk::<5>()?;
-        let small = Limits { max_frame_size: 300, max_message_size: 500, max_fragments: 3 };
-        let large = Limits { max_frame_size: 1 << 40, max_message_size: 1 << 41, max_fragments: 9 };
+        let small = Limits {
+            max_frame_size: 300,
+            max_message_size: 500,
+            max_fragments: 3,
+            max_inflation_ratio: None,
+        };
+        let large = Limits {
+            max_frame_size: 1 << 40,
+            max_message_size: 1 << 41,
+            max_fragments: 9,
+            // Low, so that short inputs are above it; at times none.
+            max_inflation_ratio: NonZeroU16::new(if choice & 64 == 0 { 20 } else { 0 }),
+        };
         let mut stream = stream.to_vec();
         if choice & 4 != 0 {
             stream.extend(std::iter::repeat_n(b'a', FILLER));

@@ -1,6 +1,7 @@
 //! The checked configuration: what every other room works from. Immutable once loaded.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -129,7 +130,7 @@ pub enum ClientAuth {
 #[derive(Debug)]
 pub struct Route {
     /// The NAME.
-    pub name: String,
+    pub name: Arc<str>,
     /// Empty: any host.
     pub hosts: Vec<HostPattern>,
     /// The path that a request must have.
@@ -205,6 +206,9 @@ pub struct WebSocket {
     pub max_frame_size: u64,
     /// Frames of a message.
     pub max_fragments: u32,
+    /// Bytes that a compressed message may inflate to for each byte on the wire, once it has
+    /// inflated to more than 64 KiB.
+    pub max_inflation_ratio: Option<NonZeroU32>,
     /// From the first byte of a message's, or a control frame's, header to its last byte.
     pub message_timeout: Option<Duration>,
     /// No data frame and no ping of a peer's own, either way.

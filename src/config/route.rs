@@ -63,7 +63,7 @@ fn read_one(
         take(reader, &name, hosts.as_ref(), path, taken);
     }
     Some(Route {
-        name,
+        name: name.into(),
         hosts: plain(hosts),
         path: path?.into_inner(),
         upstreams: upstreams.into_iter().map(Spanned::into_inner).collect(),

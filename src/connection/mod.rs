@@ -186,7 +186,7 @@ impl Connection {
         let answered = matches!(outcome, Some(Ok(())));
         if answered && let Ok(established) = admitted.try_recv() {
             let Established { admission, subject, next, address, user } = established;
-            let permits = Permits { slot, address, user };
+            let permits = Permits { slot: slot.into_taken(), address, user };
             let client_early = Bytes::copy_from_slice(&parts.read_buf);
             let generation = in_force.generation;
             let session = Session {

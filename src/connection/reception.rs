@@ -111,7 +111,7 @@ impl Reception {
         let arrival = Arrival { client: &client, server_name: self.server_name.as_deref() };
         let (policy, mut trace) = (&in_force.policy, Trace::off());
         let route = policy.route(&request, arrival, &mut trace)?;
-        self.subject.route = Some(route.name.clone());
+        self.subject.route = Some(Arc::clone(&route.name));
         let admission = policy.admit(route, &mut request, arrival, &mut trace);
         let admission = timeout_at(self.deadline, admission)
             .await

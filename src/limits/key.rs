@@ -56,6 +56,22 @@ impl UserKey {
     pub fn new(issuer: &str, user: &str) -> Self {
         Self(format!("{issuer}/{user}").into())
     }
+
+    /// The NAME of `[jwt.NAME]`.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        self.parts().0
+    }
+
+    /// The user, as the issuer knows it.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        self.parts().1
+    }
+
+    fn parts(&self) -> (&str, &str) {
+        self.0.split_once('/').unwrap_or_default()
+    }
 }
 
 impl fmt::Display for UserKey {
@@ -99,5 +115,6 @@ mod tests {
         assert_ne!(key("main", "ann"), key("other", "ann"));
         assert_ne!(key("a", "b/c"), key("a-b", "c"));
         assert_eq!(key("main", "ann").to_string(), "main/ann");
+        assert_eq!((key("main", "a/b").issuer(), key("main", "a/b").user()), ("main", "a/b"));
     }
 }

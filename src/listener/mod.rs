@@ -6,13 +6,14 @@ mod slots;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 pub use proxy_protocol::{ProxyError, read_header};
-pub use slots::{Slot, Slots};
+pub use slots::{Slot, Slots, Taken};
 
 /// Connections that the kernel may hold before they are accepted.
 const BACKLOG: i32 = 4096;
@@ -27,7 +28,8 @@ const USER_TIMEOUT: Duration = Duration::from_secs(60);
 /// again when a third of them is gone, so that a slow reader looks like one that reads nothing.
 const UNSENT: u32 = 128 * 1024;
 
-/// Opens a listening socket on `address`. A port of 0 takes a free one.
+/// Opens a listening socket on `address`. A port of 0 takes a free one. What is accepted has its
+/// options ([`tune`]): the kernel hands them on, so that no connection has to set them.
 ///
 /// # Errors
 /// What the system says: the address is in use, not this machine's, or the port is privileged.
@@ -36,6 +38,7 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
+    tune(&socket);
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
 }
@@ -48,7 +51,6 @@ pub async fn accept_each(listener: TcpListener, mut serve: impl FnMut(TcpStream,
         match listener.accept().await {
             Ok((stream, peer)) => {
                 back_off = FIRST_BACK_OFF;
-                tune(&stream);
                 serve(stream, canonical(peer));
             }
             Err(error) if is_the_connections_own(&error) => {}
@@ -80,8 +82,8 @@ pub fn canonical_ip(address: IpAddr) -> IpAddr {
 }
 
 /// Sets what a relayed stream wants. A socket that refuses an option works without it.
-pub fn tune(stream: &TcpStream) {
-    let socket = SockRef::from(stream);
+pub fn tune(socket: &impl AsFd) {
+    let socket = SockRef::from(socket);
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4);
     let outcome = socket
         .set_tcp_nodelay(true)
@@ -106,7 +108,24 @@ fn is_the_connections_own(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::canonical;
+    use socket2::SockRef;
+    use tokio::net::TcpStream;
+
+    use super::{KEEPALIVE, UNSENT, USER_TIMEOUT, bind, canonical};
+
+    #[tokio::test]
+    async fn what_is_accepted_has_the_options_of_the_listening_socket() {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        let (accepted, client) = (SockRef::from(&accepted), SockRef::from(&client));
+        assert!(accepted.tcp_nodelay().unwrap() && !client.tcp_nodelay().unwrap());
+        assert!(accepted.keepalive().unwrap() && !client.keepalive().unwrap());
+        assert_eq!(accepted.tcp_keepalive_time().unwrap(), KEEPALIVE);
+        assert_eq!(accepted.tcp_keepalive_interval().unwrap(), KEEPALIVE / 4);
+        assert_eq!(accepted.tcp_user_timeout().unwrap(), Some(USER_TIMEOUT));
+        assert_eq!(accepted.tcp_notsent_lowat().unwrap(), UNSENT);
+    }
 
     #[test]
     fn mapped_addresses_are_ipv4() {

@@ -24,6 +24,16 @@ pub enum Slot {
     Told(Taken),
 }
 
+impl Slot {
+    /// What is given back when the connection ends, whatever it may become.
+    #[must_use]
+    pub fn into_taken(self) -> Taken {
+        match self {
+            Self::Open(taken) | Self::Told(taken) => taken,
+        }
+    }
+}
+
 /// One of a number; given back on drop.
 #[derive(Debug)]
 pub struct Taken(Arc<AtomicUsize>);

@@ -1,6 +1,7 @@
 //! The records, as the rooms hand them over.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -16,7 +17,7 @@ pub struct Subject {
     /// The client's address, canonical; behind a trusted proxy the one that the proxy gave.
     pub peer: SocketAddr,
     /// Known once a route was found.
-    pub route: Option<String>,
+    pub route: Option<Arc<str>>,
     /// What upstream and client agreed on.
     pub subprotocol: Option<String>,
     /// Whom the token names; known once it was verified.

@@ -60,7 +60,7 @@ fn subject() -> Subject {
     Subject {
         request_id: "019cd1b5-5e3a-7c41-9a0e-2f6b8d4c7e15".to_owned(),
         peer: "203.0.113.7:51544".parse().unwrap(),
-        route: Some("chat".to_owned()),
+        route: Some("chat".into()),
         subprotocol: Some("chat.v1".to_owned()),
         user: None,
     }

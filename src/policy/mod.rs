@@ -55,7 +55,7 @@ pub struct Arrival<'a> {
 #[derive(Debug, Clone)]
 pub struct Admission {
     route: Arc<Route>,
-    presented: Arc<Presented>,
+    presented: Presented,
     subprotocols: Vec<String>,
     standing: Standing,
 }
@@ -166,8 +166,7 @@ impl Policy {
             }
         };
         let subprotocols = offered(route, request);
-        let (route, presented) = (Arc::clone(route), Arc::new(presented));
-        Ok(Admission { route, presented, subprotocols, standing })
+        Ok(Admission { route: Arc::clone(route), presented, subprotocols, standing })
     }
 
     /// Whom a token of `issuer` names: verified, its claims as required, not revoked.
@@ -223,7 +222,7 @@ impl Admission {
 
     /// What it was admitted for, for another judgement later.
     #[must_use]
-    pub fn presented(&self) -> &Arc<Presented> {
+    pub fn presented(&self) -> &Presented {
         &self.presented
     }
 

@@ -1,5 +1,6 @@
 //! A session's second judgement: whether a later policy would still admit it.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -10,16 +11,14 @@ use crate::config::{Auth, Origin, Route};
 use crate::handshake::{ClientAddress, UpgradeRequest};
 use crate::refusal::{Reason, Refusal};
 
-/// What a session showed at its handshake, as far as a later policy judges it.
-#[derive(Debug)]
-pub struct Presented {
-    /// As the client used them, the port only if it said one.
-    scheme: &'static str,
-    host: Box<str>,
-    port: Option<u16>,
-    path: Box<str>,
-    origin: Option<Origin>,
-}
+/// What a session showed at its handshake, as far as a later policy judges it: kept as one text, which
+/// is a third of its parts.
+#[derive(Debug, Clone)]
+pub struct Presented(Arc<str>);
+
+/// What is in the text: scheme, host, port and path as the client used them, the port only if it said
+/// one; and its origin.
+type Parts<'a> = (Cow<'a, str>, Cow<'a, str>, Option<u16>, Cow<'a, str>, Option<String>);
 
 /// Whose session is judged again.
 #[derive(Debug, Clone, Copy)]
@@ -66,17 +65,18 @@ impl Presented {
         client: &ClientAddress,
         origin: Option<Origin>,
     ) -> Self {
-        Self {
-            scheme: client.scheme,
-            host: request.host().into(),
-            port: request.port(),
-            path: request.path().into(),
-            origin,
-        }
+        let (host, path) = (request.host().into(), request.path().into());
+        let origin = origin.map(|origin| origin.to_string());
+        Self::keep(&(client.scheme.into(), host, request.port(), path, origin))
     }
 
-    fn own(&self) -> Origin {
-        Origin::new(self.scheme, &self.host, self.port)
+    fn keep(parts: &Parts<'_>) -> Self {
+        // Texts and a number are always JSON.
+        Self(serde_json::to_string(parts).unwrap_or_default().into())
+    }
+
+    fn read(&self) -> Result<Parts<'_>, Refusal> {
+        serde_json::from_str(&self.0).map_err(|_| unreadable())
     }
 }
 
@@ -84,7 +84,7 @@ impl Presented {
 impl Presented {
     /// Without an origin.
     pub(crate) fn of(host: &str, path: &str) -> Self {
-        Self { scheme: "https", host: host.into(), port: None, path: path.into(), origin: None }
+        Self::keep(&("https".into(), host.into(), None, path.into(), None))
     }
 }
 
@@ -99,10 +99,13 @@ impl Policy {
         holder: Holder<'_>,
     ) -> Result<&Arc<Route>, Refusal> {
         self.enforce_rules(address, &mut Trace::off())?;
-        let found = self.routes.find(&presented.host, &presented.path);
+        let (scheme, host, port, path, origin) = presented.read()?;
+        let origin = origin.map(|origin| Origin::parse(&origin)).transpose();
+        let origin = origin.map_err(|_| unreadable())?;
+        let found = self.routes.find(&host, &path);
         let route =
             found.ok_or_else(|| Refusal::new(Reason::RouteNone, "its route is gone"))?.route;
-        origin::judge(route, presented.origin.clone(), || presented.own())?;
+        origin::judge(route, origin, || Origin::new(&scheme, &host, port))?;
         match (&route.auth, holder) {
             (Auth::None, _) | (Auth::Jwt(_), Holder::Awaited) => {}
             (Auth::Jwt(issuer), Holder::Identified { issuer: name, claims })
@@ -119,6 +122,28 @@ impl Policy {
     }
 }
 
+fn unreadable() -> Refusal {
+    Refusal::new(Reason::Internal, "what it showed at its handshake cannot be read again")
+}
+
 fn other_issuer() -> Refusal {
     Refusal::new(Reason::TokenInvalid, "its route asks for a token of another issuer now")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Parts, Presented};
+
+    #[test]
+    fn what_was_shown_is_read_again_as_it_was() {
+        let shown = |port, path: &'static str, origin: Option<&str>| -> Parts<'static> {
+            ("https".into(), "[2001:db8::1]".into(), port, path.into(), origin.map(str::to_owned))
+        };
+        for parts in [
+            shown(None, "/ws", None),
+            shown(Some(8443), "/a\"b\\c\u{1}d/%22", Some("https://chat.example:443")),
+        ] {
+            assert_eq!(Presented::keep(&parts).read().unwrap(), parts);
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::address::room;
 use super::{Policy, Table, Trace};
 use crate::config::Mode;
-use crate::limits::{Limiters, UserKey, UserPermit, Wait};
+use crate::limits::{Limiters, UserPermit, Wait};
 use crate::refusal::{Reason, Refusal};
 use crate::token::Identity;
 
@@ -25,7 +25,7 @@ impl Policy {
             let refusal = Refusal::new(Reason::LimitUser, detail).by("connections_per_user");
             refusal.retry_after(ANOTHER_ENDS)
         };
-        let key = UserKey::new(identity.issuer(), identity.user());
+        let key = identity.key().clone();
         let enforce = self.limits.mode == Mode::Enforce;
         let taken = limiters.user(key, &self.limits, enforce).map_err(refusal);
         let table = Table::Only("limits");

@@ -20,8 +20,8 @@ pub struct Allowance {
     mode: Mode,
     /// The message in progress is not passed on: it is above this rate.
     dropping: Option<Reason>,
-    /// What was above its rate and let through, in report mode.
-    reports: Reports,
+    /// What was above its rate and let through, in report mode; `None`: nothing yet.
+    reports: Option<Box<Reports>>,
     /// When what is judged now was read.
     now: Instant,
 }
@@ -86,7 +86,7 @@ impl Allowance {
             on_exceed,
             mode,
             dropping: None,
-            reports: Reports::default(),
+            reports: None,
             now,
         }))
     }
@@ -95,16 +95,14 @@ impl Allowance {
     /// let through stays counted.
     pub(super) fn inheriting(mut self: Box<Self>, old: &mut Self) -> Box<Self> {
         self.dropping = old.dropping;
-        self.reports = std::mem::take(&mut old.reports);
+        self.reports = old.reports.take();
         for (new, old) in [
             (&mut self.messages, &old.messages),
             (&mut self.bytes, &old.bytes),
             (&mut self.control, &old.control),
         ] {
-            if let (Some(new), Some(old)) = (new, old)
-                && new.rate() == old.rate()
-            {
-                *new = *old;
+            if let (Some(new), Some(old)) = (new, old) {
+                *new = new.inheriting(*old).unwrap_or(*new);
             }
         }
         self
@@ -119,21 +117,22 @@ impl Allowance {
     /// Whether there is something to remember without rates: that the rest of a message whose
     /// beginning was dropped must be dropped too, or what was let through.
     pub(super) fn outlasts_rates(&self) -> bool {
-        self.dropping.is_some() || self.reports.count > 0
+        self.dropping.is_some() || self.reports.is_some()
     }
 
     /// The next reason for which something was let through in report mode and that was not told
     /// yet: each is told once a session.
     pub(super) fn untold(&mut self) -> Option<Reason> {
-        let reason = self.reports.met.get(self.reports.told).copied()?;
-        self.reports.told += 1;
+        let reports = self.reports.as_deref_mut()?;
+        let reason = reports.met.get(reports.told).copied()?;
+        reports.told += 1;
         Some(reason)
     }
 
     /// How often something was let through in report mode.
     #[must_use]
     pub fn let_through(&self) -> u64 {
-        self.reports.count
+        self.reports.as_ref().map_or(0, |reports| reports.count)
     }
 
     /// What is judged from now on was read at `now`.
@@ -202,7 +201,7 @@ impl Allowance {
     fn exceeded(&mut self, reason: Reason, until: Instant) -> Ruling {
         match (self.mode, self.on_exceed) {
             (Mode::Report, _) => {
-                self.reports.note(reason);
+                self.reports.get_or_insert_default().note(reason);
                 Ruling::Pass
             }
             (Mode::Enforce, OnExceed::Close) => Ruling::Refuse(reason),

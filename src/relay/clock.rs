@@ -11,9 +11,13 @@ use super::lease::Expiry;
 use super::side::Side;
 use crate::config::WebSocket;
 
-/// When the message and the control frame that an end is sending began.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct FrameClock {
+/// When the message and the control frame that an end is sending began. Costs a pointer while it
+/// sends none.
+#[derive(Debug, Default)]
+pub(super) struct FrameClock(Option<Box<InProgress>>);
+
+#[derive(Debug, Default)]
+struct InProgress {
     message: Option<Begun>,
     control: Option<Begun>,
 }
@@ -27,19 +31,28 @@ struct Begun {
 impl FrameClock {
     /// Notes what is in progress after bytes were judged at `now`.
     pub(super) fn note(&mut self, gate: &Gate, now: Instant) {
-        note(&mut self.message, gate.message_begun(), now);
-        note(&mut self.control, gate.control_begun(), now);
+        let (message, control) = (gate.message_begun(), gate.control_begun());
+        if message.is_none() && control.is_none() {
+            self.0 = None;
+            return;
+        }
+        let begun = self.0.get_or_insert_default();
+        note(&mut begun.message, message, now);
+        note(&mut begun.control, control, now);
     }
 
     /// Leaves out a time in which the end was not read from, because the other took nothing.
     pub(super) fn leave_out(&mut self, pause: Duration) {
-        for begun in [&mut self.message, &mut self.control].into_iter().flatten() {
-            begun.at += pause;
+        if let Some(InProgress { message, control }) = self.0.as_deref_mut() {
+            for begun in [message, control].into_iter().flatten() {
+                begun.at += pause;
+            }
         }
     }
 
     fn earliest(&self) -> Option<Instant> {
-        [self.message, self.control].into_iter().flatten().map(|begun| begun.at).min()
+        let InProgress { message, control } = self.0.as_deref()?;
+        [message, control].into_iter().flatten().map(|begun| begun.at).min()
     }
 }
 
@@ -54,7 +67,6 @@ fn note(clock: &mut Option<Begun>, serial: Option<u64>, now: Instant) {
 #[derive(Debug)]
 pub(super) struct Clock {
     began: Instant,
-    lifetime: Option<Instant>,
     /// Of the session's token.
     pub(super) expiry: Expiry,
     next_ping: Option<Instant>,
@@ -80,7 +92,6 @@ impl Clock {
     pub(super) fn new(settings: &WebSocket, now: Instant) -> Self {
         Self {
             began: now,
-            lifetime: settings.max_lifetime.map(|lifetime| now + lifetime),
             expiry: Expiry::default(),
             next_ping: settings.ping_interval.map(|interval| now + interval),
             last_activity: now,
@@ -90,7 +101,6 @@ impl Clock {
 
     /// Other settings hold from now on. What is counted from the session's begin still is.
     pub(super) fn amend(&mut self, old: &WebSocket, new: &WebSocket, now: Instant) {
-        self.lifetime = new.max_lifetime.map(|lifetime| self.began + lifetime);
         if old.ping_interval != new.ping_interval {
             self.pinged(new, now);
         }
@@ -121,6 +131,7 @@ impl Clock {
         client: &Side,
         upstream: &Side,
     ) -> Option<(Instant, Due)> {
+        let lifetime = settings.max_lifetime.map(|lifetime| self.began + lifetime);
         let waits = client.paused.is_some() || upstream.paused.is_some();
         let idle = settings.idle_timeout.filter(|_| !waits);
         let idle = idle.map(|timeout| self.last_activity + timeout);
@@ -128,7 +139,7 @@ impl Clock {
         let (from_client, to_upstream) = frame_deadlines(client, upstream, timeout);
         let (from_upstream, to_client) = frame_deadlines(upstream, client, timeout);
         [
-            (self.lifetime, Due::Lifetime),
+            (lifetime, Due::Lifetime),
             (self.expiry.check(), Due::Expiry),
             (idle, Due::Idle),
             (self.next_ping, Due::Ping),
@@ -153,7 +164,7 @@ fn frame_deadlines(
     let Some(timeout) = timeout else {
         return (None, None);
     };
-    match to.blocked {
+    match &to.blocked {
         Some(blocked) => (None, Some(blocked.stalled + timeout)),
         None if from.paused.is_some() => (None, None),
         None if from.sends() => (from.frames.earliest().map(|at| at + timeout), None),

@@ -1,5 +1,6 @@
 //! The way to a clean end: who is told what, at which byte, and how long anybody is waited for.
 
+use std::mem;
 use std::task::Context;
 use std::time::Duration;
 
@@ -8,10 +9,10 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
 
 use super::Endpoint;
 use super::close::{ControlFrame, close_frame, control_frame, text_frame};
-use super::end::Cause;
-use super::pair::Pair;
+use super::end::{Cause, Farewell};
+use super::pair::{Pair, Parting};
 use super::pump::drain;
-use super::side::{Ending, Stage};
+use super::side::{Draining, Ending, Stage};
 use crate::refusal::Reason;
 
 /// How long an end may take to answer a Close of the gateway's, or to reach a frame boundary before
@@ -24,18 +25,26 @@ const LINGER: Duration = Duration::from_secs(2);
 /// How much is read and thrown away after a Close.
 const DRAIN: usize = 256 * 1024;
 
-impl Pair<'_> {
+impl Pair {
     /// Ends the session for a reason of the gateway's own, unless it is ending already.
     pub(super) fn stop(&mut self, reason: Reason, now: Instant) {
-        if self.cause.is_none() {
+        if self.parting.is_none() {
             self.end(Cause::Gateway(reason), now);
         }
     }
 
     /// Both ends are told; the first cause is the one that counts.
     pub(super) fn end(&mut self, cause: Cause, now: Instant) {
-        self.cause.get_or_insert(cause);
-        self.patience = Some(now + CLOSE_TIMEOUT);
+        self.parting.get_or_insert_with(|| Box::new(Parting { cause, patience: None }));
+        self.part(now);
+    }
+
+    /// Both ends are told, once more if they were before: nobody is waited for but to reach a boundary
+    /// and to answer.
+    pub(super) fn part(&mut self, now: Instant) {
+        if let Some(parting) = &mut self.parting {
+            parting.patience = Some(now + CLOSE_TIMEOUT);
+        }
         self.bid_farewell(Endpoint::Client, now);
         self.bid_farewell(Endpoint::Upstream, now);
     }
@@ -43,9 +52,9 @@ impl Pair<'_> {
     /// `from` closed, and the other end was sent its Close. The session goes on the other way
     /// until that one answers.
     pub(super) fn closed(&mut self, from: Endpoint, code: Option<u16>, now: Instant) {
-        if self.cause.is_none() {
-            self.cause = Some(Cause::Closed(from, code));
-            self.patience = Some(now + ANSWER_TIMEOUT);
+        if self.parting.is_none() {
+            let (cause, patience) = (Cause::Closed(from, code), Some(now + ANSWER_TIMEOUT));
+            self.parting = Some(Box::new(Parting { cause, patience }));
         }
         if self.side(from.opposite()).gate.closed() {
             self.end(Cause::Closed(from, code), now);
@@ -65,13 +74,14 @@ impl Pair<'_> {
 
     /// What was waited for did not come in time.
     pub(super) fn give_up(&mut self, now: Instant) {
-        if self.patience.is_some_and(|patience| patience <= now) {
-            self.patience = None;
+        let is_over = |patience: &mut Instant| *patience <= now;
+        let patience = self.parting.as_mut().and_then(|parting| parting.patience.take_if(is_over));
+        if patience.is_some() {
             self.stop_waiting(now);
         }
         for endpoint in [Endpoint::Client, Endpoint::Upstream] {
             let side = self.side(endpoint);
-            if matches!(side.stage, Stage::Draining { until, .. } if until <= now) {
+            if matches!(&side.stage, Stage::Draining(draining) if draining.until <= now) {
                 side.cut();
             }
         }
@@ -86,24 +96,24 @@ impl Pair<'_> {
             let side = self.side(endpoint);
             match side.stage {
                 Stage::Open if closed => answer = true,
-                Stage::Open | Stage::Closing { .. } => side.cut(),
-                Stage::Draining { .. } | Stage::Done => {}
+                Stage::Open | Stage::Closing(_) => side.cut(),
+                Stage::Draining(_) | Stage::Done => {}
             }
         }
-        if let (true, Some(cause)) = (answer, self.cause.clone()) {
-            self.end(cause, now);
+        if answer {
+            self.part(now);
         }
     }
 
     fn bid_farewell(&mut self, to: Endpoint, now: Instant) {
-        let Some((code, text)) = self.cause.as_ref().map(|cause| cause.farewell(to)) else {
+        let Some(farewell) = self.parting.as_ref().map(|parting| parting.cause.farewell(to)) else {
             return;
         };
         // The other end's Close was passed on to it: there is nothing more to say.
         let told = self.side(to.opposite()).gate.closed();
         let side = self.side(to);
         if side.stage == Stage::Open {
-            side.stage = if told { draining(now) } else { Stage::Closing { code, text } };
+            side.stage = if told { draining(now) } else { Stage::Closing(Box::new(farewell)) };
         }
     }
 
@@ -124,19 +134,22 @@ impl Pair<'_> {
             Stage::Open if side.pings.owed && boundary && !told => {
                 side.pings.owed = false;
                 let frame =
-                    control_frame(endpoint, Control::Ping, &side.pings.payload, super::random());
+                    control_frame(endpoint, Control::Ping, &side.gate.own_ping(), super::random());
                 side.send(cx, frame.as_ref(), now);
             }
-            Stage::Closing { .. } if unreachable || side.write_failed => side.cut(),
-            Stage::Closing { code, text } if boundary => {
-                let frame = farewell(endpoint, code, text);
-                side.send(cx, frame.as_ref(), now);
-                side.stage = draining(now);
-                self.finish(cx, endpoint, now);
-            }
+            Stage::Closing(_) if unreachable || side.write_failed => side.cut(),
+            Stage::Closing(_) if boundary => self.say_farewell(cx, endpoint, now),
             Stage::Open if endpoint == Endpoint::Client && boundary => self.answer_token(cx, now),
-            Stage::Open | Stage::Closing { .. } | Stage::Done => {}
-            Stage::Draining { .. } => self.finish(cx, endpoint, now),
+            Stage::Open | Stage::Closing(_) | Stage::Done => {}
+            Stage::Draining(_) => self.finish(cx, endpoint, now),
+        }
+    }
+
+    fn say_farewell(&mut self, cx: &mut Context<'_>, to: Endpoint, now: Instant) {
+        let side = self.side(to);
+        if let Stage::Closing(farewell) = mem::replace(&mut side.stage, draining(now)) {
+            side.send(cx, farewell_frame(to, *farewell).as_ref(), now);
+            self.finish(cx, to, now);
         }
     }
 
@@ -146,38 +159,42 @@ impl Pair<'_> {
         if self.upstream.gate.message_begun().is_some() || self.client.blocked.is_some() {
             return;
         }
-        if let Some(answer) = self.answer.take() {
+        let answer = self.refresh.as_mut().and_then(|refresh| refresh.answer.take());
+        if let Some(answer) = answer {
             self.client.send(cx, &text_frame(&answer), now);
         }
     }
 
     /// Flushes, half-closes once the end has answered or cannot, and reads until it is gone.
     fn finish(&mut self, cx: &mut Context<'_>, endpoint: Endpoint, now: Instant) {
-        let budget = self.budget;
-        let awaited = matches!(self.side(endpoint.opposite()).stage, Stage::Closing { .. });
-        let side = self.side(endpoint);
+        let Self { client, upstream, budget, .. } = self;
+        let (side, other) = match endpoint {
+            Endpoint::Client => (client, upstream),
+            Endpoint::Upstream => (upstream, client),
+        };
+        let awaited = matches!(other.stage, Stage::Closing(_));
         // The other end's Close stands behind this frame: it is relayed, not thrown away.
         let finishing = awaited && side.sends() && side.gate.unfinished() > 0;
-        let Stage::Draining { mut until, mut left, mut shut } = side.stage else {
+        let Stage::Draining(mut draining) = mem::replace(&mut side.stage, Stage::Done) else {
             return;
         };
         let flushed = side.poll_flush(cx, now).is_ready();
-        let over = !finishing && drain(cx, side, budget, &mut left, now);
+        let over = !finishing && drain(cx, side, budget, &mut draining.left, now);
         let answered = side.gate.closed() || side.ending.is_some() || over;
-        if flushed && answered && !shut && side.poll_shutdown(cx).is_ready() {
-            shut = true;
-            until = until.min(now + LINGER);
+        if flushed && answered && !draining.shut && side.poll_shutdown(cx).is_ready() {
+            draining.shut = true;
+            draining.until = draining.until.min(now + LINGER);
         }
-        if over && (shut || side.write_failed) {
+        if over && (draining.shut || side.write_failed) {
             side.cut();
         } else {
-            side.stage = Stage::Draining { until, left, shut };
+            side.stage = Stage::Draining(draining);
         }
     }
 }
 
 /// A Close of the gateway's own; without a code it is empty, as the one that it answers was.
-fn farewell(to: Endpoint, code: Option<u16>, text: &str) -> ControlFrame {
+fn farewell_frame(to: Endpoint, (code, text): Farewell) -> ControlFrame {
     match code {
         Some(code) => close_frame(to, code, text, super::random()),
         None => control_frame(to, Control::Close, &[], super::random()),
@@ -185,5 +202,5 @@ fn farewell(to: Endpoint, code: Option<u16>, text: &str) -> ControlFrame {
 }
 
 fn draining(now: Instant) -> Stage {
-    Stage::Draining { until: now + CLOSE_TIMEOUT, left: DRAIN, shut: false }
+    Stage::Draining(Box::new(Draining { until: now + CLOSE_TIMEOUT, left: DRAIN, shut: false }))
 }

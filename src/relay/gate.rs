@@ -70,6 +70,12 @@ impl Gate {
         Self { reader: Reader::new(sender, limits, own_ping), state: State::Open }
     }
 
+    /// The payload of the gateway's own pings to the sender.
+    #[must_use]
+    pub fn own_ping(&self) -> [u8; 8] {
+        self.reader.own_ping
+    }
+
     /// From here on a text message of one frame, held whole, of the form
     /// `{"MEMBER": {"token": "..."}}` is the gateway's.
     pub fn expect_token(&mut self, member: Arc<str>) {
@@ -228,12 +234,13 @@ impl Gate {
 
 #[cfg(test)]
 mod tests {
-    use super::{Event, Gate};
+    use super::{Allowance, Event, Gate};
 
     /// What an idle session holds for each direction.
     #[test]
     fn a_gate_is_small() {
         assert!(size_of::<Gate>() <= 160, "{}", size_of::<Gate>());
         assert!(size_of::<Event>() <= 24, "{}", size_of::<Event>());
+        assert!(size_of::<Allowance>() <= 136, "{}", size_of::<Allowance>());
     }
 }

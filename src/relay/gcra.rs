@@ -10,10 +10,7 @@ use crate::config::Rate;
 /// How much of a rate its sender has used.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Gcra {
-    rate: Rate,
-    /// How long the rate takes for one, and for a burst: worked out once, not for each message.
-    one: Duration,
-    burst: Duration,
+    pace: Pace,
     /// The theoretical arrival time: when all that was taken will have been paid for.
     arrival: Option<Instant>,
 }
@@ -21,33 +18,33 @@ pub(super) struct Gcra {
 impl Gcra {
     /// Nothing was used: a whole burst may come.
     pub(super) fn new(rate: Rate) -> Self {
-        Self { rate, one: time(&rate, 1), burst: time(&rate, rate.burst), arrival: None }
+        Self { pace: Pace::from(&rate), arrival: None }
     }
 
-    pub(super) fn rate(&self) -> Rate {
-        self.rate
+    /// The same rate, used as much as `old` was; `None` where the old one was another.
+    pub(super) fn inheriting(self, old: Self) -> Option<Self> {
+        (self.pace == old.pace).then_some(old)
     }
 
     /// When one more would be within the rate: `now`, or later.
     pub(super) fn ready(&self, now: Instant) -> Instant {
-        let next = self.due(now) + self.one;
-        now.max(back(next, self.burst).unwrap_or(now))
+        let next = self.due(now) + self.pace.one();
+        now.max(back(next, self.pace.burst()).unwrap_or(now))
     }
 
     /// Takes `count`, whether or not they are within the rate. Gives when the sender is within it
     /// again: `None` if it is.
     pub(super) fn take(&mut self, count: u64, now: Instant) -> Option<Instant> {
-        let taken = if count == 1 { self.one } else { time(&self.rate, count) };
-        let arrival = self.due(now) + taken;
+        let arrival = self.due(now) + self.pace.time(count);
         self.arrival = Some(arrival);
-        back(arrival, self.burst).filter(|within| *within > now)
+        back(arrival, self.pace.burst()).filter(|within| *within > now)
     }
 
     /// Takes `count`, and of what is above the rate no more than empties the burst. Says whether it
     /// was.
     pub(super) fn take_within(&mut self, count: u64, now: Instant) -> bool {
-        let arrival = self.due(now) + time(&self.rate, count);
-        let empty = now + self.burst;
+        let arrival = self.due(now) + self.pace.time(count);
+        let empty = now + self.pace.burst();
         self.arrival = Some(arrival.min(empty));
         arrival <= empty
     }
@@ -57,15 +54,43 @@ impl Gcra {
     }
 }
 
-/// How long a rate takes for `count`. The product fits 64 bits for all but the rarest: dividing 128
-/// costs several times as much.
-fn time(rate: &Rate, count: u64) -> Duration {
-    let per = rate.per.as_nanos();
-    let nanos = match u64::try_from(per).ok().and_then(|per| per.checked_mul(count)) {
-        Some(product) => product / rate.count,
-        None => u64::try_from(per * u128::from(count) / u128::from(rate.count)).unwrap_or(u64::MAX),
-    };
-    Duration::from_nanos(nanos)
+/// A rate as a session reckons with it: divided once, not for each message. Each session has three.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Pace {
+    /// How long the rate takes for one, in nanoseconds of which [`FRACTION`] bits are behind the point.
+    one: u64,
+    /// How long it takes for a burst, in nanoseconds.
+    burst: u64,
+}
+
+/// With so many, one an hour fits 64 bits, and a second of the fastest rate of bytes is exact to three
+/// microseconds.
+const FRACTION: u32 = 22;
+
+impl From<&Rate> for Pace {
+    fn from(rate: &Rate) -> Self {
+        let (per, count) = (rate.per.as_nanos(), u128::from(rate.count));
+        Self {
+            one: u64::try_from((per << FRACTION) / count).unwrap_or(u64::MAX),
+            burst: u64::try_from(per * u128::from(rate.burst) / count).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+impl Pace {
+    fn one(&self) -> Duration {
+        Duration::from_nanos(self.one >> FRACTION)
+    }
+
+    fn burst(&self) -> Duration {
+        Duration::from_nanos(self.burst)
+    }
+
+    /// How long it takes for `count`.
+    fn time(&self, count: u64) -> Duration {
+        let nanos = (u128::from(self.one) * u128::from(count)) >> FRACTION;
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
 }
 
 /// An instant before another, if there is one.

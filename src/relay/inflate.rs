@@ -45,6 +45,8 @@ pub(super) struct Inflation {
     /// What the next message may refer to.
     window: Option<Window>,
     inflated: u64,
+    /// Payload bytes of the message's frames that are over.
+    packed: u64,
 }
 
 #[derive(Debug)]
@@ -69,12 +71,22 @@ impl Inflation {
                 Some(Window { bytes: VecDeque::new(), most: 1 << bits.clamp(8, 15) })
             }
         };
-        Self { stream: None, window, inflated: 0 }
+        Self { stream: None, window, inflated: 0, packed: 0 }
     }
 
     /// How many bytes were inflated so far.
     pub(super) fn inflated(&self) -> u64 {
         self.inflated
+    }
+
+    /// How many payload bytes the message in progress has on the wire, in frames that are over.
+    pub(super) fn packed(&self) -> u64 {
+        self.packed
+    }
+
+    /// A frame of the message, with so many payload bytes, is over.
+    pub(super) fn end_frame(&mut self, length: u64) {
+        self.packed = self.packed.saturating_add(length);
     }
 
     /// The next bytes of a message's payload, unmasked, of any of its frames. `take` gets what they
@@ -85,7 +97,7 @@ impl Inflation {
         compressed: &[u8],
         mut take: impl FnMut(&[u8]) -> Result<(), Rule>,
     ) -> Result<(), Rule> {
-        let Self { stream, window, inflated } = self;
+        let Self { stream, window, inflated, .. } = self;
         let running = stream.get_or_insert_with(|| Stream::new(window.as_ref()));
         let judged = running.push(compressed, |text| {
             *inflated += text.len() as u64;
@@ -109,6 +121,7 @@ impl Inflation {
             Rule::Deflate => Rule::DeflateEnd,
             rule => rule,
         })?;
+        self.packed = 0;
         let whole = self.stream.take().is_some_and(Stream::end);
         if whole { Ok(()) } else { Err(Rule::DeflateEnd) }
     }

@@ -1,6 +1,7 @@
 //! What a live session's ends sent so far, for whoever asks from outside its task.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::observe::Flow;
 
@@ -9,15 +10,8 @@ use crate::observe::Flow;
 #[derive(Debug, Default)]
 pub struct Meter {
     asked: AtomicBool,
-    client: Counters,
-    upstream: Counters,
-}
-
-#[derive(Debug, Default)]
-struct Counters {
-    frames: AtomicU64,
-    messages: AtomicU64,
-    bytes: AtomicU64,
+    /// Of client and upstream; `None`: nobody has ever asked.
+    published: Mutex<Option<Box<(Flow, Flow)>>>,
 }
 
 impl Meter {
@@ -35,29 +29,16 @@ impl Meter {
     /// What client and upstream sent, as of the last time that somebody asked.
     #[must_use]
     pub fn read(&self) -> (Flow, Flow) {
-        (self.client.load(), self.upstream.load())
+        self.published().as_deref().copied().unwrap_or_default()
     }
 
     pub(super) fn publish(&self, client: Flow, upstream: Flow) {
-        self.client.store(client);
-        self.upstream.store(upstream);
+        **self.published().get_or_insert_default() = (client, upstream);
         self.asked.store(false, Ordering::Release);
     }
-}
 
-impl Counters {
-    fn store(&self, flow: Flow) {
-        self.frames.store(flow.frames, Ordering::Relaxed);
-        self.messages.store(flow.messages, Ordering::Relaxed);
-        self.bytes.store(flow.bytes, Ordering::Relaxed);
-    }
-
-    fn load(&self) -> Flow {
-        Flow {
-            frames: self.frames.load(Ordering::Relaxed),
-            messages: self.messages.load(Ordering::Relaxed),
-            bytes: self.bytes.load(Ordering::Relaxed),
-        }
+    fn published(&self) -> MutexGuard<'_, Option<Box<(Flow, Flow)>>> {
+        self.published.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

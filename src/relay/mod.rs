@@ -33,12 +33,12 @@ mod violation;
 mod tests;
 
 use std::future::poll_fn;
-use std::pin::pin;
-use std::task::Poll;
+use std::pin::{Pin, pin};
+use std::task::{self, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 use crate::refusal::Reason;
 use crate::transport::Transport;
@@ -81,52 +81,68 @@ pub struct Contexts {
     pub upstream: Context,
 }
 
-/// Relays frames between the two until the session ends, and closes both. `stop` resolves when the
-/// gateway wants the session to end. What either end sent is published to `meter` whenever somebody
-/// asked, and this task was woken; so are new terms taken.
-pub async fn relay(
-    streams: Streams,
-    terms: Terms,
-    budget: &HoldBudget,
-    lease: Lease,
-    stop: impl Future<Output = Reason>,
-    outside: Outside<'_>,
-) -> SessionEnd {
-    let Outside { meter, amendments, would_refuse } = outside;
-    let mut pair = Pair::new(streams, terms, budget, lease, Instant::now());
-    let mut timer = pin!(tokio::time::sleep(FAR));
-    let mut stop = pin!(stop);
-    let mut stopped = false;
-    poll_fn(|cx| {
-        if !stopped && let Poll::Ready(reason) = stop.as_mut().poll(cx) {
-            stopped = true;
-            pair.stop(reason, Instant::now());
-        }
-        if let Some(terms) = amendments.take() {
-            pair.amend(*terms, Instant::now());
-        }
-        let polled = pair.poll(cx, timer.as_mut());
-        while let Some(reason) = pair.untold() {
-            would_refuse(reason);
-        }
-        if meter.is_asked() {
-            meter.publish(pair.client.gate.flow(), pair.upstream.gate.flow());
-        }
-        polled
-    })
-    .await;
-    pair.into_end()
+/// What a session that runs hears from outside, and says there.
+pub trait Outside {
+    /// Ready with the reason for which the gateway wants the session to end; not asked again then.
+    fn poll_stop(&mut self, cx: &mut task::Context<'_>) -> Poll<Reason>;
+
+    /// Where it publishes what was sent, whenever somebody asked, and it was woken.
+    fn meter(&self) -> &Meter;
+
+    /// Where it finds new terms, likewise.
+    fn amendments(&self) -> &Amendments;
+
+    /// Called once for each reason for which limits that only report let something through.
+    fn would_refuse(&self, reason: Reason);
+
+    /// Called once the session is over and both ends are closed; not if it is dropped before.
+    fn ended(&mut self, end: SessionEnd);
 }
 
-/// What a session that runs hears from outside, and says there.
-#[derive(Clone, Copy)]
-pub struct Outside<'a> {
-    /// Where it publishes what was sent.
-    pub meter: &'a Meter,
-    /// Where it finds new terms.
-    pub amendments: &'a Amendments,
-    /// Called once for each reason for which limits that only report let something through.
-    pub would_refuse: &'a (dyn Fn(Reason) + Sync),
+/// Relays frames between the two until the session ends, and closes both. The future is as small as
+/// can be, because there is one for each session: what it needs is made before it is first polled.
+pub fn relay<O: Outside>(
+    streams: Streams,
+    terms: Terms,
+    budget: HoldBudget,
+    lease: Lease,
+    outside: O,
+) -> impl Future<Output = ()> {
+    let pair = Pair::new(streams, terms, budget, lease, Instant::now());
+    let mut running = Running { pair, outside, stopped: false };
+    async move {
+        let mut timer = pin!(tokio::time::sleep(FAR));
+        poll_fn(|cx| running.poll(cx, timer.as_mut())).await;
+        running.outside.ended(running.pair.into_end());
+    }
+}
+
+/// A session that runs.
+struct Running<O> {
+    pair: Pair,
+    outside: O,
+    stopped: bool,
+}
+
+impl<O: Outside> Running<O> {
+    fn poll(&mut self, cx: &mut task::Context<'_>, timer: Pin<&mut Sleep>) -> Poll<()> {
+        let Self { pair, outside, stopped } = self;
+        if !*stopped && let Poll::Ready(reason) = outside.poll_stop(cx) {
+            *stopped = true;
+            pair.stop(reason, Instant::now());
+        }
+        if let Some(terms) = outside.amendments().take() {
+            pair.amend(*terms, Instant::now());
+        }
+        let polled = pair.poll(cx, timer);
+        while let Some(reason) = pair.untold() {
+            outside.would_refuse(reason);
+        }
+        if outside.meter().is_asked() {
+            outside.meter().publish(pair.client.gate.flow(), pair.upstream.gate.flow());
+        }
+        polled
+    }
 }
 
 /// A timer that is not armed yet.

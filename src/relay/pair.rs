@@ -14,85 +14,92 @@ use super::budget::HoldBudget;
 use super::clock::{Clock, Due};
 use super::end::{Cause, SessionEnd};
 use super::gate::Gate;
-use super::lease::{self, Expiry, Lease, Verifying};
+use super::lease::{self, Expiry, Lease, Renewal, Verifying};
 use super::pump::{Notice, Noticed, pump};
 use super::side::{Ending, Side, Stage};
 use super::terms::Terms;
 use super::{Endpoint, Streams};
+use crate::config::Route;
 use crate::refusal::Reason;
 
 /// Pings that may stay unanswered; when the next one is due, the session ends.
 const UNANSWERED: u8 = 2;
 
-/// See the module.
-pub(super) struct Pair<'a> {
-    terms: Terms,
-    pub(super) budget: &'a HoldBudget,
+/// See the module. There is one for each session, most of them idle: what few of them have, or only
+/// for a time, is boxed.
+pub(super) struct Pair {
+    /// What it is held to.
+    route: Arc<Route>,
+    pub(super) budget: HoldBudget,
     pub(super) client: Side,
     pub(super) upstream: Side,
     pub(super) clock: Clock,
-    /// What the session's token allows.
-    lease: Lease,
-    /// A token that was handed in, being verified.
-    verifying: Option<Verifying>,
-    /// The answer to it, to be written between two messages.
-    pub(super) answer: Option<String>,
-    /// What ends the session, once something does.
-    pub(super) cause: Option<Cause>,
+    /// `None`: a client may not hand in a new token.
+    pub(super) refresh: Option<Box<Refresh>>,
+    /// Once something ends the session.
+    pub(super) parting: Option<Box<Parting>>,
+}
+
+/// A session that ends.
+pub(super) struct Parting {
+    /// What ended it first.
+    pub(super) cause: Cause,
     /// Until when a frame boundary, or the answer to an end's Close, is waited for.
     pub(super) patience: Option<Instant>,
 }
 
-impl<'a> Pair<'a> {
+/// How a client hands in a new token, and what becomes of it.
+pub(super) struct Refresh {
+    renewal: Renewal,
+    /// A token that was handed in, being verified.
+    verifying: Option<Verifying>,
+    /// The answer to it, to be written between two messages.
+    pub(super) answer: Option<String>,
+}
+
+impl Pair {
     pub(super) fn new(
         streams: Streams,
         terms: Terms,
-        budget: &'a HoldBudget,
+        budget: HoldBudget,
         lease: Lease,
         now: Instant,
     ) -> Self {
+        let Terms { route, user } = terms;
+        let Lease { expires, renewal } = lease;
         let side = |stream, early, sender| {
             // Each end has a payload of its own: neither can make the other seem to answer.
-            let ping = super::random();
-            Side::new(stream, early, Gate::new(sender, (&terms.route.websocket).into(), ping), ping)
+            let gate = Gate::new(sender, (&route.websocket).into(), super::random());
+            Side::new(stream, early, gate)
         };
         let Streams { client, client_early, upstream, upstream_early, compression } = streams;
-        let mut clock = Clock::new(&terms.route.websocket, now);
-        clock.expiry = Expiry::new(lease.expires, now, SystemTime::now());
+        let mut clock = Clock::new(&route.websocket, now);
+        clock.expiry = Expiry::new(expires, now, SystemTime::now());
         let mut client = side(client, client_early, Endpoint::Client);
-        client.gate.allow(Allowance::new(&terms.route.limits, terms.user.clone(), now));
-        if let Some(renewal) = &lease.renewal {
+        client.gate.allow(Allowance::new(&route.limits, user, now));
+        let refresh = renewal.map(|renewal| {
             client.gate.expect_token(Arc::clone(&renewal.member));
-        }
+            Box::new(Refresh { renewal, verifying: None, answer: None })
+        });
         let mut upstream = side(upstream, upstream_early, Endpoint::Upstream);
         if let Some(contexts) = compression {
             client.gate.inflate(contexts.client);
             upstream.gate.inflate(contexts.upstream);
         }
-        Self {
-            terms,
-            budget,
-            client,
-            upstream,
-            clock,
-            lease,
-            verifying: None,
-            answer: None,
-            cause: None,
-            patience: None,
-        }
+        Self { route, budget, client, upstream, clock, refresh, parting: None }
     }
 
     /// Holds the session to other terms from here on.
     pub(super) fn amend(&mut self, terms: Terms, now: Instant) {
-        let settings = &terms.route.websocket;
-        self.clock.amend(&self.terms.route.websocket, settings, now);
+        let Terms { route, user } = terms;
+        let settings = &route.websocket;
+        self.clock.amend(&self.route.websocket, settings, now);
         self.client.gate.limit(settings.into());
         self.upstream.gate.limit(settings.into());
-        self.client.gate.allow(Allowance::new(&terms.route.limits, terms.user.clone(), now));
+        self.client.gate.allow(Allowance::new(&route.limits, user, now));
         // The rate that it waited for may be another now.
         self.client.resume(now);
-        self.terms = terms;
+        self.route = route;
     }
 
     /// Runs the session as far as it goes without waiting. `timer` is armed for what is due next;
@@ -128,7 +135,7 @@ impl<'a> Pair<'a> {
     /// What there is to say about the end.
     pub(super) fn into_end(mut self) -> SessionEnd {
         SessionEnd {
-            cause: self.cause.unwrap_or(Cause::Gateway(Reason::Internal)),
+            cause: self.parting.map_or(Cause::Gateway(Reason::Internal), |parting| parting.cause),
             client: self.client.gate.flow(),
             upstream: self.upstream.gate.flow(),
             let_through: self.client.gate.allowance().map_or(0, |rates| rates.let_through()),
@@ -152,7 +159,7 @@ impl<'a> Pair<'a> {
         self.resume(now);
         self.relay_from(cx, Endpoint::Client, now);
         self.relay_from(cx, Endpoint::Upstream, now);
-        let waits = self.cause.is_some() && self.client.paused.is_some();
+        let waits = self.parting.is_some() && self.client.paused.is_some();
         if self.client.write_failed || waits {
             // It may have said why before it went; and nothing but its Close is waited for then.
             self.resume(now);
@@ -162,7 +169,7 @@ impl<'a> Pair<'a> {
         self.poll_renewal(cx, now);
         self.advance(cx, Endpoint::Client, now);
         self.advance(cx, Endpoint::Upstream, now);
-        if self.cause.is_some() {
+        if self.parting.is_some() {
             // What became of the upstream may be what the client waited for.
             self.advance(cx, Endpoint::Client, now);
         }
@@ -180,21 +187,24 @@ impl<'a> Pair<'a> {
 
     /// A newer token replaces one that is still being verified.
     fn renew(&mut self, token: String) {
-        self.verifying = self.lease.renewal.as_ref().map(|renewal| (renewal.verify)(token));
+        if let Some(refresh) = &mut self.refresh {
+            refresh.verifying = Some((refresh.renewal.verify)(token));
+        }
     }
 
     /// Takes note of a token that was verified: the session lasts as long as it.
     fn poll_renewal(&mut self, cx: &mut Context<'_>, now: Instant) {
-        let (Some(verifying), Some(renewal)) = (&mut self.verifying, &self.lease.renewal) else {
+        let Some(refresh) = &mut self.refresh else {
             return;
         };
-        let Poll::Ready(outcome) = verifying.as_mut().poll(cx) else {
+        let polled = refresh.verifying.as_mut().map(|verifying| verifying.as_mut().poll(cx));
+        let Some(Poll::Ready(outcome)) = polled else {
             return;
         };
-        self.verifying = None;
-        self.answer = Some(lease::answer(&renewal.member, outcome));
+        refresh.verifying = None;
+        refresh.answer = Some(lease::answer(&refresh.renewal.member, outcome));
         // A session that its token does not end is not ended by a newer one either.
-        if let (Ok(expires), Some(_)) = (outcome, self.lease.expires) {
+        if let (Ok(expires), Some(_)) = (outcome, self.clock.expiry.check()) {
             self.clock.expiry = Expiry::new(Some(expires), now, SystemTime::now());
         }
     }
@@ -205,7 +215,7 @@ impl<'a> Pair<'a> {
                 Endpoint::Client => (&mut self.client, &mut self.upstream),
                 Endpoint::Upstream => (&mut self.upstream, &mut self.client),
             };
-            let Some(Noticed { notice, wait }) = pump(cx, source, sink, self.budget, now) else {
+            let Some(Noticed { notice, wait }) = pump(cx, source, sink, &self.budget, now) else {
                 return;
             };
             if let Some(notice) = notice {
@@ -260,23 +270,27 @@ impl<'a> Pair<'a> {
     /// An end is above a rate, and is not read from until it is within it again. Where the session
     /// is ending there is nothing that it would be waited for.
     fn wait(&mut self, from: Endpoint, until: Instant, now: Instant) {
-        if let Some(cause) = self.cause.clone() {
-            self.end(cause, now);
+        if self.parting.is_some() {
+            self.part(now);
         } else if !self.pause(from, until, now) {
             self.exceeded(from, Reason::Capacity, now);
         }
     }
 
     fn pause(&mut self, from: Endpoint, until: Instant, now: Instant) -> bool {
-        let budget = self.budget;
-        self.side(from).pause(until, now, budget)
+        let Self { client, upstream, budget, .. } = self;
+        let side = match from {
+            Endpoint::Client => client,
+            Endpoint::Upstream => upstream,
+        };
+        side.pause(until, now, budget)
     }
 
     /// Lets an end go on whose pause is over, or of which nothing but its Close is waited for.
     fn resume(&mut self, now: Instant) {
-        let ending = self.cause.is_some();
+        let ending = self.parting.is_some();
         for side in [&mut self.client, &mut self.upstream] {
-            if side.paused.is_some_and(|paused| ending || paused.until <= now) {
+            if side.paused.as_ref().is_some_and(|paused| ending || paused.until <= now) {
                 side.resume(now);
                 // It was kept waiting: that it said nothing is not its fault.
                 self.clock.note_rest(now);
@@ -285,28 +299,28 @@ impl<'a> Pair<'a> {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        if self.cause.is_none() {
-            let next = self.clock.next(&self.terms.route.websocket, &self.client, &self.upstream);
-            let paused = [self.client.paused, self.upstream.paused];
+        let Some(parting) = &self.parting else {
+            let next = self.clock.next(&self.route.websocket, &self.client, &self.upstream);
+            let paused = [&self.client.paused, &self.upstream.paused];
             let resumes = paused.into_iter().flatten().map(|paused| paused.until);
             return next.map(|(deadline, _)| deadline).into_iter().chain(resumes).min();
-        }
-        let draining = |side: &Side| match side.stage {
-            Stage::Draining { until, .. } => Some(until),
-            Stage::Open | Stage::Closing { .. } | Stage::Done => None,
         };
-        [self.patience, draining(&self.client), draining(&self.upstream)]
+        let draining = |side: &Side| match &side.stage {
+            Stage::Draining(draining) => Some(draining.until),
+            Stage::Open | Stage::Closing(_) | Stage::Done => None,
+        };
+        [parting.patience, draining(&self.client), draining(&self.upstream)]
             .into_iter()
             .flatten()
             .min()
     }
 
     fn expire(&mut self, now: Instant) {
-        if self.cause.is_some() {
+        if self.parting.is_some() {
             self.give_up(now);
             return;
         }
-        let next = self.clock.next(&self.terms.route.websocket, &self.client, &self.upstream);
+        let next = self.clock.next(&self.route.websocket, &self.client, &self.upstream);
         let next = next.filter(|(deadline, _)| *deadline <= now);
         let cause = match next.map(|(_, due)| due) {
             None => return,
@@ -329,14 +343,15 @@ impl<'a> Pair<'a> {
 
     /// A round of pings to both ends, or the end of the session for one that did not answer.
     fn ping_both(&mut self, now: Instant) {
-        self.clock.pinged(&self.terms.route.websocket, now);
-        let interval = self.terms.route.websocket.ping_interval.unwrap_or_default();
+        self.clock.pinged(&self.route.websocket, now);
+        let interval = self.route.websocket.ping_interval.unwrap_or_default();
         for endpoint in [Endpoint::Client, Endpoint::Upstream] {
             let side = self.side(endpoint);
             // One that is in the middle of a frame cannot answer before its end; one that could
             // not be sent a ping cannot answer at all. Both have their own deadline. One that takes
             // what it is sent, if slowly, need not prove that it is there.
-            let slow = side.blocked.is_some_and(|blocked| now - blocked.stalled < interval);
+            let slow =
+                side.blocked.as_ref().is_some_and(|blocked| now - blocked.stalled < interval);
             let unsent = side.pings.owed && side.blocked.is_none();
             if side.gate.in_frame() || unsent || slow || side.paused.is_some() {
                 continue;

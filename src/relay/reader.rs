@@ -27,7 +27,7 @@ pub(super) struct Reader {
     /// Without the bytes, which are counted when they are released.
     pub(super) flow: Flow,
     pub(super) activity: u64,
-    own_ping: [u8; 8],
+    pub(super) own_ping: [u8; 8],
     /// `None`: a client may not hand in a new token. Boxed, since few sessions have it.
     pub(super) handover: Option<Box<Handover>>,
     /// The rates of the sender; `None`: it has none.
@@ -168,7 +168,7 @@ impl Reader {
         }
         self.rules.judge_header(head).map_err(|rule| self.refuse_header(rule))?;
         self.frame.left = self.frame.head.declared();
-        if self.frame.head.size() as u64 + self.frame.left > WHOLE && self.dropped().is_none() {
+        if self.frame.is_large() && self.dropped().is_none() {
             self.cut_through(run);
         }
         Ok(true)
@@ -257,6 +257,12 @@ impl Reader {
 impl Frame {
     pub(super) fn has_begun(&self) -> bool {
         self.head.len() > 0
+    }
+
+    /// Whether it is too large to be held until it is whole. Its header is complete.
+    #[inline]
+    fn is_large(&self) -> bool {
+        self.head.size() as u64 + self.head.declared() > WHOLE
     }
 
     /// The next frame begins.

@@ -1,6 +1,8 @@
 //! The rules of one direction (RFC 6455 sections 5 and 8.1), over the headers and payloads of its
 //! frames. It knows neither where bytes come from nor when they may go on.
 
+use std::num::NonZeroU16;
+
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::close::LONGEST_PAYLOAD;
@@ -13,6 +15,10 @@ use crate::config::WebSocket;
 /// it is refused does not depend on how it was cut into reads.
 pub(super) const BLOCK: u16 = 1024;
 
+/// What a compressed message may inflate to whatever its ratio: a little text that repeats itself is
+/// common, and does no harm.
+pub(super) const UNRATED: u64 = 64 * 1024;
+
 /// How large the messages of one direction may be.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -22,6 +28,9 @@ pub struct Limits {
     pub max_message_size: u64,
     /// Frames of a message, empty ones counted.
     pub max_fragments: u32,
+    /// Bytes that a compressed message may inflate to for each byte of its payload on the wire;
+    /// `None`: any number. Up to 64 KiB are allowed however few bytes say them.
+    pub max_inflation_ratio: Option<NonZeroU16>,
 }
 
 impl From<&WebSocket> for Limits {
@@ -30,6 +39,10 @@ impl From<&WebSocket> for Limits {
             max_frame_size: config.max_frame_size,
             max_message_size: config.max_message_size,
             max_fragments: config.max_fragments,
+            // Deflate does not come to more than 1,032.
+            max_inflation_ratio: config
+                .max_inflation_ratio
+                .map(|ratio| NonZeroU16::try_from(ratio).unwrap_or(NonZeroU16::MAX)),
         }
     }
 }
@@ -40,6 +53,7 @@ pub(super) struct Rules {
     sender: Endpoint,
     // The limits, one by one: a session has two of these, and so they are eight bytes smaller.
     max_fragments: u32,
+    max_inflation_ratio: Option<NonZeroU16>,
     max_frame_size: u64,
     max_message_size: u64,
     message: Message,
@@ -61,11 +75,24 @@ struct Message {
     utf8: Utf8,
 }
 
+/// How far a compressed message may inflate, and the rule that it breaks beyond that.
+#[derive(Debug, Clone, Copy)]
+struct Bound {
+    bytes: u64,
+    rule: Rule,
+}
+
 impl Rules {
     pub(super) fn new(sender: Endpoint, limits: Limits) -> Self {
-        let Limits { max_frame_size, max_message_size, max_fragments } = limits;
-        let message = Message::default();
-        Self { sender, max_fragments, max_frame_size, max_message_size, message, inflation: None }
+        Self {
+            sender,
+            max_fragments: limits.max_fragments,
+            max_inflation_ratio: limits.max_inflation_ratio,
+            max_frame_size: limits.max_frame_size,
+            max_message_size: limits.max_message_size,
+            message: Message::default(),
+            inflation: None,
+        }
     }
 
     /// From here on messages may be compressed.
@@ -93,10 +120,12 @@ impl Rules {
     }
 
     pub(super) fn limit(&mut self, limits: Limits) {
-        let Limits { max_frame_size, max_message_size, max_fragments } = limits;
+        let Limits { max_frame_size, max_message_size, max_fragments, max_inflation_ratio } =
+            limits;
         self.max_frame_size = max_frame_size;
         self.max_message_size = max_message_size;
         self.max_fragments = max_fragments;
+        self.max_inflation_ratio = max_inflation_ratio;
     }
 
     /// Whether a data message is in progress, its first header judged.
@@ -204,30 +233,45 @@ impl Rules {
     }
 
     /// The next piece of a compressed frame's payload, `done` bytes into it and at most [`BLOCK`]
-    /// long.
+    /// long. It may inflate to as much as all of the first `weighed` bytes may, whether or not they
+    /// are there: where a ratio is judged must not depend on how the frame was cut into reads.
     pub(super) fn judge_compressed(
         &mut self,
         head: &HeaderBytes,
         done: u64,
+        weighed: u64,
         piece: &[u8],
     ) -> Result<(), Rule> {
-        let Self { max_message_size, message, inflation: Some(inflation), .. } = self else {
+        let bound = self.bound(weighed);
+        let Self { message, inflation: Some(inflation), .. } = self else {
             return Err(Rule::ReservedBits);
         };
         let mut unmasked = [0; BLOCK as usize];
         let plain = &mut unmasked[..piece.len()];
         mask::unmask(piece, mask::key_at(head.key(), done), plain);
-        inflation.push(plain, |text| message.take(text, *max_message_size))
+        inflation.push(plain, |text| message.take(text, bound))
+    }
+
+    /// What a compressed message may inflate to with so many bytes of the frame in progress, and the
+    /// frames before it.
+    fn bound(&self, weighed: u64) -> Bound {
+        let size = Bound { bytes: self.max_message_size, rule: Rule::MessageSize };
+        let (Some(ratio), Some(inflation)) = (self.max_inflation_ratio, &self.inflation) else {
+            return size;
+        };
+        let packed = inflation.packed().saturating_add(weighed);
+        let rated = packed.saturating_mul(ratio.get().into()).max(UNRATED);
+        if rated < size.bytes { Bound { bytes: rated, rule: Rule::InflationRatio } } else { size }
     }
 
     /// The end of a data frame; `true` if it is the end of its message too.
     #[inline]
     pub(super) fn judge_end(&mut self, head: &HeaderBytes) -> Result<bool, Rule> {
+        if self.message.compressed {
+            self.end_compressed(head)?;
+        }
         if !head.fin() {
             return Ok(false);
-        }
-        if self.message.compressed {
-            self.finish_compressed()?;
         }
         if self.message.text && !self.message.utf8.is_whole() {
             return Err(Rule::Text);
@@ -237,24 +281,29 @@ impl Rules {
     }
 
     #[cold]
-    fn finish_compressed(&mut self) -> Result<(), Rule> {
-        let Self { max_message_size, message, inflation: Some(inflation), .. } = self else {
+    fn end_compressed(&mut self, head: &HeaderBytes) -> Result<(), Rule> {
+        let bound = self.bound(head.declared());
+        let Self { message, inflation: Some(inflation), .. } = self else {
             return Err(Rule::ReservedBits);
         };
-        inflation.finish(|text| message.take(text, *max_message_size))
+        if head.fin() {
+            return inflation.finish(|text| message.take(text, bound));
+        }
+        inflation.end_frame(head.declared());
+        Ok(())
     }
 }
 
 impl Message {
-    /// The next piece of the message, inflated. What is above the limit is not looked at.
-    fn take(&mut self, text: &[u8], most: u64) -> Result<(), Rule> {
-        let left = most.saturating_sub(self.bytes);
+    /// The next piece of the message, inflated. What is above the bound is not looked at.
+    fn take(&mut self, text: &[u8], most: Bound) -> Result<(), Rule> {
+        let left = most.bytes.saturating_sub(self.bytes);
         let within = usize::try_from(left).map_or(text.len(), |left| left.min(text.len()));
         if self.text {
             self.utf8.push(&text[..within]).map_err(|_| Rule::Text)?;
         }
         self.bytes += within as u64;
-        if within < text.len() { Err(Rule::MessageSize) } else { Ok(()) }
+        if within < text.len() { Err(most.rule) } else { Ok(()) }
     }
 }
 
@@ -292,6 +341,7 @@ mod tests {
             max_frame_size: u64::MAX,
             max_message_size: u64::MAX,
             max_fragments: u32::MAX,
+            max_inflation_ratio: None,
         };
         let mut rules = Rules::new(Endpoint::Upstream, limits);
         let mut declare = |first: u8| {

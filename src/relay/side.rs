@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::budget::{HoldBudget, HoldPermit};
 use super::clock::FrameClock;
+use super::end::Farewell;
 use super::gate::Gate;
 use crate::transport::Transport;
 
@@ -26,19 +27,27 @@ pub(super) enum Ending {
 }
 
 /// How far the end has come in being closed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     /// Frames go both ways.
     Open,
     /// A Close of the gateway's is to be written at the next frame boundary.
-    Closing { code: Option<u16>, text: &'static str },
+    Closing(Box<Farewell>),
     /// A Close was written; what still comes is read and thrown away.
-    Draining { until: Instant, left: usize, shut: bool },
+    Draining(Box<Draining>),
     /// Nothing more is read or written.
     Done,
 }
 
-/// See the module.
+/// How long, and how many bytes, are still read of an end; and whether it was half-closed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Draining {
+    pub(super) until: Instant,
+    pub(super) left: usize,
+    pub(super) shut: bool,
+}
+
+/// See the module. Each session has two, most of them idle: what an end has only for a time is boxed.
 #[derive(Debug)]
 pub(super) struct Side {
     /// `None` once this end is done with: the connection is closed then, whatever the other does.
@@ -47,18 +56,14 @@ pub(super) struct Side {
     pub(super) gate: Gate,
     /// When the message and the control frame in progress began.
     pub(super) frames: FrameClock,
-    /// Read behind the opening handshake, or left of a read when a pause began; judged before
-    /// anything from the stream.
-    early: Bytes,
-    /// For what is left of a read since a pause.
-    kept: Option<HoldPermit>,
-    pub(super) paused: Option<Paused>,
-    /// What the stream did not take, from `written` on. Empty while all is well.
-    outbox: Vec<u8>,
-    written: usize,
+    /// Judged before anything from the stream.
+    early: Option<Box<Early>>,
+    pub(super) paused: Option<Box<Paused>>,
+    /// What the stream did not take.
+    outbox: Option<Box<Outbox>>,
     /// The stream holds bytes of its own (TLS records) that the socket did not take.
     unflushed: bool,
-    pub(super) blocked: Option<Blocked>,
+    pub(super) blocked: Option<Box<Blocked>>,
     /// Writing failed; the end may still have sent something that explains it.
     pub(super) write_failed: bool,
     pub(super) ending: Option<Ending>,
@@ -66,15 +71,43 @@ pub(super) struct Side {
     pub(super) pings: Pings,
 }
 
+/// What was read behind the opening handshake, or is left of a read since a pause began.
+#[derive(Debug)]
+struct Early {
+    /// Not empty.
+    bytes: Bytes,
+    /// For what is left of a read.
+    kept: Option<HoldPermit>,
+}
+
+impl Early {
+    fn of(bytes: Bytes, kept: Option<HoldPermit>) -> Option<Box<Self>> {
+        (!bytes.is_empty()).then(|| Box::new(Self { bytes, kept }))
+    }
+}
+
+/// What is to be written, from `written` on.
+#[derive(Debug, Default)]
+struct Outbox {
+    bytes: Vec<u8>,
+    written: usize,
+}
+
+impl Outbox {
+    fn rest(&self) -> &[u8] {
+        &self.bytes[self.written..]
+    }
+}
+
 /// An end that is above its rate, and may go on at `until`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Paused {
     since: Instant,
     pub(super) until: Instant,
 }
 
 /// Since when an end does not take what is sent to it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Blocked {
     pub(super) since: Instant,
     /// When it last took anything.
@@ -82,10 +115,8 @@ pub(super) struct Blocked {
 }
 
 /// The gateway's own pings to an end.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Default)]
 pub(super) struct Pings {
-    /// Their payload.
-    pub(super) payload: [u8; 8],
     /// Sent, or due to be sent, and not answered.
     pub(super) unanswered: u8,
     /// One is to be written at the next frame boundary.
@@ -101,22 +132,20 @@ impl Pings {
 }
 
 impl Side {
-    pub(super) fn new(stream: Transport, early: Bytes, gate: Gate, ping: [u8; 8]) -> Self {
+    pub(super) fn new(stream: Transport, early: Bytes, gate: Gate) -> Self {
         Self {
             stream: Some(stream),
             gate,
             frames: FrameClock::default(),
-            early,
-            kept: None,
+            early: Early::of(early, None),
             paused: None,
-            outbox: Vec::new(),
-            written: 0,
+            outbox: None,
             unflushed: false,
             blocked: None,
             write_failed: false,
             ending: None,
             stage: Stage::Open,
-            pings: Pings { payload: ping, unanswered: 0, owed: false },
+            pings: Pings::default(),
         }
     }
 
@@ -129,15 +158,10 @@ impl Side {
         scratch: &mut [u8],
         take: impl FnOnce(&mut Context<'_>, &mut Gate, &[u8]) -> (usize, T),
     ) -> Poll<io::Result<Option<T>>> {
-        if !self.early.is_empty() {
-            // Dropped afterwards: an empty `Bytes` would keep the handshake's buffer alive.
-            let early = std::mem::take(&mut self.early);
-            let (taken, result) = take(cx, &mut self.gate, &early);
-            if taken < early.len() {
-                self.early = early.slice(taken..);
-            } else {
-                self.kept = None;
-            }
+        if let Some(early) = self.early.take() {
+            let Early { bytes, kept } = *early;
+            let (taken, result) = take(cx, &mut self.gate, &bytes);
+            self.early = Early::of(bytes.slice(taken.min(bytes.len())..), kept);
             return Poll::Ready(Ok(Some(result)));
         }
         let Self { gate, stream: Some(stream), early, .. } = self else {
@@ -146,7 +170,7 @@ impl Side {
         stream.poll_lend(cx, scratch, |cx, bytes| {
             let (taken, result) = take(cx, gate, bytes);
             if taken < bytes.len() {
-                *early = Bytes::copy_from_slice(&bytes[taken..]);
+                *early = Early::of(Bytes::copy_from_slice(&bytes[taken..]), None);
             }
             result
         })
@@ -156,12 +180,14 @@ impl Side {
     /// the budget has no room for that.
     #[must_use]
     pub(super) fn pause(&mut self, until: Instant, now: Instant, budget: &HoldBudget) -> bool {
-        self.paused = Some(Paused { since: now, until });
-        if self.early.is_empty() || self.kept.is_some() {
-            return true;
+        self.paused = Some(Box::new(Paused { since: now, until }));
+        match &mut self.early {
+            Some(early) if early.kept.is_none() => {
+                early.kept = budget.take(early.bytes.len());
+                early.kept.is_some()
+            }
+            _ => true,
         }
-        self.kept = budget.take(self.early.len());
-        self.kept.is_some()
     }
 
     /// The pause is over. Its time is nothing that a message of this end took.
@@ -173,18 +199,17 @@ impl Side {
 
     /// Whether everything that was sent to this end is in the kernel's hands.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
-        if self.write_failed || (self.outbox.is_empty() && !self.unflushed) {
+        if self.write_failed || (self.outbox.is_none() && !self.unflushed) {
             return Poll::Ready(());
         }
         match self.try_flush(cx, now) {
             Poll::Pending => {
-                self.blocked.get_or_insert(Blocked { since: now, stalled: now });
+                self.blocked.get_or_insert_with(|| Box::new(Blocked { since: now, stalled: now }));
                 Poll::Pending
             }
             Poll::Ready(outcome) => {
                 self.write_failed |= outcome.is_err();
-                self.outbox = Vec::new();
-                self.written = 0;
+                self.outbox = None;
                 Poll::Ready(())
             }
         }
@@ -194,13 +219,15 @@ impl Side {
         let Some(stream) = &mut self.stream else {
             return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
         };
-        while self.written < self.outbox.len() {
-            let taken =
-                ready!(Pin::new(&mut *stream).poll_write(cx, &self.outbox[self.written..]))?;
+        while let Some(outbox) = &mut self.outbox {
+            if outbox.rest().is_empty() {
+                break;
+            }
+            let taken = ready!(Pin::new(&mut *stream).poll_write(cx, outbox.rest()))?;
             if taken == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            self.written += taken;
+            outbox.written += taken;
             if let Some(blocked) = &mut self.blocked {
                 blocked.stalled = now;
             }
@@ -215,13 +242,15 @@ impl Side {
         if self.write_failed || bytes.is_empty() {
             return;
         }
-        if self.outbox.is_empty() {
+        if self.outbox.is_none() {
             match self.write_now(cx, bytes) {
                 Ok(taken) => bytes = &bytes[taken..],
                 Err(_) => self.write_failed = true,
             }
         }
-        self.outbox.extend_from_slice(bytes);
+        if !bytes.is_empty() {
+            self.outbox.get_or_insert_default().bytes.extend_from_slice(bytes);
+        }
         let _ = self.poll_flush(cx, now);
     }
 
@@ -252,7 +281,7 @@ impl Side {
     pub(super) fn cut(&mut self) {
         self.stage = Stage::Done;
         self.stream = None;
-        self.outbox = Vec::new();
+        self.outbox = None;
     }
 
     /// Whether there may be more to read, frames or not.

@@ -67,6 +67,8 @@ rules! {
     FrameSize FrameTooBig "websocket.max_frame_size" "the frame is larger than the limit";
     /// A message above `max_message_size`.
     MessageSize MessageTooBig "websocket.max_message_size" "the message is larger than the limit";
+    /// A compressed message that inflates to more for each of its bytes than `max_inflation_ratio`.
+    InflationRatio MessageTooBig "websocket.max_inflation_ratio" "the message inflates to more times its size than the limit";
     /// A message with more frames than `max_fragments`.
     Fragments MessageFragments "websocket.max_fragments" "the message has more frames than the limit";
 }

@@ -18,7 +18,9 @@ pub struct Description {
     /// Names the session, here as in the log.
     pub request_id: String,
     /// The NAME of `[routes.NAME]`.
-    pub route: String,
+    pub route: Arc<str>,
+    /// What upstream and client agreed on.
+    pub subprotocol: Option<String>,
     /// The client's address, canonical.
     pub peer: SocketAddr,
     /// When it began.
@@ -26,7 +28,7 @@ pub struct Description {
     /// `None`: it has no token, or none yet.
     pub identity: Option<Identity>,
     /// What it showed at its handshake.
-    pub presented: Arc<Presented>,
+    pub presented: Presented,
     /// Its token is awaited in the first message.
     pub awaited: bool,
 }
@@ -34,31 +36,21 @@ pub struct Description {
 /// Whose session it is, as its token says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// The issuer's `user_claim`.
-    pub user: Option<String>,
+    /// The NAME of `[jwt.NAME]`, and its `user_claim`.
+    pub user: UserKey,
     /// The claim `jti` (RFC 7519 section 4.1.7).
-    pub token_id: Option<String>,
-    /// The NAME of `[jwt.NAME]`.
-    pub issuer: String,
+    pub token_id: Option<Box<str>>,
     /// When the token is over.
     pub expires: Option<SystemTime>,
     /// What the token said.
     pub claims: Claims,
 }
 
-impl Identity {
-    /// As limits know the user.
-    pub(super) fn user_key(&self) -> Option<UserKey> {
-        Some(UserKey::new(&self.issuer, self.user.as_deref()?))
-    }
-}
-
 impl From<&crate::token::Identity> for Identity {
     fn from(identity: &crate::token::Identity) -> Self {
         Self {
-            user: Some(identity.user().to_owned()),
-            token_id: identity.token_id().map(str::to_owned),
-            issuer: identity.issuer().to_string(),
+            user: identity.key().clone(),
+            token_id: identity.token_id().map(Box::from),
             expires: Some(identity.expires()),
             claims: Claims::new(identity.claims()),
         }
@@ -77,10 +69,11 @@ impl Description {
         Self {
             request_id: subject.request_id.clone(),
             route: subject.route.clone().unwrap_or_default(),
+            subprotocol: subject.subprotocol.clone(),
             peer: subject.peer,
             since: SystemTime::now(),
             identity,
-            presented: Arc::clone(admission.presented()),
+            presented: admission.presented().clone(),
             awaited,
         }
     }
@@ -116,6 +109,17 @@ pub struct Summary {
 }
 
 impl Record {
+    /// Whom records are about.
+    pub(super) fn subject(&self) -> Subject {
+        Subject {
+            request_id: self.id.to_string(),
+            peer: self.peer,
+            route: Some(Arc::clone(&self.route)),
+            subprotocol: self.subprotocol.as_deref().map(str::to_owned),
+            user: self.user().map(|key| key.user().to_owned()),
+        }
+    }
+
     pub(super) fn summary(&self) -> Summary {
         let identity = self.identity().clone();
         let (client, upstream) = self.meter.read();
@@ -133,9 +137,9 @@ impl Record {
         };
         if let Some(identity) = identity {
             summary.expires = identity.expires.map(Moment::from);
-            summary.user = identity.user;
-            summary.token = identity.token_id;
-            summary.issuer = Some(identity.issuer);
+            summary.user = Some(identity.user.user().to_owned());
+            summary.token = identity.token_id.map(String::from);
+            summary.issuer = Some(identity.user.issuer().to_owned());
         }
         summary
     }

@@ -46,7 +46,7 @@ impl Filter {
         }
         let identity = record.identity();
         identity.as_ref().is_some_and(|identity| {
-            is(self.user.as_deref(), identity.user.as_deref())
+            is(self.user.as_deref(), Some(identity.user.user()))
                 && is(self.token.as_deref(), identity.token_id.as_deref())
         })
     }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::registry::Entry;
+use super::registry::{Entry, Record};
 use crate::config::{Auth, Issuer, OnExpiry};
 use crate::gateway::Gateway;
+use crate::limits::UserKey;
 use crate::moment::Moment;
 use crate::policy::{Admission, Standing, Trace};
 use crate::refusal::Reason;
@@ -12,12 +13,7 @@ use crate::relay::{Lease, Renewal, Verifying};
 use crate::token::Identity;
 
 /// The lease of a session that was admitted so.
-pub(super) fn of(
-    gateway: &Arc<Gateway>,
-    admission: &Admission,
-    entry: &Arc<Entry>,
-    request_id: &str,
-) -> Lease {
+pub(super) fn of(gateway: &Arc<Gateway>, admission: &Admission, entry: &Entry) -> Lease {
     let (Standing::Identified(identity), Auth::Jwt(issuer)) =
         (admission.standing(), &admission.route().auth)
     else {
@@ -26,7 +22,7 @@ pub(super) fn of(
     let expires = ends(issuer).then(|| identity.expires());
     let renewal = admission.route().refresh.as_ref().map(|member| Renewal {
         member: Arc::from(member.as_str()),
-        verify: verify(gateway, issuer, entry, identity, request_id),
+        verify: verify(gateway, issuer, entry.record()),
     });
     Lease { expires, renewal }
 }
@@ -38,27 +34,22 @@ fn ends(issuer: &Issuer) -> bool {
 fn verify(
     gateway: &Arc<Gateway>,
     issuer: &Arc<Issuer>,
-    entry: &Arc<Entry>,
-    identity: &Identity,
-    request_id: &str,
+    record: &Arc<Record>,
 ) -> Box<dyn Fn(String) -> Verifying + Send> {
-    let (gateway, issuer, entry) = (Arc::clone(gateway), Arc::clone(issuer), Arc::clone(entry));
-    let user: Arc<str> = Arc::from(identity.user());
-    let request_id: Arc<str> = Arc::from(request_id);
+    let (gateway, issuer, record) = (Arc::clone(gateway), Arc::clone(issuer), Arc::clone(record));
     Box::new(move |token| {
         let (gateway, issuer) = (Arc::clone(&gateway), Arc::clone(&issuer));
-        let entry = Arc::clone(&entry);
-        let (user, request_id) = (Arc::clone(&user), Arc::clone(&request_id));
+        let record = Arc::clone(&record);
         Box::pin(async move {
-            let renewed = renew(&gateway, &issuer, &user, &token).await;
+            let renewed = renew(&gateway, &issuer, record.user(), &token).await;
             if let Ok(identity) = &renewed {
-                entry.identify(identity.into());
-                entry.end_if_revoked(&*gateway.revocations, Moment::now());
+                record.identify(identity.into());
+                record.end_if_revoked(&*gateway.revocations, Moment::now());
             }
             let result = renewed.as_ref().err().map_or("renewed", |reason| reason.name());
             tracing::info!(
                 event = "token.renewal",
-                request_id = &*request_id,
+                request_id = &*record.id,
                 result,
                 "a client handed in a new token"
             );
@@ -71,13 +62,13 @@ fn verify(
 async fn renew(
     gateway: &Gateway,
     issuer: &Issuer,
-    user: &str,
+    user: Option<UserKey>,
     token: &str,
 ) -> Result<Identity, Reason> {
     let in_force = gateway.in_force();
     let identified = in_force.policy.identify(issuer, token, &mut Trace::off()).await;
     let identity = identified.map_err(|refusal| refusal.reason)?;
-    if identity.user() != user {
+    if user.as_ref() != Some(identity.key()) {
         return Err(Reason::ClaimsDenied);
     }
     Ok(identity)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::about::{Description, Identity, Summary};
 use super::bell::{Bell, Told};
@@ -40,16 +40,19 @@ struct Live {
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(super) id: Box<str>,
-    pub(super) route: Box<str>,
+    pub(super) route: Arc<str>,
+    pub(super) subprotocol: Option<Box<str>>,
     pub(super) peer: std::net::SocketAddr,
     pub(super) since: Moment,
+    /// The same as the log reckons with.
+    pub(super) began: Instant,
     /// `None`: the session has no token.
     pub(super) identity: Mutex<Option<Box<Identity>>>,
     pub(super) bell: Bell,
     pub(super) meter: Meter,
     pub(super) amendments: Amendments,
     /// What it showed at its handshake.
-    presented: Arc<Presented>,
+    presented: Presented,
     /// Its token was not seen yet: it is in the first message.
     awaited: bool,
 }
@@ -206,13 +209,23 @@ impl Sessions {
 
 impl Record {
     fn new(description: Description) -> Self {
-        let Description { request_id, route, peer, since, identity, presented, awaited } =
-            description;
+        let Description {
+            request_id,
+            route,
+            subprotocol,
+            peer,
+            since,
+            identity,
+            presented,
+            awaited,
+        } = description;
         Self {
             id: request_id.into_boxed_str(),
-            route: route.into_boxed_str(),
+            route,
+            subprotocol: subprotocol.map(String::into_boxed_str),
             peer,
             since: Moment::from(since),
+            began: Instant::now(),
             identity: Mutex::new(identity.map(Box::new)),
             bell: Bell::default(),
             meter: Meter::default(),
@@ -242,7 +255,7 @@ impl Record {
     ) -> Result<(), Reason> {
         let identity = self.identity();
         let route = self.judge(policy, identity.as_deref()).map_err(|refusal| refusal.reason)?;
-        let user = identity.as_deref().and_then(Identity::user_key);
+        let user = identity.as_deref().map(|identity| identity.user.clone());
         self.amendments.amend(terms(route, user));
         Ok(())
     }
@@ -253,7 +266,9 @@ impl Record {
         identity: Option<&Identity>,
     ) -> Result<&'p Arc<Route>, Refusal> {
         let holder = match identity {
-            Some(Identity { issuer, claims, .. }) => Holder::Identified { issuer, claims },
+            Some(Identity { user, claims, .. }) => {
+                Holder::Identified { issuer: user.issuer(), claims }
+            }
             None if self.awaited => Holder::Awaited,
             None => Holder::Anybody,
         };
@@ -262,13 +277,32 @@ impl Record {
 
     /// Whose session it is, if a token said so.
     pub(crate) fn user(&self) -> Option<UserKey> {
-        self.identity().as_deref().and_then(Identity::user_key)
+        self.identity().as_deref().map(|identity| identity.user.clone())
+    }
+
+    /// Says that the client handed in a newer token of the same user.
+    pub(super) fn identify(&self, identity: Identity) {
+        *self.identity() = Some(Box::new(identity));
+    }
+
+    /// Tells the session to end if its token is revoked. A revocation is stored before sessions are
+    /// looked for, and a session is in the registry before it looks here, so none slips through.
+    pub(super) fn end_if_revoked(&self, revocations: &dyn RevocationStore, now: Moment) {
+        let identity = self.identity();
+        let revoked = identity.as_ref().is_some_and(|identity| {
+            let (user, token_id) = (Some(identity.user.user()), identity.token_id.as_deref());
+            revocations.is_revoked(Bearer { user, token_id }, now)
+        });
+        drop(identity);
+        if revoked {
+            self.bell.tell(Reason::TokenRevoked);
+        }
     }
 }
 
 impl Entry {
     /// What the registry knows of the session.
-    pub(crate) fn record(&self) -> &Record {
+    pub(crate) fn record(&self) -> &Arc<Record> {
         &self.record
     }
 
@@ -277,32 +311,12 @@ impl Entry {
         self.record.bell.tell(reason);
     }
 
-    /// Says whose session it is, before it runs. Follow it with [`Entry::end_if_revoked`] and with
+    /// Says whose session it is, before it runs. Follow it with [`Record::end_if_revoked`] and with
     /// [`crate::gateway::Gateway::settle`]: what reloads said of it up to now, they said of nobody.
     pub(crate) fn introduce(&self, identity: Identity) {
         let mut held = self.record.identity();
         *held = Some(Box::new(identity));
         self.record.amendments.withdraw();
-    }
-
-    /// Says that the client handed in a newer token of the same user.
-    pub(crate) fn identify(&self, identity: Identity) {
-        *self.record.identity() = Some(Box::new(identity));
-    }
-
-    /// Tells the session to end if its token is revoked. A revocation is stored before sessions are
-    /// looked for, and a session is in the registry before it looks here, so none slips through.
-    pub(crate) fn end_if_revoked(&self, revocations: &dyn RevocationStore, now: Moment) {
-        let identity = self.record.identity();
-        let revoked = identity.as_ref().is_some_and(|identity| {
-            let bearer =
-                Bearer { user: identity.user.as_deref(), token_id: identity.token_id.as_deref() };
-            revocations.is_revoked(bearer, now)
-        });
-        drop(identity);
-        if revoked {
-            self.record.bell.tell(Reason::TokenRevoked);
-        }
     }
 
     /// Where the session publishes what it sent.

@@ -46,13 +46,16 @@ pub(super) async fn shake<C: Records, S: AsyncRead + AsyncWrite + Unpin>(
             send_what_fits(&mut socket, out.records()).await;
             return Err(invalid(error));
         }
+        if !handshaking && connection.has_the_last_word() {
+            return Ok(Stream::new(socket, connection, [&raw, out.records()], plain, closed));
+        }
         if !out.records().is_empty() {
             socket.write_all(out.records()).await?;
             socket.flush().await?;
             out.clear();
         }
         if !handshaking {
-            return Ok(Stream::new(socket, connection, &raw, plain, closed));
+            return Ok(Stream::new(socket, connection, [&raw, &[]], plain, closed));
         }
         raw.reserve(READ);
         if (&mut socket).take(READ as u64).read_buf(&mut raw).await? == 0 {

@@ -1,9 +1,12 @@
 //! Bytes that wait to be taken.
 
-/// Bytes that wait. Costs no allocation while there are none.
+/// Bytes that wait. Costs a pointer while there are none.
 #[derive(Default)]
-pub(super) struct Kept {
-    bytes: Vec<u8>,
+pub(super) struct Kept(Option<Box<Bytes>>);
+
+#[derive(Default)]
+struct Bytes {
+    all: Vec<u8>,
     /// So many are gone already.
     start: usize,
 }
@@ -14,15 +17,19 @@ impl Kept {
     }
 
     pub(super) fn rest(&self) -> &[u8] {
-        &self.bytes[self.start..]
+        self.0.as_ref().map_or(&[], |bytes| &bytes.all[bytes.start..])
     }
 
     pub(super) fn push(&mut self, more: &[u8]) {
-        self.bytes.extend_from_slice(more);
+        if !more.is_empty() {
+            self.0.get_or_insert_default().all.extend_from_slice(more);
+        }
     }
 
     pub(super) fn advance(&mut self, taken: usize) {
-        self.start += taken;
+        if let Some(bytes) = &mut self.0 {
+            bytes.start += taken;
+        }
         if self.is_empty() {
             *self = Self::default();
         }
@@ -30,12 +37,12 @@ impl Kept {
 
     #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {
-        self.bytes.capacity()
+        self.0.as_ref().map_or(0, |bytes| bytes.all.capacity())
     }
 }
 
 impl From<Vec<u8>> for Kept {
     fn from(bytes: Vec<u8>) -> Self {
-        Self { bytes, start: 0 }
+        Self((!bytes.is_empty()).then(|| Box::new(Bytes { all: bytes, start: 0 })))
     }
 }

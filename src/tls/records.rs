@@ -6,7 +6,7 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncryptError, ReadTraffic, UnbufferedStatus, WriteTraffic,
 };
-use rustls::{CommonState, Error};
+use rustls::{CommonState, Error, ProtocolVersion};
 
 /// The longest record: its header, a payload of 2^14 bytes, and what encryption may add to it (RFC
 /// 5246 section 6.2.3; RFC 8446 section 5.2 allows less).
@@ -24,10 +24,20 @@ pub trait Records {
 
     /// What was negotiated.
     fn common(&self) -> &CommonState;
+
+    /// Whether what this end says at the end of its handshake is not waited for: the tickets of TLS
+    /// 1.3 (RFC 8446 section 4.6.1).
+    fn has_the_last_word(&self) -> bool {
+        false
+    }
 }
 
 impl Records for UnbufferedServerConnection {
     type Data = rustls::server::ServerConnectionData;
+
+    fn has_the_last_word(&self) -> bool {
+        self.protocol_version() == Some(ProtocolVersion::TLSv1_3)
+    }
 
     fn process<'c, 'i>(&'c mut self, raw: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
         self.process_tls_records(raw)
@@ -212,6 +222,16 @@ impl Outgoing {
     /// All records, in their order.
     pub(super) fn records(&self) -> &[u8] {
         &self.room[..self.filled]
+    }
+
+    /// Adds some that were made before.
+    pub(super) fn push(&mut self, records: &[u8]) {
+        let filled = self.filled + records.len();
+        if filled > self.room.len() {
+            self.room.resize(filled, 0);
+        }
+        self.room[self.filled..filled].copy_from_slice(records);
+        self.filled = filled;
     }
 
     /// They were sent, or are kept elsewhere.

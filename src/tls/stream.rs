@@ -55,16 +55,17 @@ pub struct Stream<C, S = TcpStream> {
 /// Why nothing more is read.
 pub(super) enum Ended {
     Closed,
-    Failed(Error),
+    Failed(Box<Error>),
 }
 
 impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
-    /// A stream behind its handshake, with what was read behind it: plaintext, and bytes that are
-    /// no whole record; and whether the peer has closed already.
+    /// A stream behind its handshake. With what was read behind it: plaintext, and bytes that are no
+    /// whole record; with records that go out before anything else; and whether the peer has closed
+    /// already.
     pub(super) fn new(
         socket: S,
         connection: C,
-        inbound: &[u8],
+        [inbound, outbound]: [&[u8]; 2],
         plain: Vec<u8>,
         closed: bool,
     ) -> Self {
@@ -74,7 +75,7 @@ impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
             inbound: inbound.to_vec(),
             aligned: inbound.is_empty(),
             plain: Kept::from(plain),
-            outbound: Kept::default(),
+            outbound: Kept::from(outbound.to_vec()),
             ended: closed.then_some(Ended::Closed),
             shut: false,
         }
@@ -156,7 +157,7 @@ impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
         if let Some(error) = error {
             alerts(&mut self.connection, &mut raw[used..], &mut out);
             self.inbound = Vec::new();
-            self.ended = Some(Ended::Failed(error));
+            self.ended = Some(Ended::Failed(Box::new(error)));
         }
         // Behind close_notify nothing is said (RFC 8446 section 6.1), and the socket may be half-closed.
         if !out.records().is_empty() && !self.shut {
@@ -211,7 +212,7 @@ impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
         driven.outcome.map_err(|error| {
             alerts(&mut self.connection, &mut self.inbound, out);
             self.outbound.push(out.records());
-            self.ended = Some(Ended::Failed(error.clone()));
+            self.ended = Some(Ended::Failed(Box::new(error.clone())));
             invalid(error)
         })
     }
@@ -276,7 +277,7 @@ impl Ended {
     pub(super) fn report(&self) -> io::Result<()> {
         match self {
             Self::Closed => Ok(()),
-            Self::Failed(error) => Err(invalid(error.clone())),
+            Self::Failed(error) => Err(invalid(Error::clone(error))),
         }
     }
 }

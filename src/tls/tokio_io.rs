@@ -13,6 +13,9 @@ use super::kept::Kept;
 use super::records::{MAX_RECORD, Records, Wish};
 use super::stream::{Ended, Stream};
 
+/// Bytes of records that wait, tickets say, which the next write takes along.
+const JOINED: usize = 2 * 1024;
+
 impl<C: Records + Unpin, S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<C, S> {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -51,10 +54,13 @@ impl<C: Records + Unpin, S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Strea
         if this.shut || matches!(this.ended, Some(Ended::Failed(_))) {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        ready!(this.poll_drain(cx))?;
+        if this.outbound.rest().len() > JOINED {
+            ready!(this.poll_drain(cx))?;
+        }
         // So much the socket may leave to be kept.
         let bytes = &bytes[..bytes.len().min(AT_ONCE)];
         buffers::writing(|out| {
+            out.push(mem::take(&mut this.outbound).rest());
             this.seal(Wish::Seal(bytes), out)?;
             this.send(cx, out.records())?;
             Poll::Ready(Ok(bytes.len()))

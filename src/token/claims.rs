@@ -35,7 +35,7 @@ pub(super) fn identify(
     audience(issuer, &claims)?;
     let user = user(issuer, &claims)?;
     let token_id = token_id(&claims)?;
-    Ok(Identity::new(&issuer.name, user, token_id, expires, claims))
+    Ok(Identity::new(&issuer.name, &user, token_id, expires, claims))
 }
 
 /// Checks what the configuration requires of whoever is there.

@@ -1,16 +1,16 @@
 //! Who a verified token says is there.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde_json::{Map, Value};
 
+use crate::limits::UserKey;
+
 /// What a token proved. Only verification makes one, so that whoever has it need not ask again.
 #[derive(Clone)]
 pub struct Identity {
-    issuer: Arc<str>,
-    user: String,
+    key: UserKey,
     token_id: Option<String>,
     expires: SystemTime,
     claims: Map<String, Value>,
@@ -19,24 +19,30 @@ pub struct Identity {
 impl Identity {
     pub(super) fn new(
         issuer: &str,
-        user: String,
+        user: &str,
         token_id: Option<String>,
         expires: SystemTime,
         claims: Map<String, Value>,
     ) -> Self {
-        Self { issuer: issuer.into(), user, token_id, expires, claims }
+        Self { key: UserKey::new(issuer, user), token_id, expires, claims }
     }
 
     /// The NAME of the `[jwt.NAME]` that verified the token.
     #[must_use]
-    pub fn issuer(&self) -> &Arc<str> {
-        &self.issuer
+    pub fn issuer(&self) -> &str {
+        self.key.issuer()
     }
 
     /// The user, unique within the issuer; not empty.
     #[must_use]
     pub fn user(&self) -> &str {
-        &self.user
+        self.key.user()
+    }
+
+    /// Both, as limits know the user.
+    #[must_use]
+    pub fn key(&self) -> &UserKey {
+        &self.key
     }
 
     /// The token's own id (`jti`), if it has one.
@@ -62,7 +68,7 @@ impl Identity {
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Identity")
-            .field("issuer", &self.issuer)
+            .field("issuer", &self.issuer())
             .field("expires", &self.expires)
             .finish_non_exhaustive()
     }

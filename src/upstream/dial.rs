@@ -23,7 +23,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone, Default)]
 pub struct Dialer {
     /// By route name, for the routes that have a `wss://` upstream.
-    tls: HashMap<String, Arc<ClientConfig>>,
+    tls: HashMap<Arc<str>, Arc<ClientConfig>>,
 }
 
 impl Dialer {
@@ -32,7 +32,7 @@ impl Dialer {
         let mut tls = HashMap::new();
         for route in &config.routes {
             if let Some(roots) = &route.upstream_roots {
-                tls.insert(route.name.clone(), tls::client_config(Arc::clone(roots))?);
+                tls.insert(Arc::clone(&route.name), tls::client_config(Arc::clone(roots))?);
             }
         }
         Ok(Self { tls })

@@ -10,7 +10,9 @@ const MOST_KIB: u64 = 16 * 1024;
 #[test]
 fn a_gibibyte_in_a_mebibyte_is_refused_in_little_memory() {
     let upstream = RawUpstream::bind();
-    let gateway = inspecting(&upstream).websocket("max_frame_size = \"2MiB\"").start();
+    // So that the size alone is what it is refused for.
+    let settings = "max_frame_size = \"2MiB\"\nmax_inflation_ratio = \"off\"";
+    let gateway = inspecting(&upstream).websocket(settings).start();
     let bomb = bomb(1024);
     assert!((900 << 10..2 << 20).contains(&bomb.len()), "{}", bomb.len());
     let before = gateway.resident_kib();

@@ -11,6 +11,7 @@ mod client;
 mod handover;
 mod negotiation;
 mod peers;
+mod ratio;
 mod upstream;
 
 use support::{Gateway, GatewayBuilder, RawUpstream, Request, Session};

@@ -29,7 +29,7 @@ fn everything(client: Tool, application: Tool) {
     let tap = Tap::on(peer.address());
     let gateway = Gateway::to(&[tap.address()])
         .route("origins = [\"*\"]")
-        .websocket("compression = \"inspect\"")
+        .websocket("compression = \"inspect\"\nmax_inflation_ratio = \"off\"")
         .start();
     let (url, ca) = (gateway.url("wss", "/ws"), gateway.ca_file());
     let fixed = [url.as_str(), ca.to_str().unwrap()];

@@ -11,6 +11,7 @@ mod tokens;
 
 use std::fs;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -118,6 +119,7 @@ fn what_is_not_given_is_the_default() {
     let websocket = &route.websocket;
     assert_eq!((websocket.max_message_size, websocket.max_frame_size), (1 << 20, 1 << 20));
     assert_eq!(websocket.max_fragments, 1024);
+    assert_eq!(websocket.max_inflation_ratio, NonZeroU32::new(200));
     assert_eq!(websocket.message_timeout, Some(Duration::from_secs(30)));
     assert_eq!(websocket.ping_interval, Some(Duration::from_secs(30)));
     assert_eq!((websocket.idle_timeout, websocket.max_lifetime), (None, None));
@@ -144,6 +146,7 @@ client_ca = "certs/ca.pem"
 max_message_size = "2MiB"
 max_frame_size = "1KiB"
 max_fragments = 7
+max_inflation_ratio = 20
 message_timeout = "off"
 idle_timeout = "1h"
 ping_interval = "off"
@@ -159,7 +162,7 @@ origins = ["https://chat.example.com"]
 require_origin = true
 subprotocols = ["chat.v2", "chat.v1"]
 auth = "none"
-websocket = { max_message_size = "64KiB", message_timeout = "5s" }
+websocket = { max_message_size = "64KiB", message_timeout = "5s", max_inflation_ratio = "off" }
 
 [routes.a]
 path = "/"
@@ -206,7 +209,7 @@ fn routes_keep_their_order_and_override_limits() {
     let folder = folder();
     let config = load_in(&folder, FULL).unwrap_or_else(|error| panic!("{error}")).config;
     let [z, a] = config.routes.as_slice() else { panic!("two routes") };
-    assert_eq!((z.name.as_str(), a.name.as_str()), ("z", "a"));
+    assert_eq!((&*z.name, &*a.name), ("z", "a"));
     assert_eq!(
         z.hosts,
         [
@@ -228,6 +231,8 @@ fn routes_keep_their_order_and_override_limits() {
     assert_eq!((z.websocket.max_message_size, z.websocket.max_frame_size), (64 << 10, 1 << 10));
     assert_eq!(z.websocket.message_timeout, Some(Duration::from_secs(5)));
     assert_eq!(z.websocket.compression, Compression::Inspect);
+    assert_eq!(z.websocket.max_inflation_ratio, None);
+    assert_eq!(a.websocket.max_inflation_ratio, NonZeroU32::new(20));
     assert_eq!(a.websocket.compression, Compression::Off);
     assert_eq!(a.origins, Origins::Any);
     assert_eq!((a.websocket.max_message_size, a.websocket.max_fragments), (2 << 20, 7));
@@ -273,9 +278,9 @@ fn unsafe_choices_are_warned_of_at_their_place() {
         [
             told(7, "every peer is a trusted proxy: each client can claim any address"),
             told(11, "the private key certs/site.key can be read by other users"),
-            told(34, "routes.z admits anybody: it has no authentication"),
-            told(40, "every web page may connect from its visitors' browsers"),
-            told(41, "routes.a admits anybody: it has no authentication"),
+            told(35, "routes.z admits anybody: it has no authentication"),
+            told(41, "every web page may connect from its visitors' browsers"),
+            told(42, "routes.a admits anybody: it has no authentication"),
         ]
     );
 }

@@ -6,12 +6,16 @@ use super::case::{Writes, group};
 use super::family::Family;
 use super::support::Frame;
 
-pub(crate) const FAMILY: Family =
-    Family { number: 10, name: "Automatic fragments", settings: "", cases };
+pub(crate) const FAMILY: Family = Family::new(10, "Automatic fragments", cases);
 
 #[test]
 fn automatic_fragments() {
     FAMILY.check();
+}
+
+#[test]
+fn automatic_fragments_beside_compressed_messages() {
+    FAMILY.check_where_agreed();
 }
 
 /// Sizes that end within a character, at an edge of a length's form, and where a frame is large

@@ -1,5 +1,7 @@
 //! A case: what one end sends, what of it arrives at the other, and how the session ends.
 
+use super::agreement::Agreement;
+use super::drive::Direction;
 use super::support::Frame;
 
 /// Masks are left out: the drive sets them as the sender should.
@@ -14,10 +16,14 @@ pub(crate) struct Case {
     pub(crate) stays: Vec<Part>,
     pub(crate) end: End,
     pub(crate) writes: Writes,
+    /// What the ends agreed on; `None`: no extension.
+    pub(crate) agreed: Option<Agreement>,
+    /// The one direction that it is driven in; `None`: both.
+    pub(crate) only: Option<Direction>,
 }
 
 /// One frame of what must not arrive, or as much of it as is sent.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Part {
     Whole(Frame),
     /// Masked where it must not be, or the other way round.
@@ -60,7 +66,8 @@ pub(crate) const UTF8: End = End::Refused(1007, "frame.utf8");
 impl Case {
     fn new(what: impl Into<String>, crosses: Vec<Frame>, stays: Vec<Part>, end: End) -> Self {
         let (id, what) = (String::new(), what.into());
-        Self { id, what, crosses, stays, end, writes: Writes::Together }
+        let (writes, agreed, only) = (Writes::Together, None, None);
+        Self { id, what, crosses, stays, end, writes, agreed, only }
     }
 
     /// Frames that are in order.
@@ -100,9 +107,31 @@ impl Case {
         Self { writes, ..self }
     }
 
-    /// How often it is driven: once in each direction and, if it is in order, through an echo.
+    pub(crate) fn agreeing(self, agreed: Agreement) -> Self {
+        Self { agreed: Some(agreed), ..self }
+    }
+
+    pub(crate) fn only(self, direction: Direction) -> Self {
+        Self { only: Some(direction), ..self }
+    }
+
+    pub(crate) fn directions(&self) -> Vec<Direction> {
+        let both = vec![Direction::ToUpstream, Direction::ToClient];
+        self.only.map_or(both, |only| vec![only])
+    }
+
+    /// How often it is driven: once in each of its directions and, if it is in order and not
+    /// compressed, through an echo.
     pub(crate) fn runs(&self) -> usize {
-        2 + usize::from(self.is_valid())
+        self.directions().len() + usize::from(self.is_valid() && self.agreed.is_none())
+    }
+
+    /// Whether it is the same as another, however they are written.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.what == other.what
+            && (self.end, self.only) == (other.end, other.only)
+            && self.crosses == other.crosses
+            && self.stays == other.stays
     }
 
     pub(crate) fn is_valid(&self) -> bool {

@@ -5,7 +5,7 @@ use super::case::{Part, UTF8, Writes, every_way, group};
 use super::family::Family;
 use super::support::{Frame, Gateway, RawUpstream, Session};
 
-pub(crate) const FAMILY: Family = Family { number: 7, name: "Closing", settings: "", cases };
+pub(crate) const FAMILY: Family = Family::new(7, "Closing", cases);
 
 /// Of the RFC and of IANA's registry, those that may be in a frame; and the ends of the ranges that
 /// are for libraries and for applications.
@@ -23,6 +23,11 @@ const LONGEST: usize = 123;
 #[test]
 fn closes() {
     FAMILY.check();
+}
+
+#[test]
+fn closes_beside_compressed_messages() {
+    FAMILY.check_where_agreed();
 }
 
 /// Section 5.5.1 allows one Close an end: whoever was sent the other end's gets no second one with

@@ -6,9 +6,10 @@ use std::{slice, thread};
 use tokio_tungstenite::tungstenite::{Error, accept};
 
 use super::Case;
+use super::agreement::Agreement;
 use super::case::End;
 use super::drive::send;
-use super::support::{Frame, Gateway, Request, Wire};
+use super::support::{Frame, Gateway, Request, Wire, inflated};
 
 /// tungstenite's server, a thread a connection, until the test's process ends.
 pub(crate) struct Echo(SocketAddr);
@@ -52,8 +53,12 @@ fn echo(stream: TcpStream) -> Error {
 /// ping is answered, and the Close too.
 pub(crate) fn through(case: &Case, gateway: &Gateway) {
     let mut client = gateway.connect();
-    client.send_request(&Request::upgrade("/ws"));
-    assert_eq!(client.read_head().status(), 101);
+    let alone = "; server_no_context_takeover; client_no_context_takeover";
+    let agreement = case.agreed.as_ref().map(|_| Agreement::new(alone, alone, alone));
+    client.send_request(&agreement.map_or(Request::upgrade("/ws"), |agreed| agreed.request()));
+    let answer = client.read_head();
+    assert_eq!(answer.status(), 101);
+    assert_eq!(answer.only("sec-websocket-extensions").is_some(), case.agreed.is_some());
     let (close, frames) = match (case.end, case.crosses.split_last()) {
         (End::Closed, Some((close, frames))) => (close.clone(), frames),
         _ => (Frame::close(1000, "as expected"), &case.crosses[..]),
@@ -71,6 +76,7 @@ struct Heard {
     messages: Vec<(u8, Vec<u8>)>,
     pongs: Vec<Vec<u8>>,
     open: bool,
+    compressed: bool,
 }
 
 impl Heard {
@@ -86,7 +92,7 @@ impl Heard {
         }
         if heard.open {
             heard.messages.pop();
-            heard.open = false;
+            (heard.open, heard.compressed) = (false, false);
         }
         heard
     }
@@ -94,10 +100,14 @@ impl Heard {
     fn data(&mut self, frame: &Frame) {
         if !self.open {
             self.messages.push((frame.opcode, Vec::new()));
+            self.compressed = frame.rsv == 4;
         }
         let (_, payload) = self.messages.last_mut().unwrap();
         payload.extend_from_slice(&frame.payload);
         self.open = !frame.fin;
+        if frame.fin && std::mem::take(&mut self.compressed) {
+            *payload = inflated(payload);
+        }
     }
 }
 

@@ -5,11 +5,16 @@ use super::case::{Part, Writes, every_way, group};
 use super::family::Family;
 use super::support::Frame;
 
-pub(crate) const FAMILY: Family = Family { number: 5, name: "Fragments", settings: "", cases };
+pub(crate) const FAMILY: Family = Family::new(5, "Fragments", cases);
 
 #[test]
 fn fragments() {
     FAMILY.check();
+}
+
+#[test]
+fn fragments_beside_compressed_messages() {
+    FAMILY.check_where_agreed();
 }
 
 fn cases() -> Vec<Case> {

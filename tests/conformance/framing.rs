@@ -7,7 +7,7 @@ use super::case::{Part, Writes, group};
 use super::family::Family;
 use super::support::{Frame, Gateway, RawUpstream, Session};
 
-pub(crate) const FAMILY: Family = Family { number: 1, name: "Framing", settings: "", cases };
+pub(crate) const FAMILY: Family = Family::new(1, "Framing", cases);
 
 /// The edges of the three forms of a length.
 const SIZES: [usize; 7] = [0, 125, 126, 127, 128, 65535, 65536];
@@ -15,6 +15,11 @@ const SIZES: [usize; 7] = [0, 125, 126, 127, 128, 65535, 65536];
 #[test]
 fn lengths_and_masks() {
     FAMILY.check();
+}
+
+#[test]
+fn lengths_and_masks_beside_compressed_messages() {
+    FAMILY.check_where_agreed();
 }
 
 /// Section 5.7, and the key that tests mask with.

@@ -3,16 +3,19 @@
 //!
 //! A [`Case`] says what one end sends, what of it arrives and how the session ends; [`drive`] sends
 //! it once from the client and once from the application, and what is in order once through a real
-//! echo. `docs/conformance.md` has the counts and the table of rules, and is held to both.
+//! echo. Each is driven once more beside compressed messages, in a session that agreed on them.
+//! `docs/conformance.md` has the counts and the table of rules, and is held to both.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 #[path = "../support/mod.rs"]
 mod support;
 
+mod agreement;
 mod automatic;
 mod case;
 mod closing;
+mod compressed;
 mod docs;
 mod drive;
 mod echo;
@@ -20,6 +23,7 @@ mod family;
 mod fragments;
 mod framing;
 mod opcodes;
+mod parameters;
 mod peers;
 mod pings;
 mod reserved;
@@ -30,7 +34,7 @@ use case::Case;
 use family::Family;
 
 /// Every family, in the order of `docs/conformance.md`.
-const FAMILIES: [Family; 9] = [
+const FAMILIES: [Family; 11] = [
     framing::FAMILY,
     pings::FAMILY,
     reserved::FAMILY,
@@ -40,4 +44,6 @@ const FAMILIES: [Family; 9] = [
     closing::FAMILY,
     sizes::FAMILY,
     automatic::FAMILY,
+    compressed::FAMILY,
+    parameters::FAMILY,
 ];

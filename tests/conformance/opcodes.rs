@@ -5,7 +5,7 @@ use super::case::{Part, every_way, group};
 use super::family::Family;
 use super::support::Frame;
 
-pub(crate) const FAMILY: Family = Family { number: 4, name: "Opcodes", settings: "", cases };
+pub(crate) const FAMILY: Family = Family::new(4, "Opcodes", cases);
 
 /// Reserved for further data frames, and for further control frames.
 const RESERVED: [u8; 10] = [3, 4, 5, 6, 7, 0xb, 0xc, 0xd, 0xe, 0xf];
@@ -13,6 +13,11 @@ const RESERVED: [u8; 10] = [3, 4, 5, 6, 7, 0xb, 0xc, 0xd, 0xe, 0xf];
 #[test]
 fn reserved_opcodes() {
     FAMILY.check();
+}
+
+#[test]
+fn reserved_opcodes_beside_compressed_messages() {
+    FAMILY.check_where_agreed();
 }
 
 fn cases() -> Vec<Case> {

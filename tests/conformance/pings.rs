@@ -5,8 +5,7 @@ use super::case::{Part, Writes, every_way, group};
 use super::family::Family;
 use super::support::Frame;
 
-pub(crate) const FAMILY: Family =
-    Family { number: 2, name: "Pings and pongs", settings: "", cases };
+pub(crate) const FAMILY: Family = Family::new(2, "Pings and pongs", cases);
 
 /// The longest payload of a control frame.
 const LONGEST: usize = 125;
@@ -14,6 +13,11 @@ const LONGEST: usize = 125;
 #[test]
 fn pings_and_pongs() {
     FAMILY.check();
+}
+
+#[test]
+fn pings_and_pongs_beside_compressed_messages() {
+    FAMILY.check_where_agreed();
 }
 
 fn cases() -> Vec<Case> {

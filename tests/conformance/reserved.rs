@@ -1,16 +1,25 @@
-//! RFC 6455 section 5.2: the reserved bits, which no extension was negotiated for.
+//! RFC 6455 section 5.2: the reserved bits, which no extension was negotiated for; and where
+//! permessage-deflate was, which gives one of them a meaning on one kind of frame.
 
 use super::Case;
-use super::case::{Part, Writes, every_way, group};
+use super::case::{End, Part, Writes, every_way, group};
 use super::family::Family;
 use super::support::Frame;
 
-pub(crate) const FAMILY: Family = Family { number: 3, name: "Reserved bits", settings: "", cases };
+pub(crate) const FAMILY: Family =
+    Family { where_agreed: Some(where_agreed), ..Family::new(3, "Reserved bits", cases) };
 
 #[test]
 fn reserved_bits() {
     FAMILY.check();
 }
+
+#[test]
+fn reserved_bits_beside_compressed_messages() {
+    FAMILY.check_where_agreed();
+}
+
+const RSV1: u8 = 4;
 
 /// Every set of RSV1 (4), RSV2 (2) and RSV3 (1) but the empty one.
 fn each(case: impl Fn(u8) -> Case) -> Vec<Case> {
@@ -23,6 +32,25 @@ fn cases() -> Vec<Case> {
         group("3.2", every_way(each(behind_a_good_message))),
         group("3.3", each(in_chops)),
         group("3.4", each(withheld)),
+        group("3.5", on_other_frames()),
+        group("3.6", each(in_a_continuation)),
+    ]
+    .concat()
+}
+
+/// RSV1 says of a message's first frame that the message is compressed, and these are not. What is
+/// no compressed message is refused for its data, as soon as that is there: a frame that is cut
+/// through has begun to cross, and two bytes of a header are nothing wrong yet.
+fn where_agreed() -> Vec<Case> {
+    let large = |rsv| match rsv {
+        RSV1 => in_chops(rsv).ending(End::Cut(1002, "frame.protocol")),
+        _ => in_chops(rsv),
+    };
+    [
+        group("3.1", every_way(each(alone))),
+        group("3.2", every_way(each(behind_a_good_message))),
+        group("3.3", each(large)),
+        group("3.4", (1..8).filter(|rsv| *rsv != RSV1).map(withheld)),
         group("3.5", on_other_frames()),
         group("3.6", each(in_a_continuation)),
     ]

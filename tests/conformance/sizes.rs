@@ -7,10 +7,8 @@ use super::family::Family;
 use super::support::Frame;
 
 pub(crate) const FAMILY: Family = Family {
-    number: 9,
-    name: "Sizes",
     settings: "max_message_size = \"256KiB\"\nmax_frame_size = \"64KiB\"\nmax_fragments = 4096",
-    cases,
+    ..Family::new(9, "Sizes", cases)
 };
 
 const MESSAGE: usize = 256 * 1024;
@@ -24,6 +22,11 @@ const TOO_MANY: End = End::Refused(1009, "message.fragments");
 #[test]
 fn sizes_up_to_the_limits_and_beyond() {
     FAMILY.check();
+}
+
+#[test]
+fn sizes_up_to_the_limits_and_beyond_beside_compressed_messages() {
+    FAMILY.check_where_agreed();
 }
 
 fn cases() -> Vec<Case> {

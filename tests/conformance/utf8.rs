@@ -8,18 +8,24 @@ use super::support::Frame;
 
 mod sequences;
 
-use sequences::{EDGES, Impossible, TEXTS, impossible};
+use sequences::EDGES;
+pub(crate) use sequences::{Impossible, TEXTS, impossible};
 
-pub(crate) const FAMILY: Family = Family { number: 6, name: "UTF-8", settings: "", cases };
+pub(crate) const FAMILY: Family = Family::new(6, "UTF-8", cases);
 
-/// What stands before an offence: five characters of one to three bytes.
-const BEFORE: &str = "κόσμε ";
+/// What stands before an offence: characters of one to three bytes.
+pub(crate) const BEFORE: &str = "κόσμε ";
 /// Larger than any frame that is held until it is whole (16 KiB).
 const LARGE: usize = 32 * 1024;
 
 #[test]
 fn texts_good_and_bad() {
     FAMILY.check();
+}
+
+#[test]
+fn texts_good_and_bad_beside_compressed_messages() {
+    FAMILY.check_where_agreed();
 }
 
 fn cases() -> Vec<Case> {
@@ -65,12 +71,17 @@ fn edge(code_point: u32) -> Case {
 }
 
 /// The bytes up to the impossible one, it included.
-fn up_to(offence: &Impossible) -> Vec<u8> {
+pub(crate) fn up_to(offence: &Impossible) -> Vec<u8> {
     [BEFORE.as_bytes(), offence.good, &offence.bad[..1]].concat()
 }
 
+/// A text with the offence in its middle.
+pub(crate) fn bytes_with(offence: &Impossible) -> Vec<u8> {
+    [BEFORE.as_bytes(), offence.good, offence.bad, b" and more"].concat()
+}
+
 fn text_with(offence: &Impossible) -> Frame {
-    Frame::text([BEFORE.as_bytes(), offence.good, offence.bad, b" and more"].concat())
+    Frame::text(bytes_with(offence))
 }
 
 fn whole(offence: &Impossible) -> Case {

@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 
 pub use browser::Browser;
 pub use certificates::{Authority, authority, issue, issue_with};
-pub use deflater::{Deflater, bomb, inflated, packed};
+pub use deflater::{Deflater, bomb, inflated, packed, zeros};
 pub use frame::Frame;
 pub use gateway::{Builder as GatewayBuilder, Gateway};
 pub use http::{ACCEPT, KEY, Request, Response};

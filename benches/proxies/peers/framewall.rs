@@ -1,5 +1,6 @@
 //! Framewall with every check on: frame rules, UTF-8, rates that are counted and never met, address
-//! rules, origins, a verified token.
+//! rules, origins, a verified token. The clients answer no pings, so that none is due while they are
+//! measured.
 
 use std::path::{Path, PathBuf};
 
@@ -40,6 +41,8 @@ messages = "1000000/s"
 messages_per_user = "1000000/s"
 bytes = "10GiB/s"
 control_frames = "1000000/s"
+[websocket]
+ping_interval = "10m"
 [jwt.main]
 algorithms = ["RS256"]
 public_key = "{PUBLIC_KEY}"

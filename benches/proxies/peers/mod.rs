@@ -169,9 +169,20 @@ impl Ground {
     /// Starts a proxy. `buffer` is for an upgraded connection and direction, in bytes, where a proxy
     /// has to be told. `under` is a program that starts it.
     pub(crate) fn start(&self, peer: &Peer, buffer: usize, under: Option<&str>) -> Outcome<Proxy> {
+        self.start_before(self.application, peer, buffer, under)
+    }
+
+    /// The same in front of another application.
+    pub(crate) fn start_before(
+        &self,
+        application: SocketAddr,
+        peer: &Peer,
+        buffer: usize,
+        under: Option<&str>,
+    ) -> Outcome<Proxy> {
         let (address, folder, name) = (free_address()?, self.folder(), peer.kind.name());
         let connections = crate::measure::affordable(u32::MAX);
-        let site = Site { folder, address, application: self.application, buffer, connections };
+        let site = Site { folder, address, application, buffer, connections };
         let extension = if peer.kind == Kind::Envoy { "yaml" } else { "conf" };
         let file = folder.join(format!("{name}-{}.{extension}", address.port()));
         let log = folder.join(format!("{name}.log"));

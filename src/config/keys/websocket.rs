@@ -1,9 +1,10 @@
 //! `[websocket]` and `[routes.NAME.websocket]`
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::{Fallback, GIB, HOUR, Key, MIB, Row, SHORTEST, Section, WEEK, YEAR, secs};
-use crate::config::kinds::{Choice, Integer, OrOff, Size, Time};
+use crate::config::kinds::{Choice, Count, Integer, OrOff, Size, Time};
 use crate::config::model::Compression;
 
 keys! {
@@ -19,6 +20,10 @@ keys! {
     MAX_FRAGMENTS: Integer, Fallback<u32> = WebSocket "max_fragments"
         Integer { min: 1, max: 1_000_000 }, Fallback(1024),
         "Frames of a message.";
+    MAX_INFLATION_RATIO: OrOff<Count>, Fallback<Option<NonZeroU32>> = WebSocket "max_inflation_ratio"
+        OrOff(Count { max: 1032 }), Fallback(NonZeroU32::new(200)),
+        "Bytes that a compressed message may inflate to for each byte that it has on the wire, in both directions, once it \
+         has inflated to more than 64 KiB. Deflate comes to 1,032 at most. Only with `compression = \"inspect\"`.";
     MESSAGE_TIMEOUT: OrOff<Time>, Fallback<Option<Duration>> = WebSocket "message_timeout"
         OrOff(Time { min: SHORTEST, max: HOUR }), Fallback(Some(secs(30))),
         "From the first byte of a message's, or a control frame's, header to its last byte.";

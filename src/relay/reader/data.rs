@@ -45,8 +45,9 @@ impl Reader {
             return Ok(());
         }
         let (done, end) = self.frame.block();
+        let weighed = if self.frame.is_large() { end } else { self.frame.head.declared() };
         let piece = self.skip(input, run, end - done);
-        if let Err(rule) = self.rules.judge_compressed(&self.frame.head, done, piece) {
+        if let Err(rule) = self.rules.judge_compressed(&self.frame.head, done, weighed, piece) {
             return Err(self.refuse_payload(rule, end.wrapping_sub(1)));
         }
         if self.frame.through && self.frame.left > 0 && done + piece.len() as u64 == end {

@@ -9,8 +9,8 @@ use super::*;
 
 /// RSV1 and the opcode of a message's first frame; FIN comes on top.
 const TEXT: u8 = 0x41;
-const BINARY: u8 = 0x42;
-const FIN: u8 = 0x80;
+pub(super) const BINARY: u8 = 0x42;
+pub(super) const FIN: u8 = 0x80;
 
 fn gate(sender: Endpoint, context: Context) -> Gate {
     let mut gate = Gate::new(sender, LIMITS, OWN_PING);
@@ -22,12 +22,17 @@ fn read(sender: Endpoint, context: Context, stream: &[u8], reads: &[usize]) -> O
     pass_on(&mut gate(sender, context), stream, reads, &ample())
 }
 
-fn compressed(text: &[u8]) -> Vec<u8> {
+pub(super) fn compressed(text: &[u8]) -> Vec<u8> {
     Deflater::new(15, false).message(text)
 }
 
 /// The same, in as many frames as there are cuts and one.
-fn fragments(sender: Endpoint, opcode: u8, payload: &[u8], cuts: &[usize]) -> Vec<Vec<u8>> {
+pub(super) fn fragments(
+    sender: Endpoint,
+    opcode: u8,
+    payload: &[u8],
+    cuts: &[usize],
+) -> Vec<Vec<u8>> {
     let ends = cuts.iter().copied().chain([payload.len()]);
     let starts = [0].into_iter().chain(cuts.iter().copied());
     let fragment = |(i, (start, end)): (usize, (usize, usize))| {
@@ -247,7 +252,7 @@ fn a_bomb_costs_what_a_message_may() {
     let zeros = Deflater::new(15, false).flushed(&vec![0; 1 << 20], flate2::FlushCompress::Full);
     let bomb = zeros.repeat(1024);
     assert!(bomb.len() < 1 << 21);
-    let limits = Limits { max_frame_size: 1 << 21, max_message_size: 1 << 20, max_fragments: 9 };
+    let limits = Limits { max_frame_size: 1 << 21, max_message_size: 1 << 20, ..LIMITS };
     let budget = HoldBudget::new(1 << 16);
     for (sender, context) in [(Client, Context::Anew), (Upstream, Context::TakenOver(15))] {
         let mut gate = Gate::new(sender, limits, OWN_PING);
@@ -270,7 +275,7 @@ fn a_bomb_costs_what_a_message_may() {
 }
 
 /// Bytes that do not get smaller, so that a frame of them is large.
-fn noise(length: usize) -> Vec<u8> {
+pub(super) fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x1234_5678_u32;
     let mut next = || {
         state ^= state << 13;

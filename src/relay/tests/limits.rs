@@ -30,6 +30,7 @@ fn sums_do_not_overflow() {
         max_frame_size: u64::MAX,
         max_message_size: i64::MAX as u64,
         max_fragments: u32::MAX,
+        max_inflation_ratio: None,
     };
     let huge = [&[0x00, 127], i64::MAX.to_be_bytes().as_slice()].concat();
     let stream = [frame(Upstream, 0x02, b"x"), huge].concat();

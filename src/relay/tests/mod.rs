@@ -11,6 +11,7 @@ mod model;
 mod opening;
 mod places;
 mod rates;
+mod ratio;
 mod rules;
 mod turns;
 
@@ -20,8 +21,12 @@ pub(super) use deflater::Deflater;
 
 const OWN_PING: [u8; 8] = *b"ownping!";
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
-const LIMITS: Limits =
-    Limits { max_frame_size: 100_000, max_message_size: 150_000, max_fragments: 8 };
+const LIMITS: Limits = Limits {
+    max_frame_size: 100_000,
+    max_message_size: 150_000,
+    max_fragments: 8,
+    max_inflation_ratio: None,
+};
 
 /// Enough for every frame of a test.
 fn ample() -> HoldBudget {

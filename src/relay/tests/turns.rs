@@ -11,7 +11,8 @@ use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 
 use super::super::{
-    self as relay, Amendments, Contexts, HoldBudget, Lease, Meter, Outside, Streams, Terms,
+    self as relay, Amendments, Contexts, HoldBudget, Lease, Meter, Outside, SessionEnd, Streams,
+    Terms,
 };
 use super::*;
 use crate::config::parse;
@@ -23,6 +24,8 @@ const CONFIG: &str = r#"
 listen = ["127.0.0.1:0"]
 [tls]
 mode = "off"
+[websocket]
+max_inflation_ratio = "off"
 [routes.app]
 path = "/"
 upstream = ["ws://127.0.0.1:1"]
@@ -36,6 +39,28 @@ impl Wake for Woken {
     fn wake(self: Arc<Self>) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// Nobody, who asks for nothing.
+#[derive(Default)]
+struct Nobody(Meter, Amendments);
+
+impl Outside for Nobody {
+    fn poll_stop(&mut self, _: &mut Context<'_>) -> Poll<Reason> {
+        Poll::Pending
+    }
+
+    fn meter(&self) -> &Meter {
+        &self.0
+    }
+
+    fn amendments(&self) -> &Amendments {
+        &self.1
+    }
+
+    fn would_refuse(&self, _: Reason) {}
+
+    fn ended(&mut self, _: SessionEnd) {}
 }
 
 /// A session with `sent` of the client's waiting to be read, polled once: how often it woke itself,
@@ -58,10 +83,8 @@ async fn one_turn(sent: &[u8]) -> (usize, usize) {
         compression: Some(Contexts { client: anew, upstream: anew }),
     };
     let budget = HoldBudget::new(1 << 20);
-    let (meter, amendments) = (Meter::default(), Amendments::default());
-    let outside = Outside { meter: &meter, amendments: &amendments, would_refuse: &|_| {} };
-    let never = std::future::pending::<Reason>();
-    let mut session = pin!(relay::relay(streams, terms, &budget, Lease::default(), never, outside));
+    let nobody = Nobody::default();
+    let mut session = pin!(relay::relay(streams, terms, budget, Lease::default(), nobody));
     let woken = Arc::new(Woken::default());
     let waker = Waker::from(Arc::clone(&woken));
     let polled = session.as_mut().poll(&mut Context::from_waker(&waker));

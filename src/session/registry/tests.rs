@@ -1,10 +1,10 @@
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
 use super::{Entry, Record, Sessions, Told};
+use crate::limits::UserKey;
 use crate::moment::Moment;
 use crate::policy::{Claims, Presented};
 use crate::refusal::Reason;
@@ -14,20 +14,20 @@ use crate::store::{Kind, Revocation, RevocationStore, Revocations};
 fn description(id: &str) -> Description {
     Description {
         request_id: id.to_owned(),
-        route: "chat".to_owned(),
+        route: "chat".into(),
+        subprotocol: None,
         peer: "192.0.2.7:5000".parse().unwrap(),
         since: SystemTime::UNIX_EPOCH,
         identity: None,
-        presented: Arc::new(Presented::of("chat.example", "/ws")),
+        presented: Presented::of("chat.example", "/ws"),
         awaited: false,
     }
 }
 
 fn identity(user: &str, token: &str) -> Identity {
     Identity {
-        user: Some(user.to_owned()),
-        token_id: Some(token.to_owned()),
-        issuer: "main".to_owned(),
+        user: UserKey::new("main", user),
+        token_id: Some(token.into()),
         expires: None,
         claims: Claims::new(&serde_json::Map::new()),
     }
@@ -80,7 +80,7 @@ async fn filters_mean_all_of_what_they_name() {
     let _one = enter(&sessions, "1");
     let mut two = description("2");
     two.peer = "[::ffff:198.51.100.9]:1".parse().unwrap();
-    two.route = "feed".to_owned();
+    two.route = "feed".into();
     two.identity = Some(identity("ann", "t2"));
     let _two = sessions.enter(two);
     let mut three = description("3");
@@ -147,17 +147,18 @@ async fn a_session_that_enters_behind_its_revocation_ends_at_once() {
     };
     revocations.revoke(revoked, now).unwrap();
     let (entry, mut told) = enter(&sessions, "1");
-    entry.end_if_revoked(&revocations, now);
+    entry.record().end_if_revoked(&revocations, now);
     assert_eq!((&mut told).now_or_never(), None, "nobody's session");
-    entry.identify(identity("bob", "t1"));
-    entry.end_if_revoked(&revocations, now);
+    entry.record().identify(identity("bob", "t1"));
+    entry.record().end_if_revoked(&revocations, now);
     assert_eq!((&mut told).now_or_never(), None);
-    entry.identify(identity("ann", "t2"));
-    entry.end_if_revoked(&revocations, now);
+    entry.record().identify(identity("ann", "t2"));
+    entry.record().end_if_revoked(&revocations, now);
     assert_eq!(told.now_or_never(), Some(Reason::TokenRevoked));
 }
 
 #[test]
 fn a_session_is_small_in_the_registry() {
-    assert!(size_of::<Record>() <= 224, "{}", size_of::<Record>());
+    assert!(size_of::<Record>() <= 232, "{}", size_of::<Record>());
+    assert!(size_of::<Identity>() <= 64, "{}", size_of::<Identity>());
 }

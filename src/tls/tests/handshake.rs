@@ -8,6 +8,7 @@ use rustls::{AlertDescription, Error, HandshakeKind, InvalidMessage};
 
 use super::*;
 use crate::tls::describe_failure;
+use tokio::io::AsyncWriteExt;
 
 fn accept(
     terminator: &Terminator,
@@ -17,8 +18,13 @@ fn accept(
     let socket = Socket::default();
     prepare(&socket);
     let mut peer = Peer::client(Arc::clone(config), &socket);
-    let accepted = peer.shake(terminator.accept(socket));
-    (accepted.map(|(_stream, name)| name), peer)
+    let accepted = peer.shake(async {
+        let (mut stream, name) = terminator.accept(socket).await?;
+        // The tickets go out with the first answer.
+        stream.flush().await?;
+        Ok(name)
+    });
+    (accepted, peer)
 }
 
 #[test]
@@ -61,10 +67,30 @@ fn sessions_are_resumed_by_ticket_and_by_id_and_after_a_reload() {
 }
 
 #[test]
-fn two_tickets_are_sent_with_the_handshake() {
-    let (_, peer) = accept(&terminator(), &Arc::new(client_config(TLS13)), |_| ());
-    let Connection::Client(client) = peer.tls else { panic!("a client") };
-    assert_eq!(client.tls13_tickets_received(), 2);
+fn two_tickets_are_sent_in_one_write_with_the_first_answer() {
+    let socket = Socket::default();
+    let mut peer = Peer::client(client_config(TLS13), &socket);
+    let (stream, _) = peer.shake(terminator().accept(socket.clone())).unwrap();
+    let mut pair = Pair { stream, peer };
+    let tickets = |pair: &Pair<_>| match &pair.peer.tls {
+        Connection::Client(client) => client.tls13_tickets_received(),
+        Connection::Server(_) => panic!("a client"),
+    };
+    assert_eq!(tickets(&pair), 0);
+    let before = socket.moved().1;
+    pair.write_all(b"the answer");
+    assert_eq!(socket.moved().1, before + 1);
+    assert_eq!(pair.peer.listen(), b"the answer");
+    assert_eq!(tickets(&pair), 2);
+}
+
+#[test]
+fn a_client_that_waits_for_the_last_word_has_it_at_once() {
+    // Of TLS 1.2 the server's Finished is the end of the handshake.
+    let socket = Socket::default();
+    let mut peer = Peer::client(client_config(TLS12), &socket);
+    peer.shake(terminator().accept(socket)).unwrap();
+    assert!(!peer.tls.is_handshaking());
 }
 
 #[test]
@@ -159,6 +185,7 @@ fn data_right_behind_the_handshake_is_not_lost() {
         if kept_back > 0 {
             assert_eq!(pair.lend(), Lent::bytes("begun"));
         }
+        pair.write_all(b"an answer");
         assert_eq!(pair.lend(), Lent::Nothing);
         assert_eq!(pair.stream.memory(), 0);
     }

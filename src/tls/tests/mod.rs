@@ -155,7 +155,10 @@ fn serving(version: &'static SupportedProtocolVersion) -> Pair<UnbufferedServerC
     let socket = Socket::default();
     let mut peer = Peer::client(client_config(version), &socket);
     let (stream, _) = peer.shake(terminator().accept(socket)).unwrap();
-    Pair { stream, peer }
+    let mut pair = Pair { stream, peer };
+    assert!(pair.flush().is_ready(), "the tickets are sent");
+    pair.peer.listen();
+    pair
 }
 
 /// The stream is a client's.

@@ -12,7 +12,7 @@ use crate::refusal::Reason::{ClaimsDenied, TokenExpired, TokenInvalid};
 fn a_good_token_is_somebody() {
     let token = hs256_token(&claims(&json!({"jti": "t1", "exp": 1_800_003_600.5})));
     let identity = verify(&hs256(), &token).unwrap();
-    assert_eq!(&**identity.issuer(), "main");
+    assert_eq!(identity.issuer(), "main");
     assert_eq!(identity.user(), "ann");
     assert_eq!(identity.token_id(), Some("t1"));
     assert_eq!(identity.expires(), at(1_800_003_630) + Duration::from_millis(500));

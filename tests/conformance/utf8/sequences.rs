@@ -1,14 +1,14 @@
 //! The edges of UTF-8 (RFC 3629 sections 3 and 4).
 
 /// Bytes that are good so far, and bytes of which the first one cannot follow.
-pub(super) struct Impossible {
-    pub(super) what: &'static str,
-    pub(super) good: &'static [u8],
-    pub(super) bad: &'static [u8],
+pub(crate) struct Impossible {
+    pub(crate) what: &'static str,
+    pub(crate) good: &'static [u8],
+    pub(crate) bad: &'static [u8],
 }
 
 /// Texts in many scripts, with characters of each length.
-pub(super) const TEXTS: [(&str, &str); 7] = [
+pub(crate) const TEXTS: [(&str, &str); 7] = [
     ("an empty text", ""),
     ("ASCII", "Hello, world! \u{7f}\0"),
     ("two bytes", "Grüße, добрый день, שלום"),
@@ -20,14 +20,14 @@ pub(super) const TEXTS: [(&str, &str); 7] = [
 
 /// The first and last code point of each length, around the surrogates, and noncharacters, which
 /// are code points as any.
-pub(super) const EDGES: [u32; 32] = [
+pub(crate) const EDGES: [u32; 32] = [
     0x0, 0x7f, 0x80, 0x7ff, 0x800, 0xfff, 0x1000, 0xcfff, 0xd000, 0xd7ff, 0xe000, 0xfdd0, 0xfdef,
     0xfffd, 0xfffe, 0xffff, 0x1_0000, 0x1_fffe, 0x1_ffff, 0x2_fffe, 0x2_ffff, 0x3_0000, 0x3_fffe,
     0x3_ffff, 0x4_0000, 0xe_0001, 0xf_fffe, 0xf_ffff, 0x10_0000, 0x10_fffd, 0x10_fffe, 0x10_ffff,
 ];
 
 /// Every way to leave the table.
-pub(super) fn impossible() -> Vec<Impossible> {
+pub(crate) fn impossible() -> Vec<Impossible> {
     let groups: [&[Row]; 6] =
         [&CONTINUATIONS, &NEVER, &OVERLONG, &SURROGATES, &BEYOND, &BROKEN_OFF];
     let rows = groups.into_iter().flatten();

@@ -1,3 +1,5 @@
-//! What the fuzz targets share: a second, obvious implementation of the frame rules.
+//! What the fuzz targets share: a second, obvious implementation of the frame rules, and the other
+//! end of a TLS connection.
 
 pub mod model;
+pub mod tls;

@@ -1,20 +1,17 @@
-//! Reads frames under the rules, and says how far the bytes may be released.
+//! Reads frames under the rules, and says how far the bytes may be released. Here is what all frames
+//! have in common; `data` and `control` go on with either kind, `handover` takes the gateway's own.
 
-use std::sync::Arc;
+mod control;
+mod data;
+mod handover;
 
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
-
-use super::allowance::{Allowance, Ruling};
-use super::close::LONGEST_PAYLOAD;
+use super::allowance::Allowance;
 use super::hold::Hold;
-use super::inflate::Inflation;
-use super::rules::{BLOCK, Rules};
-use super::{
-    CloseFrame, Context, Endpoint, Event, HeaderBytes, HoldBudget, Limits, Rule, Violation, lease,
-    mask,
-};
+use super::rules::Rules;
+use super::{Context, Endpoint, Event, HeaderBytes, HoldBudget, Limits, Rule, Violation};
 use crate::observe::Flow;
 use crate::refusal::Reason;
+pub(super) use handover::Handover;
 
 /// The largest frame, header and payload, that is held until it is whole. A larger one is cut
 /// through: forwarded as it arrives, once its header was judged.
@@ -35,15 +32,6 @@ pub(super) struct Reader {
     pub(super) handover: Option<Box<Handover>>,
     /// The rates of the sender; `None`: it has none.
     pub(super) allowance: Option<Box<Allowance>>,
-}
-
-/// The messages, of one frame each, in which a client hands in a new token.
-#[derive(Debug)]
-pub(super) struct Handover {
-    /// The member of the JSON object that holds the token.
-    pub(super) member: Arc<str>,
-    /// How many there were; the flow has them, too.
-    pub(super) taken: u64,
 }
 
 /// The frame that is being read, or the place of the next one.
@@ -105,6 +93,7 @@ impl Reader {
     }
 
     /// Reads to the end of the input, to an event, or to a frame that has to wait.
+    #[inline]
     pub(super) fn read(&mut self, input: &[u8], run: &mut Run) -> Result<Option<Event>, Violation> {
         while run.at < input.len() {
             if self.must_wait(&input[run.at..]) {
@@ -127,21 +116,6 @@ impl Reader {
     fn must_wait(&self, rest: &[u8]) -> bool {
         !self.hold.spent().is_empty()
             && if self.frame.has_begun() { self.block_is_cut(rest) } else { !is_whole_frame(rest) }
-    }
-
-    /// Whether a block of a compressed frame that is cut through begins with `rest` and is not
-    /// there to its end.
-    #[cold]
-    fn block_is_cut(&self, rest: &[u8]) -> bool {
-        let Frame { head, left, through, .. } = &self.frame;
-        let compressed =
-            head.is_complete() && !head.is_control() && self.rules.message_compressed();
-        let (done, end) = self.frame.block();
-        *through
-            && compressed
-            && *left > 0
-            && done.is_multiple_of(BLOCK.into())
-            && (rest.len() as u64) < end - done
     }
 
     /// Charges a message with the first byte of its first frame, before anything of it is taken.
@@ -200,53 +174,6 @@ impl Reader {
         Ok(true)
     }
 
-    fn read_data(&mut self, input: &[u8], run: &mut Run) -> Result<Option<Event>, Violation> {
-        if self.rules.message_compressed() {
-            self.read_block(input, run)?;
-        } else {
-            self.read_plain(input, run)?;
-        }
-        if self.frame.left == 0 {
-            return self.end_data(input, run);
-        }
-        Ok(None)
-    }
-
-    #[inline]
-    fn read_plain(&mut self, input: &[u8], run: &mut Run) -> Result<(), Violation> {
-        let done = self.frame.head.declared() - self.frame.left;
-        let start = run.at;
-        let piece = self.skip_payload(input, run);
-        if let Err(at) = self.rules.judge_payload(&self.frame.head, done, piece) {
-            run.at = start + at + 1;
-            return Err(self.refuse_at(Rule::Text, done + at as u64, run));
-        }
-        if self.frame.through {
-            run.safe = run.at;
-        }
-        Ok(())
-    }
-
-    /// Reads on in a block of a compressed frame, to its end or the end of the input. Where the
-    /// frame is cut through, the block is passed on when all of it was judged.
-    #[inline(never)]
-    fn read_block(&mut self, input: &[u8], run: &mut Run) -> Result<(), Violation> {
-        if self.must_wait(&input[run.at..]) {
-            return Ok(());
-        }
-        let (done, end) = self.frame.block();
-        let weighed = if self.frame.is_large() { end } else { self.frame.head.declared() };
-        let piece = self.skip(input, run, end - done);
-        if let Err(rule) = self.rules.judge_compressed(&self.frame.head, done, weighed, piece) {
-            return Err(self.refuse_payload(rule, end.wrapping_sub(1)));
-        }
-        if self.frame.through && self.frame.left > 0 && done + piece.len() as u64 == end {
-            self.hold.spend();
-            run.safe = run.at;
-        }
-        Ok(())
-    }
-
     /// Takes what the input has of the frame's payload.
     #[inline]
     fn skip_payload<'a>(&mut self, input: &'a [u8], run: &mut Run) -> &'a [u8] {
@@ -263,80 +190,6 @@ impl Reader {
         &rest[..len]
     }
 
-    fn end_data(&mut self, input: &[u8], run: &mut Run) -> Result<Option<Event>, Violation> {
-        match self.rules.judge_end(&self.frame.head) {
-            Ok(message_ends) => {
-                self.activity += 1;
-                if self.dropped().is_some() {
-                    return Ok(Some(self.drop_frame()));
-                }
-                self.flow.messages += u64::from(message_ends);
-                if let Some(token) = self.handed_over(&input[run.safe..run.at]) {
-                    self.flow.frames += 1;
-                    self.hold.discard();
-                    self.frame.end();
-                    return Ok(Some(Event::Token(token)));
-                }
-                self.accept(run);
-                Ok(None)
-            }
-            Err(rule) => {
-                let length = self.frame.head.declared();
-                Err(self.refuse_at(rule, length.wrapping_sub(1), run))
-            }
-        }
-    }
-
-    /// Takes the token of a text message of one frame, where such are looked for: held bytes,
-    /// then `rest`.
-    fn handed_over(&mut self, rest: &[u8]) -> Option<String> {
-        let handover = self.handover.as_mut()?;
-        let head = &self.frame.head;
-        let alone = head.fin() && head.opcode() == OpCode::Data(Data::Text);
-        if !alone || self.frame.through {
-            return None;
-        }
-        let bytes = self.hold.pending().iter().chain(rest).skip(head.size());
-        let masked: Vec<u8> = bytes.copied().collect();
-        let mut message = vec![0; masked.len()];
-        mask::unmask(&masked, head.key(), &mut message);
-        if self.rules.message_compressed() {
-            // No longer than one that is not compressed could be.
-            message = Inflation::whole(&message, WHOLE_SIZE)?;
-        }
-        let token = lease::token_in(&handover.member, &message)?;
-        handover.taken += 1;
-        Some(token)
-    }
-
-    fn end_control(&mut self, input: &[u8], run: &mut Run) -> Result<Option<Event>, Violation> {
-        let frame = &input[run.safe..run.at];
-        let event = match self.frame.head.opcode() {
-            OpCode::Control(Control::Pong) if self.is_own_pong(frame) => {
-                self.hold.discard();
-                self.frame.end();
-                return Ok(Some(Event::OwnPong));
-            }
-            OpCode::Control(Control::Close) => Some(Event::Close(self.judge_close(frame)?)),
-            OpCode::Control(Control::Ping) => {
-                self.activity += 1;
-                None
-            }
-            _ => None,
-        };
-        if event.is_some() {
-            self.accept(run);
-            return Ok(event);
-        }
-        let ruling = self.allowance.as_mut().map_or(Ruling::Pass, |rates| rates.control_frame());
-        match ruling {
-            Ruling::Drop(_) => return Ok(Some(self.drop_frame())),
-            Ruling::Refuse(_) => {}
-            Ruling::Pass | Ruling::Wait(_) => self.accept(run),
-        }
-        Ok(ruling.event())
-    }
-
     /// The rate that the message of the data frame in progress is above, so that it is not passed
     /// on.
     fn dropped(&self) -> Option<Reason> {
@@ -349,32 +202,6 @@ impl Reader {
         self.hold.discard();
         self.frame.end();
         Event::Dropped
-    }
-
-    fn is_own_pong(&self, frame: &[u8]) -> bool {
-        self.frame.head.declared() == self.own_ping.len() as u64
-            && self.control_payload(frame)[..self.own_ping.len()] == self.own_ping
-    }
-
-    fn judge_close(&self, frame: &[u8]) -> Result<CloseFrame, Violation> {
-        let length = usize::from(self.frame.head.short_length());
-        CloseFrame::judge(&self.control_payload(frame)[..length]).map_err(|(rule, at)| {
-            let header = self.frame.head.size() as u64;
-            self.refuse(rule, self.frame.offset + header + at as u64)
-        })
-    }
-
-    /// The unmasked payload of a control frame that is whole: held bytes, then `rest`.
-    fn control_payload(&self, rest: &[u8]) -> [u8; LONGEST_PAYLOAD] {
-        let head = &self.frame.head;
-        let bytes = self.hold.pending().iter().chain(rest).skip(head.size());
-        let mut masked = [0; LONGEST_PAYLOAD];
-        for (to, from) in masked.iter_mut().zip(bytes) {
-            *to = *from;
-        }
-        let mut plain = [0; LONGEST_PAYLOAD];
-        mask::unmask(&masked, head.key(), &mut plain);
-        plain
     }
 
     /// The frame is whole and good.
@@ -394,6 +221,7 @@ impl Reader {
     }
 
     /// Holds back what belongs to a frame that is not whole, if the budget allows.
+    #[inline]
     pub(super) fn keep(&mut self, input: &[u8], run: &mut Run, budget: &HoldBudget) {
         let rest = &input[run.safe..run.at];
         if self.dropped().is_some() && self.frame.head.is_complete() {
@@ -408,16 +236,6 @@ impl Reader {
     #[cold]
     fn refuse_header(&self, rule: Rule) -> Violation {
         self.refuse(rule, self.frame.offset + self.frame.head.len() as u64 - 1)
-    }
-
-    /// A data frame, proved wrong by the byte that was read last, `at` bytes into the payload.
-    #[cold]
-    fn refuse_at(&self, rule: Rule, at: u64, run: &mut Run) -> Violation {
-        // Of a compressed frame, the block that is refused is held.
-        if self.frame.through && !self.rules.message_compressed() {
-            run.safe = run.at - 1;
-        }
-        self.refuse_payload(rule, at)
     }
 
     fn refuse_payload(&self, rule: Rule, at: u64) -> Violation {
@@ -445,14 +263,6 @@ impl Frame {
     #[inline]
     fn is_large(&self) -> bool {
         self.head.size() as u64 + self.head.declared() > WHOLE
-    }
-
-    /// How many bytes of the payload were read, and where the block ends that comes next: what is
-    /// there of it belongs together.
-    fn block(&self) -> (u64, u64) {
-        let done = self.head.declared() - self.left;
-        let block = u64::from(BLOCK);
-        (done, (done - done % block).saturating_add(block).min(self.head.declared()))
     }
 
     /// The next frame begins.

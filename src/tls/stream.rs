@@ -250,13 +250,16 @@ impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
     }
 }
 
-#[cfg(test)]
 impl<C, S> Stream<C, S> {
     /// Bytes kept: of records that came, of plaintext, of records that go.
-    pub(super) fn kept(&self) -> [usize; 3] {
+    #[must_use]
+    pub fn kept(&self) -> [usize; 3] {
         [self.inbound.len(), self.plain.rest().len(), self.outbound.rest().len()]
     }
+}
 
+#[cfg(test)]
+impl<C, S> Stream<C, S> {
     pub(super) fn connection(&self) -> &C {
         &self.connection
     }

@@ -42,6 +42,8 @@ pub(crate) struct Run<C> {
     closed: bool,
     ended: bool,
     shut: bool,
+    /// All that is kept to be written are tickets, which go with what is written next.
+    at_leisure: bool,
     /// What the stream said went wrong; and how many bytes it may still write.
     failure: Option<String>,
     last_words: Option<usize>,
@@ -58,6 +60,7 @@ impl<C: Records + Unpin> Run<C> {
         let (said, lent, taken, updates) = (0, 0, 0, 0);
         let mut run = Self {
             damaged: link.damaged,
+            at_leisure: stream.kept()[2] > 0,
             stream,
             socket,
             peer,

@@ -35,6 +35,9 @@ use counts::{Counted, Counts};
 /// What went wrong, for whoever runs this.
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
+/// How often everything is counted, at most.
+const TRIES: usize = 3;
+
 const USAGE: &str = "scripts/instructions [--update]  compare with benches/instructions/counts.toml, or \
                      rewrite it\nscripts/instructions --spread N  count N times, and say how far \
                      they lie apart";
@@ -66,11 +69,23 @@ fn count() -> Outcome<Vec<Counted>> {
     Ok(counted)
 }
 
-/// Whether everything is within its bounds.
+/// Whether everything is within its bounds. What a busy machine does to the gateway's waiting can
+/// only add to a count, so that the least of a few is taken where one is too many.
 fn compare() -> Outcome<bool> {
     let wanted = Counts::read()?;
-    let counted = count()?;
-    wanted.compare(&counted)
+    let mut counted = count()?;
+    let mut within = wanted.compare(&counted)?;
+    for _ in 1..TRIES {
+        if within {
+            break;
+        }
+        println!("counted once more:");
+        for (least, again) in counted.iter_mut().zip(count()?) {
+            least.count = least.count.min(again.count);
+        }
+        within = wanted.compare(&counted)?;
+    }
+    Ok(within)
 }
 
 fn spread(times: &str) -> Outcome<()> {

@@ -28,8 +28,9 @@ pub enum Transport {
 
 impl Transport {
     /// Waits for bytes and lends them to `take`, which must deal with all of them; `None` is the
-    /// end of the stream. While nothing arrives no buffer is held: TLS has buffers of the worker's,
-    /// the others read into `scratch`, which is the worker's, too.
+    /// end of the stream. At most as much is read as `scratch` has room for, or a TLS record. While
+    /// nothing arrives no buffer is held: TLS has buffers of the worker's, the others read into
+    /// `scratch`, which is the worker's, too.
     ///
     /// # Errors
     /// What the socket or TLS says; the stream is over then.
@@ -40,8 +41,8 @@ impl Transport {
         take: impl FnOnce(&mut Context<'_>, &[u8]) -> T,
     ) -> Poll<io::Result<Option<T>>> {
         match self {
-            Self::Tls(stream) => return stream.poll_lend(cx, take),
-            Self::Wss(stream) => return stream.poll_lend(cx, take),
+            Self::Tls(stream) => return stream.poll_lend(cx, scratch.len(), take),
+            Self::Wss(stream) => return stream.poll_lend(cx, scratch.len(), take),
             Self::Tcp(_) | Self::Unix(_) => {}
         }
         let mut buffer = ReadBuf::new(scratch);

@@ -7,6 +7,7 @@ use super::gcra::Gcra;
 use crate::config::{Limits, Mode, OnExceed};
 use crate::limits::{UserShare, Wait};
 use crate::refusal::Reason;
+use crate::transport::AT_ONCE;
 
 /// The rates of one client, and what it has used of them. Only what `[limits]` gives is in it.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub struct Allowance {
     user: Option<UserShare>,
     on_exceed: OnExceed,
     mode: Mode,
+    /// See [`Allowance::is_fine`].
+    fine: bool,
     /// The message in progress is not passed on: it is above this rate.
     dropping: Option<Reason>,
     /// What was above its rate and let through, in report mode; `None`: nothing yet.
@@ -85,6 +88,8 @@ impl Allowance {
             user,
             on_exceed,
             mode,
+            fine: on_exceed == OnExceed::Delay
+                || bytes.is_some_and(|bytes| bytes.burst < AT_ONCE as u64),
             dropping: None,
             reports: None,
             now,
@@ -111,7 +116,14 @@ impl Allowance {
     /// No rates any more.
     pub(super) fn lifted(mut self: Box<Self>) -> Box<Self> {
         (self.messages, self.bytes, self.control, self.user) = (None, None, None, None);
+        self.fine = false;
         self
+    }
+
+    /// Whether a large read is too coarse: what was read of a sender that is to wait is held, at the
+    /// expense of the others, and what was read above its rate of bytes has passed.
+    pub(super) fn is_fine(&self) -> bool {
+        self.fine
     }
 
     /// Whether there is something to remember without rates: that the rest of a message whose

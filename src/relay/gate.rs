@@ -88,10 +88,12 @@ impl Gate {
         self.reader.inflate(context);
     }
 
-    /// Whether messages may be compressed.
+    /// Whether the sender is to be read little at a time: because messages may be compressed, and
+    /// each byte be a thousand, or because of its rates.
     #[must_use]
-    pub fn inflates(&self) -> bool {
+    pub fn is_read_little(&self) -> bool {
         self.reader.inflates()
+            || self.reader.allowance.as_ref().is_some_and(|rates| rates.is_fine())
     }
 
     /// How many bytes of compressed messages were inflated so far: what judging them cost.

@@ -19,10 +19,10 @@ const GATHER_BELOW: usize = 4 * 1024;
 /// Gathered bytes are written when there are this many.
 const WRITE_AT: usize = 16 * 1024;
 /// An end whose compressed messages were inflated to this much goes on in the task's next turn.
-/// Looked at after each portion.
+/// Looked at after each read.
 const TURN: u64 = 1024 * 1024;
-/// Bytes that are judged at a time where messages may be compressed: each can be a thousand.
-const PORTION: usize = 16 * 1024;
+/// Bytes of a read, at most, of an end that is read little at a time; with TLS it may be a record.
+const LITTLE: usize = 16 * 1024;
 
 /// Buffers that belong to the worker thread, so that no session holds one while it waits.
 struct Worker {
@@ -98,12 +98,12 @@ pub(super) fn pump(
                 break;
             }
             let wanted = wanted(source, sink);
-            let portion = if source.gate.inflates() { PORTION } else { usize::MAX };
+            let most = if source.gate.is_read_little() { LITTLE } else { AT_ONCE };
             let mut cut = false;
             let mut taken = 0;
-            let lent = source.poll_lend(cx, read, |cx, gate, bytes| {
-                cut = bytes.len() > wanted && wanted <= portion;
-                let bytes = &bytes[..bytes.len().min(wanted).min(portion)];
+            let lent = source.poll_lend(cx, &mut read[..most], |cx, gate, bytes| {
+                cut = bytes.len() > wanted;
+                let bytes = &bytes[..bytes.len().min(wanted)];
                 let release = |released: &[u8]| gather(cx, sink, gathered, released, now);
                 let (judged, noticed) = judge(gate, bytes, budget, now, release);
                 taken = judged;

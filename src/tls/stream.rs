@@ -85,14 +85,15 @@ impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
     }
 
     /// Waits for plaintext and lends it to `take`, which must deal with all of it: that of one
-    /// record where it lies, that of several, at most 144 KiB, put together. `None`
-    /// is the end of the stream.
+    /// record where it lies, that of several put together. At most `most` bytes are read for it, or
+    /// 144 KiB, or a record if that is more. `None` is the end of the stream.
     ///
     /// # Errors
     /// As described above, or what the socket says.
     pub fn poll_lend<T>(
         &mut self,
         cx: &mut Context<'_>,
+        most: usize,
         take: impl FnOnce(&mut Context<'_>, &[u8]) -> T,
     ) -> Poll<io::Result<Option<T>>> {
         if !self.plain.is_empty() {
@@ -102,6 +103,7 @@ impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
         let mut take = Some(take);
         buffers::reading(|Reading { raw, plain }| {
             plain.clear();
+            let raw = &mut raw[..most.clamp(MAX_RECORD, AT_ONCE)];
             loop {
                 if let Some(ended) = &self.ended {
                     return Poll::Ready(ended.report().map(|()| None));

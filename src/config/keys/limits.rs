@@ -34,7 +34,8 @@ keys! {
     LIMIT_BYTES: RateOrOff, OptionalRate = Limits "bytes" OrOff(RateOf::Bytes), OFF_RATE,
         "Bytes of a connection on the wire, client to server, frame headers included. \
          Charged once they are read: the read that goes over the rate has passed, and what comes \
-         next is too much.";
+         next is too much. A read is up to 144 KiB; with a burst below that, up to 16 KiB, or with \
+         TLS a record.";
     MESSAGES_PER_USER: RateOrOff, OptionalRate = Limits "messages_per_user" EVENTS, OFF_RATE,
         "Messages of one user of one [jwt.NAME], over all of the user's connections.";
     CONTROL_FRAMES: RateOrOff, OptionalRate = Limits "control_frames" EVENTS, OFF_RATE,

@@ -19,6 +19,7 @@ use crate::config::parse;
 use crate::refusal::Reason;
 use crate::transport::Transport;
 
+/// With what `[limits]` says last.
 const CONFIG: &str = r#"
 [server]
 listen = ["127.0.0.1:0"]
@@ -30,7 +31,9 @@ max_inflation_ratio = "off"
 path = "/"
 upstream = ["ws://127.0.0.1:1"]
 auth = "none"
+[limits]
 "#;
+const ROOM: usize = 1 << 20;
 
 #[derive(Default)]
 struct Woken(AtomicUsize);
@@ -63,27 +66,37 @@ impl Outside for Nobody {
     fn ended(&mut self, _: SessionEnd) {}
 }
 
-/// A session with `sent` of the client's waiting to be read, polled once: how often it woke itself,
-/// and how much reached the upstream.
-async fn one_turn(sent: &[u8]) -> (usize, usize) {
+/// What came of one turn of a session.
+#[derive(Debug, PartialEq, Eq)]
+struct Turn {
+    /// How often it woke itself.
+    woken: usize,
+    /// Bytes that reached the upstream.
+    reached: usize,
+    /// Bytes of the budget that it holds.
+    held: usize,
+}
+
+/// A session with `sent` of the client's waiting to be read, polled once.
+async fn one_turn(sent: &[u8], limits: &str, compression: Option<Contexts>) -> Turn {
     let (client, far_client) = UnixStream::pair().unwrap();
     let (upstream, mut far_upstream) = UnixStream::pair().unwrap();
     far_client.writable().await.unwrap();
     assert_eq!(far_client.try_write(sent).unwrap(), sent.len(), "the socket takes all of it");
     client.readable().await.unwrap();
     upstream.writable().await.unwrap();
-    let config = parse(CONFIG, Path::new("test.toml")).unwrap().config;
+    let config = parse(&(CONFIG.to_owned() + limits), Path::new("test.toml")).unwrap().config;
     let terms = Terms { route: Arc::clone(&config.routes[0]), user: None };
-    let anew = relay::Context::Anew;
     let streams = Streams {
         client: Transport::Unix(client),
         client_early: Bytes::new(),
         upstream: Transport::Unix(upstream),
         upstream_early: Bytes::new(),
-        compression: Some(Contexts { client: anew, upstream: anew }),
+        compression,
     };
-    let budget = HoldBudget::new(1 << 20);
+    let budget = HoldBudget::new(ROOM);
     let nobody = Nobody::default();
+    let held = budget.clone();
     let mut session = pin!(relay::relay(streams, terms, budget, Lease::default(), nobody));
     let woken = Arc::new(Woken::default());
     let waker = Waker::from(Arc::clone(&woken));
@@ -92,16 +105,41 @@ async fn one_turn(sent: &[u8]) -> (usize, usize) {
     let woken = woken.0.load(Ordering::Relaxed);
     let mut reached = vec![0; sent.len()];
     let reached = far_upstream.read(&mut reached).await.unwrap();
-    (woken, reached)
+    Turn { woken, reached, held: ROOM - held.left() }
 }
+
+const COMPRESSED: Option<Contexts> =
+    Some(Contexts { client: relay::Context::Anew, upstream: relay::Context::Anew });
 
 #[tokio::test]
 async fn much_work_is_done_in_several_turns() {
     let large = frame(Endpoint::Client, 0xc2, &Deflater::new(15, false).message(&vec![0; 1 << 20]));
     let sent = large.repeat(100 * 1024 / large.len());
-    let (woken, reached) = one_turn(&sent).await;
+    let Turn { woken, reached, .. } = one_turn(&sent, "", COMPRESSED).await;
     assert!(woken > 0, "it goes on by itself");
-    assert!(reached <= 16 * 1024, "{reached} bytes: one portion, and no other");
-    let plain = frame(Endpoint::Client, 0x82, &[0; 1000]).repeat(100);
-    assert_eq!(one_turn(&plain).await, (0, plain.len()));
+    assert!(reached <= 16 * 1024, "{reached} bytes: one read, and no other");
+    for compression in [COMPRESSED, None] {
+        let plain = frame(Endpoint::Client, 0x82, &[0; 1000]).repeat(100);
+        let all = Turn { woken: 0, reached: plain.len(), held: 0 };
+        assert_eq!(one_turn(&plain, "", compression).await, all);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_has_to_wait_leaves_little_to_be_held() {
+    let one = frame(Endpoint::Client, 0x82, &[0; 1000]);
+    let limits = "messages = \"1/m burst 5\"\non_exceed = \"delay\"";
+    let Turn { reached, held, .. } = one_turn(&one.repeat(100), limits, None).await;
+    assert_eq!(reached, one.len() * 5);
+    assert!(held > 0 && held <= 16 * 1024, "{held} bytes");
+}
+
+#[tokio::test]
+async fn what_passes_above_a_rate_of_bytes_is_one_small_read() {
+    let one = frame(Endpoint::Client, 0x82, &[0; 1000]);
+    let limits = "bytes = \"20KiB/m burst 20KiB\"";
+    let Turn { reached, .. } = one_turn(&one.repeat(100), limits, None).await;
+    assert!((20 * 1024..=36 * 1024).contains(&(reached + one.len())), "{reached} bytes");
+    let ample = "bytes = \"1MiB/m burst 1MiB\"";
+    assert_eq!(one_turn(&one.repeat(100), ample, None).await.reached, one.len() * 100);
 }

@@ -24,7 +24,7 @@ use rustls::{
     ServerConnection, SupportedProtocolVersion,
 };
 
-use super::{ClientAuth, Records, Stream, Terminator, Tls, TlsVersion, connect};
+use super::{AT_ONCE, ClientAuth, Records, Stream, Terminator, Tls, TlsVersion, connect};
 use crate::config::Certificate;
 use socket::Socket;
 
@@ -197,7 +197,11 @@ impl Lent {
 
 impl<C: Records + Unpin> Pair<C> {
     fn lend(&mut self) -> Lent {
-        match poll(|cx| self.stream.poll_lend(cx, |_, bytes| bytes.to_vec())) {
+        self.lend_at_most(AT_ONCE)
+    }
+
+    fn lend_at_most(&mut self, most: usize) -> Lent {
+        match poll(|cx| self.stream.poll_lend(cx, most, |_, bytes| bytes.to_vec())) {
             Poll::Pending => Lent::Nothing,
             Poll::Ready(Ok(Some(bytes))) => Lent::Bytes(bytes),
             Poll::Ready(Ok(None)) => Lent::End,

@@ -5,7 +5,6 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::tls::AT_ONCE;
 use crate::tls::records::MAX_RECORD;
 
 #[derive(Debug, Clone)]

@@ -9,7 +9,6 @@ use rustls::{CommonState, Error};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::*;
-use crate::tls::buffers::AT_ONCE;
 use crate::tls::records::MAX_RECORD;
 use crate::tls::stream::MOST_OUTBOUND;
 
@@ -61,6 +60,20 @@ fn records_are_lent_together_and_a_read_at_a_time() {
     let Lent::Bytes(bytes) = pair.lend() else { panic!("nothing was lent") };
     assert!(bytes.len() <= AT_ONCE, "{}", bytes.len());
     assert!(pair.stream.kept()[0] < MAX_RECORD);
+}
+
+#[test]
+fn who_asks_for_little_is_lent_a_record_at_most() {
+    let mut pair = serving(TLS13);
+    let message = pattern(10 * MAX_RECORD);
+    pair.peer.say(&message);
+    let mut heard = Vec::new();
+    while heard.len() < message.len() {
+        let Lent::Bytes(bytes) = pair.lend_at_most(1) else { panic!("nothing was lent") };
+        assert!(bytes.len() <= MAX_RECORD, "{}", bytes.len());
+        heard.extend(bytes);
+    }
+    assert_eq!(heard, message);
 }
 
 #[test]

@@ -52,10 +52,10 @@ impl<C: Records + Unpin> Run<C> {
     }
 
     /// `true` if plaintext was lent.
-    pub(super) fn lend(&mut self) -> bool {
+    pub(super) fn lend(&mut self, most: usize) -> bool {
         let mut lent = Vec::new();
         let polled = self.call(Wait::Read, |stream, cx| {
-            stream.get_mut().poll_lend(cx, |_, bytes| lent.extend_from_slice(bytes))
+            stream.get_mut().poll_lend(cx, most, |_, bytes| lent.extend_from_slice(bytes))
         });
         match polled {
             Poll::Pending => return false,

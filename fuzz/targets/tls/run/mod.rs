@@ -83,10 +83,10 @@ impl<C: Records + Unpin> Run<C> {
 
     pub(crate) fn step(&mut self, step: u8, more: &mut impl Iterator<Item = u8>) {
         let mut byte = || more.next().unwrap_or(0);
-        match step % 24 {
+        match step % 25 {
             0 => self.say(size(byte())),
             1 => self.arrive(size(byte())),
-            2 => _ = self.lend(),
+            2 => _ = self.lend(AT_ONCE),
             3 => _ = self.read(size(byte())),
             4 => self.write(&[size(byte())]),
             5 => self.write(&[size(byte()), size(byte()), size(byte())]),
@@ -114,7 +114,8 @@ impl<C: Records + Unpin> Run<C> {
             20 => self.garble(size(byte()), byte()),
             21 => self.forge(byte(), size(byte()), byte()),
             22 => self.forge_message(byte(), &[byte(), byte(), byte(), byte(), byte()]),
-            _ => self.socket.lock().room = None,
+            23 => self.socket.lock().room = None,
+            _ => _ = self.lend(0),
         }
         let [inbound, plain, outbound] = self.stream.kept();
         assert!(inbound < MAX_RECORD, "{inbound} bytes of a record");
@@ -131,7 +132,7 @@ impl<C: Records + Unpin> Run<C> {
         }
         self.arrive(usize::MAX);
         self.socket.lock().eof = true;
-        while self.lend() {}
+        while self.lend(AT_ONCE) {}
         let whole = self.lent == self.said;
         if !self.damaged && !self.deafened && !self.socket.lock().reset {
             assert!(cut || self.ended, "the end did not come");
@@ -139,7 +140,7 @@ impl<C: Records + Unpin> Run<C> {
         }
         // What it said last it says again, whoever asks.
         let (ended, failed) = (self.ended, self.failure.is_some());
-        assert!(!self.lend() && !self.read(10) && !self.lend());
+        assert!(!self.lend(AT_ONCE) && !self.read(10) && !self.lend(0));
         assert_eq!((self.ended, self.failure.is_some()), (ended, failed));
         assert!(self.shutdown(), "the socket takes everything");
         self.write(&[1]);

@@ -1,7 +1,7 @@
 //! Compressed messages (RFC 7692): forwarded as they came, judged by what they inflate to.
 
-use proptest::collection::vec;
-use proptest::prelude::*;
+mod large;
+mod properties;
 
 use super::super::Endpoint::{Client, Upstream};
 use super::super::{Context, Rule};
@@ -67,6 +67,18 @@ fn refused(sender: Endpoint, context: Context, stream: &[u8], rule: Rule, from: 
         assert_eq!(comparable, whole, "cut at {cut}");
     }
     assert_eq!(read(sender, context, stream, &[1]).released, stream[..from]);
+}
+
+/// Bytes that do not get smaller, so that a frame of them is large.
+pub(super) fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x1234_5678_u32;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state.to_be_bytes()[0] & 0x7f
+    };
+    (0..length).map(|_| next()).collect()
 }
 
 #[test]
@@ -274,79 +286,6 @@ fn a_bomb_costs_what_a_message_may() {
     assert!(outcome.violation.is_some() && outcome.released.is_empty() && outcome.boundary);
 }
 
-/// Bytes that do not get smaller, so that a frame of them is large.
-pub(super) fn noise(length: usize) -> Vec<u8> {
-    let mut state = 0x1234_5678_u32;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        state.to_be_bytes()[0] & 0x7f
-    };
-    (0..length).map(|_| next()).collect()
-}
-
-#[test]
-fn a_large_frame_is_cut_through_in_blocks_that_were_judged() {
-    let mut text = noise(40_000);
-    for sender in [Client, Upstream] {
-        let good = frame(sender, FIN | TEXT, &compressed(&text));
-        assert!(good.len() > 20_000);
-        let outcome = read(sender, Context::Anew, &good, &[1000]);
-        assert_eq!((outcome.violation, outcome.released), (None, good.clone()));
-        text[30_000] = 0xff;
-        let bad = frame(sender, FIN | TEXT, &compressed(&text));
-        text[30_000] = b'a';
-        let header = if sender == Client { 8 } else { 4 };
-        let whole = read(sender, Context::Anew, &bad, &[bad.len()]);
-        assert_eq!((whole.released.len() - header) % 1024, 0);
-        assert!(whole.released.len() > 20_000 && !whole.boundary);
-        let violation = whole.violation.clone().expect("it is not UTF-8");
-        assert_eq!(violation.offset + 1, whole.released.len() as u64 + 1024);
-        for reads in [&[1][..], &[3, 5, 1024], &[1023], &[1024], &[1025], &[4000], &[header, 9]] {
-            let outcome = read(sender, Context::Anew, &bad, reads);
-            assert_eq!(outcome.released, whole.released, "{reads:?}");
-            assert_eq!(outcome.violation.as_ref(), Some(&violation), "{reads:?}");
-            let hurried =
-                pass_on(&mut gate(sender, Context::Anew), &bad, reads, &HoldBudget::new(0));
-            assert_eq!(hurried.violation.as_ref(), Some(&violation), "{reads:?}");
-            assert!(hurried.released.starts_with(&whole.released));
-        }
-    }
-}
-
-#[test]
-fn a_large_frame_that_ends_too_early() {
-    let payload = compressed(&noise(40_000));
-    let bad = frame(Client, FIN | TEXT, &payload[..20_500]);
-    let whole = read(Client, Context::Anew, &bad, &[bad.len()]);
-    let violation = whole.violation.expect("it ends within a block");
-    assert_eq!((violation.rule, violation.offset + 1), (Rule::DeflateEnd, bad.len() as u64));
-    assert_eq!(whole.released, bad[..8 + 20 * 1024]);
-    for reads in [&[1][..], &[1000], &[1024], &[20_000], &[20_490, 1]] {
-        let outcome = read(Client, Context::Anew, &bad, reads);
-        assert_eq!(outcome.released, whole.released, "{reads:?}");
-    }
-}
-
-/// Several large frames in a row, so that what is handed out of one is in the way of the next.
-#[test]
-fn large_frames_in_a_row() {
-    let frames = [
-        frame(Client, FIN | TEXT, &compressed(&noise(30_000))),
-        frame(Client, FIN | TEXT, &compressed(b"small")),
-        fragments(Client, BINARY, &compressed(&noise(70_000)), &[5, 20_000, 20_000]).concat(),
-        frame(Client, FIN | 0x02, &noise(20_000)),
-        frame(Client, FIN | TEXT, &compressed(&noise(20_000))),
-    ];
-    let stream = frames.concat();
-    for reads in [&[1][..], &[700], &[1024], &[1460], &[16_384], &[65_536], &[1, 30_000, 9]] {
-        let outcome = read(Client, Context::Anew, &stream, reads);
-        assert_eq!(outcome.violation, None);
-        assert_eq!(outcome.released, stream, "{reads:?}");
-    }
-}
-
 #[test]
 fn a_limit_that_is_lowered_holds_for_the_message_in_progress() {
     let payload = compressed(&noise(9_000));
@@ -385,116 +324,5 @@ fn a_token_may_be_handed_in_compressed() {
         }
         assert_eq!(forwarded, [before.as_slice(), &after].concat(), "{cut}");
         assert_eq!(tokens, ["a.b.c"], "{cut}");
-    }
-}
-
-#[derive(Debug, Clone)]
-struct Said {
-    text: String,
-    compressed: bool,
-    /// How often the compressor flushes within the message, and where its frames are cut.
-    flushes: usize,
-    cuts: Vec<prop::sample::Index>,
-    pings: bool,
-}
-
-fn said() -> impl Strategy<Value = Said> {
-    let text = prop_oneof![
-        6 => "[a-c é€𝄞]{0,200}",
-        2 => "\\PC{0,2000}",
-        1 => (0..40_000usize).prop_map(|length| String::from_utf8(noise(length)).unwrap()),
-    ];
-    let cuts = vec(any::<prop::sample::Index>(), 0..4);
-    (text, prop::bool::weighted(0.8), 0..3usize, cuts, any::<bool>()).prop_map(
-        |(text, compressed, flushes, cuts, pings)| Said { text, compressed, flushes, cuts, pings },
-    )
-}
-
-/// The frames of messages, as a sender with such a window sends them.
-fn spoken(sender: Endpoint, bits: u8, takes_over: bool, messages: &[Said]) -> Vec<u8> {
-    let mut deflater = Deflater::new(bits, takes_over);
-    let mut stream = Vec::new();
-    for Said { text, compressed, flushes, cuts, pings } in messages {
-        let (opcode, payload) = if *compressed {
-            let (mut payload, mut rest) = (Vec::new(), text.as_bytes());
-            for _ in 0..*flushes {
-                let (part, later) = rest.split_at(rest.len() / 2);
-                payload.extend(deflater.flushed(part, flate2::FlushCompress::Sync));
-                rest = later;
-            }
-            payload.extend(deflater.message(rest));
-            (TEXT, payload)
-        } else {
-            (0x01, text.clone().into_bytes())
-        };
-        let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(payload.len() + 1)).collect();
-        cuts.sort_unstable();
-        for fragment in fragments(sender, opcode, &payload, &cuts) {
-            stream.extend(fragment);
-            if *pings {
-                stream.extend(frame(sender, 0x89, b"between"));
-            }
-        }
-    }
-    stream
-}
-
-fn reads() -> impl Strategy<Value = Vec<usize>> {
-    vec(prop_oneof![4 => 1..12usize, 1 => 1..400usize, 1 => 1..20_000usize], 1..60)
-}
-
-fn conversations() -> impl Strategy<Value = (Endpoint, u8, bool, Vec<Said>)> {
-    let sender = prop_oneof![Just(Client), Just(Upstream)];
-    (sender, 9..=15_u8, any::<bool>(), vec(said(), 1..8))
-}
-
-fn context(bits: u8, takes_over: bool) -> Context {
-    if takes_over { Context::TakenOver(bits) } else { Context::Anew }
-}
-
-/// Three hundred cases of each property, or more if `PROPTEST_CASES` asks for more.
-fn thorough() -> ProptestConfig {
-    let config = ProptestConfig::default();
-    ProptestConfig { cases: config.cases.max(300), ..config }
-}
-
-proptest! {
-    #![proptest_config(thorough())]
-
-    /// Whatever the window, and whether or not it is taken over, what another program compresses
-    /// goes on unchanged.
-    #[test]
-    fn conversations_go_on_unchanged(
-        (sender, bits, takes_over, messages) in conversations(),
-        reads in reads(),
-    ) {
-        let stream = spoken(sender, bits, takes_over, &messages);
-        let outcome = read(sender, context(bits, takes_over), &stream, &reads);
-        prop_assert_eq!(outcome.violation, None);
-        prop_assert!(outcome.released == stream);
-        prop_assert_eq!(outcome.flow.messages, messages.len() as u64);
-    }
-
-    /// A byte that was changed somewhere is judged the same however it arrives.
-    #[test]
-    fn reads_do_not_matter(
-        (sender, bits, takes_over, messages) in conversations(),
-        changes in vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
-        reads in reads(),
-    ) {
-        let mut stream = spoken(sender, bits, takes_over, &messages);
-        for (at, byte) in changes {
-            let at = at.index(stream.len());
-            stream[at] = byte;
-        }
-        let context = context(bits, takes_over);
-        let whole = read(sender, context, &stream, &[stream.len()]);
-        let cut = read(sender, context, &stream, &reads);
-        let ended = whole.violation.is_some();
-        let consumed = if ended { cut.consumed } else { whole.consumed };
-        prop_assert_eq!(&Outcome { consumed, ..whole.clone() }, &cut);
-        let hurried = pass_on(&mut gate(sender, context), &stream, &reads, &HoldBudget::new(300));
-        prop_assert_eq!(hurried.violation, whole.violation);
-        prop_assert!(hurried.released.starts_with(&whole.released));
     }
 }

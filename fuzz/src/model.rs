@@ -50,8 +50,6 @@ struct Message {
 struct Packed {
     payload: Vec<u8>,
     size: u64,
-    /// A block was read that calls itself the last.
-    ended: bool,
 }
 
 /// One inflater for all messages, fed byte by byte, and all that it ever said.
@@ -67,7 +65,7 @@ impl Inflater {
     }
 
     /// What one more byte says; what it is wrong for comes behind what it says.
-    fn push(&mut self, byte: u8, ended: &mut bool) -> (Vec<u8>, Option<Rule>) {
+    fn push(&mut self, byte: u8) -> (Vec<u8>, Option<Rule>) {
         let mut text = Vec::new();
         let (mut piece, mut rest) = ([0; 512], &[byte][..]);
         loop {
@@ -75,17 +73,11 @@ impl Inflater {
             let status = self.decompress.decompress(rest, &mut piece, FlushDecompress::None);
             rest = if self.decompress.total_in() > read { &[] } else { rest };
             let written = usize::try_from(self.decompress.total_out() - written).unwrap_or(0);
-            if written > 0 && *ended {
-                return (text, Some(Rule::DeflateFinal));
-            }
             text.extend_from_slice(&piece[..written]);
             self.said.extend_from_slice(&piece[..written]);
             match status {
                 Err(_) => return (text, Some(Rule::Deflate)),
-                Ok(Status::StreamEnd) => {
-                    *ended = true;
-                    self.decompress = Decompress::new(false);
-                }
+                Ok(Status::StreamEnd) => return (text, Some(Rule::DeflateFinal)),
                 Ok(_) if rest.is_empty() && written < piece.len() => return (text, None),
                 Ok(_) => {}
             }
@@ -115,13 +107,6 @@ impl Inflater {
             self.decompress = Decompress::new(false);
         }
         ends
-    }
-
-    /// After a final block nothing is left of the inflater, but the window is.
-    fn renew(&mut self) {
-        let mut decompress = Decompress::new(false);
-        decompress.set_dictionary(self.window(self.said.len())).expect("a raw stream takes one");
-        self.decompress = decompress;
     }
 
     fn window(&self, end: usize) -> &[u8] {
@@ -325,7 +310,7 @@ impl<'a> Frame<'a> {
         let large = self.size as u64 + self.length > WHOLE;
         let mut result = Ok(());
         for (at, byte) in self.plain().into_iter().enumerate() {
-            let (text, wrong) = inflater.push(byte, &mut packed.ended);
+            let (text, wrong) = inflater.push(byte);
             packed.payload.push(byte);
             let end = (at - at % BLOCK).saturating_add(BLOCK).min(length);
             // A frame that is not cut through weighs what it declares, there or not.
@@ -397,16 +382,13 @@ impl Message {
     ) -> Result<(), Rule> {
         let before = inflater.said.len() - usize::try_from(packed.size).unwrap_or(0);
         for byte in [0, 0, 0xff, 0xff] {
-            let (text, wrong) = inflater.push(byte, &mut packed.ended);
+            let (text, wrong) = inflater.push(byte);
             let wrong =
                 wrong.map(|rule| if rule == Rule::Deflate { Rule::DeflateEnd } else { rule });
             self.take(&text, wrong, &mut packed.size, most)?;
         }
         if !inflater.finish(&packed.payload, before) {
             return Err(Rule::DeflateEnd);
-        }
-        if packed.ended && inflater.context != Context::Anew {
-            inflater.renew();
         }
         if self.text && !self.plain.is_empty() { Err(Rule::Text) } else { Ok(()) }
     }

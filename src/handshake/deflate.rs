@@ -1,6 +1,8 @@
 //! Negotiating permessage-deflate (RFC 7692 section 7.1), between a client and an upstream that both
 //! know the gateway alone.
 
+mod clients;
+
 use std::fmt;
 
 use http::{HeaderMap, HeaderValue};
@@ -39,20 +41,29 @@ enum Bits {
 impl DeflateOffer {
     /// The offers of a request that may be accepted, in the client's order. Other extensions, and
     /// offers with a parameter that is unknown, invalid or there twice, are left out, as section 7
-    /// has them declined.
+    /// has them declined; and so are all offers of a client whose implementation is broken.
     ///
     /// # Errors
     /// A field that is no list of extensions (RFC 6455 section 9.1).
     pub fn read(headers: &HeaderMap) -> Result<Vec<Self>, &'static str> {
         let offered = extensions(headers)
             .map_err(|()| "Sec-WebSocket-Extensions is not a list of extensions")?;
+        if clients::is_broken(headers) {
+            return Ok(Vec::new());
+        }
         let offers = offered.iter().filter(|extension| extension.name == NAME);
         Ok(offers.filter_map(|offer| Parameters::read(offer).map(Self)).collect())
     }
 
     /// The field for these offers; `None` if there are none.
+    ///
+    /// Each says `client_no_context_takeover`, since [`Deflate::field`] holds the client to it: the
+    /// application may use a new inflater for each message (section 7.1.1.2).
     pub(super) fn field(offers: &[Self]) -> Option<HeaderValue> {
-        let written: Vec<_> = offers.iter().map(|offer| offer.0.to_string()).collect();
+        let written: Vec<_> = offers
+            .iter()
+            .map(|offer| Parameters { client_no_context_takeover: true, ..offer.0 }.to_string())
+            .collect();
         if written.is_empty() { None } else { written.join(", ").parse().ok() }
     }
 

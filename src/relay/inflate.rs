@@ -53,8 +53,6 @@ pub(super) struct Inflation {
 struct Stream {
     /// Of a window of 15 bits, whatever was agreed: it reads the smaller ones, too.
     inflater: Decompress,
-    /// A block was read that calls itself the last.
-    ended: bool,
 }
 
 #[derive(Debug)]
@@ -153,7 +151,7 @@ impl Stream {
             let _ = inflater.set_dictionary(older);
             let _ = inflater.set_dictionary(newer);
         }
-        Self { inflater, ended: false }
+        Self { inflater }
     }
 
     fn push(
@@ -166,17 +164,12 @@ impl Stream {
             let (outcome, read, text) = self.step(rest, &mut piece);
             rest = &rest[read..];
             if !text.is_empty() {
-                // What decoders make of data behind a final block is not the same.
-                if self.ended {
-                    return Err(Rule::DeflateFinal);
-                }
                 take(text)?;
             }
             match outcome {
-                Some(Status::StreamEnd) => {
-                    self.ended = true;
-                    self.inflater.reset(false);
-                }
+                // An inflater that goes on with the next message stops for good at a final block:
+                // the application would no longer read the bytes that are judged here.
+                Some(Status::StreamEnd) => return Err(Rule::DeflateFinal),
                 Some(_) if rest.is_empty() && text.len() < PIECE => return Ok(()),
                 Some(_) if read > 0 || !text.is_empty() => {}
                 Some(_) | None => return Err(Rule::Deflate),

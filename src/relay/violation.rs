@@ -61,8 +61,9 @@ rules! {
     Deflate FrameProtocol "RFC 7692 section 7.2.2" "the compressed data is not valid";
     /// A compressed message that is cut short, or has its last four bytes still on.
     DeflateEnd FrameProtocol "RFC 7692 section 7.2.1" "the compressed message does not end where a block ends";
-    /// Data behind a block that calls itself the last. Some decoders read it and some do not.
-    DeflateFinal FrameProtocol "RFC 7692 section 7.2.3.4" "data follows the final block of a compressed message";
+    /// A deflate block with BFINAL set. Some inflaters read nothing behind it, in this message and in
+    /// all later ones, so the peer would read other data than the gateway.
+    DeflateFinal FrameProtocol "RFC 7692 section 7.2.3.4" "a block of a compressed message has BFINAL set";
     /// A data frame above `max_frame_size`.
     FrameSize FrameTooBig "websocket.max_frame_size" "the frame is larger than the limit";
     /// A message above `max_message_size`.

@@ -58,6 +58,7 @@ fn offences_are_refused_and_do_not_cross() {
         ("a message that is cut short", vec![], data(&hello[..4]), protocol),
         ("no data at all", vec![], data(&[]), protocol),
         ("its tail left on", vec![], data(&[&hello[..], &[0, 0, 0xff, 0xff]].concat()), protocol),
+        ("a final block", vec![], data(b"\xf3\x48\xcd\xc9\xc9\x07\0\0"), protocol),
         (
             "data behind the last block",
             vec![],

@@ -3,6 +3,9 @@
 use super::support::{Frame, Gateway, RawUpstream, Request, Session, packed, valid_answer};
 use super::{FIELD, inspecting, offering};
 
+/// The offer that an application gets for a client's `permessage-deflate`.
+const OFFERED: &str = "permessage-deflate; client_no_context_takeover";
+
 /// What the upstream is offered and what the client is answered.
 fn negotiated(session: &Session) -> (Vec<&str>, Vec<&str>) {
     let field = "sec-websocket-extensions";
@@ -18,7 +21,8 @@ fn offers_go_on_anew_and_the_answer_comes_back() {
     let answer = "permessage-deflate;server_max_window_bits=10;client_max_window_bits=\"9\"";
     let fields = format!("Sec-WebSocket-Extensions: {answer}\r\n");
     let session = Session::open_with(&gateway, &upstream, &request, &fields);
-    let offered = "permessage-deflate; client_max_window_bits, permessage-deflate";
+    let offered = "permessage-deflate; client_no_context_takeover; client_max_window_bits, \
+                   permessage-deflate; client_no_context_takeover";
     let answered = "permessage-deflate; client_no_context_takeover; server_max_window_bits=10; \
                     client_max_window_bits=9";
     assert_eq!(negotiated(&session), (vec![offered], vec![answered]));
@@ -29,7 +33,7 @@ fn an_upstream_may_decline_and_then_nothing_may_be_compressed() {
     let upstream = RawUpstream::bind();
     let gateway = inspecting(&upstream).start();
     let mut session = Session::open_with(&gateway, &upstream, &offering("permessage-deflate"), "");
-    assert_eq!(negotiated(&session), (vec!["permessage-deflate"], vec![]));
+    assert_eq!(negotiated(&session), (vec![OFFERED], vec![]));
     session.prove_alive();
     session.client.say(packed("Hello"));
     session.client.expect_closing(1002, "frame.protocol");
@@ -75,6 +79,23 @@ fn an_answer_to_what_was_not_offered_is_a_bad_gateway() {
     }
 }
 
+/// Apple's stack keeps its context although it is told not to: its second message would be refused.
+#[test]
+fn a_client_that_cannot_compress_one_message_by_itself_negotiates_nothing() {
+    let upstream = RawUpstream::bind();
+    let gateway = inspecting(&upstream).start();
+    let safari = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 \
+                  (KHTML, like Gecko) Version/26.1 Safari/605.1.15";
+    let chrome = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) \
+                  Chrome/156.0.0.0 Safari/537.36";
+    for (agent, offers) in [(safari, vec![]), (chrome, vec![OFFERED])] {
+        let request = offering("permessage-deflate").and("User-Agent", agent);
+        let mut session = Session::open_with(&gateway, &upstream, &request, "");
+        assert_eq!(negotiated(&session), (offers, vec![]), "{agent}");
+        session.prove_alive();
+    }
+}
+
 #[test]
 fn a_field_that_is_no_list_of_extensions_is_malformed() {
     let upstream = RawUpstream::bind();
@@ -97,7 +118,7 @@ fn a_route_decides_for_itself() {
         .route("websocket = { compression = \"inspect\" }")
         .start();
     let session = Session::open_with(&on, &upstream, &offer, super::ACCEPTED);
-    assert_eq!(negotiated(&session).0, ["permessage-deflate"]);
+    assert_eq!(negotiated(&session).0, [OFFERED]);
 }
 
 /// The client has its answer before there is anybody who could agree.

@@ -48,9 +48,6 @@ fn section_7_2_3_examples() {
     hello(&[&first, &shared, &shared]);
     let stored = [0x00, 0x05, 0x00, 0xfa, 0xff, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x00];
     hello(&[&stored]);
-    let last = [0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00];
-    hello(&[&last]);
-    hello(&[&last, &first]);
     let two = [0xf2, 0x48, 0x05, 0x00, 0x00, 0x00, 0xff, 0xff, 0xca, 0xc9, 0xc9, 0x07, 0x00];
     hello(&[&two]);
     assert_eq!(inflated(ANEW, &[&[0x00]]), Ok(Vec::new()), "the empty message");
@@ -75,18 +72,21 @@ fn what_is_not_valid_is_refused_wherever_it_is_cut() {
         (&[0x00, 0x06, 0x00, 0xf9, 0xff, b'a'], Rule::DeflateEnd),
         // The last four bytes were left on.
         (&[&hello[..], &[0x00, 0x00, 0xff, 0xff]].concat(), Rule::DeflateEnd),
-        // A final block, and no empty one behind it.
-        (&last, Rule::DeflateEnd),
-        // A final block, and another one.
+        // A final block: alone, as in section 7.2.3.4, before another block, and before data.
+        (&last, Rule::DeflateFinal),
+        (&[&last[..], &[0x00]].concat(), Rule::DeflateFinal),
+        (&[&last[..], &[0x03, 0x00, 0x00]].concat(), Rule::DeflateFinal),
         (&[&last[..], &hello].concat(), Rule::DeflateFinal),
-        (&[&last[..], &last, &[0x00]].concat(), Rule::DeflateFinal),
+        (&[&hello[..], &[0x00, 0x00, 0xff, 0xff, 0x03, 0x00]].concat(), Rule::DeflateFinal),
+        // A final stored block.
+        (&[0x01, 0x01, 0x00, 0xfe, 0xff, b'a', 0x00], Rule::DeflateFinal),
+        // One that only the four bytes end which the sender took off.
+        (&[0x03], Rule::DeflateFinal),
     ] {
         assert_eq!(inflated(ANEW, &[payload]), Err(rule), "{payload:02x?}");
         let taken_over = Context::TakenOver(15);
         assert_eq!(inflated(taken_over, &[&hello, payload]), Err(rule), "{payload:02x?}");
     }
-    let empty_blocks = [&last[..], &[0x03, 0x00, 0x00]].concat();
-    assert_eq!(inflated(ANEW, &[&empty_blocks]), Ok(b"Hello".to_vec()), "no data behind it");
 }
 
 /// Each message repeats what the one before it said, so that it refers to it; all of them together

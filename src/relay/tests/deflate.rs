@@ -158,6 +158,8 @@ fn data_that_is_not_valid_is_refused() {
         (&hello[..4], Rule::DeflateEnd),
         (b"", Rule::DeflateEnd),
         (&[&hello[..], &[0, 0, 0xff, 0xff]].concat(), Rule::DeflateEnd),
+        (&[&[0xf3], &hello[1..]].concat(), Rule::DeflateFinal),
+        (&[&[0xf3], &hello[1..], &[0]].concat(), Rule::DeflateFinal),
         (&[&[0xf3], &hello[1..], &hello].concat(), Rule::DeflateFinal),
     ] {
         for opcode in [TEXT, BINARY] {

@@ -71,7 +71,7 @@ mod tests {
     fn warnings_pass_unless_strict() {
         let (code, text) = check(OPEN, false);
         assert_eq!(code, 0);
-        assert!(text.starts_with("warning: routes.app admits anybody"), "{text}");
+        assert!(text.starts_with("warning[auth.none]: routes.app admits anybody"), "{text}");
         assert!(text.ends_with("\n\nf.toml is valid: 1 route, 1 warning\n"), "{text}");
         let (code, text) = check(OPEN, true);
         assert_eq!(code, 78);
@@ -87,11 +87,37 @@ mod tests {
     }
 
     #[test]
+    fn an_acknowledged_lint_is_not_shown() {
+        let valid = (0, "f.toml is valid: 1 route\n".to_owned());
+        assert_eq!(check(&(OPEN.to_owned() + "allow = [\"auth.none\"]\n"), true), valid);
+        assert_eq!(check(&("allow = [\"auth.none\"]\n".to_owned() + OPEN), true), valid);
+    }
+
+    #[test]
+    fn a_lint_is_acknowledged_in_its_own_route_alone() {
+        let second = "[routes.app2]\npath = \"/two\"\nupstream = [\"ws://127.0.0.1:1\"]\n\
+            auth = \"none\"\nlimits = { messages = \"1/s\", mode = \"report\" }\n";
+        let acknowledging = |names: &str| {
+            let (code, text) = check(&format!("{OPEN}allow = [{names}]\n{second}"), true);
+            assert_eq!(code, 78);
+            let shown = |name: &str| text.contains(&format!("warning[{name}]"));
+            (text.matches("warning[").count(), shown("auth.none"), shown("limits.report"))
+        };
+        assert_eq!(acknowledging("\"auth.none\", \"limits.report\""), (2, true, true));
+        let below = format!("{OPEN}{second}allow = [\"limits.report\"]\n");
+        let (_, text) = check(&below, true);
+        assert!(
+            !text.contains("limits.report") && text.matches("auth.none]:").count() == 2,
+            "{text}"
+        );
+    }
+
+    #[test]
     fn what_is_only_reported_is_warned_of() {
         let text = OPEN.to_owned() + "[firewall]\ndeny = [\"192.0.2.1\"]\nmode = \"report\"\n";
         let (code, told) = check(&text, false);
         assert_eq!(code, 0);
-        let expected = "warning: firewall.mode is \"report\": what it denies is let through\n";
+        let expected = "warning[firewall.report]: firewall.mode is \"report\": what it denies is let through\n";
         assert!(told.contains(expected), "{told}");
         assert_eq!(check(&text, true).0, 78);
     }

@@ -64,7 +64,7 @@ fn serve(loaded: &Loaded, again: Again) -> Result<(), RunError> {
     let _log = observe::start(&config.log)?;
     log_panics();
     for lint in lints {
-        tracing::warn!(event = "lint", line = lint.line(), "{}", lint.message());
+        tracing::warn!(event = "lint", lint = %lint.name(), line = lint.line(), "{}", lint.message());
     }
     raise_open_files(config.server.max_connections);
     let runtime = runtime()?;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use toml::Spanned;
 
-use super::issuer::TokenPlace;
 use super::jwt::Issuers;
 use super::keys;
 use super::kinds::Fault;
+use super::lints::LintName;
 use super::model::Auth;
 use super::reader::{Reader, is_name};
 use super::report::Problem;
@@ -28,11 +28,7 @@ pub(super) fn read(reader: &Reader<'_>, name: &str, issuers: &Issuers) -> Option
         refuse_unknown(reader, &said, &issuers.names());
         return None;
     };
-    let issuer = Arc::clone(found.as_ref()?);
-    if issuer.token_from.iter().any(|place| matches!(place, TokenPlace::Cookie(_))) {
-        lint_no_origins(reader, name, said.span());
-    }
-    Some(Auth::Jwt(issuer))
+    found.as_ref().map(|issuer| Auth::Jwt(Arc::clone(issuer)))
 }
 
 fn refuse_unknown(reader: &Reader<'_>, said: &Spanned<String>, known: &[&str]) {
@@ -57,21 +53,13 @@ fn refuse_unknown(reader: &Reader<'_>, said: &Spanned<String>, known: &[&str]) {
 
 fn lint_open(reader: &Reader<'_>, name: &str, span: Range<usize>) {
     let what = format!("routes.{name} admits anybody: it has no authentication");
-    reader.cx.lint(
-        Problem::at(span.clone(), what)
-            .help("leave it so only if the application authenticates its clients itself"),
+    reader.lint(
+        LintName::AuthNone,
+        Problem::at(span, what).help(
+            "if the application authenticates its clients itself, write allow = [\"auth.none\"] in \
+             the route",
+        ),
     );
-    lint_no_origins(reader, name, span);
-}
-
-/// Warns where a browser brings what admits its user, whoever's page asks it to connect.
-fn lint_no_origins(reader: &Reader<'_>, name: &str, span: Range<usize>) {
-    if reader.span_of(keys::ORIGINS.name).is_none() {
-        let what =
-            format!("routes.{name} lists no origins: only same-origin keeps other pages out");
-        let help = "write origins = [\"https://chat.example.com\"], with the origins of your pages";
-        reader.cx.lint(Problem::at(span, what).help(help));
-    }
 }
 
 /// Reads the member by which a client hands in a new token; a route without tokens has none.

@@ -8,6 +8,7 @@ use toml::Spanned;
 
 use super::files::check_place;
 use super::keys::{self, Section};
+use super::lints::LintName;
 use super::model::Admin;
 use super::protection::Ban;
 use super::reader::Reader;
@@ -69,7 +70,7 @@ fn exempt(reader: &Reader<'_>) -> Vec<IpNet> {
     for network in networks.iter().filter(|network| network.get_ref().prefix_len() == 0) {
         let what = "every address is exempt: strikes ban nobody";
         let help = "list only your own networks, or remove the table";
-        reader.cx.lint(Problem::at(network.span(), what).help(help));
+        reader.lint(LintName::BanExemptsAll, Problem::at(network.span(), what).help(help));
     }
     networks.into_iter().map(Spanned::into_inner).collect()
 }

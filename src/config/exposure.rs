@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::keys;
+use super::lints::LintName;
 use super::model::{Config, Route};
 use super::protection::Limits;
 use super::reader::Reader;
@@ -36,7 +37,7 @@ pub(super) fn lint(reader: &Reader<'_>, config: &Config, has_profile: bool) {
     } else {
         "set them: docs/hardening.md has values"
     };
-    reader.cx.lint(Problem::at(span, what).help(help));
+    reader.lint(LintName::ServerUnprotected, Problem::at(span, what).help(help));
 }
 
 /// The full names of limits that are off and should not be.

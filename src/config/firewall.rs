@@ -13,6 +13,7 @@ use super::files::{Help, read_up_to};
 use super::geoip;
 use super::keys::{self, Key};
 use super::kinds::{Fault, Kind};
+use super::lints::LintName;
 use super::protection::{Firewall, Mode};
 use super::reader::Reader;
 use super::report::Problem;
@@ -58,7 +59,8 @@ fn mode(reader: &Reader<'_>) -> Mode {
     };
     if *mode.get_ref() == Mode::Report {
         let what = "firewall.mode is \"report\": what it denies is let through";
-        reader.cx.lint(
+        reader.lint(
+            LintName::FirewallReport,
             Problem::at(mode.span(), what)
                 .help("say \"enforce\" once the log shows that nobody is denied by mistake"),
         );
@@ -88,7 +90,7 @@ impl Lists<'_, '_> {
         let spans: Vec<_> = networks.iter().map(Spanned::span).collect();
         for network in networks.iter().filter(|network| network.get_ref().prefix_len() == 0) {
             let what = format!("{name}: {}", every(*network.get_ref()));
-            self.reader.cx.lint(everybody(network.span(), action, &what));
+            self.reader.lint(LintName::FirewallAll, everybody(network.span(), action, &what));
         }
         let networks: Vec<_> = networks.into_iter().map(Spanned::into_inner).collect();
         if let Err(error) = self.builder.list(action, name, &networks) {
@@ -107,7 +109,7 @@ impl Lists<'_, '_> {
             let key = self.reader.key(name);
             let what =
                 format!("{key}: {} line {line}: {}", path.get_ref().display(), every(network));
-            self.reader.cx.lint(everybody(path.span(), Action::Deny, &what));
+            self.reader.lint(LintName::FirewallAll, everybody(path.span(), Action::Deny, &what));
         }
         if let Err(error) = self.builder.file(path.get_ref(), &list) {
             let file = path.get_ref().display().to_string();
@@ -179,7 +181,8 @@ fn lint_proxy(reader: &Reader<'_>, rules: &Rules, places: &Places, proxy: IpNet)
     } else {
         proxy.to_string()
     };
-    reader.cx.lint(
+    reader.lint(
+        LintName::FirewallProxy,
         Problem::at(span, format!("{entry} covers the trusted proxy {proxy}"))
             .label("a connection for which it names no client is denied")
             .help(format!("deny less, or add \"{proxy}\" to `allow`, if that is given")),

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::keys;
+use super::lints::LintName;
 use super::model::{Auth, Route};
 use super::protection::{Limits, Mode, OnExceed};
 use super::reader::Reader;
@@ -201,7 +202,8 @@ fn lint_report(reader: &Reader<'_>, layer: &Layer) {
     let span = reader.span_of(keys::LIMITS_MODE.name);
     if let (Some(span), Mode::Report) = (span, layer.values.mode) {
         let key = reader.key(keys::LIMITS_MODE.name);
-        reader.cx.lint(
+        reader.lint(
+            LintName::LimitsReport,
             Problem::at(span, format!("{key} is \"report\": what it refuses is let through"))
                 .help("say \"enforce\" once the log shows that nobody is refused by mistake"),
         );
@@ -211,7 +213,8 @@ fn lint_report(reader: &Reader<'_>, layer: &Layer) {
 fn lint_nobody(reader: &Reader<'_>, name: &str, why: &str) {
     if let (Some(span), true) = (reader.span_of(name), reader.is_on(name)) {
         let what = format!("{} counts nobody: {why}", reader.key(name));
-        reader.cx.lint(
+        reader.lint(
+            LintName::LimitsNoUser,
             Problem::at(span, what)
                 .label("only a token says who the user is")
                 .help("say auth = \"NAME\" in the route, with a [jwt.NAME] table, or remove this"),

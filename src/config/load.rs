@@ -61,13 +61,15 @@ pub fn parse(text: &str, file_name: &Path) -> Result<Loaded, LoadError> {
     if !problems.is_empty() {
         return Err(LoadError::Invalid(Report::new(source, problems)));
     }
-    let lints = Lint::all(&source, cx.lints.into_inner());
+    let lints = cx.allowed.into_inner().rest(cx.lints.into_inner());
+    let lints = Lint::all(&source, lints);
     Ok(Loaded { config, lints })
 }
 
 /// Reads the whole file. The result is worth something only if nothing was reported.
 fn read(root: &Reader<'_>) -> Config {
     root.demand(keys::ROUTES.name, keys::ROUTES.absent.0);
+    root.acknowledge(&keys::FILE_ALLOW);
     let defaults = profile::read(root);
     let listener = root.table(&keys::SERVER, Section::Server);
     let server = server::read(&listener);

@@ -18,6 +18,7 @@ mod jwt;
 mod keys;
 mod kinds;
 mod limits;
+mod lints;
 mod lists;
 mod load;
 mod log;
@@ -41,6 +42,7 @@ mod websocket;
 pub use host::HostPattern;
 pub use issuer::{Algorithm, Family, Issuer, KeySource, OnExpiry, Requirement, Secret, TokenPlace};
 pub use jwt::token_place;
+pub use lints::LintName;
 pub use load::{Loaded, load, parse, read_text};
 pub use model::{
     Admin, Auth, Certificate, ClientAuth, Compression, Config, Log, LogFormat, Origins,

@@ -7,6 +7,7 @@ use toml::Spanned;
 
 use super::keys;
 use super::kinds::Fault;
+use super::lints::LintName;
 use super::model::Origins;
 use super::origin::{Origin, OriginError};
 use super::reader::Reader;
@@ -32,7 +33,8 @@ fn check_any_origin(reader: &Reader<'_>, span: Range<usize>, entries: usize) {
         let problem = Problem::at(span, format!("{key}: \"*\" stands beside other origins"));
         reader.cx.refuse(problem.help("list origins, or say [\"*\"] alone for any"));
     } else {
-        reader.cx.lint(
+        reader.lint(
+            LintName::OriginsAny,
             Problem::at(span, "every web page may connect from its visitors' browsers")
                 .help("list the origins of your own pages"),
         );

@@ -9,8 +9,9 @@ use rustls::RootCertStore;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{self, Default, Key, Required, Section};
+use super::keys::{self, Default, Key, ListOf, Required, Section};
 use super::kinds::{Fault, Item, Kind, OFF_OR, Words};
+use super::lints::{Acknowledged, Found, LintName};
 use super::lists::{Table, Tables};
 use super::report::{Problem, Source};
 use super::units;
@@ -24,7 +25,9 @@ pub(super) struct Context {
     /// The folder that relative paths are relative to.
     pub(super) base: PathBuf,
     pub(super) problems: RefCell<Vec<Problem>>,
-    pub(super) lints: RefCell<Vec<Problem>>,
+    pub(super) lints: RefCell<Vec<Found>>,
+    /// The lints that the file acknowledges.
+    pub(super) allowed: RefCell<Acknowledged>,
     /// The files that were read, or were to be.
     pub(super) files: RefCell<Vec<PathBuf>>,
     /// The system's roots, or why there are none; read when the first route needs them.
@@ -38,6 +41,7 @@ impl Context {
             base,
             problems: RefCell::default(),
             lints: RefCell::default(),
+            allowed: RefCell::default(),
             files: RefCell::default(),
             system_roots: OnceCell::new(),
         }
@@ -54,11 +58,6 @@ impl Context {
         if !files.iter().any(|known| known == path) {
             files.push(path.to_owned());
         }
-    }
-
-    /// Records a warning.
-    pub(super) fn lint(&self, problem: Problem) {
-        self.lints.borrow_mut().push(problem);
     }
 }
 
@@ -193,6 +192,19 @@ impl<'a> Reader<'a> {
             Some(help) => problem.help(help),
             None => problem,
         });
+    }
+
+    /// Records a lint about this table. It is shown unless an `allow` of this table, or of one around
+    /// it, acknowledges it.
+    pub(super) fn lint(&self, name: LintName, problem: Problem) {
+        self.cx.lints.borrow_mut().push(Found { name, table: self.path.clone(), problem });
+    }
+
+    /// Takes the lints that `allow` acknowledges in this table and in those below it.
+    pub(super) fn acknowledge<A>(&self, key: &Key<ListOf<LintName>, A>) {
+        if let Some(names) = self.get(key) {
+            self.cx.allowed.borrow_mut().add(names.into_inner(), &self.path);
+        }
     }
 
     /// Where a key's value is in the file, however wrong.

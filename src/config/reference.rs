@@ -1,6 +1,7 @@
 //! The reference of every key, written from the table of keys.
 
 use super::keys::{self, Row, Section};
+use super::lints::LintName;
 
 const INTRO: &str = "# Configuration reference
 
@@ -15,11 +16,22 @@ Relative paths are relative to the file's folder. This page is written from the 
 - A secret is never written into the file: `\"env:NAME\"` is what a variable holds, `\"file:PATH\"` what a file does.
 ";
 
+const LINTS: &str = "Valid but unsafe choices. `framewall check` shows them at their place and `framewall run` once in its log;
+`framewall check --strict` exits with 78 while there is one. `allow` in a route acknowledges one for that route, `allow` at the
+top of the file for the whole file: an acknowledged lint is no longer shown.
+";
+
 /// The text of `docs/configuration.md`: every key with its type, bounds, default and meaning.
 #[must_use]
 pub fn reference() -> String {
     let sections = Section::ALL.into_iter().map(section);
-    INTRO.to_owned() + &sections.collect::<String>()
+    INTRO.to_owned() + &sections.collect::<String>() + &lints()
+}
+
+fn lints() -> String {
+    let rows = LintName::ALL.iter().map(|lint| format!("| `{lint}` | {} |\n", lint.meaning()));
+    let rows: String = rows.collect();
+    format!("\n## Lints\n\n{LINTS}\n| lint | when |\n|---|---|\n{rows}")
 }
 
 fn section(section: Section) -> String {

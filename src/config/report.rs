@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
+use super::lints::LintName;
 use super::mask::{self, Masked};
 
 /// How many problems of one file are shown; the rest are only counted.
@@ -84,7 +85,7 @@ impl Report {
     pub fn render(&self, styled: bool) -> String {
         let mut text = String::new();
         for problem in self.problems.iter().take(SHOWN) {
-            text += &problem.render(&Level::ERROR, &self.source, styled);
+            text += &problem.render(&Level::ERROR, None, &self.source, styled);
             text += "\n";
         }
         let hidden = match self.problems.len().saturating_sub(SHOWN) {
@@ -109,15 +110,22 @@ impl fmt::Display for Report {
 #[derive(Debug, Clone)]
 pub struct Lint {
     source: Arc<Source>,
+    name: LintName,
     problem: Problem,
 }
 
 impl Lint {
     /// `problems`, in the order of the file.
-    pub(super) fn all(source: &Arc<Source>, mut problems: Vec<Problem>) -> Vec<Self> {
-        problems.sort_by_key(Problem::start);
-        let lint = |problem| Self { source: Arc::clone(source), problem };
+    pub(super) fn all(source: &Arc<Source>, mut problems: Vec<(LintName, Problem)>) -> Vec<Self> {
+        problems.sort_by_key(|(_, problem)| problem.start());
+        let lint = |(name, problem)| Self { source: Arc::clone(source), name, problem };
         problems.into_iter().map(lint).collect()
+    }
+
+    /// The name that `allow` acknowledges.
+    #[must_use]
+    pub fn name(&self) -> LintName {
+        self.name
     }
 
     /// The warning in one line, without its place.
@@ -136,7 +144,8 @@ impl Lint {
     /// The warning with its source line, with ANSI colours if `styled`. It ends with a line break.
     #[must_use]
     pub fn render(&self, styled: bool) -> String {
-        self.problem.render(&Level::WARNING, &self.source, styled)
+        let name = Some(self.name.name());
+        self.problem.render(&Level::WARNING, name, &self.source, styled)
     }
 }
 
@@ -240,8 +249,19 @@ impl Problem {
         self.span.as_ref().map_or(usize::MAX, |span| span.start)
     }
 
-    fn render(&self, level: &Level<'_>, source: &Source, styled: bool) -> String {
-        let mut group = Group::with_title(level.clone().primary_title(self.what.as_str()));
+    /// The text for people; `name` stands in brackets behind the level.
+    fn render(
+        &self,
+        level: &Level<'_>,
+        name: Option<&str>,
+        source: &Source,
+        styled: bool,
+    ) -> String {
+        let mut title = level.clone().primary_title(self.what.as_str());
+        if let Some(name) = name {
+            title = title.id(name);
+        }
+        let mut group = Group::with_title(title);
         group = match &self.span {
             Some(span) => group.elements(self.snippets(source, span)),
             None => group.element(Origin::path(source.name.as_str())),
@@ -305,7 +325,7 @@ mod tests {
 
     fn show(text: &str, span: std::ops::Range<usize>) -> String {
         let source = Source::new("f.toml".into(), text.into());
-        Problem::at(span, "odd").render(&Level::ERROR, &source, false)
+        Problem::at(span, "odd").render(&Level::ERROR, None, &source, false)
     }
 
     #[test]

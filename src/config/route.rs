@@ -46,6 +46,7 @@ fn read_one(
     issuers: &Issuers,
     taken: &mut Vec<Taken>,
 ) -> Option<Route> {
+    reader.acknowledge(&keys::ROUTE_ALLOW);
     let hosts = reader.get(&keys::HOST);
     let path = reader.required(&keys::PATH);
     let upstreams = upstreams(reader);

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use toml::Spanned;
 
 use super::keys;
+use super::lints::LintName;
 use super::model::{ProxyProtocol, Server};
 use super::reader::Reader;
 use super::report::Problem;
@@ -33,7 +34,8 @@ fn trusted_proxies(reader: &Reader<'_>) -> Vec<IpNet> {
 }
 
 fn lint_everybody(reader: &Reader<'_>, span: Range<usize>) {
-    reader.cx.lint(
+    reader.lint(
+        LintName::ServerTrustsAll,
         Problem::at(span, "every peer is a trusted proxy: each client can claim any address")
             .help("list only the addresses of your own proxies"),
     );

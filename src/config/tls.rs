@@ -12,6 +12,7 @@ use super::exposure::exposed;
 use super::files;
 use super::keys::{self, Demand, Section};
 use super::kinds::Fault;
+use super::lints::LintName;
 use super::model::{Certificate, ClientAuth, Tls};
 use super::reader::Reader;
 use super::report::Problem;
@@ -58,7 +59,8 @@ fn lint_plain(reader: &Reader<'_>, span: Range<usize>, listen: &[SocketAddr]) {
     let Some(open) = exposed(listen) else {
         return;
     };
-    reader.cx.lint(
+    reader.lint(
+        LintName::TlsOff,
         Problem::at(span, format!("TLS is off on {open}, which other machines can reach"))
             .label("tokens and messages cross the network readable")
             .help("give certificates, or listen on 127.0.0.1 behind a proxy that ends TLS"),
@@ -109,7 +111,8 @@ pub(super) fn check<T>(
 pub(super) fn lint_readable(reader: &Reader<'_>, span: Range<usize>, what: &str, path: &Path) {
     if files::others_may_read(path) {
         let path = path.display();
-        reader.cx.lint(
+        reader.lint(
+            LintName::SecretReadable,
             Problem::at(span, format!("the {what} {path} can be read by other users"))
                 .help(format!("chmod 600 {path}")),
         );

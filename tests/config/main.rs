@@ -291,20 +291,20 @@ fn plain_http_is_warned_of_where_others_can_reach_it() {
     let told = lints(&folder, &LEAST.replace("127.0.0.1:0", "0.0.0.0:80"));
     assert_eq!(told[1], (4, "TLS is off on 0.0.0.0:80, which other machines can reach".to_owned()));
     let told: Vec<_> = lints(&folder, LEAST).into_iter().map(|(line, _)| line).collect();
-    assert_eq!(told, [8, 8], "no authentication and no origins");
+    assert_eq!(told, [8], "no authentication");
 }
 
 #[test]
 fn a_lint_is_shown_as_an_error_is() {
     let loaded = parse(LEAST, Path::new("f.toml")).unwrap_or_else(|error| panic!("{error}"));
     let expected = "\
-warning: routes.app admits anybody: it has no authentication
+warning[auth.none]: routes.app admits anybody: it has no authentication
  --> f.toml:8:8
   |
 8 | auth = \"none\"
   |        ^^^^^^
   |
-  = help: leave it so only if the application authenticates its clients itself
+  = help: if the application authenticates its clients itself, write allow = [\"auth.none\"] in the route
 ";
     assert_eq!(loaded.lints[0].to_string(), expected);
     assert!(loaded.lints[0].render(true).contains('\u{1b}'));

@@ -148,7 +148,7 @@ fn the_help_names_the_profile_where_it_helps() {
         load_in(&folder, &text).unwrap().lints[0].to_string()
     };
     let by_profile = "\
-warning: other machines can reach 0.0.0.0:8443, and these are not set: \
+warning[server.unprotected]: other machines can reach 0.0.0.0:8443, and these are not set: \
 limits.connections_per_ip, limits.handshakes_per_ip, limits.messages, limits.bytes, firewall.ban
  --> f.toml:3:10
   |

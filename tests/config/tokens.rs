@@ -190,7 +190,6 @@ fn unwise_tokens_are_warned_of_at_their_place() {
     assert_eq!(
         lints(&folder, &text),
         [
-            told(9, "routes.app lists no origins: only same-origin keeps other pages out"),
             told(
                 10,
                 "jwt.main takes a token of any issuer that the key verifies: `issuer` is not given"

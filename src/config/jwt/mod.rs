@@ -21,6 +21,7 @@ use super::kinds::Fault;
 use super::reader::{Reader, check_name, is_name};
 use super::report::Problem;
 use super::units::nearest;
+use crate::config::lints::LintName;
 
 pub(super) use claims::{Forward, Require, parse_name};
 pub(super) use jwks::{JwksRef, parse_jwks};
@@ -60,7 +61,7 @@ impl Issuers {
         for Entry { name, span, .. } in self.0.iter().filter(|entry| !entry.used.get()) {
             let what = format!("jwt.{name} is used by no route: nobody's token is checked with it");
             let help = format!("say auth = \"{name}\" in a route, or remove the table");
-            root.cx.lint(Problem::at(span.clone(), what).help(help));
+            root.lint(LintName::JwtUnused, Problem::at(span.clone(), what).help(help));
         }
         self.0.into_iter().filter_map(|entry| entry.issuer).collect()
     }
@@ -168,7 +169,8 @@ fn on_expiry(reader: &Reader<'_>, name: &str) -> OnExpiry {
     };
     if *said.get_ref() == OnExpiry::Ignore {
         let what = format!("jwt.{name} leaves sessions open when their token expires");
-        reader.cx.lint(
+        reader.lint(
+            LintName::JwtOutlived,
             Problem::at(said.span(), what)
                 .label("a session lasts for as long as its client likes")
                 .help("say \"close\", and `refresh` in the route to let clients renew their token"),
@@ -179,13 +181,15 @@ fn on_expiry(reader: &Reader<'_>, name: &str) -> OnExpiry {
 
 /// Warns of claims that are not checked, at the name of the table.
 fn lint_unchecked(reader: &Reader<'_>, name: &str, span: &Range<usize>) {
-    for (key, what, help) in [
+    for (lint, key, what, help) in [
         (
+            LintName::JwtAnyIssuer,
             keys::ISSUER.name,
             "takes a token of any issuer that the key verifies",
             "write issuer = \"https://issuer.example\", as the claim `iss` of your tokens says",
         ),
         (
+            LintName::JwtAnyAudience,
             keys::AUDIENCE.name,
             "takes a token that was made for another service",
             "write audience = [\"chat\"], as the claim `aud` of your tokens says",
@@ -193,7 +197,7 @@ fn lint_unchecked(reader: &Reader<'_>, name: &str, span: &Range<usize>) {
     ] {
         if reader.span_of(key).is_none() {
             let what = format!("jwt.{name} {what}: `{key}` is not given");
-            reader.cx.lint(Problem::at(span.clone(), what).help(help));
+            reader.lint(lint, Problem::at(span.clone(), what).help(help));
         }
     }
 }

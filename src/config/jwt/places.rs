@@ -11,6 +11,7 @@ use super::super::reader::Reader;
 use super::super::report::Problem;
 use super::super::route::is_token;
 use super::super::units::nearest;
+use crate::config::lints::LintName;
 
 /// Reads the places, at least one. `None`: what is wrong was reported.
 pub(super) fn read(reader: &Reader<'_>) -> Option<Vec<TokenPlace>> {
@@ -30,7 +31,8 @@ pub(super) fn read(reader: &Reader<'_>) -> Option<Vec<TokenPlace>> {
     }
     let query = list.iter().find(|place| matches!(place.get_ref(), TokenPlace::Query(_)));
     if let Some(query) = query {
-        reader.cx.lint(
+        reader.lint(
+            LintName::TokenQuery,
             Problem::at(query.span(), "a token in the query is in the address of the request")
                 .label("proxies and browsers write addresses into logs and histories")
                 .help("prefer \"header\", \"subprotocol\" or \"cookie:NAME\""),

@@ -1,8 +1,9 @@
 //! The top of the file: its profile and its tables.
 
-use super::{Key, Optional, Required, Row, Section};
-use crate::config::kinds::Choice;
-use crate::config::lists::Table;
+use super::{Key, ListOf, Optional, Required, Row, Section};
+use crate::config::kinds::{Choice, Text};
+use crate::config::lints::LintName;
+use crate::config::lists::{List, Table};
 use crate::config::profile::Profile;
 
 keys! {
@@ -13,6 +14,11 @@ keys! {
         Optional("the default of each key"),
         "Other defaults, which a key of the file overrides. `\"owasp\"`: those of the OWASP \
          WebSocket Security Cheat Sheet, listed in [hardening.md](hardening.md).";
+    FILE_ALLOW: ListOf<LintName>, Optional = File "allow"
+        List { of: Text { words: "the name of a lint such as \"tls.off\"", parse: LintName::parse },
+            never_empty: None },
+        Optional("none is acknowledged"),
+        "Lints that are acknowledged everywhere in the file: `check` and `run` no longer show them.";
     SERVER: Table, Required = File "server" Table,
         Required("write a [server] table with at least listen = [\"0.0.0.0:8443\"]"),
         "Where and how the gateway listens.";

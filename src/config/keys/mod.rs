@@ -80,7 +80,7 @@ const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-type ListOf<T> = List<Text<T>>;
+pub(in crate::config) type ListOf<T> = List<Text<T>>;
 type Entries<T> = Vec<Spanned<T>>;
 
 /// The tables that keys are in.

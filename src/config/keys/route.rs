@@ -4,6 +4,7 @@ use super::{Fallback, Key, ListOf, Optional, Required, Row, Section};
 use crate::config::auth::{parse_auth, parse_member};
 use crate::config::host::HostPattern;
 use crate::config::kinds::{Bool, File, Text};
+use crate::config::lints::LintName;
 use crate::config::lists::{List, Table};
 use crate::config::model::Upstream;
 use crate::config::origins::OriginEntry;
@@ -53,6 +54,11 @@ keys! {
             admits anybody"),
         "Who may connect: whoever has a token of the [jwt.NAME] table of this name. `\"none\"`, \
          which must be said: anybody.";
+    ROUTE_ALLOW: ListOf<LintName>, Optional = Route "allow"
+        List { of: Text { words: "the name of a lint such as \"auth.none\"", parse: LintName::parse },
+            never_empty: None },
+        Optional("none is acknowledged"),
+        "Lints that are acknowledged for this route.";
     REFRESH: Text<String>, Optional = Route "refresh"
         Text { words: "a name of 1 to 64 letters, digits, - and _", parse: parse_member },
         Optional("no message is looked at for a token"),

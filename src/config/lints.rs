@@ -1,0 +1,118 @@
+//! The one table of lints: valid but unsafe choices, by the names that `allow` acknowledges.
+
+use std::fmt;
+
+use toml::Spanned;
+
+use super::kinds::Fault;
+use super::report::Problem;
+use super::units::nearest;
+
+macro_rules! lints {
+    ($($variant:ident $name:literal $meaning:literal;)*) => {
+        /// What a lint is about. One variant a row of the table.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum LintName {
+            $(#[doc = $meaning] $variant,)*
+        }
+
+        impl LintName {
+            /// Every lint, in the order of the reference.
+            pub const ALL: &'static [LintName] = &[$(LintName::$variant,)*];
+
+            /// The name that `allow` takes and that messages show.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+
+            /// What the lint warns of.
+            #[must_use]
+            pub fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $meaning,)*
+                }
+            }
+        }
+    };
+}
+
+lints! {
+    ServerUnprotected "server.unprotected" "Other machines can reach an address for which limits or bans are not set.";
+    ServerTrustsAll "server.trusts_all" "`trusted_proxies` has every address in it.";
+    TlsOff "tls.off" "TLS is off on an address that other machines can reach.";
+    SecretReadable "secret.readable" "Other users of the machine can read a private key or a secret.";
+    FirewallAll "firewall.all" "A list of the firewall has every address in it.";
+    FirewallProxy "firewall.proxy" "The firewall denies a trusted proxy.";
+    FirewallReport "firewall.report" "The firewall reports and lets through.";
+    BanExemptsAll "ban.exempts_all" "`firewall.ban.exempt` has every address in it.";
+    LimitsReport "limits.report" "Limits report and let through.";
+    LimitsNoUser "limits.no_user" "A limit counts users, and no token says who the user is.";
+    TokenQuery "token.query" "A token is taken from the query of the request.";
+    JwtUnused "jwt.unused" "No route uses an issuer.";
+    JwtAnyIssuer "jwt.any_issuer" "`issuer` is not given.";
+    JwtAnyAudience "jwt.any_audience" "`audience` is not given.";
+    JwtOutlived "jwt.outlived" "Sessions stay open when their token expires.";
+    AuthNone "auth.none" "A route admits clients without a token.";
+    OriginsAny "origins.any" "Every web page may connect.";
+}
+
+impl LintName {
+    /// Reads a name as `allow` has it.
+    pub(super) fn parse(text: &str) -> Result<Self, Fault> {
+        let known = || Self::ALL.iter().copied();
+        if let Some(lint) = known().find(|lint| lint.name() == text) {
+            return Ok(lint);
+        }
+        let fault = Fault::new(format!("\"{text}\" is the name of no lint"));
+        Err(match nearest(text, known().map(Self::name)) {
+            Some(near) => fault.help(format!("did you mean \"{near}\"?")),
+            None => fault.help("docs/configuration.md lists them under \"Lints\""),
+        })
+    }
+}
+
+impl fmt::Display for LintName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A lint that was found, and the table that it was found in.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) name: LintName,
+    /// The path of the table, as in `routes.chat.limits`; empty for the file itself.
+    pub(super) table: String,
+    pub(super) problem: Problem,
+}
+
+/// The lints that `allow` acknowledges, each within one table and the tables below it.
+#[derive(Debug, Default)]
+pub(super) struct Acknowledged(Vec<(LintName, String)>);
+
+impl Acknowledged {
+    /// Adds the names of an `allow` in the table with this path.
+    pub(super) fn add(&mut self, names: Vec<Spanned<LintName>>, table: &str) {
+        let names = names.into_iter().map(Spanned::into_inner);
+        self.0.extend(names.map(|name| (name, table.to_owned())));
+    }
+
+    /// The problems that are not acknowledged.
+    pub(super) fn rest(&self, found: Vec<Found>) -> Vec<(LintName, Problem)> {
+        let rest = found.into_iter().filter(|found| !self.covers(found));
+        rest.map(|found| (found.name, found.problem)).collect()
+    }
+
+    fn covers(&self, found: &Found) -> bool {
+        self.0.iter().any(|(name, table)| {
+            let below = found.table.strip_prefix(table.as_str());
+            *name == found.name
+                && below.is_some_and(|rest| {
+                    table.is_empty() || rest.is_empty() || rest.starts_with('.')
+                })
+        })
+    }
+}

@@ -27,6 +27,18 @@ impl Moment {
         Self::from(SystemTime::now())
     }
 
+    /// So many seconds after the beginning of 1970; the end of the year 9999 at the latest.
+    #[must_use]
+    pub fn at(seconds: u64) -> Self {
+        Self(seconds.min(LAST))
+    }
+
+    /// Seconds since the beginning of 1970.
+    #[must_use]
+    pub fn seconds(self) -> u64 {
+        self.0
+    }
+
     /// The moment `time` later; the end of the year 9999 at the latest. Parts of a second are
     /// counted as whole ones.
     #[must_use]

@@ -21,7 +21,7 @@ pub fn check(path: &Path, strict: bool) -> ExitCode {
 /// The exit code and the text of [`check`], with ANSI colours if `styled`.
 #[must_use]
 pub fn verdict(path: &Path, strict: bool, styled: bool) -> (u8, String) {
-    match config::load(path) {
+    match config::examine(path) {
         Ok(loaded) => accept(path, strict, styled, &loaded),
         Err(error) => (CONFIG, error.render(styled)),
     }

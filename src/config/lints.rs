@@ -44,6 +44,9 @@ lints! {
     ServerTrustsAll "server.trusts_all" "`trusted_proxies` has every address in it.";
     TlsOff "tls.off" "TLS is off on an address that other machines can reach.";
     SecretReadable "secret.readable" "Other users of the machine can read a private key or a secret.";
+    CertificateExpired "certificate.expired" "A certificate is not valid at present: clients refuse the connection.";
+    CertificateExpiring "certificate.expiring" "A certificate expires within 14 days.";
+    CertificateHost "certificate.host" "No certificate is valid for a host of a route.";
     FirewallAll "firewall.all" "A list of the firewall has every address in it.";
     FirewallProxy "firewall.proxy" "The firewall denies a trusted proxy.";
     FirewallReport "firewall.report" "The firewall reports and lets through.";
@@ -57,6 +60,8 @@ lints! {
     JwtOutlived "jwt.outlived" "Sessions stay open when their token expires.";
     AuthNone "auth.none" "A route admits clients without a token.";
     OriginsAny "origins.any" "Every web page may connect.";
+    UpstreamSelf "upstream.self" "An upstream is an address that the gateway itself listens on.";
+    UpstreamName "upstream.name" "The name of an upstream does not resolve. Only `framewall check` looks it up.";
 }
 
 impl LintName {

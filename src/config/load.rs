@@ -30,6 +30,11 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
     parse(&read_text(path)?, path)
 }
 
+/// [`load`], and looks up the names of upstreams, which may take seconds: for `framewall check`.
+pub fn examine(path: &Path) -> Result<Loaded, LoadError> {
+    parse_with(&read_text(path)?, path, true)
+}
+
 /// The text of the configuration file at `path`, for [`parse`].
 pub fn read_text(path: &Path) -> Result<String, LoadError> {
     let file = || path.to_owned();
@@ -46,6 +51,10 @@ pub fn read_text(path: &Path) -> Result<String, LoadError> {
 /// one that relative paths are relative to. Errors of syntax are reported alone: what the rest of
 /// such a file means is not known.
 pub fn parse(text: &str, file_name: &Path) -> Result<Loaded, LoadError> {
+    parse_with(text, file_name, false)
+}
+
+fn parse_with(text: &str, file_name: &Path, looks_up: bool) -> Result<Loaded, LoadError> {
     let source = Arc::new(Source::new(file_name.display().to_string(), text.to_owned()));
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
@@ -53,7 +62,7 @@ pub fn parse(text: &str, file_name: &Path) -> Result<Loaded, LoadError> {
         return Err(LoadError::Invalid(Report::new(source, problems)));
     }
     let base = file_name.parent().unwrap_or(Path::new("")).to_owned();
-    let cx = Context::new(Arc::clone(&source), base);
+    let cx = Context::new(Arc::clone(&source), base, looks_up);
     cx.reads(file_name);
     let mut config = read(&Reader::root(&cx, table.get_ref()));
     config.files = cx.files.take();
@@ -81,7 +90,9 @@ fn read(root: &Reader<'_>) -> Config {
     let base = Base { websocket, limits, ..defaults };
     let issuers = jwt::read(&root.table(&keys::JWT, Section::Issuers));
     let routes = root.table(&keys::ROUTES, Section::Routes);
-    let routes = route::read(&routes, &base, &issuers);
+    let shared =
+        route::Shared { base: &base, issuers: &issuers, tls: tls.as_ref(), listen: &server.listen };
+    let routes = route::read(&routes, &shared);
     limits::check_used(&limits_table, &base.limits, &routes);
     let log = log::read(&root.table(&keys::LOG, Section::Log));
     let admin = admin::read(&root.table(&keys::ADMIN, Section::Admin));

@@ -8,6 +8,7 @@ mod address;
 mod admin;
 mod auth;
 mod ban;
+mod certificates;
 mod exposure;
 mod files;
 mod firewall;
@@ -30,6 +31,7 @@ mod path;
 mod profile;
 mod protection;
 mod rate;
+mod reachability;
 mod reader;
 mod reference;
 mod report;
@@ -43,7 +45,7 @@ pub use host::HostPattern;
 pub use issuer::{Algorithm, Family, Issuer, KeySource, OnExpiry, Requirement, Secret, TokenPlace};
 pub use jwt::token_place;
 pub use lints::LintName;
-pub use load::{Loaded, load, parse, read_text};
+pub use load::{Loaded, examine, load, parse, read_text};
 pub use model::{
     Admin, Auth, Certificate, ClientAuth, Compression, Config, Log, LogFormat, Origins,
     ProxyProtocol, Route, Server, Tls, TlsVersion, Upstream, WebSocket,

@@ -30,12 +30,14 @@ pub(super) struct Context {
     pub(super) allowed: RefCell<Acknowledged>,
     /// The files that were read, or were to be.
     pub(super) files: RefCell<Vec<PathBuf>>,
+    /// Whether the names of upstreams are looked up.
+    pub(super) looks_up: bool,
     /// The system's roots, or why there are none; read when the first route needs them.
     pub(super) system_roots: OnceCell<Result<Arc<RootCertStore>, String>>,
 }
 
 impl Context {
-    pub(super) fn new(source: Arc<Source>, base: PathBuf) -> Self {
+    pub(super) fn new(source: Arc<Source>, base: PathBuf, looks_up: bool) -> Self {
         Self {
             source,
             base,
@@ -43,6 +45,7 @@ impl Context {
             lints: RefCell::default(),
             allowed: RefCell::default(),
             files: RefCell::default(),
+            looks_up,
             system_roots: OnceCell::new(),
         }
     }

@@ -1,5 +1,6 @@
 //! `[routes.*]`
 
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,16 +15,24 @@ use super::host::HostPattern;
 use super::jwt::Issuers;
 use super::keys::{self, Section};
 use super::kinds::Fault;
-use super::model::{Route, Upstream};
+use super::model::{Route, Tls, Upstream};
 use super::path::PathPattern;
 use super::profile::Base;
 use super::reader::{Reader, check_name};
 use super::report::Problem;
 use super::tls::{load, system_roots};
-use super::{limits, origins, websocket};
+use super::{certificates, limits, origins, reachability, websocket};
+
+/// What a route takes from the other sections of the file.
+pub(super) struct Shared<'a> {
+    pub(super) base: &'a Base,
+    pub(super) issuers: &'a Issuers,
+    pub(super) tls: Option<&'a Tls>,
+    pub(super) listen: &'a [SocketAddr],
+}
 
 /// Reads every route, in the order of the file. What is wrong was reported if one is missing.
-pub(super) fn read(reader: &Reader<'_>, base: &Base, issuers: &Issuers) -> Vec<Arc<Route>> {
+pub(super) fn read(reader: &Reader<'_>, shared: &Shared<'_>) -> Vec<Arc<Route>> {
     let entries = reader.entries(Section::Route);
     if entries.is_empty() {
         reader.refuse_empty("routes: there is no route", keys::ROUTES.absent.0);
@@ -32,7 +41,7 @@ pub(super) fn read(reader: &Reader<'_>, base: &Base, issuers: &Issuers) -> Vec<A
     let mut routes = Vec::new();
     for (name, span, reader) in entries {
         check_name(&reader, &name, span, "a route");
-        if let Some(route) = read_one(&reader, name, base, issuers, &mut taken) {
+        if let Some(route) = read_one(&reader, name, shared, &mut taken) {
             routes.push(Arc::new(route));
         }
     }
@@ -42,14 +51,18 @@ pub(super) fn read(reader: &Reader<'_>, base: &Base, issuers: &Issuers) -> Vec<A
 fn read_one(
     reader: &Reader<'_>,
     name: String,
-    base: &Base,
-    issuers: &Issuers,
+    shared: &Shared<'_>,
     taken: &mut Vec<Taken>,
 ) -> Option<Route> {
+    let Shared { base, issuers, .. } = *shared;
     reader.acknowledge(&keys::ROUTE_ALLOW);
     let hosts = reader.get(&keys::HOST);
+    if let Some(hosts) = &hosts {
+        certificates::lint_hosts(reader, hosts.get_ref(), shared.tls);
+    }
     let path = reader.required(&keys::PATH);
     let upstreams = upstreams(reader);
+    reachability::lint(reader, &upstreams, shared.listen);
     let upstream_roots = upstream_roots(reader, &upstreams);
     let origins = origins::read(reader);
     let require_origin = reader.value_or(&keys::REQUIRE_ORIGIN, base.require_origin);

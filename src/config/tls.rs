@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rustls::RootCertStore;
 use toml::Spanned;
 
+use super::certificates;
 use super::exposure::exposed;
 use super::files;
 use super::keys::{self, Demand, Section};
@@ -81,7 +82,10 @@ fn certificate(reader: &Reader<'_>) -> Option<Certificate> {
     lint_readable(reader, key.span(), "private key", key.get_ref());
     let certify = |path: &Path| files::certify(chain, secret, path);
     let certified = load(reader, "key", &key, certify)?;
-    Some(Certificate { cert: cert.into_inner(), key: Arc::new(certified) })
+    let span = cert.span();
+    let certificate = Certificate { cert: cert.into_inner(), key: Arc::new(certified) };
+    certificates::lint_validity(reader, span, &certificate);
+    Some(certificate)
 }
 
 /// What `read` makes of the file at a place of the configuration; a fault is reported there. The file

@@ -21,6 +21,9 @@ H0nuFA6nHaSevRMpxBOC9IrpYiSm6GnS0lTDnqy29y4Mw+GPx4+5xLqWPn3+J04F
 -----END PUBLIC KEY-----
 ";
 
+/// The hosts of the examples and of the tests' routes.
+const NAMES: [&str; 4] = ["localhost", "chat.example.com", "*.chat.example.com", "*.example.com"];
+
 /// A shared secret of 40 bytes.
 pub(crate) const SECRET: &str = "0123456789012345678901234567890123456789";
 
@@ -30,7 +33,7 @@ pub(crate) fn folder() -> TempDir {
     let certs = folder.path().join("certs");
     fs::create_dir(&certs).unwrap();
     let CertifiedKey { cert, signing_key } =
-        generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        generate_simple_self_signed(NAMES.map(str::to_owned)).unwrap();
     let (cert, key) = (cert.pem(), signing_key.serialize_pem());
     let other = KeyPair::generate().unwrap().serialize_pem();
     let garbage = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";

@@ -6,6 +6,7 @@ mod bans;
 mod firewall;
 mod folder;
 mod limits;
+mod lints;
 mod profile;
 mod tokens;
 

@@ -1,0 +1,103 @@
+//! Lints about certificates: when they are valid, and for which hosts.
+
+use std::ops::Range;
+
+use rustls::pki_types::{CertificateDer, ServerName};
+use toml::Spanned;
+use x509_parser::parse_x509_certificate;
+
+use super::host::HostPattern;
+use super::lints::LintName;
+use super::model::{Certificate, Tls};
+use super::reader::Reader;
+use super::report::Problem;
+use crate::moment::Moment;
+
+/// How long before its end a certificate is warned of, in seconds: 14 days, so that a renewal that
+/// failed once can be tried again.
+const SOON: i64 = 14 * 24 * 3600;
+
+/// Warns of a chain whose earliest end is over or near, or that is not valid yet.
+pub(super) fn lint_validity(reader: &Reader<'_>, span: Range<usize>, certificate: &Certificate) {
+    let now = now();
+    let validity = certificate.key.cert.iter().filter_map(validity);
+    let (from, until) = validity.fold((i64::MIN, i64::MAX), |(from, until), (start, end)| {
+        (from.max(start), until.min(end))
+    });
+    let path = certificate.cert.display();
+    let (name, what) = if now < from {
+        let what = format!("the certificate {path} is valid from {} on", moment(from));
+        (LintName::CertificateExpired, what)
+    } else if now > until {
+        (
+            LintName::CertificateExpired,
+            format!("the certificate {path} expired on {}", moment(until)),
+        )
+    } else if until.saturating_sub(now) < SOON {
+        let what = format!("the certificate {path} expires on {}", moment(until));
+        (LintName::CertificateExpiring, what)
+    } else {
+        return;
+    };
+    let problem = Problem::at(span, what);
+    reader.lint(
+        name,
+        match name {
+            LintName::CertificateExpiring => problem.help("renew it, then reload the gateway"),
+            _ => problem.label("clients refuse the connection").help(
+                "renew it, then reload the gateway; or check this machine's clock with `date`",
+            ),
+        },
+    );
+}
+
+/// Warns of each host of a route that no certificate is valid for.
+pub(super) fn lint_hosts(reader: &Reader<'_>, hosts: &[Spanned<HostPattern>], tls: Option<&Tls>) {
+    // Without a certificate something was refused already.
+    let Some(tls) = tls.filter(|tls| !tls.certificates.is_empty()) else {
+        return;
+    };
+    for host in hosts {
+        let name = host.get_ref().to_string();
+        if !tls.certificates.iter().any(|certificate| is_valid_for(certificate, &name)) {
+            reader.lint(
+                LintName::CertificateHost,
+                Problem::at(host.span(), format!("no certificate is valid for {name}"))
+                    .label("clients get the first certificate, and refuse it")
+                    .help("add the certificate of this host to `certificates` under [tls]"),
+            );
+        }
+    }
+}
+
+/// Whether clients that ask for `host` accept the certificate (RFC 9525): a name, an address, or
+/// `*.` and a name.
+fn is_valid_for(certificate: &Certificate, host: &str) -> bool {
+    let Some(end_entity) = certificate.key.cert.first() else {
+        return false;
+    };
+    let Ok(parsed) = webpki::EndEntityCert::try_from(end_entity) else {
+        return false;
+    };
+    if host.starts_with("*.") {
+        return parsed.valid_dns_names().any(|name| name.eq_ignore_ascii_case(host));
+    }
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    ServerName::try_from(bare)
+        .is_ok_and(|name| parsed.verify_is_valid_for_subject_name(&name).is_ok())
+}
+
+/// The first and the last second that a certificate is valid, since 1970.
+fn validity(certificate: &CertificateDer<'_>) -> Option<(i64, i64)> {
+    let (_, parsed) = parse_x509_certificate(certificate).ok()?;
+    let validity = parsed.validity();
+    Some((validity.not_before.timestamp(), validity.not_after.timestamp()))
+}
+
+fn now() -> i64 {
+    i64::try_from(Moment::now().seconds()).unwrap_or(i64::MAX)
+}
+
+fn moment(seconds: i64) -> Moment {
+    Moment::at(u64::try_from(seconds).unwrap_or(0))
+}

@@ -194,7 +194,11 @@ fn advice(made: &DevCertificate, days: u16, paths: &Paths) -> String {
          \x20   [tls]\n\
          \x20   certificates = [{{ cert = {toml_cert}, key = {toml_key} }}]\n\
          \n\
-         Then: curl --cacert {cert} https://localhost:8443/\n",
+         Clients that do not use the system's certificates trust it with:\n\
+         \n\
+         \x20   curl      --cacert {cert}\n\
+         \x20   Python    ssl.create_default_context(cafile={toml_cert})\n\
+         \x20   Node      NODE_EXTRA_CA_CERTS={cert}\n",
         names = made.names.join(", "),
         toml_cert = toml_string(&paths.cert),
         toml_key = toml_string(&paths.key),

@@ -4,6 +4,7 @@
 mod admin;
 mod cert;
 pub mod check;
+mod config_file;
 mod demo;
 mod explain;
 mod run;
@@ -18,6 +19,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 pub use cert::{CertError, DevCertificate, make};
+pub use config_file::ConfigFile;
 
 /// What a command was given is not a command (`EX_USAGE` of sysexits.h).
 const USAGE: u8 = 64;
@@ -76,9 +78,9 @@ enum Command {
 /// What `framewall run` is given.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// The TOML file
-    #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
+    /// The configuration
+    #[command(flatten)]
+    pub config: ConfigFile,
     /// The unix socket of the admin client, instead of `[admin] socket`
     #[arg(long, value_name = "PATH")]
     pub admin_socket: Option<PathBuf>,
@@ -90,9 +92,9 @@ pub struct RunArgs {
 /// What `framewall check` is given.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// The TOML file
-    #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
+    /// The configuration
+    #[command(flatten)]
+    pub config: ConfigFile,
     /// Lints are errors too
     #[arg(long)]
     pub strict: bool,
@@ -158,7 +160,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
     let done = |()| ExitCode::SUCCESS;
     match command {
         Command::Run(args) => run::run(&args).map(done),
-        Command::Check(args) => Ok(check::check(&args.config, args.strict)),
+        Command::Check(args) => Ok(check::check(&args.config.path()?, args.strict)),
         Command::Explain(args) => explain::explain(&args),
         Command::Demo => demo::demo().map(done),
         Command::Cert(CertCommand::New(args)) => cert::new(&args).map(done),

@@ -28,9 +28,7 @@ pub(super) enum RunError {
     #[error(transparent)]
     Start(#[from] StartError),
     /// An address could not be listened on.
-    #[error(
-        "cannot listen on {0}: {1}; is another program listening there, is the address this machine's, and may this user use the port?"
-    )]
+    #[error("cannot listen on {0}: {1}; {help}", help = bind_help(.0, .1))]
     Bind(SocketAddr, io::Error),
     /// The runtime or its signal handlers could not be set up.
     #[error("the runtime cannot be started: {0}")]
@@ -40,10 +38,31 @@ pub(super) enum RunError {
     Impatient,
 }
 
+/// What to do about an address that cannot be listened on.
+fn bind_help(address: &SocketAddr, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => format!(
+            "a port below 1024 needs the capability CAP_NET_BIND_SERVICE: with systemd write \
+             AmbientCapabilities=CAP_NET_BIND_SERVICE in the unit, otherwise run `setcap \
+             cap_net_bind_service=+ep` on the binary, or listen on a port from 1024 up and forward {} to \
+             it",
+            address.port()
+        ),
+        io::ErrorKind::AddrInUse => {
+            "another program listens there: `ss -ltnp` shows which".to_owned()
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine does not have that address: `ip address` shows those that it has"
+                .to_owned()
+        }
+        _ => "is the address this machine's, and may this user use the port?".to_owned(),
+    }
+}
+
 /// Loads the configuration and serves until a signal.
 pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     let styled = io::stderr().is_terminal();
-    let source = Source { path: args.config.clone(), admin_socket: args.admin_socket.clone() };
+    let source = Source { path: args.config.path()?, admin_socket: args.admin_socket.clone() };
     let refuse = |error: LoadError| Failure::Config(error.render(styled));
     let text = source.read().map_err(refuse)?;
     let loaded = source.load(&text).map_err(refuse)?;
@@ -182,5 +201,26 @@ fn raise_open_files(max_connections: usize) {
             "the limit of open files is lower than max_connections asks for: raise it (ulimit -n, \
              or LimitNOFILE of systemd), or lower max_connections"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::RunError;
+
+    #[test]
+    fn an_address_that_cannot_be_had_is_told_with_what_to_do() {
+        for (kind, help) in [
+            (ErrorKind::PermissionDenied, "AmbientCapabilities=CAP_NET_BIND_SERVICE"),
+            (ErrorKind::AddrInUse, "another program listens there"),
+            (ErrorKind::AddrNotAvailable, "this machine does not have that address"),
+        ] {
+            let error = RunError::Bind("0.0.0.0:443".parse().unwrap(), Error::from(kind));
+            let told = error.to_string();
+            assert!(told.starts_with("cannot listen on 0.0.0.0:443: "), "{told}");
+            assert!(told.contains(help), "{told}");
+        }
     }
 }

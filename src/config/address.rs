@@ -20,6 +20,10 @@ pub(super) fn parse_listen(text: &str) -> Result<SocketAddr, Fault> {
     if let Ok(address) = text.parse() {
         return Ok(address);
     }
+    if let Some(port) = high_port(text) {
+        let fault = Fault::new(format!("the port {port} is above 65535"));
+        return Err(fault.help("write a port from 1 to 65535, or 0 for a free one"));
+    }
     let fault = Fault::new(format!("\"{text}\" is not an address and a port"));
     Err(match text.parse::<IpAddr>() {
         Ok(address) => fault.help(format!("add a port: \"{}\"", SocketAddr::new(address, 8443))),
@@ -28,6 +32,16 @@ pub(super) fn parse_listen(text: &str) -> Result<SocketAddr, Fault> {
             None => fault.help("names are not looked up: write the address itself"),
         },
     })
+}
+
+/// The port of `ADDRESS:PORT` where it is a number that no port is.
+fn high_port(text: &str) -> Option<&str> {
+    let (host, port) = text.rsplit_once(':')?;
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    let is_number = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    let names_address = bare.is_empty()
+        || (bare.parse::<IpAddr>().is_ok() && (bare != host || !host.contains(':')));
+    (is_number && port.parse::<u16>().is_err() && names_address).then_some(port)
 }
 
 /// Reads an address or a network, as [`firewall::parse_network`] does.
@@ -160,6 +174,16 @@ mod tests {
         let help = |text| parse_listen(text).unwrap_err().help.unwrap();
         assert_eq!(help("::1"), "add a port: \"[::1]:8443\"");
         assert_eq!(help(":80"), "for every address, write \"0.0.0.0:80\"");
+    }
+
+    #[test]
+    fn a_port_above_the_last_is_told() {
+        for text in ["0.0.0.0:99999", "[::1]:65536", ":70000"] {
+            let fault = parse_listen(text).unwrap_err();
+            assert!(fault.what.ends_with("is above 65535"), "{text}: {}", fault.what);
+        }
+        let named = parse_listen("localhost:99999").unwrap_err();
+        assert_eq!(named.help.unwrap(), "names are not looked up: write the address itself");
     }
 
     #[test]

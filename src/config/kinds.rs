@@ -43,6 +43,26 @@ impl Fault {
 /// What a value is called in messages and in the reference, its bounds included.
 pub(super) trait Words {
     fn words(&self) -> String;
+
+    /// What to write for a value of another type whose meaning is plain: `"10s"` for `10`.
+    fn rewritten(&self, _: &Item<'_>) -> Option<String> {
+        None
+    }
+}
+
+/// A whole number as it is written, in decimal digits.
+pub(super) fn whole_number<'a>(item: &'a Item<'_>) -> Option<&'a str> {
+    match item.get_ref() {
+        DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str()),
+        _ => None,
+    }
+}
+
+/// A text that holds a whole number and nothing else.
+fn number_in_quotes(item: &Item<'_>) -> Option<String> {
+    let text = item.get_ref().as_str()?;
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.to_owned())
 }
 
 /// A kind of value that is read from one item of the file.
@@ -65,6 +85,10 @@ pub(super) struct Integer {
 impl Words for Integer {
     fn words(&self) -> String {
         format!("a whole number from {} to {}", self.min, self.max)
+    }
+
+    fn rewritten(&self, item: &Item<'_>) -> Option<String> {
+        number_in_quotes(item)
     }
 }
 
@@ -100,6 +124,10 @@ impl Words for Count {
     fn words(&self) -> String {
         self.integer().words()
     }
+
+    fn rewritten(&self, item: &Item<'_>) -> Option<String> {
+        self.integer().rewritten(item)
+    }
 }
 
 impl Kind for Count {
@@ -120,6 +148,14 @@ pub(super) struct Bool;
 impl Words for Bool {
     fn words(&self) -> String {
         "true or false".to_owned()
+    }
+
+    fn rewritten(&self, item: &Item<'_>) -> Option<String> {
+        match item.get_ref().as_str()? {
+            "true" | "yes" | "on" => Some("true".to_owned()),
+            "false" | "no" | "off" => Some("false".to_owned()),
+            _ => None,
+        }
     }
 }
 
@@ -145,6 +181,10 @@ impl Words for Size {
     fn words(&self) -> String {
         let (min, max) = (units::show_size(self.min), units::show_size(self.max));
         format!("a size in quotes, from \"{min}\" to \"{max}\"")
+    }
+
+    fn rewritten(&self, item: &Item<'_>) -> Option<String> {
+        whole_number(item).map(|number| format!("\"{number}B\""))
     }
 }
 
@@ -174,6 +214,10 @@ impl Words for Time {
         let (min, max) = (units::show_duration(self.min), units::show_duration(self.max));
         format!("a duration in quotes, from \"{min}\" to \"{max}\"")
     }
+
+    fn rewritten(&self, item: &Item<'_>) -> Option<String> {
+        whole_number(item).map(|number| format!("\"{number}s\""))
+    }
 }
 
 impl Kind for Time {
@@ -199,6 +243,10 @@ pub(super) const OFF_OR: &str = "\"off\" or ";
 impl<K: Words> Words for OrOff<K> {
     fn words(&self) -> String {
         format!("{OFF_OR}{}", self.0.words())
+    }
+
+    fn rewritten(&self, item: &Item<'_>) -> Option<String> {
+        self.0.rewritten(item)
     }
 }
 

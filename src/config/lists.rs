@@ -26,6 +26,10 @@ impl<K: Words> Words for List<K> {
     fn words(&self) -> String {
         format!("a list, each entry {}", self.of.words())
     }
+
+    fn rewritten(&self, item: &Item<'_>) -> Option<String> {
+        item.get_ref().as_str().map(|text| format!("[{text:?}]"))
+    }
 }
 
 impl<K: Kind<Value: PartialEq>> Kind for List<K> {

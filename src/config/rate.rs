@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::kinds::{Fault, Item, Kind, Words, in_bounds};
+use super::kinds::{Fault, Item, Kind, Words, in_bounds, whole_number};
 use super::protection::Rate;
 use super::reader::Place;
 use super::units::{parse_size, show_size};
@@ -140,6 +140,14 @@ impl Words for RateOf {
             }
         };
         format!("a rate in quotes such as {}, {bounds}", self.example())
+    }
+
+    fn rewritten(&self, item: &Item<'_>) -> Option<String> {
+        let number = whole_number(item)?;
+        Some(match self {
+            Self::Events => format!("\"{number}/s\""),
+            Self::Bytes => format!("\"{number}B/s\""),
+        })
     }
 }
 

@@ -97,8 +97,9 @@ impl<'a> Place<'a> {
 
     /// Reports a value of another type. Always `None`.
     pub(super) fn wrong_type<T>(&self, item: &Item<'_>, kind: &dyn Words) -> Option<T> {
-        let what = format!("this is {}", type_of(item.get_ref()));
-        self.refuse(item, kind, Fault::new(what))
+        let fault = Fault::new(format!("this is {}", type_of(item.get_ref())));
+        let write = kind.rewritten(item).map(|text| format!("write {text}"));
+        self.refuse(item, kind, write.into_iter().fold(fault, Fault::help))
     }
 
     /// Reads a string with `parse`.
@@ -138,6 +139,8 @@ pub(super) struct Reader<'a> {
     span: Option<Range<usize>>,
     /// Something else stands where the table should be, and was reported.
     malformed: bool,
+    /// Keys that unknown ones were taken for: that they are missing is the same mistake.
+    misspelt: Vec<&'static str>,
 }
 
 impl<'a> Reader<'a> {
@@ -154,29 +157,45 @@ impl<'a> Reader<'a> {
         span: Option<Range<usize>>,
     ) -> Self {
         let malformed = table.is_none() && span.is_some();
-        let reader = Self { cx, path, table, span, malformed };
+        let mut reader = Self { cx, path, table, span, malformed, misspelt: Vec::new() };
         if let (Some(table), false) = (table, section.is_named()) {
             let unknown = table.keys().filter(|key| !keys::is_known(section, key.get_ref()));
-            unknown.for_each(|key| reader.refuse_unknown(section, key.get_ref(), key.span()));
+            for key in unknown {
+                reader.misspelt.extend(reader.refuse_unknown(section, key.get_ref(), key.span()));
+            }
         }
         reader
     }
 
-    fn refuse_unknown(&self, section: Section, name: &str, span: Range<usize>) {
+    /// Reports a key that there is not. Gives the key that it was taken for.
+    fn refuse_unknown(
+        &self,
+        section: Section,
+        name: &str,
+        span: Range<usize>,
+    ) -> Option<&'static str> {
         let problem = Problem::at(span, format!("{}: there is no such key", self.key(name)));
         if let Some(instead) = keys::instead_of(section, name) {
-            return self.cx.refuse(problem.help(instead));
+            self.cx.refuse(problem.help(instead));
+            return None;
+        }
+        let is_table = self.item(name).is_some_and(|item| item.get_ref().as_table().is_some());
+        let home = keys::home(name).filter(|_| !is_table);
+        if let (None, Some(later)) = (home, keys::later(name)) {
+            self.cx.refuse(problem.help(format!("Framewall does not do that yet: {later}")));
+            return None;
         }
         let known = keys::names(section);
-        self.cx.refuse(match units::nearest(name, known.iter().copied()) {
-            Some(near) => problem.help(format!("did you mean `{near}`?")),
-            None => match keys::home(name) {
-                Some(Section::File) => problem
-                    .help(format!("`{name}` belongs at the top of the file, before every table")),
-                Some(home) => problem.help(format!("`{name}` belongs in {home}")),
-                None => problem.label(format!("expected one of {}", known.join(", "))),
-            },
+        let near = units::nearest(name, known.iter().copied());
+        self.cx.refuse(match (near, home) {
+            (Some(near), _) => problem.help(format!("did you mean `{near}`?")),
+            (None, Some(Section::File)) => {
+                problem.help(format!("`{name}` belongs at the top of the file, before every table"))
+            }
+            (None, Some(home)) => problem.help(format!("`{name}` belongs in {home}")),
+            (None, None) => problem.label(format!("expected one of {}", known.join(", "))),
         });
+        near
     }
 
     /// The full name of a key of this table.
@@ -273,7 +292,7 @@ impl<'a> Reader<'a> {
 
     /// Reports `name` if it is missing; `help` says what to write.
     pub(super) fn demand(&self, name: &str, help: &str) {
-        if self.malformed || self.item(name).is_some() {
+        if self.malformed || self.item(name).is_some() || self.misspelt.contains(&name) {
             return;
         }
         let what = format!("{} is missing", self.key(name));

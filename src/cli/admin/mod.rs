@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::Value;
 
-use super::{Failure, print};
+use super::{Failure, config_file, print};
 use crate::admin::{Request, Target};
 use crate::config::duration;
 use crate::moment::Moment;
@@ -32,9 +32,10 @@ pub(super) struct Reach {
 }
 
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
+#[group(multiple = false)]
 struct Place {
-    /// The gateway's TOML file, for its `[admin] socket`
+    /// The gateway's TOML file, for its `[admin] socket`; default: framewall.toml in this folder, then
+    /// /etc/framewall/framewall.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The gateway's admin socket
@@ -184,7 +185,8 @@ fn command(
 ) -> Result<ExitCode, Failure> {
     let socket = match &reach.place {
         Place { socket: Some(socket), .. } => socket.clone(),
-        Place { config, .. } => client::socket_of(config.as_deref().unwrap_or("".as_ref()))?,
+        Place { config: Some(config), .. } => client::socket_of(config)?,
+        Place { .. } => client::socket_of(&config_file::default()?)?,
     };
     let answer = ask(&socket, request)?;
     let done = answer["result"] == "done";

@@ -7,14 +7,13 @@ mod request;
 use std::fmt::Write as _;
 use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 
 use super::admin::plain;
 use super::run::runtime;
-use super::{Failure, REFUSED, print};
+use super::{ConfigFile, Failure, REFUSED, print};
 use crate::config::{self, Config, TokenPlace, is_host, token_place};
 use crate::gateway::Gateway;
 use crate::policy::{Step, Trace};
@@ -23,9 +22,8 @@ use crate::refusal::Refusal;
 /// What `framewall explain` is given.
 #[derive(Debug, Args)]
 pub(super) struct ExplainArgs {
-    /// The TOML file
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigFile,
     /// The client's address
     #[arg(long, value_name = "ADDRESS")]
     ip: IpAddr,
@@ -55,7 +53,8 @@ type Verdict = Result<String, Refusal>;
 
 /// Explains, and exits with 0 if the client is admitted, with 2 if it is refused.
 pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
-    let loaded = config::load(&args.config).map_err(|error| Failure::Config(error.to_string()))?;
+    let loaded =
+        config::load(&args.config.path()?).map_err(|error| Failure::Config(error.to_string()))?;
     let token = args.token.as_deref().map(read_token).transpose().map_err(Failure::other)?;
     if args.server_name.is_some() && loaded.config.tls.is_none() {
         let what = "--server-name: there is no TLS, [tls] mode is \"off\"; leave it out";

@@ -272,3 +272,48 @@ pub(in crate::config) fn instead_of(section: Section, name: &str) -> Option<&'st
         _ => None,
     }
 }
+
+/// What a key would do that other gateways have and Framewall does not have yet.
+pub(in crate::config) fn later(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "metrics" | "prometheus" | "stats" | "status" => {
+            "it has no metrics; `framewall status`, `sessions` and the log tell what it does"
+        }
+        "audit" => "it has no audit log; `[log]` has a record for every refusal and session",
+        "otlp" | "opentelemetry" | "tracing" => {
+            "it sends nothing to a collector; `[log]` writes JSON, one object a line"
+        }
+        "fleet" | "redis" | "cluster" => "each gateway keeps its own bans, revocations and counts",
+        "upstreams" | "balance" | "balancing" | "load_balance" | "load_balancing" | "lb_policy"
+        | "weight" | "weights" | "sticky" => {
+            "it has no load balancing; the addresses of `upstream` are tried in their order"
+        }
+        "health" | "health_check" | "health_checks" | "healthcheck" => {
+            "it has no health checks of applications; an address of `upstream` that cannot be \
+             connected to is passed over"
+        }
+        "messages" | "replies" | "schema" | "deny_patterns" | "kinds" => {
+            "it has no rules for what a message says; frames, sizes and rates are checked"
+        }
+        "serve" | "http" | "static" | "root" | "max_body" | "body_timeout" | "requests" => {
+            "it serves WebSockets alone; put the pages behind another server, see docs/deploy.md"
+        }
+        "redirect_http" | "redirect" => "it does not redirect HTTP to HTTPS",
+        "http2" | "h2" | "http3" | "h3" | "quic" => "it speaks HTTP/1.1 alone",
+        "acme" | "letsencrypt" => {
+            "it does not get certificates; let certbot write them and reload, see docs/deploy.md"
+        }
+        "headers" | "header" | "add_headers" | "set_headers" | "request_headers"
+        | "response_headers" => {
+            "it sets no header fields of your own; `forward` in [jwt.NAME] sets those from claims"
+        }
+        "upstream_path" | "rewrite" | "strip_prefix" => {
+            "the client's path and query are forwarded as they came"
+        }
+        "retry_hint" | "shutdown_spread" | "slow_start" | "max_handshakes" => {
+            "it does not pace reconnects"
+        }
+        "include" | "imports" => "the configuration is one file",
+        _ => return None,
+    })
+}

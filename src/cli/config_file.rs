@@ -1,0 +1,40 @@
+//! Where the configuration is when the command line does not say.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::Failure;
+
+/// The places that are looked at, in this order.
+const DEFAULTS: [&str; 2] = ["framewall.toml", "/etc/framewall/framewall.toml"];
+
+/// `--config`.
+#[derive(Debug, Args)]
+pub struct ConfigFile {
+    /// The TOML file; default: framewall.toml in this folder, then /etc/framewall/framewall.toml
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl ConfigFile {
+    /// The file that was named, or the first default that exists.
+    pub(super) fn path(&self) -> Result<PathBuf, Failure> {
+        match &self.config {
+            Some(path) => Ok(path.clone()),
+            None => default(),
+        }
+    }
+}
+
+/// The first of the default places where there is something.
+pub(super) fn default() -> Result<PathBuf, Failure> {
+    let found = DEFAULTS.iter().map(Path::new).find(|path| path.exists());
+    found.map(Path::to_owned).ok_or_else(|| {
+        let [here, system] = DEFAULTS;
+        Failure::Config(format!(
+            "framewall: there is no configuration: neither {here} in this folder nor {system} \
+             exists; name the file with --config FILE"
+        ))
+    })
+}

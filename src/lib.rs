@@ -18,6 +18,7 @@ pub mod demo;
 pub mod firewall;
 pub mod gateway;
 pub mod handshake;
+mod interim;
 pub mod limits;
 pub mod listener;
 pub mod moment;

@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::key::KeyError;
+use crate::interim::{self, Interim};
 use crate::listener::tune;
 use crate::tls::client_config;
 
@@ -33,6 +34,8 @@ pub(super) enum FetchError {
     Connect(std::io::Error),
     #[error("no answer: {0}")]
     Http(#[from] hyper::Error),
+    #[error("the answer begins with more informational answers than are read (the last was {0})")]
+    Informational(StatusCode),
     #[error("the request cannot be made: {0}")]
     Request(#[from] http::Error),
     #[error("the answer is a redirect ({0}), which is not followed: give the address it leads to")]
@@ -93,17 +96,24 @@ impl Fetcher {
         tune(&stream);
         let stream = self.connector.connect(self.name.clone(), stream);
         let stream = stream.await.map_err(FetchError::Connect)?;
+        let mut request = self.request()?;
+        let interim = Interim::allowing(interim::MOST);
+        interim.watch(&mut request);
+        let stream = TokioIo::new(interim.guard(stream));
         let (mut sender, connection) =
-            http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await?;
-        let request = self.request()?;
+            http1::Builder::new().max_buf_size(MAX_HEAD).handshake(stream).await?;
         let answer = async {
             let response = sender.send_request(request).await?;
             read(response).await
         };
-        tokio::select! {
+        let outcome = tokio::select! {
             answer = answer => answer,
             // The connection's own end is news only when there is no answer.
             Err(error) = connection => Err(FetchError::Http(error)),
+        };
+        match interim.refused() {
+            Some(status) => Err(FetchError::Informational(status)),
+            None => outcome,
         }
     }
 

@@ -3,8 +3,6 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
@@ -15,6 +13,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
 use super::Answer;
+use crate::interim::{Guarded, Interim};
 use crate::transport::Transport;
 
 /// How much of an answer's body the client gets.
@@ -22,7 +21,7 @@ const MAX_BODY: usize = 64 * 1024;
 /// The largest head of an answer.
 const MAX_HEAD: usize = 64 * 1024;
 
-type Connection = http1::Connection<TokioIo<Transport>, Empty<Bytes>>;
+type Connection = http1::Connection<TokioIo<Guarded<Transport>>, Empty<Bytes>>;
 
 /// What the upstream did.
 pub(super) enum Outcome {
@@ -42,8 +41,8 @@ pub(super) enum ExchangeError {
     #[error("the status is {0}, neither 101 nor a refusal")]
     Status(StatusCode),
     /// A 1xx came before the answer.
-    #[error("an informational answer came before the 101")]
-    Informational,
+    #[error("an informational answer ({0}) came before the 101")]
+    Informational(StatusCode),
     /// HTTP/1.0 has no upgrade.
     #[error("the 101 is {0:?}, not HTTP/1.1")]
     Version(Version),
@@ -54,19 +53,20 @@ pub(super) async fn exchange(
     stream: Transport,
     mut request: Request<Empty<Bytes>>,
 ) -> Result<Outcome, ExchangeError> {
-    let informational = Arc::new(AtomicBool::new(false));
-    let seen = Arc::clone(&informational);
-    hyper::ext::on_informational(&mut request, move |_| seen.store(true, Ordering::Relaxed));
+    // A handshake has one answer: the first 1xx that is not the 101 ends it.
+    let interim = Interim::allowing(0);
+    interim.watch(&mut request);
     let (mut sender, mut connection) = http1::Builder::new()
         .title_case_headers(true)
         .max_buf_size(MAX_HEAD)
-        .handshake(TokioIo::new(stream))
+        .handshake(TokioIo::new(interim.guard(stream)))
         .await?;
     let mut driver = Driver { connection: &mut connection, done: false };
-    let response = driver.until(sender.send_request(request)).await?;
-    if informational.load(Ordering::Relaxed) {
-        return Err(ExchangeError::Informational);
+    let response = driver.until(sender.send_request(request)).await;
+    if let Some(status) = interim.refused() {
+        return Err(ExchangeError::Informational(status));
     }
+    let response = response?;
     let status = response.status();
     if status == StatusCode::SWITCHING_PROTOCOLS {
         if response.version() != Version::HTTP_11 {
@@ -75,7 +75,8 @@ pub(super) async fn exchange(
         driver.finish().await?;
         let parts = connection.into_parts();
         let (early, headers) = (parts.read_buf, response.into_parts().0.headers);
-        return Ok(Outcome::Switched { stream: parts.io.into_inner(), early, headers });
+        let stream = parts.io.into_inner().into_inner();
+        return Ok(Outcome::Switched { stream, early, headers });
     }
     if status.as_u16() < 300 {
         return Err(ExchangeError::Status(status));

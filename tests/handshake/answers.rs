@@ -1,6 +1,8 @@
 //! The application's answers. Only a 101 that RFC 6455 section 4.1 accepts opens a session; a
 //! gateway that looks at the status alone is a tunnel to whatever is behind it.
 
+use std::io::Write;
+
 use socket2::{Domain, Socket, Type};
 
 use super::support::{ACCEPT, Frame, Gateway, RawUpstream, Request, Response, Session, Wire};
@@ -73,6 +75,35 @@ fn another_informational_answer_is_a_bad_gateway() {
     for status in ["100 Continue", "102 Processing", "103 Early Hints"] {
         bad_gateway(&format!("HTTP/1.1 {status}\r\n\r\n{valid}"));
     }
+}
+
+/// Nothing comes behind it, so that only its own refusal can end the handshake before its deadline.
+#[test]
+fn the_first_informational_answer_ends_the_handshake() {
+    for status in ["100 Continue", "102 Processing", "103 Early Hints", "104 Upload", "199 Other"] {
+        let (gateway, response) = answered(&format!("HTTP/1.1 {status}\r\nX: 1\r\n\r\n"));
+        gateway.check_refusal(&response, 502, "upstream.handshake");
+        let record = gateway.wait_for_error(|record| record["reason"] == "upstream.handshake");
+        assert!(record["detail"].as_str().unwrap().contains(&status[..3]), "{record}");
+    }
+}
+
+#[test]
+fn informational_answers_without_end_are_not_read() {
+    const MOST: usize = 64 << 20;
+    let upstream = RawUpstream::bind();
+    let gateway = Gateway::to(&[upstream.address()]).start();
+    let mut client = gateway.connect();
+    client.send_request(&Request::upgrade("/ws"));
+    let mut application = upstream.accept();
+    application.read_head();
+    let answers = b"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(4096);
+    let mut sent = 0;
+    while sent < MOST && application.write_all(&answers).is_ok() {
+        sent += answers.len();
+    }
+    assert!(sent < MOST, "the gateway hangs up long before");
+    gateway.check_refusal(&client.read_response(), 502, "upstream.handshake");
 }
 
 #[test]

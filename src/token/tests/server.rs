@@ -134,6 +134,25 @@ async fn an_answer_has_a_bound() {
 }
 
 #[tokio::test]
+async fn informational_answers_have_a_bound() {
+    let server = Server::new().await;
+    let after = |statuses: &[&str]| {
+        let informational = statuses.iter().map(|status| format!("HTTP/1.1 {status}\r\n\r\n"));
+        [informational.collect::<String>().into_bytes(), ok("", "{}")].concat()
+    };
+    let eight = ["100 Continue", "102 Processing", "103 Early Hints", "103 Early Hints"].repeat(2);
+    let (fetched, _) = server.fetch(&after(&eight)).await;
+    assert_eq!(fetched.unwrap().body, "{}");
+    for (statuses, last) in
+        [(&["103 Early Hints"; 9][..], 103), (&["104 Upload"], 104), (&["199 Other"], 199)]
+    {
+        let (fetched, _) = server.fetch(&after(statuses)).await;
+        let refused = matches!(&fetched, Err(FetchError::Informational(status)) if *status == last);
+        assert!(refused, "{statuses:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_says_nothing_has_ten_seconds() {
     let server = Server::new().await;
     let fetcher = server.fetcher();

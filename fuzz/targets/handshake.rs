@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 
 use bytes::Bytes;
-use framewall::config::{Origin, canonical_path};
+use framewall::config::{Host, Origin, canonical_path};
 use framewall::handshake::{
     ClientAddress, DeflateOffer, HeadTap, MAX_HEAD, Peer, Provenance, RawHead, UpgradeRequest,
     problem, request_id, upstream_request,
@@ -105,7 +105,8 @@ fn check_request(request: &UpgradeRequest) {
     let path = request.target().split('?').next().expect("a path");
     assert_eq!(canonical_path(path).as_deref(), Ok(request.path()));
     assert!(request.target().bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#'));
-    assert_eq!(request.host(), request.host().to_ascii_lowercase());
+    let host = request.host();
+    assert_eq!(Host::parse(host.as_str()).as_ref(), Ok(host), "the host is in canonical form");
     assert_eq!(request.key().len(), 24);
 }
 

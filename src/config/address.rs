@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
+use super::authority::{is_host, split_port};
 use super::kinds::Fault;
 use super::model::Upstream;
-use super::origin::{is_host, split_port};
 use super::units::nearest;
 use crate::firewall;
 

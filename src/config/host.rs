@@ -1,23 +1,22 @@
 //! The host part of a route: an exact name or a wildcard of one label.
 
 use std::fmt;
-use std::net::Ipv6Addr;
 
+use super::authority::{Authority, Host, HostError};
 use super::kinds::Fault;
-use super::origin::{is_host, split_port};
 
-/// One entry of `routes.*.host`. Hosts are compared without case and without their port.
+/// One entry of `routes.*.host`, in the canonical form that requests are compared in.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum HostPattern {
-    /// A whole host name or address, in lower case.
-    Exact(String),
-    /// `*.SUFFIX`: exactly one label before the suffix, in lower case.
-    Wildcard(String),
+    /// A whole host name or address.
+    Exact(Host),
+    /// `*.SUFFIX`: exactly one label before the suffix.
+    Wildcard(Host),
 }
 
 impl HostPattern {
-    /// Reads a name, an address (IPv6 in brackets) or `*.SUFFIX`. Letters are folded, and an IPv6
-    /// address takes the form of RFC 5952, as browsers write it.
+    /// Reads a name, an address (IPv6 in brackets) or `*.SUFFIX`, in any spelling that has a
+    /// canonical form.
     pub(super) fn parse(text: &str) -> Result<Self, Fault> {
         if text == "*" {
             let fault = Fault::new("\"*\" alone is not a host");
@@ -31,46 +30,44 @@ impl HostPattern {
             let fault = Fault::new(format!("\"{text}\" has a * that is not its first label"));
             return Err(fault.help("only a whole first label can be *, as in \"*.example.com\""));
         }
-        let host = parse_host(text, suffix)?;
+        let host = Host::parse(suffix).map_err(|error| host_fault(text, error))?;
+        if wildcard && host.is_address() {
+            return Err(Fault::new(format!("\"{text}\" is a wildcard of an address")));
+        }
         Ok(if wildcard { Self::Wildcard(host) } else { Self::Exact(host) })
     }
 
-    /// Whether `host`, in lower case and without a port, matches.
+    /// Whether `host` matches.
     #[must_use]
-    pub fn matches(&self, host: &str) -> bool {
+    pub fn matches(&self, host: &Host) -> bool {
         match self {
             Self::Exact(name) => name == host,
-            Self::Wildcard(suffix) => host
-                .split_once('.')
-                .is_some_and(|(label, rest)| !label.is_empty() && rest == suffix),
+            Self::Wildcard(suffix) => {
+                host.as_str().split_once('.').is_some_and(|(_, rest)| rest == suffix.as_str())
+            }
         }
     }
 }
 
-fn parse_host(text: &str, host: &str) -> Result<String, Fault> {
-    if let Some((name, Some(_))) = split_port(text) {
+fn host_fault(text: &str, error: HostError) -> Fault {
+    if let Ok(Authority { host, port: Some(_) }) =
+        Authority::parse(text.strip_prefix("*.").unwrap_or(text))
+    {
+        let star = if text.starts_with("*.") { "*." } else { "" };
         let fault = Fault::new(format!("\"{text}\" has a port"));
-        return Err(fault.help(format!("hosts are compared without their port: \"{name}\"")));
+        return fault.help(format!("hosts are compared without their port: \"{star}{host}\""));
     }
-    let inner = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    if let Ok(address) = inner.unwrap_or(host).parse::<Ipv6Addr>() {
-        return match inner {
-            Some(_) => Ok(format!("[{address}]")),
-            None => Err(Fault::new(format!("\"{text}\" is an IPv6 address without brackets"))
-                .help(format!("write \"[{address}]\""))),
-        };
+    let fault = Fault::new(format!("\"{text}\" is not a host name or address: {error}"));
+    match error {
+        HostError::Bare => fault.help(format!("write \"[{text}]\"")),
+        _ => fault.help("write the host alone, as in \"chat.example.com\""),
     }
-    if !is_host(host) || host.split('.').any(str::is_empty) {
-        let fault = Fault::new(format!("\"{text}\" is not a host name or address"));
-        return Err(fault.help("write the host alone: letters, digits, - . and _"));
-    }
-    Ok(host.to_ascii_lowercase())
 }
 
 impl fmt::Display for HostPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Exact(host) => f.write_str(host),
+            Self::Exact(host) => host.fmt(f),
             Self::Wildcard(suffix) => write!(f, "*.{suffix}"),
         }
     }
@@ -78,17 +75,23 @@ impl fmt::Display for HostPattern {
 
 #[cfg(test)]
 mod tests {
-    use super::HostPattern;
+    use super::{Host, HostPattern};
+
+    fn host(text: &str) -> Host {
+        Host::parse(text).unwrap()
+    }
 
     #[test]
     fn names_are_folded() {
-        let exact = |text: &str| HostPattern::Exact(text.into());
+        let exact = |text: &str| HostPattern::Exact(host(text));
         assert_eq!(HostPattern::parse("Chat.Example.COM"), Ok(exact("chat.example.com")));
         assert_eq!(HostPattern::parse("127.0.0.1"), Ok(exact("127.0.0.1")));
         assert_eq!(HostPattern::parse("[0:0::1]"), Ok(exact("[::1]")));
+        assert_eq!(HostPattern::parse("chat.example.com."), Ok(exact("chat.example.com")));
+        assert_eq!(HostPattern::parse("127.0.0.1."), Ok(exact("127.0.0.1")));
         assert_eq!(
             HostPattern::parse("*.Example.com"),
-            Ok(HostPattern::Wildcard("example.com".into()))
+            Ok(HostPattern::Wildcard(host("example.com")))
         );
     }
 
@@ -105,7 +108,11 @@ mod tests {
             "*.a:80",
             "[::1]:80",
             "::1",
-            "a.",
+            "a..",
+            "127.1",
+            "0x7f000001",
+            "2130706433",
+            "*.0.0.1",
             ".a",
             "a..b",
             "a b",
@@ -121,11 +128,10 @@ mod tests {
 
     #[test]
     fn a_wildcard_is_one_label() {
-        let pattern = HostPattern::Wildcard("example.com".into());
-        assert!(pattern.matches("a.example.com"));
-        assert!(!pattern.matches("example.com"));
-        assert!(!pattern.matches(".example.com"));
-        assert!(!pattern.matches("a.b.example.com"));
-        assert!(!pattern.matches("a.evil-example.com"));
+        let pattern = HostPattern::Wildcard(host("example.com"));
+        assert!(pattern.matches(&host("a.example.com")));
+        assert!(!pattern.matches(&host("example.com")));
+        assert!(!pattern.matches(&host("a.b.example.com")));
+        assert!(!pattern.matches(&host("a.evil-example.com")));
     }
 }

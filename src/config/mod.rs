@@ -7,6 +7,7 @@
 mod address;
 mod admin;
 mod auth;
+mod authority;
 mod ban;
 mod certificates;
 mod exposure;
@@ -41,6 +42,7 @@ mod tls;
 mod units;
 mod websocket;
 
+pub use authority::{Authority, Host, HostError, is_host, split_port};
 pub use host::HostPattern;
 pub use issuer::{Algorithm, Family, Issuer, KeySource, OnExpiry, Requirement, Secret, TokenPlace};
 pub use jwt::token_place;
@@ -50,7 +52,7 @@ pub use model::{
     Admin, Auth, Certificate, ClientAuth, Compression, Config, Log, LogFormat, Origins,
     ProxyProtocol, Route, Server, Tls, TlsVersion, Upstream, WebSocket,
 };
-pub use origin::{Origin, OriginError, is_host, split_port};
+pub use origin::{Origin, OriginError};
 pub use path::{PathError, PathPattern, canonical_path};
 pub use protection::{Ban, Firewall, Limits, Mode, OnExceed, Rate};
 pub use reference::reference;

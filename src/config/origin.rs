@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::authority::{Authority, Host, HostError};
+
 /// A parsed origin. Two are equal when scheme, host and port are, the port filled in from the
 /// scheme where it is not said, letters compared without case.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +22,9 @@ pub enum OriginError {
     /// Not `scheme://host[:port]`.
     #[error("not of the form scheme://host[:port], with nothing after it")]
     Form,
+    /// The host or port has no canonical form.
+    #[error("not an origin: {0}")]
+    Host(HostError),
 }
 
 impl Origin {
@@ -30,24 +35,24 @@ impl Origin {
             return Err(OriginError::Null);
         }
         let (scheme, authority) = text.split_once("://").ok_or(OriginError::Form)?;
-        let (host, port) = split_port(authority).ok_or(OriginError::Form)?;
-        if !is_scheme(scheme) || !is_host(host) {
+        if !is_scheme(scheme) || authority.is_empty() || authority.contains(['/', '?', '#']) {
             return Err(OriginError::Form);
         }
-        Ok(Self::new(scheme, host, port))
+        let Authority { host, port } = Authority::parse(authority).map_err(OriginError::Host)?;
+        Ok(Self::new(scheme, &host, port))
     }
 
-    /// The origin of `host` and `port` as a client of `scheme` used them; letters are folded and
-    /// the scheme's default port filled in.
+    /// The origin of `host` and `port` as a client of `scheme` used them, with the scheme's default
+    /// port filled in.
     #[must_use]
-    pub fn new(scheme: &str, host: &str, port: Option<u16>) -> Self {
+    pub fn new(scheme: &str, host: &Host, port: Option<u16>) -> Self {
         let scheme = scheme.to_ascii_lowercase();
         let port = port.or(match scheme.as_str() {
             "http" | "ws" => Some(80),
             "https" | "wss" => Some(443),
             _ => None,
         });
-        Self { scheme, host: host.to_ascii_lowercase(), port }
+        Self { scheme, host: host.to_string(), port }
     }
 }
 
@@ -58,46 +63,14 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Splits `host[:port]` (RFC 3986 section 3.2.2), an IPv6 address in brackets kept in them. An
-/// empty port, one that is not a number below 65536, or a bare IPv6 address is `None`.
-#[must_use]
-pub fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
-    let end = if authority.starts_with('[') {
-        authority.find(']')? + 1
-    } else {
-        authority.find(':').unwrap_or(authority.len())
-    };
-    let (host, rest) = authority.split_at(end);
-    match rest.strip_prefix(':') {
-        None if rest.is_empty() => Some((host, None)),
-        Some(port) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => {
-            port.parse().ok().map(|port| (host, Some(port)))
-        }
-        _ => None,
-    }
-}
-
 fn is_scheme(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
 }
 
-/// Whether `text` can be a host: letters, digits, `-`, `.` and `_`, or an IPv6 address in brackets.
-#[must_use]
-pub fn is_host(text: &str) -> bool {
-    match text.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')) {
-        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => {
-            !text.is_empty()
-                && text.len() <= 253
-                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Origin, OriginError, split_port};
+    use super::{HostError, Origin, OriginError};
 
     #[test]
     fn default_ports_and_case_are_folded() {
@@ -117,30 +90,43 @@ mod tests {
             "https://",
             "https://a/",
             "https://a/b",
-            "https://a b",
-            "https://a https://b",
-            "https://user@a",
-            "https://a:",
-            "https://a:65536",
-            "https://a:+80",
-            "https://[::1",
             "1http://a",
             "https://a?b",
             "https://a#b",
+            "https://a https://b",
             "https://a,https://b",
         ] {
             assert_eq!(Origin::parse(text), Err(OriginError::Form), "{text}");
         }
+        for text in [
+            "https://a b",
+            "https://user@a",
+            "https://a:65536",
+            "https://a:+80",
+            "https://[::1",
+            "https://127.1",
+            "https://0x7f000001",
+            "https://a..b",
+            "https://.a",
+            "https://m\u{fc}nchen.example",
+        ] {
+            let error = Origin::parse(text).unwrap_err();
+            assert!(matches!(error, OriginError::Host(_)), "{text}: {error}");
+        }
+        let error = Origin::parse("https://2130706433").unwrap_err();
+        assert_eq!(error, OriginError::Host(HostError::Numeric));
     }
 
     #[test]
-    fn addresses_in_brackets_keep_their_colons() {
-        assert_eq!(split_port("[::1]:8443"), Some(("[::1]", Some(8443))));
-        assert_eq!(split_port("[::1]"), Some(("[::1]", None)));
-        assert_eq!(split_port("::1"), None);
-        assert_eq!(
-            Origin::parse("http://[::1]:80").unwrap(),
-            Origin::parse("http://[::1]").unwrap()
-        );
+    fn every_spelling_of_a_host_is_the_same_origin() {
+        for (one, other) in [
+            ("http://[::1]:80", "http://[::1]"),
+            ("http://[0:0::1]", "http://[::0001]:0080"),
+            ("https://chat.example.com.", "https://chat.example.com"),
+            ("https://chat.example.com.:443", "https://chat.example.com:"),
+            ("https://127.0.0.1.", "https://127.0.0.1"),
+        ] {
+            assert_eq!(Origin::parse(one).unwrap(), Origin::parse(other).unwrap());
+        }
     }
 }

@@ -83,8 +83,10 @@ fn origin_fault(text: &str, error: OriginError) -> Fault {
     let repair = [scheme_less, pathless].into_iter().find(|text| Origin::parse(text).is_ok());
     match (error, repair) {
         (OriginError::Null, _) => Fault::new(error.to_string()).help("list the pages' own origins"),
-        (OriginError::Form, Some(text)) => fault.help(format!("write \"{text}\"")),
-        (OriginError::Form, None) => fault,
+        (OriginError::Form | OriginError::Host(_), Some(text)) => {
+            fault.help(format!("write \"{text}\""))
+        }
+        (OriginError::Form | OriginError::Host(_), None) => fault,
     }
 }
 

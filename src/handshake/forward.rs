@@ -67,9 +67,7 @@ pub fn upstream_request(
 ) -> Result<Request<Empty<Bytes>>, http::Error> {
     let mut headers = end_to_end(request.headers());
     remove_claims(&mut headers, provenance.peer.trusted, provenance.owned);
-    if let Some(host) = request.headers().get(HOST) {
-        headers.insert(HOST, host.clone());
-    }
+    headers.insert(HOST, HeaderValue::from_str(&request.authority().to_string())?);
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
@@ -149,14 +147,14 @@ fn set_claims(
     provenance: Provenance<'_>,
 ) -> Result<(), http::Error> {
     let Provenance { peer, client, request_id, claims, owned: _ } = provenance;
-    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let host = &request.authority().to_string();
     let hop = peer.address.ip();
     let scheme = client.scheme;
     append(headers, &X_FORWARDED_FOR, &hop.to_string())?;
     append(headers, &FORWARDED, &format!("for={};host=\"{host}\";proto={scheme}", node(hop)))?;
     for (name, value) in [
         (X_FORWARDED_PROTO, scheme),
-        (X_FORWARDED_HOST, host),
+        (X_FORWARDED_HOST, host.as_str()),
         (X_REAL_IP, client.address.ip().to_string().as_str()),
     ] {
         if !headers.contains_key(&name) {

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, Method, Version, request};
 
 use super::deflate::DeflateOffer;
 use super::fields::{is_token, list, single};
-use crate::config::{canonical_path, is_host, split_port};
+use crate::config::{Authority, Host, canonical_path};
 use crate::refusal::{Reason, Refusal};
 
 /// A well-formed opening handshake. To have one is to have checked it.
@@ -18,8 +18,7 @@ use crate::refusal::{Reason, Refusal};
 pub struct UpgradeRequest {
     target: String,
     path: String,
-    host: String,
-    port: Option<u16>,
+    authority: Authority,
     key: String,
     subprotocols: Vec<String>,
     offers: Vec<DeflateOffer>,
@@ -34,14 +33,14 @@ impl UpgradeRequest {
         if head.method != Method::GET {
             return Err(Refusal::new(Reason::Method, format!("the method is {}", head.method)));
         }
-        let (host, port) = host(&head.headers).map_err(malformed)?;
+        let authority = host(&head.headers)?;
         check_upgrade(&head.headers)?;
         let path = target.split('?').next().unwrap_or_default();
         let path = canonical_path(path).map_err(|error| malformed(error.to_string()))?;
         let key = key(&head.headers).map_err(malformed)?;
         let subprotocols = subprotocols(&head.headers).map_err(malformed)?;
         let (offers, headers) = (Vec::new(), head.headers);
-        Ok(Self { target, path, host, port, key, subprotocols, offers, headers })
+        Ok(Self { target, path, authority, key, subprotocols, offers, headers })
     }
 
     /// The request target as it came, path and query (RFC 9112 section 3.2.1).
@@ -56,16 +55,23 @@ impl UpgradeRequest {
         &self.path
     }
 
-    /// The Host header's host, in lower case.
+    /// The host and port that the request is for, in canonical form. The upstream gets this text as
+    /// Host, and not the one that came.
     #[must_use]
-    pub fn host(&self) -> &str {
-        &self.host
+    pub fn authority(&self) -> &Authority {
+        &self.authority
     }
 
-    /// The Host header's port, where it has one.
+    /// The host that the request is for.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        &self.authority.host
+    }
+
+    /// The port that was said beside the host, if one was.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
-        self.port
+        self.authority.port
     }
 
     /// Sec-WebSocket-Key: 16 bytes in base64.
@@ -134,16 +140,23 @@ fn check_message(head: &request::Parts) -> Result<(), String> {
     }
 }
 
-fn host(headers: &HeaderMap) -> Result<(String, Option<u16>), String> {
-    let value = match single(headers, &HOST) {
-        Ok(Some(value)) => value,
-        Ok(None) => return Err("the Host header is missing".to_owned()),
-        Err(()) => return Err("there is more than one Host header".to_owned()),
+/// The one Host header (RFC 9112 section 3.2) in canonical form. A page can make a browser send any
+/// host that its own name server knows, so that one without such a form is no strike.
+fn host(headers: &HeaderMap) -> Result<Authority, Refusal> {
+    let malformed = |detail: String| Refusal::new(Reason::HandshakeMalformed, detail);
+    let mut values = headers.get_all(HOST).iter();
+    let value = match (values.next(), values.next()) {
+        (Some(value), None) => value,
+        (None, _) => return Err(malformed("the Host header is missing".to_owned())),
+        (Some(_), Some(_)) => {
+            return Err(malformed("there is more than one Host header".to_owned()));
+        }
     };
-    match split_port(value) {
-        Some((host, port)) if is_host(host) => Ok((host.to_ascii_lowercase(), port)),
-        _ => Err("the Host header is not HOST or HOST:PORT".to_owned()),
-    }
+    // Every byte that is not UTF-8 becomes a character that is not ASCII.
+    let text = String::from_utf8_lossy(value.as_bytes());
+    Authority::parse(text.trim_matches([' ', '\t'])).map_err(|error| {
+        malformed(format!("the Host header has no canonical form: {error}")).without_blame()
+    })
 }
 
 /// The fields that ask for the upgrade. A plain request is told apart from a broken handshake.
@@ -245,7 +258,7 @@ mod tests {
     fn a_good_request_is_taken_apart() {
         let request = parse("GET", "/%77s?a=b", GOOD).unwrap();
         assert_eq!((request.target(), request.path()), ("/%77s?a=b", "/ws"));
-        assert_eq!((request.host(), request.port()), ("chat.example.com", Some(8443)));
+        assert_eq!(request.authority().to_string(), "chat.example.com:8443");
         assert_eq!(request.subprotocols(), ["a", "b", "c"]);
     }
 

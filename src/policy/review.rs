@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::{Policy, Trace, origin};
-use crate::config::{Auth, Origin, Route};
+use crate::config::{Auth, Host, Origin, Route};
 use crate::handshake::{ClientAddress, UpgradeRequest};
 use crate::refusal::{Reason, Refusal};
 
@@ -65,7 +65,7 @@ impl Presented {
         client: &ClientAddress,
         origin: Option<Origin>,
     ) -> Self {
-        let (host, path) = (request.host().into(), request.path().into());
+        let (host, path) = (request.host().as_str().into(), request.path().into());
         let origin = origin.map(|origin| origin.to_string());
         Self::keep(&(client.scheme.into(), host, request.port(), path, origin))
     }
@@ -102,6 +102,7 @@ impl Policy {
         let (scheme, host, port, path, origin) = presented.read()?;
         let origin = origin.map(|origin| Origin::parse(&origin)).transpose();
         let origin = origin.map_err(|_| unreadable())?;
+        let host = Host::parse(&host).map_err(|_| unreadable())?;
         let found = self.routes.find(&host, &path);
         let route =
             found.ok_or_else(|| Refusal::new(Reason::RouteNone, "its route is gone"))?.route;

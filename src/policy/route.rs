@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::config::{HostPattern, PathPattern, Route};
+use crate::config::{Host, HostPattern, PathPattern, Route};
 
 /// The routes in the order of how specific they are: exact host, wildcard, any host; within those,
 /// exact path, then the longest prefix.
@@ -34,9 +34,9 @@ impl Routes {
         Self(entries)
     }
 
-    /// The route for a host, in lower case and without a port, and a canonical path.
+    /// The route for a host and a canonical path.
     #[must_use]
-    pub fn find(&self, host: &str, path: &str) -> Option<Found<'_>> {
+    pub fn find(&self, host: &Host, path: &str) -> Option<Found<'_>> {
         let matches = |entry: &&Entry| {
             entry.host.as_ref().is_none_or(|pattern| pattern.matches(host))
                 && entry.route.path.matches(path)

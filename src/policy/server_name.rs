@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::config::Host;
 use crate::refusal::{Reason, Refusal};
 use crate::tls::ServerNames;
 
@@ -13,18 +14,18 @@ pub(super) enum Match<'a> {
     /// TLS was asked for no name.
     NotAsked,
     /// The host is an address.
-    Address(&'a str),
+    Address(&'a Host),
     /// Both are served with the same certificates.
-    SamePolicy { server_name: &'a str, host: &'a str },
+    SamePolicy { server_name: &'a str, host: &'a Host },
 }
 
 /// RFC 9110 section 7.4: a request for a host whose TLS policy is another's was misdirected. A client
 /// that sent no server name, or uses an address as host, never mismatches. `names` are those of the
-/// certificates, where there is TLS.
+/// certificates, where there is TLS; `server_name` is in the canonical form of hosts.
 pub(super) fn check<'a>(
     names: Option<&ServerNames>,
     server_name: Option<&'a str>,
-    host: &'a str,
+    host: &'a Host,
 ) -> Result<Match<'a>, Refusal> {
     let Some(names) = names else {
         return Ok(Match::Plain);
@@ -32,18 +33,14 @@ pub(super) fn check<'a>(
     let Some(server_name) = server_name else {
         return Ok(Match::NotAsked);
     };
-    if is_address(host) {
+    if host.is_address() {
         return Ok(Match::Address(host));
     }
-    if names.same_policy(server_name, host) {
+    if names.same_policy(server_name, host.as_str()) {
         return Ok(Match::SamePolicy { server_name, host });
     }
     let detail = format!("TLS was asked for {server_name}, the Host header names {host}");
     Err(Refusal::new(Reason::SniMismatch, detail).by("certificates"))
-}
-
-fn is_address(host: &str) -> bool {
-    host.starts_with('[') || host.parse::<std::net::Ipv4Addr>().is_ok()
 }
 
 impl Match<'_> {
@@ -62,7 +59,7 @@ impl fmt::Display for Match<'_> {
             Self::Plain => f.write_str("none, without TLS"),
             Self::NotAsked => f.write_str("none, which goes with every host"),
             Self::Address(host) => write!(f, "any goes with {host}, which is an address"),
-            Self::SamePolicy { server_name, host } if server_name.eq_ignore_ascii_case(host) => {
+            Self::SamePolicy { server_name, host } if *server_name == host.as_str() => {
                 write!(f, "{server_name}, the host")
             }
             Self::SamePolicy { server_name, host } => {

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use crate::config::Certificate;
+use crate::config::{Certificate, Host};
 
 /// The certificates of a configuration by the names that they are valid for.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl ServerNames {
 
     fn candidates(&self, name: Option<&str>) -> &[usize] {
         const DEFAULT: &[usize] = &[0];
-        let Some(name) = name.map(str::to_ascii_lowercase) else {
+        let Some(name) = name.map(canonical) else {
             return DEFAULT;
         };
         let wildcard = || {
@@ -79,7 +79,7 @@ impl Asked {
         Self { names, name: OnceLock::new() }
     }
 
-    /// In lower case. rustls asks for a certificate in every handshake, resumed or not, so that a
+    /// In the canonical form of hosts. rustls asks for a certificate in every handshake, resumed or not, so that a
     /// name that was sent is here.
     pub(super) fn name(&self) -> Option<String> {
         self.name.get().cloned()
@@ -90,10 +90,16 @@ impl ResolvesServerCert for Asked {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         if let Some(name) = hello.server_name() {
             // Asked again after a retry: rustls makes sure that it is the same name.
-            let _ = self.name.set(name.to_owned());
+            let _ = self.name.set(canonical(name));
         }
         self.names.resolve(hello)
     }
+}
+
+/// A server name has the canonical form of a host, so that the two can be compared. One without such a
+/// form, as `127.1`, is of no certificate.
+fn canonical(name: &str) -> String {
+    Host::parse(name).map_or_else(|_| name.to_ascii_lowercase(), |host| host.to_string())
 }
 
 fn dns_names(key: &CertifiedKey) -> Vec<String> {
@@ -135,7 +141,9 @@ mod tests {
             certificate(&["chat.example.com", "other.example"]),
         ]);
         assert_eq!(names.candidates(Some("CHAT.example.com")), [2, 3]);
+        assert_eq!(names.candidates(Some("chat.example.com.")), [2, 3]);
         assert_eq!(names.candidates(Some("a.example.com")), [1]);
+        assert_eq!(names.candidates(Some("127.1")), [0]);
         assert_eq!(names.candidates(Some("a.b.example.com")), [0]);
         assert_eq!(names.candidates(None), [0]);
         assert!(names.same_policy("a.example.com", "b.example.com"));

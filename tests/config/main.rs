@@ -215,8 +215,8 @@ fn routes_keep_their_order_and_override_limits() {
     assert_eq!(
         z.hosts,
         [
-            HostPattern::Exact("chat.example.com".into()),
-            HostPattern::Wildcard("example.com".into())
+            HostPattern::Exact(framewall::config::Host::parse("chat.example.com").unwrap()),
+            HostPattern::Wildcard(framewall::config::Host::parse("example.com").unwrap())
         ]
     );
     assert_eq!(z.path, PathPattern::Below("/ws/".into()));

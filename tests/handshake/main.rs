@@ -9,6 +9,7 @@ mod support;
 mod answers;
 mod early_data;
 mod headers;
+mod hosts;
 mod origin;
 mod requests;
 mod targets;

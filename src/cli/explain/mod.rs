@@ -6,7 +6,7 @@ mod request;
 
 use std::fmt::Write as _;
 use std::io::{self, Read};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -14,7 +14,7 @@ use clap::Args;
 use super::admin::plain;
 use super::run::runtime;
 use super::{ConfigFile, Failure, REFUSED, print};
-use crate::config::{self, Config, TokenPlace, is_host, token_place};
+use crate::config::{self, Config, Host, TokenPlace, token_place};
 use crate::gateway::Gateway;
 use crate::policy::{Step, Trace};
 use crate::refusal::Refusal;
@@ -118,10 +118,11 @@ fn read_token(given: &str) -> io::Result<String> {
     Ok(text.trim().to_owned())
 }
 
-/// RFC 6066 section 3: a DNS name, never an address.
+/// RFC 6066 section 3: a DNS name, never an address. In canonical form, as a handshake gives it.
 fn server_name(text: &str) -> Result<String, String> {
-    if text.starts_with('[') || text.parse::<Ipv4Addr>().is_ok() || !is_host(text) {
+    let host = Host::parse(text).map_err(|error| error.to_string())?;
+    if host.is_address() {
         return Err("a client asks for a DNS name, or for none where it knows an address".into());
     }
-    Ok(text.to_owned())
+    Ok(host.to_string())
 }

@@ -19,7 +19,9 @@ keys! {
             parse: HostPattern::parse },
             "leave `host` out to accept any host"),
         Optional("any host"),
-        "Hosts, compared without case and port. `*.` stands for exactly one label.";
+        "Hosts, compared in one canonical form: letters without case, without one dot at the end and \
+         without the port, IPv6 addresses as in RFC 5952. Internationalised names are written with \
+         their A-labels (`xn--...`). `*.` stands for exactly one label.";
     PATH: Text<PathPattern>, Required = Route "path"
         Text { words: "a path such as \"/ws\" or \"/ws/*\"", parse: PathPattern::parse },
         Required("write path = \"/ws\", or \"/ws/*\" for everything below it"),

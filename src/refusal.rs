@@ -52,6 +52,8 @@ reasons! {
 
     /// The head is not a valid opening handshake (RFC 6455 section 4.2.1).
     HandshakeMalformed "handshake.malformed" 400 - INFO "The request is not a valid WebSocket handshake.";
+    /// A trusted proxy does not say in X-Forwarded-For who its client is.
+    ForwardedMalformed "forwarded.malformed" 400 - WARN "The request came through a proxy that does not say whose it is.";
     /// More than one credential was shown, so which one counts is anybody's guess.
     TokenMultiple "token.multiple" 400 - INFO "Show one credential, in one place.";
     /// The route wants a token, and none was shown.

@@ -11,6 +11,7 @@ mod authority;
 mod ban;
 mod certificates;
 mod exposure;
+mod fields;
 mod files;
 mod firewall;
 mod geoip;
@@ -50,7 +51,7 @@ pub use lints::LintName;
 pub use load::{Loaded, examine, load, parse, read_text};
 pub use model::{
     Admin, Auth, Certificate, ClientAuth, Compression, Config, Log, LogFormat, Origins,
-    ProxyProtocol, Route, Server, Tls, TlsVersion, Upstream, WebSocket,
+    ProxyProtocol, Route, Server, Tls, TlsVersion, UnknownClients, Upstream, WebSocket,
 };
 pub use origin::{Origin, OriginError};
 pub use path::{PathError, PathPattern, canonical_path};

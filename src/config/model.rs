@@ -15,6 +15,7 @@ use super::issuer::Issuer;
 use super::origin::Origin;
 use super::path::PathPattern;
 use super::protection::{Firewall, Limits};
+use crate::handshake::FieldRules;
 
 /// A whole configuration file, checked. Every file it names was read.
 #[derive(Debug, Clone)]
@@ -63,6 +64,19 @@ pub struct Server {
     pub trusted_proxies: Vec<IpNet>,
     /// Whether each connection starts with a PROXY protocol header.
     pub proxy_protocol: ProxyProtocol,
+    /// What a trusted proxy's request is that names no client.
+    pub unknown_clients: UnknownClients,
+    /// `drop_headers` and `keep_headers`.
+    pub fields: FieldRules,
+}
+
+/// `[server] unknown_clients`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnknownClients {
+    /// Refused.
+    Refuse,
+    /// The proxy's own.
+    Proxy,
 }
 
 /// `[server] proxy_protocol`

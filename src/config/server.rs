@@ -5,11 +5,11 @@ use std::ops::Range;
 use ipnet::IpNet;
 use toml::Spanned;
 
-use super::keys;
 use super::lints::LintName;
 use super::model::{ProxyProtocol, Server};
 use super::reader::Reader;
 use super::report::Problem;
+use super::{fields, keys};
 
 /// Reads `[server]`. What is wrong was reported if the result is not whole.
 pub(super) fn read(reader: &Reader<'_>) -> Server {
@@ -22,6 +22,8 @@ pub(super) fn read(reader: &Reader<'_>) -> Server {
         shutdown_grace: reader.value(&keys::SHUTDOWN_GRACE),
         proxy_protocol: proxy_protocol(reader),
         trusted_proxies: trusted_proxies(reader),
+        unknown_clients: reader.value(&keys::UNKNOWN_CLIENTS),
+        fields: fields::read(reader),
     }
 }
 

@@ -89,6 +89,7 @@ async fn secure(
     entrance: &mut Option<Entrance>,
 ) -> Result<Secured, Refusal> {
     let trusted = &in_force.server.trusted_proxies;
+    let mut own = false;
     if in_force.server.proxy_protocol == ProxyProtocol::Required {
         let malformed = |detail: String| Refusal::new(Reason::ProxyMalformed, detail);
         if !Peer::is_trusted(subject.peer.ip(), trusted) {
@@ -96,6 +97,7 @@ async fn secure(
         }
         let client =
             read_header(&mut stream).await.map_err(|error| malformed(error.to_string()))?;
+        own = client.is_none();
         subject.peer = client.unwrap_or(subject.peer);
         if !Peer::is_trusted(subject.peer.ip(), trusted) {
             let (bans, limiters) = (&gateway.bans, &gateway.limiters);
@@ -107,6 +109,7 @@ async fn secure(
         address: subject.peer,
         trusted: Peer::is_trusted(subject.peer.ip(), trusted),
         tls: in_force.terminator.is_some(),
+        own,
     };
     let Some(terminator) = &in_force.terminator else {
         return Ok(Secured { stream: Transport::Tcp(stream), peer, server_name: None });

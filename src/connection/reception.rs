@@ -7,7 +7,7 @@ use hyper::body::Incoming;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use crate::config::Compression;
+use crate::config::{Compression, Server};
 use crate::gateway::{Gateway, InForce};
 use crate::handshake::{self, Body, ClientAddress, Peer, RawHead, UpgradeRequest};
 use crate::limits::{AddressPermit, UserPermit};
@@ -98,12 +98,13 @@ impl Reception {
     async fn admit(&mut self, request: Request<Incoming>) -> Result<Admitted, Failure> {
         let (head, _body) = request.into_parts();
         let in_force = Arc::clone(&self.in_force);
-        let trusted = &in_force.server.trusted_proxies;
-        let client = ClientAddress::resolve(&self.peer, trusted, &head.headers);
-        self.subject.peer = client.address;
         if let Some(id) = handshake::request_id(&self.peer, &head.headers) {
             self.subject.request_id = id;
         }
+        let Server { trusted_proxies, unknown_clients, .. } = &in_force.server;
+        let client =
+            ClientAddress::resolve(&self.peer, trusted_proxies, *unknown_clients, &head.headers)?;
+        self.subject.peer = client.address;
         let address = self.enter(&client)?;
         self.check_room()?;
         let target = self.head.judge()?;

@@ -1,35 +1,21 @@
 //! Who the client is: the peer of the connection, or whom a trusted proxy says it speaks for.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use http::HeaderMap;
-use http::header::{FORWARDED, HeaderName};
+use http::header::HeaderName;
 use ipnet::IpNet;
 
-use super::fields::{list_from_right, single};
-use crate::listener::canonical_ip;
+use super::fields::single;
+use crate::config::UnknownClients;
+use crate::listener::{canonical_ip, is_of_a_client};
+use crate::refusal::{Reason, Refusal};
 
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(super) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 pub(super) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub(super) const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
-pub(super) const X_CLIENT_IP: HeaderName = HeaderName::from_static("x-client-ip");
-pub(super) const TRUE_CLIENT_IP: HeaderName = HeaderName::from_static("true-client-ip");
-pub(super) const CF_CONNECTING_IP: HeaderName = HeaderName::from_static("cf-connecting-ip");
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// Fields in which a client could claim an address, a scheme, a host or an id.
-pub(super) const CLAIMS: [HeaderName; 9] = [
-    X_FORWARDED_FOR,
-    X_FORWARDED_PROTO,
-    X_FORWARDED_HOST,
-    X_REAL_IP,
-    X_CLIENT_IP,
-    TRUE_CLIENT_IP,
-    CF_CONNECTING_IP,
-    X_REQUEST_ID,
-    FORWARDED,
-];
 
 /// The other end of an accepted connection, canonical; with the PROXY protocol, whom that names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +26,9 @@ pub struct Peer {
     pub trusted: bool,
     /// Whether the connection is TLS.
     pub tls: bool,
+    /// Whether a trusted proxy opened the connection for itself (PROXY protocol `LOCAL`, `UNSPEC`):
+    /// the proxy is the client, whatever its fields say.
+    pub own: bool,
 }
 
 /// The client of a request, after trusted proxies had their say.
@@ -50,6 +39,10 @@ pub struct ClientAddress {
     pub address: SocketAddr,
     /// `https` or `http`, as the client used it.
     pub scheme: &'static str,
+    /// Whether the peer itself is the client: it is not trusted, or speaks for itself.
+    pub is_peer: bool,
+    /// The trusted proxies between the client and the peer, the client's first.
+    pub hops: Vec<IpAddr>,
 }
 
 impl Peer {
@@ -62,20 +55,38 @@ impl Peer {
 
 impl ClientAddress {
     /// Reads X-Forwarded-For from right to left for as long as the addresses are trusted proxies;
-    /// the first that is not is the client. What cannot be read ends the chain, so that nothing to
-    /// the left of it is believed. X-Forwarded-Proto counts only from a trusted peer too.
-    #[must_use]
-    pub fn resolve(peer: &Peer, trusted: &[IpNet], headers: &HeaderMap) -> Self {
+    /// the first that is not is the client, and nothing to the left of it is read.
+    /// X-Forwarded-Proto counts only from a trusted peer too.
+    ///
+    /// # Errors
+    /// `forwarded.malformed`: a trusted proxy does not say in a readable way who its client is, and
+    /// `unknown` does not allow that.
+    pub fn resolve(
+        peer: &Peer,
+        trusted: &[IpNet],
+        unknown: UnknownClients,
+        headers: &HeaderMap,
+    ) -> Result<Self, Refusal> {
         let scheme = if peer.tls { "https" } else { "http" };
         if !peer.trusted {
-            return Self { address: peer.address, scheme };
+            return Ok(Self { address: peer.address, scheme, is_peer: true, hops: Vec::new() });
         }
         let scheme = match single(headers, &X_FORWARDED_PROTO) {
             Ok(Some(proto)) if is_one_of(proto, &["https", "wss"]) => "https",
             Ok(Some(proto)) if is_one_of(proto, &["http", "ws"]) => "http",
             _ => scheme,
         };
-        Self { address: forwarded_address(peer, trusted, headers), scheme }
+        if peer.own {
+            return Ok(Self { address: peer.address, scheme, is_peer: true, hops: Vec::new() });
+        }
+        let mut chain = forwarded_chain(peer, trusted, unknown, headers)?;
+        let client = chain.pop();
+        Ok(Self {
+            address: client.unwrap_or(peer.address),
+            scheme,
+            is_peer: client.is_none(),
+            hops: chain.iter().rev().map(SocketAddr::ip).collect(),
+        })
     }
 }
 
@@ -89,29 +100,76 @@ pub fn request_id(peer: &Peer, headers: &HeaderMap) -> Option<String> {
     fits.then(|| id.to_owned())
 }
 
-fn forwarded_address(peer: &Peer, trusted: &[IpNet], headers: &HeaderMap) -> SocketAddr {
-    let mut client = peer.address;
-    for hop in list_from_right(headers, &X_FORWARDED_FOR).into_iter().rev() {
+/// The addresses of X-Forwarded-For up to the client, from the right: the client is the last. Empty:
+/// the peer is the client.
+fn forwarded_chain(
+    peer: &Peer,
+    trusted: &[IpNet],
+    unknown: UnknownClients,
+    headers: &HeaderMap,
+) -> Result<Vec<SocketAddr>, Refusal> {
+    let as_proxy = unknown == UnknownClients::Proxy;
+    let mut chain: Vec<SocketAddr> = Vec::new();
+    for hop in elements_from_right(headers) {
         let Some(address) = parse_hop(hop) else {
-            break;
+            if as_proxy && hop.eq_ignore_ascii_case(b"unknown") {
+                return Ok(chain);
+            }
+            let proxy = chain.last().map_or(peer.address.ip(), SocketAddr::ip);
+            return Err(unreadable(proxy, hop));
         };
-        client = address;
+        chain.push(address);
         if !Peer::is_trusted(address.ip(), trusted) {
-            break;
+            return Ok(chain);
         }
     }
-    client
+    if chain.is_empty() && !as_proxy {
+        let detail =
+            format!("the trusted proxy {} sends no address in X-Forwarded-For", peer.address.ip());
+        return Err(Refusal::new(Reason::ForwardedMalformed, detail).by("unknown_clients"));
+    }
+    Ok(chain)
 }
 
-/// An address, with or without a port: some proxies write one.
-fn parse_hop(text: &str) -> Option<SocketAddr> {
-    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-    let address = bare
-        .parse::<IpAddr>()
-        .map(|ip| SocketAddr::new(ip, 0))
-        .or_else(|_| text.parse::<SocketAddr>())
-        .ok()?;
-    Some(SocketAddr::new(canonical_ip(address.ip()), address.port()))
+/// The elements of X-Forwarded-For from the right, without empty ones (RFC 9110 section 5.6.1.2):
+/// each proxy adds its own there.
+fn elements_from_right(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let lines: Vec<_> = headers.get_all(X_FORWARDED_FOR).iter().collect();
+    lines
+        .into_iter()
+        .rev()
+        .flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|element| !element.is_empty())
+}
+
+/// A refusal that shows at most 64 bytes of what the proxy wrote.
+fn unreadable(proxy: IpAddr, element: &[u8]) -> Refusal {
+    let shown = element[..element.len().min(64)].escape_ascii();
+    let detail =
+        format!("X-Forwarded-For of the trusted proxy {proxy} has no address: \"{shown}\"");
+    Refusal::new(Reason::ForwardedMalformed, detail).by("unknown_clients")
+}
+
+/// An address that a client can have, with or without a port: some proxies write one. An IPv6
+/// address may stand in brackets, and has to before a port.
+fn parse_hop(element: &[u8]) -> Option<SocketAddr> {
+    let text = std::str::from_utf8(element).ok()?;
+    let bracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let address = match bracketed {
+        Some(bare) => SocketAddr::new(bare.parse::<Ipv6Addr>().ok()?.into(), 0),
+        None => match text.parse::<IpAddr>() {
+            Ok(ip) => SocketAddr::new(ip, 0),
+            Err(_) => text.parse::<SocketAddr>().ok().filter(|address| has_no_zone(*address))?,
+        },
+    };
+    let ip = canonical_ip(address.ip());
+    is_of_a_client(ip).then(|| SocketAddr::new(ip, address.port()))
+}
+
+/// A zone (RFC 4007) means something to one machine alone.
+fn has_no_zone(address: SocketAddr) -> bool {
+    !matches!(address, SocketAddr::V6(address) if address.scope_id() != 0)
 }
 
 fn is_one_of(text: &str, names: &[&str]) -> bool {
@@ -123,38 +181,109 @@ mod tests {
     use http::{HeaderMap, HeaderValue};
 
     use super::{ClientAddress, Peer, X_FORWARDED_FOR, X_FORWARDED_PROTO};
+    use crate::config::UnknownClients::{self, Proxy, Refuse};
+    use crate::refusal::Reason;
 
-    fn resolve(peer: &str, lines: &[&str]) -> String {
+    fn resolve(unknown: UnknownClients, peer: &str, lines: &[&str]) -> Option<String> {
         let trusted = ["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()];
         let address: std::net::SocketAddr = peer.parse().unwrap();
-        let peer = Peer { address, trusted: Peer::is_trusted(address.ip(), &trusted), tls: true };
+        let trusts = Peer::is_trusted(address.ip(), &trusted);
+        let peer = Peer { address, trusted: trusts, tls: true, own: false };
         let mut headers = HeaderMap::new();
         for line in lines {
             headers.append(X_FORWARDED_FOR, HeaderValue::from_bytes(line.as_bytes()).unwrap());
         }
-        ClientAddress::resolve(&peer, &trusted, &headers).address.to_string()
+        match ClientAddress::resolve(&peer, &trusted, unknown, &headers) {
+            Ok(client) => Some(client.address.to_string()),
+            Err(refusal) => {
+                assert_eq!(refusal.reason, Reason::ForwardedMalformed, "{refusal:?}");
+                None
+            }
+        }
     }
 
     #[test]
     fn only_trusted_hops_are_believed() {
-        assert_eq!(resolve("192.0.2.9:5", &["198.51.100.7"]), "192.0.2.9:5");
-        assert_eq!(resolve("10.0.0.1:5", &[]), "10.0.0.1:5");
-        assert_eq!(resolve("10.0.0.1:5", &["198.51.100.7"]), "198.51.100.7:0");
-        assert_eq!(
-            resolve("10.0.0.1:5", &["203.0.113.1, 198.51.100.7, 10.0.0.2"]),
-            "198.51.100.7:0"
-        );
-        assert_eq!(resolve("10.0.0.1:5", &["203.0.113.1", "198.51.100.7"]), "198.51.100.7:0");
-        assert_eq!(resolve("10.0.0.1:5", &["203.0.113.1, unknown, 10.0.0.2"]), "10.0.0.2:0");
-        for left in ["\u{e9}", "203.0.113.1, \u{e9}", "\u{e9}, 203.0.113.1"] {
-            assert_eq!(resolve("10.0.0.1:5", &[left, "198.51.100.7"]), "198.51.100.7:0");
+        for (peer, lines, client) in [
+            ("192.0.2.9:5", &["198.51.100.7"][..], "192.0.2.9:5"),
+            ("192.0.2.9:5", &["unknown"], "192.0.2.9:5"),
+            ("10.0.0.1:5", &["198.51.100.7"], "198.51.100.7:0"),
+            ("10.0.0.1:5", &["203.0.113.1, 198.51.100.7, 10.0.0.2"], "198.51.100.7:0"),
+            ("10.0.0.1:5", &["203.0.113.1", "198.51.100.7"], "198.51.100.7:0"),
+            ("10.0.0.1:5", &["\u{e9}", "198.51.100.7"], "198.51.100.7:0"),
+            ("10.0.0.1:5", &["\u{e9}, 198.51.100.7, 10.0.0.2"], "198.51.100.7:0"),
+            ("10.0.0.1:5", &["unknown, 198.51.100.7"], "198.51.100.7:0"),
+            ("10.0.0.1:5", &["198.51.100.7, , ", ","], "198.51.100.7:0"),
+            ("10.0.0.1:5", &["10.0.0.3, 10.0.0.2"], "10.0.0.3:0"),
+            ("10.0.0.1:5", &["::ffff:198.51.100.7"], "198.51.100.7:0"),
+            ("10.0.0.1:5", &["198.51.100.7:4711"], "198.51.100.7:4711"),
+            ("10.0.0.1:5", &["[2001:dead::7]:4711"], "[2001:dead::7]:4711"),
+            ("10.0.0.1:5", &["[2001:dead::7]"], "[2001:dead::7]:0"),
+            ("10.0.0.1:5", &["fe80::1"], "[fe80::1]:0"),
+        ] {
+            assert_eq!(resolve(Refuse, peer, lines).as_deref(), Some(client), "{lines:?}");
         }
-        assert_eq!(resolve("10.0.0.1:5", &["\u{e9}, 198.51.100.7, 10.0.0.2"]), "198.51.100.7:0");
-        assert_eq!(resolve("10.0.0.1:5", &["198.51.100.7, \u{e9}, 10.0.0.2"]), "10.0.0.2:0");
-        assert_eq!(resolve("10.0.0.1:5", &["::ffff:198.51.100.7"]), "198.51.100.7:0");
-        assert_eq!(resolve("10.0.0.1:5", &["198.51.100.7:4711"]), "198.51.100.7:4711");
-        assert_eq!(resolve("10.0.0.1:5", &["[2001:dead::7]:4711"]), "[2001:dead::7]:4711");
-        assert_eq!(resolve("10.0.0.1:5", &["[2001:dead::7]"]), "[2001:dead::7]:0");
+    }
+
+    #[test]
+    fn a_trusted_proxy_says_who_its_client_is_or_is_refused() {
+        for lines in [
+            &["fe80::1%eth0"][..],
+            &["[fe80::1%2]:443"],
+            &["010.0.0.1"],
+            &["1.2.3.4:99999"],
+            &["1.2.3.4:"],
+            &["127.1"],
+            &["0x7f000001"],
+            &["2130706433"],
+            &["[192.0.2.1]"],
+            &["\"192.0.2.1\""],
+            &["_hidden"],
+            &["0.0.0.0"],
+            &["::"],
+            &["::ffff:0.0.0.0"],
+            &["255.255.255.255"],
+            &["224.0.0.1"],
+            &["ff02::1"],
+            &["client.example"],
+            &["198.51.100.7, \u{e9}, 10.0.0.2"],
+            &["203.0.113.1, \u{e9}"],
+            &["198.51.100.7, unknown:80"],
+        ] {
+            for unknown in [Refuse, Proxy] {
+                assert_eq!(resolve(unknown, "10.0.0.1:5", lines), None, "{lines:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_client_counts_as_its_proxy_where_that_is_said() {
+        for (lines, proxy) in [
+            (&[][..], "10.0.0.1:5"),
+            (&[""], "10.0.0.1:5"),
+            (&[" , ", ","], "10.0.0.1:5"),
+            (&["unknown"], "10.0.0.1:5"),
+            (&["203.0.113.1, Unknown"], "10.0.0.1:5"),
+            (&["203.0.113.1, unknown, 10.0.0.2"], "10.0.0.2:0"),
+        ] {
+            assert_eq!(resolve(Refuse, "10.0.0.1:5", lines), None, "{lines:?}");
+            assert_eq!(resolve(Proxy, "10.0.0.1:5", lines).as_deref(), Some(proxy), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_that_speaks_for_itself_is_the_client() {
+        let address = "10.0.0.1:5".parse().unwrap();
+        let peer = Peer { address, trusted: true, tls: false, own: true };
+        let mut headers = HeaderMap::new();
+        let resolve = |headers: &HeaderMap| {
+            let client = ClientAddress::resolve(&peer, &[], Refuse, headers).unwrap();
+            assert!(client.is_peer && client.hops.is_empty());
+            client.address
+        };
+        assert_eq!(resolve(&headers), address);
+        headers.insert(X_FORWARDED_FOR, HeaderValue::from_static("198.51.100.7"));
+        assert_eq!(resolve(&headers), address);
     }
 
     #[test]
@@ -163,8 +292,8 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("https"));
         let scheme = |trusted| {
-            let peer = Peer { address, trusted, tls: false };
-            ClientAddress::resolve(&peer, &[], &headers).scheme
+            let peer = Peer { address, trusted, tls: false, own: true };
+            ClientAddress::resolve(&peer, &[], Refuse, &headers).unwrap().scheme
         };
         assert_eq!((scheme(false), scheme(true)), ("http", "https"));
     }

@@ -5,24 +5,25 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderName,
-    HeaderValue, ORIGIN, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
-    SEC_WEBSOCKET_VERSION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue,
+    SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TE,
+    TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, Request};
 use http_body_util::Empty;
 
 use super::UpgradeRequest;
 use super::address::{
-    CLAIMS, ClientAddress, Peer, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP,
+    ClientAddress, Peer, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP,
     X_REQUEST_ID,
 };
+use super::client_fields::{FieldRules, fold, replace_claims};
 use super::deflate::DeflateOffer;
 use super::fields::{list, list_from_right};
 
 /// Fields of one connection (RFC 9110 section 7.6.1); `Expect`, which would ask the upstream for a
-/// 100 before its 101; and `Proxy`, which CGI takes for a setting.
-const HOP_BY_HOP: [HeaderName; 12] = [
+/// 100 before its 101; and `Proxy`, which CGI takes for a setting. Compared in folded form.
+pub(super) const HOP_BY_HOP: [HeaderName; 12] = [
     CONNECTION,
     CONTENT_LENGTH,
     EXPECT,
@@ -50,6 +51,8 @@ pub struct Provenance<'a> {
     pub claims: &'a [(HeaderName, HeaderValue)],
     /// Folded names of fields that only the gateway may set: those of claims, on every route.
     pub owned: &'a [String],
+    /// How the configuration changes the list of fields that clients may not send.
+    pub fields: &'a FieldRules,
 }
 
 /// The opening handshake towards the upstream: the client's target and end-to-end fields, a `key`
@@ -66,7 +69,8 @@ pub fn upstream_request(
     key: &str,
 ) -> Result<Request<Empty<Bytes>>, http::Error> {
     let mut headers = end_to_end(request.headers());
-    remove_claims(&mut headers, provenance.peer.trusted, provenance.owned);
+    let Provenance { peer, client, owned, fields, .. } = provenance;
+    replace_claims(&mut headers, peer.trusted, client.address.ip(), fields, owned);
     headers.insert(HOST, HeaderValue::from_str(&request.authority().to_string())?);
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
@@ -91,8 +95,9 @@ pub fn end_to_end(headers: &HeaderMap) -> HeaderMap {
     let named = list(headers, &CONNECTION).unwrap_or_default();
     let mut kept = HeaderMap::with_capacity(headers.len());
     for (name, value) in headers {
-        let hop = HOP_BY_HOP.contains(name)
-            || fold(name).starts_with("sec-websocket-")
+        let folded = fold(name);
+        let hop = HOP_BY_HOP.iter().any(|hop| *hop == folded.as_str())
+            || folded.starts_with("sec-websocket-")
             || named.iter().any(|option| name.as_str().eq_ignore_ascii_case(option));
         if !hop {
             kept.append(name, value.clone());
@@ -101,66 +106,23 @@ pub fn end_to_end(headers: &HeaderMap) -> HeaderMap {
     kept
 }
 
-/// Removes what only the gateway may say. A trusted proxy's fields stay; another spelling of them
-/// never does.
-fn remove_claims(headers: &mut HeaderMap, trusted: bool, owned: &[String]) {
-    let claimed: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| {
-            let folded = fold(name);
-            if owned.contains(&folded) {
-                return true;
-            }
-            let owned = CLAIMS.iter().any(|claim| *claim == folded.as_str())
-                || folded.starts_with("x-forwarded-");
-            owned && !(trusted && folded == name.as_str())
-        })
-        .cloned()
-        .collect();
-    for name in claimed {
-        headers.remove(name);
-    }
-}
-
-/// Servers that turn field names into variables read these as one name: whatever is neither a
-/// letter nor a digit may become the same character there.
-#[must_use]
-pub fn fold(name: &HeaderName) -> String {
-    name.as_str().replace(|byte: char| !byte.is_ascii_alphanumeric(), "-")
-}
-
-/// Whether a field, in any spelling, already has a meaning that no configuration may change: it is
-/// of one connection, of the handshake, the gateway's word about the client, or the client's own
-/// credential or origin.
-#[must_use]
-pub fn is_reserved(name: &HeaderName) -> bool {
-    let folded = fold(name);
-    let is = |other: &HeaderName| *other == folded.as_str();
-    HOP_BY_HOP.iter().chain(&CLAIMS).chain(&[AUTHORIZATION, COOKIE, HOST, ORIGIN]).any(is)
-        || folded.starts_with("sec-websocket-")
-        || folded.starts_with("x-forwarded-")
-}
-
 fn set_claims(
     headers: &mut HeaderMap,
     request: &UpgradeRequest,
     provenance: Provenance<'_>,
 ) -> Result<(), http::Error> {
-    let Provenance { peer, client, request_id, claims, owned: _ } = provenance;
+    let Provenance { peer, client, request_id, claims, .. } = provenance;
     let host = &request.authority().to_string();
     let hop = peer.address.ip();
     let scheme = client.scheme;
     append(headers, &X_FORWARDED_FOR, &hop.to_string())?;
-    append(headers, &FORWARDED, &format!("for={};host=\"{host}\";proto={scheme}", node(hop)))?;
-    for (name, value) in [
-        (X_FORWARDED_PROTO, scheme),
-        (X_FORWARDED_HOST, host.as_str()),
-        (X_REAL_IP, client.address.ip().to_string().as_str()),
-    ] {
+    headers.insert(FORWARDED, forwarded(client, hop, host)?);
+    for (name, value) in [(X_FORWARDED_PROTO, scheme), (X_FORWARDED_HOST, host.as_str())] {
         if !headers.contains_key(&name) {
             headers.insert(name, HeaderValue::from_str(value)?);
         }
     }
+    headers.insert(X_REAL_IP, HeaderValue::from_str(&client.address.ip().to_string())?);
     headers.insert(X_REQUEST_ID, HeaderValue::from_str(request_id)?);
     for (name, value) in claims {
         headers.insert(name, value.clone());
@@ -177,6 +139,20 @@ fn append(headers: &mut HeaderMap, name: &HeaderName, element: &str) -> Result<(
     Ok(())
 }
 
+/// `Forwarded` (RFC 7239) for the addresses that the gateway found: the client, the trusted proxies
+/// behind it, and the peer, whose connection the host and the scheme are of. A trusted proxy's own
+/// field is not read, so it does not go on: it could name another client.
+fn forwarded(client: &ClientAddress, peer: IpAddr, host: &str) -> Result<HeaderValue, http::Error> {
+    let behind = |address: IpAddr| format!("for={}", node(address));
+    let mut elements = Vec::new();
+    if !client.is_peer {
+        elements.push(behind(client.address.ip()));
+        elements.extend(client.hops.iter().copied().map(behind));
+    }
+    elements.push(format!("{};host=\"{host}\";proto={}", behind(peer), client.scheme));
+    Ok(HeaderValue::from_str(&elements.join(", "))?)
+}
+
 /// A node of RFC 7239 section 6: an IPv6 address is bracketed and quoted.
 fn node(address: IpAddr) -> String {
     match address {
@@ -190,7 +166,8 @@ mod tests {
     use http::{HeaderMap, Request};
 
     use super::super::{ClientAddress, Peer, UpgradeRequest};
-    use super::{Provenance, upstream_request};
+    use super::{FieldRules, Provenance, upstream_request};
+    use crate::config::UnknownClients;
 
     fn forwarded(trusted: bool, fields: &[(&str, &str)]) -> HeaderMap {
         let mut request = Request::builder()
@@ -206,11 +183,18 @@ mod tests {
         let (head, ()) = request.body(()).unwrap().into_parts();
         let request = UpgradeRequest::parse("/ws?a=%0d".into(), head).unwrap();
         let address = "192.0.2.9:5".parse().unwrap();
-        let peer = Peer { address, trusted, tls: true };
+        let peer = Peer { address, trusted, tls: true, own: false };
         let trusted = ["192.0.2.0/24".parse().unwrap()];
-        let client = ClientAddress::resolve(&peer, &trusted, request.headers());
-        let provenance =
-            Provenance { peer: &peer, client: &client, request_id: "id", claims: &[], owned: &[] };
+        let unknown = UnknownClients::Refuse;
+        let client = ClientAddress::resolve(&peer, &trusted, unknown, request.headers()).unwrap();
+        let provenance = Provenance {
+            peer: &peer,
+            client: &client,
+            request_id: "id",
+            claims: &[],
+            owned: &[],
+            fields: &FieldRules::default(),
+        };
         let request = upstream_request(&request, provenance, &[], "KEY").unwrap();
         assert_eq!(request.uri(), "/ws?a=%0d");
         request.into_parts().0.headers
@@ -252,12 +236,27 @@ mod tests {
                 ("proxy", "http://evil"),
                 ("proxy-authorization", "Basic x"),
                 ("te", "trailers"),
+                ("transfer_encoding", "chunked"),
+                ("content_length", "5"),
+                ("keep.alive", "1"),
+                ("remote_user", "forged"),
+                ("x-auth-request-email", "forged"),
+                ("ssl_client_s_dn", "forged"),
+                ("client-cert", ":forged:"),
             ],
         );
         let text = format!("{headers:?}");
         assert!(!text.contains("203.0.113.1") && !text.contains("forged"), "{text}");
-        for name in ["x-forwarded-port", "x_forwarded-prefix", "proxy", "te", "proxy-authorization"]
-        {
+        for name in [
+            "x-forwarded-port",
+            "x_forwarded-prefix",
+            "proxy",
+            "te",
+            "proxy-authorization",
+            "transfer_encoding",
+            "content_length",
+            "keep.alive",
+        ] {
             assert!(!headers.contains_key(name), "{name}");
         }
     }
@@ -270,13 +269,27 @@ mod tests {
                 ("x-forwarded-for", "203.0.113.1"),
                 ("x_forwarded_for", "203.0.113.2"),
                 ("x-forwarded-proto", "http"),
-                ("cf-connecting-ip", "203.0.113.1"),
+                ("cf-connecting-ip", "203.0.113.9"),
+                ("cf-connecting-ipv6", "2001:db8::9"),
+                ("client-ip", "203.0.113.9"),
+                ("x-real-ip", "203.0.113.9"),
+                ("forwarded", "for=203.0.113.9"),
+                ("cf-ipcountry", "DE"),
+                ("remote-user", "ann"),
+                ("remote_user", "eve"),
             ],
         );
         assert_eq!(headers["x-forwarded-for"], "203.0.113.1, 192.0.2.9");
         assert_eq!(headers["x-real-ip"], "203.0.113.1");
         assert_eq!(headers["cf-connecting-ip"], "203.0.113.1");
-        assert!(!headers.contains_key("x_forwarded_for"));
+        assert_eq!(headers["client-ip"], "203.0.113.1");
+        let forwarded = "for=203.0.113.1, for=192.0.2.9;host=\"chat.example:8443\";proto=http";
+        assert_eq!(headers["forwarded"], forwarded);
+        assert_eq!(headers["cf-ipcountry"], "DE");
+        assert_eq!(headers["remote-user"], "ann");
+        for name in ["x_forwarded_for", "cf-connecting-ipv6", "remote_user", "true-client-ip"] {
+            assert!(!headers.contains_key(name), "{name}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod address;
 mod answer;
+mod client_fields;
 mod deflate;
 mod extensions;
 pub(crate) mod fields;
@@ -13,7 +14,8 @@ mod request;
 
 pub use address::{ClientAddress, Peer, request_id};
 pub use answer::{Body, problem, problem_bytes, relayed, switching_protocols};
+pub use client_fields::{FieldPattern, FieldRules, fold, is_reserved};
 pub use deflate::{Deflate, DeflateOffer};
-pub use forward::{Provenance, end_to_end, fold, is_reserved, upstream_request};
+pub use forward::{Provenance, end_to_end, upstream_request};
 pub use raw::{HeadTap, MAX_HEAD, RawHead};
 pub use request::UpgradeRequest;

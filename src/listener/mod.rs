@@ -81,6 +81,17 @@ pub fn canonical_ip(address: IpAddr) -> IpAddr {
     address.to_canonical()
 }
 
+/// Whether a client can have a canonical address: not one of "this network" (0.0.0.0/8, `::`), no
+/// multicast and no broadcast address.
+#[must_use]
+pub fn is_of_a_client(address: IpAddr) -> bool {
+    let of_no_host = match address {
+        IpAddr::V4(address) => address.octets()[0] == 0 || address.is_broadcast(),
+        IpAddr::V6(address) => address.is_unspecified(),
+    };
+    !of_no_host && !address.is_multicast()
+}
+
 /// Sets what a relayed stream wants. A socket that refuses an option works without it.
 pub fn tune(socket: &impl AsFd) {
     let socket = SockRef::from(socket);

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use ppp::{HeaderResult, v1, v2};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::canonical;
+use super::{canonical, is_of_a_client};
 
 /// The twelve bytes that a v2 header starts with.
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
@@ -25,13 +25,23 @@ pub enum ProxyError {
     /// Neither a v1 nor a v2 header.
     #[error("the connection does not start with a PROXY protocol header: {0}")]
     Malformed(String),
+    /// A header about datagrams.
+    #[error("the PROXY protocol header is of UDP; only TCP is forwarded")]
+    Udp,
+    /// A source address that no client can have.
+    #[error("the PROXY protocol header names {0}, which is no client's address")]
+    Address(IpAddr),
     /// More bytes than any header has.
     #[error("the PROXY protocol header is longer than {0} bytes")]
     TooLong(usize),
 }
 
-/// Reads one header. `None` is a header that names no client (v1 `UNKNOWN`, v2 `LOCAL` or an address
-/// family other than IPv4 and IPv6): the connection is the proxy's own, such as a health check.
+/// Reads one header. `None` is a header that names no client (v1 `UNKNOWN`; v2 `LOCAL`, or a family or
+/// transport `UNSPEC`, or a unix socket): the connection is the proxy's own, such as a health check.
+/// TLVs are read and not looked at.
+///
+/// # Errors
+/// A header that is malformed, of UDP, or with an address that no client can have.
 pub async fn read_header(
     stream: &mut (impl AsyncRead + Unpin),
 ) -> Result<Option<SocketAddr>, ProxyError> {
@@ -44,7 +54,10 @@ pub async fn read_header(
     } else {
         return Err(ProxyError::Malformed("it starts with other bytes".to_owned()));
     }
-    Ok(source(&header)?.map(canonical))
+    match source(&header)?.map(canonical) {
+        Some(client) if !is_of_a_client(client.ip()) => Err(ProxyError::Address(client.ip())),
+        client => Ok(client),
+    }
 }
 
 async fn read_rest_of_v1(
@@ -87,6 +100,10 @@ fn source(header: &[u8]) -> Result<Option<SocketAddr>, ProxyError> {
             v1::Addresses::Unknown => None,
         }),
         HeaderResult::V2(Ok(parsed)) if parsed.command == v2::Command::Local => Ok(None),
+        HeaderResult::V2(Ok(parsed)) if parsed.protocol == v2::Protocol::Datagram => {
+            Err(ProxyError::Udp)
+        }
+        HeaderResult::V2(Ok(parsed)) if parsed.protocol == v2::Protocol::Unspecified => Ok(None),
         HeaderResult::V2(Ok(parsed)) => Ok(match parsed.addresses {
             v2::Addresses::IPv4(ip) => address(ip.source_address.into(), ip.source_port),
             v2::Addresses::IPv6(ip) => address(ip.source_address.into(), ip.source_port),
@@ -111,6 +128,19 @@ mod tests {
         header
     }
 
+    const IPV4: [u8; 12] = [192, 0, 2, 1, 192, 0, 2, 2, 0x10, 0, 0, 80];
+
+    /// Addresses with TLVs behind them.
+    fn tlv(parts: &[(u8, &[u8])]) -> Vec<u8> {
+        let mut bytes = IPV4.to_vec();
+        for (kind, value) in parts {
+            bytes.push(*kind);
+            bytes.extend_from_slice(&u16::try_from(value.len()).unwrap().to_be_bytes());
+            bytes.extend_from_slice(value);
+        }
+        bytes
+    }
+
     #[tokio::test]
     async fn headers_name_the_client_and_nothing_after_them_is_taken() {
         let mapped = {
@@ -124,9 +154,30 @@ mod tests {
             (b"PROXY TCP4 192.0.2.1 192.0.2.2 4096 443\r\n".to_vec(), Some("192.0.2.1:4096")),
             (b"PROXY TCP6 2001:db8::1 ::1 4096 443\r\n".to_vec(), Some("[2001:db8::1]:4096")),
             (b"PROXY UNKNOWN\r\n".to_vec(), None),
-            (v2(0x21, 0x11, &[192, 0, 2, 1, 192, 0, 2, 2, 0x10, 0, 0, 80]), Some("192.0.2.1:4096")),
+            (v2(0x21, 0x11, &IPV4), Some("192.0.2.1:4096")),
             (v2(0x21, 0x21, &mapped), Some("192.0.2.1:4096")),
             (v2(0x20, 0x00, &[]), None),
+            // LOCAL with addresses, which are to be discarded.
+            (v2(0x20, 0x11, &IPV4), None),
+            (v2(0x20, 0x12, &[0; 12]), None),
+            // Family or transport UNSPEC.
+            (v2(0x21, 0x00, &[]), None),
+            (v2(0x21, 0x00, &[1, 2, 3]), None),
+            (v2(0x21, 0x10, &IPV4), None),
+            (v2(0x21, 0x01, &IPV4), None),
+            (v2(0x21, 0x31, &[0; 216]), None),
+            (b"PROXY UNKNOWN ffff::1 ffff::2 65535 65535\r\n".to_vec(), None),
+            // TLVs: an AWS VPC endpoint, an Azure private link, a GCP service, ALPN with a CRC.
+            (
+                v2(0x21, 0x11, &tlv(&[(0xea, b"\x01vpce-0a1b2c3d4e5f67890")])),
+                Some("192.0.2.1:4096"),
+            ),
+            (v2(0x21, 0x11, &tlv(&[(0xee, &[1, 4, 3, 2, 1])])), Some("192.0.2.1:4096")),
+            (v2(0x21, 0x11, &tlv(&[(0xe0, &[0, 0, 0, 0, 0, 0, 0, 7])])), Some("192.0.2.1:4096")),
+            (
+                v2(0x21, 0x11, &tlv(&[(1, b"http/1.1"), (3, &[1, 2, 3, 4]), (4, &[0; 40])])),
+                Some("192.0.2.1:4096"),
+            ),
         ] {
             let stream = [header.as_slice(), b"next"].concat();
             let mut stream = stream.as_slice();
@@ -149,6 +200,22 @@ mod tests {
         ] {
             let error = read_header(&mut bytes.as_slice()).await.unwrap_err();
             assert!(matches!(error, ProxyError::Malformed(_)), "{error}");
+        }
+        let from = |address: [u8; 4]| [address.as_slice(), &IPV4[4..]].concat();
+        for (header, error) in [
+            (v2(0x21, 0x12, &IPV4), "is of UDP"),
+            (v2(0x21, 0x22, &[1; 36]), "is of UDP"),
+            (v2(0x21, 0x32, &[0; 216]), "is of UDP"),
+            (v2(0x21, 0x11, &[0; 12]), "names 0.0.0.0"),
+            (v2(0x21, 0x11, &from([0, 1, 2, 3])), "names 0.1.2.3"),
+            (v2(0x21, 0x11, &from([255; 4])), "names 255.255.255.255"),
+            (v2(0x21, 0x11, &from([224, 0, 0, 1])), "names 224.0.0.1"),
+            (v2(0x21, 0x21, &[0; 36]), "names ::,"),
+            (b"PROXY TCP4 0.0.0.0 192.0.2.2 1 2\r\n".to_vec(), "names 0.0.0.0"),
+            (b"PROXY TCP6 ::ffff:0.0.0.0 ::1 1 2\r\n".to_vec(), "names 0.0.0.0"),
+        ] {
+            let told = read_header(&mut header.as_slice()).await.unwrap_err().to_string();
+            assert!(told.contains(error), "{error}: {told}");
         }
         let endless = [b"PROXY TCP4 ".to_vec(), vec![b'1'; 200]].concat();
         let error = read_header(&mut endless.as_slice()).await.unwrap_err();

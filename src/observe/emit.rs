@@ -227,6 +227,7 @@ pub fn is_error(reason: Reason) -> bool {
         | Reason::IdleTimeout
         | Reason::TlsFailed
         | Reason::ProxyMalformed
+        | Reason::ForwardedMalformed
         | Reason::ClientLost
         | Reason::TokenUnverifiable
         | Reason::Internal => true,

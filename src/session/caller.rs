@@ -37,6 +37,7 @@ impl Caller {
             request_id,
             claims: &claims,
             owned: self.in_force.policy.owned_fields(),
+            fields: &self.in_force.server.fields,
         };
         upstream::connect(&self.in_force.dialer, admission, &self.request, provenance, deadline)
             .await

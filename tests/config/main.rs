@@ -19,8 +19,9 @@ use std::time::Duration;
 
 use framewall::config::{
     ClientAuth, Compression, HostPattern, Limits, Lint, LoadError, Loaded, LogFormat, Origin,
-    Origins, PathPattern, ProxyProtocol, TlsVersion, Upstream, load, parse,
+    Origins, PathPattern, ProxyProtocol, TlsVersion, UnknownClients, Upstream, load, parse,
 };
+use framewall::handshake::{FieldPattern, FieldRules};
 use proptest::prelude::*;
 use rcgen::KeyPair;
 use tempfile::TempDir;
@@ -112,6 +113,8 @@ fn what_is_not_given_is_the_default() {
     assert_eq!(config.server.shutdown_grace, Duration::from_secs(30));
     assert!(config.server.trusted_proxies.is_empty());
     assert_eq!(config.server.proxy_protocol, ProxyProtocol::Off);
+    assert_eq!(config.server.unknown_clients, UnknownClients::Refuse);
+    assert_eq!(config.server.fields, FieldRules::default());
     assert_eq!(config.log.level, tracing::Level::INFO);
     assert_eq!((config.log.format, config.log.file, config.log.error_file), (None, None, None));
     let route = &config.routes[0];
@@ -137,6 +140,9 @@ handshake_timeout = "250ms"
 shutdown_grace = "1m"
 trusted_proxies = ["10.0.0.0/8"]
 proxy_protocol = "required"
+unknown_clients = "proxy"
+drop_headers = ["X-Tenant", "X-Internal-*"]
+keep_headers = ["X_Original_URL", "X-Internal-Hint"]
 
 [tls]
 certificates = [{ cert = "certs/site.pem", key = "certs/site.key" }]
@@ -195,6 +201,13 @@ fn what_is_given_is_in_the_config() {
     assert_eq!(server.shutdown_grace, Duration::from_secs(60));
     assert_eq!(server.trusted_proxies, ["10.0.0.0/8".parse().unwrap()]);
     assert_eq!(server.proxy_protocol, ProxyProtocol::Required);
+    assert_eq!(server.unknown_clients, UnknownClients::Proxy);
+    let patterns = |texts: [&str; 2]| texts.map(|text| FieldPattern::parse(text).unwrap()).to_vec();
+    let fields = FieldRules {
+        drop: patterns(["x-tenant", "x-internal-*"]),
+        keep: patterns(["x-original-url", "x-internal-hint"]),
+    };
+    assert_eq!(server.fields, fields);
     let tls = config.tls.unwrap();
     assert_eq!(tls.certificates[0].cert, folder.path().join("certs/site.pem"));
     assert_eq!(tls.certificates[0].key.cert.len(), 1);
@@ -279,10 +292,10 @@ fn unsafe_choices_are_warned_of_at_their_place() {
         lints(&folder, &text),
         [
             told(7, "every peer is a trusted proxy: each client can claim any address"),
-            told(11, "the private key certs/site.key can be read by other users"),
-            told(35, "routes.z admits anybody: it has no authentication"),
-            told(41, "every web page may connect from its visitors' browsers"),
-            told(42, "routes.a admits anybody: it has no authentication"),
+            told(14, "the private key certs/site.key can be read by other users"),
+            told(38, "routes.z admits anybody: it has no authentication"),
+            told(44, "every web page may connect from its visitors' browsers"),
+            told(45, "routes.a admits anybody: it has no authentication"),
         ]
     );
 }

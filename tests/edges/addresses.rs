@@ -47,6 +47,80 @@ fn a_proxys_own_connection_names_nobody() {
     }
 }
 
+#[test]
+fn a_header_of_a_local_connection_is_the_proxys_own() {
+    let addresses = [198, 51, 100, 7, 192, 0, 2, 1, 0x12, 0x67, 1, 187];
+    for family in [[0x20, 0x11], [0x21, 0x10], [0x21, 0x01]] {
+        let header = [V2_SIGNATURE, &family, &[0, 12], &addresses].concat();
+        let (told, peer) = announced(&header);
+        assert_eq!(told, "127.0.0.1", "{family:?}");
+        assert!(peer.starts_with("127.0.0.1:"), "{peer}");
+    }
+}
+
+#[test]
+fn tlvs_of_load_balancers_pass() {
+    let addresses = [198, 51, 100, 7, 192, 0, 2, 1, 0x12, 0x67, 1, 187];
+    for tlv in [
+        &b"\xea\x00\x17\x01vpce-0123456789abcdef0"[..],
+        b"\xee\x00\x05\x01\x04\x03\x02\x01",
+        b"\xe0\x00\x08\x00\x00\x00\x00\x00\x00\x00\x07",
+    ] {
+        let length = u8::try_from(addresses.len() + tlv.len()).unwrap();
+        let header = [V2_SIGNATURE, &[0x21, 0x11, 0, length], &addresses, tlv].concat();
+        assert_eq!(announced(&header).1, "198.51.100.7:4711");
+    }
+}
+
+#[test]
+fn datagrams_and_addresses_of_nobody_are_refused() {
+    let v2 =
+        |transport, addresses: &[u8]| [V2_SIGNATURE, &[0x21, transport, 0, 12], addresses].concat();
+    let good = [198, 51, 100, 7, 192, 0, 2, 1, 0x12, 0x67, 1, 187];
+    refused_without_a_word("127.0.0.0/8", &v2(0x12, &good), "is of UDP");
+    refused_without_a_word("127.0.0.0/8", &v2(0x11, &[0; 12]), "names 0.0.0.0");
+    let v1 = b"PROXY TCP6 :: ::1 1 2\r\n";
+    refused_without_a_word("127.0.0.0/8", v1, "names ::,");
+}
+
+#[test]
+fn a_trusted_proxy_that_names_nobody_is_refused() {
+    let upstream = RawUpstream::bind();
+    let gateway =
+        Gateway::to(&[upstream.address()]).server("trusted_proxies = [\"127.0.0.1\"]").start();
+    for line in
+        ["unknown", "fe80::1%eth0", "010.0.0.1", "1.2.3.4:99999", "0.0.0.0", "198.51.100.7, ::", ""]
+    {
+        let request = Request::upgrade("/ws").and("X-Forwarded-For", line);
+        gateway.expect_refusal(&request, 400, "forwarded.malformed");
+    }
+    gateway.expect_refusal(&Request::upgrade("/ws"), 400, "forwarded.malformed");
+    upstream.received_nothing();
+    for record in gateway.log_records() {
+        if record["event"] == "refused" {
+            assert!(record["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{record}");
+        }
+    }
+}
+
+#[test]
+fn a_trusted_proxy_that_names_nobody_is_the_client_where_that_is_said() {
+    let upstream = RawUpstream::bind();
+    let gateway = Gateway::to(&[upstream.address()])
+        .server("trusted_proxies = [\"127.0.0.1\"]\nunknown_clients = \"proxy\"")
+        .start();
+    let plain = Request::upgrade("/ws");
+    for request in [plain.clone(), plain.clone().and("X-Forwarded-For", "203.0.113.66, unknown")] {
+        let session = Session::open_with(&gateway, &upstream, &request, "");
+        assert_eq!(session.request.only("x-real-ip"), Some("127.0.0.1"));
+        let id = session.request_id();
+        let record = gateway.wait_for_record(|record| record["request_id"] == id);
+        assert!(record["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{record}");
+    }
+    let zone = plain.and("X-Forwarded-For", "fe80::1%eth0");
+    gateway.expect_refusal(&zone, 400, "forwarded.malformed");
+}
+
 fn refused_without_a_word(trusted: &str, bytes: &[u8], detail: &str) {
     let upstream = RawUpstream::bind();
     let gateway = behind_a_proxy(&upstream, trusted);
@@ -101,7 +175,9 @@ fn an_id_that_could_forge_a_line_is_replaced() {
     let upstream = RawUpstream::bind();
     let gateway =
         Gateway::to(&[upstream.address()]).server("trusted_proxies = [\"127.0.0.1\"]").start();
-    let request = Request::upgrade("/ws").and("X-Request-Id", "a\" level=ERROR");
+    let request = Request::upgrade("/ws")
+        .and("X-Forwarded-For", "198.51.100.7")
+        .and("X-Request-Id", "a\" level=ERROR");
     let session = Session::open_with(&gateway, &upstream, &request, "");
     assert!(!session.request_id().contains("ERROR"));
 }
@@ -113,6 +189,7 @@ fn the_scheme_that_a_trusted_proxy_forwards_decides_the_same_origin() {
     let request = Request::upgrade("/ws")
         .set("Host", "chat.example")
         .and("Origin", "https://chat.example")
+        .and("X-Forwarded-For", "198.51.100.7")
         .and("X-Forwarded-Proto", "https");
     let trusting = start("trusted_proxies = [\"127.0.0.1\"]");
     Session::open_with(&trusting, &upstream, &request, "").prove_alive();

@@ -125,6 +125,151 @@ fn a_clients_claims_about_its_address_are_dropped_in_every_spelling() {
     assert!(opened["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{opened}");
 }
 
+/// The names by which frameworks and proxies are told the client, its certificate, its user or its
+/// target, from docs/fields.md.
+const CLAIMS: [&str; 42] = [
+    "Client-IP",
+    "X-Cluster-Client-IP",
+    "Fastly-Client-IP",
+    "X-Forwarded",
+    "Forwarded-For",
+    "X-Forwarded-User",
+    "X-Forwarded-Client-Cert",
+    "X-Original-Forwarded-For",
+    "CF-Connecting-IPv6",
+    "CF-Pseudo-IPv4",
+    "CF-IPCountry",
+    "CF-Access-Authenticated-User-Email",
+    "X-Remote-IP",
+    "X-Remote-Addr",
+    "Remote-Addr",
+    "X-Originating-IP",
+    "X-Envoy-External-Address",
+    "X-Azure-ClientIP",
+    "X-Azure-SocketIP",
+    "X-Appengine-User-IP",
+    "Client-Cert",
+    "Client-Cert-Chain",
+    "X-SSL-Client-Cert",
+    "X-SSL-Client-CN",
+    "SSL-Client-Verify",
+    "SSL_CLIENT_S_DN",
+    "X-Client-Verify",
+    "X-Original-URL",
+    "X-Rewrite-URL",
+    "X-Original-Host",
+    "Remote-User",
+    "REMOTE_USER",
+    "Remote-Groups",
+    "X-Remote-User",
+    "X-Remote-Group",
+    "X-Auth-Request-User",
+    "X-Auth-Request-Email",
+    "OIDC_CLAIM_sub",
+    "X-Amzn-Oidc-Identity",
+    "X-Authenticated-User",
+    "HTTP_CLIENT_IP",
+    "HTTP_X_FORWARDED_FOR",
+];
+
+#[test]
+fn fields_that_say_who_the_client_is_are_a_trusted_proxys_alone() {
+    let upstream = RawUpstream::bind();
+    let gateway = Gateway::to(&[upstream.address()]).start();
+    for names in CLAIMS.chunks(20) {
+        let mut request = Request::upgrade("/ws");
+        for name in names {
+            for spelled in [(*name).to_owned(), name.replace('-', "_"), name.replace('-', ".")] {
+                request = request.and(&spelled, FORGED);
+            }
+        }
+        let session = open(&gateway, &upstream, &request);
+        let head = format!("{:?}", session.request);
+        assert!(!head.contains(FORGED), "{head}");
+    }
+
+    let trusting =
+        Gateway::to(&[upstream.address()]).server("trusted_proxies = [\"127.0.0.1\"]").start();
+    let mut request = Request::upgrade("/ws").and("X-Forwarded-For", "198.51.100.7");
+    for name in CLAIMS {
+        let (hyphens, underscores) = (name.replace('_', "-"), name.replace('-', "_"));
+        request = request.and(&hyphens, "proxy").and(&underscores, FORGED);
+    }
+    let session = open(&trusting, &upstream, &request);
+    let head = &session.request;
+    assert!(!format!("{head:?}").contains(FORGED), "{head:?}");
+    for name in ["x-original-url", "remote-user", "client-cert", "x-ssl-client-cert"] {
+        assert_eq!(head.all(name)[0], "proxy", "{name}");
+    }
+}
+
+/// Many proxies write X-Forwarded-For and pass the X-Real-IP of their clients.
+#[test]
+fn addresses_behind_a_trusted_proxy_are_what_the_gateway_found() {
+    let upstream = RawUpstream::bind();
+    let gateway = Gateway::to(&[upstream.address()])
+        .server("trusted_proxies = [\"127.0.0.1\", \"10.0.0.0/8\"]")
+        .start();
+    let names = ["X-Real-IP", "True-Client-IP", "CF-Connecting-IP", "X-Client-IP", "Client-IP"];
+    let mut request = Request::upgrade("/ws")
+        .and("X-Forwarded-For", &format!("{FORGED}, 198.51.100.7, 10.0.0.2"));
+    for name in names {
+        request = request.and(name, FORGED).and(name, FORGED);
+    }
+    request = request.and("Forwarded", &format!("for={FORGED};proto=http"));
+    let session = open(&gateway, &upstream, &request);
+    let head = &session.request;
+    for name in names {
+        assert_eq!(head.only(&name.to_ascii_lowercase()), Some("198.51.100.7"), "{name}");
+    }
+    let forwarded = "for=198.51.100.7, for=10.0.0.2, for=127.0.0.1;host=\"localhost\";proto=https";
+    assert_eq!(head.only("forwarded"), Some(forwarded));
+}
+
+#[test]
+fn the_configuration_changes_the_list() {
+    let upstream = RawUpstream::bind();
+    let gateway = Gateway::to(&[upstream.address()])
+        .server(
+            "drop_headers = [\"X-Tenant\", \"X-Internal-*\"]\n\
+             keep_headers = [\"X-Original-URL\", \"CF-*\", \"X-Internal-Hint\"]",
+        )
+        .start();
+    let mut request = Request::upgrade("/ws");
+    for name in ["x_tenant", "X-Internal-User", "X.Internal.Role", "X-Rewrite-URL"] {
+        request = request.and(name, FORGED);
+    }
+    request = request.and("CF-Connecting-IP", FORGED);
+    for name in ["X-Tenants", "X-Original-URL", "CF-IPCountry", "X-Internal-Hint"] {
+        request = request.and(name, "kept");
+    }
+    let session = open(&gateway, &upstream, &request);
+    let head = &session.request;
+    assert!(!format!("{head:?}").contains(FORGED), "{head:?}");
+    for name in ["x-tenants", "x-original-url", "cf-ipcountry", "x-internal-hint"] {
+        assert_eq!(head.only(name), Some("kept"), "{name}");
+    }
+}
+
+/// A server that reads `_` as `-` would take the body of such a request for the next one's head.
+#[test]
+fn fields_of_the_connection_are_dropped_in_every_spelling() {
+    let upstream = RawUpstream::bind();
+    let gateway = Gateway::to(&[upstream.address()]).start();
+    let request = Request::upgrade("/ws")
+        .and("Transfer_Encoding", "chunked")
+        .and("Transfer.Encoding", "chunked")
+        .and("Content_Length", "5")
+        .and("Keep_Alive", "timeout=5")
+        .and("Proxy_Connection", "keep-alive")
+        .and("Proxy_Authorization", "Basic c2VjcmV0");
+    let session = open(&gateway, &upstream, &request);
+    let head = format!("{:?}", session.request).to_ascii_lowercase();
+    for part in ["transfer", "length", "alive", "proxy"] {
+        assert!(!head.contains(part), "{part}: {head}");
+    }
+}
+
 /// oauth2-proxy, CVE-2026-76835: what the client wrote itself is on the left.
 #[test]
 fn a_trusted_proxy_is_read_from_right_to_left() {

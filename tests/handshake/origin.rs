@@ -120,6 +120,8 @@ fn the_scheme_of_a_trusted_proxy_is_believed() {
         .server("trusted_proxies = [\"127.0.0.1/32\"]")
         .plain()
         .start();
-    let secure = from("https://localhost").and("X-Forwarded-Proto", "https");
+    let secure = from("https://localhost")
+        .and("X-Forwarded-For", "198.51.100.7")
+        .and("X-Forwarded-Proto", "https");
     Session::open_with(&gateway, &upstream, &secure, "").prove_alive();
 }

@@ -258,7 +258,9 @@ fn a_trusted_proxy_is_held_to_the_rules_alone() {
     let proxy = "address 10.0.0.1 is a trusted proxy, of 10.0.0.0/8: bans and limits are for whom it \
                  speaks for (server.trusted_proxies)";
     let arguments = ["--ip", "10.0.0.1", "--path", "/ws"];
-    gateway.expect_explained(&arguments, &[proxy, "firewall no rule"]);
+    let named = "client the proxy, if X-Forwarded-For names it: without one, forwarded.malformed (400) \
+                 (server.unknown_clients)";
+    gateway.expect_explained(&arguments, &[proxy, "firewall no rule", named]);
     let (_, text) = gateway.explain(&arguments);
     assert!(!text.contains("connections") && !text.contains("banned"), "{text}");
     let denied = "10.0.0.9 is denied: firewall.deny: 10.0.0.9 (firewall.deny)";

@@ -9,7 +9,9 @@ use tokio_util::task::TaskTracker;
 
 use super::request::request;
 use super::{ExplainArgs, Verdict};
-use crate::config::{Auth, Issuer, Limits, Mode, OnExceed, Route, TokenPlace};
+use crate::config::{
+    Auth, Issuer, Limits, Mode, OnExceed, ProxyProtocol, Route, Server, TokenPlace, UnknownClients,
+};
 use crate::gateway::Gateway;
 use crate::handshake::{ClientAddress, Peer, UpgradeRequest};
 use crate::listener::canonical_ip;
@@ -29,7 +31,7 @@ pub(super) async fn admit(
     let in_force = gateway.in_force();
     let peer = accept(args, gateway, trace)?;
     let plain = head(args, trace)?;
-    let client = ClientAddress::resolve(&peer, &in_force.server.trusted_proxies, plain.headers());
+    let client = client(&peer, gateway, &plain, trace)?;
     let arrival = Arrival { client: &client, server_name: args.server_name.as_deref() };
     let route = in_force.policy.route(&plain, arrival, trace)?;
 
@@ -78,7 +80,34 @@ fn accept(args: &ExplainArgs, gateway: &Gateway, trace: &mut Trace) -> Result<Pe
         address: SocketAddr::new(address, 0),
         trusted: proxy.is_some(),
         tls: in_force.terminator.is_some(),
+        own: proxy.is_some(),
     })
+}
+
+/// Who the client is. A trusted proxy is explained as one that speaks for itself.
+fn client(
+    peer: &Peer,
+    gateway: &Gateway,
+    head: &UpgradeRequest,
+    trace: &mut Trace,
+) -> Result<ClientAddress, Refusal> {
+    let in_force = gateway.in_force();
+    let Server { trusted_proxies, unknown_clients, proxy_protocol, .. } = &in_force.server;
+    if peer.trusted && *proxy_protocol == ProxyProtocol::Off {
+        let reason = Reason::ForwardedMalformed;
+        trace.note(|| Step {
+            name: "client",
+            said: match unknown_clients {
+                UnknownClients::Proxy => "the proxy, if its request names none".to_owned(),
+                UnknownClients::Refuse => format!(
+                    "the proxy, if X-Forwarded-For names it: without one, {reason} ({})",
+                    reason.status().as_u16()
+                ),
+            },
+            key: Some(Table::Only("server").key("unknown_clients")),
+        });
+    }
+    ClientAddress::resolve(peer, trusted_proxies, *unknown_clients, head.headers())
 }
 
 /// The request before it is known where a token belongs. No key decides about it.

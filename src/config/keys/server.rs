@@ -7,9 +7,16 @@ use ipnet::IpNet;
 
 use super::{Entries, Fallback, HOUR, Key, ListOf, Required, Row, SHORTEST, Section, secs};
 use crate::config::address::{parse_listen, parse_network};
+use crate::config::fields::parse_field;
 use crate::config::kinds::{Choice, Integer, Text, Time};
 use crate::config::lists::List;
-use crate::config::model::ProxyProtocol;
+use crate::config::model::{ProxyProtocol, UnknownClients};
+use crate::handshake::FieldPattern;
+
+const FIELD: Text<FieldPattern> = Text {
+    words: "the name of a header field, or the beginning of names such as \"X-Azure-*\"",
+    parse: parse_field,
+};
 
 keys! {
     SERVER_ROWS;
@@ -42,4 +49,18 @@ keys! {
         Fallback(ProxyProtocol::Off),
         "Whether each connection starts with a PROXY protocol header (v1 or v2), accepted from \
          `trusted_proxies` alone.";
+    UNKNOWN_CLIENTS: Choice<UnknownClients>, Fallback<UnknownClients> = Server "unknown_clients"
+        Choice::of(&[("refuse", UnknownClients::Refuse), ("proxy", UnknownClients::Proxy)]),
+        Fallback(UnknownClients::Refuse),
+        "A request of a trusted proxy without X-Forwarded-For, or with `unknown` in it. `\"refuse\"`: \
+         400 `forwarded.malformed`. `\"proxy\"`: the proxy counts as the client, so that only address \
+         rules hold for it. What is no address at all is always refused.";
+    DROP_HEADERS: ListOf<FieldPattern>, Fallback<Entries<FieldPattern>> = Server "drop_headers"
+        List { of: FIELD, never_empty: None }, Fallback(Vec::new()),
+        "Header fields that are removed from requests, unless a trusted proxy sent them, beside those \
+         of [fields.md](fields.md). Case, `-`, `_` and `.` make no difference.";
+    KEEP_HEADERS: ListOf<FieldPattern>, Fallback<Entries<FieldPattern>> = Server "keep_headers"
+        List { of: FIELD, never_empty: None }, Fallback(Vec::new()),
+        "Header fields of [fields.md](fields.md), or of `drop_headers`, that pass to the application \
+         from everybody. Those that the gateway writes itself cannot be kept.";
 }

@@ -1,0 +1,63 @@
+//! `[server] drop_headers` and `keep_headers`
+
+use toml::Spanned;
+
+use super::keys;
+use super::kinds::Fault;
+use super::reader::Reader;
+use super::report::Problem;
+use crate::handshake::{FieldPattern, FieldRules};
+
+/// Reads both lists. A pattern that cannot have an effect is refused.
+pub(super) fn read(reader: &Reader<'_>) -> FieldRules {
+    let dropped = reader.value(&keys::DROP_HEADERS);
+    let kept = reader.value(&keys::KEEP_HEADERS);
+    let drop: Vec<_> = dropped.iter().map(|item| item.get_ref().clone()).collect();
+    for pattern in &kept {
+        check_kept(reader, pattern, &drop, &dropped);
+    }
+    FieldRules { drop, keep: kept.into_iter().map(Spanned::into_inner).collect() }
+}
+
+fn check_kept(
+    reader: &Reader<'_>,
+    pattern: &Spanned<FieldPattern>,
+    drop: &[FieldPattern],
+    dropped: &[Spanned<FieldPattern>],
+) {
+    let kept = pattern.get_ref();
+    if let Some(same) = dropped.iter().find(|other| other.get_ref() == kept) {
+        reader.cx.refuse(
+            Problem::at(pattern.span(), "server.keep_headers: a field is dropped and kept")
+                .related(same.span(), "dropped here")
+                .help("remove it from one of the two lists"),
+        );
+    } else if kept.is_written_by_the_gateway() {
+        reader.cx.refuse(
+            Problem::at(pattern.span(), format!("server.keep_headers: {kept} cannot be kept"))
+                .label("the gateway writes this field itself")
+                .help("a proxy that may set it belongs into server.trusted_proxies"),
+        );
+    } else if !kept.is_removed(drop) {
+        reader.cx.refuse(
+            Problem::at(
+                pattern.span(),
+                format!("server.keep_headers: {kept} is not removed anyway"),
+            )
+            .help("docs/fields.md lists the fields that are: take it out of keep_headers"),
+        );
+    }
+}
+
+/// Reads a pattern of either list.
+pub(super) fn parse_field(text: &str) -> Result<FieldPattern, Fault> {
+    let pattern = FieldPattern::parse(text).ok_or_else(|| {
+        Fault::new(format!("\"{text}\" is neither the name of a header field nor its beginning"))
+            .help("write a name, or the beginning of names with one * at its end")
+    })?;
+    if pattern.is_of_the_handshake() {
+        let fault = Fault::new(format!("\"{text}\" is a field of the handshake or the connection"));
+        return Err(fault.help("the gateway always writes these fields itself"));
+    }
+    Ok(pattern)
+}

@@ -216,6 +216,8 @@ pub enum TokenPlace {
     Query(String),
     /// A cookie.
     Cookie(String),
+    /// A header field of another name than Authorization: the token, or `Bearer TOKEN`.
+    Field(HeaderName),
     /// The first text message: the token alone, or `{"token": "..."}`.
     Message,
 }
@@ -227,6 +229,7 @@ impl fmt::Display for TokenPlace {
             Self::Subprotocol => f.write_str("subprotocol"),
             Self::Query(name) => write!(f, "query:{name}"),
             Self::Cookie(name) => write!(f, "cookie:{name}"),
+            Self::Field(name) => write!(f, "header:{name}"),
             Self::Message => f.write_str("message"),
         }
     }

@@ -50,6 +50,6 @@ pub(super) fn is_token(text: &str) -> bool {
 }
 
 /// Whether a token may have this byte in it.
-pub(super) fn is_token_byte(byte: u8) -> bool {
+pub(crate) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

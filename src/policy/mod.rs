@@ -133,8 +133,9 @@ impl Policy {
         Ok(found?.route)
     }
 
-    /// The checks of a route, in their order: number of credentials, origin, token, claims. The
-    /// credential is taken out of the request, unless the upstream is to have it.
+    /// The checks of a route, in their order: number of credentials, origin, token, claims. Then every
+    /// place where a token may be, and Authorization, is emptied, but for the token itself where the
+    /// upstream is to have it.
     pub async fn admit(
         &self,
         route: &Arc<Route>,
@@ -154,14 +155,20 @@ impl Policy {
         let standing = match &route.auth {
             Auth::None => anybody(table, trace),
             Auth::Jwt(issuer) if issuer.token_from == [TokenPlace::Message] => {
+                credential::empty(&issuer.token_from, issuer.forward_token, request);
                 announced(issuer, trace)
             }
             Auth::Jwt(issuer) => {
                 let credential = present(issuer, credential, trace)?;
-                let identity = self.identify(issuer, &credential.token, trace).await?;
-                if !issuer.forward_token {
-                    credential.remove_from(request);
-                }
+                let token = match credential.token() {
+                    Ok(token) => token,
+                    unreadable => {
+                        let table = Table::Issuer(&issuer.name);
+                        trace.check("token", table, unreadable, |_| Default::default())?
+                    }
+                };
+                let identity = self.identify(issuer, token, trace).await?;
+                credential::empty(&issuer.token_from, issuer.forward_token, request);
                 Standing::Identified(identity)
             }
         };
@@ -251,7 +258,7 @@ fn find_credential(
     trace: &mut Trace,
 ) -> Result<Option<Credential>, Refusal> {
     let table = Table::Issuer(&issuer.name);
-    trace.check("credential", table, credential::find(issuer, request), |found| {
+    trace.check("credential", table, credential::find(&issuer.token_from, request), |found| {
         let said = match found {
             Some(credential) => format!("one, from {}", credential.place),
             None => "none".to_owned(),

@@ -152,11 +152,16 @@ impl Wire {
 
     /// A head, up to the empty line that ends it.
     pub fn read_head(&mut self) -> Response {
+        Response::parse(&self.read_raw_head())
+    }
+
+    /// The bytes of a head.
+    pub fn read_raw_head(&mut self) -> Vec<u8> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let end = self.unread().windows(4).position(|end| end == b"\r\n\r\n");
             if let Some(end) = end {
-                return Response::parse(&self.take(end + 4));
+                return self.take(end + 4);
             }
             match self.fill(deadline) {
                 Ok(1..) => {}

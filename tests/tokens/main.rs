@@ -9,6 +9,7 @@ mod explain;
 mod first_message;
 mod jwks;
 mod lifetime;
+mod parsers;
 mod places;
 mod refusals;
 mod revocation;

@@ -93,16 +93,68 @@ fn a_token_alone_as_subprotocol_is_told_so() {
 fn more_than_one_credential_is_refused() {
     let upstream = RawUpstream::bind();
     let gateway = start(&upstream, "");
-    let token = token("ada");
-    for [one, other] in [[0, 3], [1, 0], [0, 2]] {
-        let fields = carriers(&token);
-        let more = fields[other].clone();
-        let both = fields[one].merge(&more);
-        gateway.expect_refusal(&both, 400, "token.multiple");
+    let (own, other) = (carriers(&token("ada")), carriers(&token("eve")));
+    for [one, another] in [[0, 3], [1, 0], [0, 2]] {
+        gateway.expect_refusal(&own[one].merge(&other[another]), 400, "token.multiple");
     }
-    let twice = Request::upgrade("/ws")
-        .and("Authorization", &format!("Bearer {token}"))
-        .and("Authorization", &format!("Bearer {token}"));
+    let twice = own[0].merge(&other[0]);
     gateway.expect_refusal(&twice, 400, "token.multiple");
+    upstream.received_nothing();
+}
+
+#[test]
+fn the_same_token_in_two_places_is_one_and_an_empty_place_is_none() {
+    let upstream = RawUpstream::bind();
+    let gateway = start(&upstream, "");
+    let token = token("ada");
+    let places = carriers(&token);
+    for [one, another] in [[0, 3], [1, 0], [0, 2]] {
+        let both = places[one].merge(&places[another]);
+        let session = Session::open_with(&gateway, &upstream, &both, "");
+        assert!(!all_of(&session.request).contains(&token), "{:?}", session.request);
+    }
+    let empty = Request::upgrade("/ws?access_token=&x=1")
+        .and("Cookie", "session=; theme=dark")
+        .and("Authorization", "Bearer ");
+    gateway.expect_refusal(&empty, 401, "token.missing");
+    let with_token = empty.and("Sec-WebSocket-Protocol", &format!("chat.v1, bearer.{token}"));
+    let session = Session::open_with(&gateway, &upstream, &with_token, "");
+    assert_eq!(session.request.line, "GET /ws?x=1 HTTP/1.1");
+    assert_eq!(session.request.only("cookie"), Some("theme=dark"));
+    assert_eq!(session.request.only("authorization"), None);
+    upstream.received_nothing();
+}
+
+#[test]
+fn authorization_is_emptied_wherever_the_token_is() {
+    let upstream = RawUpstream::bind();
+    for forward in ["", "forward_token = true"] {
+        let places = "token_from = [\"cookie:session\"]";
+        let gateway =
+            guarded(&upstream, &format!("{places}\n{forward}")).route("origins = [\"*\"]").start();
+        let [.., request] = carriers(&token("ada"));
+        for value in ["Bearer other", "Basic YTpi", "other"] {
+            let request = request.clone().and("Authorization", value);
+            let session = Session::open_with(&gateway, &upstream, &request, "");
+            assert_eq!(session.request.only("authorization"), None, "{value}");
+        }
+    }
+}
+
+#[test]
+fn a_field_of_any_name_can_carry_the_token() {
+    let upstream = RawUpstream::bind();
+    let gateway = guarded(&upstream, "token_from = [\"header:X-Auth-Token\"]").start();
+    let token = token("ada");
+    for value in [token.clone(), format!("Bearer {token}")] {
+        let request = Request::upgrade("/ws").and("X-Auth-Token", &value);
+        let mut session = Session::open_with(&gateway, &upstream, &request, "");
+        session.prove_alive();
+        assert!(!all_of(&session.request).contains(&token), "{:?}", session.request);
+    }
+    let arguments = ["--path", "/ws", "--token", &token];
+    gateway.expect_explained(&arguments, &["credential one, from header:x-auth-token"]);
+    let bearer = Request::upgrade("/ws").and("Authorization", &format!("Bearer {token}"));
+    gateway.expect_refusal(&bearer, 401, "token.missing");
     upstream.received_nothing();
 }

@@ -42,7 +42,7 @@ pub(super) struct ExplainArgs {
     /// A token; - reads it from standard input
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
-    /// Where the token is: header, subprotocol, query:NAME, cookie:NAME or message; not given: the
+    /// Where the token is: header, header:NAME, subprotocol, query:NAME, cookie:NAME or message; not given: the
     /// first of the route's `token_from`
     #[arg(long, value_name = "PLACE", requires = "token", value_parser = token_place)]
     token_from: Option<TokenPlace>,

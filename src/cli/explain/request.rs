@@ -31,6 +31,7 @@ pub(super) fn request(
         Some((TokenPlace::Header, token)) => {
             request.header("authorization", format!("Bearer {token}"))
         }
+        Some((TokenPlace::Field(name), token)) => request.header(name, token),
         Some((TokenPlace::Subprotocol, token)) => {
             request.header("sec-websocket-protocol", format!("explained, bearer.{token}"))
         }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use http::HeaderName;
+use http::header::AUTHORIZATION;
 use toml::Spanned;
 
 use super::super::issuer::TokenPlace;
@@ -12,6 +14,7 @@ use super::super::report::Problem;
 use super::super::route::is_token;
 use super::super::units::nearest;
 use crate::config::lints::LintName;
+use crate::handshake::is_reserved;
 
 /// Reads the places, at least one. `None`: what is wrong was reported.
 pub(super) fn read(reader: &Reader<'_>) -> Option<Vec<TokenPlace>> {
@@ -68,12 +71,30 @@ pub(in super::super) fn parse_place(text: &str) -> Result<TokenPlace, Fault> {
     match text.split_once(':') {
         Some(("query", name)) if is_parameter(name) => Ok(TokenPlace::Query(name.to_owned())),
         Some(("cookie", name)) if is_token(name) => Ok(TokenPlace::Cookie(name.to_owned())),
+        Some(("header", name)) => parse_field(name),
         Some((kind @ ("query" | "cookie"), name)) => {
             Err(Fault::new(format!("\"{name}\" cannot be the name of a {}", carrier(kind)))
                 .help("use letters, digits, - and _ alone"))
         }
         _ => Err(unknown(text)),
     }
+}
+
+/// Reads the name of a header field that may carry a token.
+fn parse_field(name: &str) -> Result<TokenPlace, Fault> {
+    let field = HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_| Fault::new(format!("\"{name}\" cannot be the name of a header field")))?;
+    if field == AUTHORIZATION {
+        let fault = Fault::new("Authorization is the place that \"header\" alone means");
+        return Err(fault.help("write \"header\""));
+    }
+    if is_reserved(&field) {
+        let fault = Fault::new(format!("\"{name}\" is not free to carry a token"));
+        let help = "the handshake, the client's address or the gateway gives it its meaning: name the \
+            field that your clients send, such as \"header:X-Auth-Token\"";
+        return Err(fault.help(help));
+    }
+    Ok(TokenPlace::Field(field))
 }
 
 /// Reads a place as the configuration has it, for the command line; the error is for people.
@@ -108,11 +129,33 @@ mod tests {
 
     #[test]
     fn what_is_read_is_shown_the_same() {
-        for text in ["header", "subprotocol", "message", "query:access_token", "cookie:__Host-s"] {
+        for text in [
+            "header",
+            "subprotocol",
+            "message",
+            "query:access_token",
+            "cookie:__Host-s",
+            "header:x-auth-token",
+        ] {
             assert_eq!(parse_place(text).unwrap().to_string(), text);
         }
+        assert!(
+            matches!(parse_place("header:X-Token"), Ok(TokenPlace::Field(name)) if name == "x-token")
+        );
         assert_eq!(parse_place("query:a"), Ok(TokenPlace::Query("a".into())));
-        for text in ["", "Header", "query:", "cookie:a b", "cookie:a=b", "query:a&b", "header:X"] {
+        for text in [
+            "",
+            "Header",
+            "query:",
+            "cookie:a b",
+            "cookie:a=b",
+            "query:a&b",
+            "header:",
+            "header:a b",
+            "header:Authorization",
+            "header:Cookie",
+            "header:X_Real-IP",
+        ] {
             assert!(parse_place(text).is_err(), "{text}");
         }
     }

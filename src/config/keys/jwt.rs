@@ -64,11 +64,12 @@ keys! {
         Text { words: "the name of a claim", parse: parse_name }, Made(|| "sub".to_owned()),
         "The claim that says who the user is.";
     TOKEN_FROM: ListOf<TokenPlace>, Made<Entries<TokenPlace>> = Issuer "token_from"
-        List::never_empty(Text { words: "\"header\", \"subprotocol\", \"query:NAME\", \
-            \"cookie:NAME\" or \"message\"", parse: parse_place },
+        List::never_empty(Text { words: "\"header\", \"header:NAME\", \"subprotocol\", \
+            \"query:NAME\", \"cookie:NAME\" or \"message\"", parse: parse_place },
             "name at least one place, such as \"header\""),
         Made(|| vec![Spanned::new(0..0, TokenPlace::Header)]),
-        "Where a token may be; other places do not count. `\"header\"`: `Authorization: Bearer`. \
+        "Where a token may be; other places do not count. `\"header\"`: `Authorization: Bearer`; \
+         `\"header:NAME\"`: another field, the token alone or behind `Bearer`. \
          `\"subprotocol\"`: `Sec-WebSocket-Protocol`. `\"message\"`, which stands alone: the first \
          text message.";
     MESSAGE_DEADLINE: Time, Fallback<Duration> = Issuer "message_deadline"

@@ -1,0 +1,85 @@
+//! A token in a cookie. Cookie lines are bytes (RFC 6265 section 5.4 lets user agents send what a site once
+//! set): one pair is taken out, and the rest goes on as it came.
+
+use http::header::COOKIE;
+use http::{HeaderMap, HeaderValue};
+
+use super::names::is_like;
+use super::{Reading, token, trimmed};
+
+/// The tokens of the cookies called `name` on all lines. A pair that only other readers find, behind a
+/// comma, a blank or a quote, or under another spelling of the name, cannot be read.
+pub(super) fn read(headers: &HeaderMap, name: &str) -> Vec<Reading> {
+    let mut readings = Vec::new();
+    for line in headers.get_all(COOKIE) {
+        for pair in line.as_bytes().split(|byte| *byte == b';') {
+            match named(pair) {
+                Some((given, value)) if given == name.as_bytes() => {
+                    let value = unquoted(value);
+                    if !value.is_empty() {
+                        readings.push(token(value));
+                    }
+                }
+                _ if is_hidden_in(pair, name) => {
+                    readings.push(Err("another cookie can be taken for it"));
+                }
+                _ => {}
+            }
+        }
+    }
+    readings
+}
+
+/// Takes the cookies called `name` out of every line; a line with nothing else goes.
+pub(super) fn remove(headers: &mut HeaderMap, name: &str) {
+    let lines: Vec<HeaderValue> = headers.get_all(COOKIE).iter().cloned().collect();
+    headers.remove(COOKIE);
+    for line in lines {
+        if let Some(line) = without(&line, name) {
+            headers.append(COOKIE, line);
+        }
+    }
+}
+
+/// What is left of a line; `None`: nothing.
+fn without(line: &HeaderValue, name: &str) -> Option<HeaderValue> {
+    let is_it = |pair: &[u8]| named(pair).is_some_and(|(given, _)| given == name.as_bytes());
+    let pairs: Vec<&[u8]> = line.as_bytes().split(|byte| *byte == b';').collect();
+    if !pairs.iter().any(|pair| is_it(pair)) {
+        return Some(line.clone());
+    }
+    let kept: Vec<&[u8]> = pairs.into_iter().filter(|pair| !is_it(pair)).collect();
+    let kept = kept.join(&b';');
+    let kept = trimmed(&kept);
+    // Parts of a valid value are one.
+    HeaderValue::from_bytes(kept).ok().filter(|_| !kept.is_empty())
+}
+
+/// Name and value of a pair, without the blanks around them; `None`: it has no `=`.
+fn named(pair: &[u8]) -> Option<(&[u8], &[u8])> {
+    let equals = pair.iter().position(|byte| *byte == b'=')?;
+    Some((trimmed(&pair[..equals]), trimmed(&pair[equals + 1..])))
+}
+
+fn unquoted(value: &[u8]) -> &[u8] {
+    match value {
+        [b'"', inner @ .., b'"'] => inner,
+        value => value,
+    }
+}
+
+/// Whether some reader finds a cookie `name` in this pair: readers split at commas, blanks and quotes, too,
+/// and spell names in other ways.
+fn is_hidden_in(pair: &[u8], name: &str) -> bool {
+    let apart = |byte: &u8| b" \t,\"".contains(byte);
+    let mut words = pair.split(apart).filter(|word| !word.is_empty()).peekable();
+    while let Some(word) = words.next() {
+        let equals = word.iter().position(|byte| *byte == b'=');
+        let is_named = equals.is_some() || words.peek().is_some_and(|next| next[0] == b'=');
+        if is_named && is_like(&word[..equals.unwrap_or(word.len())], name) {
+            return true;
+        }
+    }
+    // Only a whole pair has a name with blanks in it.
+    named(pair).is_some_and(|(given, _)| is_like(given, name))
+}

@@ -1,0 +1,82 @@
+//! Header fields that hold a token: Authorization (RFC 6750 section 2.1) and fields of other names.
+
+use http::header::{AUTHORIZATION, HeaderName};
+use http::{HeaderMap, HeaderValue};
+
+use super::{Reading, token, trimmed};
+use crate::handshake::fields::is_token_byte;
+use crate::handshake::fold;
+
+const SCHEME: &[u8] = b"bearer";
+
+/// The bearer tokens of Authorization. A line of another scheme has none; a line that is not a scheme and
+/// a space before the rest (RFC 9110 section 11.4) cannot be read.
+pub(super) fn authorization(headers: &HeaderMap) -> Vec<Reading> {
+    headers.get_all(AUTHORIZATION).iter().filter_map(credentials).collect()
+}
+
+/// The token of one line of Authorization; `None`: it is empty, or of another scheme.
+fn credentials(line: &HeaderValue) -> Option<Reading> {
+    let line = trimmed(line.as_bytes());
+    if line.is_empty() {
+        return None;
+    }
+    let scheme = line.iter().position(|byte| !is_token_byte(*byte)).unwrap_or(line.len());
+    let (scheme, rest) = line.split_at(scheme);
+    if scheme.is_empty() || !matches!(rest.first(), None | Some(b' ')) {
+        return Some(Err("a scheme, a space and a token are expected"));
+    }
+    if !scheme.eq_ignore_ascii_case(SCHEME) {
+        return None;
+    }
+    let start = rest.iter().position(|byte| *byte != b' ')?;
+    Some(token(&rest[start..]))
+}
+
+/// The tokens of the fields called `name`: the token alone, or with `Bearer ` before it. Another spelling
+/// of the name, which many servers fold to the same variable, cannot be read.
+pub(super) fn named(headers: &HeaderMap, name: &HeaderName) -> Vec<Reading> {
+    let mut readings = Vec::new();
+    for (given, value) in headers {
+        let value = trimmed(value.as_bytes());
+        if value.is_empty() || !is_spelling(given, name) {
+            continue;
+        }
+        readings.push(if given == name {
+            match value.split_at_checked(SCHEME.len() + 1) {
+                Some((scheme, rest)) if scheme.eq_ignore_ascii_case(b"bearer ") => token(rest),
+                _ => token(value),
+            }
+        } else {
+            Err("the name of its field is spelt in another way")
+        });
+    }
+    readings
+}
+
+/// Removes the fields called `name`, in every spelling.
+pub(super) fn remove(headers: &mut HeaderMap, name: &HeaderName) {
+    let spellings: Vec<HeaderName> =
+        headers.keys().filter(|given| is_spelling(given, name)).cloned().collect();
+    for spelling in spellings {
+        headers.remove(spelling);
+    }
+}
+
+fn is_spelling(given: &HeaderName, name: &HeaderName) -> bool {
+    given == name || (given.as_str().len() == name.as_str().len() && fold(given) == fold(name))
+}
+
+/// Removes Authorization; with `judged` all of it but the lines that hold the token.
+pub(super) fn empty_authorization(headers: &mut HeaderMap, judged: bool) {
+    let kept: Vec<HeaderValue> = headers
+        .get_all(AUTHORIZATION)
+        .iter()
+        .filter(|line| judged && credentials(line).is_some_and(|reading| reading.is_ok()))
+        .cloned()
+        .collect();
+    headers.remove(AUTHORIZATION);
+    for line in kept {
+        headers.append(AUTHORIZATION, line);
+    }
+}

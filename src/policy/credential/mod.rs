@@ -1,0 +1,120 @@
+//! The credential of a request: where it is, how many there are, and the request without it. A place is
+//! read as bytes and strictly; what a more lenient reader would take for a credential, and this room does
+//! not, is refused, so that the gateway and the application never judge two different ones.
+
+mod cookie;
+mod field;
+mod names;
+mod query;
+mod subprotocol;
+#[cfg(test)]
+mod tests;
+
+use crate::config::TokenPlace;
+use crate::handshake::UpgradeRequest;
+use crate::refusal::{Reason, Refusal};
+
+/// A token as it stands in a place, or why it cannot be read strictly.
+type Reading = Result<String, &'static str>;
+
+/// A credential that a request shows, and the first place where it was found.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Credential {
+    pub(super) place: TokenPlace,
+    reading: Reading,
+}
+
+impl std::fmt::Debug for Credential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credential").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+impl Credential {
+    /// The token; the refusal says why it cannot be read.
+    pub(super) fn token(&self) -> Result<&str, Refusal> {
+        self.reading.as_deref().map_err(|why| {
+            let detail = format!("the token in {} cannot be read: {why}", self.place);
+            Refusal::new(Reason::TokenInvalid, detail).by("token_from")
+        })
+    }
+}
+
+/// Finds the one credential in `places`; other places do not count. The same token in two places is one,
+/// an empty value is none. Two different ones are refused with `token.multiple`: the gateway cannot know
+/// which of them the application would read.
+pub(super) fn find(
+    places: &[TokenPlace],
+    request: &UpgradeRequest,
+) -> Result<Option<Credential>, Refusal> {
+    let mut found: Vec<Credential> = Vec::new();
+    for place in places {
+        for reading in read(place, request)? {
+            let is_new = reading.is_err() || found.iter().all(|known| known.reading != reading);
+            if is_new {
+                found.push(Credential { place: place.clone(), reading });
+            }
+        }
+    }
+    if found.len() > 1 {
+        let detail = format!("the request shows {} credentials", found.len());
+        return Err(Refusal::new(Reason::TokenMultiple, detail).by("token_from"));
+    }
+    Ok(found.pop())
+}
+
+fn read(place: &TokenPlace, request: &UpgradeRequest) -> Result<Vec<Reading>, Refusal> {
+    Ok(match place {
+        TokenPlace::Header => field::authorization(request.headers()),
+        TokenPlace::Field(name) => field::named(request.headers(), name),
+        TokenPlace::Query(name) => query::read(request.target(), name),
+        TokenPlace::Cookie(name) => cookie::read(request.headers(), name),
+        TokenPlace::Subprotocol => subprotocol::read(request.subprotocols())?,
+        TokenPlace::Message => Vec::new(),
+    })
+}
+
+/// Empties every place of `places`, and Authorization whether it is one of them or not: the application
+/// gets no credential that the gateway did not judge. With `forward` the judged token stays where it is, and
+/// an Authorization of another scheme goes.
+pub(super) fn empty(places: &[TokenPlace], forward: bool, request: &mut UpgradeRequest) {
+    let judged = forward && places.contains(&TokenPlace::Header);
+    field::empty_authorization(request.headers_mut(), judged);
+    if forward {
+        return;
+    }
+    for place in places {
+        match place {
+            TokenPlace::Header | TokenPlace::Message => {}
+            TokenPlace::Field(name) => field::remove(request.headers_mut(), name),
+            TokenPlace::Query(name) => {
+                if let Some(target) = query::without(request.target(), name) {
+                    request.set_target(target);
+                }
+            }
+            TokenPlace::Cookie(name) => cookie::remove(request.headers_mut(), name),
+            TokenPlace::Subprotocol => {
+                let carriers = subprotocol::carriers(request.subprotocols());
+                request.retain_subprotocols(|item| !carriers.iter().any(|carrier| carrier == item));
+            }
+        }
+    }
+}
+
+/// The token that `bytes` are. Beside the characters of a compact JWS (RFC 7515 section 7.1) those of
+/// padded and standard base64 pass, so that the verifier can say what is wrong with them.
+fn token(bytes: &[u8]) -> Reading {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.~+/=".contains(byte);
+    match std::str::from_utf8(bytes) {
+        Ok(text) if bytes.iter().all(plain) => Ok(text.to_owned()),
+        _ => Err("it has characters that no token has"),
+    }
+}
+
+/// `bytes` without spaces and tabs at its ends (OWS, RFC 9110 section 5.6.3).
+fn trimmed(bytes: &[u8]) -> &[u8] {
+    let blank = |byte: &u8| *byte == b' ' || *byte == b'\t';
+    let start = bytes.iter().position(|byte| !blank(byte)).unwrap_or(bytes.len());
+    let end = bytes.iter().rposition(|byte| !blank(byte)).map_or(start, |last| last + 1);
+    &bytes[start..end]
+}

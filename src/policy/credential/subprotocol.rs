@@ -1,0 +1,81 @@
+//! A token among the offered subprotocols.
+
+use percent_encoding::percent_decode_str;
+
+use super::{Reading, token};
+use crate::refusal::{Reason, Refusal};
+
+/// A subprotocol that carries a token as it is: all characters of a compact JWS are token characters
+/// (RFC 9110 section 5.6.2).
+const BEARER: &str = "bearer.";
+/// The form of Kubernetes: the token in base64url, without padding.
+const KUBERNETES: &str = "base64url.bearer.authorization.k8s.io.";
+/// The form of Jupyter Server: the token percent-encoded.
+const JUPYTER: &str = "v1.token.websocket.jupyter.org.";
+/// Subprotocols behind which the next item is the token. They are real ones: the application or the
+/// gateway may choose them.
+const BEFORE: [&str; 2] = ["bearer", "access_token"];
+
+/// The tokens of the offer. A browser fails the socket when none of what it offered is answered, and the
+/// token must not be: something else must be offered, too.
+pub(super) fn read(offered: &[String]) -> Result<Vec<Reading>, Refusal> {
+    let carriers = carried(offered);
+    if !carriers.is_empty() && carriers.len() == offered.len() {
+        let detail = "Sec-WebSocket-Protocol offers a token and no subprotocol beside it";
+        return Err(Refusal::new(Reason::HandshakeMalformed, detail).by("token_from"));
+    }
+    let reading = |(_, carried): (_, Carried)| match carried {
+        Ok(bytes) if bytes.is_empty() => None,
+        Ok(bytes) => Some(token(&bytes)),
+        Err(why) => Some(Err(why)),
+    };
+    Ok(carriers.into_iter().filter_map(reading).collect())
+}
+
+/// The items that carry a token, or nothing in the form of one.
+pub(super) fn carriers(offered: &[String]) -> Vec<String> {
+    carried(offered).into_iter().map(|(item, _)| item.to_owned()).collect()
+}
+
+/// What an item carries, which may be empty; or why it cannot be decoded.
+type Carried = Result<Vec<u8>, &'static str>;
+
+fn carried(offered: &[String]) -> Vec<(&str, Carried)> {
+    let mut carriers: Vec<(&str, Carried)> = Vec::new();
+    let mut before: Option<&str> = None;
+    for item in offered {
+        let follows = before.is_some_and(is_before);
+        let carried = in_form(item).or_else(|| follows.then(|| Ok(item.as_bytes().to_vec())));
+        if let Some(carried) = carried {
+            carriers.push((item, carried));
+            before = None;
+        } else {
+            before = Some(item);
+        }
+    }
+    carriers
+}
+
+fn is_before(item: &str) -> bool {
+    BEFORE.iter().any(|name| item.eq_ignore_ascii_case(name))
+}
+
+/// What an item with one of the known beginnings carries.
+fn in_form(item: &str) -> Option<Carried> {
+    let rest = |form: &str| {
+        let (begin, rest) = item.split_at_checked(form.len())?;
+        begin.eq_ignore_ascii_case(form).then_some(rest)
+    };
+    if let Some(encoded) = rest(KUBERNETES) {
+        return Some(from_base64url(encoded).ok_or("it is not base64url"));
+    }
+    if let Some(encoded) = rest(JUPYTER) {
+        return Some(Ok(percent_decode_str(encoded).collect()));
+    }
+    Some(Ok(rest(BEARER)?.as_bytes().to_vec()))
+}
+
+fn from_base64url(text: &str) -> Option<Vec<u8>> {
+    use base64::Engine;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).ok()
+}

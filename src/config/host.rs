@@ -37,6 +37,16 @@ impl HostPattern {
         Ok(if wildcard { Self::Wildcard(host) } else { Self::Exact(host) })
     }
 
+    /// Whether every host of `other` is one of `pattern`; `None` is any host.
+    pub(super) fn covers(pattern: Option<&Self>, other: Option<&Self>) -> bool {
+        match (pattern, other) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(pattern), Some(Self::Exact(host))) => pattern.matches(host),
+            (Some(pattern), Some(wildcard @ Self::Wildcard(_))) => pattern == wildcard,
+        }
+    }
+
     /// Whether `host` matches.
     #[must_use]
     pub fn matches(&self, host: &Host) -> bool {

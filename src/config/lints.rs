@@ -59,6 +59,7 @@ lints! {
     JwtAnyAudience "jwt.any_audience" "`audience` is not given.";
     JwtOutlived "jwt.outlived" "Sessions stay open when their token expires.";
     AuthNone "auth.none" "A route admits clients without a token.";
+    PathBare "path.bare" "`/ws/*` leaves `/ws` itself without a route.";
     OriginsAny "origins.any" "Every web page may connect.";
     UpstreamSelf "upstream.self" "An upstream is an address that the gateway itself listens on.";
     UpstreamName "upstream.name" "The name of an upstream does not resolve. Only `framewall check` looks it up.";

@@ -12,57 +12,120 @@ pub enum PathError {
     #[error("the path does not start with /")]
     Relative,
     /// A character that RFC 3986 section 3.3 does not allow in a path.
-    #[error("the path has a character that must be percent-encoded")]
-    Character,
+    #[error("the path has {character:?} at byte {place}, which must be percent-encoded")]
+    Character {
+        /// The first such character.
+        character: char,
+        /// Where it is, counted from 1, as in the other variants.
+        place: usize,
+    },
     /// `%` without two hexadecimal digits.
-    #[error("the path has a % that two hexadecimal digits do not follow")]
-    Escape,
+    #[error("the path has a % at byte {place} that two hexadecimal digits do not follow")]
+    Escape {
+        /// Of the `%`.
+        place: usize,
+    },
     /// A percent-encoded slash, backslash or control character.
-    #[error("the path has a percent-encoded slash, backslash or control character")]
-    Encoded,
-    /// An empty, `.` or `..` segment.
-    #[error("the path has an empty, . or .. segment")]
-    Segment,
+    #[error("the path has a percent-encoded slash, backslash or control character at byte {place}")]
+    Encoded {
+        /// Of the `%`.
+        place: usize,
+    },
+    /// Two slashes in a row.
+    #[error("the path has // at byte {place}")]
+    Empty {
+        /// Of the second slash.
+        place: usize,
+    },
+    /// A segment that is `.` or `..`, or is decoded to it.
+    #[error("the path has the segment . or .. at byte {place}")]
+    Dots {
+        /// Where the segment starts.
+        place: usize,
+    },
     /// `;`, which some servers cut off as a parameter.
-    #[error("the path has a ;")]
-    Parameter,
+    #[error("the path has a ; at byte {place}")]
+    Parameter {
+        /// Of the `;` or its `%`.
+        place: usize,
+    },
 }
 
 /// The canonical form of a request's path, without its query: unreserved characters decoded, the
 /// digits of other escapes in upper case (RFC 3986 section 6.2.2). Only for comparing; what is
 /// forwarded is the path as it came.
 pub fn canonical_path(path: &str) -> Result<String, PathError> {
-    if !path.starts_with('/') {
+    let mut canonical = String::with_capacity(path.len());
+    let mut bytes = path.bytes().zip(1..);
+    if bytes.next().map(|(byte, _)| byte) != Some(b'/') {
         return Err(PathError::Relative);
     }
-    let mut canonical = String::with_capacity(path.len());
-    let mut bytes = path.bytes();
-    while let Some(byte) = bytes.next() {
+    canonical.push('/');
+    let mut segment = Segment { place: 2, start: 1 };
+    while let Some((byte, place)) = bytes.next() {
         match byte {
-            b'%' => push_escape(&mut canonical, bytes.next(), bytes.next())?,
-            b';' => return Err(PathError::Parameter),
-            b'/' | b':' | b'@' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b','
-            | b'=' => canonical.push(char::from(byte)),
+            b'/' if segment.text(&canonical).is_empty() => return Err(PathError::Empty { place }),
+            b'/' => {
+                segment.check(&canonical)?;
+                canonical.push('/');
+                segment = Segment { place: place + 1, start: canonical.len() };
+            }
+            b'%' => {
+                let mut digit = || bytes.next().map(|(byte, _)| byte);
+                push_escape(&mut canonical, place, digit(), digit())?;
+            }
+            b';' => return Err(PathError::Parameter { place }),
+            b':' | b'@' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'=' => {
+                canonical.push(char::from(byte));
+            }
             _ if is_unreserved(byte) => canonical.push(char::from(byte)),
-            _ => return Err(PathError::Character),
+            // All before it is ASCII, so that a character starts here.
+            _ => {
+                let character = path[place - 1..].chars().next().unwrap_or_default();
+                return Err(PathError::Character { character, place });
+            }
         }
     }
-    if has_odd_segment(&canonical) {
-        return Err(PathError::Segment);
-    }
+    segment.check(&canonical)?;
     Ok(canonical)
 }
 
-fn push_escape(canonical: &mut String, high: Option<u8>, low: Option<u8>) -> Result<(), PathError> {
+/// The segment that is being read.
+struct Segment {
+    /// Where it starts in the path as it came, counted from 1.
+    place: usize,
+    /// Where it starts in the canonical form.
+    start: usize,
+}
+
+impl Segment {
+    fn text<'a>(&self, canonical: &'a str) -> &'a str {
+        &canonical[self.start..]
+    }
+
+    fn check(&self, canonical: &str) -> Result<(), PathError> {
+        match self.text(canonical) {
+            "." | ".." => Err(PathError::Dots { place: self.place }),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn push_escape(
+    canonical: &mut String,
+    place: usize,
+    high: Option<u8>,
+    low: Option<u8>,
+) -> Result<(), PathError> {
     let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
     let (Some(high), Some(low)) = (digit(high), digit(low)) else {
-        return Err(PathError::Escape);
+        return Err(PathError::Escape { place });
     };
     // Two hexadecimal digits: at most 255.
-    let decoded = u8::try_from(high * 16 + low).map_err(|_| PathError::Escape)?;
+    let decoded = u8::try_from(high * 16 + low).map_err(|_| PathError::Escape { place })?;
     match decoded {
-        b'/' | b'\\' | 0..0x20 | 0x7f => Err(PathError::Encoded),
-        b';' => Err(PathError::Parameter),
+        b'/' | b'\\' | 0..0x20 | 0x7f => Err(PathError::Encoded { place }),
+        b';' => Err(PathError::Parameter { place }),
         _ if is_unreserved(decoded) => {
             canonical.push(char::from(decoded));
             Ok(())
@@ -79,24 +142,13 @@ fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
 }
 
-/// Whether a segment is `.` or `..`, or one that is not the last is empty.
-fn has_odd_segment(path: &str) -> bool {
-    let mut segments = path[1..].split('/').peekable();
-    while let Some(segment) = segments.next() {
-        let last = segments.peek().is_none();
-        if segment == "." || segment == ".." || (segment.is_empty() && !last) {
-            return true;
-        }
-    }
-    false
-}
-
 /// `routes.*.path`, in the canonical form that requests are compared in.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PathPattern {
     /// The whole path.
     Exact(String),
-    /// `PREFIX/*`: everything below the prefix, which ends in `/`, but not the prefix itself.
+    /// `PREFIX/*`: every path that begins with the prefix, which ends in `/`: `/*` is everything,
+    /// `/ws/*` is `/ws/` and everything below, but not `/ws`.
     Below(String),
 }
 
@@ -125,7 +177,17 @@ impl PathPattern {
     pub fn matches(&self, path: &str) -> bool {
         match self {
             Self::Exact(whole) => whole == path,
-            Self::Below(prefix) => path.len() > prefix.len() && path.starts_with(prefix.as_str()),
+            Self::Below(prefix) => path.starts_with(prefix.as_str()),
+        }
+    }
+
+    /// The path that `PREFIX/*` is below of, which it does not match; `None` for an exact path and for
+    /// `/*`.
+    #[must_use]
+    pub fn bare(&self) -> Option<&str> {
+        match self {
+            Self::Exact(_) => None,
+            Self::Below(prefix) => prefix.strip_suffix('/').filter(|bare| !bare.is_empty()),
         }
     }
 
@@ -183,40 +245,49 @@ mod tests {
 
     #[test]
     fn a_path_that_another_server_could_read_otherwise_is_refused() {
+        let character = |character, place| PathError::Character { character, place };
         for (path, error) in [
             ("ws", PathError::Relative),
             ("", PathError::Relative),
-            ("/a b", PathError::Character),
-            ("/a#b", PathError::Character),
-            ("/a\\b", PathError::Character),
-            ("/a?b", PathError::Character),
-            ("/\u{e4}", PathError::Character),
-            ("/a%", PathError::Escape),
-            ("/a%2", PathError::Escape),
-            ("/a%+1", PathError::Escape),
-            ("/a%zz", PathError::Escape),
-            ("/a%2fb", PathError::Encoded),
-            ("/a%5Cb", PathError::Encoded),
-            ("/a%00", PathError::Encoded),
-            ("/a%0d%0a", PathError::Encoded),
-            ("/a/../b", PathError::Segment),
-            ("/a/%2e%2E/b", PathError::Segment),
-            ("/./a", PathError::Segment),
-            ("//a", PathError::Segment),
-            ("/a//b", PathError::Segment),
-            ("/a/..", PathError::Segment),
-            ("/a;b=c", PathError::Parameter),
-            ("/a%3bb", PathError::Parameter),
+            ("/a b", character(' ', 3)),
+            ("/a#b", character('#', 3)),
+            ("/a\\b", character('\\', 3)),
+            ("/a?b", character('?', 3)),
+            ("/%61|", character('|', 5)),
+            ("/a/\"", character('"', 4)),
+            ("/\u{e4}", character('\u{e4}', 2)),
+            ("/a%", PathError::Escape { place: 3 }),
+            ("/a%2", PathError::Escape { place: 3 }),
+            ("/a%+1", PathError::Escape { place: 3 }),
+            ("/a%zz", PathError::Escape { place: 3 }),
+            ("/a%2fb", PathError::Encoded { place: 3 }),
+            ("/%61%5Cb", PathError::Encoded { place: 5 }),
+            ("/a%00", PathError::Encoded { place: 3 }),
+            ("/a%0d%0a", PathError::Encoded { place: 3 }),
+            ("/a/../b", PathError::Dots { place: 4 }),
+            ("/%61/%2e%2E/b", PathError::Dots { place: 6 }),
+            ("/./a", PathError::Dots { place: 2 }),
+            ("/a/..", PathError::Dots { place: 4 }),
+            ("//a", PathError::Empty { place: 2 }),
+            ("//", PathError::Empty { place: 2 }),
+            ("/%61//b", PathError::Empty { place: 6 }),
+            ("/a;b=c", PathError::Parameter { place: 3 }),
+            ("/a%3bb", PathError::Parameter { place: 3 }),
         ] {
             assert_eq!(canonical_path(path), Err(error), "{path}");
         }
+        assert_eq!(canonical_path("/..a/.b/c."), Ok("/..a/.b/c.".to_owned()));
     }
 
     #[test]
-    fn below_is_not_the_prefix_itself() {
+    fn below_is_everything_that_begins_with_the_prefix() {
         let pattern = PathPattern::Below("/ws/".into());
-        assert!(pattern.matches("/ws/a") && pattern.matches("/ws/a/b"));
-        assert!(!pattern.matches("/ws") && !pattern.matches("/ws/") && !pattern.matches("/wsx"));
-        assert!(PathPattern::Exact("/".into()).specificity() > pattern.specificity());
+        assert!(pattern.matches("/ws/") && pattern.matches("/ws/a") && pattern.matches("/ws/a/b"));
+        assert!(!pattern.matches("/ws") && !pattern.matches("/wsx") && !pattern.matches("/"));
+        let everything = PathPattern::Below("/".into());
+        assert!(everything.matches("/") && everything.matches("/a") && everything.matches("/a/"));
+        assert!(PathPattern::Exact("/".into()).specificity() > everything.specificity());
+        assert!(PathPattern::Exact("/ws/".into()).specificity() > pattern.specificity());
+        assert!(pattern.specificity() > everything.specificity());
     }
 }

@@ -15,6 +15,7 @@ use super::host::HostPattern;
 use super::jwt::Issuers;
 use super::keys::{self, Section};
 use super::kinds::Fault;
+use super::lints::LintName;
 use super::model::{Route, Tls, Upstream};
 use super::path::PathPattern;
 use super::profile::Base;
@@ -39,11 +40,14 @@ pub(super) fn read(reader: &Reader<'_>, shared: &Shared<'_>) -> Vec<Arc<Route>> 
     }
     let mut taken = Vec::new();
     let mut routes = Vec::new();
-    for (name, span, reader) in entries {
-        check_name(&reader, &name, span, "a route");
-        if let Some(route) = read_one(&reader, name, shared, &mut taken) {
+    for (name, span, reader) in &entries {
+        check_name(reader, name, span.clone(), "a route");
+        if let Some(route) = read_one(reader, name.clone(), shared, &mut taken) {
             routes.push(Arc::new(route));
         }
+    }
+    for (name, _, reader) in &entries {
+        lint_bare_path(reader, name, &taken);
     }
     routes
 }
@@ -130,6 +134,31 @@ fn take(
         }
         taken.push(claim);
     }
+}
+
+/// Warns where a route is for everything below a path, and the path itself has no route of the same
+/// hosts.
+fn lint_bare_path(reader: &Reader<'_>, name: &str, taken: &[Taken]) {
+    let bare = |claim: &Taken| claim.path.bare().map(str::to_owned);
+    let own = taken.iter().filter(|claim| claim.route == name);
+    let without = own.filter_map(|claim| Some((claim, bare(claim)?))).find(|(claim, bare)| {
+        let covers = |other: &Taken| {
+            other.path.matches(bare)
+                && HostPattern::covers(other.host.as_ref(), claim.host.as_ref())
+        };
+        !taken.iter().any(covers)
+    });
+    let (Some((claim, bare)), Some(span)) = (without, reader.span_of(keys::PATH.name)) else {
+        return;
+    };
+    let host = claim.host.as_ref().map_or(String::new(), |host| format!(" of {host}"));
+    let what = format!(
+        "\"{}\" is not for {bare} itself, and no other route{host} is: a client that asks for it \
+         gets route.none (404)",
+        claim.path
+    );
+    let help = format!("add a route with path = \"{bare}\", if clients use it");
+    reader.lint(LintName::PathBare, Problem::at(span, what).help(help));
 }
 
 fn refuse_equal(reader: &Reader<'_>, second: &Taken, first: &Taken) {

@@ -234,7 +234,8 @@ async fn conclude(
             gateway.refused(subject, &Refusal::new(Reason::HeadTooLarge, detail));
         }
         Some(Err(error)) if error.is_parse() => {
-            let refusal = Refusal::new(Reason::HandshakeMalformed, error.to_string());
+            let malformed = || Refusal::new(Reason::HandshakeMalformed, error.to_string());
+            let refusal = head.refused_target().unwrap_or_else(malformed);
             gateway.refused(subject, &refusal);
         }
         Some(Err(error)) => {

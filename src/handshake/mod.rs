@@ -11,6 +11,7 @@ pub(crate) mod fields;
 mod forward;
 mod raw;
 mod request;
+mod target;
 
 pub use address::{ClientAddress, Peer, request_id};
 pub use answer::{Body, problem, problem_bytes, relayed, switching_protocols};

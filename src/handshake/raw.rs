@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::target::Target;
 use crate::refusal::{Reason, Refusal};
 use crate::transport::Transport;
 
@@ -53,13 +54,24 @@ impl RawHead {
         self.locked().end.is_some()
     }
 
-    /// The request target of a complete head (RFC 9112 section 3), after the checks that need its
-    /// raw bytes. The copy is given up.
+    /// The request target of a complete head (RFC 9112 section 3) as it came, after the checks that
+    /// need its raw bytes. The copy is given up.
     pub fn judge(&self) -> Result<String, Refusal> {
         let mut copied = self.locked();
         let bytes = std::mem::take(&mut copied.bytes);
         judge(bytes.get(..copied.end.unwrap_or(0)).unwrap_or_default())
             .map_err(|detail| Refusal::new(Reason::HandshakeMalformed, detail))
+    }
+
+    /// What is wrong with the request target of a head that the HTTP library refused; `None` if it
+    /// refused another part.
+    #[must_use]
+    pub fn refused_target(&self) -> Option<Refusal> {
+        let copied = self.locked();
+        let line = copied.bytes.split(|byte| *byte == b'\n').next()?;
+        let (_, target) = split(line.strip_suffix(b"\r").unwrap_or(line))?;
+        let checked = Target::parse(target).and_then(|target| target.canonical_path());
+        checked.err().map(Refusal::from)
     }
 
     fn keep(&self, bytes: &[u8]) {
@@ -105,20 +117,19 @@ fn judge(head: &[u8]) -> Result<String, &'static str> {
     if lengths > 1 {
         return Err("Content-Length is given more than once");
     }
-    target(request_line)
+    let (_, target) = split(request_line).ok_or(REQUEST_LINE)?;
+    Ok(target)
 }
 
-fn target(request_line: &[u8]) -> Result<String, &'static str> {
-    let mut parts = request_line.split(|byte| *byte == b' ');
-    let (Some(_method), Some(target), Some(_version), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return Err("the request line is not METHOD SP TARGET SP VERSION");
-    };
-    if target.iter().any(|byte| !byte.is_ascii_graphic() || *byte == b'#') {
-        return Err("the request target has a control character, a #, or a byte that is not ASCII");
-    }
-    String::from_utf8(target.to_vec()).map_err(|_| "the request target is not ASCII")
+const REQUEST_LINE: &str = "the request line is not METHOD SP TARGET SP VERSION";
+
+/// The method and the target of a request line, the target with every space that is not the first or
+/// the last one. A byte that is not UTF-8 is replaced by a character that is not ASCII.
+fn split(request_line: &[u8]) -> Option<(&[u8], String)> {
+    let first = request_line.iter().position(|byte| *byte == b' ')?;
+    let last = request_line.iter().rposition(|byte| *byte == b' ')?;
+    let target = request_line.get(first + 1..last)?;
+    Some((&request_line[..first], String::from_utf8_lossy(target).into_owned()))
 }
 
 impl AsyncRead for HeadTap {
@@ -161,16 +172,36 @@ mod tests {
     fn the_target_comes_out_as_it_went_in() {
         let head = b"GET /ws/%77?q=%0d%0a HTTP/1.1\r\nHost: a\r\n\r\n";
         assert_eq!(judge(head).unwrap(), "/ws/%77?q=%0d%0a");
+        assert_eq!(judge(b"GET /w #s HTTP/1.1\r\n\r\n").unwrap(), "/w #s");
+        assert_eq!(judge(b"GET  /ws HTTP/1.1\r\n\r\n").unwrap(), " /ws");
+        assert_eq!(judge(b"GET /\xe9 HTTP/1.1\r\n\r\n").unwrap(), "/\u{fffd}");
+    }
+
+    #[test]
+    fn a_target_that_the_library_refused_is_named() {
+        for (head, detail) in [
+            (&b"GET /w s HTTP/1.1\r\nHost"[..], "' ' at byte 3"),
+            (b"GET /a`b HTTP/1.1\r\n", "'`' at byte 3"),
+            (b"GET /\xff HTTP/1.1", "'\u{fffd}' at byte 2"),
+            (b"GET http://127.1/ HTTP/1.1\r\n", "ends in a number"),
+        ] {
+            let raw = RawHead::default();
+            raw.keep(head);
+            let refusal = raw.refused_target().unwrap();
+            assert!(refusal.blameless && refusal.detail.contains(detail), "{}", refusal.detail);
+        }
+        for head in [&b"GET /ws HTTP/1.1\r\nA B: c\r\n\r\n"[..], b"\x16\x03\x01", b""] {
+            let raw = RawHead::default();
+            raw.keep(head);
+            assert_eq!(raw.refused_target(), None);
+        }
     }
 
     #[test]
     fn what_a_library_would_fold_away_is_refused() {
         for (head, detail) in [
-            ("GET /ws#x HTTP/1.1\r\n\r\n", "control character, a #"),
-            ("GET /w\u{7f}s HTTP/1.1\r\n\r\n", "control character, a #"),
-            ("GET /w\u{e9}s HTTP/1.1\r\n\r\n", "control character, a #"),
-            ("GET /w s HTTP/1.1\r\n\r\n", "METHOD SP TARGET"),
-            ("GET  /ws HTTP/1.1\r\n\r\n", "METHOD SP TARGET"),
+            ("GET HTTP/1.1\r\n\r\n", "METHOD SP TARGET"),
+            ("GET\r\n\r\n", "METHOD SP TARGET"),
             ("GET /ws HTTP/1.1\nHost: a\r\n\r\n", "without CR LF"),
             ("GET /ws HTTP/1.1\r\nHost: a\r\n b\r\n\r\n", "folded"),
             (

@@ -10,7 +10,8 @@ use http::{HeaderMap, HeaderValue, Method, Version, request};
 
 use super::deflate::DeflateOffer;
 use super::fields::{is_token, list, single};
-use crate::config::{Authority, Host, canonical_path};
+use super::target::Target;
+use crate::config::{Authority, Host};
 use crate::refusal::{Reason, Refusal};
 
 /// A well-formed opening handshake. To have one is to have checked it.
@@ -26,24 +27,27 @@ pub struct UpgradeRequest {
 }
 
 impl UpgradeRequest {
-    /// Checks a request whose raw target is `target`.
+    /// Checks a request whose raw target is `target`, in origin-form or absolute-form (RFC 9112
+    /// sections 3.2.1 and 3.2.2).
     pub fn parse(target: String, head: request::Parts) -> Result<Self, Refusal> {
         let malformed = |detail: String| Refusal::new(Reason::HandshakeMalformed, detail);
         check_message(&head).map_err(malformed)?;
         if head.method != Method::GET {
             return Err(Refusal::new(Reason::Method, format!("the method is {}", head.method)));
         }
-        let authority = host(&head.headers)?;
+        let target = Target::parse(target)?;
+        let named = host(&head.headers)?;
         check_upgrade(&head.headers)?;
-        let path = target.split('?').next().unwrap_or_default();
-        let path = canonical_path(path).map_err(|error| malformed(error.to_string()))?;
+        let path = target.canonical_path()?;
+        let Target { text: target, authority } = target;
+        let authority = authority.unwrap_or(named);
         let key = key(&head.headers).map_err(malformed)?;
         let subprotocols = subprotocols(&head.headers).map_err(malformed)?;
         let (offers, headers) = (Vec::new(), head.headers);
         Ok(Self { target, path, authority, key, subprotocols, offers, headers })
     }
 
-    /// The request target as it came, path and query (RFC 9112 section 3.2.1).
+    /// The request target in origin-form, path and query as they came (RFC 9112 section 3.2.1).
     #[must_use]
     pub fn target(&self) -> &str {
         &self.target
@@ -263,6 +267,17 @@ mod tests {
     }
 
     #[test]
+    fn the_authority_of_an_absolute_target_replaces_host() {
+        let request = parse("GET", "ws://Other.example.:80/%77s?a=b", GOOD).unwrap();
+        assert_eq!((request.target(), request.path()), ("/%77s?a=b", "/ws"));
+        assert_eq!(request.authority().to_string(), "other.example:80");
+        for hosts in [vec![], vec!["a", "b"], vec!["a..b"]] {
+            let request = parse("GET", "http://other.example/ws", &with("host", &hosts));
+            assert_eq!(request.unwrap_err(), Reason::HandshakeMalformed, "{hosts:?}");
+        }
+    }
+
+    #[test]
     fn each_rule_refuses() {
         use Reason::{HandshakeMalformed, Method, UpgradeRequired, Version};
         for (name, values, reason) in [
@@ -301,7 +316,7 @@ mod tests {
             assert_eq!(found, reason, "{name}: {values:?}");
         }
         assert_eq!(parse("POST", "/ws", GOOD).unwrap_err(), Method);
-        for target in ["*", "http://a/ws", "/a/../b", "/a%2fb", "/a;b"] {
+        for target in ["*", "ftp://a/ws", "http://a..b/ws", "/a/../b", "/a%2fb", "/a;b"] {
             assert_eq!(parse("GET", target, GOOD).unwrap_err(), HandshakeMalformed, "{target}");
         }
     }

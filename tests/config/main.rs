@@ -9,6 +9,7 @@ mod limits;
 mod lints;
 mod places;
 mod profile;
+mod routes;
 mod tokens;
 
 use std::fs;
@@ -293,6 +294,11 @@ fn unsafe_choices_are_warned_of_at_their_place() {
         [
             told(7, "every peer is a trusted proxy: each client can claim any address"),
             told(14, "the private key certs/site.key can be read by other users"),
+            told(
+                32,
+                "\"/ws/*\" is not for /ws itself, and no other route of chat.example.com is: a client \
+                 that asks for it gets route.none (404)"
+            ),
             told(38, "routes.z admits anybody: it has no authentication"),
             told(44, "every web page may connect from its visitors' browsers"),
             told(45, "routes.a admits anybody: it has no authentication"),

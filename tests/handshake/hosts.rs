@@ -56,6 +56,8 @@ fn no_spelling_of_a_protected_host_takes_the_open_route() {
     ] {
         gateway.expect_refusal(&to(host), 401, "token.missing");
         assert_eq!(explained(&gateway, host), "refused token.missing (401)", "{host}");
+        let absolute = Request::upgrade(&format!("ws://{host}/ws"));
+        gateway.expect_refusal(&absolute, 401, "token.missing");
         open.received_nothing();
         protected.received_nothing();
     }

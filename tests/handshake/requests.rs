@@ -186,7 +186,7 @@ fn host_is_given_once_and_is_a_host() {
     let twice = upgrade().and("Host", "evil.example");
     gateway.expect_refusal(&twice, 400, "handshake.malformed");
     gateway.expect_refusal(&upgrade().without("Host"), 400, "handshake.malformed");
-    for host in ["", "a b", "localhost:", "localhost:99999", "user@localhost", "local/host"] {
+    for host in ["", "a b", "localhost:99999", "user@localhost", "local/host"] {
         gateway.expect_refusal(&upgrade().set("Host", host), 400, "handshake.malformed");
     }
     upstream.received_nothing();

@@ -24,9 +24,9 @@ keys! {
          their A-labels (`xn--...`). `*.` stands for exactly one label.";
     PATH: Text<PathPattern>, Required = Route "path"
         Text { words: "a path such as \"/ws\" or \"/ws/*\"", parse: PathPattern::parse },
-        Required("write path = \"/ws\", or \"/ws/*\" for everything below it"),
-        "Exact; `/ws/*` is everything below, not `/ws` itself. Compared in the canonical form of \
-         RFC 3986 section 6.2.2.";
+        Required("write path = \"/ws\", or \"/*\" for every path"),
+        "Exact; `/ws/*` is `/ws/` and everything below, but not `/ws` itself; `/*` is every path. \
+         Compared in the canonical form of RFC 3986 section 6.2.2.";
     UPSTREAM: ListOf<Upstream>, Required = Route "upstream"
         List::never_empty(Text { words: "\"ws://HOST:PORT\", \"wss://HOST:PORT\" or \"unix:PATH\"",
             parse: Upstream::parse },

@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::ProxyProtocol;
 use crate::gateway::{Gateway, InForce};
-use crate::handshake::{self, HeadTap, MAX_HEAD, Peer, RawHead};
+use crate::handshake::{self, HeadTap, MAX_HEAD, Peer, RawHead, Respelled, Spelling};
 use crate::listener::{Slot, read_header};
 use crate::observe::{self, Subject};
 use crate::policy::{Entrance, Trace};
@@ -163,10 +163,11 @@ impl Connection {
         });
         let mut connection = http1::Builder::new()
             .title_case_headers(true)
+            .preserve_header_case(true)
             .header_read_timeout(None)
             .max_header_size(MAX_HEAD)
             .max_buf_size(MAX_HEAD)
-            .serve_connection(TokioIo::new(tap), service);
+            .serve_connection(TokioIo::new(Respelled::new(tap, Spelling::default())), service);
         let mut served = std::pin::pin!(poll_fn(|cx| connection.poll_without_shutdown(cx)));
         // A client that has not asked for anything when the gateway stops is not waited for.
         let abandoned = async {
@@ -184,7 +185,7 @@ impl Connection {
             outcome => outcome.ok(),
         };
         let parts = connection.into_parts();
-        let stream = parts.io.into_inner().into_inner();
+        let stream = parts.io.into_inner().into_inner().into_inner();
         // Behind a 101 that was not written to its end there can be no frames.
         let answered = matches!(outcome, Some(Ok(())));
         if answered && let Ok(established) = admitted.try_recv() {

@@ -9,13 +9,13 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::config::{Compression, Server};
 use crate::gateway::{Gateway, InForce};
-use crate::handshake::{self, Body, ClientAddress, Peer, RawHead, UpgradeRequest};
+use crate::handshake::{self, Body, ClientAddress, Letters, Peer, RawHead, UpgradeRequest};
 use crate::limits::{AddressPermit, UserPermit};
 use crate::observe::{self, Subject};
 use crate::policy::{Admission, Arrival, Entrance, Standing, Trace, check_ban};
 use crate::refusal::{Reason, Refusal};
 use crate::session::{Caller, Next};
-use crate::upstream::Failure;
+use crate::upstream::{Answer, Failure};
 
 /// What the request needs to be answered. Used once.
 pub(super) struct Reception {
@@ -66,7 +66,10 @@ impl Reception {
             Err(Failure::Answered(answer)) => {
                 observe::answered(&self.subject, answer.status.as_u16());
                 let id = &self.subject.request_id;
-                handshake::relayed(answer.status, &answer.headers, id, answer.body)
+                let Answer { status, headers, letters, body } = answer;
+                let mut response = handshake::relayed(status, &headers, id, body);
+                letters.give(response.extensions_mut());
+                response
             }
         }
     }
@@ -74,11 +77,12 @@ impl Reception {
     fn accept(mut self, admitted: Admitted) -> Response<Body> {
         let Admitted { key, admission, next, address, user } = admitted;
         let none = HeaderMap::new();
-        let (headers, chosen, deflate) = match &next {
+        let (headers, letters, chosen, deflate) = match &next {
             Next::Relay(upstream) => {
-                (&upstream.headers, upstream.subprotocol.clone(), upstream.deflate)
+                let chosen = upstream.subprotocol.clone();
+                (&upstream.headers, upstream.letters.clone(), chosen, upstream.deflate)
             }
-            Next::FirstMessage(_) => (&none, None, None),
+            Next::FirstMessage(_) => (&none, Letters::default(), None, None),
         };
         let subprotocol = chosen.or_else(|| {
             let first = admission.subprotocols().first()?;
@@ -87,7 +91,9 @@ impl Reception {
         });
         self.subject.subprotocol =
             subprotocol.as_ref().and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let response = handshake::switching_protocols(&key, headers, subprotocol.as_ref(), deflate);
+        let mut response =
+            handshake::switching_protocols(&key, headers, subprotocol.as_ref(), deflate);
+        letters.give(response.extensions_mut());
         let established = Established { admission, subject: self.subject, next, address, user };
         // The receiver outlives the connection that polls this.
         let _ = self.established.send(established);
@@ -96,7 +102,8 @@ impl Reception {
 
     /// Every check in its order, then the upstream, unless the first message comes before it.
     async fn admit(&mut self, request: Request<Incoming>) -> Result<Admitted, Failure> {
-        let (head, _body) = request.into_parts();
+        let (mut head, _body) = request.into_parts();
+        let letters = Letters::take(&mut head.extensions);
         let in_force = Arc::clone(&self.in_force);
         if let Some(id) = handshake::request_id(&self.peer, &head.headers) {
             self.subject.request_id = id;
@@ -124,7 +131,7 @@ impl Reception {
         if !announced && admission.route().websocket.compression == Compression::Inspect {
             request.read_offers()?;
         }
-        let caller = Caller { request, peer: self.peer, client, in_force };
+        let caller = Caller { request, peer: self.peer, client, letters, in_force };
         let next = if announced {
             Next::FirstMessage(Box::new(caller))
         } else {

@@ -20,6 +20,7 @@ use super::address::{
 use super::client_fields::{FieldRules, fold, replace_claims};
 use super::deflate::DeflateOffer;
 use super::fields::{list, list_from_right};
+use super::letters::{Letters, Spelling};
 
 /// Fields of one connection (RFC 9110 section 7.6.1); `Expect`, which would ask the upstream for a
 /// 100 before its 101; and `Proxy`, which CGI takes for a setting. Compared in folded form.
@@ -51,6 +52,8 @@ pub struct Provenance<'a> {
     pub claims: &'a [(HeaderName, HeaderValue)],
     /// Folded names of fields that only the gateway may set: those of claims, on every route.
     pub owned: &'a [String],
+    /// The letters of the field names of the client's request.
+    pub letters: &'a Letters,
     /// How the configuration changes the list of fields that clients may not send.
     pub fields: &'a FieldRules,
 }
@@ -85,6 +88,9 @@ pub fn upstream_request(
     set_claims(&mut headers, request, provenance)?;
     let mut forwarded = Request::builder().uri(request.target()).body(Empty::new())?;
     *forwarded.headers_mut() = headers;
+    provenance.letters.clone().give(forwarded.extensions_mut());
+    let own = Spelling::of(provenance.claims.iter().map(|(name, _)| name));
+    forwarded.extensions_mut().insert(own);
     Ok(forwarded)
 }
 
@@ -166,7 +172,7 @@ mod tests {
     use http::{HeaderMap, Request};
 
     use super::super::{ClientAddress, Peer, UpgradeRequest};
-    use super::{FieldRules, Provenance, upstream_request};
+    use super::{FieldRules, Letters, Provenance, upstream_request};
     use crate::config::UnknownClients;
 
     fn forwarded(trusted: bool, fields: &[(&str, &str)]) -> HeaderMap {
@@ -193,6 +199,7 @@ mod tests {
             request_id: "id",
             claims: &[],
             owned: &[],
+            letters: &Letters::default(),
             fields: &FieldRules::default(),
         };
         let request = upstream_request(&request, provenance, &[], "KEY").unwrap();

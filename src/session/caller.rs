@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::gateway::InForce;
-use crate::handshake::{ClientAddress, Peer, Provenance, UpgradeRequest};
+use crate::handshake::{ClientAddress, Letters, Peer, Provenance, UpgradeRequest};
 use crate::policy::{Admission, Standing};
 use crate::upstream::{self, Failure, Upstream};
 
@@ -15,6 +15,8 @@ pub(crate) struct Caller {
     pub(crate) request: UpgradeRequest,
     pub(crate) peer: Peer,
     pub(crate) client: ClientAddress,
+    /// The letters of the field names of its request.
+    pub(crate) letters: Letters,
     /// What it was admitted by.
     pub(crate) in_force: Arc<InForce>,
 }
@@ -37,6 +39,7 @@ impl Caller {
             request_id,
             claims: &claims,
             owned: self.in_force.policy.owned_fields(),
+            letters: &self.letters,
             fields: &self.in_force.server.fields,
         };
         upstream::connect(&self.in_force.dialer, admission, &self.request, provenance, deadline)

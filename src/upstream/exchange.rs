@@ -13,6 +13,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
 use super::Answer;
+use crate::handshake::{Letters, Respelled, Spelling};
 use crate::interim::{Guarded, Interim};
 use crate::transport::Transport;
 
@@ -21,12 +22,12 @@ const MAX_BODY: usize = 64 * 1024;
 /// The largest head of an answer.
 const MAX_HEAD: usize = 64 * 1024;
 
-type Connection = http1::Connection<TokioIo<Guarded<Transport>>, Empty<Bytes>>;
+type Connection = http1::Connection<TokioIo<Respelled<Guarded<Transport>>>, Empty<Bytes>>;
 
 /// What the upstream did.
 pub(super) enum Outcome {
     /// It answered 101; nothing else of the answer is verified yet.
-    Switched { stream: Transport, early: Bytes, headers: HeaderMap },
+    Switched { stream: Transport, early: Bytes, headers: HeaderMap, letters: Letters },
     /// It answered 300 or above.
     Answered(Answer),
 }
@@ -56,17 +57,20 @@ pub(super) async fn exchange(
     // A handshake has one answer: the first 1xx that is not the 101 ends it.
     let interim = Interim::allowing(0);
     interim.watch(&mut request);
+    let spelling = request.extensions_mut().remove::<Spelling>().unwrap_or_default();
     let (mut sender, mut connection) = http1::Builder::new()
         .title_case_headers(true)
+        .preserve_header_case(true)
         .max_buf_size(MAX_HEAD)
-        .handshake(TokioIo::new(interim.guard(stream)))
+        .handshake(TokioIo::new(Respelled::new(interim.guard(stream), spelling)))
         .await?;
     let mut driver = Driver { connection: &mut connection, done: false };
     let response = driver.until(sender.send_request(request)).await;
     if let Some(status) = interim.refused() {
         return Err(ExchangeError::Informational(status));
     }
-    let response = response?;
+    let mut response = response?;
+    let letters = Letters::take(response.extensions_mut());
     let status = response.status();
     if status == StatusCode::SWITCHING_PROTOCOLS {
         if response.version() != Version::HTTP_11 {
@@ -75,15 +79,15 @@ pub(super) async fn exchange(
         driver.finish().await?;
         let parts = connection.into_parts();
         let (early, headers) = (parts.read_buf, response.into_parts().0.headers);
-        let stream = parts.io.into_inner().into_inner();
-        return Ok(Outcome::Switched { stream, early, headers });
+        let stream = parts.io.into_inner().into_inner().into_inner();
+        return Ok(Outcome::Switched { stream, early, headers, letters });
     }
     if status.as_u16() < 300 {
         return Err(ExchangeError::Status(status));
     }
     let headers = response.headers().clone();
     let body = driver.until(read_body(response)).await?;
-    Ok(Outcome::Answered(Answer { status, headers, body }))
+    Ok(Outcome::Answered(Answer { status, headers, letters, body }))
 }
 
 async fn read_body(mut response: Response<Incoming>) -> Result<Bytes, hyper::Error> {

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 
-use crate::handshake::{Deflate, Provenance, UpgradeRequest, upstream_request};
+use crate::handshake::{Deflate, Letters, Provenance, UpgradeRequest, upstream_request};
 use crate::policy::Admission;
 use crate::refusal::{Reason, Refusal};
 use crate::transport::Transport;
@@ -25,6 +25,8 @@ pub struct Upstream {
     pub early: Bytes,
     /// The header fields of the 101.
     pub headers: HeaderMap,
+    /// The letters of their names.
+    pub letters: Letters,
     /// The subprotocol that the upstream chose.
     pub subprotocol: Option<HeaderValue>,
     /// The compression that it accepted of what the client offered.
@@ -53,6 +55,8 @@ pub struct Answer {
     pub status: StatusCode,
     /// Its header fields, hop-by-hop ones included.
     pub headers: HeaderMap,
+    /// The letters of their names.
+    pub letters: Letters,
     /// At most 64 KiB of its body.
     pub body: Bytes,
 }
@@ -81,12 +85,12 @@ pub async fn connect(
     };
     match outcome.map_err(|error| invalid(error.to_string()))? {
         exchange::Outcome::Answered(answer) => Err(Failure::Answered(answer)),
-        exchange::Outcome::Switched { stream, early, headers } => {
+        exchange::Outcome::Switched { stream, early, headers, letters } => {
             let (subprotocols, offers) = (admission.subprotocols(), request.offers());
             let verify::Chosen { subprotocol, deflate } =
                 verify::switching_protocols(&headers, &key, subprotocols, offers)
                     .map_err(|what| invalid(what.to_owned()))?;
-            Ok(Upstream { stream, early, headers, subprotocol, deflate })
+            Ok(Upstream { stream, early, headers, letters, subprotocol, deflate })
         }
     }
 }

@@ -10,6 +10,7 @@ mod answers;
 mod early_data;
 mod headers;
 mod hosts;
+mod letters;
 mod origin;
 mod requests;
 mod targets;

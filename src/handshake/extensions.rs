@@ -19,15 +19,18 @@ pub(super) struct Parameter {
     pub(super) value: Option<String>,
 }
 
-/// The extensions of every line of the field, in their order; an absent field has none. A value
-/// that is not a list of extensions is an error: such data fails the handshake (RFC 6455
-/// section 9.1).
+/// The extensions of every line of the field, in their order; an absent or empty field has none, and
+/// empty elements are ignored (RFC 9110 section 5.6.1.2). A value that is not a list of extensions
+/// is an error: such data fails the handshake (RFC 6455 section 9.1).
 pub(super) fn extensions(headers: &HeaderMap) -> Result<Vec<Extension>, ()> {
     let mut found = Vec::new();
     for value in headers.get_all(SEC_WEBSOCKET_EXTENSIONS) {
         let mut cursor = Cursor { rest: value.to_str().map_err(|_| ())? };
         loop {
-            found.push(cursor.extension()?);
+            cursor.skip_space();
+            if !cursor.is_at_an_end() {
+                found.push(cursor.extension()?);
+            }
             if cursor.rest.is_empty() {
                 break;
             }
@@ -88,6 +91,11 @@ impl<'a> Cursor<'a> {
         if token.is_empty() { Err(()) } else { Ok(token) }
     }
 
+    /// Whether an element ends here.
+    fn is_at_an_end(&self) -> bool {
+        self.rest.is_empty() || self.rest.starts_with(',')
+    }
+
     fn takes(&mut self, character: char) -> bool {
         let rest = self.rest.strip_prefix(character);
         self.rest = rest.unwrap_or(self.rest);
@@ -135,6 +143,10 @@ mod tests {
             (&[" a ;\tx = 1 ; y ,b "], "a;x=1;y,b"),
             (&["a; x=\"10\"; y=\"1\\0\""], "a;x=10;y=10"),
             (&["a;x;x"], "a;x;x"),
+            (&[""], ""),
+            (&[" ", ","], ""),
+            (&["a,"], "a"),
+            (&[", a , ,b;x,", "", "c"], "a,b;x,c"),
         ] {
             assert_eq!(read(lines), Ok(expected.to_owned()), "{lines:?}");
         }
@@ -143,13 +155,10 @@ mod tests {
     #[test]
     fn what_is_no_list_of_extensions_is_refused() {
         for line in [
-            "",
-            " ",
-            ",",
-            "a,",
-            ",a",
-            "a,,b",
             "a b",
+            "a;,b",
+            "a;x=,b",
+            ";a",
             "a;",
             "a;;x",
             "a;x=",

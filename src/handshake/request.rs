@@ -167,11 +167,12 @@ fn host(headers: &HeaderMap) -> Result<Authority, Refusal> {
 fn check_upgrade(headers: &HeaderMap) -> Result<(), Refusal> {
     let malformed = |detail: &str| Err(Refusal::new(Reason::HandshakeMalformed, detail));
     match list(headers, &UPGRADE).as_deref() {
-        Ok([protocol]) if protocol.eq_ignore_ascii_case("websocket") => {}
-        Ok(protocols) if !protocols.iter().any(|name| name.eq_ignore_ascii_case("websocket")) => {
+        // RFC 9110 section 7.8: the client would take any of the list; websocket is what it gets.
+        Ok(protocols) if protocols.iter().any(|name| name.eq_ignore_ascii_case("websocket")) => {}
+        Ok(_) => {
             return Err(Refusal::new(Reason::UpgradeRequired, "Upgrade does not name websocket"));
         }
-        _ => return malformed("Upgrade names more than websocket"),
+        Err(()) => return malformed("Upgrade is not a list of protocols"),
     }
     match list(headers, &CONNECTION) {
         Ok(options) if options.iter().any(|option| option.eq_ignore_ascii_case("upgrade")) => {}
@@ -201,7 +202,7 @@ fn key(headers: &HeaderMap) -> Result<String, String> {
     }
 }
 
-/// RFC 6455 section 4.1 item 10: tokens, each once.
+/// RFC 6455 section 4.1 item 10: tokens, each once. A field without any offers nothing.
 fn subprotocols(headers: &HeaderMap) -> Result<Vec<String>, String> {
     let not_tokens = || "Sec-WebSocket-Protocol is not a list of tokens".to_owned();
     let offered = list(headers, &SEC_WEBSOCKET_PROTOCOL).map_err(|()| not_tokens())?;
@@ -210,9 +211,6 @@ fn subprotocols(headers: &HeaderMap) -> Result<Vec<String>, String> {
     }
     if offered.iter().collect::<HashSet<_>>().len() != offered.len() {
         return Err("Sec-WebSocket-Protocol offers the same subprotocol twice".to_owned());
-    }
-    if headers.contains_key(SEC_WEBSOCKET_PROTOCOL) && offered.is_empty() {
-        return Err("Sec-WebSocket-Protocol is empty".to_owned());
     }
     Ok(offered.into_iter().map(str::to_owned).collect())
 }
@@ -288,8 +286,11 @@ mod tests {
             ("host", vec![""], HandshakeMalformed),
             ("upgrade", vec![], UpgradeRequired),
             ("upgrade", vec!["h2c"], UpgradeRequired),
-            ("upgrade", vec!["websocket, h2c"], HandshakeMalformed),
-            ("upgrade", vec!["websocket", "websocket"], HandshakeMalformed),
+            ("upgrade", vec![" , "], UpgradeRequired),
+            ("upgrade", vec!["websocket/13"], UpgradeRequired),
+            ("upgrade", vec!["web, socket"], UpgradeRequired),
+            ("upgrade", vec!["websocket", "\u{e9}"], HandshakeMalformed),
+            ("connection", vec![","], HandshakeMalformed),
             ("connection", vec![], HandshakeMalformed),
             ("connection", vec!["close"], HandshakeMalformed),
             ("sec-websocket-version", vec![], HandshakeMalformed),
@@ -307,7 +308,8 @@ mod tests {
             ),
             ("sec-websocket-protocol", vec!["a, a"], HandshakeMalformed),
             ("sec-websocket-protocol", vec!["a b"], HandshakeMalformed),
-            ("sec-websocket-protocol", vec![" , "], HandshakeMalformed),
+            ("sec-websocket-protocol", vec!["a,;"], HandshakeMalformed),
+            ("sec-websocket-protocol", vec!["a", ",a,"], HandshakeMalformed),
             ("content-length", vec!["5"], HandshakeMalformed),
             ("content-length", vec!["0", "0"], HandshakeMalformed),
             ("transfer-encoding", vec!["chunked"], HandshakeMalformed),
@@ -318,6 +320,32 @@ mod tests {
         assert_eq!(parse("POST", "/ws", GOOD).unwrap_err(), Method);
         for target in ["*", "ftp://a/ws", "http://a..b/ws", "/a/../b", "/a%2fb", "/a;b"] {
             assert_eq!(parse("GET", target, GOOD).unwrap_err(), HandshakeMalformed, "{target}");
+        }
+    }
+
+    /// RFC 9110 section 5.6.1.2: a recipient ignores empty elements of a list.
+    #[test]
+    fn lists_may_have_empty_elements() {
+        for (name, values) in [
+            ("upgrade", vec!["websocket, h2c"]),
+            ("upgrade", vec!["h2c", "WebSocket"]),
+            ("upgrade", vec!["websocket", "websocket"]),
+            ("upgrade", vec!["", ",websocket, ,"]),
+            ("connection", vec![", Upgrade"]),
+            ("connection", vec!["", "keep-alive,,upgrade,"]),
+        ] {
+            assert!(parse("GET", "/ws", &with(name, &values)).is_ok(), "{name}: {values:?}");
+        }
+        for (values, offered) in [
+            (vec![], &[][..]),
+            (vec![""], &[]),
+            (vec![" "], &[]),
+            (vec![" , ", ","], &[]),
+            (vec!["a,"], &["a"]),
+            (vec!["", "a,, b"], &["a", "b"]),
+        ] {
+            let request = parse("GET", "/ws", &with("sec-websocket-protocol", &values)).unwrap();
+            assert_eq!(request.subprotocols(), offered, "{values:?}");
         }
     }
 

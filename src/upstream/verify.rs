@@ -24,8 +24,12 @@ pub(super) fn switching_protocols(
     subprotocols: &[String],
     offers: &[DeflateOffer],
 ) -> Result<Chosen, &'static str> {
-    match single(headers, &UPGRADE) {
-        Ok(Some(protocol)) if protocol.eq_ignore_ascii_case("websocket") => {}
+    match list(headers, &UPGRADE).as_deref() {
+        Ok([first, more @ ..])
+            if [first]
+                .into_iter()
+                .chain(more)
+                .all(|name| name.eq_ignore_ascii_case("websocket")) => {}
         _ => return Err("Upgrade is not websocket"),
     }
     match list(headers, &CONNECTION) {
@@ -39,12 +43,13 @@ pub(super) fn switching_protocols(
         Err(()) => return Err("Sec-WebSocket-Accept is given more than once"),
     }
     let deflate = Deflate::read(headers, offers)?;
-    let subprotocol = match single(headers, &SEC_WEBSOCKET_PROTOCOL) {
-        Ok(None) => None,
-        Ok(Some(chosen)) if subprotocols.iter().any(|offered| chosen == offered.as_str()) => {
-            headers.get(SEC_WEBSOCKET_PROTOCOL).cloned()
+    let subprotocol = match list(headers, &SEC_WEBSOCKET_PROTOCOL).as_deref() {
+        Ok([]) => None,
+        Ok([chosen]) if subprotocols.iter().any(|offered| chosen == offered) => {
+            HeaderValue::from_str(chosen).ok()
         }
-        _ => return Err("a subprotocol is named that was not offered"),
+        Ok([_]) => return Err("a subprotocol is named that was not offered"),
+        _ => return Err("more than one subprotocol is named"),
     };
     Ok(Chosen { subprotocol, deflate })
 }

@@ -100,7 +100,7 @@ fn a_client_that_cannot_compress_one_message_by_itself_negotiates_nothing() {
 fn a_field_that_is_no_list_of_extensions_is_malformed() {
     let upstream = RawUpstream::bind();
     let gateway = inspecting(&upstream).start();
-    for offer in ["permessage-deflate;", "permessage-deflate; a=\"", ", permessage-deflate", "a b"]
+    for offer in ["permessage-deflate;", "permessage-deflate; a=\"", "; permessage-deflate", "a b"]
     {
         gateway.expect_refusal(&offering(offer), 400, "handshake.malformed");
     }

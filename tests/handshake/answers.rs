@@ -120,6 +120,27 @@ fn an_upgrade_to_another_protocol_is_a_bad_gateway() {
     }
 }
 
+/// RFC 9110 section 5.6.1.2: nothing was chosen.
+#[test]
+fn an_answer_may_have_lists_with_empty_elements() {
+    let upstream = RawUpstream::bind();
+    let gateway = Gateway::to(&[upstream.address()]).websocket("compression = \"inspect\"").start();
+    let request = Request::upgrade("/ws")
+        .and("Sec-WebSocket-Protocol", "chat.v1")
+        .and("Sec-WebSocket-Extensions", "permessage-deflate");
+    let nothing = Vec::<&str>::new();
+    for (fields, chosen) in [
+        ("Sec-WebSocket-Extensions: \r\n", &nothing[..]),
+        ("Sec-WebSocket-Extensions: ,\r\nSec-WebSocket-Protocol: \r\n", &nothing),
+        ("Connection: ,\r\nUpgrade: ,\r\nSec-WebSocket-Protocol: ,chat.v1,\r\n", &["chat.v1"]),
+    ] {
+        let mut session = Session::open_with(&gateway, &upstream, &request, fields);
+        assert_eq!(session.response.all("sec-websocket-protocol"), chosen, "{fields:?}");
+        assert_eq!(session.response.all("sec-websocket-extensions"), nothing, "{fields:?}");
+        session.prove_alive();
+    }
+}
+
 #[test]
 fn a_subprotocol_or_extension_that_was_not_offered_is_a_bad_gateway() {
     for field in

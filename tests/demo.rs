@@ -12,6 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use framewall::demo::ATTACKS;
 use rustix::process::{Pid, Signal, kill_process};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -60,10 +61,21 @@ impl Demo {
         rest.split_once(after).unwrap().0
     }
 
+    /// The folder that the demo writes to.
+    fn folder(&self) -> PathBuf {
+        PathBuf::from(self.between("Its configuration: ", "/framewall.toml"))
+    }
+
+    /// A shell variable of the printed lines.
+    fn variable(&self, name: &str) -> String {
+        let line = format!(". '{}/env'; printf %s \"${name}\"", self.folder().display());
+        let output = Command::new("sh").args(["-c", &line]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     fn connect(&self) -> Wire {
-        let cert = PathBuf::from(self.between("--cacert ", " "));
         let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_file(cert).unwrap()).unwrap();
+        roots.add(CertificateDer::from_pem_file(self.variable("CA")).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -84,12 +96,26 @@ impl Demo {
     /// Sends what the printed line would have curl send, and reads the head of the answer.
     fn curl(&self, what: &str) -> (Wire, Response) {
         let line = self.line(what);
-        assert!(line.starts_with("curl ") && line.contains(" https://localhost:"), "{line}");
+        let shell = format!(
+            ". '{}/env'; curl() {{ for option; do printf '%s\\n' \"$option\"; done; }}; {}",
+            self.folder().display(),
+            line.replace(" | head -n 1", "")
+        );
+        let output = Command::new("sh").args(["-c", &shell]).output().unwrap();
+        let options = String::from_utf8(output.stdout).unwrap();
+        let options: Vec<_> = options.lines().collect();
+        let handshake = options.first() == Some(&"-K");
+        let upgrade = Request::upgrade("/ws");
         let own = ["Upgrade", "Connection", "Sec-WebSocket-Version", "Sec-WebSocket-Key"];
-        let plain = Request::upgrade("/ws");
-        let plain = own.iter().fold(plain, |request, name| request.without(name));
-        let options = line.split("-H '").skip(1).map(|rest| rest.split_once('\'').unwrap().0);
-        let request = options.fold(plain, |request, field| {
+        let request = if handshake {
+            let configured = std::fs::read_to_string(options[1]).unwrap();
+            assert!(own.iter().all(|name| configured.contains(&format!("header = \"{name}: "))));
+            upgrade
+        } else {
+            own.iter().fold(upgrade, |request, name| request.without(name))
+        };
+        let fields = options.windows(2).filter(|pair| pair[0] == "-H").map(|pair| pair[1]);
+        let request = fields.fold(request, |request, field| {
             let (name, value) = field.split_once(": ").unwrap();
             request.and(name, value)
         });
@@ -104,13 +130,7 @@ impl Demo {
         (response.status(), response.reason())
     }
 
-    /// Connects with the token that the printed line would have Python connect with; the shell
-    /// fills in what it would.
-    fn python(&self, what: &str) -> Wire {
-        let (_, token) = self.line(what).split_once("Bearer ").unwrap();
-        let (token, _) = token.split_once("'}").unwrap();
-        let shell = Command::new("sh").args(["-c", &format!("printf %s \"{token}\"")]).output();
-        let token = String::from_utf8(shell.unwrap().stdout).unwrap();
+    fn with_token(&self, token: &str) -> Wire {
         let mut client = self.connect();
         let request = Request::upgrade("/ws");
         client.send_request(&request.and("Authorization", &format!("Bearer {token}")));
@@ -120,31 +140,39 @@ impl Demo {
     }
 
     fn try_admitted(&self) {
-        let (mut client, response) = self.curl("With curl: accepted");
+        let (mut client, response) = self.curl("Accepted: ");
         assert_eq!(response.status(), 101);
         expect_greeting(&mut client);
-        let mut client = self.python("With Python");
         client.say(Frame::text("hello"));
         client.expect_frame(Frame::text("hello"));
     }
 
     fn try_sessions_that_end(&self) {
-        let mut client = self.python("max_message_size: close code 1009");
+        let mut client = self.with_token(&self.variable("GOOD"));
         // The header is enough to be refused.
         client.send(&Frame::binary(vec![0; 2 << 20]).masked(true).encode()[..14]);
         assert_eq!(client.expect_close(), (1009, "frame.too_big".to_owned()));
-        let mut client = self.python("its session with it: close code 4401");
+        let line = format!(". '{}/env'; short_token", self.folder().display());
+        let minted = Command::new("sh").args(["-c", &line]).output().unwrap();
+        let mut client = self.with_token(String::from_utf8(minted.stdout).unwrap().trim());
         client.expect_closing(4401, "token.expired");
     }
 
-    /// The page, as it is served.
-    fn page(&self) -> String {
-        let application = self.between("small application on ws://", ".\n");
-        let mut page = Wire::client(TcpStream::connect(application).unwrap());
-        page.send(b"GET / HTTP/1.1\r\nHost: demo\r\nConnection: close\r\n\r\n");
-        let page = page.read_response();
-        assert_eq!(page.status(), 200);
-        String::from_utf8(page.body).unwrap()
+    /// Sends a request to the page's server, and reads the answer.
+    fn fetch(&self, method: &str, path: &str) -> String {
+        let mut page = Wire::client(TcpStream::connect(self.application()).unwrap());
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: demo\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+        page.send(head.as_bytes());
+        let answer = page.read_response();
+        assert_eq!(answer.status(), 200, "{path}");
+        String::from_utf8(answer.body).unwrap()
+    }
+
+    /// Where the page is.
+    fn application(&self) -> &str {
+        self.between("Open this page:  http://", "/\n")
     }
 
     /// The next line of the log that has all of these in it.
@@ -195,22 +223,24 @@ const REASONS: [&str; 6] = [
 #[test]
 fn what_the_demo_prints_works() {
     let mut demo = Demo::start();
-    let folder = PathBuf::from(demo.between("Its configuration: ", "/framewall.toml"));
-    for secret in ["dev.key", "secret"] {
+    let folder = demo.folder();
+    for secret in ["dev.key", "secret", "env"] {
         let mode = std::fs::metadata(folder.join(secret)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{secret}");
     }
+    assert!(!demo.printed.contains("eyJ"), "tokens are in variables");
+    assert!(demo.printed.lines().all(|line| line.len() <= 110), "{}", demo.printed);
 
     demo.try_admitted();
     for (what, status, reason) in [
         ("no token: 401", 401, "token.missing"),
         ("an expired token: 401", 401, "token.expired"),
-        ("signed with another secret: 401", 401, "token.invalid"),
+        ("somebody else signed: 401", 401, "token.invalid"),
         ("another origin, whatever its token: 403", 403, "origin.denied"),
         ("plain HTTP: 426", 426, "upgrade.required"),
     ] {
         assert_eq!(demo.refused(what), (status, reason.to_owned()));
-        assert!(demo.printed.contains(&format!("{what}, reason={reason}\n")));
+        assert!(demo.printed.contains(&format!("{what} {reason}\n")), "{what}");
     }
 
     demo.try_sessions_that_end();
@@ -225,73 +255,78 @@ fn what_the_demo_prints_works() {
     assert!(!folder.exists(), "the temporary folder is removed");
 }
 
-/// What the page's script does, without a browser: the values are the page's.
+/// Each button of the page: what the blind proxy lets through, the gateway refuses with the reason
+/// and by the rule that the page names.
 #[test]
-fn the_page_hands_its_token_in_as_a_subprotocol() {
+fn every_attack_is_let_through_blindly_and_refused_by_the_gateway() {
     let demo = Demo::start();
-    let page = demo.page();
-    let value = |before: &str| {
-        let (_, rest) = page.split_once(before).unwrap_or_else(|| panic!("{before}"));
-        rest.split_once('"').unwrap().0
-    };
-    assert!(value("id=\"url\" aria-label=\"Address\" value=\"").starts_with("wss://localhost:"));
-    let origin = format!("http://{}", demo.between("small application on ws://", ".\n"));
-    let real = value("data-subprotocol=\"");
-    let connect = |token: &str| {
-        let mut client = demo.connect();
-        let offered = format!("{real}, bearer.{token}");
-        let request = Request::upgrade("/ws").and("Origin", &origin);
-        client.send_request(&request.and("Sec-WebSocket-Protocol", &offered));
-        let response = client.read_response();
-        (client, response)
-    };
-    let valid = value("aria-label=\"Token\" value=\"");
-    let (mut client, response) = connect(valid);
-    assert_eq!((response.status(), response.only("sec-websocket-protocol")), (101, Some(real)));
-    expect_greeting(&mut client);
-    for (id, reason) in [("expired", "token.expired"), ("forged", "token.invalid")] {
-        let token = value(&format!("id=\"{id}\" data-token=\""));
-        assert_eq!(token, demo.between(&format!("\n  {id}"), "\n").trim());
-        let (_, response) = connect(token);
-        assert_eq!((response.status(), response.reason()), (401, reason.to_owned()));
+    for attack in ATTACKS {
+        let outcomes = demo.fetch("POST", &format!("/attack/{}", attack.name));
+        let outcomes: serde_json::Value = serde_json::from_str(&outcomes).unwrap();
+        assert_eq!(outcomes["blind"]["reached"], true, "{}: {outcomes}", attack.name);
+        // Fragments cross before their message is whole.
+        let crosses = attack.name == "fragments";
+        assert_eq!(outcomes["framewall"]["reached"], crosses, "{}: {outcomes}", attack.name);
+        let told = outcomes["framewall"]["client"].as_str().unwrap();
+        assert!(told.ends_with(attack.reason), "{}: {outcomes}", attack.name);
+        let reason = format!("reason={}", attack.reason);
+        if attack.rule.starts_with("RFC 6455 section 5") || attack.rule.contains("section 8.1") {
+            demo.logged(&["protocol error", &reason, attack.rule]);
+        } else {
+            demo.logged(&[&reason]);
+        }
+    }
+    let log: serde_json::Value = serde_json::from_str(&demo.fetch("GET", "/log")).unwrap();
+    for attack in ATTACKS {
+        assert!(log.to_string().contains(&format!("reason={}", attack.reason)), "{}", attack.name);
     }
 }
 
+/// The page connects with a click and without a certificate error, and so do its attacks.
 #[test]
 #[ignore = "needs chromium"]
 fn the_page_works_in_a_browser() {
     let demo = Demo::start();
-    let page = format!("http://{}/", demo.between("small application on ws://", ".\n"));
-    let folder = PathBuf::from(demo.between("Its configuration: ", "/framewall.toml"));
-    let _browser = Browser::open(&page, &[&folder.join("dev.key")]);
+    let page = format!("http://{}/#run", demo.application());
+    let _browser = Browser::open(&page, &[]);
     demo.logged(&["session opened", "user=ada", "subprotocol=demo"]);
+    for attack in ATTACKS {
+        demo.logged(&[&format!("reason={}", attack.reason)]);
+    }
 }
 
-/// What `sh` makes of a printed line, with the project's Python before others: both of its outputs.
-fn run(line: &str) -> String {
+/// What `sh` makes of a printed line, with the project's Python before others: its outputs and whether
+/// it succeeded.
+fn run(demo: &Demo, line: &str) -> (String, bool) {
     let venv = concat!(env!("CARGO_MANIFEST_DIR"), "/build/venv/bin");
     let path = format!("{venv}:{}", std::env::var("PATH").unwrap());
-    let output = Command::new("sh").args(["-c", line]).env("PATH", path).output().unwrap();
-    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    let line = format!(". '{}/env'; {line}", demo.folder().display());
+    let output = Command::new("sh").args(["-c", &line]).env("PATH", path).output().unwrap();
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    (said, output.status.success())
 }
 
 #[test]
 #[ignore = "needs curl and python websockets"]
 fn the_printed_lines_can_be_copied() {
     let demo = Demo::start();
-    for (what, wanted) in [
-        ("With Python", "Hello ada, from behind Framewall. Whatever you send comes back.\nhello\n"),
-        ("With curl: accepted", "HTTP/1.1 101 Switching Protocols\r\n"),
-        ("With curl: accepted", "Hello ada,"),
-        ("no token: 401", "\"reason\":\"token.missing\""),
-        ("an expired token: 401", "\"reason\":\"token.expired\""),
-        ("signed with another secret: 401", "\"reason\":\"token.invalid\""),
-        ("another origin, whatever its token: 403", "\"reason\":\"origin.denied\""),
-        ("plain HTTP: 426", "\"reason\":\"upgrade.required\""),
-        ("max_message_size: close code 1009", "1009 (message too big) frame.too_big"),
-        ("its session with it: close code 4401", "4401 (private use) token.expired"),
+    let second = demo.printed.lines().find(|line| line.ends_with("$GOOD hello")).unwrap();
+    for (line, wanted) in [
+        (second.trim(), "Hello ada, from behind Framewall. Whatever you send comes back.\nhello\n"),
+        (demo.line("Accepted: "), "HTTP/1.1 101 Switching Protocols\r\n"),
+        (demo.line("no token: 401"), "\"reason\":\"token.missing\""),
+        (demo.line("an expired token: 401"), "\"reason\":\"token.expired\""),
+        (demo.line("somebody else signed: 401"), "\"reason\":\"token.invalid\""),
+        (demo.line("another origin, whatever its token"), "\"reason\":\"origin.denied\""),
+        (demo.line("plain HTTP: 426"), "\"reason\":\"upgrade.required\""),
+        (demo.line("max_message_size: closed"), "closed with 1009 frame.too_big\n"),
+        (demo.line("its session with it: closed"), "closed with 4401 token.expired\n"),
     ] {
-        let said = run(demo.line(what));
-        assert!(said.contains(wanted), "{what}: {said}");
+        let (said, succeeded) = run(&demo, line);
+        assert!(said.contains(wanted), "{line}: {said}");
+        assert!(succeeded, "{line}: {said}");
+        for noise in ["Traceback", "Deprecat", "curl: ("] {
+            assert!(!said.contains(noise), "{line}: {said}");
+        }
     }
 }

@@ -1,11 +1,17 @@
-//! The application behind `framewall demo`: a page that talks to the gateway, and a WebSocket that
-//! echoes. It is plain, so that everything a visitor sees refused was refused by the gateway. It
-//! keeps nothing, answers at most 100 connections at once, and ends when it is told to.
+//! What `framewall demo` has behind and beside the gateway, all of it on this machine alone: the page
+//! with a WebSocket that echoes; an application that only records what reaches it; and a proxy that
+//! copies bytes blindly, to compare the gateway with. Each answers at most 100 connections at once and
+//! ends when it is told to.
 
+mod attacks;
+mod blind;
 mod echo;
+mod log;
+mod witness;
 
 use std::convert::Infallible;
 use std::io;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +23,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -27,8 +34,8 @@ use tokio_util::task::TaskTracker;
 /// Connections at once; more wait to be accepted.
 const MAX_CONNECTIONS: usize = 100;
 
-/// From accept to the 101, or to the end of the page.
-const HTTP_WITHIN: Duration = Duration::from_secs(5);
+/// From accept to the 101, or to the last answer: longer than any attack takes.
+const HTTP_WITHIN: Duration = Duration::from_secs(20);
 
 /// The header by which the gateway says who is there.
 const USER: &str = "x-user-id";
@@ -38,35 +45,90 @@ const PAGE: &str = include_str!("page.html");
 /// The page needs nothing but itself and a WebSocket to anywhere.
 const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
-     connect-src ws: wss:; frame-ancestors 'none'",
+     connect-src 'self' ws: wss:; frame-ancestors 'none'",
 );
+
+pub use attacks::{ATTACKS, Attack, Targets};
+pub use log::LogLines;
+
+use attacks::Attacker;
+use witness::Witness;
 
 /// What the page has to know.
 #[derive(Debug, Clone)]
 pub struct Page {
-    /// The gateway's route to this application: `wss://127.0.0.1:8443/ws`.
-    pub wss_url: String,
-    /// What it offers beside the token, which is a subprotocol, too.
+    /// The gateway's route to this application, without TLS: `ws://127.0.0.1:8080/ws`.
+    pub url: String,
+    /// The subprotocol that it offers beside its token.
     pub subprotocol: String,
-    /// The token that it connects with.
-    pub valid: String,
-    /// A token that is over.
-    pub expired: String,
-    /// A token that somebody else signed.
-    pub forged: String,
 }
 
-/// Serves the page at `/` and a WebSocket at every path, until `shutdown`; then says goodbye to
-/// every socket (1001) and returns once all are gone. An error is the listener's own.
+/// The sockets of the demo, all on loopback.
+#[derive(Debug)]
+pub struct Listeners {
+    /// The page and the echo.
+    pub application: TcpListener,
+    /// The application that records what reaches it.
+    pub witness: TcpListener,
+    /// The blind proxy in front of it.
+    pub blind: TcpListener,
+}
+
+/// What the answers of the page are made from.
+struct Site {
+    html: Bytes,
+    attacker: Attacker,
+    log: LogLines,
+}
+
+/// Serves the page at `/` and a WebSocket at every path of the application, the witness and the blind
+/// proxy, until `shutdown`; then closes every socket (1001) and returns once all are gone. An error is
+/// a listener's own.
 pub async fn serve(
-    listener: TcpListener,
+    listeners: Listeners,
     page: Page,
+    targets: Targets,
+    log: LogLines,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
-    let html = page.html();
+    let witness = Witness::default();
+    let (blind, recorder) = (listeners.blind.local_addr()?, listeners.witness.local_addr()?);
+    let html = page.html(&targets);
+    let next = Arc::new(AtomicU64::new(1));
+    let attacker = Attacker { targets, blind, witness: witness.clone(), next };
+    let site = Arc::new(Site { html, attacker, log });
+    let stop = shutdown.child_token();
+    let connection = |stream| connection(stream, Arc::clone(&site), stop.clone());
+    let application = accept(listeners.application, &stop, connection);
+    let attend = |stream| {
+        let (witness, stop) = (witness.clone(), stop.clone());
+        async move {
+            stop.run_until_cancelled(witness.attend(stream)).await;
+        }
+    };
+    let witness = accept(listeners.witness, &stop, attend);
+    let copy = |stream| {
+        let stop = stop.clone();
+        async move {
+            stop.run_until_cancelled(blind::copy(stream, recorder)).await;
+        }
+    };
+    let blind = accept(listeners.blind, &stop, copy);
+    let (application, witness, blind) = tokio::join!(application, witness, blind);
+    application.and(witness).and(blind)
+}
+
+/// Accepts connections until `stop`, each served in a task of its own, and waits for all of them.
+async fn accept<F>(
+    listener: TcpListener,
+    stop: &CancellationToken,
+    serve: impl Fn(TcpStream) -> F,
+) -> io::Result<()>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let connections = TaskTracker::new();
-    let stop = shutdown.child_token();
     let result = loop {
         let Some(permit) = stop.run_until_cancelled(Arc::clone(&permits).acquire_owned()).await
         else {
@@ -75,9 +137,9 @@ pub async fn serve(
         match stop.run_until_cancelled(listener.accept()).await {
             None => break Ok(()),
             Some(Ok((stream, _))) => {
-                let (html, stop) = (html.clone(), stop.clone());
+                let served = serve(stream);
                 connections.spawn(async move {
-                    connection(stream, html, stop).await;
+                    served.await;
                     drop(permit);
                 });
             }
@@ -92,16 +154,17 @@ pub async fn serve(
 }
 
 impl Page {
-    fn html(&self) -> Bytes {
+    fn html(&self, targets: &Targets) -> Bytes {
+        // Serializing a table of texts does not fail.
+        let attacks = serde_json::to_string(&ATTACKS).unwrap_or_default();
         let values = [
-            ("{{wss_url}}", &self.wss_url),
+            ("{{url}}", self.url.as_str()),
             ("{{subprotocol}}", &self.subprotocol),
-            ("{{valid}}", &self.valid),
-            ("{{expired}}", &self.expired),
-            ("{{forged}}", &self.forged),
+            ("{{valid}}", &targets.valid),
+            ("{{attacks}}", &attacks),
         ];
         let filled =
-            |page: String, (name, value): (&str, &String)| page.replace(name, &attribute(value));
+            |page: String, (name, value): (&str, &str)| page.replace(name, &attribute(value));
         values.into_iter().fold(PAGE.to_owned(), filled).into()
     }
 }
@@ -119,11 +182,11 @@ struct Visit {
 }
 
 /// One connection: requests until one of them becomes a WebSocket, or the time is over.
-async fn connection(stream: TcpStream, html: Bytes, stop: CancellationToken) {
+async fn connection(stream: TcpStream, site: Arc<Site>, stop: CancellationToken) {
     let visit = Arc::new(Mutex::new(None));
     let service = service_fn(|request| {
-        let response = answer(request, &html, &visit);
-        async { Ok::<_, Infallible>(response) }
+        let (site, visit) = (Arc::clone(&site), Arc::clone(&visit));
+        async move { Ok::<_, Infallible>(answer(request, &site, &visit).await) }
     });
     let http =
         http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades();
@@ -137,9 +200,9 @@ async fn connection(stream: TcpStream, html: Bytes, stop: CancellationToken) {
     }
 }
 
-fn answer(
+async fn answer(
     mut request: Request<Incoming>,
-    html: &Bytes,
+    site: &Site,
     visit: &Mutex<Option<Visit>>,
 ) -> Response<Full<Bytes>> {
     if request.headers().contains_key(UPGRADE) {
@@ -155,10 +218,30 @@ fn answer(
             Err(error) => plain(StatusCode::BAD_REQUEST, format!("{error}\n")),
         };
     }
-    match (request.method(), request.uri().path()) {
-        (&Method::GET, "/") => page(html.clone()),
+    let path = request.uri().path();
+    match (request.method(), path.strip_prefix("/attack/")) {
+        (&Method::POST, Some(name)) => match site.attacker.attack(name).await {
+            Some(outcomes) => json(&outcomes),
+            None => plain(StatusCode::NOT_FOUND, "There is no such attack\n".to_owned()),
+        },
+        (&Method::GET, None) if path == "/" => page(site.html.clone()),
+        (&Method::GET, None) if path == "/log" => json(&site.log.tail(first_line(&request))),
         _ => plain(StatusCode::NOT_FOUND, "The page is at /\n".to_owned()),
     }
+}
+
+/// The line of the log that is asked for: `/log?from=N`.
+fn first_line(request: &Request<Incoming>) -> u64 {
+    let query = request.uri().query().unwrap_or_default();
+    query.strip_prefix("from=").and_then(|from| from.parse().ok()).unwrap_or(0)
+}
+
+fn json(value: &impl Serialize) -> Response<Full<Bytes>> {
+    // Serializing plain values does not fail.
+    let text = serde_json::to_vec(value).unwrap_or_default();
+    let mut response = Response::new(Full::from(text));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }
 
 fn page(html: Bytes) -> Response<Full<Bytes>> {

@@ -1,3 +1,4 @@
+use std::io::Write;
 use std::net::SocketAddr;
 
 use futures_util::{SinkExt, StreamExt};
@@ -10,7 +11,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 use tokio_util::sync::CancellationToken;
 
-use super::{Page, echo::greeting, serve};
+use super::{ATTACKS, Listeners, LogLines, Page, Targets, echo::greeting, serve};
 
 struct Demo {
     address: SocketAddr,
@@ -20,17 +21,29 @@ struct Demo {
 
 impl Demo {
     async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let loopback = || TcpListener::bind("127.0.0.1:0");
+        let listeners = Listeners {
+            application: loopback().await.unwrap(),
+            witness: loopback().await.unwrap(),
+            blind: loopback().await.unwrap(),
+        };
+        let address = listeners.application.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let page = Page {
-            wss_url: "wss://127.0.0.1:8443/ws?a&b\"<c>".to_owned(),
+            url: "ws://127.0.0.1:8080/ws?a&b\"<c>".to_owned(),
             subprotocol: "demo".to_owned(),
+        };
+        let targets = Targets {
+            // Without a gateway, the way that is not the blind proxy's is the blind proxy's, too.
+            gateway: listeners.blind.local_addr().unwrap(),
+            origin: format!("http://{address}"),
             valid: "v.a.l".to_owned(),
             expired: "e.x.p".to_owned(),
             forged: "f.o.r".to_owned(),
         };
-        let served = tokio::spawn(serve(listener, page, shutdown.clone()));
+        let mut log = LogLines::default();
+        log.write_all(b"first\nsecond\n").unwrap();
+        let served = tokio::spawn(serve(listeners, page, targets, log, shutdown.clone()));
         Self { address, shutdown, served }
     }
 
@@ -107,9 +120,12 @@ async fn the_page_knows_the_gateway() {
     let answer = demo.get("GET / HTTP/1.1").await;
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     assert!(answer.contains("content-type: text/html; charset=utf-8\r\n"));
-    assert!(answer.contains(r#"value="wss://127.0.0.1:8443/ws?a&amp;b&quot;&lt;c>""#));
-    for value in ["demo", "v.a.l", "e.x.p", "f.o.r"] {
+    assert!(answer.contains(r#"data-url="ws://127.0.0.1:8080/ws?a&amp;b&quot;&lt;c>""#));
+    for value in ["demo", "v.a.l"] {
         assert!(answer.contains(&format!("\"{value}\"")), "{value}");
+    }
+    for attack in ATTACKS {
+        assert!(answer.contains(&format!("&quot;name&quot;:&quot;{}&quot;", attack.name)));
     }
     assert!(!answer.contains("{{"));
     demo.end().await;
@@ -121,10 +137,50 @@ async fn everything_else_is_answered_too() {
     for (head, status) in [
         ("GET /favicon.ico HTTP/1.1", "404"),
         ("POST / HTTP/1.1\r\nContent-Length: 0", "404"),
+        ("POST /attack/none HTTP/1.1\r\nContent-Length: 0", "404"),
+        ("GET /attack/unmasked HTTP/1.1", "404"),
         ("GET /ws HTTP/1.1\r\nUpgrade: websocket", "400"),
     ] {
         let answer = demo.get(head).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    }
+    demo.end().await;
+}
+
+#[tokio::test]
+async fn the_log_is_read_on_from_where_it_was() {
+    let demo = Demo::start().await;
+    for (path, expected) in [
+        ("/log", r#"{"next":2,"lines":["first","second"]}"#),
+        ("/log?from=1", r#"{"next":2,"lines":["second"]}"#),
+        ("/log?from=2", r#"{"next":2,"lines":[]}"#),
+        ("/log?from=x", r#"{"next":2,"lines":["first","second"]}"#),
+    ] {
+        let answer = demo.get(&format!("GET {path} HTTP/1.1")).await;
+        assert!(answer.ends_with(expected), "{path}: {answer}");
+    }
+    demo.end().await;
+}
+
+/// What the application records is what was sent: nothing on the blind way looks at it.
+#[tokio::test]
+async fn a_blind_proxy_lets_every_attack_through() {
+    let demo = Demo::start().await;
+    for (attack, recorded) in [
+        ("reserved-bit", "1 frame, 11 bytes: a1 85 37 fa 21 3d"),
+        ("unmasked", "1 frame, 7 bytes: 81 05 68 65 6c 6c 6f"),
+        ("huge-header", "1 frame, 14 bytes: 82 ff 00 00 00 00 80 00 00 00"),
+        ("fragments", "5000 frames, 35000 bytes: 01 81"),
+        ("foreign-origin", "with Origin: https://evil.example and the token"),
+        ("forged-token", "and the token"),
+    ] {
+        let head = format!("POST /attack/{attack} HTTP/1.1\r\nContent-Length: 0");
+        let answer = demo.get(&head).await;
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        let outcomes: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(outcomes["blind"]["reached"], true, "{attack}: {outcomes}");
+        let told = outcomes["blind"]["application"].as_str().unwrap();
+        assert!(told.contains(recorded), "{attack}: {told}");
     }
     demo.end().await;
 }

@@ -60,9 +60,26 @@ pub struct LogGuard {
 /// keep the guard until the end of `main`.
 pub fn start(log: &Log) -> Result<LogGuard, ObserveError> {
     let (recorder, guard) = open(log)?;
-    tracing::subscriber::set_global_default(Registry::default().with(recorder))
-        .map_err(|_| ObserveError::AlreadyStarted)?;
+    install(recorder)?;
     Ok(guard)
+}
+
+/// [`start`], and writes every line of the log to `copy`, too.
+pub fn start_with_copy(
+    log: &Log,
+    copy: impl Write + Send + 'static,
+) -> Result<LogGuard, ObserveError> {
+    let (mut recorder, mut guard) = open(log)?;
+    let writer = write_to(copy, recorder.format)?;
+    guard.writers.push((None, writer.clone()));
+    recorder.copy = Some(writer);
+    install(recorder)?;
+    Ok(guard)
+}
+
+fn install(recorder: Recorder) -> Result<(), ObserveError> {
+    tracing::subscriber::set_global_default(Registry::default().with(recorder))
+        .map_err(|_| ObserveError::AlreadyStarted)
 }
 
 pub(super) fn open(log: &Log) -> Result<(Recorder, LogGuard), ObserveError> {
@@ -78,7 +95,7 @@ pub(super) fn open(log: &Log) -> Result<(Recorder, LogGuard), ObserveError> {
         writers.push((Some(path.clone()), writer.clone()));
         errors = Some(writer);
     }
-    let recorder = Recorder { level: log.level, format, log: writer, errors };
+    let recorder = Recorder { level: log.level, format, log: writer, errors, copy: None };
     Ok((recorder, LogGuard { writers }))
 }
 

@@ -30,6 +30,8 @@ pub(super) struct Recorder {
     pub(super) format: LogFormat,
     pub(super) log: Writer,
     pub(super) errors: Option<Writer>,
+    /// Gets every line of the log, too.
+    pub(super) copy: Option<Writer>,
 }
 
 impl Recorder {
@@ -65,6 +67,9 @@ impl<S: Subscriber> Layer<S> for Recorder {
             errors.push(Arc::clone(&line));
         }
         if self.for_log(metadata) {
+            if let Some(copy) = &self.copy {
+                copy.push(Arc::clone(&line));
+            }
             self.log.push(line);
         }
     }

@@ -130,7 +130,13 @@ impl Wire {
         }
         self.socket.set_read_timeout(Some(left))?;
         let mut chunk = [0; 16 * 1024];
-        let count = self.stream.read(&mut chunk)?;
+        let count = loop {
+            match self.stream.read(&mut chunk) {
+                // A signal, such as that of a child that ended.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
         self.received.extend_from_slice(&chunk[..count]);
         Ok(count)
     }

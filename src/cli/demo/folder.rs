@@ -29,14 +29,31 @@ impl Folder {
         self.0.join("secret")
     }
 
-    pub(super) fn write_config(&self, text: &str) -> io::Result<()> {
-        fs::write(self.config(), text)
+    /// The configuration of the gateway without TLS, which is for the page.
+    pub(super) fn plain_config(&self) -> PathBuf {
+        self.0.join("without-tls.toml")
     }
 
-    pub(super) fn write_secret(&self, secret: &str) -> io::Result<()> {
+    /// The shell variables of the printed lines.
+    pub(super) fn environment(&self) -> PathBuf {
+        self.0.join("env")
+    }
+
+    /// The options of curl that make an opening handshake.
+    pub(super) fn curl(&self) -> PathBuf {
+        self.0.join("curl")
+    }
+
+    /// The client in Python.
+    pub(super) fn talk(&self) -> PathBuf {
+        self.0.join("talk.py")
+    }
+
+    /// Writes a new file that this user alone may read.
+    pub(super) fn write(path: &Path, text: &str) -> io::Result<()> {
         let mut options = OpenOptions::new();
-        let mut file = options.write(true).create_new(true).mode(0o600).open(self.secret())?;
-        file.write_all(secret.as_bytes())
+        let mut file = options.write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(text.as_bytes())
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the demo prints: lines to copy, what each of them gets, and what the log then says.
+//! What the demo prints: the page, and lines to copy with what each of them gets.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -7,14 +7,16 @@ use std::path::{Path, PathBuf};
 use super::folder::Folder;
 use super::tokens::{AUDIENCE, Tokens, USER};
 
-/// The fields of an opening handshake; the key is that of RFC 6455 section 1.3.
-const HANDSHAKE: &str = "-H 'Connection: Upgrade' -H 'Upgrade: websocket' \
-    -H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='";
+/// The client in Python, written into the demo's folder.
+pub(super) const TALK: &str = include_str!("talk.py");
+
 /// How long the token lives whose session is watched to its end.
 const SHORT: &str = "5s";
 
 pub(super) struct Guide<'a> {
     pub(super) port: u16,
+    /// The gateway without TLS, for the page.
+    pub(super) plain: SocketAddr,
     pub(super) application: SocketAddr,
     pub(super) cert: &'a Path,
     pub(super) folder: &'a Folder,
@@ -24,122 +26,81 @@ pub(super) struct Guide<'a> {
 }
 
 impl Guide<'_> {
-    fn url(&self, scheme: &str) -> String {
-        format!("{scheme}://localhost:{}/ws", self.port)
-    }
-
-    /// A handshake with these options beside what every one has.
-    fn curl(&self, options: &str) -> String {
-        let (cert, url) = (self.cert.display(), self.url("https"));
-        format!("curl -i -m 2 --http1.1 --cacert {cert} {options}{HANDSHAKE} {url}")
-    }
-
-    fn curl_with(&self, token: &str) -> String {
-        self.curl(&format!("-H 'Authorization: Bearer {token}' "))
-    }
-
-    /// A connection with a token, and what is done with it.
-    fn python(&self, token: &str, call: &str) -> String {
-        let (cert, url) = (self.cert.display(), self.url("wss"));
+    /// The shell variables of the printed lines.
+    pub(super) fn environment(&self) -> String {
+        let Self { port, cert, folder, tokens, framewall, .. } = self;
         format!(
-            "python3 -c \"import ssl; from websockets.sync.client import connect; \
-             ws = connect('{url}', ssl=ssl.create_default_context(cafile='{cert}'), \
-             additional_headers={{'Authorization': 'Bearer {token}'}}); {call}\""
+            "export CA='{}' WSS='wss://localhost:{port}/ws'\n\
+             CURL='{}' TALK='{}'\n\
+             GOOD='{}'\n\
+             EXPIRED='{}'\n\
+             FORGED='{}'\n\
+             short_token() {{ '{}' token mint --secret 'file:{}' --user {USER} --audience \
+             {AUDIENCE} --lifetime {SHORT}; }}\n",
+            cert.display(),
+            folder.curl().display(),
+            folder.talk().display(),
+            tokens.valid,
+            tokens.expired,
+            tokens.forged,
+            framewall.display(),
+            folder.secret().display(),
         )
     }
 
-    /// The shell makes the token when the line is run, so that it is as young as the connection.
-    fn python_with_short_token(&self) -> String {
-        let (framewall, secret) = (self.framewall.display(), self.folder.secret());
-        let token = format!(
-            "$('{framewall}' token mint --secret file:{} --user {USER} --audience {AUDIENCE} \
-             --lifetime {SHORT})",
-            secret.display()
-        );
-        self.python(&token, "[print(message) for message in ws]")
+    /// The options of curl that make an opening handshake; the key is that of RFC 6455 section 1.3.
+    pub(super) fn curl_options(&self) -> String {
+        format!(
+            "url = \"https://localhost:{}/ws\"\ncacert = \"{}\"\nsilent\nshow-error\ninclude\n\
+             no-buffer\nhttp1.1\nmax-time = 5\nheader = \"Connection: Upgrade\"\n\
+             header = \"Upgrade: websocket\"\nheader = \"Sec-WebSocket-Version: 13\"\n\
+             header = \"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\"\n",
+            self.port,
+            self.cert.display(),
+        )
     }
 }
 
 impl fmt::Display for Guide<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.fmt_head(f)?;
-        self.fmt_admitted(f)?;
-        self.fmt_refused(f)?;
-        f.write_str("Ctrl-C stops it.\n\n")
-    }
-}
-
-impl Guide<'_> {
-    fn fmt_head(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { port, application, tokens, .. } = self;
+        let Self { port, plain, application, folder, .. } = self;
         writeln!(
             f,
             "
-Framewall is on {}, in front of a small application on ws://{application}.
+Open this page:  http://{application}/
+It sends attacks through a blind proxy and through Framewall, side by side, with the gateway's log.
+
+The gateway is on wss://localhost:{port}/ws, and without TLS, for the page, on ws://{plain}/ws.
 Its configuration: {}
+The application behind it admits nobody itself: the gateway wants a token of user {USER}.
 
-It wants a token. The user is {USER}; the secret, made for this demo, is in {}
-  valid    {}
-  expired  {}
-  forged   {}
+To try it from a shell, set the variables of the lines below:
+  . {}
 
-In a browser: open https://localhost:{port}/ once and accept the development certificate (the
-answer there is a refusal: this is no web server), then open
-  http://{application}/
-The page hands the valid token in as a subprotocol, since a browser cannot set headers.
+Accepted: a 101, and with Python (pip install websockets) a greeting by name and an echo
+  curl -K $CURL --no-show-error -m 1 -H \"Authorization: Bearer $GOOD\" | head -n 1
+  python3 $TALK $GOOD hello
+
+Refused, each with the reason that the log below gives, too:
+  no token: 401 token.missing
+  curl -K $CURL
+  an expired token: 401 token.expired
+  curl -K $CURL -H \"Authorization: Bearer $EXPIRED\"
+  a token that somebody else signed: 401 token.invalid
+  curl -K $CURL -H \"Authorization: Bearer $FORGED\"
+  a page of another origin, whatever its token: 403 origin.denied
+  curl -K $CURL -H \"Authorization: Bearer $GOOD\" -H 'Origin: https://evil.example'
+  plain HTTP: 426 upgrade.required
+  curl -i --cacert $CA https://localhost:{port}/ws
+  a message above max_message_size: closed with 1009 frame.too_big
+  python3 $TALK $GOOD --bytes 2097152
+  a token that lasts {SHORT}, and its session with it: closed with 4401 token.expired
+  python3 $TALK $(short_token) --stay
+
+Ctrl-C stops it.
 ",
-            self.url("wss"),
-            self.folder.config().display(),
-            self.folder.secret().display(),
-            tokens.valid,
-            tokens.expired,
-            tokens.forged,
-        )
-    }
-
-    fn fmt_admitted(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let valid = &self.tokens.valid;
-        writeln!(
-            f,
-            "With Python (pip install websockets): a greeting by name, and an echo
-  {}
-
-With curl: accepted, a 101 and the greeting
-  {}
-",
-            self.python(valid, "print(ws.recv()); ws.send('hello'); print(ws.recv()); ws.close()"),
-            self.curl_with(valid),
-        )
-    }
-
-    fn fmt_refused(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tokens { valid, expired, forged, .. } = self.tokens;
-        let evil = format!("-H 'Origin: https://evil.example' -H 'Authorization: Bearer {valid}' ");
-        let (cert, url) = (self.cert.display(), self.url("https"));
-        writeln!(
-            f,
-            "What is refused, and what the log below then says:
-  no token: 401, reason=token.missing
-  {}
-  an expired token: 401, reason=token.expired
-  {}
-  a token that was signed with another secret: 401, reason=token.invalid
-  {}
-  a page of another origin, whatever its token: 403, reason=origin.denied
-  {}
-  plain HTTP: 426, reason=upgrade.required
-  curl -i --cacert {cert} {url}
-  a message above max_message_size: close code 1009, reason=frame.too_big
-  {}
-  a token that lasts {SHORT}, and its session with it: close code 4401, reason=token.expired
-  {}
-",
-            self.curl(""),
-            self.curl_with(expired),
-            self.curl_with(forged),
-            self.curl(&evil),
-            self.python(valid, "ws.send(bytes(2 << 20)); [print(message) for message in ws]"),
-            self.python_with_short_token(),
+            folder.config().display(),
+            folder.environment().display(),
         )
     }
 }

@@ -7,6 +7,7 @@ mod tokens;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -14,10 +15,10 @@ use tokio_util::sync::CancellationToken;
 use super::run::{CUT_OFF, RunError, Signals, open, runtime, until_stopped};
 use super::{Failure, cert, print};
 use crate::config::{self, Config};
-use crate::demo::{Page, serve};
+use crate::demo::{Listeners, LogLines, Page, Targets, serve};
 use crate::observe;
 use folder::Folder;
-use guide::Guide;
+use guide::{Guide, TALK};
 use tokens::{AUDIENCE, Tokens};
 
 /// The port that the gateway listens on if it is free.
@@ -39,58 +40,102 @@ async fn show(folder: &Folder) -> Result<(), Failure> {
     let made = cert::make(&[], CERTIFICATE_DAYS).map_err(Failure::other)?;
     let paths = cert::write(folder.path(), &made, false).map_err(Failure::other)?;
     let tokens = Tokens::make().map_err(Failure::other)?;
-    folder.write_secret(&tokens.secret).map_err(Failure::other)?;
-    let application = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(Failure::other)?;
-    let application_address = application.local_addr().map_err(Failure::other)?;
+    Folder::write(&folder.secret(), &tokens.secret).map_err(Failure::other)?;
+    let sockets = Listeners {
+        application: loopback().await?,
+        witness: loopback().await?,
+        blind: loopback().await?,
+    };
+    let application = sockets.application.local_addr().map_err(Failure::other)?;
+    let witness = sockets.witness.local_addr().map_err(Failure::other)?;
     let port = free_port().await.map_err(Failure::other)?;
-    let config = configure(folder, port, application_address)?;
-    let _log = observe::start(&config.log).map_err(Failure::other)?;
-    let signals = Signals::new().map_err(Failure::other)?;
+    let routes = routes(application, witness);
+    let config = configure(&folder.config(), &(with_tls(port) + &routes))?;
+    let plain_config = configure(&folder.plain_config(), &(WITHOUT_TLS.to_owned() + &routes))?;
+    let log = LogLines::default();
+    let _log = observe::start_with_copy(&config.log, log.clone()).map_err(Failure::other)?;
+    let (signals, plain_signals) = (Signals::new(), Signals::new());
+    let (signals, plain_signals) =
+        (signals.map_err(Failure::other)?, plain_signals.map_err(Failure::other)?);
     let (gateway, listeners) = open(&config).map_err(Failure::other)?;
+    let (plain_gateway, plain_listeners) = open(&plain_config).map_err(Failure::other)?;
+    let plain = plain_listeners.first().map(TcpListener::local_addr);
+    let plain = plain.transpose().map_err(Failure::other)?.unwrap_or(application);
     let guide = Guide {
         port,
-        application: application_address,
+        plain,
+        application,
         cert: &paths.cert,
         folder,
         tokens: &tokens,
         framewall: std::env::current_exe().map_err(Failure::other)?,
     };
+    for (path, text) in [
+        (folder.environment(), guide.environment()),
+        (folder.curl(), guide.curl_options()),
+        (folder.talk(), TALK.to_owned()),
+    ] {
+        Folder::write(&path, &text).map_err(Failure::other)?;
+    }
     print(&guide.to_string())?;
 
     let shutdown = CancellationToken::new();
-    let page = Page {
-        wss_url: format!("wss://localhost:{port}/ws"),
-        subprotocol: SUBPROTOCOL.to_owned(),
+    let page = Page { url: format!("ws://{plain}/ws"), subprotocol: SUBPROTOCOL.to_owned() };
+    let targets = Targets {
+        gateway: plain,
+        origin: format!("http://{application}"),
         valid: tokens.valid.clone(),
         expired: tokens.expired.clone(),
         forged: tokens.forged.clone(),
     };
-    let served = serve(application, page, shutdown.clone());
-    let gateway = async {
-        let outcome = until_stopped(gateway, listeners, signals).await;
+    let served = serve(sockets, page, targets, log, shutdown.clone());
+    let gateways = async {
+        let (outcome, plain_outcome) = tokio::join!(
+            until_stopped(gateway, listeners, signals),
+            until_stopped(plain_gateway, plain_listeners, plain_signals)
+        );
         shutdown.cancel();
-        outcome
+        outcome.and(plain_outcome)
     };
-    let (served, outcome): (io::Result<()>, Result<(), RunError>) = tokio::join!(served, gateway);
+    let (served, outcome): (io::Result<()>, Result<(), RunError>) = tokio::join!(served, gateways);
     outcome.map_err(Failure::other)?;
     served.map_err(Failure::other)
 }
 
-/// Writes the configuration, so that it can be read, and loads it as `run` would.
-fn configure(folder: &Folder, port: u16, application: SocketAddr) -> Result<Config, Failure> {
-    folder.write_config(&configuration(port, application)).map_err(Failure::other)?;
-    let loaded = config::load(&folder.config());
+async fn loopback() -> Result<TcpListener, Failure> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(Failure::other)
+}
+
+/// Writes a configuration, so that it can be read, and loads it as `run` would.
+fn configure(path: &Path, text: &str) -> Result<Config, Failure> {
+    Folder::write(path, text).map_err(Failure::other)?;
+    let loaded = config::load(path);
     loaded.map(|loaded| loaded.config).map_err(|error| Failure::Config(error.to_string()))
 }
 
-fn configuration(port: u16, application: SocketAddr) -> String {
+fn with_tls(port: u16) -> String {
     format!(
         r#"[server]
 listen = ["127.0.0.1:{port}"]
 
 [tls]
 certificates = [{{ cert = "dev.pem", key = "dev.key" }}]
+"#
+    )
+}
 
+/// A browser does not trust the certificate, so the page and its attacks use a listener without TLS.
+const WITHOUT_TLS: &str = r#"[server]
+listen = ["127.0.0.1:0"]
+
+[tls]
+mode = "off"
+"#;
+
+/// All but the listener, which both gateways share.
+fn routes(application: SocketAddr, witness: SocketAddr) -> String {
+    format!(
+        r#"
 [jwt.demo]
 algorithms = ["HS256"]
 secret = "file:secret"
@@ -105,7 +150,13 @@ upstream = ["ws://{application}"]
 origins = ["http://{application}"]   # the page's own
 auth = "demo"
 subprotocols = ["{SUBPROTOCOL}"]
-websocket = {{ max_message_size = "1MiB" }}
+
+[routes.attack]                            # where the page sends its attacks
+path = "/attack"
+upstream = ["ws://{witness}"]
+origins = ["http://{application}"]
+auth = "demo"
+websocket = {{ max_message_size = "1MiB", max_fragments = 16, message_timeout = "2s", compression = "inspect" }}
 
 [log]
 format = "pretty"

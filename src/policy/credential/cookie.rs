@@ -30,14 +30,17 @@ pub(super) fn read(headers: &HeaderMap, name: &str) -> Vec<Reading> {
     readings
 }
 
-/// Takes the cookies called `name` out of every line; a line with nothing else goes.
+/// Takes the cookies called `name` out of every line; a line with nothing else goes. Several lines become
+/// one (RFC 6265 section 5.4): readers that join them with a comma could find the beginning of a pair on
+/// one line and its `=` on the next.
 pub(super) fn remove(headers: &mut HeaderMap, name: &str) {
-    let lines: Vec<HeaderValue> = headers.get_all(COOKIE).iter().cloned().collect();
+    let lines = headers.get_all(COOKIE).iter();
+    let kept: Vec<HeaderValue> = lines.filter_map(|line| without(line, name)).collect();
     headers.remove(COOKIE);
-    for line in lines {
-        if let Some(line) = without(&line, name) {
-            headers.append(COOKIE, line);
-        }
+    let joined = kept.iter().map(HeaderValue::as_bytes).collect::<Vec<_>>().join(&b"; "[..]);
+    // Valid values, joined, are one.
+    if let Some(line) = HeaderValue::from_bytes(&joined).ok().filter(|line| !line.is_empty()) {
+        headers.insert(COOKIE, line);
     }
 }
 

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use super::CONFIG;
 use crate::config::{self, Lint, Loaded};
+use crate::token::Verifiers;
 
 /// Checks the file at `path` and tells standard error. 0: valid, warnings printed; 78: invalid, or
 /// with warnings while `strict`.
@@ -22,7 +23,11 @@ pub fn check(path: &Path, strict: bool) -> ExitCode {
 #[must_use]
 pub fn verdict(path: &Path, strict: bool, styled: bool) -> (u8, String) {
     match config::examine(path) {
-        Ok(loaded) => accept(path, strict, styled, &loaded),
+        // The keys are judged by what the gateway verifies tokens with.
+        Ok(loaded) => match Verifiers::new(&loaded.config, None) {
+            Ok(_) => accept(path, strict, styled, &loaded),
+            Err(error) => (CONFIG, format!("error: {error}\n{} is refused\n", path.display())),
+        },
         Err(error) => (CONFIG, error.render(styled)),
     }
 }
@@ -130,6 +135,22 @@ mod tests {
         let (code, text) = verdict(std::path::Path::new("no/such.toml"), false, false);
         let expected = "error: cannot read the configuration no/such.toml: there is no such file\n";
         assert_eq!((code, text.as_str()), (78, expected));
+    }
+
+    /// What only the verifier sees: a key of the right type under which anybody can sign.
+    #[test]
+    fn keys_are_judged_by_the_verifier() {
+        let modulus = "x".repeat(342) + "w";
+        let keys = format!(r#"{{"keys": [{{"kty": "RSA", "n": "{modulus}", "e": "AQ"}}]}}"#);
+        let jwt = "[jwt.main]\nalgorithms = [\"RS256\"]\nissuer = \"a\"\naudience = [\"b\"]\n";
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f.toml");
+        std::fs::write(folder.path().join("keys.json"), keys).unwrap();
+        let text = OPEN.replace("\"none\"", "\"main\"") + jwt + "jwks = \"keys.json\"\n";
+        std::fs::write(&path, text).unwrap();
+        let (code, told) = verdict(&path, false, false);
+        assert_eq!(code, 78, "{told}");
+        assert!(told.starts_with("error: [jwt.main]: ") && told.contains("exponent"), "{told}");
     }
 
     #[test]

@@ -18,6 +18,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::gateway::StartError;
+
 pub use cert::{CertError, DevCertificate, make};
 pub use config_file::ConfigFile;
 
@@ -124,6 +126,15 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// There is no gateway for a configuration. Keys that tokens cannot be verified with are the
+    /// configuration's fault.
+    pub(crate) fn start(error: StartError) -> Self {
+        match error {
+            StartError::Token(error) => Self::Config(format!("error: {error}\n")),
+            error => Self::other(error),
+        }
+    }
+
     /// A failure that is not the configuration's.
     pub fn other(error: impl Display) -> Self {
         Self::Other(error.to_string())

@@ -67,7 +67,10 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     let text = source.read().map_err(refuse)?;
     let loaded = source.load(&text).map_err(refuse)?;
     let again = Again { source, text, watch: args.watch };
-    serve(&loaded, again).map_err(Failure::other)
+    serve(&loaded, again).map_err(|error| match error {
+        RunError::Start(error) => Failure::start(error),
+        error => Failure::other(error),
+    })
 }
 
 /// How the configuration is loaded again.

@@ -8,6 +8,9 @@ use std::time::Duration;
 use http::{HeaderName, Uri};
 use rustls::RootCertStore;
 
+/// The most that `max_token` may be, in bytes.
+pub const LONGEST_TOKEN: usize = 64 * 1024;
+
 /// A `[jwt.NAME]` table, checked. Every file and variable that it names was read.
 #[derive(Debug, Clone)]
 pub struct Issuer {
@@ -30,6 +33,8 @@ pub struct Issuer {
     pub token_from: Vec<TokenPlace>,
     /// How long the first message may take, where the token is in it.
     pub message_deadline: Duration,
+    /// The longest token that is looked at, in bytes; at most [`LONGEST_TOKEN`].
+    pub max_token: usize,
     /// Claims that must be there, and the values that are allowed.
     pub require: Vec<Requirement>,
     /// Header fields towards the upstream, and the claims they are made from.

@@ -45,7 +45,9 @@ mod websocket;
 
 pub use authority::{Authority, Host, HostError, is_host, split_port};
 pub use host::HostPattern;
-pub use issuer::{Algorithm, Family, Issuer, KeySource, OnExpiry, Requirement, Secret, TokenPlace};
+pub use issuer::{
+    Algorithm, Family, Issuer, KeySource, LONGEST_TOKEN, OnExpiry, Requirement, Secret, TokenPlace,
+};
 pub use jwt::token_place;
 pub use lints::LintName;
 pub use load::{Loaded, examine, load, parse, read_text};

@@ -11,6 +11,7 @@ use crate::limits::UserKey;
 use crate::moment::Moment;
 use crate::observe::{Flow, Subject};
 use crate::policy::{Admission, Claims, Presented, Standing};
+use crate::store::MAX_VALUE;
 
 /// A session that enters the registry.
 #[derive(Debug, Clone)]
@@ -40,10 +41,46 @@ pub struct Identity {
     pub user: UserKey,
     /// The claim `jti` (RFC 7519 section 4.1.7).
     pub token_id: Option<Box<str>>,
+    /// The ids of tokens that the session had before this one: revoking one of them ends it, too. At
+    /// most [`MOST_EARLIER`], the first one among them.
+    pub earlier: Option<Box<Earlier>>,
     /// When the token is over.
     pub expires: Option<SystemTime>,
     /// What the token said.
     pub claims: Claims,
+}
+
+/// How many ids of earlier tokens a session keeps.
+pub(super) const MOST_EARLIER: usize = 32;
+
+/// Ids of tokens, in the order in which a session had them. Boxed where it is held: few sessions have it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Earlier(Vec<Box<str>>);
+
+impl Identity {
+    /// The ids of its token and of those before it.
+    pub(super) fn token_ids(&self) -> impl Iterator<Item = &str> {
+        let earlier = self.earlier.iter().flat_map(|earlier| &earlier.0);
+        self.token_id.iter().chain(earlier).map(AsRef::as_ref)
+    }
+
+    /// Takes the ids of an earlier identity of the same session over. An id that is too long to be
+    /// revoked is not kept; beyond the bound the oldest but the first goes: with that one the session
+    /// was opened.
+    pub(super) fn follow(&mut self, before: Self) {
+        let Self { token_id, earlier, .. } = before;
+        self.earlier = earlier;
+        if let Some(id) = token_id
+            && id.len() <= MAX_VALUE
+            && !self.token_ids().any(|known| *known == *id)
+        {
+            let Earlier(ids) = &mut **self.earlier.get_or_insert_default();
+            ids.push(id);
+            if ids.len() > MOST_EARLIER {
+                ids.remove(1);
+            }
+        }
+    }
 }
 
 impl From<&crate::token::Identity> for Identity {
@@ -51,6 +88,7 @@ impl From<&crate::token::Identity> for Identity {
         Self {
             user: identity.key().clone(),
             token_id: identity.token_id().map(Box::from),
+            earlier: None,
             expires: Some(identity.expires()),
             claims: Claims::new(identity.claims()),
         }

@@ -21,7 +21,7 @@ pub struct Filter {
     /// The request id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// The claim `jti` of the token.
+    /// The claim `jti` of the token, or of one that the session had before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
 }
@@ -47,7 +47,10 @@ impl Filter {
         let identity = record.identity();
         identity.as_ref().is_some_and(|identity| {
             is(self.user.as_deref(), Some(identity.user.user()))
-                && is(self.token.as_deref(), identity.token_id.as_deref())
+                && self
+                    .token
+                    .as_deref()
+                    .is_none_or(|wanted| identity.token_ids().any(|found| found == wanted))
         })
     }
 }

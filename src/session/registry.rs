@@ -281,17 +281,22 @@ impl Record {
     }
 
     /// Says that the client handed in a newer token of the same user.
-    pub(super) fn identify(&self, identity: Identity) {
-        *self.identity() = Some(Box::new(identity));
+    pub(super) fn identify(&self, mut identity: Identity) {
+        let mut held = self.identity();
+        if let Some(before) = held.take() {
+            identity.follow(*before);
+        }
+        *held = Some(Box::new(identity));
     }
 
-    /// Tells the session to end if its token is revoked. A revocation is stored before sessions are
+    /// Tells the session to end if its token, or one before it, is revoked. A revocation is stored before sessions are
     /// looked for, and a session is in the registry before it looks here, so none slips through.
     pub(super) fn end_if_revoked(&self, revocations: &dyn RevocationStore, now: Moment) {
         let identity = self.identity();
         let revoked = identity.as_ref().is_some_and(|identity| {
-            let (user, token_id) = (Some(identity.user.user()), identity.token_id.as_deref());
-            revocations.is_revoked(Bearer { user, token_id }, now)
+            let user = Some(identity.user.user());
+            let is_revoked = |token_id| revocations.is_revoked(Bearer { user, token_id }, now);
+            is_revoked(None) || identity.token_ids().any(|id| is_revoked(Some(id)))
         });
         drop(identity);
         if revoked {

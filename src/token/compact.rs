@@ -9,8 +9,6 @@ use super::json;
 use crate::config::Algorithm;
 use crate::refusal::{Reason, Refusal};
 
-/// The longest token that is looked at, in bytes.
-pub(super) const MAX_TOKEN: usize = 8 * 1024;
 /// The longest `kid`, in bytes.
 const MAX_KID: usize = 256;
 
@@ -29,12 +27,14 @@ pub(super) struct Unverified<'a> {
 }
 
 impl<'a> Unverified<'a> {
-    /// Takes a token apart. `jwk`, `jku`, `x5u` and `x5c` are not looked at: a token does not bring
-    /// its own key.
-    pub(super) fn read(token: &'a str, allowed: &[Algorithm]) -> Result<Self, Refusal> {
-        if token.len() > MAX_TOKEN {
-            return Err(invalid(format!("the token is longer than {MAX_TOKEN} bytes")));
-        }
+    /// Takes a token of at most `longest` bytes apart. `jwk`, `jku`, `x5u` and `x5c` are not looked at:
+    /// a token does not bring its own key.
+    pub(super) fn read(
+        token: &'a str,
+        allowed: &[Algorithm],
+        longest: usize,
+    ) -> Result<Self, Refusal> {
+        check_length(token, longest)?;
         let (message, header, payload, signature) = split(token)?;
         let header = object(header, "header")?;
         let algorithm = algorithm(&header, allowed)?;
@@ -49,10 +49,23 @@ impl<'a> Unverified<'a> {
     }
 }
 
+/// Refuses a token that is too long to be looked at.
+pub(super) fn check_length(token: &str, longest: usize) -> Result<(), Refusal> {
+    if token.len() > longest {
+        let what = format!("the token has {} bytes, and max_token is {longest}", token.len());
+        return Err(invalid(what).by("max_token"));
+    }
+    Ok(())
+}
+
 fn split(token: &str) -> Result<(&[u8], &str, &str, &str), Refusal> {
     let parts: Vec<&str> = token.split('.').collect();
     match parts[..] {
         [header, payload, signature] if parts.iter().all(|part| !part.is_empty()) => {
+            for (part, what) in [(header, "header"), (payload, "claims"), (signature, "signature")]
+            {
+                check_alphabet(part, what)?;
+            }
             let message = &token.as_bytes()[..header.len() + 1 + payload.len()];
             Ok((message, header, payload, signature))
         }
@@ -62,8 +75,26 @@ fn split(token: &str) -> Result<(&[u8], &str, &str, &str), Refusal> {
     }
 }
 
+/// Refuses what other encoders than that of RFC 7515 section 2 make, which verify nowhere.
+fn check_alphabet(part: &str, what: &str) -> Result<(), Refusal> {
+    if part.contains('=') {
+        return Err(invalid(format!(
+            "the token's {what} is padded with =: its parts are base64url without padding (RFC 7515 \
+             section 2); make it with a JWT library"
+        )));
+    }
+    if part.contains(['+', '/']) {
+        return Err(invalid(format!(
+            "the token's {what} has + or / in it: its parts are base64url, with - and _ (RFC 7515 section \
+             2); make it with a JWT library"
+        )));
+    }
+    Ok(())
+}
+
 /// The JSON object in one part of a token.
 pub(super) fn object(part: &str, what: &str) -> Result<Map<String, Value>, Refusal> {
+    check_alphabet(part, what)?;
     let bytes = URL_SAFE_NO_PAD
         .decode(part)
         .map_err(|_| invalid(format!("the token's {what} is not base64url without padding")))?;
@@ -111,7 +142,7 @@ fn extensions(header: &Map<String, Value>) -> Result<(), Refusal> {
     }
     match header.get("cty") {
         Some(Value::String(cty)) if !is_jwt(cty) => Ok(()),
-        None => Ok(()),
+        None | Some(Value::Null) => Ok(()),
         Some(_) => Err(invalid("the token's cty says that another token is inside")),
     }
 }
@@ -125,7 +156,7 @@ fn is_jwt(cty: &str) -> bool {
 
 fn kid(header: &Map<String, Value>) -> Result<Option<String>, Refusal> {
     match header.get("kid") {
-        None => Ok(None),
+        None | Some(Value::Null) => Ok(None),
         Some(Value::String(kid)) if kid.len() <= MAX_KID => Ok(Some(kid.clone())),
         Some(Value::String(_)) => Err(invalid(format!("the token's kid is over {MAX_KID} bytes"))),
         Some(_) => Err(invalid("the token's kid is not a text")),

@@ -6,9 +6,9 @@ use std::time::SystemTime;
 use serde_json::{Map, Value};
 
 use super::claims::time;
-use super::compact::{self, MAX_TOKEN, invalid};
+use super::compact::{self, invalid};
 use super::key::{Key, KeyError};
-use crate::config::{Algorithm, Family};
+use crate::config::{Algorithm, Family, LONGEST_TOKEN};
 use crate::refusal::Refusal;
 
 /// Secrets of tutorials and examples, which everybody knows.
@@ -44,12 +44,11 @@ pub fn inspect(token: &str, now: SystemTime) -> Result<Inspection, Refusal> {
     let (Some(header), Some(claims)) = (parts.next(), parts.next()) else {
         return Err(invalid("this is not a JWT: three base64url parts with dots between"));
     };
-    if token.len() > MAX_TOKEN {
-        return Err(invalid(format!("the token is longer than {MAX_TOKEN} bytes")));
-    }
+    compact::check_length(token, LONGEST_TOKEN)?;
     let header = compact::object(header, "header")?;
     let claims = compact::object(claims, "claims")?;
-    let outside = compact::Unverified::read(token, &Algorithm::ALL).map(|token| tutorial(&token));
+    let outside = compact::Unverified::read(token, &Algorithm::ALL, LONGEST_TOKEN)
+        .map(|token| tutorial(&token));
     let outside = match outside {
         Ok(found) => found,
         Err(refusal) => Some(unsigned(&header, refusal.detail)),

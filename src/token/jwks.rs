@@ -1,20 +1,30 @@
 //! A JWK Set (RFC 7517 section 5), reduced to the keys that may verify tokens of one family. Key
 //! type, curve, `use`, `key_ops` and `alg` are judged here, once; a shared secret in a set that
-//! others may read is never a key.
+//! others may read is never a key. A member that is null counts as absent, as some issuers write it.
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use serde_json::{Map, Value};
 
 use super::key::{Key, Material};
 use crate::config::Algorithm;
 
 /// How many keys a set may have.
-const MAX_KEYS: usize = 64;
+const MAX_KEYS: usize = 256;
+/// How many keys are tried where more than one may have signed a token.
+const MOST_TRIED: usize = 8;
 /// The longest `kid` of a key; a token's is no longer.
 const MAX_KID: usize = 256;
 /// How many key ids the log names.
 const SHOWN: usize = 4;
+/// How many keys the log says why they are none.
+const EXPLAINED: usize = 8;
+/// Base64url without padding (RFC 7515 section 2) or, from some issuers, with it.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::URL_SAFE,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// Why a JWK Set is not usable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -75,7 +85,10 @@ impl KeySet {
         for (index, jwk) in list.iter().enumerate() {
             match read_key(jwk, algorithms) {
                 Ok(key) => keys.push(key),
-                Err(why) => skipped.push(format!("key {} {why}", index + 1)),
+                Err(why) if skipped.len() < EXPLAINED => {
+                    skipped.push(format!("key {} {why}", index + 1));
+                }
+                Err(_) => {}
             }
         }
         if keys.is_empty() {
@@ -87,22 +100,33 @@ impl KeySet {
         Ok(Self { keys })
     }
 
-    /// The key that a token with this `kid` and algorithm is verified with.
-    pub(super) fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<&Key, Missing> {
+    /// The keys that a token with this `kid` and algorithm may be signed with: at least one, and at most
+    /// [`MOST_TRIED`], so that a token costs no more signatures than those. A set of more is refused for
+    /// such a token, since the key that was left out might be the one.
+    pub(super) fn find(
+        &self,
+        kid: Option<&str>,
+        algorithm: Algorithm,
+    ) -> Result<Vec<&Key>, Missing> {
         let named = |key: &&SetKey| kid.is_none() || key.kid.as_deref() == kid;
-        let mut found = self.keys.iter().filter(named).filter(|key| key.usable(algorithm));
-        match (found.next(), found.next()) {
-            (Some(one), None) => Ok(&one.key),
-            (Some(_), Some(_)) => Err(Missing::Refused(ambiguous(kid, algorithm))),
-            (None, _) if self.keys.iter().any(|key| named(&key)) => Err(Missing::Refused(format!(
+        let usable = self.keys.iter().filter(named).filter(|key| key.usable(algorithm));
+        let found: Vec<&Key> = usable.map(|key| &key.key).collect();
+        if found.len() > MOST_TRIED {
+            return Err(Missing::Refused(ambiguous(kid, algorithm, found.len())));
+        }
+        if !found.is_empty() {
+            return Ok(found);
+        }
+        if self.keys.iter().any(|key| named(&key)) {
+            return Err(Missing::Refused(format!(
                 "the JWK Set does not give the token's key for {}",
                 algorithm.name()
-            ))),
-            (None, _) => Err(Missing::Unknown(format!(
-                "the JWK Set has no key with the token's kid; it has {}",
-                self.names()
-            ))),
+            )));
         }
+        Err(Missing::Unknown(format!(
+            "the JWK Set has no key with the token's kid; it has {}",
+            self.names()
+        )))
     }
 
     /// How many keys may verify tokens.
@@ -124,12 +148,18 @@ impl KeySet {
     }
 }
 
-fn ambiguous(kid: Option<&str>, algorithm: Algorithm) -> String {
+fn ambiguous(kid: Option<&str>, algorithm: Algorithm, count: usize) -> String {
     let name = algorithm.name();
+    let tried = format!("at most {MOST_TRIED} are tried");
     match kid {
-        Some(_) => format!("the JWK Set has more than one {name} key with the token's kid"),
-        None => format!("the token has no kid, and the JWK Set has more than one {name} key"),
+        Some(_) => format!("the JWK Set has {count} {name} keys with the token's kid, and {tried}"),
+        None => format!("the token has no kid, and the JWK Set has {count} {name} keys; {tried}"),
     }
+}
+
+/// A member that is given and not null.
+fn member<'a>(jwk: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    jwk.get(name).filter(|value| !value.is_null())
 }
 
 fn read_key(jwk: &Value, algorithms: &[Algorithm]) -> Result<SetKey, String> {
@@ -137,12 +167,12 @@ fn read_key(jwk: &Value, algorithms: &[Algorithm]) -> Result<SetKey, String> {
     let material = material(jwk)?;
     purpose(jwk)?;
     let algorithm = only_algorithm(jwk)?;
-    let kid = match jwk.get("kid") {
+    let kid = match member(jwk, "kid") {
         None => None,
         Some(Value::String(kid)) if kid.len() <= MAX_KID => Some(kid.clone()),
         Some(_) => return Err("has a kid that is no text, or too long".to_owned()),
     };
-    let key = Key::public(&material).map_err(|bits| format!("is an RSA key of {bits} bits"))?;
+    let key = Key::public(&material).map_err(|weakness| weakness.to_string())?;
     let key = SetKey { kid, algorithm, key };
     if algorithms.iter().any(|algorithm| key.usable(*algorithm)) {
         Ok(key)
@@ -179,25 +209,25 @@ fn point(jwk: &Map<String, Value>, length: usize) -> Result<Vec<u8>, String> {
 
 fn bytes(jwk: &Map<String, Value>, name: &str) -> Result<Vec<u8>, String> {
     let text = jwk.get(name).and_then(Value::as_str);
-    let bytes = text.and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
+    let bytes = text.and_then(|text| BASE64.decode(text).ok());
     bytes.filter(|bytes| !bytes.is_empty()).ok_or_else(|| format!("has no {name} in base64url"))
 }
 
 /// `use` and `key_ops` (RFC 7517 sections 4.2 and 4.3), where they are given.
 fn purpose(jwk: &Map<String, Value>) -> Result<(), String> {
-    if jwk.get("use").is_some_and(|purpose| purpose != "sig") {
+    if member(jwk, "use").is_some_and(|purpose| purpose != "sig") {
         return Err("is not for signatures (use)".to_owned());
     }
     let verifies =
         |ops: &Value| ops.as_array().is_some_and(|ops| ops.iter().any(|op| op == "verify"));
-    if jwk.get("key_ops").is_some_and(|ops| !verifies(ops)) {
+    if member(jwk, "key_ops").is_some_and(|ops| !verifies(ops)) {
         return Err("is not for verifying (key_ops)".to_owned());
     }
     Ok(())
 }
 
 fn only_algorithm(jwk: &Map<String, Value>) -> Result<Option<Algorithm>, String> {
-    let Some(name) = jwk.get("alg") else {
+    let Some(name) = member(jwk, "alg") else {
         return Ok(None);
     };
     let name = name.as_str().unwrap_or_default();

@@ -15,6 +15,8 @@ use crate::config::Algorithm;
 
 /// The smallest RSA modulus (RFC 7518 section 3.3), and the largest that is worth the time.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
+/// The most bits of an RSA exponent that the library computes with.
+const EXPONENT_BITS: usize = 33;
 
 /// Why a key cannot verify the tokens of an issuer.
 #[derive(Debug, thiserror::Error)]
@@ -66,16 +68,13 @@ pub enum KeyError {
         /// The algorithm of the configuration.
         algorithm: &'static str,
     },
-    /// An RSA key of a size that is not accepted.
-    #[error(
-        "the RSA key in {} has {bits} bits, and 2048 to 8192 are accepted (RFC 7518 section 3.3)",
-        path.display()
-    )]
-    RsaSize {
+    /// A key of a kind that is verified with, but under which signatures prove nothing.
+    #[error("the key in {} {source}: have the issuer make another one", path.display())]
+    Weak {
         /// The file.
         path: PathBuf,
-        /// The size of its modulus.
-        bits: usize,
+        /// What is wrong with it.
+        source: Weakness,
     },
     /// A JWK Set in a file that is not usable.
     #[error("{}: {source}", path.display())]
@@ -91,6 +90,27 @@ pub enum KeyError {
     /// TLS towards the issuer cannot be set up.
     #[error(transparent)]
     Tls(#[from] crate::tls::TlsError),
+}
+
+/// Why a signature under a public key proves nothing, or cannot be computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Weakness {
+    /// The size of an RSA modulus in bits.
+    #[error("is an RSA key of {0} bits, and 2048 to 8192 are accepted (RFC 7518 section 3.3)")]
+    RsaBits(usize),
+    /// With the exponent 1 anybody can sign; with an even one nobody (RFC 8017 section 3.1).
+    #[error(
+        "is an RSA key whose exponent is not an odd number from 3 to 33 bits (RFC 8017 section 3.1)"
+    )]
+    RsaExponent,
+    /// An even number is no product of two large primes.
+    #[error("is an RSA key with an even modulus")]
+    RsaModulus,
+    /// One signature fits many messages under a point of small order (RFC 8032 section 8.4 and 5.1.3).
+    #[error(
+        "is an Ed25519 key of small order, or not in its canonical form (RFC 8032 section 5.1.3)"
+    )]
+    SmallOrder,
 }
 
 /// What a public key is made of.
@@ -149,7 +169,7 @@ impl Key {
         let spki = public_key(path, pem)?;
         let material = spki::read(&spki).ok_or_else(|| KeyError::Kind(path.to_owned()))?;
         let key = Self::public(&material)
-            .map_err(|bits| KeyError::RsaSize { path: path.to_owned(), bits })?;
+            .map_err(|source| KeyError::Weak { path: path.to_owned(), source })?;
         match algorithms.iter().find(|algorithm| !key.fits(**algorithm)) {
             None => Ok(key),
             Some(algorithm) => Err(KeyError::Mismatch {
@@ -160,19 +180,21 @@ impl Key {
         }
     }
 
-    /// A public key; the size of an RSA key that is too small or too large is the error.
-    pub(super) fn public(material: &Material) -> Result<Self, usize> {
+    /// A public key that is strong enough.
+    pub(super) fn public(material: &Material) -> Result<Self, Weakness> {
         let (kind, decoding) = match material {
             Material::Rsa { modulus, exponent } => {
-                let bits = bits(modulus);
-                if !RSA_BITS.contains(&bits) {
-                    return Err(bits);
-                }
+                check_rsa(modulus, exponent)?;
                 (Kind::Rsa, DecodingKey::from_rsa_raw_components(modulus, exponent))
             }
             Material::P256(point) => (Kind::P256, DecodingKey::from_ec_der(point)),
             Material::P384(point) => (Kind::P384, DecodingKey::from_ec_der(point)),
-            Material::Ed25519(key) => (Kind::Ed25519, DecodingKey::from_ed_der(key)),
+            Material::Ed25519(key) => {
+                if is_of_small_order(key) {
+                    return Err(Weakness::SmallOrder);
+                }
+                (Kind::Ed25519, DecodingKey::from_ed_der(key))
+            }
         };
         Ok(Self { kind, decoding })
     }
@@ -226,6 +248,42 @@ fn hash_bits(algorithm: Algorithm) -> usize {
         Algorithm::HS512 => 512,
         _ => 256,
     }
+}
+
+fn check_rsa(modulus: &[u8], exponent: &[u8]) -> Result<(), Weakness> {
+    let is_odd = |number: &[u8]| number.last().is_some_and(|last| last % 2 == 1);
+    if !RSA_BITS.contains(&bits(modulus)) {
+        return Err(Weakness::RsaBits(bits(modulus)));
+    }
+    if !is_odd(exponent) || exponent == [1] || bits(exponent) > EXPONENT_BITS {
+        return Err(Weakness::RsaExponent);
+    }
+    if is_odd(modulus) { Ok(()) } else { Err(Weakness::RsaModulus) }
+}
+
+/// Whether a key is one of the points of order 1, 2, 4 or 8, or is written with a y that is not below
+/// p = 2^255 - 19. The sign of x makes no difference to either.
+fn is_of_small_order(key: &[u8; 32]) -> bool {
+    // The y of the points of order 8, little-endian (RFC 8032 section 5.1.2); p minus the one is the other.
+    const EIGHTH: [[u8; 32]; 2] = [
+        [
+            0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef,
+            0x98, 0xf0, 0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88,
+            0x6d, 0x53, 0xfc, 0x05,
+        ],
+        [
+            0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10,
+            0x67, 0x0f, 0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77,
+            0x92, 0xac, 0x03, 0x7a,
+        ],
+    ];
+    let mut y = *key;
+    y[31] &= 0x7f;
+    let [first, middle @ .., last] = &y;
+    // 0 and 1 are the y of order 4 and 1, p - 1 of order 2; from p on a y is not canonical.
+    let below_two = *first <= 1 && middle.iter().all(|byte| *byte == 0) && *last == 0;
+    let from_minus_one = *first >= 0xec && middle.iter().all(|byte| *byte == 0xff) && *last == 0x7f;
+    below_two || from_minus_one || EIGHTH.contains(&y)
 }
 
 fn bits(modulus: &[u8]) -> usize {

@@ -28,7 +28,7 @@ mod verifiers;
 pub use identity::Identity;
 pub use inspect::{Inspection, inspect};
 pub use jwks::SetError;
-pub use key::KeyError;
+pub use key::{KeyError, Weakness};
 pub use mint::{MintError, Signer};
 pub use status::Status;
 pub use verifier::{Authenticated, TokenError, Verifier};

@@ -124,7 +124,7 @@ impl Verifier {
         token: &str,
         now: SystemTime,
     ) -> Result<Authenticated, Refusal> {
-        let token = Unverified::read(token, &self.issuer.algorithms)?;
+        let token = Unverified::read(token, &self.issuer.algorithms, self.issuer.max_token)?;
         self.signature(&token).await?;
         let identity = claims::identify(&self.issuer, token.claims()?, now)?;
         Ok(Authenticated { issuer: Arc::clone(&self.issuer), identity })
@@ -192,9 +192,9 @@ impl Verifier {
 
     async fn signature(&self, token: &Unverified<'_>) -> Result<(), Refusal> {
         match &*self.keys {
-            Keys::One(key) => self.judge(key, token),
+            Keys::One(key) => self.judge(&[key], token),
             Keys::Set(set) => match set.find(token.kid.as_deref(), token.algorithm) {
-                Ok(key) => self.judge(key, token),
+                Ok(keys) => self.judge(&keys, token),
                 Err(Missing::Unknown(why) | Missing::Refused(why)) => Err(invalid(why).by("jwks")),
             },
             Keys::Remote(remote) => self.remote_signature(remote, token).await,
@@ -209,21 +209,23 @@ impl Verifier {
         let set = remote.current().map_err(|why| unverifiable(&why))?;
         let kid = token.kid.as_deref();
         match set.find(kid, token.algorithm) {
-            Ok(key) => return self.judge(key, token),
+            Ok(keys) => return self.judge(&keys, token),
             Err(Missing::Refused(why)) => return Err(invalid(why).by("jwks")),
             Err(Missing::Unknown(_)) => {}
         }
         let set = remote.refreshed().await.unwrap_or(set);
         match (set.find(kid, token.algorithm), remote.error()) {
-            (Ok(key), _) => self.judge(key, token),
+            (Ok(keys), _) => self.judge(&keys, token),
             // The key may be in a set that cannot be had: that is not the client's fault.
             (Err(Missing::Unknown(_)), Some(error)) => Err(unverifiable(&error)),
             (Err(Missing::Unknown(why) | Missing::Refused(why)), _) => Err(invalid(why).by("jwks")),
         }
     }
 
-    fn judge(&self, key: &Key, token: &Unverified<'_>) -> Result<(), Refusal> {
-        if key.verifies(token.algorithm, token.message, token.signature) {
+    /// Whether one of the keys, of which there are few, made the token's signature.
+    fn judge(&self, keys: &[&Key], token: &Unverified<'_>) -> Result<(), Refusal> {
+        let verifies = |key: &&Key| key.verifies(token.algorithm, token.message, token.signature);
+        if keys.iter().any(verifies) {
             return Ok(());
         }
         let with = match self.issuer.key {

@@ -1,5 +1,7 @@
 //! Who is not let in, and why.
 
+use std::process::Command;
+
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
@@ -100,11 +102,47 @@ fn a_token_is_read_after_the_origin() {
 }
 
 #[test]
-fn a_token_of_a_megabyte_is_not_even_read() {
+fn a_token_longer_than_max_token_is_not_even_read() {
+    let claims = |pad: usize| json!({ "sub": "ada", "exp": now() + 3600, "pad": "x".repeat(pad) });
     let upstream = RawUpstream::bind();
     let gateway = guarded(&upstream, "").start();
-    gateway.expect_refusal(&with(&"a".repeat(9 * 1024)), 401, "token.invalid");
-    upstream.received_nothing();
+    let large = sign(&claims(9 * 1024));
+    assert!(large.len() > 12 * 1024);
+    Session::open_with(&gateway, &upstream, &with(&large), "").prove_alive();
+    let (_, detail) = refused("max_token = \"8KiB\"", &large, 401, "token.invalid");
+    assert!(detail.contains("max_token is 8192"), "{detail}");
+    Session::open_with(&gateway, &upstream, &with(&sign(&claims(100))), "").prove_alive();
+}
+
+#[test]
+fn a_padded_token_is_told_so() {
+    let token = sign(&json!({ "sub": "ada", "exp": now() + 3600 }));
+    let (_, detail) = refused("", &format!("{token}="), 401, "token.invalid");
+    assert!(detail.contains("signature is padded with ="), "{detail}");
+}
+
+/// As `check` refuses it, before anything listens.
+#[test]
+fn keys_that_verify_nothing_are_refused_at_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "x": "A".repeat(43) }] });
+    std::fs::write(folder.path().join("keys.json"), keys.to_string()).unwrap();
+    let text = "[server]\nlisten = [\"127.0.0.1:0\"]\n[tls]\nmode = \"off\"\n[routes.a]\n\
+        path = \"/ws\"\nupstream = [\"ws://127.0.0.1:1\"]\nauth = \"main\"\n[jwt.main]\n\
+        algorithms = [\"EdDSA\"]\njwks = \"keys.json\"\n";
+    std::fs::write(folder.path().join("f.toml"), text).unwrap();
+    let explain = ["explain", "--ip", "192.0.2.1", "--path", "/ws"];
+    for command in [&["check"][..], &["run"], &explain] {
+        let output = Command::new(env!("CARGO_BIN_EXE_framewall"))
+            .args(command)
+            .args(["--config", "f.toml"])
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(78), "{command:?}: {told}");
+        assert!(told.contains("[jwt.main]") && told.contains("small order"), "{told}");
+    }
 }
 
 #[test]

@@ -57,6 +57,34 @@ fn a_revoked_token_is_closed_and_its_user_may_come_with_another() {
     Session::open_with(&gateway, &upstream, &with("ada", "3"), "").prove_alive();
 }
 
+/// A token that was handed in later does not wash the one away that opened the session.
+#[test]
+fn a_session_ends_when_a_token_is_revoked_that_it_had_before() {
+    let upstream = RawUpstream::bind();
+    let gateway = guarded(&upstream, "").more(ADMIN).route("refresh = \"framewall\"").start();
+    let mut sessions = ["1", "2", "3"].map(|wanted| {
+        let first = format!("{wanted}-1");
+        let mut session = Session::open_with(&gateway, &upstream, &with("ada", &first), "");
+        for number in 2..4 {
+            let claims = json!({
+                "sub": "ada", "exp": now() + 3600, "jti": format!("{wanted}-{number}"),
+            });
+            let message = json!({ "framewall": { "token": sign(&claims) } });
+            session.client.say(Frame::text(message.to_string()));
+            let answer = String::from_utf8(session.client.read_frame().payload).unwrap();
+            assert!(answer.contains("expires"), "{answer}");
+        }
+        session
+    });
+    for (session, number) in sessions.iter_mut().zip(1..4) {
+        let id = format!("{number}-{number}");
+        let (code, listed) = admin(&gateway, &["sessions", "--token", &id, "--json"]);
+        assert!(code == Some(0) && listed.contains(&session.request_id()), "{listed}");
+        assert_eq!(admin(&gateway, &["revoke", "--token", &id]).0, Some(0));
+        revoked(session);
+    }
+}
+
 #[test]
 fn the_socket_is_where_the_configuration_says() {
     let upstream = RawUpstream::bind();

@@ -79,7 +79,7 @@ async fn decide(
     if let Some(ban) = &mut config.firewall.ban {
         ban.file.take_if(|path| !path.exists());
     }
-    let gateway = Gateway::new(&config).map_err(Failure::other)?;
+    let gateway = Gateway::new(&config).map_err(Failure::start)?;
     let mut trace = Trace::on();
     let verdict = admission::admit(args, &gateway, token, &mut trace).await;
     Ok((trace.into_steps(), verdict))

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use toml::Spanned;
 
 use super::auth::NONE;
-use super::issuer::{Algorithm, Issuer, OnExpiry};
+use super::issuer::{Algorithm, Issuer, LONGEST_TOKEN, OnExpiry};
 use super::keys::{self, Section};
 use super::kinds::Fault;
 use super::reader::{Reader, check_name, is_name};
@@ -97,6 +97,7 @@ fn read_one(reader: &Reader<'_>, name: &str, span: &Range<usize>) -> Option<Issu
     let user_claim = reader.value(&keys::USER_CLAIM);
     let token_from = places::read(reader);
     let message_deadline = places::message_deadline(reader, token_from.as_deref());
+    let max_token = reader.value(&keys::MAX_TOKEN);
     let require = reader.get(&keys::REQUIRE).map_or(Vec::new(), Spanned::into_inner);
     let forward = reader.get(&keys::FORWARD).map_or(Vec::new(), Spanned::into_inner);
     let forward_token = reader.value(&keys::FORWARD_TOKEN);
@@ -111,6 +112,8 @@ fn read_one(reader: &Reader<'_>, name: &str, span: &Range<usize>) -> Option<Issu
         user_claim,
         token_from: token_from?,
         message_deadline,
+        // Bounded by the key's own bounds.
+        max_token: usize::try_from(max_token).unwrap_or(LONGEST_TOKEN),
         require,
         forward,
         forward_token,

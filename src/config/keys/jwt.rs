@@ -7,12 +7,12 @@ use toml::Spanned;
 use super::{
     Entries, Fallback, Key, ListOf, Made, Optional, Required, Row, SHORTEST, Section, secs,
 };
-use crate::config::issuer::{Algorithm, OnExpiry, TokenPlace};
+use crate::config::issuer::{Algorithm, LONGEST_TOKEN, OnExpiry, TokenPlace};
 use crate::config::jwt::{
     Forward, JwksRef, Require, SecretRef, parse_algorithm, parse_jwks, parse_name, parse_place,
     parse_secret,
 };
-use crate::config::kinds::{Bool, Choice, File, Text, Time};
+use crate::config::kinds::{Bool, Choice, File, Size, Text, Time};
 use crate::config::lists::List;
 
 /// What `secret`, `public_key` and `jwks` say of their absence.
@@ -75,6 +75,10 @@ keys! {
     MESSAGE_DEADLINE: Time, Fallback<Duration> = Issuer "message_deadline"
         Time { min: SHORTEST, max: secs(60) }, Fallback(secs(5)),
         "How long the first message may take. Only with `token_from = [\"message\"]`.";
+    MAX_TOKEN: Size, Fallback<u64> = Issuer "max_token"
+        Size { min: 1 << 10, max: LONGEST_TOKEN as u64 }, Fallback(16 << 10),
+        "The longest token that is looked at. It has to fit into the head of the request, too; one that \
+         is handed in by `refresh` into a frame of 16 KiB.";
     REQUIRE: Require, Optional = Issuer "require" Require, Optional("no claim is demanded"),
         "Claims that a token must have. A list allows any of its values. A claim matches when it is \
          the value, is a list with it, or is a text with it as a space-separated word.";

@@ -28,6 +28,7 @@ fn identity(user: &str, token: &str) -> Identity {
     Identity {
         user: UserKey::new("main", user),
         token_id: Some(token.into()),
+        earlier: None,
         expires: None,
         claims: Claims::new(&serde_json::Map::new()),
     }
@@ -52,6 +53,56 @@ async fn all_are_told_over_the_spread_and_late_ones_at_once() {
     }
     let (_entry, late) = enter(&sessions, "3");
     assert_eq!(late.now_or_never(), Some(Reason::Shutdown));
+}
+
+/// Revoked as the admin client does it: stored, then looked for.
+fn revoke(sessions: &Sessions, token: &str) -> usize {
+    let filter = Filter { token: Some(token.to_owned()), ..Filter::default() };
+    sessions.kick(&filter, Reason::TokenRevoked)
+}
+
+#[tokio::test]
+async fn a_session_ends_with_any_token_that_it_had() {
+    for wanted in ["1", "2", "3"] {
+        let sessions = Sessions::default();
+        let (entry, told) = enter(&sessions, "a");
+        entry.introduce(identity("ada", "1"));
+        for token in ["2", "2", "3"] {
+            entry.record().identify(identity("ada", token));
+        }
+        assert_eq!(revoke(&sessions, "4"), 0);
+        assert_eq!(revoke(&sessions, wanted), 1, "{wanted}");
+        assert_eq!(told.now_or_never(), Some(Reason::TokenRevoked));
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_was_revoked_before_it_was_replaced_ends_the_session() {
+    let revocations = Revocations::in_memory();
+    let (entry, told) = enter(&Sessions::default(), "a");
+    entry.introduce(identity("ada", "1"));
+    entry.record().identify(identity("ada", "2"));
+    let now = Moment::from(SystemTime::UNIX_EPOCH);
+    let until = now.after(Duration::from_secs(60));
+    let first = Revocation { kind: Kind::Token, value: "1".into(), until, at: now, why: None };
+    revocations.revoke(first, now).unwrap();
+    entry.record().end_if_revoked(&revocations, now);
+    assert_eq!(told.now_or_never(), Some(Reason::TokenRevoked));
+}
+
+#[test]
+fn the_first_and_the_latest_ids_are_kept_within_a_bound() {
+    let mut held = identity("ada", "0");
+    for number in 1..=100 {
+        let mut next = identity("ada", &number.to_string());
+        next.follow(held);
+        held = next;
+    }
+    let ids: Vec<&str> = held.token_ids().collect();
+    assert_eq!((ids.len(), ids[0], ids[1], ids[2], ids[32]), (33, "100", "0", "69", "99"));
+    let mut next = identity("ada", "x");
+    next.follow(identity("ada", &"y".repeat(1025)));
+    assert_eq!(next.token_ids().collect::<Vec<_>>(), ["x"], "no such id can be revoked");
 }
 
 #[tokio::test]
@@ -160,5 +211,5 @@ async fn a_session_that_enters_behind_its_revocation_ends_at_once() {
 #[test]
 fn a_session_is_small_in_the_registry() {
     assert!(size_of::<Record>() <= 232, "{}", size_of::<Record>());
-    assert!(size_of::<Identity>() <= 64, "{}", size_of::<Identity>());
+    assert!(size_of::<Identity>() <= 72, "{}", size_of::<Identity>());
 }

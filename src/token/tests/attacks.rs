@@ -146,10 +146,21 @@ fn a_token_is_three_parts_of_canonical_base64url() {
     }
     refused(&hs256(), &format!("{message}."), TokenInvalid, "no signature");
     refused(&hs256(), "e30.e30.e30.e30.e30", TokenInvalid, "encrypted (JWE)");
-    refused(&hs256(), &format!("{head}=.{payload}.{signature}"), TokenInvalid, "not base64url");
     refused(&hs256(), &format!(" {good}"), TokenInvalid, "not base64url");
-    for bad in [format!("{good}="), format!("{good}\n"), format!("{message}.{}", &signature[1..])] {
+    for bad in [format!("{good}\n"), format!("{message}.{}", &signature[1..])] {
         refused(&hs256(), &bad, TokenInvalid, "signature");
+    }
+    let [header, payload, signature] = good.split('.').collect::<Vec<_>>()[..] else { panic!() };
+    for (bad, what) in [
+        (format!("{header}=.{payload}.{signature}"), "the token's header is padded with ="),
+        (format!("{header}.{payload}==.{signature}"), "the token's claims is padded with ="),
+        (format!("{good}="), "the token's signature is padded with ="),
+        (format!("{header}.{payload}.{signature}+/"), "the token's signature has + or / in it"),
+    ] {
+        refused(&hs256(), &bad, TokenInvalid, what);
+        let told = crate::token::inspect(&bad, super::now());
+        let told = told.map_or_else(|refusal| refusal.detail, |found| found.problems.join(" "));
+        assert!(told.contains(what), "{told}");
     }
     // The last character of 32 bytes has two bits that mean nothing: one spelling is right.
     let last = good.chars().last().unwrap();
@@ -164,9 +175,11 @@ fn a_token_is_three_parts_of_canonical_base64url() {
 #[test]
 fn a_token_has_a_bound() {
     let sized = |pad: usize| super::hs256_token(&claims(&json!({"pad": "x".repeat(pad)})));
-    let fits = (5000..7000).rev().map(sized).find(|token| token.len() <= 8192).unwrap();
-    assert!(fits.len() > 8188);
+    let fits = (11_000..13_000).rev().map(sized).find(|token| token.len() <= 16 * 1024).unwrap();
+    assert!(fits.len() > 16 * 1024 - 4);
     assert!(verify(&hs256(), &fits).is_ok());
-    refused(&hs256(), &sized(6200), TokenInvalid, "longer than 8192 bytes");
+    refused(&hs256(), &sized(12_400), TokenInvalid, "bytes, and max_token is 16384");
+    let small = crate::config::Issuer { max_token: 1024, ..hs256() };
+    refused(&small, &sized(1024), TokenInvalid, "max_token is 1024");
     assert_eq!(hs256().algorithms, [HS256]);
 }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use base64::Engine;
 use rcgen::KeyPair;
 use serde_json::{Value, json};
 
-use super::{ED, P256, P384, RSA, SECRET, hs256, issuer, jwk, jwks, map, public, refused, signed};
-use super::{verify, with};
+use super::{ED, P256, P384, RSA, SECRET, encode, hs256, issuer, jwk, jwks, map, public, refused};
+use super::{signed, verify, with};
 use crate::config::Algorithm::{self, ES256, ES384, EdDSA, HS256, HS384, HS512, PS256, RS256};
 use crate::config::{Issuer, KeySource, Secret};
 use crate::refusal::Reason::TokenInvalid;
@@ -152,8 +153,86 @@ fn a_set_has_no_secrets() {
     unusable(jwks(&json!([oct]), &[HS256]), "a shared secret (oct), which a JWK Set must not show");
 }
 
+/// RFC 8017 section 3.1: with the exponent 1 a signature is the padded hash itself.
 #[test]
-fn a_set_is_a_list_of_at_most_64_keys() {
+fn an_rsa_key_has_an_odd_modulus_and_an_odd_exponent_from_3() {
+    let key = |last: u8, e: &[u8]| {
+        let n = [&[0x80][..], &[1; 254], &[last]].concat();
+        let key = json!({"kty": "RSA", "n": super::encode_bytes(&n), "e": super::encode_bytes(e)});
+        jwks(&json!([key]), &[RS256])
+    };
+    for good in [&[3][..], &[0, 0, 3], &[1, 0, 1], &[1, 0xff, 0xff, 0xff, 0xff]] {
+        assert!(Verifier::new(&Arc::new(key(1, good))).is_ok(), "{good:?}");
+    }
+    for bad in [&[0][..], &[1], &[0, 1], &[2], &[4], &[1, 0], &[3, 0, 0, 0, 1]] {
+        unusable(key(1, bad), "exponent is not an odd number from 3");
+    }
+    unusable(key(2, &[1, 0, 1]), "even modulus");
+}
+
+/// Under a point of small order one signature fits many messages, and some fit all.
+#[test]
+fn an_ed25519_key_is_not_of_small_order() {
+    let eighth = "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05";
+    let other = "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a";
+    let of_hex = |text: &str| -> Vec<u8> {
+        (0..32).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap()).collect()
+    };
+    let low = |first: u8| [&[first][..], &[0; 31]].concat();
+    let high = |first: u8| [&[first][..], &[0xff; 30], &[0x7f]].concat();
+    let mut points = vec![low(0), low(1), of_hex(eighth), of_hex(other)];
+    points.extend((0xec..=0xff).map(high));
+    let set = |key: &[u8]| {
+        let key = json!({"kty": "OKP", "crv": "Ed25519", "x": super::encode_bytes(key)});
+        jwks(&json!([key]), &[EdDSA])
+    };
+    for mut point in points {
+        unusable(set(&point), "Ed25519 key of small order");
+        point[31] |= 0x80;
+        unusable(set(&point), "Ed25519 key of small order");
+        // SubjectPublicKeyInfo of RFC 8410 section 4.
+        let prefix = [0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0];
+        let der = base64::engine::general_purpose::STANDARD.encode([&prefix[..], &point].concat());
+        let pem = format!("-----BEGIN PUBLIC KEY-----\n{der}\n-----END PUBLIC KEY-----\n");
+        let key = KeySource::PublicKey { path: "f.pem".into(), pem: pem.into_bytes() };
+        unusable(issuer(&[EdDSA], key), "the key in f.pem is an Ed25519 key of small order");
+    }
+    for near in [low(2), high(0xeb)] {
+        assert!(Verifier::new(&Arc::new(set(&near))).is_ok(), "{near:?}");
+    }
+    assert!(verify(&set_of(&ED), &signed(&ED, EdDSA, None)).is_ok());
+}
+
+fn set_of(pair: &KeyPair) -> Issuer {
+    jwks(&json!([jwk(pair, "k")]), &[EdDSA])
+}
+
+/// As some issuers write their sets.
+#[test]
+fn what_is_null_is_absent_and_padding_is_passed_over() {
+    let null = json!({"use": null, "alg": null, "kid": null, "key_ops": null});
+    for (pair, algorithm) in [(&*P256, ES256), (&*P384, ES384), (&*ED, EdDSA), (&*RSA, RS256)] {
+        let mut key = jwk(pair, "k");
+        let members = key.as_object_mut().unwrap();
+        members.extend(null.as_object().unwrap().clone());
+        for name in ["x", "y", "n", "e"] {
+            if let Some(Value::String(text)) = members.get_mut(name) {
+                let padding = (4 - text.len() % 4) % 4;
+                text.push_str(&"=".repeat(padding));
+            }
+        }
+        let set = jwks(&json!([key]), &[algorithm]);
+        assert!(verify(&set, &signed(pair, algorithm, None)).is_ok(), "{algorithm:?}");
+    }
+    let token = format!("{}.{}", encode(r#"{"alg":"HS256","kid":null,"cty":null}"#), "e30");
+    let mac = jsonwebtoken::EncodingKey::from_secret(SECRET);
+    let mac = jsonwebtoken::crypto::sign(token.as_bytes(), &mac, jsonwebtoken::Algorithm::HS256);
+    let token = format!("{token}.{}", mac.unwrap());
+    refused(&hs256(), &token, TokenInvalid, "has no exp");
+}
+
+#[test]
+fn a_set_is_a_list_of_at_most_256_keys() {
     for text in ["", "[]", "{}", "{\"keys\":{}}", "{\"keys\":[", "<html>"] {
         let key = KeySource::JwksFile { path: "keys.json".into(), json: text.to_owned() };
         unusable(issuer(&[ES256], key), "keys.json: this is not a JWK Set");
@@ -162,18 +241,26 @@ fn a_set_is_a_list_of_at_most_64_keys() {
         let keys: Vec<Value> = (0..count).map(|index| jwk(&P256, &index.to_string())).collect();
         jwks(&json!(keys), &[ES256])
     };
-    assert!(verify(&many(64), &signed(&P256, ES256, Some("63"))).is_ok());
-    unusable(many(65), "has 65 keys, and 64 are accepted");
+    assert!(verify(&many(256), &signed(&P256, ES256, Some("255"))).is_ok());
+    unusable(many(257), "has 257 keys, and 256 are accepted");
 }
 
 #[test]
-fn without_a_kid_there_must_be_one_key() {
-    let (one, other) = (jwk(&P256, "a"), jwk(&KeyPair::generate().unwrap(), "b"));
+fn without_a_kid_at_most_8_keys_are_tried() {
+    let other = || jwk(&KeyPair::generate().unwrap(), "b");
+    let one = jwk(&P256, "a");
     let token = signed(&P256, ES256, None);
     let unrelated = json!([one, jwk(&RSA, "r"), jwk(&P384, "p"), {"kty": "new"}]);
     assert!(verify(&jwks(&unrelated, &[ES256, ES384]), &token).is_ok());
-    let two = jwks(&json!([one, other]), &[ES256]);
-    refused(&two, &token, TokenInvalid, "no kid, and the JWK Set has more than one ES256 key");
+    let mut keys: Vec<Value> = (0..7).map(|_| other()).collect();
+    let others = jwks(&json!(keys), &[ES256]);
+    refused(&others, &token, TokenInvalid, "signature is not one of the key of the JWK Set");
+    keys.push(one.clone());
+    assert!(verify(&jwks(&json!(keys), &[ES256]), &token).is_ok());
+    keys.insert(0, other());
+    let nine = jwks(&json!(keys), &[ES256]);
+    refused(&nine, &token, TokenInvalid, "no kid, and the JWK Set has 9 ES256 keys; at most 8");
+    assert!(verify(&nine, &signed(&P256, ES256, Some("a"))).is_ok());
     let nameless = json!([with(&one, &json!({"kid": null}))]);
     assert!(verify(&jwks(&nameless, &[ES256]), &token).is_ok());
     let named = signed(&P256, ES256, Some("a"));
@@ -181,15 +268,14 @@ fn without_a_kid_there_must_be_one_key() {
 }
 
 #[test]
-fn a_kid_names_one_key_for_the_algorithm() {
-    let twice = json!([jwk(&P256, "a"), jwk(&KeyPair::generate().unwrap(), "a")]);
+fn a_kid_names_keys_for_the_algorithm() {
+    let other = || jwk(&KeyPair::generate().unwrap(), "a");
     let token = signed(&P256, ES256, Some("a"));
-    refused(
-        &jwks(&twice, &[ES256]),
-        &token,
-        TokenInvalid,
-        "more than one ES256 key with the token's",
-    );
+    let mut keys = vec![other(), jwk(&P256, "a")];
+    assert!(verify(&jwks(&json!(keys), &[ES256]), &token).is_ok());
+    keys.resize_with(9, other);
+    let nine = jwks(&json!(keys), &[ES256]);
+    refused(&nine, &token, TokenInvalid, "has 9 ES256 keys with the token's kid");
     let curves = json!([jwk(&P256, "a"), jwk(&P384, "a")]);
     assert!(verify(&jwks(&curves, &[ES256, ES384]), &token).is_ok());
     let bound = json!([with(&jwk(&RSA, "a"), &json!({"alg": "RS256"}))]);

@@ -182,7 +182,8 @@ async fn other_tokens_cost_the_issuer_nothing() {
     script.publish(&[jwk(&P256, "a"), jwk(&KeyPair::generate().unwrap(), "b")], None);
     settle().await;
     let bad = [
-        signed(&P256, ES256, None),
+        signed(&P384, ES384, None),
+        signed(&KeyPair::generate().unwrap(), ES256, None),
         signed(&P256, ES256, Some("b")),
         forged(r#"{"alg":"HS256","kid":"x"}"#, "{}", b"k"),
         format!("{}.e30.AA", encode(r#"{"alg":"none","kid":"x"}"#)),

@@ -97,7 +97,7 @@ reasons! {
     UpstreamHandshake "upstream.handshake" 502 1014 ERROR "The application did not accept the WebSocket properly.";
     /// No upstream of the route could be connected to.
     UpstreamUnavailable "upstream.unavailable" 503 1014 ERROR "The application is not available.";
-    /// `max_connections` is reached.
+    /// `max_connections` is reached, or the hold budget has no room for a message that brings a token.
     Capacity "capacity" 503 1013 WARN "The gateway is at its capacity.";
     /// There is no key yet to verify a token with.
     TokenUnverifiable "token.unverifiable" 503 1013 ERROR "Tokens cannot be verified right now.";

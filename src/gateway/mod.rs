@@ -26,7 +26,7 @@ use crate::listener::{Slots, accept_each};
 use crate::moment::Moment;
 use crate::policy::{Entrance, Trace};
 use crate::refusal::{Reason, Refusal};
-use crate::relay::HoldBudget;
+use crate::relay::{HoldPool, Shares};
 use crate::session::Sessions;
 use crate::store::{RevocationStore, Revocations, StoreError};
 use crate::tls::TlsError;
@@ -36,8 +36,6 @@ pub(crate) use in_force::InForce;
 use reload::Reloading;
 pub use reload::{ReloadError, Reloaded, Source};
 
-/// Bytes of small frames that all sessions together may hold back until they are whole.
-const HOLD_BUDGET: usize = 64 * 1024 * 1024;
 /// The longest time over which the Close frames of a shutdown are spread.
 const LONGEST_SPREAD: Duration = Duration::from_secs(5);
 
@@ -65,7 +63,7 @@ pub struct Gateway {
     /// How the configuration is loaded again.
     reloading: Reloading,
     /// Bounds what sessions hold back.
-    pub(crate) budget: HoldBudget,
+    pub(crate) budget: HoldPool,
     /// The live sessions.
     pub(crate) sessions: Sessions,
     /// Users and tokens that may not connect.
@@ -104,7 +102,7 @@ impl Gateway {
         Ok(Arc::new(Self {
             in_force: RwLock::new(Arc::new(in_force)),
             reloading: Reloading::new(config),
-            budget: HoldBudget::new(HOLD_BUDGET),
+            budget: HoldPool::new(Shares::default()),
             sessions: Sessions::default(),
             revocations,
             bans: Arc::new(bans),

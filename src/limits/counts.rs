@@ -31,6 +31,13 @@ pub struct Full {
     pub most: NonZeroU32,
 }
 
+impl<K: Eq + Hash> Permit<K> {
+    /// What it counts for.
+    pub fn key(&self) -> &K {
+        &self.key
+    }
+}
+
 impl<K: Eq + Hash> Default for Counts<K> {
     fn default() -> Self {
         Self(Arc::default())

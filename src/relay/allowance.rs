@@ -126,6 +126,11 @@ impl Allowance {
         self.fine
     }
 
+    /// Whether the sender may have to wait.
+    pub(super) fn may_delay(&self) -> bool {
+        self.fine && self.on_exceed == OnExceed::Delay && self.mode == Mode::Enforce
+    }
+
     /// Whether there is something to remember without rates: that the rest of a message whose
     /// beginning was dropped must be dropped too, or what was let through.
     pub(super) fn outlasts_rates(&self) -> bool {

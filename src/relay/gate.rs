@@ -47,8 +47,8 @@ pub struct Judged<'a> {
 pub enum Event {
     /// The answer to the gateway's own ping. It was taken out of the stream.
     OwnPong,
-    /// A new token, handed in with a message that [`Gate::expect_token`] describes. The message was
-    /// taken out of the stream.
+    /// A new token, handed in with a message that [`Gate::expect_token`] describes; empty where the
+    /// message does not go on as it must. The message was taken out of the stream.
     Token(String),
     /// A valid Close, released with this call.
     Close(CloseFrame),
@@ -57,7 +57,8 @@ pub enum Event {
     /// What follows may not be judged before this instant; nothing of it was taken. A ping or pong
     /// that this is about was released.
     Wait(Instant),
-    /// What follows is above a rate; nothing of this endpoint is released any more.
+    /// What follows is above a rate, or a token is handed in that cannot be taken out; nothing of
+    /// this endpoint is released any more.
     Exceeded(Reason),
     /// The frame is refused; nothing of this endpoint is released any more.
     Violation(Box<Violation>),
@@ -76,10 +77,12 @@ impl Gate {
         self.reader.own_ping
     }
 
-    /// From here on a text message of one frame, held whole, of the form
-    /// `{"MEMBER": {"token": "..."}}` is the gateway's.
+    /// From here on a text message that begins with `{"MEMBER": {"token": "` is the gateway's:
+    /// no byte of a frame is released that holds some of the token. Of one frame of at most
+    /// 16 KiB it is taken out ([`Event::Token`]); any other, and one for which the budget has no
+    /// room, ends the session ([`Event::Exceeded`]).
     pub fn expect_token(&mut self, member: Arc<str>) {
-        self.reader.handover = Some(Box::new(Handover { member, taken: 0 }));
+        self.reader.handover = Some(Box::new(Handover::new(member)));
     }
 
     /// From here on messages may be compressed (RFC 7692). They are released as they came; a copy
@@ -94,6 +97,12 @@ impl Gate {
     pub fn is_read_little(&self) -> bool {
         self.reader.inflates()
             || self.reader.allowance.as_ref().is_some_and(|rates| rates.is_fine())
+    }
+
+    /// Whether the sender's rates may keep it waiting, with bytes of it unjudged.
+    #[must_use]
+    pub fn may_be_delayed(&self) -> bool {
+        self.reader.allowance.as_ref().is_some_and(|rates| rates.may_delay())
     }
 
     /// How many bytes of compressed messages were inflated so far: what judging them cost.
@@ -131,7 +140,13 @@ impl Gate {
     ///
     /// After a Close was released, bytes are consumed and dropped, neither judged nor counted.
     /// After a violation the gate must not be asked again; it would drop them too.
+    #[inline]
     pub fn judge<'a>(&'a mut self, input: &'a [u8], budget: &HoldBudget) -> Judged<'a> {
+        self.judge_within(input, Some(budget))
+    }
+
+    /// As [`Gate::judge`]; without a budget, no data is held.
+    fn judge_within<'a>(&'a mut self, input: &'a [u8], budget: Option<&HoldBudget>) -> Judged<'a> {
         debug_assert_ne!(self.state, State::Refused, "a refused stream is not read on");
         self.reader.hold.forget_spent();
         if self.state != State::Open {
@@ -139,21 +154,27 @@ impl Gate {
         }
         let mut run = Run::default();
         let event = match self.reader.read(input, &mut run) {
+            Ok(None) => self.reader.keep(input, &mut run, budget),
             Ok(event) => event,
             Err(violation) => Some(self.refuse(violation)),
         };
         match event {
-            None => self.reader.keep(input, &mut run, budget),
             Some(Event::Close(_)) => self.state = State::Closed,
             Some(Event::Exceeded(_)) => {
                 self.state = State::Refused;
                 self.reader.hold.discard();
             }
-            Some(_) => {}
+            Some(_) | None => {}
         }
         let release = [self.reader.hold.spent(), &input[..run.safe]];
         self.reader.flow.bytes += (release[0].len() + release[1].len()) as u64;
         Judged { consumed: run.at, release, event }
+    }
+
+    /// As [`Gate::judge`], for a caller that keeps the bytes itself and passes none on: nothing is
+    /// held but the beginning of a header or of a control frame.
+    pub(super) fn judge_only<'a>(&'a mut self, input: &'a [u8]) -> Judged<'a> {
+        self.judge_within(input, None)
     }
 
     #[cold]

@@ -2,9 +2,11 @@
 
 use super::budget::{HoldBudget, HoldPermit};
 
-/// Up to here a buffer is not counted against the budget: a control frame (131 bytes at most) or
-/// a header that is not whole must be held whatever the others hold.
-pub(super) const UNCOUNTED: usize = 256;
+/// Up to here a buffer is not counted against the budget: what others hold never keeps a control
+/// frame, a small message or a token from being held until it is whole.
+pub(super) const UNCOUNTED: usize = 4 * 1024;
+/// The smallest buffer: a control frame (131 bytes at most) or a header always fits.
+const SMALLEST: usize = 256;
 
 /// What was taken from the sender and not released. Costs a pointer while nothing is held; its
 /// buffer grows with the bytes that arrive, never with a length that is only declared.
@@ -13,11 +15,17 @@ pub(super) struct Hold(Option<Box<Buffer>>);
 
 #[derive(Debug, Default)]
 struct Buffer {
-    bytes: Vec<u8>,
-    /// For the capacity above `UNCOUNTED`.
-    permit: Option<HoldPermit>,
+    counted: Counted,
     /// The bytes are being handed out, and are gone with the next call.
     spent: bool,
+}
+
+/// Bytes whose room beyond [`UNCOUNTED`] is taken from a budget, and given back with them.
+#[derive(Debug, Default)]
+pub(super) struct Counted {
+    pub(super) bytes: Vec<u8>,
+    /// For the capacity above `UNCOUNTED`.
+    permit: Option<HoldPermit>,
 }
 
 impl Hold {
@@ -33,7 +41,7 @@ impl Hold {
 
     fn buffer(&self, spent: bool) -> &[u8] {
         match &self.0 {
-            Some(buffer) if buffer.spent == spent => &buffer.bytes,
+            Some(buffer) if buffer.spent == spent => &buffer.counted.bytes,
             _ => &[],
         }
     }
@@ -44,18 +52,25 @@ impl Hold {
     pub(super) fn push(&mut self, more: &[u8], budget: &HoldBudget) -> bool {
         let buffer = self.0.get_or_insert_default();
         debug_assert!(!buffer.spent, "released bytes are forgotten before others are held");
-        let granted = buffer.grow(buffer.bytes.len() + more.len(), budget);
-        if granted {
-            buffer.bytes.extend_from_slice(more);
+        buffer.counted.push(more, budget)
+    }
+
+    /// As [`Hold::push`], for what needs no budget.
+    #[must_use]
+    pub(super) fn push_small(&mut self, more: &[u8]) -> bool {
+        let Counted { bytes, .. } = &mut self.0.get_or_insert_default().counted;
+        let fits = bytes.len() + more.len() <= SMALLEST;
+        if fits {
+            bytes.extend_from_slice(more);
         }
-        granted
+        fits
     }
 
     /// What is held is released.
     #[inline]
     pub(super) fn spend(&mut self) {
         if let Some(buffer) = &mut self.0 {
-            buffer.spent |= !buffer.bytes.is_empty();
+            buffer.spent |= !buffer.counted.bytes.is_empty();
         }
     }
 
@@ -86,8 +101,25 @@ impl Hold {
 
 impl Buffer {
     fn clear(&mut self) {
-        self.bytes.clear();
+        self.counted.bytes.clear();
         self.spent = false;
+    }
+}
+
+impl Counted {
+    /// Appends `more`. `false`, and nothing done, when the budget has not enough.
+    #[must_use]
+    pub(super) fn push(&mut self, more: &[u8], budget: &HoldBudget) -> bool {
+        let granted = self.grow(self.bytes.len() + more.len(), budget);
+        if granted {
+            self.bytes.extend_from_slice(more);
+        }
+        granted
+    }
+
+    /// The permit alone: the bytes are held in another way.
+    pub(super) fn into_permit(self) -> Option<HoldPermit> {
+        self.permit
     }
 
     /// Makes the capacity at least `size`, doubling, so that a frame that trickles in is copied
@@ -96,8 +128,8 @@ impl Buffer {
         if size <= self.bytes.capacity() {
             return true;
         }
-        let capacity = size.next_power_of_two().max(UNCOUNTED);
-        let counted = capacity - UNCOUNTED;
+        let capacity = size.next_power_of_two().max(SMALLEST);
+        let counted = capacity.saturating_sub(UNCOUNTED);
         let taken = self.permit.as_ref().map_or(0, HoldPermit::bytes);
         if counted > taken {
             let Some(more) = budget.take(counted - taken) else {

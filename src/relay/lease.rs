@@ -6,10 +6,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::Deserialize;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::refusal::Reason;
+use crate::token::json;
 
 /// How often the wall clock is looked at while a token is valid. Only it says what time it is: it
 /// may be set while a session lives, and the session's end moves with it.
@@ -69,22 +70,17 @@ impl Expiry {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Handover {
-    token: String,
-}
-
-/// The token in a message of the form `{"MEMBER": {"token": "..."}}`, with nothing beside it;
-/// `None` for any other message, which is the application's.
+/// The token in a message of the form `{"MEMBER": {"token": "..."}}`, with nothing beside it and
+/// no name twice; `None` for any other message.
 pub(super) fn token_in(member: &str, message: &[u8]) -> Option<String> {
-    use std::collections::BTreeMap;
-    if !message.trim_ascii_start().starts_with(b"{") {
+    let mut outer = json::object(message).ok()?;
+    let Some(Value::Object(mut inner)) = outer.remove(member) else {
         return None;
-    }
-    let mut object: BTreeMap<String, Handover> = serde_json::from_slice(message).ok()?;
-    let handover = object.remove(member)?;
-    object.is_empty().then_some(handover.token)
+    };
+    let Some(Value::String(token)) = inner.remove("token") else {
+        return None;
+    };
+    (outer.is_empty() && inner.is_empty()).then_some(token)
 }
 
 /// The answer to a client that handed in a token: `{"MEMBER":{"expires":SECONDS}}`, seconds since
@@ -152,6 +148,12 @@ mod tests {
             r#"{"framewall": {"token": 1}}"#,
             r#"{"framewall": {"token": "a", "x": 1}}"#,
             r#"{"framewall": {"token": "a"}, "x": {"token": "b"}}"#,
+            r#"{"framewall": {"token": "a"}, "framewall": {"token": "b"}}"#,
+            r#"{"framewall": {"token": "a", "token": "b"}}"#,
+            r#"{"framewall": ["a"]}"#,
+            r#"[["framewall", ["a"]]]"#,
+            r#"{"framewall": {"token": ["a"]}}"#,
+            r#"{"framewall": {"token": "a"}} x"#,
             r#"{"framewall": {}}"#,
             r#"{"other": {"token": "a"}}"#,
             r#"["framewall"]"#,

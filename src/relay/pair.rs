@@ -261,29 +261,31 @@ impl Pair {
         }
     }
 
-    /// An end is above a rate, and the session ends for it.
+    /// An end is above a rate, or handed in a token that cannot be taken out of the stream, and the
+    /// session ends for it.
     fn exceeded(&mut self, from: Endpoint, reason: Reason, now: Instant) {
         self.side(from).ending = Some(Ending::Refused);
-        self.end(Cause::AtFault(from, reason, "it sent more than its rate allows"), now);
+        let detail = match reason {
+            Reason::Capacity => "there is no room to hold a message that may hand in a token",
+            Reason::MessageTooBig => "a message that hands in a token is larger than 16 KiB",
+            Reason::MessageFragments => "a message that hands in a token came in fragments",
+            _ => "it sent more than its rate allows",
+        };
+        self.end(Cause::AtFault(from, reason, detail), now);
     }
 
     /// An end is above a rate, and is not read from until it is within it again. Where the session
     /// is ending there is nothing that it would be waited for.
     fn wait(&mut self, from: Endpoint, until: Instant, now: Instant) {
         if self.parting.is_some() {
-            self.part(now);
-        } else if !self.pause(from, until, now) {
-            self.exceeded(from, Reason::Capacity, now);
+            return self.part(now);
         }
-    }
-
-    fn pause(&mut self, from: Endpoint, until: Instant, now: Instant) -> bool {
         let Self { client, upstream, budget, .. } = self;
         let side = match from {
             Endpoint::Client => client,
             Endpoint::Upstream => upstream,
         };
-        side.pause(until, now, budget)
+        side.pause(until, now, budget);
     }
 
     /// Lets an end go on whose pause is over, or of which nothing but its Close is waited for.

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::allowance::Ruling;
 use super::budget::HoldBudget;
 use super::gate::{Event, Gate};
+use super::hold::UNCOUNTED;
 use super::side::{Ending, Side, Stage};
 use super::violation::Violation;
 use crate::refusal::Reason;
@@ -23,6 +24,8 @@ const WRITE_AT: usize = 16 * 1024;
 const TURN: u64 = 1024 * 1024;
 /// Bytes of a read, at most, of an end that is read little at a time; with TLS it may be a record.
 const LITTLE: usize = 16 * 1024;
+/// The same, of a client that may be delayed when there is no room for what it would leave unread.
+const SCANT: usize = UNCOUNTED;
 
 /// Buffers that belong to the worker thread, so that no session holds one while it waits.
 struct Worker {
@@ -98,7 +101,7 @@ pub(super) fn pump(
                 break;
             }
             let wanted = wanted(source, sink);
-            let most = if source.gate.is_read_little() { LITTLE } else { AT_ONCE };
+            let most = at_once(source, budget);
             let mut cut = false;
             let mut taken = 0;
             let lent = source.poll_lend(cx, &mut read[..most], |cx, gate, bytes| {
@@ -148,7 +151,7 @@ pub(super) fn drain(
                 gate.allow(None);
                 let judged = judging.then(|| judge(gate, bytes, budget, now, |_| {}));
                 let notice = judged.and_then(|(_, noticed)| noticed.notice);
-                let refused = matches!(notice, Some(Notice::Violation(_)));
+                let refused = matches!(notice, Some(Notice::Violation(_) | Notice::Exceeded(_)));
                 (bytes.len(), (bytes.len(), refused))
             });
             match drained {
@@ -173,6 +176,18 @@ fn relays(source: &Side, sink: &Side) -> bool {
         Stage::Draining { .. } | Stage::Done => false,
     };
     takes && source.sends() && source.paused.is_none() && !sink.write_failed
+}
+
+/// How many bytes may be read at once. The rest of a read of a client that is delayed has to be kept:
+/// where the budget has no room for it, the bytes stay in the kernel.
+fn at_once(source: &mut Side, budget: &HoldBudget) -> usize {
+    if !source.gate.is_read_little() {
+        AT_ONCE
+    } else if source.gate.may_be_delayed() && budget.left() < LITTLE {
+        SCANT
+    } else {
+        LITTLE
+    }
 }
 
 /// How many bytes may be relayed: towards an end that is to be closed, only the frame in progress

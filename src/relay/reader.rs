@@ -3,6 +3,7 @@
 
 mod control;
 mod data;
+mod form;
 mod handover;
 
 use super::allowance::Allowance;
@@ -168,7 +169,10 @@ impl Reader {
         }
         self.rules.judge_header(head).map_err(|rule| self.refuse_header(rule))?;
         self.frame.left = self.frame.head.declared();
-        if self.frame.is_large() && self.dropped().is_none() {
+        if let Some(handover) = &mut self.handover {
+            handover.begin(&self.frame.head);
+        }
+        if self.frame.is_large() && !self.may_hand_in() && self.dropped().is_none() {
             self.cut_through(run);
         }
         Ok(true)
@@ -220,16 +224,34 @@ impl Reader {
         run.safe = run.at;
     }
 
-    /// Holds back what belongs to a frame that is not whole, if the budget allows.
+    /// Holds back what belongs to a frame that is not whole. Where the budget does not allow it the
+    /// frame is cut through; one that may hand in a token ends the session instead.
     #[inline]
-    pub(super) fn keep(&mut self, input: &[u8], run: &mut Run, budget: &HoldBudget) {
+    pub(super) fn keep(
+        &mut self,
+        input: &[u8],
+        run: &mut Run,
+        budget: Option<&HoldBudget>,
+    ) -> Option<Event> {
         let rest = &input[run.safe..run.at];
-        if self.dropped().is_some() && self.frame.head.is_complete() {
-            return;
+        let data = self.frame.head.is_complete() && !self.frame.head.is_control();
+        if data && self.dropped().is_some() {
+            return None;
         }
-        if !rest.is_empty() && !self.hold.push(rest, budget) {
+        if rest.is_empty() {
+            return None;
+        }
+        let granted = match budget {
+            Some(budget) => self.hold.push(rest, budget),
+            None => !data && self.hold.push_small(rest),
+        };
+        if !granted {
+            if self.may_hand_in() {
+                return Some(Event::Exceeded(Reason::Capacity));
+            }
             self.cut_through(run);
         }
+        None
     }
 
     /// A header, proved wrong by its last byte so far.

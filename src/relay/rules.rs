@@ -234,13 +234,15 @@ impl Rules {
 
     /// The next piece of a compressed frame's payload, `done` bytes into it and at most [`BLOCK`]
     /// long. It may inflate to as much as all of the first `weighed` bytes may, whether or not they
-    /// are there: where a ratio is judged must not depend on how the frame was cut into reads.
+    /// are there: where a ratio is judged must not depend on how the frame was cut into reads. `see`
+    /// gets the text that it inflates to.
     pub(super) fn judge_compressed(
         &mut self,
         head: &HeaderBytes,
         done: u64,
         weighed: u64,
         piece: &[u8],
+        mut see: impl FnMut(&[u8]),
     ) -> Result<(), Rule> {
         let bound = self.bound(weighed);
         let Self { message, inflation: Some(inflation), .. } = self else {
@@ -249,7 +251,10 @@ impl Rules {
         let mut unmasked = [0; BLOCK as usize];
         let plain = &mut unmasked[..piece.len()];
         mask::unmask(piece, mask::key_at(head.key(), done), plain);
-        inflation.push(plain, |text| message.take(text, bound))
+        inflation.push(plain, |text| {
+            see(text);
+            message.take(text, bound)
+        })
     }
 
     /// What a compressed message may inflate to with so many bytes of the frame in progress, and the

@@ -76,7 +76,7 @@ pub(super) struct Side {
 struct Early {
     /// Not empty.
     bytes: Bytes,
-    /// For what is left of a read.
+    /// For what is left of a read; `None`: it was not paused yet, or there was no room.
     kept: Option<HoldPermit>,
 }
 
@@ -176,17 +176,14 @@ impl Side {
         })
     }
 
-    /// This end is not read from before `until`. What was read of it already is kept; `false` when
-    /// the budget has no room for that.
-    #[must_use]
-    pub(super) fn pause(&mut self, until: Instant, now: Instant, budget: &HoldBudget) -> bool {
+    /// This end is not read from before `until`. What was read of it already is kept, and counted
+    /// where the budget has room: where it has none, the read was small, and the next one is, too.
+    pub(super) fn pause(&mut self, until: Instant, now: Instant, budget: &HoldBudget) {
         self.paused = Some(Box::new(Paused { since: now, until }));
-        match &mut self.early {
-            Some(early) if early.kept.is_none() => {
-                early.kept = budget.take(early.bytes.len());
-                early.kept.is_some()
-            }
-            _ => true,
+        if let Some(early) = &mut self.early
+            && early.kept.is_none()
+        {
+            early.kept = budget.take(early.bytes.len());
         }
     }
 

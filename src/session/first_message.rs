@@ -4,7 +4,7 @@
 use std::future::poll_fn;
 
 use bytes::Bytes;
-use serde::Deserialize;
+use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout_at};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
@@ -16,7 +16,10 @@ use crate::limits::UserPermit;
 use crate::observe::Subject;
 use crate::policy::{Admission, Standing, Trace};
 use crate::refusal::{Reason, Refusal};
-use crate::relay::{Endpoint, HoldBudget, Limits, Opened, Opening, control_frame};
+use crate::relay::{
+    Endpoint, HoldBudget, HoldPermit, Limits, Message, Opened, Opening, control_frame,
+};
+use crate::token::json;
 use crate::transport::Transport;
 use crate::upstream::{Failure, Upstream};
 
@@ -28,6 +31,8 @@ struct First {
     token: String,
     /// What the upstream is to get of it, and all that came behind it.
     early: Vec<u8>,
+    /// The room of the budget that it takes; given back when the session begins.
+    _permit: Option<HoldPermit>,
 }
 
 /// Waits for the token, verifies it and connects to the upstream.
@@ -37,6 +42,7 @@ pub(super) async fn introduce(
     early: Bytes,
     admission: Admission,
     caller: &Caller,
+    budget: HoldBudget,
     (subject, permit): (&mut Subject, &mut Option<UserPermit>),
 ) -> Result<(Admission, Upstream, Bytes), Refusal> {
     let Standing::Announced(issuer) = admission.standing().clone() else {
@@ -46,9 +52,10 @@ pub(super) async fn introduce(
     let opening = Opening::new(
         Limits::from(&admission.route().websocket),
         &admission.route().limits,
+        budget,
         Instant::now(),
     );
-    let reading = read(client, early, opening, issuer, &gateway.budget);
+    let reading = read(client, early, opening, issuer);
     let first = match timeout_at(Instant::now() + issuer.message_deadline, reading).await {
         Ok(first) => first?,
         Err(_elapsed) => {
@@ -85,13 +92,16 @@ async fn read(
     early: Bytes,
     mut opening: Opening,
     issuer: &Issuer,
-    budget: &HoldBudget,
 ) -> Result<First, Refusal> {
     let lost = |detail: String| Refusal::new(Reason::ClientLost, detail);
-    opening.push(&early);
+    let full = || Refusal::new(Reason::Capacity, "there is no room to hold the first message");
+    if !opening.push(&early) {
+        return Err(full());
+    }
+    drop(early);
     let mut scratch = [0; READ];
     loop {
-        match opening.next(budget, Instant::now()) {
+        match opening.next(Instant::now()) {
             Some(Opened::Ping(payload)) => {
                 let pong = control_frame(Endpoint::Client, Control::Pong, &payload, [0; 4]);
                 let sent = client.write_all(pong.as_ref()).await;
@@ -102,8 +112,13 @@ async fn read(
                 let read = poll_fn(|cx| {
                     client.poll_lend(cx, &mut scratch, |_, bytes| opening.push(bytes))
                 });
-                let read = read.await.map_err(|error| lost(error.to_string()))?;
-                read.ok_or_else(|| lost("the client closed before it said who it is".to_owned()))?;
+                let held = read
+                    .await
+                    .map_err(|error| lost(error.to_string()))?
+                    .ok_or_else(|| lost("the client closed before it said who it is".to_owned()))?;
+                if !held {
+                    return Err(full());
+                }
             }
         }
     }
@@ -112,12 +127,14 @@ async fn read(
 fn first(opened: Opened, issuer: &Issuer) -> Result<First, Refusal> {
     let refuse = |reason, detail: &str| Err(Refusal::new(reason, detail));
     match opened {
-        Opened::Message { text, mut frames, rest } => {
-            if !issuer.forward_token {
-                frames.clear();
-            }
-            frames.extend_from_slice(&rest);
-            Ok(First { token: token_in(&text), early: frames })
+        Opened::Message(Message { text, mut frames, rest, permit }) => {
+            let early = if issuer.forward_token {
+                frames.extend_from_slice(&rest);
+                frames
+            } else {
+                rest
+            };
+            Ok(First { token: token_in(&text), early, _permit: permit })
         }
         Opened::Binary => refuse(Reason::TokenInvalid, "the first message is binary, not text"),
         Opened::TooBig => refuse(Reason::MessageTooBig, "the first message is too long"),
@@ -131,15 +148,15 @@ fn first(opened: Opened, issuer: &Issuer) -> Result<First, Refusal> {
     }
 }
 
-#[derive(Deserialize)]
-struct Envelope {
-    token: String,
-}
-
-/// The token alone, or `{"token": "..."}`, which may have more members.
+/// The token alone, or the member `token` of a JSON object, which may have more members but no name
+/// twice. Any other text is given as it is, and is no token.
 fn token_in(text: &str) -> String {
     let text = text.trim();
-    serde_json::from_str(text).map_or_else(|_| text.to_owned(), |envelope: Envelope| envelope.token)
+    let envelope = json::object(text.as_bytes()).ok();
+    match envelope.and_then(|mut envelope| envelope.remove("token")) {
+        Some(Value::String(token)) => token,
+        _ => text.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -150,6 +167,16 @@ mod tests {
     fn a_token_comes_alone_or_in_an_envelope() {
         assert_eq!(token_in(" a.b.c\n"), "a.b.c");
         assert_eq!(token_in(r#"{"type": "auth", "token": "a.b.c"}"#), "a.b.c");
-        assert_eq!(token_in(r#"{"tok": "a"}"#), r#"{"tok": "a"}"#, "refused as a token");
+        for other in [
+            r#"{"tok": "a"}"#,
+            r#"["a.b.c"]"#,
+            r#"[["token", "a.b.c"]]"#,
+            r#"{"token": ["a.b.c"]}"#,
+            r#"{"token": "a.b.c", "token": "d.e.f"}"#,
+            r#"{"token": "a.b.c"} x"#,
+            r#""a.b.c""#,
+        ] {
+            assert_eq!(token_in(other), other, "refused as a token");
+        }
     }
 }

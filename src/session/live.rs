@@ -46,7 +46,10 @@ impl Live {
         observe::session_opened(&entry.record().subject());
         let lease = lease::of(gateway, admission, entry);
         let terms = gateway.terms(&route, entry.record().user());
-        let (tasks, budget) = (gateway.tasks.clone(), gateway.budget.clone());
+        let identified = matches!(admission.standing(), Standing::Identified(_));
+        let address = self.permits.as_ref().and_then(Permits::address);
+        let budget = gateway.budget.session(address, identified);
+        let tasks = gateway.tasks.clone();
         tasks.spawn(relay(streams, terms, budget, lease, self));
     }
 

@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 use crate::gateway::Gateway;
 use crate::handshake::Deflate;
-use crate::limits::{AddressPermit, UserPermit};
+use crate::limits::{AddressKey, AddressPermit, UserPermit};
 use crate::listener::Taken;
 use crate::moment::Moment;
 use crate::observe::{self, Subject};
@@ -50,14 +50,21 @@ pub(crate) struct Session {
 
 /// What a session counts as: one of each, until it ends.
 #[derive(Debug)]
-#[expect(dead_code, reason = "what is held is not looked at")]
 pub(crate) struct Permits {
     /// Of `max_connections`.
+    #[expect(dead_code, reason = "it is held, and not looked at")]
     pub(crate) slot: Taken,
     /// Of its address; `None`: it is a trusted proxy's own.
     pub(crate) address: Option<AddressPermit>,
     /// Of its user; `None`: it has none, or none yet.
     pub(crate) user: Option<UserPermit>,
+}
+
+impl Permits {
+    /// The address that the session counts for.
+    fn address(&self) -> Option<AddressKey> {
+        self.address.as_ref().map(|permit| *permit.key())
+    }
 }
 
 /// What a session begins with.
@@ -142,6 +149,7 @@ impl Newcomer {
             self.early,
             self.admission,
             &self.caller,
+            gateway.budget.session(self.permits.address(), false),
             (&mut self.subject, &mut self.permits.user),
         );
         let introduced = tokio::select! {

@@ -8,7 +8,7 @@ use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 /// Reads one JSON object, in which no object at any depth has the same name twice.
-pub(super) fn object(bytes: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
+pub(crate) fn object(bytes: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = Strict.deserialize(&mut reader)?;
     reader.end()?;

@@ -15,7 +15,7 @@ mod fetch;
 mod forward;
 mod identity;
 mod inspect;
-mod json;
+pub(crate) mod json;
 mod jwks;
 mod key;
 mod mint;

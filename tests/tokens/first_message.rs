@@ -91,6 +91,9 @@ fn a_token_that_does_not_verify_closes() {
     turned_away("", &say("a.b.c"), 4401, "token.invalid");
     let over = sign(&json!({ "sub": "ada", "exp": now() - 100 }));
     turned_away("", &say(&over), 4401, "token.expired");
+    turned_away("", &say(&json!([token("ada")]).to_string()), 4401, "token.invalid");
+    let twice = format!("{{\"token\":\"x\",\"token\":\"{}\"}}", token("ada"));
+    turned_away("", &say(&twice), 4401, "token.invalid");
     let denied = "require = { scope = \"chat\" }";
     turned_away(denied, &say(&token("ada")), 4403, "claims.denied");
 }

@@ -94,6 +94,67 @@ fn a_token_that_is_not_good_enough_changes_nothing() {
     session.prove_alive();
 }
 
+/// What a session's ends are told when the client sends these frames, and what reached the application.
+#[track_caller]
+fn told(frames: &[Frame], code: u16, reason: &str) -> Vec<u8> {
+    let upstream = RawUpstream::bind();
+    let gateway = renewable(&upstream);
+    let mut session = Session::open_with(&gateway, &upstream, &with(&lasting("ada", 3600)), "");
+    let id = session.request_id();
+    for frame in frames {
+        session.client.say(frame.clone());
+    }
+    assert_eq!(session.client.expect_close(), (code, reason.to_owned()));
+    gateway.wait_for_record(|record| {
+        record["event"] == "connection.error" || record["event"] == "limited"
+    });
+    gateway.wait_for_reason(&id, reason);
+    session.upstream.say(Frame::text("too late"));
+    session.upstream.expect_gone()
+}
+
+#[test]
+fn a_token_that_cannot_be_taken_out_ends_the_session_and_reaches_nobody() {
+    let token = token("ada");
+    let message = json!({ "framewall": { "token": token } }).to_string();
+    let (first, second) = message.split_at(message.find(&token).unwrap() + 3);
+    let fragments = [Frame::text(first).unfinished(), Frame::continuation(second)];
+    let reached = told(&fragments, 1009, "message.fragments");
+    assert!(!reached.windows(3).any(|bytes| bytes == &token.as_bytes()[..3]));
+
+    let (first, second) = message.split_at(message.find(&token).unwrap());
+    let fragments = [Frame::text(first).unfinished(), Frame::continuation(second)];
+    let reached = told(&fragments, 1009, "message.fragments");
+    assert!(!reached.windows(3).any(|bytes| bytes == &token.as_bytes()[..3]));
+
+    let large = Frame::text(message.replace(&token, &format!("{token}{}", "x".repeat(17_000))));
+    let reached = told(&[large], 1009, "message.too_big");
+    assert!(!reached.windows(9).any(|bytes| bytes == b"framewall"));
+}
+
+#[test]
+fn what_is_beside_a_token_makes_it_invalid_and_a_list_is_the_applications() {
+    let upstream = RawUpstream::bind();
+    let gateway = renewable(&upstream);
+    let mut session = Session::open_with(&gateway, &upstream, &with(&lasting("ada", 3600)), "");
+    let token = token("ada");
+    for beside in [
+        format!("{{\"framewall\":{{\"token\":\"{token}\",\"x\":1}}}}"),
+        format!("{{\"framewall\":{{\"token\":\"{token}\"}},\"x\":1}}"),
+        format!("{{\"framewall\":{{\"token\":\"x\"}},\"framewall\":{{\"token\":\"{token}\"}}}}"),
+    ] {
+        session.client.say(Frame::text(beside));
+        let answer: Value = serde_json::from_slice(&session.client.read_frame().payload).unwrap();
+        assert_eq!(answer, json!({ "framewall": { "error": "token.invalid" } }));
+    }
+    let list = json!({ "framewall": [token] }).to_string();
+    let large = json!({ "data": "x".repeat(20_000) }).to_string();
+    for message in [list, large] {
+        session.client.say(Frame::text(&message));
+        session.upstream.expect_frame(Frame::text(&message));
+    }
+}
+
 #[test]
 fn a_newer_token_brings_no_end_where_expiry_is_ignored() {
     let upstream = RawUpstream::bind();

@@ -7,6 +7,7 @@ mod support;
 mod claims;
 mod explain;
 mod first_message;
+mod hold;
 mod jwks;
 mod lifetime;
 mod parsers;

@@ -16,6 +16,9 @@ impl Reader {
         } else {
             self.read_plain(input, run)?;
         }
+        if let Some(event) = self.judge_hand_in(run) {
+            return Ok(Some(event));
+        }
         if self.frame.left == 0 {
             return self.end_data(input, run);
         }
@@ -27,8 +30,15 @@ impl Reader {
         let done = self.frame.head.declared() - self.frame.left;
         let start = run.at;
         let piece = self.skip_payload(input, run);
-        if let Err(at) = self.rules.judge_payload(&self.frame.head, done, piece) {
+        let judged = self.rules.judge_payload(&self.frame.head, done, piece);
+        if let Some(handover) = &mut self.handover {
+            let good = judged.err().unwrap_or(piece.len());
+            handover.read(&self.frame.head, done, &piece[..good]);
+        }
+        if let Err(at) = judged {
             run.at = start + at + 1;
+            // Where it is refused must not depend on how it was cut into reads.
+            self.release_large(run);
             return Err(self.refuse_at(Rule::Text, done + at as u64, run));
         }
         if self.frame.through {
@@ -47,7 +57,13 @@ impl Reader {
         let (done, end) = self.frame.block();
         let weighed = if self.frame.is_large() { end } else { self.frame.head.declared() };
         let piece = self.skip(input, run, end - done);
-        if let Err(rule) = self.rules.judge_compressed(&self.frame.head, done, weighed, piece) {
+        let Self { rules, handover, frame: Frame { head, .. }, .. } = self;
+        let see = |text: &[u8]| {
+            if let Some(handover) = handover {
+                handover.read_plain(text);
+            }
+        };
+        if let Err(rule) = rules.judge_compressed(head, done, weighed, piece, see) {
             return Err(self.refuse_payload(rule, end.wrapping_sub(1)));
         }
         if self.frame.through && self.frame.left > 0 && done + piece.len() as u64 == end {
@@ -81,14 +97,15 @@ impl Reader {
                     return Ok(Some(self.drop_frame()));
                 }
                 self.flow.messages += u64::from(message_ends);
-                if let Some(token) = self.handed_over(&input[run.safe..run.at]) {
-                    self.flow.frames += 1;
-                    self.hold.discard();
-                    self.frame.end();
-                    return Ok(Some(Event::Token(token)));
+                if !self.hands_in() {
+                    self.accept(run);
+                    return Ok(None);
                 }
-                self.accept(run);
-                Ok(None)
+                let token = self.handed_over(&input[run.safe..run.at]);
+                self.flow.frames += 1;
+                self.hold.discard();
+                self.frame.end();
+                Ok(Some(Event::Token(token)))
             }
             Err(rule) => {
                 let length = self.frame.head.declared();
@@ -105,6 +122,22 @@ impl Reader {
             run.safe = run.at - 1;
         }
         self.refuse_payload(rule, at)
+    }
+}
+
+impl Reader {
+    /// A large frame goes on once it is known to hold no token; a compressed one where a block ends.
+    #[inline]
+    pub(super) fn release_large(&mut self, run: &mut Run) {
+        let waits = self.frame.is_large() && !self.frame.through && !self.may_hand_in();
+        if !waits || self.dropped().is_some() {
+            return;
+        }
+        let (done, _) = self.frame.block();
+        let mid_block = self.frame.left == 0 || !done.is_multiple_of(BLOCK.into());
+        if !self.rules.message_compressed() || !mid_block {
+            self.cut_through(run);
+        }
     }
 }
 

@@ -1,42 +1,124 @@
-//! Messages that are the gateway's: a client hands in a new token.
+//! Messages that are the gateway's: a client hands in a new token. No byte of a frame leaves before it
+//! is known that the frame has none.
 
 use std::sync::Arc;
 
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use super::super::inflate::Inflation;
-use super::super::{lease, mask};
-use super::{Reader, WHOLE_SIZE};
+use super::super::{Event, HeaderBytes, lease, mask};
+use super::form::{Form, Verdict};
+use super::{Reader, Run, WHOLE, WHOLE_SIZE};
+use crate::refusal::Reason;
 
 /// The messages, of one frame each, in which a client hands in a new token.
 #[derive(Debug)]
 pub(in crate::relay) struct Handover {
     /// The member of the JSON object that holds the token.
-    pub(in crate::relay) member: Arc<str>,
+    member: Arc<str>,
     /// How many there were; the flow has them, too.
     pub(in crate::relay) taken: u64,
+    /// How far the message in progress, or the last one, looks like one.
+    form: Form,
+    /// The message in progress has more than one frame.
+    fragmented: bool,
+}
+
+impl Handover {
+    pub(in crate::relay) fn new(member: Arc<str>) -> Self {
+        Self { member, taken: 0, form: Form::OTHER, fragmented: false }
+    }
+
+    /// A frame begins; its header was judged.
+    pub(super) fn begin(&mut self, head: &HeaderBytes) {
+        match head.opcode() {
+            OpCode::Data(Data::Text) => {
+                (self.form, self.fragmented) = (Form::default(), !head.fin());
+            }
+            OpCode::Data(Data::Binary) => self.form = Form::OTHER,
+            // A continuation goes on where the frame before it ended.
+            _ => {}
+        }
+    }
+
+    /// Payload of a frame that is not compressed, `done` bytes into it.
+    #[inline]
+    pub(super) fn read(&mut self, head: &HeaderBytes, done: u64, piece: &[u8]) {
+        if self.form.verdict() == Verdict::Undecided {
+            let key = mask::key_at(head.key(), done);
+            let plain = piece.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key);
+            self.form.push(&self.member, plain);
+        }
+    }
+
+    /// The next text of the message.
+    pub(super) fn read_plain(&mut self, text: &[u8]) {
+        self.form.push(&self.member, text.iter().copied());
+    }
 }
 
 impl Reader {
-    /// Takes the token of a text message of one frame, where such are looked for: held bytes,
-    /// then `rest`.
-    pub(super) fn handed_over(&mut self, rest: &[u8]) -> Option<String> {
-        let handover = self.handover.as_mut()?;
-        let head = &self.frame.head;
-        let alone = head.fin() && head.opcode() == OpCode::Data(Data::Text);
-        if !alone || self.frame.through {
-            return None;
+    /// Whether the data frame in progress may hold a token, as far as it was read.
+    #[inline]
+    pub(super) fn may_hand_in(&self) -> bool {
+        self.verdict() != Verdict::Other
+    }
+
+    /// Whether the message in progress hands in a token, well or badly.
+    #[inline]
+    pub(super) fn hands_in(&self) -> bool {
+        self.verdict() == Verdict::Token
+    }
+
+    #[inline]
+    fn verdict(&self) -> Verdict {
+        match &self.handover {
+            Some(handover) if !self.frame.head.is_control() => handover.form.verdict(),
+            _ => Verdict::Other,
         }
+    }
+
+    /// After a piece of a data frame was read: ends the session where a token came that cannot be
+    /// taken out, and lets a large frame go on once it is known to hold none.
+    #[inline]
+    pub(super) fn judge_hand_in(&mut self, run: &mut Run) -> Option<Event> {
+        let handover = self.handover.as_deref()?;
+        let read = self.frame.head.size() as u64 + self.frame.head.declared() - self.frame.left;
+        match handover.form.verdict() {
+            _ if self.dropped().is_some() => None,
+            Verdict::Token if handover.fragmented => {
+                Some(Event::Exceeded(Reason::MessageFragments))
+            }
+            Verdict::Token if self.frame.is_large() => Some(Event::Exceeded(Reason::MessageTooBig)),
+            // Blanks, more than are held.
+            Verdict::Undecided if read > WHOLE => Some(Event::Exceeded(Reason::MessageTooBig)),
+            Verdict::Other => {
+                self.release_large(run);
+                None
+            }
+            Verdict::Token | Verdict::Undecided => None,
+        }
+    }
+
+    /// Takes the token of a message that hands in one: held bytes, then `rest`. It is empty where
+    /// the message is not of the form; the client is told that it is not valid.
+    pub(super) fn handed_over(&mut self, rest: &[u8]) -> String {
+        debug_assert!(!self.frame.through, "a frame that may hold a token is never cut through");
+        let Some(handover) = self.handover.as_mut() else {
+            return String::new();
+        };
+        handover.taken += 1;
+        let head = &self.frame.head;
         let bytes = self.hold.pending().iter().chain(rest).skip(head.size());
         let masked: Vec<u8> = bytes.copied().collect();
         let mut message = vec![0; masked.len()];
         mask::unmask(&masked, head.key(), &mut message);
-        if self.rules.message_compressed() {
+        let message = if self.rules.message_compressed() {
             // No longer than one that is not compressed could be.
-            message = Inflation::whole(&message, WHOLE_SIZE)?;
-        }
-        let token = lease::token_in(&handover.member, &message)?;
-        handover.taken += 1;
-        Some(token)
+            Inflation::whole(&message, WHOLE_SIZE)
+        } else {
+            Some(message)
+        };
+        message.and_then(|message| lease::token_in(&handover.member, &message)).unwrap_or_default()
     }
 }

@@ -5,7 +5,7 @@ use super::super::Rule;
 use super::*;
 
 /// The most that is held of a frame beyond the buffer that is not counted.
-const COUNTED: usize = 16 * 1024 - 256;
+const COUNTED: usize = 12 * 1024;
 
 /// 16 KiB with its header, the largest frame that is held.
 fn largest_held(first: u8, fill: u8) -> Vec<u8> {
@@ -88,15 +88,28 @@ fn a_large_text_that_ends_inside_a_character() {
 fn beyond_the_budget_cut_through() {
     let stream = largest_held(0x82, 0);
     let none = HoldBudget::new(0);
-    let outcome = pass(Upstream, &stream[..300], &[300], &none);
-    assert_eq!(outcome.released, &stream[..300]);
+    let outcome = pass(Upstream, &stream[..5000], &[5000], &none);
+    assert_eq!(outcome.released, &stream[..5000]);
     assert!(!outcome.boundary);
-    let outcome = pass(Upstream, &stream[..300], &[200, 100], &none);
-    assert_eq!(outcome.released, &stream[..300], "what was held goes on as well");
+    let outcome = pass(Upstream, &stream[..5000], &[4000, 1000], &none);
+    assert_eq!(outcome.released, &stream[..5000], "what was held goes on as well");
     let outcome = pass(Upstream, &stream, &[1], &HoldBudget::new(1_000));
     assert_eq!((outcome.released, outcome.violation), (stream.clone(), None));
     let outcome = pass(Upstream, &stream, &[stream.len()], &none);
     assert_eq!(outcome.released, stream, "a frame that is there needs no buffer");
+}
+
+#[test]
+fn small_frames_are_held_whatever_the_budget() {
+    let none = HoldBudget::new(0);
+    let mut stream = frame(Client, 0x81, &[b'x'; 4088]);
+    assert_eq!(stream.len(), 4096);
+    let last = stream.len() - 1;
+    stream[last] = 0xff;
+    for read in [1, 1000, last] {
+        let outcome = pass(Client, &stream, &[read], &none);
+        assert!(outcome.released.is_empty() && outcome.violation.is_some() && outcome.boundary);
+    }
 }
 
 #[test]
@@ -120,11 +133,11 @@ fn the_budget_counts_what_arrived_and_not_what_was_declared() {
     let budget = HoldBudget::new(COUNTED);
     let stream = largest_held(0x82, 0);
     let mut gate = Gate::new(Upstream, LIMITS, OWN_PING);
-    pass_on(&mut gate, &stream[..200], &[200], &budget);
+    pass_on(&mut gate, &stream[..4096], &[200], &budget);
     assert_eq!(budget.left(), COUNTED);
-    pass_on(&mut gate, &stream[200..500], &[300], &budget);
-    assert_eq!(budget.left(), COUNTED - 256);
-    pass_on(&mut gate, &stream[500..16_000], &[1000], &budget);
+    pass_on(&mut gate, &stream[4096..5000], &[300], &budget);
+    assert_eq!(budget.left(), COUNTED - 4096);
+    pass_on(&mut gate, &stream[5000..16_000], &[1000], &budget);
     assert_eq!(budget.left(), 0);
 }
 

@@ -1,5 +1,6 @@
 //! Tests of the gate as the pumps use it: bytes in, verdict out.
 
+mod credentials;
 mod cuts;
 mod deflate;
 mod deflater;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::{Endpoint, HoldBudget, LONGEST_OPENING, Opened, Opening, Rule};
+use super::super::{Endpoint, HoldBudget, LONGEST_OPENING, Message, Opened, Opening, Rule};
 use super::{LIMITS, frame};
 use crate::config::{self, OnExceed, Rate};
 use crate::refusal::Reason;
@@ -19,13 +19,12 @@ fn opened(stream: &[u8], cut: usize) -> (Option<Opened>, usize) {
 }
 
 fn opened_within(rates: &config::Limits, stream: &[u8], cut: usize) -> (Option<Opened>, usize) {
-    let budget = HoldBudget::new(1 << 20);
     let now = Instant::now();
-    let mut opening = Opening::new(LIMITS, rates, now);
+    let mut opening = Opening::new(LIMITS, rates, HoldBudget::new(1 << 20), now);
     let mut pings = 0;
     for part in [&stream[..cut], &stream[cut..]] {
-        opening.push(part);
-        while let Some(opened) = opening.next(&budget, now) {
+        assert!(opening.push(part));
+        while let Some(opened) = opening.next(now) {
             match opened {
                 Opened::Ping(payload) => {
                     assert_eq!(payload, b"ping");
@@ -45,9 +44,10 @@ fn a_message_in_fragments_is_put_together_however_it_is_cut() {
         [client(0x89, b"ping"), client(0x8a, b"pong"), client(0x82, b"after")];
     let stream = [&fragments[0][..], &ping, &answer, &fragments[1], &after].concat();
     for cut in 0..stream.len() {
-        let (Some(Opened::Message { text, frames, rest }), pings) = opened(&stream, cut) else {
+        let (Some(Opened::Message(message)), pings) = opened(&stream, cut) else {
             panic!("a message expected, cut at {cut}");
         };
+        let Message { text, frames, rest, .. } = message;
         assert_eq!((text.as_str(), pings), ("tok\u{e9}en", 1));
         assert_eq!(frames, fragments.concat());
         assert!(after.starts_with(&rest), "{cut}");
@@ -63,7 +63,7 @@ fn nothing_is_waited_for_that_is_too_big() {
     let stream = [client(0x01, &half), client(0x80, &half)].concat();
     assert!(matches!(opened(&stream, 9).0, Some(Opened::TooBig)));
     let fits = client(0x81, &large[1..]);
-    assert!(matches!(opened(&fits, 9).0, Some(Opened::Message { .. })));
+    assert!(matches!(opened(&fits, 9).0, Some(Opened::Message(_))));
 }
 
 #[test]
@@ -75,6 +75,53 @@ fn anything_else_is_said_for_what_it_is() {
     };
     assert_eq!(violation.rule, Rule::ClientUnmasked);
     assert!(opened(&client(0x81, b"half")[..7], 3).0.is_none());
+}
+
+/// An opening that has read this much of a first message of 9,000 bytes, in reads of 500.
+fn half_opened(read: usize, budget: &HoldBudget) -> Option<Opening> {
+    let now = Instant::now();
+    let mut opening = Opening::new(LIMITS, &config::Limits::default(), budget.clone(), now);
+    let message = client(0x81, &[b'a'; 9000]);
+    for part in message[..read].chunks(500) {
+        if !opening.push(part) {
+            return None;
+        }
+        assert!(opening.next(now).is_none(), "it is not whole");
+    }
+    Some(opening)
+}
+
+#[test]
+fn its_bytes_are_taken_from_the_budget_once() {
+    let total = 1 << 20;
+    for (read, taken) in [(4096, 0), (4097, 4096), (8192, 4096), (8999, 12 * 1024)] {
+        let budget = HoldBudget::new(total);
+        let opening = half_opened(read, &budget).expect("there is room");
+        assert_eq!(total - budget.left(), taken, "{read} bytes");
+        drop(opening);
+        assert_eq!(budget.left(), total);
+    }
+}
+
+#[test]
+fn the_room_is_given_back_when_the_message_has_been_used() {
+    let budget = HoldBudget::new(1 << 20);
+    let mut opening = half_opened(8999, &budget).expect("there is room");
+    assert!(opening.push(&client(0x81, &[b'a'; 9000])[8999..]));
+    let Some(Opened::Message(message)) = opening.next(Instant::now()) else {
+        panic!("a message expected");
+    };
+    drop(opening);
+    assert_eq!((1 << 20) - budget.left(), 12 * 1024, "it is still held");
+    drop(message);
+    assert_eq!(budget.left(), 1 << 20);
+}
+
+#[test]
+fn a_token_of_usual_length_needs_no_budget() {
+    let none = HoldBudget::new(0);
+    assert!(half_opened(4096, &none).is_some());
+    assert!(half_opened(4097, &none).is_none());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! How much a session does before other sessions of its worker run.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 use super::super::{
@@ -79,22 +80,24 @@ struct Turn {
 
 /// A session with `sent` of the client's waiting to be read, polled once.
 async fn one_turn(sent: &[u8], limits: &str, compression: Option<Contexts>) -> Turn {
+    one_turn_within(ROOM, sent, limits, compression).await
+}
+
+/// The same, with this much of the budget.
+async fn one_turn_within(
+    room: usize,
+    sent: &[u8],
+    limits: &str,
+    compression: Option<Contexts>,
+) -> Turn {
     let (client, far_client) = UnixStream::pair().unwrap();
     let (upstream, mut far_upstream) = UnixStream::pair().unwrap();
     far_client.writable().await.unwrap();
     assert_eq!(far_client.try_write(sent).unwrap(), sent.len(), "the socket takes all of it");
     client.readable().await.unwrap();
     upstream.writable().await.unwrap();
-    let config = parse(&(CONFIG.to_owned() + limits), Path::new("test.toml")).unwrap().config;
-    let terms = Terms { route: Arc::clone(&config.routes[0]), user: None };
-    let streams = Streams {
-        client: Transport::Unix(client),
-        client_early: Bytes::new(),
-        upstream: Transport::Unix(upstream),
-        upstream_early: Bytes::new(),
-        compression,
-    };
-    let budget = HoldBudget::new(ROOM);
+    let (terms, streams) = (terms(limits), streams(client, upstream, compression));
+    let budget = HoldBudget::new(room);
     let nobody = Nobody::default();
     let held = budget.clone();
     let mut session = pin!(relay::relay(streams, terms, budget, Lease::default(), nobody));
@@ -105,7 +108,22 @@ async fn one_turn(sent: &[u8], limits: &str, compression: Option<Contexts>) -> T
     let woken = woken.0.load(Ordering::Relaxed);
     let mut reached = vec![0; sent.len()];
     let reached = far_upstream.read(&mut reached).await.unwrap();
-    Turn { woken, reached, held: ROOM - held.left() }
+    Turn { woken, reached, held: room - held.left() }
+}
+
+fn terms(limits: &str) -> Terms {
+    let config = parse(&(CONFIG.to_owned() + limits), Path::new("test.toml")).unwrap().config;
+    Terms { route: Arc::clone(&config.routes[0]), user: None }
+}
+
+fn streams(client: UnixStream, upstream: UnixStream, compression: Option<Contexts>) -> Streams {
+    Streams {
+        client: Transport::Unix(client),
+        client_early: Bytes::new(),
+        upstream: Transport::Unix(upstream),
+        upstream_early: Bytes::new(),
+        compression,
+    }
 }
 
 const COMPRESSED: Option<Contexts> =
@@ -132,6 +150,30 @@ async fn a_client_that_has_to_wait_leaves_little_to_be_held() {
     let Turn { reached, held, .. } = one_turn(&one.repeat(100), limits, None).await;
     assert_eq!(reached, one.len() * 5);
     assert!(held > 0 && held <= 16 * 1024, "{held} bytes");
+}
+
+/// A client without room is read little, and waits as any other: it is not closed, and what it sent
+/// stays in the kernel.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_has_to_wait_and_has_no_room_goes_on_when_it_may() {
+    let one = frame(Endpoint::Client, 0x82, &[0; 1000]);
+    let limits = "messages = \"10/s burst 5\"\non_exceed = \"delay\"";
+    let Turn { reached, held, .. } = one_turn_within(0, &one.repeat(100), limits, None).await;
+    assert_eq!((reached, held), (one.len() * 5, 0));
+
+    let (client, mut far_client) = UnixStream::pair().unwrap();
+    let (upstream, mut far_upstream) = UnixStream::pair().unwrap();
+    far_client.write_all(&one.repeat(100)).await.unwrap();
+    let streams = streams(client, upstream, None);
+    let budget = HoldBudget::new(0);
+    let session = relay::relay(streams, terms(limits), budget, Lease::default(), Nobody::default());
+    let session = tokio::spawn(session);
+    let mut all = vec![0; one.len() * 100];
+    far_upstream.read_exact(&mut all).await.unwrap();
+    assert!(all == one.repeat(100), "every message came, in time");
+    let said = far_client.try_read(&mut [0; 64]);
+    assert_eq!(said.map_err(|error| error.kind()), Err(ErrorKind::WouldBlock));
+    session.abort();
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@
 use http::StatusCode;
 use tracing::Level;
 
+use crate::firewall::Offence;
 use crate::limits::Wait;
 
 macro_rules! reasons {
@@ -212,14 +213,14 @@ pub struct Refusal {
     /// The key of the configuration that decided, within the table that was looked at; `None`: the
     /// table as a whole.
     pub key: Option<&'static str>,
-    /// Others may have caused it, so that it is no strike of the client's.
-    pub blameless: bool,
+    /// The strike that it is, if only the client's own program can have caused it.
+    pub offence: Option<Offence>,
 }
 
 impl Refusal {
     /// A refusal for `reason`, with what the log should say about it.
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into(), retry_after: None, key: None, blameless: false }
+        Self { reason, detail: detail.into(), retry_after: None, key: None, offence: None }
     }
 
     /// With the time after which it is worth to try again.
@@ -229,10 +230,10 @@ impl Refusal {
         self
     }
 
-    /// The same, of which others may be the cause.
+    /// The same, as a strike if it is one.
     #[must_use]
-    pub fn without_blame(self) -> Self {
-        Self { blameless: true, ..self }
+    pub fn as_offence(self, offence: Option<Offence>) -> Self {
+        Self { offence, ..self }
     }
 
     /// The same, decided by this key.

@@ -4,6 +4,9 @@
 
 mod support;
 
+#[path = "browser/foreign.rs"]
+mod foreign;
+
 use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -26,6 +26,7 @@ fn the_process_has_one_log_and_its_guard_flushes_it() {
         route: None,
         subprotocol: None,
         user: None,
+        asked: None,
     };
     let threads: Vec<_> = (0..4)
         .map(|_| {

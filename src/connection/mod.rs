@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::ProxyProtocol;
+use crate::firewall::Offence;
 use crate::gateway::{Gateway, InForce};
 use crate::handshake::{self, HeadTap, MAX_HEAD, Peer, RawHead, Respelled, Spelling};
 use crate::listener::{Slot, read_header};
@@ -205,7 +206,7 @@ impl Connection {
             session.start(&gateway);
             return;
         }
-        conclude(&gateway, stream, outcome, &head, &early_subject).await;
+        conclude(&gateway, stream, outcome, &head, early_subject, peer.trusted).await;
     }
 }
 
@@ -221,8 +222,14 @@ async fn conclude(
     stream: Transport,
     outcome: Option<hyper::Result<()>>,
     head: &RawHead,
-    subject: &Subject,
+    mut subject: Subject,
+    relayed: bool,
 ) {
+    // Where no request was made of the head, its bytes are still there.
+    let asked = head.asked();
+    let context = asked.context(relayed);
+    subject.asked = Some(Box::new(asked));
+    let subject = &subject;
     let mut answer = Vec::new();
     match outcome {
         Some(Ok(())) if head.is_complete() => {}
@@ -237,7 +244,8 @@ async fn conclude(
         Some(Err(error)) if error.is_parse() => {
             let malformed = || Refusal::new(Reason::HandshakeMalformed, error.to_string());
             let refusal = head.refused_target().unwrap_or_else(malformed);
-            gateway.refused(subject, &refusal);
+            let offence = head.is_forged().then(|| Offence::head(context)).flatten();
+            gateway.refused(subject, &refusal.as_offence(offence));
         }
         Some(Err(error)) => {
             observe::connection_error(subject, Reason::ClientLost, &error.to_string());

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, request};
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use crate::config::{Compression, Server};
+use crate::firewall::{Offence, RequestContext};
 use crate::gateway::{Gateway, InForce};
-use crate::handshake::{self, Body, ClientAddress, Letters, Peer, RawHead, UpgradeRequest};
+use crate::handshake::{self, Asked, Body, ClientAddress, Letters, Peer, RawHead, UpgradeRequest};
 use crate::limits::{AddressPermit, UserPermit};
 use crate::observe::{self, Subject};
 use crate::policy::{Admission, Arrival, Entrance, Standing, Trace, check_ban};
@@ -104,6 +105,9 @@ impl Reception {
     async fn admit(&mut self, request: Request<Incoming>) -> Result<Admitted, Failure> {
         let (mut head, _body) = request.into_parts();
         let letters = Letters::take(&mut head.extensions);
+        let asked = Asked::of(&head);
+        let context = asked.context(self.peer.trusted);
+        self.subject.asked = Some(Box::new(asked));
         let in_force = Arc::clone(&self.in_force);
         if let Some(id) = handshake::request_id(&self.peer, &head.headers) {
             self.subject.request_id = id;
@@ -114,9 +118,9 @@ impl Reception {
         self.subject.peer = client.address;
         let address = self.enter(&client)?;
         self.check_room()?;
-        let target = self.head.judge()?;
-        let mut request = UpgradeRequest::parse(target, head)?;
-        let arrival = Arrival { client: &client, server_name: self.server_name.as_deref() };
+        let mut request = self.parse(head, context)?;
+        let server_name = self.server_name.as_deref();
+        let arrival = Arrival { client: &client, server_name, context };
         let (policy, mut trace) = (&in_force.policy, Trace::off());
         let route = policy.route(&request, arrival, &mut trace)?;
         self.subject.route = Some(Arc::clone(&route.name));
@@ -139,6 +143,24 @@ impl Reception {
             Next::Relay(Box::new(caller.connect(&admission, id, self.deadline).await?))
         };
         Ok(Admitted { key, admission, next, address, user })
+    }
+
+    /// The request, if it is a handshake. One that is malformed is an offence where no browser
+    /// writes such a head.
+    fn parse(
+        &self,
+        head: request::Parts,
+        context: RequestContext,
+    ) -> Result<UpgradeRequest, Refusal> {
+        let parsed = self.head.judge().and_then(|target| UpgradeRequest::parse(target, head));
+        let parsed = parsed.map_err(|refusal| match refusal.reason {
+            Reason::HandshakeMalformed if self.head.is_forged() => {
+                refusal.as_offence(Offence::head(context))
+            }
+            _ => refusal,
+        });
+        self.head.release();
+        parsed
     }
 
     /// Lets the client's address in, where a trusted proxy had to say it first. A trusted proxy that

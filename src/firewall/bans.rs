@@ -12,6 +12,7 @@ use std::time::Instant;
 use ipnet::IpNet;
 use tokio::sync::Notify;
 
+use super::Offence;
 use crate::config;
 use crate::limits::AddressKey;
 use crate::moment::Moment;
@@ -21,7 +22,7 @@ use crate::store::{Author, Ban, BanStore, BanTable, StoreError};
 pub use export::{ipset, nft};
 pub use outcome::{BanRefused, NewBan, Now, Struck};
 pub use strikes::MOST_STRUCK;
-use strikes::{Strikes, is_strike};
+use strikes::Strikes;
 
 /// The bans of a gateway. Shared by all connections; every method but [`Bans::save`] works in memory
 /// and returns at once.
@@ -93,14 +94,13 @@ impl Bans {
         self.terms().exempting(address).is_none().then_some(ban)
     }
 
-    /// Notes that `address` was refused for `reason`. Reasons that do not strike, exempt addresses
-    /// and those that are banned already make no difference, so it may be called for every refusal
-    /// that was enforced against a client. A mid-session `token.invalid` that is not the client's
-    /// doing, because its issuer was removed, is not to be passed on.
-    pub fn strike(&self, address: IpAddr, reason: Reason, now: Now) -> Struck {
+    /// Notes that `address` committed an offence. Exempt addresses and those that are banned already
+    /// make no difference.
+    pub fn strike(&self, address: IpAddr, offence: Offence, now: Now) -> Struck {
+        let reason = offence.reason();
         let address = address.to_canonical();
         let terms = self.terms();
-        let Some(ban) = terms.ban.as_ref().filter(|_| is_strike(reason)) else {
+        let Some(ban) = terms.ban.as_ref() else {
             return Struck::Noted;
         };
         if terms.exempting(address).is_some() {

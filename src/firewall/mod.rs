@@ -1,6 +1,6 @@
 //! Which addresses may connect. Takes an address, gives a verdict with the rule that decided; never
 //! reads a configuration or a file, never touches a connection. Addresses that offend again and again
-//! are banned for a time: [`Bans`] takes their strikes and an operator's word.
+//! are banned for a time: [`Bans`] takes their strikes, each an [`Offence`], and an operator's word.
 
 mod bans;
 mod country;
@@ -8,6 +8,7 @@ mod error;
 mod geo;
 mod list;
 mod network;
+mod offence;
 mod rules;
 mod table;
 mod verdict;
@@ -18,6 +19,7 @@ pub use error::Error;
 pub use geo::{Database, Geo, GeoRules, Says};
 pub use list::{BadLine, BadList, List, MAX_LINES};
 pub use network::parse_network;
+pub use offence::{Offence, RequestContext, Sender};
 pub use rules::{Builder, MAX_PREFIXES, Rules};
 pub use verdict::{Action, Entry, Source, Verdict, Why};
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
 use super::Gateway;
-use crate::firewall::{Now, Struck};
+use crate::firewall::{Now, Offence, Struck};
 use crate::limits::AddressKey;
 use crate::network::Network;
 use crate::observe::{self, Subject};
@@ -56,7 +56,6 @@ impl Gateway {
         } else {
             self.drops.untold.fetch_add(1, Ordering::Relaxed);
         }
-        self.strike_for(peer.ip(), refusal);
     }
 
     /// A handshake was refused.
@@ -65,9 +64,10 @@ impl Gateway {
         self.strike_for(subject.peer.ip(), refusal);
     }
 
-    fn strike_for(&self, address: IpAddr, refusal: &Refusal) {
-        if !refusal.blameless {
-            self.strike(address, refusal.reason);
+    /// A client was refused; it is a strike if the refusal says so.
+    pub(crate) fn strike_for(&self, address: IpAddr, refusal: &Refusal) {
+        if let Some(offence) = refusal.offence {
+            self.strike(address, offence);
         }
     }
 
@@ -77,15 +77,15 @@ impl Gateway {
         observe::would_refuse(subject, refusal.reason, &refusal.detail);
     }
 
-    /// Notes that a client at `address` was refused, or its session ended, for `reason`. The last
-    /// strike bans it, and ends its sessions.
-    pub(crate) fn strike(&self, address: IpAddr, reason: Reason) {
-        match self.bans.strike(address, reason, Now::read()) {
+    /// Notes that a client at `address` committed an offence. The last strike bans it, and ends its
+    /// sessions.
+    pub(crate) fn strike(&self, address: IpAddr, offence: Offence) {
+        match self.bans.strike(address, offence, Now::read()) {
             Struck::Noted => {}
             Struck::NoRoom => tracing::error!(
                 event = "bans.full",
                 %address,
-                reason = reason.name(),
+                reason = offence.reason().name(),
                 "an address has earned a ban, and there is no room for another"
             ),
             Struck::Banned(ban) => {

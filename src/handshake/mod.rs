@@ -4,10 +4,12 @@
 
 mod address;
 mod answer;
+mod asked;
 mod client_fields;
 mod deflate;
 mod extensions;
 pub(crate) mod fields;
+mod flaw;
 mod forward;
 mod letters;
 mod raw;
@@ -16,6 +18,7 @@ mod target;
 
 pub use address::{ClientAddress, Peer, request_id};
 pub use answer::{Body, problem, problem_bytes, relayed, switching_protocols};
+pub use asked::Asked;
 pub use client_fields::{FieldPattern, FieldRules, fold, is_reserved};
 pub use deflate::{Deflate, DeflateOffer};
 pub use forward::{Provenance, end_to_end, upstream_request};

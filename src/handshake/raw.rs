@@ -7,6 +7,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::asked::Asked;
+use super::flaw::flaw;
 use super::target::Target;
 use crate::refusal::{Reason, Refusal};
 use crate::transport::Transport;
@@ -28,6 +30,8 @@ pub struct RawHead(Arc<Mutex<Copied>>);
 #[derive(Debug, Default)]
 struct Copied {
     bytes: Vec<u8>,
+    /// A byte was read.
+    begun: bool,
     /// Behind the empty line that ends the head.
     end: Option<usize>,
 }
@@ -55,11 +59,10 @@ impl RawHead {
     }
 
     /// The request target of a complete head (RFC 9112 section 3) as it came, after the checks that
-    /// need its raw bytes. The copy is given up.
+    /// need its raw bytes.
     pub fn judge(&self) -> Result<String, Refusal> {
-        let mut copied = self.locked();
-        let bytes = std::mem::take(&mut copied.bytes);
-        judge(bytes.get(..copied.end.unwrap_or(0)).unwrap_or_default())
+        let copied = self.locked();
+        judge(copied.bytes.get(..copied.end.unwrap_or(0)).unwrap_or_default())
             .map_err(|detail| Refusal::new(Reason::HandshakeMalformed, detail))
     }
 
@@ -74,8 +77,32 @@ impl RawHead {
         checked.err().map(Refusal::from)
     }
 
+    /// Whether nothing was read.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.locked().begun
+    }
+
+    /// Whether the head has something that no browser writes, whatever page it shows.
+    #[must_use]
+    pub fn is_forged(&self) -> bool {
+        flaw(&self.locked().bytes).is_some()
+    }
+
+    /// What a head asked for that no request could be made of.
+    #[must_use]
+    pub fn asked(&self) -> Asked {
+        Asked::of_raw(&self.locked().bytes)
+    }
+
+    /// Gives the copy up, once the request is known to be well-formed.
+    pub fn release(&self) {
+        self.locked().bytes = Vec::new();
+    }
+
     fn keep(&self, bytes: &[u8]) {
         let mut copied = self.locked();
+        copied.begun |= !bytes.is_empty();
         if copied.end.is_some() || copied.bytes.len() > MAX_HEAD {
             return;
         }
@@ -188,7 +215,7 @@ mod tests {
             let raw = RawHead::default();
             raw.keep(head);
             let refusal = raw.refused_target().unwrap();
-            assert!(refusal.blameless && refusal.detail.contains(detail), "{}", refusal.detail);
+            assert!(refusal.detail.contains(detail), "{}", refusal.detail);
         }
         for head in [&b"GET /ws HTTP/1.1\r\nA B: c\r\n\r\n"[..], b"\x16\x03\x01", b""] {
             let raw = RawHead::default();

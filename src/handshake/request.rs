@@ -32,9 +32,11 @@ impl UpgradeRequest {
     pub fn parse(target: String, head: request::Parts) -> Result<Self, Refusal> {
         let malformed = |detail: String| Refusal::new(Reason::HandshakeMalformed, detail);
         check_message(&head).map_err(malformed)?;
-        if head.method != Method::GET {
+        let probe = head.method == Method::HEAD && asks_for_nothing(&head.headers);
+        if head.method != Method::GET && !probe {
             return Err(Refusal::new(Reason::Method, format!("the method is {}", head.method)));
         }
+        check_no_body(&head.headers).map_err(malformed)?;
         let target = Target::parse(target)?;
         let named = host(&head.headers)?;
         check_upgrade(&head.headers)?;
@@ -135,10 +137,26 @@ fn check_message(head: &request::Parts) -> Result<(), String> {
     if head.version != Version::HTTP_11 {
         return Err(format!("the request is {:?}, not HTTP/1.1", head.version));
     }
-    if head.headers.contains_key(TRANSFER_ENCODING) {
+    if head.headers.get_all(HOST).iter().count() > 1 {
+        return Err("there is more than one Host header".to_owned());
+    }
+    if head.headers.contains_key(TRANSFER_ENCODING) && head.headers.contains_key(CONTENT_LENGTH) {
+        return Err("the request has both Content-Length and Transfer-Encoding".to_owned());
+    }
+    Ok(())
+}
+
+/// A health check, or a crawler: HEAD is answered like GET.
+fn asks_for_nothing(headers: &HeaderMap) -> bool {
+    !headers.contains_key(UPGRADE)
+}
+
+/// An opening handshake has no body (RFC 6455 section 4.1: it is a GET).
+fn check_no_body(headers: &HeaderMap) -> Result<(), String> {
+    if headers.contains_key(TRANSFER_ENCODING) {
         return Err("the request has a Transfer-Encoding".to_owned());
     }
-    match single(&head.headers, &CONTENT_LENGTH) {
+    match single(headers, &CONTENT_LENGTH) {
         Ok(None | Some("0")) => Ok(()),
         _ => Err("the request has a Content-Length other than 0".to_owned()),
     }
@@ -158,9 +176,8 @@ fn host(headers: &HeaderMap) -> Result<Authority, Refusal> {
     };
     // Every byte that is not UTF-8 becomes a character that is not ASCII.
     let text = String::from_utf8_lossy(value.as_bytes());
-    Authority::parse(text.trim_matches([' ', '\t'])).map_err(|error| {
-        malformed(format!("the Host header has no canonical form: {error}")).without_blame()
-    })
+    Authority::parse(text.trim_matches([' ', '\t']))
+        .map_err(|error| malformed(format!("the Host header has no canonical form: {error}")))
 }
 
 /// The fields that ask for the upgrade. A plain request is told apart from a broken handshake.

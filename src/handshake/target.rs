@@ -68,7 +68,7 @@ impl Target {
 /// A target that any page can make its visitors' browsers send is no strike.
 impl From<TargetError> for Refusal {
     fn from(error: TargetError) -> Self {
-        Self::new(Reason::HandshakeMalformed, error.to_string()).without_blame()
+        Self::new(Reason::HandshakeMalformed, error.to_string())
     }
 }
 

@@ -1,5 +1,6 @@
 //! One function a record. The names of their fields are a contract, kept in `docs/logging.md`.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::net::SocketAddr;
 
@@ -52,6 +53,7 @@ macro_rules! record {
 /// A handshake was refused, at the level of its reason. `detail` says more than the client may
 /// know; it may quote the client, and never holds a credential or a query string.
 pub fn refused(subject: &Subject, reason: Reason, detail: &str) {
+    let asked = Request::of(subject);
     record!(
         subject,
         reason,
@@ -59,13 +61,18 @@ pub fn refused(subject: &Subject, reason: Reason, detail: &str) {
         event = "refused",
         reason = reason.name(),
         status = reason.codes().0,
+        method = asked.method,
+        host = asked.host.as_deref(),
+        path = asked.path,
         detail = some(detail),
+        hint = hint(reason),
     );
 }
 
 /// A client that had its 101 already was refused, at the level of the reason: the token in its first
 /// message, or what came of it.
 pub fn turned_away(subject: &Subject, reason: Reason, detail: &str) {
+    let asked = Request::of(subject);
     record!(
         subject,
         reason,
@@ -73,7 +80,11 @@ pub fn turned_away(subject: &Subject, reason: Reason, detail: &str) {
         event = "refused",
         reason = reason.name(),
         code = reason.close_code(),
+        method = asked.method,
+        host = asked.host.as_deref(),
+        path = asked.path,
         detail = some(detail),
+        hint = hint(reason),
     );
 }
 
@@ -123,9 +134,13 @@ pub fn would_refuse(subject: &Subject, reason: Reason, detail: &str) {
 
 /// The upstream refused a handshake by itself, and the client was passed its answer.
 pub fn answered(subject: &Subject, status: u16) {
+    let asked = Request::of(subject);
     record!(@emit ACCESS_TARGET, Level::INFO, subject, "the upstream refused the handshake",
         event = "answered",
         status = status,
+        method = asked.method,
+        host = asked.host.as_deref(),
+        path = asked.path,
     );
 }
 
@@ -256,6 +271,40 @@ pub fn is_error(reason: Reason) -> bool {
         | Reason::LifetimeOver
         | Reason::Shutdown
         | Reason::Closed => false,
+    }
+}
+
+/// The fields of a record that say what was asked for, as far as it is known.
+#[derive(Default)]
+struct Request<'a> {
+    method: Option<&'a str>,
+    host: Option<Cow<'a, str>>,
+    path: Option<&'a str>,
+}
+
+impl<'a> Request<'a> {
+    fn of(subject: &'a Subject) -> Self {
+        subject.asked.as_deref().map_or_else(Self::default, |asked| Self {
+            method: asked.method(),
+            host: asked.host(),
+            path: asked.path(),
+        })
+    }
+}
+
+/// What an operator can do to find out more.
+fn hint(reason: Reason) -> Option<&'static str> {
+    match reason {
+        Reason::RouteNone => Some(
+            "`framewall explain` with --ip, --host and --path of this record says which route a \
+             request takes",
+        ),
+        Reason::UpgradeRequired => Some(
+            "no WebSocket was asked for: a proxy in between may have dropped Upgrade and Connection; \
+             `framewall explain` with --ip, --host and --path of this record says what a WebSocket \
+             would get",
+        ),
+        _ => None,
     }
 }
 

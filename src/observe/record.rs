@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::handshake::Asked;
 use crate::refusal::Reason;
 use crate::relay::Endpoint;
 
@@ -22,6 +23,8 @@ pub struct Subject {
     pub subprotocol: Option<String>,
     /// Whom the token names; known once it was verified.
     pub user: Option<String>,
+    /// What its request asked for; known from the head to the 101.
+    pub asked: Option<Box<Asked>>,
 }
 
 impl Subject {
@@ -35,6 +38,7 @@ impl Subject {
             route: None,
             subprotocol: None,
             user: None,
+            asked: None,
         }
     }
 }

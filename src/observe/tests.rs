@@ -16,6 +16,7 @@ use super::writer::Lost;
 use super::{Ended, Flow, ProtocolError, Subject};
 use crate::config::{Log, LogFormat};
 use crate::firewall::NewBan;
+use crate::handshake::Asked;
 use crate::network::Network;
 use crate::refusal::Reason;
 use crate::relay::Endpoint;
@@ -63,7 +64,14 @@ fn subject() -> Subject {
         route: Some("chat".into()),
         subprotocol: Some("chat.v1".to_owned()),
         user: None,
+        asked: None,
     }
+}
+
+/// As [`subject`], of a request whose query is no business of the log.
+fn asking() -> Subject {
+    let head = b"GET /ws/chat?token=secret HTTP/1.1\r\nHost: chat.example.com\r\n\r\n";
+    Subject { asked: Some(Box::new(Asked::of_raw(head))), ..subject() }
 }
 
 fn early() -> Subject {
@@ -106,7 +114,7 @@ fn lost() -> Lost {
 
 /// One of each record, as the documentation shows them.
 fn say_examples() {
-    let refused = Subject { subprotocol: None, ..subject() };
+    let refused = Subject { subprotocol: None, ..asking() };
     super::refused(&refused, Reason::OriginDenied, "Origin: https://evil.example");
     super::answered(&refused, 401);
     super::session_opened(&subject());
@@ -165,6 +173,7 @@ fn the_documentation_shows_what_is_written() {
 fn the_documentation_lists_every_field() {
     let say = || {
         super::refused(&subject(), Reason::UpstreamHandshake, "x");
+        super::refused(&asking(), Reason::RouteNone, "");
         say_examples();
         super::refused(&early(), Reason::ProxyMalformed, "");
     };

@@ -59,8 +59,7 @@ impl Policy {
                 format!("{key} makes too many handshakes")
             };
             let refusal = Refusal::new(Reason::LimitHandshakes, detail).by("handshakes_per_ip");
-            let refusal = refusal.retry_after(wait);
-            if shared { refusal.without_blame() } else { refusal }
+            refusal.retry_after(wait)
         });
         trace.check("handshakes", LIMITS, outcome, |()| {
             let rate = self.limits.handshakes_per_ip.map(|rate| rate.of_events());

@@ -16,6 +16,7 @@ use std::time::SystemTime;
 use http::{HeaderName, HeaderValue};
 
 use crate::config::{Auth, Config, Firewall, Issuer, Limits, Route, TokenPlace};
+use crate::firewall::{Offence, RequestContext};
 use crate::handshake::{ClientAddress, UpgradeRequest, fold};
 use crate::moment::Moment;
 use crate::refusal::{Reason, Refusal};
@@ -49,6 +50,19 @@ pub struct Arrival<'a> {
     pub client: &'a ClientAddress,
     /// The server name that TLS was asked for.
     pub server_name: Option<&'a str>,
+    /// Who may have chosen what the request says.
+    pub context: RequestContext,
+}
+
+/// A token, and how it was shown.
+#[derive(Clone, Copy)]
+pub struct Shown<'a> {
+    /// Its text. Never logged.
+    pub token: &'a str,
+    /// Where it was.
+    pub place: &'a TokenPlace,
+    /// Who may have put it there.
+    pub context: RequestContext,
 }
 
 /// The right to be connected to an upstream of `route`. Only [`Policy::admit`] makes one.
@@ -58,6 +72,7 @@ pub struct Admission {
     presented: Presented,
     subprotocols: Vec<String>,
     standing: Standing,
+    context: RequestContext,
 }
 
 /// Who somebody is that was admitted.
@@ -151,6 +166,7 @@ impl Policy {
         let origin = origin::check(route, request, arrival.client.scheme);
         let origin = trace
             .check("origin", table, origin, |found| (found.to_string(), table.key(found.key())))?;
+        let context = if origin.is_named() { arrival.context.accepted() } else { arrival.context };
         let presented = Presented::new(request, arrival.client, origin.into_origin());
         let standing = match &route.auth {
             Auth::None => anybody(table, trace),
@@ -167,27 +183,33 @@ impl Policy {
                         trace.check("token", table, unreadable, |_| Default::default())?
                     }
                 };
-                let identity = self.identify(issuer, token, trace).await?;
+                let shown = Shown { token, place: &credential.place, context };
+                let identity = self.identify(issuer, shown, trace).await?;
                 credential::empty(&issuer.token_from, issuer.forward_token, request);
                 Standing::Identified(identity)
             }
         };
         let subprotocols = offered(route, request);
-        Ok(Admission { route: Arc::clone(route), presented, subprotocols, standing })
+        Ok(Admission { route: Arc::clone(route), presented, subprotocols, standing, context })
     }
 
-    /// Whom a token of `issuer` names: verified, its claims as required, not revoked.
+    /// Whom a token of `issuer` names: verified, its claims as required, not revoked. One that does
+    /// not verify is an offence if no foreign page can have shown it.
     pub async fn identify(
         &self,
         issuer: &Issuer,
-        token: &str,
+        shown: Shown<'_>,
         trace: &mut Trace,
     ) -> Result<Identity, Refusal> {
         let verifier = self.verifiers.get(&issuer.name).ok_or_else(|| {
             Refusal::new(Reason::TokenInvalid, format!("there is no jwt.{} any more", issuer.name))
         })?;
         let table = Table::Issuer(&issuer.name);
-        let authenticated = verifier.authenticate(token, SystemTime::now()).await;
+        let authenticated = verifier.authenticate(shown.token, SystemTime::now()).await;
+        let authenticated = authenticated.map_err(|refusal| match refusal.reason {
+            Reason::TokenInvalid => refusal.as_offence(Offence::token(shown.place, shown.context)),
+            _ => refusal,
+        });
         let authenticated = trace.check("token", table, authenticated, |who| {
             let until = Moment::from(who.expires());
             let said = format!("verified: of {}, until {until} with the leeway", who.user());
@@ -237,6 +259,12 @@ impl Admission {
     #[must_use]
     pub fn standing(&self) -> &Standing {
         &self.standing
+    }
+
+    /// Who may have chosen what its request said.
+    #[must_use]
+    pub fn context(&self) -> RequestContext {
+        self.context
     }
 
     /// The same right for somebody who has said who it is.

@@ -90,6 +90,11 @@ impl Match {
         }
     }
 
+    /// Whether the origin is one that was named, and not just any.
+    pub(super) fn is_named(&self) -> bool {
+        matches!(self, Self::Listed { .. } | Self::Same(_))
+    }
+
     /// The origin, if there is one.
     pub(super) fn into_origin(self) -> Option<Origin> {
         match self {

@@ -67,13 +67,6 @@ impl Cause {
         }
     }
 
-    /// The reason, if what the client did is what ended it.
-    #[must_use]
-    pub fn clients_fault(&self) -> Option<Reason> {
-        let fault = matches!(self, Self::Violation(_) | Self::AtFault(..));
-        (fault && self.by() == Some(Endpoint::Client)).then(|| self.reason())
-    }
-
     /// The close code that the client was sent or, where it closed, sent itself.
     #[must_use]
     pub fn code(&self) -> Option<u16> {

@@ -39,7 +39,7 @@ impl HeaderBytes {
 
     /// Takes bytes from the front of `input` until `size` are there; returns how many it took.
     #[inline]
-    pub(super) fn fill(&mut self, input: &[u8], size: usize) -> usize {
+    pub(crate) fn fill(&mut self, input: &[u8], size: usize) -> usize {
         let have = self.len();
         let taken = input.len().min(size - have);
         self.bytes[have..have + taken].copy_from_slice(&input[..taken]);

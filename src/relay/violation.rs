@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+
 use super::{Endpoint, HeaderBytes};
 use crate::refusal::Reason;
 
@@ -108,6 +110,42 @@ pub struct Violation {
     pub offset: u64,
     /// The frame's header as far as it was read when the rule was judged: two bytes, or all.
     pub header: HeaderBytes,
+}
+
+impl Violation {
+    /// Whether only a program can have made the frame, not a browser of what some page sends.
+    /// Sizes are a page's choice; close codes and what a compressor made of a message are the
+    /// business of browsers and libraries, some of which get it wrong.
+    #[must_use]
+    pub fn is_deliberate(&self) -> bool {
+        match self.rule {
+            Rule::ClientUnmasked
+            | Rule::ReservedBits
+            | Rule::ReservedOpcode
+            | Rule::LengthForm
+            | Rule::LengthTopBit
+            | Rule::ContinuationAlone
+            | Rule::MessageInterrupted
+            | Rule::ControlLength
+            | Rule::ControlFragmented
+            | Rule::CloseLength
+            | Rule::CloseReason
+            | Rule::CompressedBit => true,
+            // A later frame of a message does not say whether the message is compressed.
+            Rule::Text => {
+                self.header.rsv() == 0 && self.header.opcode() == OpCode::Data(Data::Text)
+            }
+            Rule::UpstreamMasked
+            | Rule::CloseCode
+            | Rule::Deflate
+            | Rule::DeflateEnd
+            | Rule::DeflateFinal
+            | Rule::FrameSize
+            | Rule::MessageSize
+            | Rule::InflationRatio
+            | Rule::Fragments => false,
+        }
+    }
 }
 
 /// One line for the log: `the opcode is reserved (RFC 6455 section 5.2): byte 1, frame at 0,

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use super::registry::Record;
+use crate::firewall::RequestContext;
 use crate::limits::UserKey;
 use crate::moment::Moment;
 use crate::observe::{Flow, Subject};
@@ -32,6 +33,8 @@ pub struct Description {
     pub presented: Presented,
     /// Its token is awaited in the first message.
     pub awaited: bool,
+    /// Who may have chosen what its handshake said.
+    pub context: RequestContext,
 }
 
 /// Whose session it is, as its token says.
@@ -113,6 +116,7 @@ impl Description {
             identity,
             presented: admission.presented().clone(),
             awaited,
+            context: admission.context(),
         }
     }
 }
@@ -155,6 +159,7 @@ impl Record {
             route: Some(Arc::clone(&self.route)),
             subprotocol: self.subprotocol.as_deref().map(str::to_owned),
             user: self.user().map(|key| key.user().to_owned()),
+            asked: None,
         }
     }
 

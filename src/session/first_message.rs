@@ -10,11 +10,12 @@ use tokio::time::{Instant, timeout_at};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
 
 use super::Caller;
-use crate::config::Issuer;
+use crate::config::{Issuer, TokenPlace};
+use crate::firewall::{Offence, RequestContext};
 use crate::gateway::Gateway;
 use crate::limits::UserPermit;
 use crate::observe::Subject;
-use crate::policy::{Admission, Standing, Trace};
+use crate::policy::{Admission, Shown, Standing, Trace};
 use crate::refusal::{Reason, Refusal};
 use crate::relay::{
     Endpoint, HoldBudget, HoldPermit, Limits, Message, Opened, Opening, control_frame,
@@ -55,7 +56,7 @@ pub(super) async fn introduce(
         budget,
         Instant::now(),
     );
-    let reading = read(client, early, opening, issuer);
+    let reading = read(client, early, opening, &admission, issuer);
     let first = match timeout_at(Instant::now() + issuer.message_deadline, reading).await {
         Ok(first) => first?,
         Err(_elapsed) => {
@@ -66,7 +67,9 @@ pub(super) async fn introduce(
     let in_force = &caller.in_force;
     let deadline = Instant::now() + in_force.server.handshake_timeout;
     let mut trace = Trace::off();
-    let identity = timeout_at(deadline, in_force.policy.identify(issuer, &first.token, &mut trace))
+    let context = admission.context();
+    let shown = Shown { token: &first.token, place: &TokenPlace::Message, context };
+    let identity = timeout_at(deadline, in_force.policy.identify(issuer, shown, &mut trace))
         .await
         .map_err(|_| Refusal::new(Reason::TokenUnverifiable, "the keys did not come in time"))??;
     subject.user = Some(identity.user().to_owned());
@@ -91,6 +94,7 @@ async fn read(
     client: &mut Transport,
     early: Bytes,
     mut opening: Opening,
+    admission: &Admission,
     issuer: &Issuer,
 ) -> Result<First, Refusal> {
     let lost = |detail: String| Refusal::new(Reason::ClientLost, detail);
@@ -107,7 +111,7 @@ async fn read(
                 let sent = client.write_all(pong.as_ref()).await;
                 sent.map_err(|error| lost(error.to_string()))?;
             }
-            Some(opened) => return first(opened, issuer),
+            Some(opened) => return first(opened, issuer, admission.context()),
             None => {
                 let read = poll_fn(|cx| {
                     client.poll_lend(cx, &mut scratch, |_, bytes| opening.push(bytes))
@@ -124,7 +128,7 @@ async fn read(
     }
 }
 
-fn first(opened: Opened, issuer: &Issuer) -> Result<First, Refusal> {
+fn first(opened: Opened, issuer: &Issuer, context: RequestContext) -> Result<First, Refusal> {
     let refuse = |reason, detail: &str| Err(Refusal::new(reason, detail));
     match opened {
         Opened::Message(Message { text, mut frames, rest, permit }) => {
@@ -140,7 +144,8 @@ fn first(opened: Opened, issuer: &Issuer) -> Result<First, Refusal> {
         Opened::TooBig => refuse(Reason::MessageTooBig, "the first message is too long"),
         Opened::Exceeded(reason) => refuse(reason, "it sent more than its rate allows"),
         Opened::Violation(violation) => {
-            Err(Refusal::new(violation.rule.reason(), violation.to_string()))
+            let refusal = Refusal::new(violation.rule.reason(), violation.to_string());
+            Err(refusal.as_offence(Offence::frame(&violation, context)))
         }
         Opened::Closed | Opened::Ping(_) => {
             refuse(Reason::ClientLost, "the client closed before it said who it is")

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use super::registry::{Entry, Record};
-use crate::config::{Auth, Issuer, OnExpiry};
+use crate::config::{Auth, Issuer, OnExpiry, TokenPlace};
 use crate::gateway::Gateway;
-use crate::limits::UserKey;
 use crate::moment::Moment;
-use crate::policy::{Admission, Standing, Trace};
+use crate::policy::{Admission, Shown, Standing, Trace};
 use crate::refusal::Reason;
 use crate::relay::{Lease, Renewal, Verifying};
 use crate::token::Identity;
@@ -41,7 +40,7 @@ fn verify(
         let (gateway, issuer) = (Arc::clone(&gateway), Arc::clone(&issuer));
         let record = Arc::clone(&record);
         Box::pin(async move {
-            let renewed = renew(&gateway, &issuer, record.user(), &token).await;
+            let renewed = renew(&gateway, &issuer, &record, &token).await;
             if let Ok(identity) = &renewed {
                 record.identify(identity.into());
                 record.end_if_revoked(&*gateway.revocations, Moment::now());
@@ -62,13 +61,14 @@ fn verify(
 async fn renew(
     gateway: &Gateway,
     issuer: &Issuer,
-    user: Option<UserKey>,
+    record: &Record,
     token: &str,
 ) -> Result<Identity, Reason> {
     let in_force = gateway.in_force();
-    let identified = in_force.policy.identify(issuer, token, &mut Trace::off()).await;
+    let shown = Shown { token, place: &TokenPlace::Message, context: record.context };
+    let identified = in_force.policy.identify(issuer, shown, &mut Trace::off()).await;
     let identity = identified.map_err(|refusal| refusal.reason)?;
-    if user.as_ref() != Some(identity.key()) {
+    if record.user().as_ref() != Some(identity.key()) {
         return Err(Reason::ClaimsDenied);
     }
     Ok(identity)

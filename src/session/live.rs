@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::bell::Told;
 use super::{Entry, Identity, Permits, lease};
+use crate::firewall::Offence;
 use crate::gateway::Gateway;
 use crate::moment::Moment;
 use crate::observe::{self, Ended, ProtocolError, Subject};
@@ -80,8 +81,11 @@ impl Outside for Live {
 
     fn ended(&mut self, end: SessionEnd) {
         self.gateway.reported.fetch_add(end.let_through, Ordering::Relaxed);
-        if let Some(reason) = end.cause.clients_fault() {
-            self.gateway.strike(self.entry.record().peer.ip(), reason);
+        let record = self.entry.record();
+        if let Cause::Violation(violation) = &end.cause
+            && let Some(offence) = Offence::frame(violation, record.context)
+        {
+            self.gateway.strike(record.peer.ip(), offence);
         }
         self.conclude(&end);
     }

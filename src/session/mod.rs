@@ -162,7 +162,7 @@ impl Newcomer {
                 Some((streams, admission, self.permits))
             }
             Err(refusal) => {
-                gateway.strike(self.subject.peer.ip(), refusal.reason);
+                gateway.strike_for(self.subject.peer.ip(), &refusal);
                 turn_away(self.client, &self.subject, &refusal).await;
                 None
             }

@@ -8,6 +8,7 @@ use super::about::{Description, Identity, Summary};
 use super::bell::{Bell, Told};
 use super::filter::Filter;
 use crate::config::Route;
+use crate::firewall::RequestContext;
 use crate::limits::UserKey;
 use crate::moment::Moment;
 use crate::policy::{Holder, Policy, Presented};
@@ -55,6 +56,8 @@ pub(crate) struct Record {
     presented: Presented,
     /// Its token was not seen yet: it is in the first message.
     awaited: bool,
+    /// Who may have chosen what its handshake said.
+    pub(super) context: RequestContext,
 }
 
 /// A session's place in the registry; leaves it when dropped.
@@ -218,6 +221,7 @@ impl Record {
             identity,
             presented,
             awaited,
+            context,
         } = description;
         Self {
             id: request_id.into_boxed_str(),
@@ -232,6 +236,7 @@ impl Record {
             amendments: Amendments::default(),
             presented,
             awaited,
+            context,
         }
     }
 

@@ -133,7 +133,7 @@ fn a_request_that_is_refused_is_refused_however_much_follows() {
     client.send(&[request.bytes(), vec![b'a'; 100_000]].concat());
     // The answer is read, not a reset.
     let response = client.read_response();
-    assert_eq!(response.status(), 400);
-    gateway.check_refusal(&response, 400, "handshake.malformed");
+    assert_eq!(response.status(), 405);
+    gateway.check_refusal(&response, 405, "method");
     upstream.received_nothing();
 }

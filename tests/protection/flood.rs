@@ -57,7 +57,7 @@ fn dropped(gateway: &Gateway) -> (usize, u64) {
     (told, told as u64 + untold)
 }
 
-fn expect_isolation(protection: &str) -> Gateway {
+fn expect_isolation(protection: &str, before: impl Fn(&Gateway)) -> Gateway {
     let upstream = RawUpstream::bind();
     let limits = "[limits]\nhandshakes_per_ip = \"1/h burst 1\"\nconnections_per_ip = 2\n";
     let rates = "limits = { messages = \"1/h burst 10\" }";
@@ -72,6 +72,7 @@ fn expect_isolation(protection: &str) -> Gateway {
         .start();
     let mut session = Session::open_with(&gateway, &upstream, &Request::upgrade("/free"), "");
     chatter(&gateway, &upstream);
+    before(&gateway);
     let (begun, over) = (Instant::now(), AtomicBool::new(false));
     let (flooded, echoed) = thread::scope(|scope| {
         let echoing = scope.spawn(|| echo(&mut session, &over));
@@ -93,15 +94,16 @@ fn expect_isolation(protection: &str) -> Gateway {
 
 #[test]
 fn an_address_that_floods_costs_another_no_message_and_the_log_little() {
-    expect_isolation("");
+    expect_isolation("", |_| ());
 }
 
 #[test]
 fn an_address_that_is_banned_costs_as_little() {
-    let ban = "[firewall.ban]\nstrikes = 20\n";
-    let gateway = expect_isolation(ban);
-    let record = gateway.wait_for_record(|record| record["event"] == "banned");
-    assert_eq!(record["network"], "127.0.0.2");
+    let gateway = expect_isolation("[admin]\nsocket = \"fw.sock\"\n", |gateway| {
+        assert_eq!(gateway.admin(&["ban", "127.0.0.2", "--for", "1h"]).0, Some(0));
+    });
+    let record = gateway.wait_for_record(|record| record["event"] == "admin");
+    assert_eq!(record["action"], "ban");
     let dropped = Wire::client(gateway.tcp_from(FLOODER)).expect_gone();
     assert_eq!(dropped, b"");
     gateway.wait_for_record(|record| record["reason"] == "ban.active");

@@ -10,6 +10,7 @@ mod firewall;
 mod flood;
 mod limits;
 mod reload;
+mod strikes;
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -38,4 +39,11 @@ fn as_user(user: &str, role: &str) -> Request {
     let claims = json!({ "sub": user, "exp": now + 3600, "role": role });
     let token = encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET)).unwrap();
     Request::upgrade("/ws").and("Authorization", &format!("Bearer {token}"))
+}
+
+/// A token of `user`'s that ends `seconds` from now.
+fn token(user: &str, seconds: u64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let claims = json!({ "sub": user, "exp": now + seconds });
+    encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET)).unwrap()
 }

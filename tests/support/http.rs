@@ -72,6 +72,11 @@ impl Request {
     }
 
     /// The head on the wire.
+    /// The head as text.
+    pub fn text(&self) -> String {
+        String::from_utf8(self.bytes()).unwrap()
+    }
+
     pub fn bytes(&self) -> Vec<u8> {
         let mut head = format!("{}\r\n", self.line);
         for (name, value) in &self.fields {

@@ -12,10 +12,11 @@ use super::{ExplainArgs, Verdict};
 use crate::config::{
     Auth, Issuer, Limits, Mode, OnExceed, ProxyProtocol, Route, Server, TokenPlace, UnknownClients,
 };
+use crate::firewall::{RequestContext, Sender};
 use crate::gateway::Gateway;
 use crate::handshake::{ClientAddress, Peer, UpgradeRequest};
 use crate::listener::canonical_ip;
-use crate::policy::{Admission, Arrival, Standing, Step, Table, Trace};
+use crate::policy::{Admission, Arrival, Shown, Standing, Step, Table, Trace};
 use crate::refusal::{Reason, Refusal};
 
 /// How long the keys of an issuer may take to be fetched.
@@ -32,7 +33,10 @@ pub(super) async fn admit(
     let peer = accept(args, gateway, trace)?;
     let plain = head(args, trace)?;
     let client = client(&peer, gateway, &plain, trace)?;
-    let arrival = Arrival { client: &client, server_name: args.server_name.as_deref() };
+    // Nothing that is explained counts as a strike.
+    let context = RequestContext { sender: Sender::ForeignPage, relayed: false };
+    let server_name = args.server_name.as_deref();
+    let arrival = Arrival { client: &client, server_name, context };
     let route = in_force.policy.route(&plain, arrival, trace)?;
 
     let carried = token.map(|token| (place(args, route), token));
@@ -149,7 +153,9 @@ async fn user(
         }
         (Standing::Announced(issuer), Some((TokenPlace::Message, token))) => {
             let in_force = gateway.in_force();
-            let identity = in_force.policy.identify(issuer, &token, trace).await?;
+            let (token, place, context) = (&*token, &TokenPlace::Message, admission.context());
+            let shown = Shown { token, place, context };
+            let identity = in_force.policy.identify(issuer, shown, trace).await?;
             let _permit = in_force.policy.admit_user(&identity, &gateway.limiters, trace)?;
             Ok(identity.user().to_owned())
         }

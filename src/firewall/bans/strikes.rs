@@ -5,31 +5,11 @@ use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use crate::limits::AddressKey;
-use crate::refusal::Reason;
 
 /// Addresses whose strikes are known.
 pub const MOST_STRUCK: usize = 65_536;
 /// Strikes of all of them.
 const MOST_STRIKES: usize = 524_288;
-
-/// Whether a refusal for `reason` is a strike: the client did wrong, and not by mistake, by being
-/// late or by being somebody else's.
-pub(super) fn is_strike(reason: Reason) -> bool {
-    matches!(
-        reason,
-        Reason::HandshakeMalformed
-            | Reason::TokenInvalid
-            | Reason::FrameProtocol
-            | Reason::FrameUtf8
-            | Reason::FrameTooBig
-            | Reason::LimitHandshakes
-            | Reason::LimitConnections
-            | Reason::LimitUser
-            | Reason::LimitMessages
-            | Reason::LimitBytes
-            | Reason::LimitControl
-    )
-}
 
 /// The strikes of each address within a time that slides along.
 ///
@@ -127,9 +107,8 @@ mod tests {
     use std::num::NonZeroU32;
     use std::time::{Duration, Instant};
 
-    use super::{Strikes, is_strike};
+    use super::Strikes;
     use crate::limits::AddressKey;
-    use crate::refusal::Reason;
 
     const MINUTE: Duration = Duration::from_secs(60);
 
@@ -211,28 +190,5 @@ mod tests {
             assert_eq!(counted(&strikes.old), strikes.old.strikes);
             assert!(strikes.young.strikes + strikes.old.strikes <= 2 * 1000 + 500);
         }
-    }
-
-    #[test]
-    fn what_strikes_is_what_the_documentation_says() {
-        let named: Vec<_> =
-            Reason::ALL.iter().filter(|reason| is_strike(**reason)).map(|one| one.name()).collect();
-        let mut wanted = vec![
-            "handshake.malformed",
-            "token.invalid",
-            "limit.handshakes",
-            "limit.connections",
-            "limit.user",
-            "frame.protocol",
-            "frame.utf8",
-            "frame.too_big",
-            "limit.messages",
-            "limit.bytes",
-            "limit.control",
-        ];
-        assert_eq!(named, wanted);
-        let docs = include_str!("../../../docs/bans.md");
-        wanted.retain(|name| !docs.contains(&format!("`{name}`")));
-        assert!(wanted.is_empty(), "docs/bans.md does not name {wanted:?}");
     }
 }

@@ -4,6 +4,7 @@ use futures_util::FutureExt;
 use tokio::time::Instant;
 
 use super::{Entry, Record, Sessions, Told};
+use crate::firewall::{RequestContext, Sender};
 use crate::limits::UserKey;
 use crate::moment::Moment;
 use crate::policy::{Claims, Presented};
@@ -21,6 +22,7 @@ fn description(id: &str) -> Description {
         identity: None,
         presented: Presented::of("chat.example", "/ws"),
         awaited: false,
+        context: RequestContext { sender: Sender::Program, relayed: false },
     }
 }
 

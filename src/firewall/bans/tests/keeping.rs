@@ -26,7 +26,7 @@ async fn until_saved(folder: &TempDir) {
 
 fn strike_out(bans: &Bans, address: &str) {
     for _ in 0..3 {
-        bans.strike(ip(address), Reason::FrameUtf8, Now::read());
+        bans.strike(ip(address), offence(), Now::read());
     }
 }
 

@@ -1,0 +1,200 @@
+//! Which refusals are strikes. A foreign page makes its visitor's browser send whatever scripts and
+//! links can make it send, from the visitor's address; so a strike must be something that only the
+//! client's own program can cause. `docs/bans.md` has the reasoning as a table.
+
+use crate::config::TokenPlace;
+use crate::refusal::Reason;
+use crate::relay::{Endpoint, Violation};
+
+/// Who may have chosen what a request says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sender {
+    /// A program: there is neither Origin nor Sec-Fetch-Site, which browsers add to every WebSocket
+    /// handshake and which no page can take away.
+    Program,
+    /// A page whose origin is accepted: the gateway's own, or one that the route lists.
+    OwnPage,
+    /// Any other page.
+    ForeignPage,
+}
+
+/// The context of a request, as far as a strike depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestContext {
+    /// Who may have chosen what it says.
+    pub sender: Sender,
+    /// A trusted proxy wrote the head: its fields may lack what the client sent, an Origin too.
+    pub relayed: bool,
+}
+
+/// An offence that only a client's own program can commit. [`Bans::strike`](super::Bans::strike)
+/// takes nothing else, and there is no way to make one of a limit, a method or a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offence(Reason);
+
+impl RequestContext {
+    /// The same request, once its origin was accepted by name.
+    #[must_use]
+    pub fn accepted(self) -> Self {
+        match self.sender {
+            Sender::Program => self,
+            Sender::OwnPage | Sender::ForeignPage => Self { sender: Sender::OwnPage, ..self },
+        }
+    }
+
+    /// Whether no foreign page stands behind it.
+    fn is_own(self) -> bool {
+        match self.sender {
+            Sender::ForeignPage => false,
+            Sender::OwnPage => true,
+            // The proxy may have taken the Origin away.
+            Sender::Program => !self.relayed,
+        }
+    }
+}
+
+impl Offence {
+    /// A head that no browser writes. One that a proxy wrote says nothing about the client.
+    #[must_use]
+    pub fn head(context: RequestContext) -> Option<Self> {
+        let proven = context.sender != Sender::ForeignPage && !context.relayed;
+        proven.then_some(Self(Reason::HandshakeMalformed))
+    }
+
+    /// A token that does not verify. A script cannot set the header fields of a WebSocket, so one in
+    /// a field is a program's. A cookie can be planted by any page of the same site, so that it
+    /// counts from a program alone.
+    #[must_use]
+    pub fn token(place: &TokenPlace, context: RequestContext) -> Option<Self> {
+        let proven = match place {
+            TokenPlace::Header | TokenPlace::Field(_) => context.sender != Sender::ForeignPage,
+            TokenPlace::Cookie(_) => context.sender == Sender::Program && !context.relayed,
+            TokenPlace::Query(_) | TokenPlace::Subprotocol | TokenPlace::Message => {
+                context.is_own()
+            }
+        };
+        proven.then_some(Self(Reason::TokenInvalid))
+    }
+
+    /// A frame of the client's that no browser makes of anything that a page sends.
+    #[must_use]
+    pub fn frame(violation: &Violation, context: RequestContext) -> Option<Self> {
+        let proven = violation.sender == Endpoint::Client
+            && context.sender != Sender::ForeignPage
+            && violation.is_deliberate();
+        proven.then(|| Self(violation.rule.reason()))
+    }
+
+    /// The reason of the refusal.
+    #[must_use]
+    pub fn reason(self) -> Reason {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Offence, RequestContext, Sender};
+    use crate::config::TokenPlace;
+    use crate::refusal::Reason;
+    use crate::relay::{Endpoint, HeaderBytes, Rule, Violation};
+
+    const SENDERS: [Sender; 3] = [Sender::Program, Sender::OwnPage, Sender::ForeignPage];
+
+    /// For each sender: of a request as it came, and of one that a trusted proxy wrote.
+    fn counts(offence: impl Fn(RequestContext) -> Option<Offence>) -> [(bool, bool); 3] {
+        SENDERS.map(|sender| {
+            let counted = |relayed| offence(RequestContext { sender, relayed }).is_some();
+            (counted(false), counted(true))
+        })
+    }
+
+    #[test]
+    fn a_head_counts_from_whom_it_proves_something_about() {
+        assert_eq!(counts(Offence::head), [(true, false), (true, false), (false, false)]);
+    }
+
+    #[test]
+    fn a_token_counts_where_no_foreign_page_can_have_put_it() {
+        let of = |place: TokenPlace| counts(move |context| Offence::token(&place, context));
+        assert_eq!(of(TokenPlace::Header), [(true, true), (true, true), (false, false)]);
+        let cookie = TokenPlace::Cookie("s".to_owned());
+        assert_eq!(of(cookie), [(true, false), (false, false), (false, false)]);
+        for place in
+            [TokenPlace::Query("t".to_owned()), TokenPlace::Subprotocol, TokenPlace::Message]
+        {
+            assert_eq!(of(place), [(true, false), (true, true), (false, false)]);
+        }
+    }
+
+    fn violation(rule: Rule, sender: Endpoint, header: &[u8]) -> Violation {
+        let mut bytes = HeaderBytes::default();
+        bytes.fill(header, header.len());
+        Violation { rule, sender, frame_offset: 0, offset: 0, header: bytes }
+    }
+
+    #[test]
+    fn a_frame_counts_where_no_browser_makes_it() {
+        let strikes = |rule: &&Rule| {
+            let violation = violation(**rule, Endpoint::Client, &[0x81, 0x80, 0, 0, 0, 0]);
+            let counted = counts(|context| Offence::frame(&violation, context));
+            assert!(!counted[2].0 && counted[0].0 == counted[1].1);
+            counted[0].0
+        };
+        let named: Vec<Rule> = Rule::ALL.iter().filter(strikes).copied().collect();
+        let wanted = [
+            Rule::ClientUnmasked,
+            Rule::ReservedBits,
+            Rule::ReservedOpcode,
+            Rule::LengthForm,
+            Rule::LengthTopBit,
+            Rule::ContinuationAlone,
+            Rule::MessageInterrupted,
+            Rule::ControlLength,
+            Rule::ControlFragmented,
+            Rule::CloseLength,
+            Rule::CloseReason,
+            Rule::Text,
+            Rule::CompressedBit,
+        ];
+        assert_eq!(named, wanted, "neither a limit, a close code nor what a compressor made");
+    }
+
+    /// What a compressor made of a text says nothing about the text.
+    #[test]
+    fn a_text_that_may_be_inflated_does_not_count() {
+        let program = RequestContext { sender: Sender::Program, relayed: false };
+        for first in [0xc1, 0x00, 0x80] {
+            let violation = violation(Rule::Text, Endpoint::Client, &[first, 0x80, 0, 0, 0, 0]);
+            assert_eq!(Offence::frame(&violation, program), None, "{first:02x}");
+        }
+        let upstream = violation(Rule::ReservedBits, Endpoint::Upstream, &[0xc1, 0]);
+        assert_eq!(Offence::frame(&upstream, program), None);
+    }
+
+    #[test]
+    fn an_accepted_origin_makes_a_page_an_own_one_and_nothing_makes_it_a_program() {
+        for (sender, accepted) in
+            SENDERS.into_iter().zip([Sender::Program, Sender::OwnPage, Sender::OwnPage])
+        {
+            let context = RequestContext { sender, relayed: true };
+            assert_eq!(context.accepted(), RequestContext { sender: accepted, relayed: true });
+        }
+    }
+
+    #[test]
+    fn the_documentation_names_every_reason_and_no_other() {
+        let docs = include_str!("../../docs/bans.md");
+        let section = docs.split("## What is a strike").nth(1).unwrap().split("\n## ").next();
+        let rows = section.unwrap().lines().filter_map(|line| line.strip_prefix("| `"));
+        let mut named: Vec<&str> = rows.map(|row| row.split('`').next().unwrap()).collect();
+        named.dedup();
+        let reasons = [
+            Reason::HandshakeMalformed,
+            Reason::TokenInvalid,
+            Reason::FrameProtocol,
+            Reason::FrameUtf8,
+        ];
+        assert_eq!(named, reasons.map(Reason::name));
+    }
+}

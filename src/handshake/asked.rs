@@ -1,0 +1,235 @@
+//! What a request asked for, as far as the log may tell it, and who may have chosen what it says.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use http::header::{HOST, HeaderName, HeaderValue, ORIGIN};
+use http::{HeaderMap, Method, Uri, request};
+
+use crate::firewall::{RequestContext, Sender};
+
+/// Fetch Metadata: browsers add it to every request to a trustworthy address, and no page can.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Where a path ends for the log. Behind each of these an application may look for a parameter.
+const PATH_ENDS: [&str; 6] = ["?", "#", ";", "%3f", "%3b", "%23"];
+
+/// Method, host and path of a request, and the fields that say on whose behalf it came. Cheap to
+/// make: nothing is copied.
+#[derive(Clone, Default)]
+pub struct Asked {
+    method: Option<Method>,
+    target: Target,
+    host: Option<HeaderValue>,
+    origin: Option<HeaderValue>,
+    site: Option<HeaderValue>,
+}
+
+#[derive(Clone, Default)]
+enum Target {
+    #[default]
+    Unknown,
+    Parsed(Uri),
+    Raw(String),
+}
+
+/// Without its query.
+impl fmt::Debug for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Asked");
+        shown.field("method", &self.method()).field("path", &self.path()).finish_non_exhaustive()
+    }
+}
+
+impl Asked {
+    /// Of a request that was parsed.
+    #[must_use]
+    pub fn of(head: &request::Parts) -> Self {
+        Self {
+            method: Some(head.method.clone()),
+            target: Target::Parsed(head.uri.clone()),
+            ..Self::default()
+        }
+        .with_fields(&head.headers)
+    }
+
+    /// Of a head that no request could be made of, as far as its lines can be read.
+    #[must_use]
+    pub fn of_raw(head: &[u8]) -> Self {
+        let mut lines = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
+        let line = lines.next().unwrap_or_default();
+        let mut parts = line.split(|byte| *byte == b' ');
+        let (Some(method), Some(target), Some(b"HTTP/1.1" | b"HTTP/1.0")) =
+            (parts.next(), parts.next(), line.rsplit(|byte| *byte == b' ').next())
+        else {
+            return Self::default();
+        };
+        let mut fields = HeaderMap::new();
+        for line in lines.take_while(|line| !line.is_empty()) {
+            let mut halves = line.splitn(2, |byte| *byte == b':');
+            let name = HeaderName::from_bytes(halves.next().unwrap_or_default());
+            let value = HeaderValue::from_bytes(halves.next().unwrap_or_default().trim_ascii());
+            if let (Ok(name), Ok(value)) = (name, value) {
+                fields.append(name, value);
+            }
+        }
+        let target = Target::Raw(String::from_utf8_lossy(target).into_owned());
+        let method = Method::from_bytes(method).ok();
+        Self { method, target, ..Self::default() }.with_fields(&fields)
+    }
+
+    fn with_fields(self, fields: &HeaderMap) -> Self {
+        let field = |name| fields.get(name).cloned();
+        Self { host: field(HOST), origin: field(ORIGIN), site: field(SEC_FETCH_SITE), ..self }
+    }
+
+    /// The method.
+    #[must_use]
+    pub fn method(&self) -> Option<&str> {
+        self.method.as_ref().map(Method::as_str)
+    }
+
+    /// The host that was asked, with its port if one was said; never what stands before an `@`.
+    #[must_use]
+    pub fn host(&self) -> Option<Cow<'_, str>> {
+        let authority = match &self.target {
+            Target::Parsed(uri) => uri.authority().map(|authority| authority.as_str().as_bytes()),
+            Target::Unknown | Target::Raw(_) => None,
+        };
+        let host = authority.or_else(|| self.host.as_ref().map(HeaderValue::as_bytes))?;
+        let host = host.rsplit(|byte| *byte == b'@').next().unwrap_or_default();
+        Some(String::from_utf8_lossy(host))
+    }
+
+    /// The path, without a query and without whatever else could hold a parameter.
+    #[must_use]
+    pub fn path(&self) -> Option<&str> {
+        let path = match &self.target {
+            Target::Parsed(uri) => uri.path(),
+            // A target in absolute form could have a credential before its host.
+            Target::Raw(target) if target.starts_with('/') => target,
+            Target::Unknown | Target::Raw(_) => return None,
+        };
+        let folded = path.to_ascii_lowercase();
+        let end = PATH_ENDS.iter().filter_map(|end| folded.find(end)).min();
+        path.get(..end.unwrap_or(path.len()))
+    }
+
+    /// Who may have chosen what the request says; `relayed`: a trusted proxy wrote its head. The
+    /// origin of the host that is asked is an own one, any other a foreign one until a route
+    /// accepts it.
+    #[must_use]
+    pub fn context(&self, relayed: bool) -> RequestContext {
+        let foreign_site = self
+            .site
+            .as_ref()
+            .is_some_and(|site| !matches!(site.as_bytes(), b"same-origin" | b"none"));
+        let sender = match (&self.origin, foreign_site) {
+            (_, true) => Sender::ForeignPage,
+            (Some(origin), false) if !self.is_own(origin) => Sender::ForeignPage,
+            (Some(_), false) => Sender::OwnPage,
+            (None, false) if self.site.is_some() => Sender::OwnPage,
+            (None, false) => Sender::Program,
+        };
+        RequestContext { sender, relayed }
+    }
+
+    fn is_own(&self, origin: &HeaderValue) -> bool {
+        let (Ok(origin), Some(host)) = (origin.to_str(), self.host()) else {
+            return false;
+        };
+        let (port, origin) = match (origin.strip_prefix("https://"), origin.strip_prefix("http://"))
+        {
+            (Some(rest), _) => (":443", rest),
+            (_, Some(rest)) => (":80", rest),
+            _ => return false,
+        };
+        let without = |text: &str| text.strip_suffix(port).unwrap_or(text).to_ascii_lowercase();
+        without(origin) == without(&host)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::Asked;
+    use crate::firewall::Sender;
+
+    fn parsed(target: &str, fields: &[(&str, &str)]) -> Asked {
+        let builder = Request::builder().uri(target);
+        let add = |builder: http::request::Builder, (name, value): &(&str, &str)| {
+            builder.header(*name, *value)
+        };
+        let request = fields.iter().fold(builder, add).body(()).unwrap();
+        Asked::of(&request.into_parts().0)
+    }
+
+    #[test]
+    fn a_path_ends_where_a_parameter_could_begin() {
+        for (target, path) in [
+            ("/ws", "/ws"),
+            ("/", "/"),
+            ("/ws?token=secret", "/ws"),
+            ("/ws;token=secret", "/ws"),
+            ("/ws%3Ftoken=secret", "/ws"),
+            ("/ws%3btoken=secret", "/ws"),
+            ("/ws%23token=secret", "/ws"),
+            ("/a%2Fb", "/a%2Fb"),
+        ] {
+            assert_eq!(parsed(target, &[]).path(), Some(path), "{target}");
+            let raw = Asked::of_raw(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+            assert_eq!(raw.path(), Some(path), "{target}");
+            assert_eq!((raw.method(), raw.host().as_deref()), (Some("GET"), Some("a")));
+        }
+        let absolute =
+            parsed("http://user:secret@b.example:8080/ws?token=secret", &[("host", "a")]);
+        assert_eq!(absolute.path(), Some("/ws"));
+        assert_eq!(absolute.host().as_deref(), Some("b.example:8080"));
+        assert_eq!(parsed("/", &[("host", "user:secret@a")]).host().as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn what_is_no_head_asks_for_nothing() {
+        for bytes in [&b""[..], b"\x16\x03\x01\x02\x00", b"token=secret and more", b"GET /ws?token"]
+        {
+            let asked = Asked::of_raw(bytes);
+            assert_eq!((asked.method(), asked.path(), asked.host()), (None, None, None));
+        }
+        let spaced = Asked::of_raw(b"GET /ws?token=a b HTTP/1.1\r\n\r\n");
+        assert_eq!(spaced.path(), Some("/ws"));
+    }
+
+    #[test]
+    fn the_sender_is_whom_the_browser_names() {
+        use Sender::{ForeignPage, OwnPage, Program};
+        for (origin, site, sender) in [
+            (None, None, Program),
+            (Some("https://a.example"), None, OwnPage),
+            (Some("https://A.example:443"), None, OwnPage),
+            (Some("http://a.example"), None, OwnPage),
+            (Some("https://a.example:8443"), None, ForeignPage),
+            (Some("https://evil.example"), None, ForeignPage),
+            (Some("https://evil.a.example"), None, ForeignPage),
+            (Some("null"), None, ForeignPage),
+            (None, Some("cross-site"), ForeignPage),
+            (None, Some("same-site"), ForeignPage),
+            (None, Some("same-origin"), OwnPage),
+            (None, Some("none"), OwnPage),
+            (Some("https://a.example"), Some("same-origin"), OwnPage),
+            (Some("https://a.example"), Some("cross-site"), ForeignPage),
+            (Some("https://a.example"), Some("?"), ForeignPage),
+        ] {
+            let mut fields = vec![("host", "a.example")];
+            fields.extend(origin.map(|origin| ("origin", origin)));
+            fields.extend(site.map(|site| ("sec-fetch-site", site)));
+            let lines: String =
+                fields.iter().flat_map(|(name, value)| [*name, ": ", *value, "\r\n"]).collect();
+            let raw = Asked::of_raw(format!("GET / HTTP/1.1\r\n{lines}\r\n").as_bytes());
+            for asked in [parsed("/", &fields), raw] {
+                assert_eq!(asked.context(false).sender, sender, "{fields:?}");
+                assert!(asked.context(true).relayed);
+            }
+        }
+    }
+}

@@ -28,8 +28,8 @@ pub struct Shares {
     pub session: usize,
 }
 
-/// The shares of the gateway's own pool. A session can need at most three frames' worth: one in each
-/// direction, and the rest of a read of a client that is delayed.
+/// The shares of the gateway's own pool. A session needs less than 64 KiB for a frame in each direction
+/// and the rest of a read of a client that is delayed; the longest first message needs 124 KiB.
 impl Default for Shares {
     fn default() -> Self {
         Self {
@@ -37,7 +37,7 @@ impl Default for Shares {
             unidentified: 32 * MIB,
             address: 8 * MIB,
             unidentified_of_address: 4 * MIB,
-            session: 64 * KIB,
+            session: 128 * KIB,
         }
     }
 }

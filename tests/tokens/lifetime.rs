@@ -132,6 +132,24 @@ fn a_token_that_cannot_be_taken_out_ends_the_session_and_reaches_nobody() {
     assert!(!reached.windows(9).any(|bytes| bytes == b"framewall"));
 }
 
+/// What a client sends behind its Close is read and thrown away, whatever it looks like.
+#[test]
+fn a_token_that_comes_too_late_does_no_harm() {
+    let upstream = RawUpstream::bind();
+    let gateway = renewable(&upstream);
+    let mut session = Session::open_with(&gateway, &upstream, &with(&lasting("ada", 1)), "");
+    assert_eq!(session.client.expect_close(), (4401, "token.expired".to_owned()));
+    let begun = json!({ "framewall": { "token": "a.b.c" } }).to_string();
+    let late = [Frame::text(begun).unfinished(), Frame::continuation(vec![b' '; 200_000])];
+    let late: Vec<u8> = late.into_iter().flat_map(|frame| frame.masked(true).encode()).collect();
+    session.client.send(&late);
+    session.upstream.expect_closing(1001, "token.expired");
+    let ended = gateway.wait_for_record(|record| record["event"] == "session.ended");
+    assert_eq!(ended["reason"], "token.expired", "{ended}");
+    let records = gateway.log_records();
+    assert!(records.iter().all(|record| record["reason"] != "internal"), "{records:#?}");
+}
+
 #[test]
 fn what_is_beside_a_token_makes_it_invalid_and_a_list_is_the_applications() {
     let upstream = RawUpstream::bind();

@@ -206,7 +206,7 @@ fn server_names_and_hosts_are_told_apart() {
     let gateway = detailed(&upstream);
     for (arguments, line) in [
         (&["--server-name", "chat.example.net"][..], "server name TLS was asked for"),
-        (&["--server-name", "LOCALHOST"], "server name LOCALHOST, the host (tls.certificates)"),
+        (&["--server-name", "LOCALHOST"], "server name localhost, the host (tls.certificates)"),
         (
             &["--server-name", "a.example.com"],
             "server name a.example.com has the same certificates as the host localhost",

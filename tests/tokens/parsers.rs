@@ -199,8 +199,8 @@ fn what_cannot_be_read_strictly_is_refused_and_the_rest_goes_on() {
         ("Authorization", b"Bearer other"),
     ]);
     let head = head.unwrap();
-    assert!(contains(&head, b"ookie: name=J\xfcrgen; a=\xff; flag\r\n"), "{}", head.escape_ascii());
-    assert!(contains(&head, b"ookie: of=its=own; \xe9\r\n"), "{}", head.escape_ascii());
+    let kept = b"ookie: name=J\xfcrgen; a=\xff; flag; of=its=own; \xe9\r\n";
+    assert!(contains(&head, kept), "{}", head.escape_ascii());
     assert!(!contains(&head, b"uthorization") && !contains(&head, b"other"));
     assert!(!contains(&head, good.as_bytes()));
 

@@ -116,7 +116,8 @@ fn report_mode_tells_whom_it_would_deny() {
 fn report_mode_tells_of_a_proxy_that_speaks_for_nobody_too() {
     let upstream = RawUpstream::bind();
     let rules = "deny = [\"127.0.0.0/8\"]\nmode = \"report\"";
-    let gateway = walled(&upstream, rules).server(PROXY).start();
+    let gateway =
+        walled(&upstream, rules).server(PROXY).server("unknown_clients = \"proxy\"").start();
     let mut session = Session::open(&gateway, &upstream);
     session.prove_alive();
     let record = gateway.wait_for_record(|record| record["event"] == "would_refuse");

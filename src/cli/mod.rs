@@ -8,6 +8,7 @@ mod config_file;
 mod demo;
 mod explain;
 mod run;
+mod signals;
 mod token;
 
 use std::ffi::OsString;

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 
+use super::signals::{OtherSignals, Signals};
 use super::{Failure, RunArgs};
 use crate::config::{Config, LoadError, Loaded};
 use crate::gateway::{Gateway, Source, StartError};
@@ -83,21 +84,26 @@ struct Again {
 
 fn serve(loaded: &Loaded, again: Again) -> Result<(), RunError> {
     let Loaded { config, lints } = loaded;
-    let _log = observe::start(&config.log)?;
+    let log = observe::start(&config.log)?;
     log_panics();
     for lint in lints {
         tracing::warn!(event = "lint", lint = %lint.name(), line = lint.line(), "{}", lint.message());
     }
     raise_open_files(config.server.max_connections);
     let runtime = runtime()?;
+    let files = log.files();
     let outcome = runtime.block_on(async {
-        let signals = Signals::new()?;
+        let signals = Signals::new().map_err(RunError::Runtime)?;
+        let others = OtherSignals::new().map_err(RunError::Runtime)?;
         let hangups = signal(SignalKind::hangup()).map_err(RunError::Runtime)?;
         let (gateway, listeners) = open(config)?;
         gateway.reload_from(again.source, &again.text);
         gateway.reload_on(hangups);
         gateway.watch(again.watch);
-        until_stopped(gateway, listeners, signals).await
+        tokio::select! {
+            outcome = until_stopped(gateway, listeners, signals) => outcome,
+            never = others.attend(&files) => match never {},
+        }
     });
     runtime.shutdown_timeout(CUT_OFF);
     outcome
@@ -143,29 +149,6 @@ pub(super) async fn until_stopped(
             Ok(())
         }
         () = impatience => Err(RunError::Impatient),
-    }
-}
-
-/// SIGINT and SIGTERM.
-pub(super) struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    pub(super) fn new() -> Result<Self, RunError> {
-        let handler = |kind| signal(kind).map_err(RunError::Runtime);
-        Ok(Self {
-            interrupt: handler(SignalKind::interrupt())?,
-            terminate: handler(SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
     }
 }
 

@@ -19,7 +19,7 @@ pub use emit::{
     refused, session_ended, session_opened, turned_away, would_refuse,
 };
 pub use record::{Ended, Flow, ProtocolError, Subject};
-pub use start::{LogGuard, ObserveError, start, start_with_copy};
+pub use start::{LogFiles, LogGuard, ObserveError, start, start_with_copy};
 
 #[cfg(test)]
 mod tests;

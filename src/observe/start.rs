@@ -53,6 +53,27 @@ pub struct LogGuard {
     writers: Vec<(Option<PathBuf>, Writer)>,
 }
 
+/// Opens the files of the log again, for programs that rotate them: lines from then on are in the files
+/// that have the names now.
+#[derive(Debug, Clone)]
+pub struct LogFiles(Vec<Writer>);
+
+impl LogFiles {
+    /// Returns at once; the files are opened by the threads that write them, which say so in them.
+    pub fn reopen(&self) {
+        self.0.iter().for_each(Writer::reopen);
+    }
+}
+
+impl LogGuard {
+    /// The files of the log; none where it is written to standard error.
+    #[must_use]
+    pub fn files(&self) -> LogFiles {
+        let files = self.writers.iter().filter(|(path, _)| path.is_some());
+        LogFiles(files.map(|(_, writer)| writer.clone()).collect())
+    }
+}
+
 /// Opens the log that `[log]` describes and sends every event of the process there.
 ///
 /// The level is the configuration's own, `RUST_LOG` is not read, and other crates are heard from
@@ -111,7 +132,9 @@ pub(super) fn format(log: &Log, terminal: bool) -> LogFormat {
 fn write_file(key: &'static str, path: &Path, format: LogFormat) -> Result<Writer, ObserveError> {
     let file =
         append(path).map_err(|source| ObserveError::Open { key, path: path.to_owned(), source })?;
-    write_to(file, format)
+    let again = path.to_owned();
+    Writer::start_reopening(file, move || append(&again), format, BOUNDS)
+        .map_err(ObserveError::Thread)
 }
 
 fn append(path: &Path) -> io::Result<File> {

@@ -60,9 +60,20 @@ struct Queue {
     done: Condvar,
 }
 
+/// What the thread has to do, in this order.
+#[derive(Debug)]
+enum Entry {
+    /// Write a line, with its newline.
+    Line(Arc<str>),
+    /// Open the output again: lines from here on belong in the file that has its name now.
+    Reopen,
+}
+
 #[derive(Debug, Default)]
 struct State {
-    lines: VecDeque<Arc<str>>,
+    entries: VecDeque<Entry>,
+    /// How many of the entries are lines.
+    lines: usize,
     bytes: usize,
     /// The thread has taken a line out of the queue and not yet settled its fate.
     writing: bool,
@@ -79,6 +90,25 @@ impl Writer {
         format: LogFormat,
         bounds: Bounds,
     ) -> io::Result<Self> {
+        Self::start_with(out, None, format, bounds)
+    }
+
+    /// [`Writer::start`] with an output that can be opened again: `open` makes the new one.
+    pub(super) fn start_reopening<W: Write + Send + 'static>(
+        out: W,
+        open: impl FnMut() -> io::Result<W> + Send + 'static,
+        format: LogFormat,
+        bounds: Bounds,
+    ) -> io::Result<Self> {
+        Self::start_with(out, Some(Box::new(open)), format, bounds)
+    }
+
+    fn start_with<W: Write + Send + 'static>(
+        out: W,
+        open: Option<Open<W>>,
+        format: LogFormat,
+        bounds: Bounds,
+    ) -> io::Result<Self> {
         let queue = Arc::new(Queue {
             bounds,
             state: Mutex::default(),
@@ -86,7 +116,7 @@ impl Writer {
             done: Condvar::new(),
         });
         let worker =
-            Worker { queue: Arc::clone(&queue), out, format, torn: false, since_report: 0 };
+            Worker { queue: Arc::clone(&queue), out, open, format, torn: false, since_report: 0 };
         thread::Builder::new().name("log".to_owned()).spawn(move || worker.run())?;
         Ok(Self { queue })
     }
@@ -95,12 +125,23 @@ impl Writer {
     pub(super) fn push(&self, line: Arc<str>) {
         let bounds = self.queue.bounds;
         let mut state = self.queue.lock();
-        let full = state.lines.len() >= bounds.lines || state.bytes + line.len() > bounds.bytes;
+        let full = state.lines >= bounds.lines || state.bytes + line.len() > bounds.bytes;
         if full || state.stopped {
             state.lost.queue_full += 1;
         } else {
             state.bytes += line.len();
-            state.lines.push_back(line);
+            state.lines += 1;
+            state.entries.push_back(Entry::Line(line));
+            self.queue.work.notify_one();
+        }
+    }
+
+    /// Has the output opened again before the lines that are pushed from now on.
+    pub(super) fn reopen(&self) {
+        let mut state = self.queue.lock();
+        // What was asked for and not done yet is not asked for twice.
+        if !state.stopped && !matches!(state.entries.back(), Some(Entry::Reopen)) {
+            state.entries.push_back(Entry::Reopen);
             self.queue.work.notify_one();
         }
     }
@@ -118,7 +159,7 @@ impl Writer {
             .done
             .wait_timeout_while(self.queue.lock(), within, |state| !state.finished)
             .unwrap_or_else(PoisonError::into_inner);
-        let left = state.lines.len() + usize::from(state.writing);
+        let left = state.lines + usize::from(state.writing);
         Lost { unwritten: u64::try_from(left).unwrap_or(u64::MAX), ..state.lost.clone() }
     }
 }
@@ -149,12 +190,15 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn pop(&self) -> Option<Arc<str>> {
+    fn pop(&self) -> Option<Entry> {
         let mut state = self.lock();
-        let line = state.lines.pop_front()?;
-        state.bytes -= line.len();
-        state.writing = true;
-        Some(line)
+        let entry = state.entries.pop_front()?;
+        if let Entry::Line(line) = &entry {
+            state.bytes -= line.len();
+            state.lines -= 1;
+            state.writing = true;
+        }
+        Some(entry)
     }
 
     fn settle(&self, result: io::Result<()>) {
@@ -169,8 +213,8 @@ impl Queue {
     /// Waits for a line, at most `REPORT_AGAIN`. False: there will be none.
     fn wait(&self) -> bool {
         let state = self.lock();
-        if state.stopped || !state.lines.is_empty() {
-            return !state.lines.is_empty();
+        if state.stopped || !state.entries.is_empty() {
+            return !state.entries.is_empty();
         }
         drop(self.work.wait_timeout(state, REPORT_AGAIN));
         true
@@ -190,9 +234,14 @@ impl Queue {
     }
 }
 
+/// Opens an output again.
+type Open<W> = Box<dyn FnMut() -> io::Result<W> + Send>;
+
 struct Worker<W> {
     queue: Arc<Queue>,
     out: W,
+    /// `None`: there is nothing to open again.
+    open: Option<Open<W>>,
     format: LogFormat,
     /// The last write ended in the middle of a line.
     torn: bool,
@@ -203,20 +252,50 @@ struct Worker<W> {
 impl<W: Write> Worker<W> {
     fn run(mut self) {
         loop {
-            if let Some(line) = self.queue.pop() {
-                let result = self.put(&line);
-                self.queue.settle(result);
-                self.since_report += 1;
-                if self.since_report == REPORT_AFTER_LINES {
-                    self.report();
+            match self.queue.pop() {
+                Some(Entry::Line(line)) => {
+                    let result = self.put(&line);
+                    self.queue.settle(result);
+                    self.since_report += 1;
+                    if self.since_report == REPORT_AFTER_LINES {
+                        self.report();
+                    }
                 }
-            } else {
-                self.report();
-                if !self.queue.wait() {
-                    break;
+                Some(Entry::Reopen) => self.reopen(),
+                None => {
+                    self.report();
+                    if !self.queue.wait() {
+                        break;
+                    }
                 }
             }
         }
+    }
+
+    /// Goes on with a newly opened output, or with the old one where that fails, and says which.
+    fn reopen(&mut self) {
+        let Some(opened) = self.open.as_mut().map(|open| open()) else {
+            return;
+        };
+        let line = match opened {
+            Ok(out) => {
+                self.out = out;
+                self.torn = false;
+                let mut line = Line::new(self.format, Level::INFO);
+                line.message("the log file was opened again");
+                line.text("event", "log.reopened");
+                line
+            }
+            Err(error) => {
+                let mut line = Line::new(self.format, Level::ERROR);
+                line.message("the log file could not be opened again; the old one is written on");
+                line.text("event", "log.reopen_failed");
+                line.text("detail", &error.to_string());
+                line
+            }
+        };
+        // A line that cannot be written here is one of those that `report` counts anyway.
+        let _ = self.put(&line.finish());
     }
 
     /// Says how many lines were lost since it was last said. If that cannot be written either,

@@ -8,5 +8,6 @@ mod support;
 
 mod addresses;
 mod capacity;
+mod deploy;
 mod tls;
 mod upstreams;

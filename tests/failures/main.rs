@@ -8,5 +8,6 @@ mod support;
 mod client;
 mod deadlines;
 mod shutdown;
+mod signals;
 mod slow;
 mod upstream;

@@ -41,7 +41,7 @@ pub fn issue_with(authority: &Authority, folder: &Path, name: &str, names: &[&st
 }
 
 /// A TLS client that trusts the authority and nobody else.
-pub(super) fn trusting(authority: &Authority) -> Arc<ClientConfig> {
+pub fn trusting(authority: &Authority) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(authority.der().clone()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))

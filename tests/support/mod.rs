@@ -29,7 +29,7 @@ mod wire;
 use std::time::{Duration, Instant};
 
 pub use browser::Browser;
-pub use certificates::{Authority, authority, issue, issue_with};
+pub use certificates::{Authority, authority, issue, issue_with, trusting};
 pub use deflater::{Deflater, bomb, inflated, packed, zeros};
 pub use frame::Frame;
 pub use gateway::{Builder as GatewayBuilder, Gateway};

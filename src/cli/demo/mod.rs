@@ -12,7 +12,8 @@ use std::path::Path;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::run::{CUT_OFF, RunError, Signals, open, runtime, until_stopped};
+use super::run::{CUT_OFF, RunError, open, runtime, until_stopped};
+use super::signals::Signals;
 use super::{Failure, cert, print};
 use crate::config::{self, Config};
 use crate::demo::{Listeners, LogLines, Page, Targets, serve};

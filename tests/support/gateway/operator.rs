@@ -36,7 +36,12 @@ impl Gateway {
 
     /// Sends SIGHUP, and does not wait for what comes of it.
     pub fn signal_reload(&self) {
-        kill_process(self.pid(), Signal::HUP).unwrap();
+        self.signal(Signal::HUP);
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
     }
 
     /// What `[admin] socket`, of this name in the gateway's folder, says of the gateway.

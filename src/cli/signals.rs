@@ -1,0 +1,75 @@
+//! The signals of a running gateway.
+
+use std::convert::Infallible;
+use std::io;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::observe::LogFiles;
+
+/// SIGINT and SIGTERM, which stop the gateway.
+pub(super) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    pub(super) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// SIGUSR1 and SIGHUP, which open the log files again, and signals that would end the process without a
+/// word and are only told.
+pub(super) struct OtherSignals {
+    reopen: Signal,
+    hangup: Signal,
+    user: Signal,
+    quit: Signal,
+    alarm: Signal,
+}
+
+impl OtherSignals {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self {
+            reopen: signal(SignalKind::user_defined1())?,
+            hangup: signal(SignalKind::hangup())?,
+            user: signal(SignalKind::user_defined2())?,
+            quit: signal(SignalKind::quit())?,
+            alarm: signal(SignalKind::alarm())?,
+        })
+    }
+
+    /// Acts on each as it comes, for as long as it is polled.
+    pub(super) async fn attend(mut self, log: &LogFiles) -> Infallible {
+        loop {
+            let ignored = tokio::select! {
+                _ = self.reopen.recv() => None,
+                // The reload that it asks for is the gateway's.
+                _ = self.hangup.recv() => None,
+                _ = self.user.recv() => Some("SIGUSR2"),
+                _ = self.quit.recv() => Some("SIGQUIT"),
+                _ = self.alarm.recv() => Some("SIGALRM"),
+            };
+            match ignored {
+                None => log.reopen(),
+                Some(name) => tracing::warn!(
+                    event = "signal.ignored",
+                    signal = name,
+                    "the signal is ignored: SIGTERM stops the gateway, SIGHUP reloads it, SIGUSR1 \
+                     opens its log files again"
+                ),
+            }
+        }
+    }
+}

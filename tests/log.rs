@@ -24,6 +24,7 @@ fn the_process_has_one_log_and_its_guard_flushes_it() {
         request_id: "1".to_owned(),
         peer: "192.0.2.1:5000".parse().unwrap(),
         route: None,
+        unlisted: None,
         subprotocol: None,
         user: None,
         asked: None,

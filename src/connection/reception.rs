@@ -65,9 +65,9 @@ impl Reception {
                 handshake::problem(&refusal, &self.subject.request_id)
             }
             Err(Failure::Answered(answer)) => {
-                observe::answered(&self.subject, answer.status.as_u16());
+                let Answer { status, headers, letters, body, cut } = answer;
+                observe::answered(&self.subject, status.as_u16(), cut);
                 let id = &self.subject.request_id;
-                let Answer { status, headers, letters, body } = answer;
                 let mut response = handshake::relayed(status, &headers, id, body);
                 letters.give(response.extensions_mut());
                 response
@@ -85,13 +85,18 @@ impl Reception {
             }
             Next::FirstMessage(_) => (&none, Letters::default(), None, None),
         };
-        let subprotocol = chosen.or_else(|| {
-            let first = admission.subprotocols().first()?;
-            let listed = !admission.route().subprotocols.is_empty();
-            listed.then(|| first.parse().ok()).flatten()
-        });
+        // Before there is an upstream that could choose, the gateway has to.
+        let answered = match &next {
+            Next::Relay(_) => admission.fallback(),
+            Next::FirstMessage(_) => admission.first_listed(),
+        };
+        let subprotocol = chosen.or_else(|| answered?.parse().ok());
         self.subject.subprotocol =
             subprotocol.as_ref().and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let admission = match &next {
+            Next::Relay(_) => admission,
+            Next::FirstMessage(_) => admission.told(self.subject.subprotocol.as_deref()),
+        };
         let mut response =
             handshake::switching_protocols(&key, headers, subprotocol.as_ref(), deflate);
         letters.give(response.extensions_mut());
@@ -129,6 +134,7 @@ impl Reception {
             .await
             .map_err(|_| Refusal::new(Reason::TokenUnverifiable, "the keys did not come in time"))
             .flatten()?;
+        self.subject.unlisted = admission.unlisted().map(str::to_owned);
         let user = self.enter_user(&admission)?;
         let key = request.key().to_owned();
         let announced = matches!(admission.standing(), Standing::Announced(_));

@@ -1,5 +1,7 @@
 //! What the client is answered: a 101, a problem (RFC 9457), or the upstream's own refusal.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{
     ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT,
@@ -12,13 +14,17 @@ use serde::Serialize;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::deflate::Deflate;
+use super::fields::list;
 use super::forward::end_to_end;
+use crate::limits::Wait;
 use crate::refusal::{Reason, Refusal};
 
 /// The body of every answer: whole, and bounded where it was made.
 pub type Body = Full<Bytes>;
 
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+/// When a client may come again that got a 503 (RFC 9110 section 15.6.4), where nothing better is known.
+const WHEN_UNAVAILABLE: Wait = Wait(Duration::from_secs(5));
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 
 /// RFC 9457 section 3, with the reason's name and the id under which the log knows more.
@@ -57,7 +63,8 @@ pub fn problem(refusal: &Refusal, request_id: &str) -> Response<Body> {
         }
         _ => {}
     }
-    if let Some(wait) = refusal.retry_after {
+    let unavailable = reason.status() == StatusCode::SERVICE_UNAVAILABLE;
+    if let Some(wait) = refusal.retry_after.or(unavailable.then_some(WHEN_UNAVAILABLE)) {
         headers.insert(RETRY_AFTER, HeaderValue::from(wait.retry_after()));
     }
     let options = if headers.contains_key(UPGRADE) { "upgrade, close" } else { "close" };
@@ -118,7 +125,8 @@ pub fn switching_protocols(
 }
 
 /// An upstream's answer of 300 and above, passed on without its hop-by-hop fields; the connection
-/// is closed behind it.
+/// is closed behind it. The versions that it speaks pass (RFC 6455 section 4.4), and a 426 keeps the
+/// protocol to upgrade to, which it must name (RFC 9110 section 15.5.22).
 #[must_use]
 pub fn relayed(
     status: StatusCode,
@@ -130,7 +138,17 @@ pub fn relayed(
     *response.status_mut() = status;
     let fields = response.headers_mut();
     *fields = end_to_end(headers);
-    fields.insert(CONNECTION, HeaderValue::from_static("close"));
+    for version in headers.get_all(SEC_WEBSOCKET_VERSION) {
+        fields.append(SEC_WEBSOCKET_VERSION, version.clone());
+    }
+    let upgrades = status == StatusCode::UPGRADE_REQUIRED
+        && list(headers, &UPGRADE)
+            .is_ok_and(|names| names.iter().any(|name| name.eq_ignore_ascii_case("websocket")));
+    if upgrades {
+        fields.insert(UPGRADE, WEBSOCKET);
+    }
+    let options = if upgrades { "upgrade, close" } else { "close" };
+    fields.insert(CONNECTION, HeaderValue::from_static(options));
     if let Ok(id) = HeaderValue::from_str(request_id) {
         fields.insert(HeaderName::from_static("x-request-id"), id);
     }
@@ -149,6 +167,11 @@ mod tests {
         assert_eq!(response.headers()["sec-websocket-version"], "13");
         assert_eq!(response.headers()["connection"], "upgrade, close");
         assert_eq!(problem(&Refusal::new(Reason::Method, ""), "id").headers()["allow"], "GET");
+        for reason in Reason::ALL {
+            let response = problem(&Refusal::new(*reason, ""), "id");
+            let told = response.headers().get("retry-after").map(|value| value.to_str().unwrap());
+            assert_eq!(told, (response.status() == 503).then_some("5"), "{reason}");
+        }
     }
 
     #[test]

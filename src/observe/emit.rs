@@ -43,6 +43,7 @@ macro_rules! record {
             peer = %$subject.peer,
             route = $subject.route.as_deref(),
             subprotocol = $subject.subprotocol.as_deref(),
+            unlisted = $subject.unlisted.as_deref(),
             user = $subject.user.as_deref(),
             $($fields)*
             $message
@@ -132,12 +133,14 @@ pub fn would_refuse(subject: &Subject, reason: Reason, detail: &str) {
     );
 }
 
-/// The upstream refused a handshake by itself, and the client was passed its answer.
-pub fn answered(subject: &Subject, status: u16) {
+/// The upstream refused a handshake by itself, and the client was passed its answer, with a body that
+/// was `cut` where it is longer than the gateway passes on.
+pub fn answered(subject: &Subject, status: u16, cut: bool) {
     let asked = Request::of(subject);
     record!(@emit ACCESS_TARGET, Level::INFO, subject, "the upstream refused the handshake",
         event = "answered",
         status = status,
+        body_cut = cut.then_some(true),
         method = asked.method,
         host = asked.host.as_deref(),
         path = asked.path,

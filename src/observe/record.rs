@@ -21,6 +21,8 @@ pub struct Subject {
     pub route: Option<Arc<str>>,
     /// What upstream and client agreed on.
     pub subprotocol: Option<String>,
+    /// Offered subprotocols that the route does not list.
+    pub unlisted: Option<String>,
     /// Whom the token names; known once it was verified.
     pub user: Option<String>,
     /// What its request asked for; known from the head to the 101.
@@ -37,6 +39,7 @@ impl Subject {
             peer,
             route: None,
             subprotocol: None,
+            unlisted: None,
             user: None,
             asked: None,
         }

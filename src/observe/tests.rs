@@ -63,6 +63,7 @@ fn subject() -> Subject {
         peer: "203.0.113.7:51544".parse().unwrap(),
         route: Some("chat".into()),
         subprotocol: Some("chat.v1".to_owned()),
+        unlisted: None,
         user: None,
         asked: None,
     }
@@ -116,7 +117,7 @@ fn lost() -> Lost {
 fn say_examples() {
     let refused = Subject { subprotocol: None, ..asking() };
     super::refused(&refused, Reason::OriginDenied, "Origin: https://evil.example");
-    super::answered(&refused, 401);
+    super::answered(&refused, 401, false);
     super::session_opened(&subject());
     super::protocol_error(&subject(), &bad_frame());
     super::session_ended(&subject(), &ended());
@@ -172,8 +173,10 @@ fn the_documentation_shows_what_is_written() {
 #[test]
 fn the_documentation_lists_every_field() {
     let say = || {
-        super::refused(&subject(), Reason::UpstreamHandshake, "x");
+        let subject = Subject { unlisted: Some("chat.v9".to_owned()), ..asking() };
+        super::refused(&subject, Reason::UpstreamHandshake, "x");
         super::refused(&asking(), Reason::RouteNone, "");
+        super::answered(&subject, 500, true);
         say_examples();
         super::refused(&early(), Reason::ProxyMalformed, "");
     };
@@ -289,6 +292,7 @@ fn a_peer_cannot_forge_a_line() {
         let subject = Subject {
             request_id: forged.to_owned(),
             subprotocol: Some(forged.to_owned()),
+            unlisted: Some(forged.to_owned()),
             ..subject()
         };
         super::refused(&subject, Reason::HandshakeMalformed, forged);

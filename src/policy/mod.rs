@@ -29,6 +29,11 @@ pub use review::{Claims, Holder, Presented};
 pub use route::{Found, Routes};
 pub use trace::{Step, Table, Trace};
 
+/// How many offered subprotocols the log names.
+const MOST_NAMED: usize = 8;
+/// The longest subprotocol that the log names, in characters. A secret of 128 bits is longer.
+const LONGEST_NAMED: usize = 20;
+
 /// What admission decides by.
 #[derive(Debug)]
 pub struct Policy {
@@ -71,6 +76,8 @@ pub struct Admission {
     route: Arc<Route>,
     presented: Presented,
     subprotocols: Vec<String>,
+    unlisted: Option<String>,
+    carried: bool,
     standing: Standing,
     context: RequestContext,
 }
@@ -168,6 +175,7 @@ impl Policy {
             .check("origin", table, origin, |found| (found.to_string(), table.key(found.key())))?;
         let context = if origin.is_named() { arrival.context.accepted() } else { arrival.context };
         let presented = Presented::new(request, arrival.client, origin.into_origin());
+        let offered = request.subprotocols().len();
         let standing = match &route.auth {
             Auth::None => anybody(table, trace),
             Auth::Jwt(issuer) if issuer.token_from == [TokenPlace::Message] => {
@@ -189,8 +197,10 @@ impl Policy {
                 Standing::Identified(identity)
             }
         };
-        let subprotocols = offered(route, request);
-        Ok(Admission { route: Arc::clone(route), presented, subprotocols, standing, context })
+        let carried = request.subprotocols().len() < offered;
+        let (subprotocols, unlisted) = listed(route, request);
+        let route = Arc::clone(route);
+        Ok(Admission { route, presented, subprotocols, unlisted, carried, standing, context })
     }
 
     /// Whom a token of `issuer` names: verified, its claims as required, not revoked. One that does
@@ -278,6 +288,38 @@ impl Admission {
     pub fn subprotocols(&self) -> &[String] {
         &self.subprotocols
     }
+
+    /// The offered subprotocols that the route does not list, for the log: at most eight, and of a long
+    /// one only its length, since it may be a credential.
+    #[must_use]
+    pub fn unlisted(&self) -> Option<&str> {
+        self.unlisted.as_deref()
+    }
+
+    /// The subprotocol that the client is told where the upstream chose none: the first of its own
+    /// offer that the route lists, if a token was taken out of the offer. A browser fails a socket
+    /// without an answer to its offer, and would get one if it could hand its token in otherwise.
+    #[must_use]
+    pub fn fallback(&self) -> Option<&str> {
+        if self.carried { self.first_listed() } else { None }
+    }
+
+    /// The first subprotocol of the offer that the route lists; `None` where it lists none.
+    #[must_use]
+    pub fn first_listed(&self) -> Option<&str> {
+        let first = self.subprotocols.first().map(String::as_str);
+        first.filter(|_| !self.route.subprotocols.is_empty())
+    }
+
+    /// The same right, of which the client was told already that `subprotocol` is agreed on: the
+    /// upstream may choose no other.
+    #[must_use]
+    pub fn told(self, subprotocol: Option<&str>) -> Self {
+        match subprotocol {
+            Some(name) => Self { subprotocols: vec![name.to_owned()], ..self },
+            None => self,
+        }
+    }
 }
 
 fn find_credential(
@@ -335,8 +377,22 @@ fn required(issuer: &Issuer) -> String {
     format!("as required: {}", names.join(", "))
 }
 
-fn offered(route: &Route, request: &UpgradeRequest) -> Vec<String> {
-    let listed =
-        |name: &&String| route.subprotocols.is_empty() || route.subprotocols.contains(name);
-    request.subprotocols().iter().filter(listed).cloned().collect()
+/// The offered subprotocols that the route lists, and the others as the log names them.
+fn listed(route: &Route, request: &UpgradeRequest) -> (Vec<String>, Option<String>) {
+    let listed = |name: &String| route.subprotocols.is_empty() || route.subprotocols.contains(name);
+    let (listed, unlisted): (Vec<_>, Vec<_>) =
+        request.subprotocols().iter().cloned().partition(listed);
+    let named: Vec<_> = unlisted.iter().take(MOST_NAMED).map(|name| name_or_length(name)).collect();
+    let more = unlisted.len().saturating_sub(MOST_NAMED);
+    let named = named.join(", ");
+    let text = if more > 0 { format!("{named} and {more} more") } else { named };
+    (listed, (!text.is_empty()).then_some(text))
+}
+
+/// A long name may be a credential of the application's.
+fn name_or_length(name: &str) -> String {
+    match name.len() {
+        ..=LONGEST_NAMED => name.to_owned(),
+        length => format!("({length} characters)"),
+    }
 }

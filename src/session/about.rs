@@ -157,6 +157,7 @@ impl Record {
             request_id: self.id.to_string(),
             peer: self.peer,
             route: Some(Arc::clone(&self.route)),
+            unlisted: None,
             subprotocol: self.subprotocol.as_deref().map(str::to_owned),
             user: self.user().map(|key| key.user().to_owned()),
             asked: None,

@@ -44,7 +44,8 @@ impl Live {
             entry.record().end_if_revoked(&*gateway.revocations, Moment::now());
         }
         let route = gateway.settle(entry, generation, admission.route());
-        observe::session_opened(&entry.record().subject());
+        let unlisted = admission.unlisted().map(str::to_owned);
+        observe::session_opened(&Subject { unlisted, ..entry.record().subject() });
         let lease = lease::of(gateway, admission, entry);
         let terms = gateway.terms(&route, entry.record().user());
         let identified = matches!(admission.standing(), Standing::Identified(_));

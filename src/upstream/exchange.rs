@@ -8,7 +8,7 @@ use std::task::Poll;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt, Empty};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
@@ -86,11 +86,12 @@ pub(super) async fn exchange(
         return Err(ExchangeError::Status(status));
     }
     let headers = response.headers().clone();
-    let body = driver.until(read_body(response)).await?;
-    Ok(Outcome::Answered(Answer { status, headers, letters, body }))
+    let (body, cut) = driver.until(read_body(response)).await?;
+    Ok(Outcome::Answered(Answer { status, headers, letters, body, cut }))
 }
 
-async fn read_body(mut response: Response<Incoming>) -> Result<Bytes, hyper::Error> {
+/// At most [`MAX_BODY`] of a body, and whether there is more.
+async fn read_body(mut response: Response<Incoming>) -> Result<(Bytes, bool), hyper::Error> {
     let mut body = BytesMut::new();
     while let Some(frame) = response.body_mut().frame().await {
         let Ok(data) = frame?.into_data() else {
@@ -99,10 +100,11 @@ async fn read_body(mut response: Response<Incoming>) -> Result<Bytes, hyper::Err
         let left = MAX_BODY - body.len();
         body.extend_from_slice(&data[..data.len().min(left)]);
         if body.len() == MAX_BODY {
-            break;
+            let cut = data.len() > left || !response.body().is_end_stream();
+            return Ok((body.freeze(), cut));
         }
     }
-    Ok(body.freeze())
+    Ok((body.freeze(), false))
 }
 
 /// Runs the connection beside whatever waits for it, in the same task.

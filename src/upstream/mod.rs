@@ -59,6 +59,8 @@ pub struct Answer {
     pub letters: Letters,
     /// At most 64 KiB of its body.
     pub body: Bytes,
+    /// Whether the body goes on.
+    pub cut: bool,
 }
 
 /// Connects to the first upstream of the admitted route that can be connected to, and performs the

@@ -7,7 +7,8 @@ fn a_full_gateway_says_so_and_has_room_again_when_a_session_ends() {
     let upstream = RawUpstream::bind();
     let gateway = Gateway::to(&[upstream.address()]).server("max_connections = 1").start();
     let mut session = Session::open(&gateway, &upstream);
-    gateway.expect_refusal(&Request::upgrade("/ws"), 503, "capacity");
+    let refused = gateway.expect_refusal(&Request::upgrade("/ws"), 503, "capacity");
+    assert_eq!(refused.only("retry-after"), Some("5"));
     upstream.received_nothing();
     session.prove_alive();
     session.close(1000, "");

@@ -172,6 +172,46 @@ fn a_refusal_of_the_application_is_relayed() {
     }
 }
 
+/// RFC 6455 section 4.4 and RFC 9110 section 15.5.22.
+#[test]
+fn a_refusal_of_the_version_says_which_are_spoken() {
+    let versions = "Sec-WebSocket-Version: 13, 8\r\nSec-WebSocket-Version: 7\r\n";
+    let rest = "Sec-WebSocket-Accept: x\r\nContent-Length: 0\r\n\r\n";
+    let upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\n";
+    let (_gateway, response) =
+        answered(&format!("HTTP/1.1 426 Upgrade Required\r\n{upgrade}{versions}{rest}"));
+    assert_eq!(response.status(), 426);
+    assert_eq!(response.all("sec-websocket-version"), ["13, 8", "7"]);
+    assert_eq!(response.only("upgrade"), Some("websocket"));
+    assert_eq!(response.only("connection"), Some("upgrade, close"));
+    assert_eq!(response.all("sec-websocket-accept"), Vec::<&str>::new());
+    let (_gateway, response) =
+        answered(&format!("HTTP/1.1 400 Bad Request\r\n{upgrade}{versions}{rest}"));
+    assert_eq!(response.all("sec-websocket-version"), ["13, 8", "7"]);
+    assert_eq!((response.only("upgrade"), response.only("connection")), (None, Some("close")));
+}
+
+#[test]
+fn a_body_that_is_cut_is_told() {
+    const MOST: usize = 64 * 1024;
+    for (length, cut) in [(MOST, false), (MOST + 1, true), (3 * MOST, true)] {
+        let body = "x".repeat(length);
+        let head = "HTTP/1.1 500 Internal Server Error\r\n";
+        let answer = format!("{head}Content-Length: {length}\r\n\r\n{body}");
+        let upstream = RawUpstream::bind();
+        let gateway = Gateway::to(&[upstream.address()]).start();
+        let mut client = gateway.connect();
+        client.send_request(&Request::upgrade("/ws"));
+        let mut application = upstream.accept();
+        application.read_head();
+        // The gateway may hang up before it took the rest.
+        let _ = application.try_send(answer.as_bytes());
+        assert_eq!(client.read_response().body.len(), MOST);
+        let record = gateway.wait_for_record(|record| record["event"] == "answered");
+        assert_eq!(record.get("body_cut"), cut.then_some(&true.into()), "{length}: {record}");
+    }
+}
+
 #[test]
 fn a_redirect_and_a_failure_are_relayed() {
     let (_gateway, response) = answered(
@@ -209,9 +249,24 @@ fn only_listed_subprotocols_are_offered_on() {
     let request = Request::upgrade("/ws").and("Sec-WebSocket-Protocol", offer);
     let session = Session::open_with(&gateway, &upstream, &request, "");
     assert_eq!(session.request.only("sec-websocket-protocol"), Some("chat.v1, chat.v2"));
-    // The application chose none: the gateway answers for it, or the browser fails the socket.
-    let chosen = session.response.only("sec-websocket-protocol");
-    assert!(matches!(chosen, Some("chat.v1" | "chat.v2")), "{chosen:?}");
+    // The application chose none, and so the client is told: they would not speak the same.
+    assert_eq!(session.response.all("sec-websocket-protocol"), Vec::<&str>::new());
+    let opened = gateway.wait_for_record(|record| record["event"] == "session.opened");
+    assert_eq!((&opened["unlisted"], opened.get("subprotocol")), (&"secret.v1".into(), None));
+}
+
+/// A subprotocol may be a credential of the application's.
+#[test]
+fn the_log_names_short_subprotocols_alone() {
+    let upstream = RawUpstream::bind();
+    let gateway = Gateway::to(&[upstream.address()]).route("subprotocols = [\"chat.v1\"]").start();
+    let offer = "graphql-transport-ws, 0123456789abcdef01234, v0, v1, v2, v3, v4, v5, v6, v7, v8";
+    let request = Request::upgrade("/ws").and("Sec-WebSocket-Protocol", offer);
+    let session = Session::open_with(&gateway, &upstream, &request, "");
+    assert_eq!(session.request.all("sec-websocket-protocol"), Vec::<&str>::new());
+    let opened = gateway.wait_for_record(|record| record["event"] == "session.opened");
+    let named = "graphql-transport-ws, (21 characters), v0, v1, v2, v3, v4, v5 and 3 more";
+    assert_eq!(opened["unlisted"], named);
 }
 
 #[test]

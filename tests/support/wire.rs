@@ -87,8 +87,13 @@ impl Wire {
     }
 
     pub fn send(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).unwrap();
-        self.stream.flush().unwrap();
+        self.try_send(bytes).unwrap();
+    }
+
+    /// As [`Wire::send`], to a peer that may be gone.
+    pub fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)?;
+        self.stream.flush()
     }
 
     /// Sends `chunk` over and over until the other side takes no more for `pause`, or `most` bytes are sent. Returns how

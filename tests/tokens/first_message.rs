@@ -26,6 +26,22 @@ fn echoes(client: &mut Wire, application: &mut Wire) {
     client.expect_frame(Frame::text("and back"));
 }
 
+/// The client was told a subprotocol before there was an application: it can choose no other.
+#[test]
+fn the_application_is_offered_what_the_client_was_told() {
+    let upstream = RawUpstream::bind();
+    let gateway = guarded(&upstream, "token_from = [\"message\"]")
+        .route("subprotocols = [\"chat.v1\", \"chat.v2\"]")
+        .start();
+    let mut client = gateway.connect();
+    let request = Request::upgrade("/ws").and("Sec-WebSocket-Protocol", "v0, chat.v2, chat.v1");
+    client.send_request(&request);
+    assert_eq!(client.read_head().only("sec-websocket-protocol"), Some("chat.v2"));
+    client.say(Frame::text(token("ada")));
+    let (_application, request) = upstream.accept_upgrade("");
+    assert_eq!(request.only("sec-websocket-protocol"), Some("chat.v2"));
+}
+
 #[test]
 fn a_token_alone_or_in_an_envelope_opens_the_upstream() {
     let upstream = RawUpstream::bind();

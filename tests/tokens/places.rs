@@ -80,6 +80,17 @@ fn a_browser_gets_its_subprotocol_and_never_the_token() {
 }
 
 #[test]
+fn only_who_hands_in_a_token_as_subprotocol_is_answered_for_the_application() {
+    let upstream = RawUpstream::bind();
+    let gateway = guarded(&upstream, PLACES).route("subprotocols = [\"chat.v1\"]").start();
+    let [header, ..] = carriers(&token("ada"));
+    let request = header.and("Sec-WebSocket-Protocol", "chat.v1");
+    let session = Session::open_with(&gateway, &upstream, &request, "");
+    assert_eq!(session.request.only("sec-websocket-protocol"), Some("chat.v1"));
+    assert_eq!(session.response.only("sec-websocket-protocol"), None);
+}
+
+#[test]
 fn a_token_alone_as_subprotocol_is_told_so() {
     let upstream = RawUpstream::bind();
     let gateway = start(&upstream, "");

@@ -77,7 +77,7 @@ fn judge(head: &RawHead, parts: http::request::Parts, trusted: bool) -> Result<(
     let client = ClientAddress::resolve(&peer, &proxies, &parts.headers);
     assert!(trusted || client.address == address, "only a trusted proxy is believed");
     let id = request_id(&peer, &parts.headers).unwrap_or_else(|| "id-of-the-gateway".to_owned());
-    let mut request = UpgradeRequest::parse(head.judge()?, parts)?;
+    let mut request = UpgradeRequest::parse(head.judge()?, parts)?.asked_by(&client);
     request.read_offers()?;
     check_request(&request);
     let provenance =

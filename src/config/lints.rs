@@ -60,6 +60,7 @@ lints! {
     JwtOutlived "jwt.outlived" "Sessions stay open when their token expires.";
     AuthNone "auth.none" "A route admits clients without a token.";
     PathBare "path.bare" "`/ws/*` leaves `/ws` itself without a route.";
+    OriginsShared "origins.shared" "A listed origin is shared by pages of others: `null`, an empty one or `file://`.";
     OriginsAny "origins.any" "Every web page may connect.";
     UpstreamSelf "upstream.self" "An upstream is an address that the gateway itself listens on.";
     UpstreamName "upstream.name" "The name of an upstream does not resolve. Only `framewall check` looks it up.";

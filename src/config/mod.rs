@@ -43,6 +43,7 @@ mod tls;
 mod units;
 mod websocket;
 
+pub(crate) use authority::parse_port;
 pub use authority::{Authority, Host, HostError, is_host, split_port};
 pub use host::HostPattern;
 pub use issuer::{
@@ -55,7 +56,7 @@ pub use model::{
     Admin, Auth, Certificate, ClientAuth, Compression, Config, Log, LogFormat, Origins,
     ProxyProtocol, Route, Server, Tls, TlsVersion, UnknownClients, Upstream, WebSocket,
 };
-pub use origin::{Origin, OriginError};
+pub use origin::{Origin, OriginError, OriginPattern};
 pub use path::{PathError, PathPattern, canonical_path};
 pub use protection::{Ban, Firewall, Limits, Mode, OnExceed, Rate};
 pub use reference::reference;

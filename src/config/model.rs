@@ -12,7 +12,7 @@ use rustls::sign::CertifiedKey;
 
 use super::host::HostPattern;
 use super::issuer::Issuer;
-use super::origin::Origin;
+use super::origin::OriginPattern;
 use super::path::PathPattern;
 use super::protection::{Firewall, Limits};
 use crate::handshake::FieldRules;
@@ -186,8 +186,8 @@ pub enum Origins {
     Same,
     /// `["*"]`
     Any,
-    /// Exactly these.
-    Listed(Vec<Origin>),
+    /// These.
+    Listed(Vec<OriginPattern>),
 }
 
 /// One address of `routes.*.upstream`.

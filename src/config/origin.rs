@@ -1,24 +1,34 @@
-//! An origin (RFC 6454): scheme, host and port, compared exactly.
+//! An origin (RFC 6454): what a browser says of the page that connects.
 
 use std::fmt;
 
 use super::authority::{Authority, Host, HostError};
 
-/// A parsed origin. Two are equal when scheme, host and port are, the port filled in from the
-/// scheme where it is not said, letters compared without case.
+/// A parsed origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
-    scheme: String,
-    host: String,
-    port: Option<u16>,
+pub enum Origin {
+    /// `scheme://host[:port]`. Two are equal when scheme, host and port are, the port filled in from
+    /// the scheme where it is not said, and hosts in canonical form.
+    Page {
+        /// `http`, `https`, `ws` or `wss`.
+        scheme: String,
+        /// The canonical host.
+        host: Host,
+        /// The port; of these schemes it is always known.
+        port: Option<u16>,
+    },
+    /// `scheme://...` of an application's own pages, such as `capacitor://localhost`, `qrc://` or
+    /// `file://`, in lower case. Its host, if there is one, means what the application wants it to.
+    App(String),
+    /// `null`: any page can make a browser say it, with a sandboxed frame.
+    Null,
+    /// An Origin header without a value.
+    Empty,
 }
 
 /// Why a text is not an origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OriginError {
-    /// The opaque origin of sandboxed frames and files.
-    #[error("\"null\" stands for no origin in particular")]
-    Null,
     /// Not `scheme://host[:port]`.
     #[error("not of the form scheme://host[:port], with nothing after it")]
     Form,
@@ -29,17 +39,28 @@ pub enum OriginError {
 
 impl Origin {
     /// Reads the ASCII serialisation of RFC 6454 section 6.2: `scheme://host[:port]`, with no
-    /// path, no list and no white space.
+    /// path, no list and no white space; or `null`, or nothing.
     pub fn parse(text: &str) -> Result<Self, OriginError> {
-        if text == "null" {
-            return Err(OriginError::Null);
+        match text {
+            "" => return Ok(Self::Empty),
+            "null" => return Ok(Self::Null),
+            _ => {}
         }
         let (scheme, authority) = text.split_once("://").ok_or(OriginError::Form)?;
-        if !is_scheme(scheme) || authority.is_empty() || authority.contains(['/', '?', '#']) {
+        if !is_scheme(scheme) || authority.contains(['/', '?', '#']) {
+            return Err(OriginError::Form);
+        }
+        let scheme = scheme.to_ascii_lowercase();
+        if default_port(&scheme).is_none() {
+            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:[]".contains(&byte);
+            let fits = authority.len() <= 253 && authority.bytes().all(allowed);
+            return fits.then(|| Self::App(text.to_ascii_lowercase())).ok_or(OriginError::Form);
+        }
+        if authority.is_empty() {
             return Err(OriginError::Form);
         }
         let Authority { host, port } = Authority::parse(authority).map_err(OriginError::Host)?;
-        Ok(Self::new(scheme, &host, port))
+        Ok(Self::new(&scheme, &host, port))
     }
 
     /// The origin of `host` and `port` as a client of `scheme` used them, with the scheme's default
@@ -47,25 +68,88 @@ impl Origin {
     #[must_use]
     pub fn new(scheme: &str, host: &Host, port: Option<u16>) -> Self {
         let scheme = scheme.to_ascii_lowercase();
-        let port = port.or(match scheme.as_str() {
-            "http" | "ws" => Some(80),
-            "https" | "wss" => Some(443),
-            _ => None,
-        });
-        Self { scheme, host: host.to_string(), port }
+        let port = port.or(default_port(&scheme));
+        Self::Page { scheme, host: host.clone(), port }
+    }
+
+    /// Whether its host is an IP address.
+    pub(super) fn has_address(&self) -> bool {
+        matches!(self, Self::Page { host, .. } if host.is_address())
+    }
+
+    /// Whether pages of others have it too: any page, or any file that somebody saved.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        match self {
+            Self::Null | Self::Empty => true,
+            Self::App(text) => text == "file://",
+            Self::Page { .. } => false,
+        }
+    }
+}
+
+fn default_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        "http" | "ws" => Some(80),
+        "https" | "wss" => Some(443),
+        _ => None,
     }
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", self.scheme, self.host)?;
-        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+        match self {
+            Self::Page { scheme, host, port } => {
+                write!(f, "{scheme}://{host}")?;
+                port.map_or(Ok(()), |port| write!(f, ":{port}"))
+            }
+            Self::App(text) => f.write_str(text),
+            Self::Null => f.write_str("null"),
+            Self::Empty => Ok(()),
+        }
     }
 }
 
 fn is_scheme(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+}
+
+/// One entry of `routes.*.origins`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OriginPattern {
+    /// This origin.
+    Exact(Origin),
+    /// `scheme://*.SUFFIX[:port]`: exactly one label before the host of this origin.
+    Wildcard(Origin),
+}
+
+impl OriginPattern {
+    /// Whether `origin` is one that is meant.
+    #[must_use]
+    pub fn matches(&self, origin: &Origin) -> bool {
+        match (self, origin) {
+            (Self::Exact(exact), _) => exact == origin,
+            (
+                Self::Wildcard(Origin::Page { scheme, host, port }),
+                Origin::Page { scheme: its_scheme, host: its_host, port: its_port },
+            ) => {
+                let below = its_host.as_str().split_once('.');
+                (scheme, port) == (its_scheme, its_port)
+                    && below.is_some_and(|(_, rest)| rest == host.as_str())
+            }
+            (Self::Wildcard(_), _) => false,
+        }
+    }
+}
+
+impl fmt::Display for OriginPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(origin) => origin.fmt(f),
+            Self::Wildcard(origin) => f.write_str(&origin.to_string().replacen("://", "://*.", 1)),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -83,10 +167,20 @@ mod tests {
 
     #[test]
     fn what_is_no_origin_is_refused() {
-        assert_eq!(Origin::parse("null"), Err(OriginError::Null));
         for text in [
-            "",
             "chat.example.com",
+            "NULL",
+            "null,null",
+            "://",
+            "://a",
+            "file:",
+            "file:///",
+            "file:///a",
+            "app://a/b",
+            "app://a b",
+            "app://user@a",
+            "app://a,b",
+            "app://\u{e4}",
             "https://",
             "https://a/",
             "https://a/b",
@@ -128,5 +222,30 @@ mod tests {
         ] {
             assert_eq!(Origin::parse(one).unwrap(), Origin::parse(other).unwrap());
         }
+    }
+
+    #[test]
+    fn origins_of_no_web_page_are_read() {
+        assert_eq!(Origin::parse("null"), Ok(Origin::Null));
+        assert_eq!(Origin::parse(""), Ok(Origin::Empty));
+        for text in [
+            "file://",
+            "qrc://",
+            "app://",
+            "capacitor://localhost",
+            "ionic://localhost:8100",
+            "tauri://localhost",
+            "chrome-extension://aapbdbdomjkkjkaonfhkkikfgjllcleb",
+            "moz-extension://0a1b2c3d-0000-4000-8000-012345678901",
+            "app://12345",
+            "app://obsidian.md",
+        ] {
+            let origin = Origin::parse(text).unwrap();
+            assert_eq!(origin, Origin::App(text.to_owned()));
+            assert_eq!(origin.is_shared(), text == "file://", "{text}");
+            assert_eq!(Origin::parse(&text.to_ascii_uppercase()).unwrap(), origin);
+            assert_eq!(Origin::parse(&origin.to_string()), Ok(origin));
+        }
+        assert!(Origin::Null.is_shared() && Origin::Empty.is_shared());
     }
 }

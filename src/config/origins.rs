@@ -9,7 +9,7 @@ use super::keys;
 use super::kinds::Fault;
 use super::lints::LintName;
 use super::model::Origins;
-use super::origin::{Origin, OriginError};
+use super::origin::{Origin, OriginError, OriginPattern};
 use super::reader::Reader;
 use super::report::Problem;
 
@@ -22,6 +22,9 @@ pub(super) fn read(reader: &Reader<'_>) -> Origins {
     if let Some(any) = any {
         check_any_origin(reader, any.span(), list.get_ref().len());
         return Origins::Any;
+    }
+    for entry in list.get_ref() {
+        lint_shared(reader, entry);
     }
     let listed = list.into_inner().into_iter().map(Spanned::into_inner);
     Origins::Listed(listed.filter_map(OriginEntry::one).collect())
@@ -41,29 +44,66 @@ fn check_any_origin(reader: &Reader<'_>, span: Range<usize>, entries: usize) {
     }
 }
 
+/// Warns of an origin that pages of others have, too.
+fn lint_shared(reader: &Reader<'_>, entry: &Spanned<OriginEntry>) {
+    let OriginEntry::One(OriginPattern::Exact(origin)) = entry.get_ref() else {
+        return;
+    };
+    if !origin.is_shared() {
+        return;
+    }
+    let what = match origin {
+        Origin::Null => {
+            "\"null\" is also the origin of sandboxed frames: every web page may connect"
+        }
+        Origin::Empty => "an empty Origin says nothing of the page that connects",
+        _ => "\"file://\" is the origin of every file that is opened from a disk",
+    };
+    let help = "use an origin of the application's own, or demand a token";
+    reader.lint(LintName::OriginsShared, Problem::at(entry.span(), what).help(help));
+}
+
 /// One entry of `origins`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum OriginEntry {
     /// `*`
     Any,
-    One(Origin),
+    One(OriginPattern),
 }
 
 impl OriginEntry {
-    /// Reads `scheme://host[:port]` or `*`.
+    /// Reads `*`, an origin, or `scheme://*.SUFFIX[:port]`.
     pub(super) fn parse(text: &str) -> Result<Self, Fault> {
         if text == "*" {
             return Ok(Self::Any);
         }
+        if text.contains('*') {
+            return wildcard(text).map(Self::One);
+        }
         let origin = Origin::parse(text).map_err(|error| origin_fault(text, error))?;
-        Ok(Self::One(origin))
+        Ok(Self::One(OriginPattern::Exact(origin)))
     }
 
-    fn one(self) -> Option<Origin> {
+    fn one(self) -> Option<OriginPattern> {
         match self {
             Self::Any => None,
             Self::One(origin) => Some(origin),
         }
+    }
+}
+
+fn wildcard(text: &str) -> Result<OriginPattern, Fault> {
+    let suffix = text.replacen("://*.", "://", 1);
+    if suffix.contains('*') {
+        let fault = Fault::new(format!("\"{text}\" has a * that is not its first label"));
+        let help = "only a whole first label can be *, as in \"https://*.example.com\"";
+        return Err(fault.help(help));
+    }
+    match Origin::parse(&suffix).map_err(|error| origin_fault(text, error))? {
+        origin @ Origin::Page { .. } if !origin.has_address() => {
+            Ok(OriginPattern::Wildcard(origin))
+        }
+        _ => Err(Fault::new(format!("\"{text}\" has a * where there are no labels"))),
     }
 }
 
@@ -81,26 +121,65 @@ fn origin_fault(text: &str, error: OriginError) -> Fault {
     let scheme_less = format!("https://{text}");
     let pathless = text.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
     let repair = [scheme_less, pathless].into_iter().find(|text| Origin::parse(text).is_ok());
-    match (error, repair) {
-        (OriginError::Null, _) => Fault::new(error.to_string()).help("list the pages' own origins"),
-        (OriginError::Form | OriginError::Host(_), Some(text)) => {
-            fault.help(format!("write \"{text}\""))
-        }
-        (OriginError::Form | OriginError::Host(_), None) => fault,
+    match repair {
+        Some(text) => fault.help(format!("write \"{text}\"")),
+        None => fault,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::OriginEntry;
+    use super::{Origin, OriginEntry, OriginPattern};
 
     #[test]
     fn a_broken_origin_is_repaired_in_words() {
         let help = |text| OriginEntry::parse(text).unwrap_err().help;
         assert_eq!(help("chat.example").as_deref(), Some("write \"https://chat.example\""));
         assert_eq!(help("https://a.example/x/y").as_deref(), Some("write \"https://a.example\""));
+        assert_eq!(help("file:///").as_deref(), Some("write \"file://\""));
         assert_eq!(help("https://a b"), None);
-        assert!(help("null").is_some());
         assert_eq!(OriginEntry::parse("*"), Ok(OriginEntry::Any));
+    }
+
+    #[test]
+    fn a_wildcard_is_one_label_of_a_page() {
+        let OriginEntry::One(pattern) = OriginEntry::parse("HTTPS://*.Example.com.").unwrap()
+        else {
+            panic!("a pattern");
+        };
+        assert_eq!(pattern.to_string(), "https://*.example.com:443");
+        assert!(matches!(pattern, OriginPattern::Wildcard(_)));
+        for (origin, matches) in [
+            ("https://a.example.com", true),
+            ("https://A.example.com.:443", true),
+            ("https://example.com", false),
+            ("https://a.b.example.com", false),
+            ("https://aexample.com", false),
+            ("https://a.example.com.evil.example", false),
+            ("http://a.example.com", false),
+            ("https://a.example.com:8443", false),
+            ("app://a.example.com", false),
+            ("null", false),
+            ("", false),
+        ] {
+            assert_eq!(pattern.matches(&Origin::parse(origin).unwrap()), matches, "{origin}");
+        }
+        for text in [
+            "https://*",
+            "https://*:8443",
+            "https://a.*.b",
+            "https://*a.b",
+            "https://*.*.b",
+            "https://a.b:*",
+            "*://a.b",
+            "*.a.b",
+            "https://*.0.0.1",
+            "https://*.127.0.0.1",
+            "https://*.[::1]",
+            "app://*.a",
+            "**",
+        ] {
+            assert!(OriginEntry::parse(text).is_err(), "{text}");
+        }
     }
 }

@@ -123,9 +123,10 @@ impl Reception {
         self.subject.peer = client.address;
         let address = self.enter(&client)?;
         self.check_room()?;
-        let mut request = self.parse(head, context)?;
+        let mut request = self.parse(head, context)?.asked_by(&client);
         let server_name = self.server_name.as_deref();
-        let arrival = Arrival { client: &client, server_name, context };
+        let by_proxy = self.peer.trusted;
+        let arrival = Arrival { client: &client, server_name, by_proxy, context };
         let (policy, mut trace) = (&in_force.policy, Trace::off());
         let route = policy.route(&request, arrival, &mut trace)?;
         self.subject.route = Some(Arc::clone(&route.name));

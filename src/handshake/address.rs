@@ -7,7 +7,8 @@ use http::header::HeaderName;
 use ipnet::IpNet;
 
 use super::fields::single;
-use crate::config::UnknownClients;
+use super::forwarded::Forwarded;
+use crate::config::{Authority, UnknownClients};
 use crate::listener::{canonical_ip, is_of_a_client};
 use crate::refusal::{Reason, Refusal};
 
@@ -43,6 +44,8 @@ pub struct ClientAddress {
     pub is_peer: bool,
     /// The trusted proxies between the client and the peer, the client's first.
     pub hops: Vec<IpAddr>,
+    /// What a trusted proxy says of the client's URL.
+    forwarded: Forwarded,
 }
 
 impl Peer {
@@ -56,11 +59,12 @@ impl Peer {
 impl ClientAddress {
     /// Reads X-Forwarded-For from right to left for as long as the addresses are trusted proxies;
     /// the first that is not is the client, and nothing to the left of it is read.
-    /// X-Forwarded-Proto counts only from a trusted peer too.
+    /// X-Forwarded-Proto, X-Forwarded-Host and X-Forwarded-Port count only from a trusted peer too,
+    /// and are read from the right by as many elements.
     ///
     /// # Errors
     /// `forwarded.malformed`: a trusted proxy does not say in a readable way who its client is, and
-    /// `unknown` does not allow that.
+    /// `unknown` does not allow that; or what it says of the client's URL cannot be read.
     pub fn resolve(
         peer: &Peer,
         trusted: &[IpNet],
@@ -69,24 +73,30 @@ impl ClientAddress {
     ) -> Result<Self, Refusal> {
         let scheme = if peer.tls { "https" } else { "http" };
         if !peer.trusted {
-            return Ok(Self { address: peer.address, scheme, is_peer: true, hops: Vec::new() });
+            return Ok(Self {
+                address: peer.address,
+                scheme,
+                is_peer: true,
+                hops: Vec::new(),
+                forwarded: Forwarded::default(),
+            });
         }
-        let scheme = match single(headers, &X_FORWARDED_PROTO) {
-            Ok(Some(proto)) if is_one_of(proto, &["https", "wss"]) => "https",
-            Ok(Some(proto)) if is_one_of(proto, &["http", "ws"]) => "http",
-            _ => scheme,
-        };
-        if peer.own {
-            return Ok(Self { address: peer.address, scheme, is_peer: true, hops: Vec::new() });
-        }
-        let mut chain = forwarded_chain(peer, trusted, unknown, headers)?;
+        let mut chain =
+            if peer.own { Vec::new() } else { forwarded_chain(peer, trusted, unknown, headers)? };
         let client = chain.pop();
+        let forwarded = Forwarded::read(headers, chain.len())?;
         Ok(Self {
             address: client.unwrap_or(peer.address),
-            scheme,
+            scheme: forwarded.scheme.unwrap_or(scheme),
             is_peer: client.is_none(),
             hops: chain.iter().rev().map(SocketAddr::ip).collect(),
+            forwarded,
         })
+    }
+
+    /// The host and port by which the client asked, where its request came with `own`.
+    pub(super) fn authority(&self, own: Authority) -> Authority {
+        self.forwarded.authority(own, self.scheme)
     }
 }
 
@@ -170,10 +180,6 @@ fn parse_hop(element: &[u8]) -> Option<SocketAddr> {
 /// A zone (RFC 4007) means something to one machine alone.
 fn has_no_zone(address: SocketAddr) -> bool {
     !matches!(address, SocketAddr::V6(address) if address.scope_id() != 0)
-}
-
-fn is_one_of(text: &str, names: &[&str]) -> bool {
-    names.iter().any(|name| text.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use super::address::{
 use super::client_fields::{FieldRules, fold, replace_claims};
 use super::deflate::DeflateOffer;
 use super::fields::{list, list_from_right};
+use super::forwarded::{X_FORWARDED_PORT, default_port};
 use super::letters::{Letters, Spelling};
 
 /// Fields of one connection (RFC 9110 section 7.6.1); `Expect`, which would ask the upstream for a
@@ -123,9 +124,13 @@ fn set_claims(
     let scheme = client.scheme;
     append(headers, &X_FORWARDED_FOR, &hop.to_string())?;
     headers.insert(FORWARDED, forwarded(client, hop, host)?);
-    for (name, value) in [(X_FORWARDED_PROTO, scheme), (X_FORWARDED_HOST, host.as_str())] {
-        if !headers.contains_key(&name) {
-            headers.insert(name, HeaderValue::from_str(value)?);
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_str(scheme)?);
+    headers.insert(X_FORWARDED_HOST, HeaderValue::from_str(host)?);
+    // A trusted proxy's. It must not contradict the others.
+    if headers.contains_key(X_FORWARDED_PORT) {
+        headers.remove(X_FORWARDED_PORT);
+        if let Some(port) = request.port().or(default_port(scheme)) {
+            headers.insert(X_FORWARDED_PORT, HeaderValue::from(port));
         }
     }
     headers.insert(X_REAL_IP, HeaderValue::from_str(&client.address.ip().to_string())?);

@@ -11,6 +11,7 @@ mod extensions;
 pub(crate) mod fields;
 mod flaw;
 mod forward;
+mod forwarded;
 mod letters;
 mod raw;
 mod request;

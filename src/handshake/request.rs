@@ -8,6 +8,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method, Version, request};
 
+use super::address::ClientAddress;
 use super::deflate::DeflateOffer;
 use super::fields::{is_token, list, single};
 use super::target::Target;
@@ -47,6 +48,12 @@ impl UpgradeRequest {
         let subprotocols = subprotocols(&head.headers).map_err(malformed)?;
         let (offers, headers) = (Vec::new(), head.headers);
         Ok(Self { target, path, authority, key, subprotocols, offers, headers })
+    }
+
+    /// The request by the host and port that `client` asked for: a trusted proxy may have sent others.
+    #[must_use]
+    pub fn asked_by(self, client: &ClientAddress) -> Self {
+        Self { authority: client.authority(self.authority), ..self }
     }
 
     /// The request target in origin-form, path and query as they came (RFC 9112 section 3.2.1).

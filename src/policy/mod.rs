@@ -55,6 +55,8 @@ pub struct Arrival<'a> {
     pub client: &'a ClientAddress,
     /// The server name that TLS was asked for.
     pub server_name: Option<&'a str>,
+    /// Whether the connection is that of a trusted proxy, whose server name is its own matter.
+    pub by_proxy: bool,
     /// Who may have chosen what the request says.
     pub context: RequestContext,
 }
@@ -141,10 +143,10 @@ impl Policy {
         arrival: Arrival<'_>,
         trace: &mut Trace,
     ) -> Result<&Arc<Route>, Refusal> {
-        let named = server_name::check(self.names.as_deref(), arrival.server_name, request.host());
-        let tls = Table::Only("tls");
-        trace
-            .check("server name", tls, named, |found| (found.to_string(), tls.key(found.key())))?;
+        let named = server_name::check(self.names.as_deref(), arrival, request.host());
+        trace.check("server name", Table::Only("tls"), named, |found| {
+            (found.to_string(), found.key())
+        })?;
         let found = self.routes.find(request.host(), request.path()).ok_or_else(|| {
             let detail = format!("no route has host {} and this path", request.host());
             Refusal::new(Reason::RouteNone, detail)

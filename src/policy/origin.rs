@@ -12,8 +12,8 @@ use crate::refusal::{Reason, Refusal};
 pub(super) enum Match {
     /// There is none, so it is no browser's.
     Absent,
-    /// Any may.
-    Any(Origin),
+    /// Any may; this is the text of the header.
+    Any(String),
     /// It is this entry, counted from 1, of so many.
     Listed { origin: Origin, entry: usize, of: usize },
     /// It is the origin of the host that is asked.
@@ -21,17 +21,17 @@ pub(super) enum Match {
 }
 
 /// Checks the Origin header against the route. A request without one passes, since it is no
-/// browser's, unless the route demands it. `null` and two origins are refused on every route.
+/// browser's, unless the route demands it. Two are refused on every route.
 pub(super) fn check(
     route: &Route,
     request: &UpgradeRequest,
     scheme: &str,
 ) -> Result<Match, Refusal> {
-    judge(route, read(request)?, || Origin::new(scheme, request.host(), request.port()))
+    judge(route, read(request)?.as_deref(), || Origin::new(scheme, request.host(), request.port()))
 }
 
-/// The one origin of a request, or none.
-fn read(request: &UpgradeRequest) -> Result<Option<Origin>, Refusal> {
+/// The one Origin header of a request, or none. An empty one is one.
+fn read(request: &UpgradeRequest) -> Result<Option<String>, Refusal> {
     let mut values = request.origins();
     let Some(value) = values.next() else {
         return Ok(None);
@@ -39,15 +39,13 @@ fn read(request: &UpgradeRequest) -> Result<Option<Origin>, Refusal> {
     if values.next().is_some() {
         return Err(denied("there is more than one Origin header"));
     }
-    let text = String::from_utf8_lossy(value.as_bytes());
-    let origin = Origin::parse(&text);
-    origin.map(Some).map_err(|error| denied(format!("the Origin header is refused: {error}")))
+    Ok(Some(String::from_utf8_lossy(value.as_bytes()).into_owned()))
 }
 
-/// Whether the route takes an origin; `own` is the one that the client itself used.
+/// Whether the route takes the text of an Origin header; `own` is the one that the client itself used.
 pub(super) fn judge(
     route: &Route,
-    origin: Option<Origin>,
+    origin: Option<&str>,
     own: impl FnOnce() -> Origin,
 ) -> Result<Match, Refusal> {
     match origin {
@@ -60,20 +58,35 @@ pub(super) fn judge(
     }
 }
 
-fn find(origins: &Origins, origin: Origin, own: impl FnOnce() -> Origin) -> Result<Match, Refusal> {
+fn find(origins: &Origins, text: &str, own: impl FnOnce() -> Origin) -> Result<Match, Refusal> {
+    let read = || {
+        let refused = |error| denied(format!("the Origin header is refused: {error}"));
+        Origin::parse(text).map_err(refused)
+    };
     match origins {
-        Origins::Any => Ok(Match::Any(origin)),
-        Origins::Listed(list) => match list.iter().position(|listed| *listed == origin) {
-            Some(index) => Ok(Match::Listed { origin, entry: index + 1, of: list.len() }),
-            None => Err(denied(format!("origin {origin} is not one of the route's"))),
-        },
+        Origins::Any => Ok(Match::Any(text.to_owned())),
+        Origins::Listed(list) => {
+            let origin = read()?;
+            match list.iter().position(|listed| listed.matches(&origin)) {
+                Some(index) => Ok(Match::Listed { origin, entry: index + 1, of: list.len() }),
+                None => Err(denied(format!("origin {} is not one of the route's", shown(&origin)))),
+            }
+        }
         Origins::Same => {
-            let own = own();
+            let (origin, own) = (read()?, own());
             if origin == own {
                 return Ok(Match::Same(origin));
             }
-            Err(denied(format!("origin {origin} is not the same origin, {own}")))
+            Err(denied(format!("origin {} is not the same origin, {own}", shown(&origin))))
         }
+    }
+}
+
+/// An origin for the log; an empty one is visible, too.
+fn shown(origin: &Origin) -> String {
+    match origin {
+        Origin::Empty => "\"\"".to_owned(),
+        _ => origin.to_string(),
     }
 }
 
@@ -90,16 +103,20 @@ impl Match {
         }
     }
 
-    /// Whether the origin is one that was named, and not just any.
+    /// Whether the origin is one that was named, and that no page of others has.
     pub(super) fn is_named(&self) -> bool {
-        matches!(self, Self::Listed { .. } | Self::Same(_))
+        match self {
+            Self::Absent | Self::Any(_) => false,
+            Self::Listed { origin, .. } | Self::Same(origin) => !origin.is_shared(),
+        }
     }
 
-    /// The origin, if there is one.
-    pub(super) fn into_origin(self) -> Option<Origin> {
+    /// The text of the origin, if there is one, as it can be judged again.
+    pub(super) fn into_origin(self) -> Option<String> {
         match self {
             Self::Absent => None,
-            Self::Any(origin) | Self::Listed { origin, .. } | Self::Same(origin) => Some(origin),
+            Self::Any(text) => Some(text),
+            Self::Listed { origin, .. } | Self::Same(origin) => Some(origin.to_string()),
         }
     }
 }
@@ -108,11 +125,37 @@ impl fmt::Display for Match {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Absent => f.write_str("none, as from a program"),
-            Self::Any(origin) => write!(f, "{origin}, as any other"),
-            Self::Listed { origin, entry, of } => write!(f, "{origin} is entry {entry} of {of}"),
+            Self::Any(text) if text.is_empty() => f.write_str("\"\", as any other"),
+            Self::Any(text) => write!(f, "{text}, as any other"),
+            Self::Listed { origin, entry, of } => {
+                write!(f, "{} is entry {entry} of {of}", shown(origin))
+            }
             Self::Same(origin) => {
                 write!(f, "{origin} is the same origin: scheme, host and port of the request")
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Match, Origin};
+
+    /// A forged token behind a named origin is a strike, which no page may cause for its visitors.
+    #[test]
+    fn an_origin_that_any_page_can_have_names_none() {
+        for (text, is_named) in [
+            ("https://chat.example", true),
+            ("capacitor://localhost", true),
+            ("null", false),
+            ("", false),
+            ("file://", false),
+        ] {
+            let origin = Origin::parse(text).unwrap();
+            let listed = Match::Listed { origin, entry: 1, of: 1 };
+            assert_eq!(listed.is_named(), is_named, "{text}");
+        }
+        assert!(!Match::Any("https://chat.example".to_owned()).is_named());
+        assert!(!Match::Absent.is_named());
     }
 }

@@ -63,10 +63,9 @@ impl Presented {
     pub(super) fn new(
         request: &UpgradeRequest,
         client: &ClientAddress,
-        origin: Option<Origin>,
+        origin: Option<String>,
     ) -> Self {
         let (host, path) = (request.host().as_str().into(), request.path().into());
-        let origin = origin.map(|origin| origin.to_string());
         Self::keep(&(client.scheme.into(), host, request.port(), path, origin))
     }
 
@@ -100,13 +99,11 @@ impl Policy {
     ) -> Result<&Arc<Route>, Refusal> {
         self.enforce_rules(address, &mut Trace::off())?;
         let (scheme, host, port, path, origin) = presented.read()?;
-        let origin = origin.map(|origin| Origin::parse(&origin)).transpose();
-        let origin = origin.map_err(|_| unreadable())?;
         let host = Host::parse(&host).map_err(|_| unreadable())?;
         let found = self.routes.find(&host, &path);
         let route =
             found.ok_or_else(|| Refusal::new(Reason::RouteNone, "its route is gone"))?.route;
-        origin::judge(route, origin, || Origin::new(&scheme, &host, port))?;
+        origin::judge(route, origin.as_deref(), || Origin::new(&scheme, &host, port))?;
         match (&route.auth, holder) {
             (Auth::None, _) | (Auth::Jwt(_), Holder::Awaited) => {}
             (Auth::Jwt(issuer), Holder::Identified { issuer: name, claims })

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::{Arrival, Table};
 use crate::config::Host;
 use crate::refusal::{Reason, Refusal};
 use crate::tls::ServerNames;
@@ -11,6 +12,8 @@ use crate::tls::ServerNames;
 pub(super) enum Match<'a> {
     /// There is no TLS.
     Plain,
+    /// A trusted proxy asks for a name of its own.
+    Proxy,
     /// TLS was asked for no name.
     NotAsked,
     /// The host is an address.
@@ -21,16 +24,20 @@ pub(super) enum Match<'a> {
 
 /// RFC 9110 section 7.4: a request for a host whose TLS policy is another's was misdirected. A client
 /// that sent no server name, or uses an address as host, never mismatches. `names` are those of the
-/// certificates, where there is TLS; `server_name` is in the canonical form of hosts.
+/// certificates, where there is TLS; the server name is in the canonical form of hosts. A trusted proxy
+/// that encrypts anew asks for whatever name it is configured with, for all its hosts.
 pub(super) fn check<'a>(
     names: Option<&ServerNames>,
-    server_name: Option<&'a str>,
+    arrival: Arrival<'a>,
     host: &'a Host,
 ) -> Result<Match<'a>, Refusal> {
     let Some(names) = names else {
         return Ok(Match::Plain);
     };
-    let Some(server_name) = server_name else {
+    if arrival.by_proxy {
+        return Ok(Match::Proxy);
+    }
+    let Some(server_name) = arrival.server_name else {
         return Ok(Match::NotAsked);
     };
     if host.is_address() {
@@ -44,11 +51,12 @@ pub(super) fn check<'a>(
 }
 
 impl Match<'_> {
-    /// The key of `[tls]` that decided.
-    pub(super) fn key(&self) -> &'static str {
+    /// The key that decided.
+    pub(super) fn key(&self) -> String {
         match self {
-            Self::Plain => "mode",
-            _ => "certificates",
+            Self::Plain => Table::Only("tls").key("mode"),
+            Self::Proxy => Table::Only("server").key("trusted_proxies"),
+            _ => Table::Only("tls").key("certificates"),
         }
     }
 }
@@ -57,6 +65,7 @@ impl fmt::Display for Match<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Plain => f.write_str("none, without TLS"),
+            Self::Proxy => f.write_str("any, as a trusted proxy asks for its own"),
             Self::NotAsked => f.write_str("none, which goes with every host"),
             Self::Address(host) => write!(f, "any goes with {host}, which is an address"),
             Self::SamePolicy { server_name, host } if *server_name == host.as_str() => {

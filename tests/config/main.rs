@@ -20,7 +20,8 @@ use std::time::Duration;
 
 use framewall::config::{
     ClientAuth, Compression, HostPattern, Limits, Lint, LoadError, Loaded, LogFormat, Origin,
-    Origins, PathPattern, ProxyProtocol, TlsVersion, UnknownClients, Upstream, load, parse,
+    OriginPattern, Origins, PathPattern, ProxyProtocol, TlsVersion, UnknownClients, Upstream, load,
+    parse,
 };
 use framewall::handshake::{FieldPattern, FieldRules};
 use proptest::prelude::*;
@@ -240,7 +241,9 @@ fn routes_keep_their_order_and_override_limits() {
     assert_eq!(z.upstream_roots.as_ref().unwrap().len(), 1);
     assert_eq!(
         z.origins,
-        Origins::Listed(vec![Origin::parse("https://chat.example.com").unwrap()])
+        Origins::Listed(vec![OriginPattern::Exact(
+            Origin::parse("https://chat.example.com").unwrap()
+        )])
     );
     assert!(z.require_origin && !a.require_origin);
     assert_eq!(z.subprotocols, ["chat.v2", "chat.v1"]);

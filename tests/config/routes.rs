@@ -75,3 +75,21 @@ fn two_spellings_of_a_host_are_equal_routes() {
         assert!(error.contains("are equal"), "{error}");
     }
 }
+
+#[test]
+fn an_origin_that_others_have_too_is_said() {
+    for (origins, told) in [
+        ("[\"https://a.example\", \"qrc://\", \"capacitor://localhost\"]", ""),
+        ("[\"https://*.a.example\"]", ""),
+        ("[\"https://a.example\", \"null\"]", "origins.shared: \"null\" is also the origin of"),
+        ("[\"\"]", "origins.shared: an empty Origin says nothing"),
+        ("[\"FILE://\"]", "origins.shared: \"file://\" is the origin of every file"),
+        ("[\"null\"]\nallow = [\"origins.shared\"]", ""),
+        ("[\"*\"]", "origins.any: every web page may connect"),
+    ] {
+        let more = format!("origins = {origins}");
+        let lints = lints(&[("", "/ws", &more)]);
+        assert_eq!(lints.len(), usize::from(!told.is_empty()), "{origins}: {lints:?}");
+        assert!(lints.iter().all(|lint| lint.starts_with(told)), "{origins}: {lints:?}");
+    }
+}

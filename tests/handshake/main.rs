@@ -12,6 +12,7 @@ mod headers;
 mod hosts;
 mod letters;
 mod origin;
+mod proxied;
 mod requests;
 mod targets;
 mod tls;

@@ -42,7 +42,10 @@ keys! {
             parse: OriginEntry::parse },
             "leave `origins` out for the same origin alone, or say [\"*\"] for any"),
         Optional("same origin: scheme, host and port as the client used them"),
-        "Web pages that may connect: exact origins, or `[\"*\"]` for any.";
+        "Web pages that may connect: origins, compared in canonical form; in `https://*.example.com` \
+         the star is exactly one label. Pages of apps have origins such as `capacitor://localhost` or \
+         `qrc://`. `null`, `file://` and an empty Origin (`\"\"`) can be listed. `[\"*\"]`: any \
+         Origin header at all.";
     REQUIRE_ORIGIN: Bool, Fallback<bool> = Route "require_origin" Bool, Fallback(false),
         "Refuse a request without an Origin header. Browsers always send one.";
     SUBPROTOCOLS: ListOf<String>, Optional = Route "subprotocols"

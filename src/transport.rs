@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
+use crate::listener::set_user_timeout;
 pub(crate) use crate::tls::AT_ONCE;
 use crate::tls::{ClientStream, ServerStream};
 
@@ -49,6 +50,39 @@ impl Transport {
         ready!(Pin::new(self).poll_read(cx, &mut buffer))?;
         let bytes = buffer.filled();
         Poll::Ready(Ok((!bytes.is_empty()).then(|| take(cx, bytes))))
+    }
+}
+
+impl Transport {
+    /// Bytes that were written and that the socket did not take: records of TLS.
+    #[must_use]
+    pub fn unsent(&self) -> usize {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => 0,
+            Self::Tls(stream) => stream.kept()[2],
+            Self::Wss(stream) => stream.kept()[2],
+        }
+    }
+
+    /// Bytes that were read and that nobody was lent: the beginning of a record of TLS.
+    #[must_use]
+    pub fn partial(&self) -> usize {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => 0,
+            Self::Tls(stream) => stream.kept()[0],
+            Self::Wss(stream) => stream.kept()[0],
+        }
+    }
+
+    /// How long TCP waits until what was sent is acknowledged, or taken at all, before it gives the
+    /// connection up; `None`: as long as the kernel does by itself.
+    pub fn set_tcp_patience(&self, patience: Option<Duration>) {
+        match self {
+            Self::Tcp(socket) => set_user_timeout(socket, patience),
+            Self::Tls(stream) => set_user_timeout(stream.socket(), patience),
+            Self::Wss(stream) => set_user_timeout(stream.socket(), patience),
+            Self::Unix(_) => {}
+        }
     }
 }
 

@@ -189,6 +189,9 @@ pub fn expected(
         }
         at += end;
     }
+    if let (Endpoint::Upstream, Some((rule @ Rule::MessageSize, ..))) = (sender, &mut out.violation) {
+        *rule = Rule::ReplySize;
+    }
     out
 }
 

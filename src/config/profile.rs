@@ -91,7 +91,8 @@ mod tests {
     use crate::config::keys::Key;
     use crate::config::kinds::Kind;
     use crate::config::model::WebSocket;
-    use crate::config::protection::Limits;
+    use crate::config::protection;
+    use crate::relay::{Endpoint, Limits};
 
     const DOCS: &str = include_str!("../../docs/hardening.md");
 
@@ -104,19 +105,25 @@ mod tests {
     }
 
     /// Every value that a profile may set; a new key does not compile before it is here.
-    fn values(websocket: &WebSocket, limits: &Limits, require_origin: bool) -> Vec<Shown> {
+    fn values(
+        websocket: &WebSocket,
+        limits: &protection::Limits,
+        require_origin: bool,
+    ) -> Vec<Shown> {
         let WebSocket {
             max_message_size,
             max_frame_size,
+            max_reply_size,
             max_fragments,
             max_inflation_ratio,
             message_timeout,
             idle_timeout,
             ping_interval,
+            require_pong,
             max_lifetime,
             compression,
         } = websocket;
-        let Limits {
+        let protection::Limits {
             connections_per_ip,
             handshakes_per_ip,
             connections_per_user,
@@ -130,11 +137,13 @@ mod tests {
         vec![
             show(&keys::MAX_MESSAGE_SIZE, max_message_size),
             show(&keys::MAX_FRAME_SIZE, max_frame_size),
+            show(&keys::MAX_REPLY_SIZE, max_reply_size),
             show(&keys::MAX_FRAGMENTS, max_fragments),
             show(&keys::MAX_INFLATION_RATIO, max_inflation_ratio),
             show(&keys::MESSAGE_TIMEOUT, message_timeout),
             show(&keys::IDLE_TIMEOUT, idle_timeout),
             show(&keys::PING_INTERVAL, ping_interval),
+            show(&keys::REQUIRE_PONG, require_pong),
             show(&keys::MAX_LIFETIME, max_lifetime),
             show(&keys::COMPRESSION, compression),
             show(&keys::CONNECTIONS_PER_IP, connections_per_ip),
@@ -148,6 +157,38 @@ mod tests {
             show(&keys::LIMITS_MODE, mode),
             show(&keys::REQUIRE_ORIGIN, &require_origin),
         ]
+    }
+
+    /// `docs/hardening.md` has a row for each default that is not off, and no other: nothing else is
+    /// limited where the file says nothing.
+    #[test]
+    fn what_changes_by_default_is_listed() {
+        let require_origin = keys::REQUIRE_ORIGIN.absent.0;
+        let defaults = values(&websocket::defaults(), &limits::defaults(), require_origin);
+        // Of the limits, how they would be applied says nothing as long as none is given.
+        let idle = ["limits.on_exceed", "limits.mode"];
+        let on = |(key, value): &&Shown| {
+            let compression = key == "websocket.compression";
+            let off = value == "\"off\"" || value == "false";
+            !idle.contains(&key.as_str()) && (compression || !off)
+        };
+        let expected: Vec<_> = defaults
+            .iter()
+            .filter(on)
+            .map(|(key, value)| format!("| `{key}` | `{value}` | "))
+            .collect();
+        let table = DOCS.split("| key | default | what it can change |").nth(1).unwrap();
+        let table: Vec<_> =
+            table.lines().skip(2).take_while(|line| line.starts_with('|')).collect();
+        assert_eq!(table.len(), expected.len(), "{expected:#?}");
+        for (line, expected) in table.iter().zip(&expected) {
+            assert!(line.starts_with(expected), "{line}\nis not\n{expected}");
+        }
+        let application = Limits::of(Endpoint::Upstream, &websocket::defaults());
+        assert_eq!(application.max_message_size, u64::MAX);
+        assert_eq!(application.max_frame_size, u64::MAX);
+        assert_eq!(application.max_fragments, Limits::ANY_NUMBER);
+        assert_eq!(application.max_inflation_ratio, None);
     }
 
     /// `docs/hardening.md` has a row for each key that the profile changes, and no other.

@@ -59,7 +59,7 @@ pub(crate) async fn serve(gateway: Arc<Gateway>, accepted: Accepted) {
         Ok(secured) => secured,
         Err(_) => Err(Refusal::new(
             Reason::HandshakeTimeout,
-            "the PROXY protocol header or the TLS handshake took too long",
+            "server.handshake_timeout: the PROXY protocol header or the TLS handshake took too long",
         )),
     };
     match secured {
@@ -255,7 +255,7 @@ async fn conclude(
             observe::connection_error(subject, Reason::ClientLost, detail);
         }
         None => {
-            let detail = "the request head did not arrive in time";
+            let detail = "server.handshake_timeout: the request head did not arrive in time";
             gateway.refused(subject, &Refusal::new(Reason::HandshakeTimeout, detail));
             answer = handshake::problem_bytes(Reason::HandshakeTimeout, &subject.request_id);
         }

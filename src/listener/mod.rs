@@ -22,11 +22,15 @@ const FIRST_BACK_OFF: Duration = Duration::from_millis(5);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(1);
 /// Idle TCP is probed after this long, so that a host that vanished is noticed without pings.
 const KEEPALIVE: Duration = Duration::from_secs(60);
-/// How long sent bytes may stay unacknowledged before TCP gives up.
-const USER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Probes that stay unanswered before it is given up, [`KEEPALIVE`] / 4 apart.
+const PROBES: u32 = 4;
+/// How long sent bytes may stay unacknowledged, or not be taken at all, before TCP gives up. A session
+/// whose own deadlines are longer makes it longer.
+pub(crate) const USER_TIMEOUT: Duration = Duration::from_secs(120);
 /// How much the kernel takes that it cannot send yet. Left to itself it takes megabytes and calls
-/// again when a third of them is gone, so that a slow reader looks like one that reads nothing.
-const UNSENT: u32 = 128 * 1024;
+/// again when a third of them is gone; with this it calls when less than half of it is left. Until
+/// then, a slow reader looks like one that reads nothing.
+const UNSENT: u32 = 32 * 1024;
 
 /// Opens a listening socket on `address`. A port of 0 takes a free one. What is accepted has its
 /// options ([`tune`]): the kernel hands them on, so that no connection has to set them.
@@ -95,7 +99,8 @@ pub fn is_of_a_client(address: IpAddr) -> bool {
 /// Sets what a relayed stream wants. A socket that refuses an option works without it.
 pub fn tune(socket: &impl AsFd) {
     let socket = SockRef::from(socket);
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4);
+    let keepalive =
+        TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4).with_retries(PROBES);
     let outcome = socket
         .set_tcp_nodelay(true)
         .and_then(|()| socket.set_tcp_keepalive(&keepalive))
@@ -103,6 +108,13 @@ pub fn tune(socket: &impl AsFd) {
         .and_then(|()| socket.set_tcp_notsent_lowat(UNSENT));
     if let Err(error) = outcome {
         tracing::debug!(%error, "a socket option could not be set");
+    }
+}
+
+/// Sets how long TCP waits before it gives a connection up; see [`USER_TIMEOUT`].
+pub(crate) fn set_user_timeout(socket: &impl AsFd, timeout: Option<Duration>) {
+    if let Err(error) = SockRef::from(socket).set_tcp_user_timeout(timeout) {
+        tracing::debug!(%error, "TCP_USER_TIMEOUT could not be set");
     }
 }
 
@@ -122,7 +134,7 @@ mod tests {
     use socket2::SockRef;
     use tokio::net::TcpStream;
 
-    use super::{KEEPALIVE, UNSENT, USER_TIMEOUT, bind, canonical};
+    use super::{KEEPALIVE, PROBES, UNSENT, USER_TIMEOUT, bind, canonical};
 
     #[tokio::test]
     async fn what_is_accepted_has_the_options_of_the_listening_socket() {
@@ -135,6 +147,7 @@ mod tests {
         assert_eq!(accepted.tcp_keepalive_time().unwrap(), KEEPALIVE);
         assert_eq!(accepted.tcp_keepalive_interval().unwrap(), KEEPALIVE / 4);
         assert_eq!(accepted.tcp_user_timeout().unwrap(), Some(USER_TIMEOUT));
+        assert_eq!(accepted.tcp_keepalive_retries().unwrap(), PROBES);
         assert_eq!(accepted.tcp_notsent_lowat().unwrap(), UNSENT);
     }
 

@@ -1,67 +1,12 @@
 //! The deadlines of a session while frames go both ways. No timer in here: an instant in, what is
 //! due out.
 
-use std::time::Duration;
-
 use tokio::time::Instant;
 
-use super::Endpoint;
-use super::gate::Gate;
 use super::lease::Expiry;
 use super::side::Side;
+use super::{Endpoint, awaited};
 use crate::config::WebSocket;
-
-/// When the message and the control frame that an end is sending began. Costs a pointer while it
-/// sends none.
-#[derive(Debug, Default)]
-pub(super) struct FrameClock(Option<Box<InProgress>>);
-
-#[derive(Debug, Default)]
-struct InProgress {
-    message: Option<Begun>,
-    control: Option<Begun>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Begun {
-    serial: u64,
-    at: Instant,
-}
-
-impl FrameClock {
-    /// Notes what is in progress after bytes were judged at `now`.
-    pub(super) fn note(&mut self, gate: &Gate, now: Instant) {
-        let (message, control) = (gate.message_begun(), gate.control_begun());
-        if message.is_none() && control.is_none() {
-            self.0 = None;
-            return;
-        }
-        let begun = self.0.get_or_insert_default();
-        note(&mut begun.message, message, now);
-        note(&mut begun.control, control, now);
-    }
-
-    /// Leaves out a time in which the end was not read from, because the other took nothing.
-    pub(super) fn leave_out(&mut self, pause: Duration) {
-        if let Some(InProgress { message, control }) = self.0.as_deref_mut() {
-            for begun in [message, control].into_iter().flatten() {
-                begun.at += pause;
-            }
-        }
-    }
-
-    fn earliest(&self) -> Option<Instant> {
-        let InProgress { message, control } = self.0.as_deref()?;
-        [message, control].into_iter().flatten().map(|begun| begun.at).min()
-    }
-}
-
-fn note(clock: &mut Option<Begun>, serial: Option<u64>, now: Instant) {
-    *clock = match (*clock, serial) {
-        (Some(begun), Some(serial)) if begun.serial == serial => Some(begun),
-        (_, serial) => serial.map(|serial| Begun { serial, at: now }),
-    };
-}
 
 /// The deadlines of `[websocket]`.
 #[derive(Debug)]
@@ -81,7 +26,10 @@ pub(super) enum Due {
     /// The token may have expired.
     Expiry,
     Idle,
+    /// A round of pings.
     Ping,
+    /// This end did not answer its pings.
+    Pong(Endpoint),
     /// A message or a control frame of this end took too long.
     Message(Endpoint),
     /// This end took nothing of what was sent to it for too long.
@@ -96,13 +44,6 @@ impl Clock {
             next_ping: settings.ping_interval.map(|interval| now + interval),
             last_activity: now,
             activity: 0,
-        }
-    }
-
-    /// Other settings hold from now on. What is counted from the session's begin still is.
-    pub(super) fn amend(&mut self, old: &WebSocket, new: &WebSocket, now: Instant) {
-        if old.ping_interval != new.ping_interval {
-            self.pinged(new, now);
         }
     }
 
@@ -134,15 +75,16 @@ impl Clock {
         let lifetime = settings.max_lifetime.map(|lifetime| self.began + lifetime);
         let waits = client.paused.is_some() || upstream.paused.is_some();
         let idle = settings.idle_timeout.filter(|_| !waits);
-        let idle = idle.map(|timeout| self.last_activity + timeout);
-        let timeout = settings.message_timeout;
-        let (from_client, to_upstream) = frame_deadlines(client, upstream, timeout);
-        let (from_upstream, to_client) = frame_deadlines(upstream, client, timeout);
+        let idle = idle.map(|timeout| self.last_sign_of_life(client, upstream) + timeout);
+        let (from_client, to_upstream) = frame_deadlines(client, upstream, settings);
+        let (from_upstream, to_client) = frame_deadlines(upstream, client, settings);
         [
             (lifetime, Due::Lifetime),
             (self.expiry.check(), Due::Expiry),
             (idle, Due::Idle),
             (self.next_ping, Due::Ping),
+            (pong_deadline(client, upstream, settings), Due::Pong(Endpoint::Client)),
+            (pong_deadline(upstream, client, settings), Due::Pong(Endpoint::Upstream)),
             (from_client, Due::Message(Endpoint::Client)),
             (from_upstream, Due::Message(Endpoint::Upstream)),
             (to_client, Due::Stalled(Endpoint::Client)),
@@ -152,6 +94,12 @@ impl Clock {
         .filter_map(|(deadline, due)| deadline.map(|deadline| (deadline, due)))
         .min_by_key(|(deadline, _)| *deadline)
     }
+
+    /// When an end last said something, or took some of what it has not taken yet.
+    fn last_sign_of_life(&self, client: &Side, upstream: &Side) -> Instant {
+        let took = |side: &Side| side.blocked.as_ref().map(|blocked| blocked.stalled);
+        took(client).max(took(upstream)).map_or(self.last_activity, |at| at.max(self.last_activity))
+    }
 }
 
 /// By when `from` must have finished what it began, unless `to` keeps it waiting; and by when `to`
@@ -159,15 +107,22 @@ impl Clock {
 fn frame_deadlines(
     from: &Side,
     to: &Side,
-    timeout: Option<Duration>,
+    settings: &WebSocket,
 ) -> (Option<Instant>, Option<Instant>) {
-    let Some(timeout) = timeout else {
-        return (None, None);
-    };
-    match &to.blocked {
-        Some(blocked) => (None, Some(blocked.stalled + timeout)),
-        None if from.paused.is_some() => (None, None),
-        None if from.sends() => (from.frames.earliest().map(|at| at + timeout), None),
-        None => (None, None),
+    match (&to.blocked, settings.message_timeout) {
+        (Some(blocked), _) => {
+            (None, awaited::patience(settings).map(|patience| blocked.stalled + patience))
+        }
+        (None, Some(timeout)) if from.paused.is_none() && from.sends() => {
+            (from.awaited.frame_deadline(&from.gate, timeout), None)
+        }
+        (None, _) => (None, None),
     }
+}
+
+/// By when `side` must answer its pings. While it takes nothing it cannot read them, and its deadline is
+/// that of what it does not take; while it is not read from, its pong may be there.
+fn pong_deadline(side: &Side, other: &Side, settings: &WebSocket) -> Option<Instant> {
+    let waits = side.blocked.is_some() || side.paused.is_some() || other.blocked.is_some();
+    if waits { None } else { side.awaited.pong_deadline(settings) }
 }

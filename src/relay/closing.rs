@@ -20,6 +20,9 @@ use crate::refusal::Reason;
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an end may take to answer the other end's Close.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an end that is slow to take the rest of what it was sent may take nothing of it: a kernel
+/// makes room in large steps.
+const SLOW_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the end of the connection is waited for after both Close frames.
 const LINGER: Duration = Duration::from_secs(2);
 /// How much is read and thrown away after a Close.
@@ -77,13 +80,43 @@ impl Pair {
         let is_over = |patience: &mut Instant| *patience <= now;
         let patience = self.parting.as_mut().and_then(|parting| parting.patience.take_if(is_over));
         if patience.is_some() {
-            self.stop_waiting(now);
+            let slow = [Endpoint::Client, Endpoint::Upstream];
+            let later =
+                slow.into_iter().filter_map(|endpoint| self.still_takes(endpoint, now)).max();
+            match (&mut self.parting, later) {
+                (Some(parting), Some(_)) => parting.patience = later,
+                _ => self.stop_waiting(now),
+            }
         }
         for endpoint in [Endpoint::Client, Endpoint::Upstream] {
+            let later = self.still_takes(endpoint, now);
             let side = self.side(endpoint);
-            if matches!(&side.stage, Stage::Draining(draining) if draining.until <= now) {
-                side.cut();
+            match &mut side.stage {
+                Stage::Draining(draining) if draining.until <= now => match later {
+                    Some(later) => draining.until = later,
+                    None => side.cut(),
+                },
+                _ => {}
             }
+        }
+    }
+
+    /// Until when an end is waited for that is slow to take the rest of what the other end sent it: as
+    /// long as it goes on taking, since there is no more of it than was read at once. `None`: it took
+    /// nothing lately, or it is the one to blame.
+    fn still_takes(&mut self, endpoint: Endpoint, now: Instant) -> Option<Instant> {
+        let spared = self.parting.as_ref()?.cause.spares(endpoint);
+        let blocked = self.side(endpoint).blocked.as_ref().filter(|_| spared)?;
+        let until = blocked.stalled + SLOW_TIMEOUT;
+        (until > now).then_some(until)
+    }
+
+    /// An end took the last of what it was sent: an answer to the Close in it is waited for from now on.
+    pub(super) fn taken(&mut self, now: Instant) {
+        if let Some(Parting { cause: Cause::Closed(..), patience: Some(patience) }) =
+            self.parting.as_deref_mut()
+        {
+            *patience = (*patience).max(now + ANSWER_TIMEOUT);
         }
     }
 
@@ -124,6 +157,7 @@ impl Pair {
         let boundary = other.gate.unfinished() == 0;
         let unreachable = !boundary && !other.sends();
         let told = other.gate.closed();
+        let sent = other.gate.flow().bytes;
         let side = self.side(endpoint);
         match side.stage {
             Stage::Open if side.write_failed => {
@@ -131,11 +165,14 @@ impl Pair {
                 let how = "the connection was closed while data was sent to it".to_owned();
                 self.lost(endpoint, how, now);
             }
-            Stage::Open if side.pings.owed && boundary && !told => {
-                side.pings.owed = false;
+            // Behind bytes that the end does not take, a ping would prove nothing.
+            Stage::Open
+                if side.awaited.is_ping_owed() && boundary && !told && side.blocked.is_none() =>
+            {
                 let frame =
                     control_frame(endpoint, Control::Ping, &side.gate.own_ping(), super::random());
                 side.send(cx, frame.as_ref(), now);
+                side.awaited.pinged_now(side.heard(), sent, now);
             }
             Stage::Closing(_) if unreachable || side.write_failed => side.cut(),
             Stage::Closing(_) if boundary => self.say_farewell(cx, endpoint, now),

@@ -81,10 +81,21 @@ impl Cause {
     #[must_use]
     pub fn detail(&self) -> Option<String> {
         match self {
+            Self::Gateway(Reason::LifetimeOver) => Some("websocket.max_lifetime".to_owned()),
             Self::Closed(..) | Self::Gateway(_) => None,
             Self::Violation(violation) => Some(violation.rule.text().to_owned()),
             Self::AtFault(_, _, detail) => Some((*detail).to_owned()),
             Self::Lost(_, detail) => Some(detail.clone()),
+        }
+    }
+
+    /// Whether an end may take the time that it needs for the rest of what it was sent: it is not the
+    /// one that is at fault, or that is put out.
+    pub(super) fn spares(&self, endpoint: Endpoint) -> bool {
+        match self {
+            Self::Closed(..) => true,
+            Self::Gateway(reason) => *reason == Reason::LifetimeOver,
+            Self::Violation(_) | Self::AtFault(..) | Self::Lost(..) => self.by() != Some(endpoint),
         }
     }
 
@@ -136,6 +147,8 @@ mod tests {
         let kicked = Cause::Gateway(Reason::SessionKicked);
         assert_eq!(kicked.farewell(Endpoint::Client), (Some(4403), "session.kicked"));
         assert_eq!(kicked.farewell(Endpoint::Upstream), (Some(1001), "session.kicked"));
+        assert!(late.spares(Endpoint::Upstream) && !late.spares(Endpoint::Client));
+        assert!(!kicked.spares(Endpoint::Client) && !kicked.spares(Endpoint::Upstream));
         let stopped = Cause::Gateway(Reason::Shutdown);
         for end in [Endpoint::Client, Endpoint::Upstream] {
             assert_eq!(stopped.farewell(end), (Some(1001), "shutdown"));

@@ -91,6 +91,12 @@ impl Gate {
         self.reader.inflate(context);
     }
 
+    /// Who sends what it judges.
+    #[must_use]
+    pub fn sender(&self) -> Endpoint {
+        self.reader.sender()
+    }
+
     /// Whether the sender is to be read little at a time: because messages may be compressed, and
     /// each byte be a thousand, or because of its rates.
     #[must_use]
@@ -240,6 +246,15 @@ impl Gate {
     #[must_use]
     pub fn activity(&self) -> u64 {
         self.reader.activity
+    }
+
+    /// Bytes that were judged so far, of frames that are not whole, too.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        let frame = &self.reader.frame;
+        let head = frame.head.len() as u64;
+        let payload = if frame.head.is_complete() { frame.head.declared() - frame.left } else { 0 };
+        frame.offset.wrapping_add(head).wrapping_add(payload)
     }
 
     /// Whether a valid Close was released. Whatever follows it is dropped.

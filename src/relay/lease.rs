@@ -42,11 +42,14 @@ impl fmt::Debug for Renewal {
     }
 }
 
-/// When a lease is to be looked at next.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Expiry {
-    at: Option<SystemTime>,
-    check: Option<Instant>,
+/// When a lease is to be looked at next. Boxed, since not every session has one.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Expiry(Option<Box<Ends>>);
+
+#[derive(Debug, Clone, Copy)]
+struct Ends {
+    at: SystemTime,
+    check: Instant,
 }
 
 impl Expiry {
@@ -54,19 +57,19 @@ impl Expiry {
     /// says `wall`.
     pub(super) fn new(at: Option<SystemTime>, now: Instant, wall: SystemTime) -> Self {
         let left = |at: SystemTime| at.duration_since(wall).unwrap_or_default();
-        Self { at, check: at.map(|at| now + left(at).min(CHECK)) }
+        Self(at.map(|at| Box::new(Ends { at, check: now + left(at).min(CHECK) })))
     }
 
     /// The deadline to look again.
     pub(super) fn check(&self) -> Option<Instant> {
-        self.check
+        self.0.as_ref().map(|ends| ends.check)
     }
 
     /// Whether the lease is over when the wall clock says `wall`; if not, the next look is set.
     pub(super) fn is_over(&mut self, now: Instant, wall: SystemTime) -> bool {
-        let over = self.at.is_some_and(|at| wall >= at);
-        *self = Self::new(self.at, now, wall);
-        over
+        let at = self.0.as_ref().map(|ends| ends.at);
+        *self = Self::new(at, now, wall);
+        at.is_some_and(|at| wall >= at)
     }
 }
 

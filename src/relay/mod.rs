@@ -6,6 +6,7 @@
 //! [`relay`] runs a session: two gates, two streams, deadlines, and the way to a clean end.
 
 mod allowance;
+mod awaited;
 mod budget;
 mod clock;
 mod close;
@@ -95,6 +96,9 @@ pub trait Outside {
     /// Called once for each reason for which limits that only report let something through.
     fn would_refuse(&self, reason: Reason);
 
+    /// Called once, as soon as something ends the session: its ends are being told.
+    fn ending(&mut self, cause: &Cause);
+
     /// Called once the session is over and both ends are closed; not if it is dropped before.
     fn ended(&mut self, end: SessionEnd);
 }
@@ -109,7 +113,7 @@ pub fn relay<O: Outside>(
     outside: O,
 ) -> impl Future<Output = ()> {
     let pair = Pair::new(streams, terms, budget, lease, Instant::now());
-    let mut running = Running { pair, outside, stopped: false };
+    let mut running = Running { pair, outside, stopped: false, told: false };
     async move {
         let mut timer = pin!(tokio::time::sleep(FAR));
         poll_fn(|cx| running.poll(cx, timer.as_mut())).await;
@@ -122,11 +126,13 @@ struct Running<O> {
     pair: Pair,
     outside: O,
     stopped: bool,
+    /// `outside` knows that the session is ending.
+    told: bool,
 }
 
 impl<O: Outside> Running<O> {
     fn poll(&mut self, cx: &mut task::Context<'_>, timer: Pin<&mut Sleep>) -> Poll<()> {
-        let Self { pair, outside, stopped } = self;
+        let Self { pair, outside, stopped, told } = self;
         if !*stopped && let Poll::Ready(reason) = outside.poll_stop(cx) {
             *stopped = true;
             pair.stop(reason, Instant::now());
@@ -137,6 +143,10 @@ impl<O: Outside> Running<O> {
         let polled = pair.poll(cx, timer);
         while let Some(reason) = pair.untold() {
             outside.would_refuse(reason);
+        }
+        if !*told && let Some(parting) = &pair.parting {
+            *told = true;
+            outside.ending(&parting.cause);
         }
         if outside.meter().is_asked() {
             outside.meter().publish(pair.client.gate.flow(), pair.upstream.gate.flow());

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, Sleep};
 
@@ -18,12 +18,18 @@ use super::lease::{self, Expiry, Lease, Renewal, Verifying};
 use super::pump::{Notice, Noticed, pump};
 use super::side::{Ending, Side, Stage};
 use super::terms::Terms;
-use super::{Endpoint, Streams};
+use super::{Endpoint, Limits, Streams, awaited};
 use crate::config::Route;
+use crate::listener::USER_TIMEOUT;
 use crate::refusal::Reason;
 
-/// Pings that may stay unanswered; when the next one is due, the session ends.
-const UNANSWERED: u8 = 2;
+// What the log says of a time that is over begins with its key.
+const IDLE: &str = "websocket.idle_timeout: neither end said anything";
+const UNFINISHED: &str = "websocket.message_timeout: it did not finish what it began";
+const STANDS_STILL: &str = "websocket.message_timeout: nothing more came of a message";
+const STALLED: &str = "websocket.message_timeout: it took nothing of what was sent to it";
+const NO_ROOM_FOR_PINGS: &str = "websocket.ping_interval: it took nothing of what was sent to it, so that it got no ping either";
+const NO_PONG: &str = "websocket.ping_interval: it answered no ping";
 
 /// See the module. There is one for each session, most of them idle: what few of them have, or only
 /// for a time, is boxed.
@@ -69,7 +75,7 @@ impl Pair {
         let Lease { expires, renewal } = lease;
         let side = |stream, early, sender| {
             // Each end has a payload of its own: neither can make the other seem to answer.
-            let gate = Gate::new(sender, (&route.websocket).into(), super::random());
+            let gate = Gate::new(sender, Limits::of(sender, &route.websocket), super::random());
             Side::new(stream, early, gate)
         };
         let Streams { client, client_early, upstream, upstream_early, compression } = streams;
@@ -86,20 +92,37 @@ impl Pair {
             client.gate.inflate(contexts.client);
             upstream.gate.inflate(contexts.upstream);
         }
-        Self { route, budget, client, upstream, clock, refresh, parting: None }
+        let pair = Self { route, budget, client, upstream, clock, refresh, parting: None };
+        pair.set_tcp_patience(Some(USER_TIMEOUT));
+        pair
+    }
+
+    /// TCP gives nobody up before the session does; it gives up after `old` so far.
+    fn set_tcp_patience(&self, old: Option<Duration>) {
+        let patience = awaited::tcp_patience(&self.route.websocket, USER_TIMEOUT);
+        if patience != old {
+            self.client.set_tcp_patience(patience);
+            self.upstream.set_tcp_patience(patience);
+        }
     }
 
     /// Holds the session to other terms from here on.
     pub(super) fn amend(&mut self, terms: Terms, now: Instant) {
         let Terms { route, user } = terms;
         let settings = &route.websocket;
-        self.clock.amend(&self.route.websocket, settings, now);
-        self.client.gate.limit(settings.into());
-        self.upstream.gate.limit(settings.into());
+        if self.route.websocket.ping_interval != settings.ping_interval {
+            self.clock.pinged(settings, now);
+            self.client.awaited.forget_pings();
+            self.upstream.awaited.forget_pings();
+        }
+        let tcp_patience = awaited::tcp_patience(&self.route.websocket, USER_TIMEOUT);
+        self.client.gate.limit(Limits::of(Endpoint::Client, settings));
+        self.upstream.gate.limit(Limits::of(Endpoint::Upstream, settings));
         self.client.gate.allow(Allowance::new(&route.limits, user, now));
         // The rate that it waited for may be another now.
         self.client.resume(now);
         self.route = route;
+        self.set_tcp_patience(tcp_patience);
     }
 
     /// Runs the session as far as it goes without waiting. `timer` is armed for what is due next;
@@ -157,6 +180,8 @@ impl Pair {
 
     fn progress(&mut self, cx: &mut Context<'_>, now: Instant) {
         self.resume(now);
+        self.release(cx, Endpoint::Client, now);
+        self.release(cx, Endpoint::Upstream, now);
         self.relay_from(cx, Endpoint::Client, now);
         self.relay_from(cx, Endpoint::Upstream, now);
         let waits = self.parting.is_some() && self.client.paused.is_some();
@@ -251,8 +276,7 @@ impl Pair {
     /// An answer to a ping of the gateway's. One that nobody asked for is a control frame as any.
     fn ponged(&mut self, from: Endpoint, now: Instant) {
         let side = self.side(from);
-        let asked = side.pings.unanswered > 0;
-        side.pings.answered();
+        let asked = side.awaited.ponged();
         let ruling = side.gate.allowance().filter(|_| !asked).map(Allowance::control_frame);
         match ruling {
             Some(Ruling::Refuse(reason)) => self.exceeded(from, reason, now),
@@ -300,6 +324,20 @@ impl Pair {
         }
     }
 
+    /// Sends on what an end did not take before, whether or not the other may say more; once it has
+    /// all of it, the time that it took counts against nobody.
+    fn release(&mut self, cx: &mut Context<'_>, endpoint: Endpoint, now: Instant) {
+        let side = self.side(endpoint);
+        if side.blocked.is_none() || side.poll_flush(cx, now).is_pending() {
+            return;
+        }
+        let pause = side.blocked.take().map_or(Duration::ZERO, |blocked| now - blocked.since);
+        side.awaited.leave_out_of_pong(pause);
+        self.side(endpoint.opposite()).awaited.leave_out(pause);
+        self.clock.note_rest(now);
+        self.taken(now);
+    }
+
     fn next_deadline(&self) -> Option<Instant> {
         let Some(parting) = &self.parting else {
             let next = self.clock.next(&self.route.websocket, &self.client, &self.upstream);
@@ -330,41 +368,48 @@ impl Pair {
             Some(Due::Expiry) if !self.clock.expiry.is_over(now, SystemTime::now()) => return,
             Some(Due::Expiry) => Cause::Gateway(Reason::TokenExpired),
             Some(Due::Lifetime) => Cause::Gateway(Reason::LifetimeOver),
-            Some(Due::Idle) => {
-                Cause::AtFault(Endpoint::Client, Reason::IdleTimeout, "neither end said anything")
+            Some(Due::Pong(endpoint)) => return self.unanswered(endpoint, now),
+            Some(Due::Idle) => Cause::AtFault(Endpoint::Client, Reason::IdleTimeout, IDLE),
+            Some(Due::Message(Endpoint::Client)) => {
+                Cause::AtFault(Endpoint::Client, Reason::MessageTimeout, UNFINISHED)
             }
-            Some(Due::Message(endpoint)) => {
-                Cause::AtFault(endpoint, Reason::MessageTimeout, "it did not finish what it began")
+            Some(Due::Message(Endpoint::Upstream)) => {
+                Cause::AtFault(Endpoint::Upstream, Reason::MessageTimeout, STANDS_STILL)
+            }
+            Some(Due::Stalled(endpoint)) if self.route.websocket.message_timeout.is_some() => {
+                Cause::AtFault(endpoint, Reason::MessageTimeout, STALLED)
             }
             Some(Due::Stalled(endpoint)) => {
-                Cause::AtFault(endpoint, Reason::MessageTimeout, "it took nothing of what was sent")
+                Cause::AtFault(endpoint, Reason::PingTimeout, NO_ROOM_FOR_PINGS)
             }
         };
         self.end(cause, now);
     }
 
-    /// A round of pings to both ends, or the end of the session for one that did not answer.
+    /// A round of pings to both ends.
     fn ping_both(&mut self, now: Instant) {
-        self.clock.pinged(&self.route.websocket, now);
-        let interval = self.route.websocket.ping_interval.unwrap_or_default();
-        for endpoint in [Endpoint::Client, Endpoint::Upstream] {
-            let side = self.side(endpoint);
-            // One that is in the middle of a frame cannot answer before its end; one that could
-            // not be sent a ping cannot answer at all. Both have their own deadline. One that takes
-            // what it is sent, if slowly, need not prove that it is there.
-            let slow =
-                side.blocked.as_ref().is_some_and(|blocked| now - blocked.stalled < interval);
-            let unsent = side.pings.owed && side.blocked.is_none();
-            if side.gate.in_frame() || unsent || slow || side.paused.is_some() {
-                continue;
+        let Self { client, upstream, clock, route, .. } = self;
+        clock.pinged(&route.websocket, now);
+        for side in [client, upstream] {
+            if side.paused.is_none() {
+                side.awaited.round(side.heard(), &route.websocket);
             }
-            if side.pings.unanswered == UNANSWERED {
-                let cause =
-                    Cause::AtFault(endpoint, Reason::PingTimeout, "two pings were not answered");
-                return self.end(cause, now);
-            }
-            side.pings.unanswered += 1;
-            side.pings.owed = true;
+        }
+    }
+
+    /// An end did not answer its pings in time: the session ends, unless there is another sign of life.
+    fn unanswered(&mut self, endpoint: Endpoint, now: Instant) {
+        let Self { client, upstream, route, .. } = self;
+        let side = match endpoint {
+            Endpoint::Client => client,
+            Endpoint::Upstream => upstream,
+        };
+        side.awaited.note_life(side.heard(), &route.websocket);
+        if side.awaited.is_pong_awaited() && side.gate.in_frame() {
+            // It cannot answer before the frame's end, which has a deadline of its own.
+            side.awaited.leave_out_of_pong(route.websocket.ping_interval.unwrap_or_default());
+        } else if side.awaited.is_pong_awaited() {
+            self.end(Cause::AtFault(endpoint, Reason::PingTimeout, NO_PONG), now);
         }
     }
 }

@@ -93,7 +93,8 @@ pub(super) fn pump(
         let inflated = source.gate.inflated();
         while !noticed.is_some() && relays(source, sink) && sink.poll_flush(cx, now).is_ready() {
             if let Some(blocked) = sink.blocked.take() {
-                source.frames.leave_out(now - blocked.since);
+                source.awaited.leave_out(now - blocked.since);
+                sink.awaited.leave_out_of_pong(now - blocked.since);
             }
             if source.gate.inflated() - inflated > TURN {
                 // A few bytes can be much work: other sessions of the worker run in between.
@@ -115,7 +116,7 @@ pub(super) fn pump(
             if cut {
                 source.ending = Some(Ending::Refused);
             }
-            source.frames.note(&source.gate, now);
+            source.awaited.note_frames(&source.gate, now);
             noticed = match lent {
                 Poll::Pending => break,
                 Poll::Ready(Ok(Some(noticed))) => charge(source, taken, noticed, now),

@@ -70,6 +70,10 @@ impl Reader {
         }
     }
 
+    pub(super) fn sender(&self) -> Endpoint {
+        self.rules.sender()
+    }
+
     pub(super) fn limit(&mut self, limits: Limits) {
         self.rules.limit(limits);
     }

@@ -19,22 +19,36 @@ pub(super) const BLOCK: u16 = 1024;
 /// common, and does no harm.
 pub(super) const UNRATED: u64 = 64 * 1024;
 
-/// How large the messages of one direction may be.
+/// How large the messages of one direction may be; see [`Limits::of`].
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Payload bytes of a data frame, as it is on the wire.
     pub max_frame_size: u64,
     /// Payload bytes of a message, those of a compressed one counted when it is inflated.
     pub max_message_size: u64,
-    /// Frames of a message, empty ones counted.
+    /// Frames of a message, empty ones counted; [`Limits::ANY_NUMBER`] does not limit them.
     pub max_fragments: u32,
     /// Bytes that a compressed message may inflate to for each byte of its payload on the wire;
     /// `None`: any number. Up to 64 KiB are allowed however few bytes say them.
     pub max_inflation_ratio: Option<NonZeroU16>,
 }
 
-impl From<&WebSocket> for Limits {
-    fn from(config: &WebSocket) -> Self {
+impl Limits {
+    /// Of fragments: a message may have as many as it likes.
+    pub const ANY_NUMBER: u32 = u32::MAX;
+
+    /// The limits for what `sender` sends. The application is the operator's own: its frames are
+    /// checked, but only the size of its messages is limited, and only where the operator says so.
+    #[must_use]
+    pub fn of(sender: Endpoint, config: &WebSocket) -> Self {
+        if sender == Endpoint::Upstream {
+            return Self {
+                max_frame_size: u64::MAX,
+                max_message_size: config.max_reply_size.unwrap_or(u64::MAX),
+                max_fragments: Self::ANY_NUMBER,
+                max_inflation_ratio: None,
+            };
+        }
         Self {
             max_frame_size: config.max_frame_size,
             max_message_size: config.max_message_size,
@@ -192,7 +206,7 @@ impl Rules {
         if !self.message.compressed {
             self.message.bytes += length;
         }
-        self.message.fragments += 1;
+        self.message.fragments = self.message.fragments.saturating_add(1);
         Ok(())
     }
 
@@ -207,11 +221,19 @@ impl Rules {
         if length > self.max_frame_size {
             Err(Rule::FrameSize)
         } else if sum.is_none_or(|sum| sum > self.max_message_size) {
-            Err(Rule::MessageSize)
-        } else if fragments >= self.max_fragments {
+            Err(self.size_rule())
+        } else if fragments >= self.max_fragments && self.max_fragments != Limits::ANY_NUMBER {
             Err(Rule::Fragments)
         } else {
             Ok(())
+        }
+    }
+
+    /// The rule that a message breaks which is larger than the limit.
+    fn size_rule(&self) -> Rule {
+        match self.sender {
+            Endpoint::Client => Rule::MessageSize,
+            Endpoint::Upstream => Rule::ReplySize,
         }
     }
 
@@ -260,7 +282,7 @@ impl Rules {
     /// What a compressed message may inflate to with so many bytes of the frame in progress, and the
     /// frames before it.
     fn bound(&self, weighed: u64) -> Bound {
-        let size = Bound { bytes: self.max_message_size, rule: Rule::MessageSize };
+        let size = Bound { bytes: self.max_message_size, rule: self.size_rule() };
         let (Some(ratio), Some(inflation)) = (self.max_inflation_ratio, &self.inflation) else {
             return size;
         };
@@ -357,6 +379,27 @@ mod tests {
         };
         assert_eq!(declare(0x02), Ok(()));
         assert_eq!(declare(0x00), Ok(()), "2^64 - 2");
-        assert_eq!(declare(0x00), Err(Rule::MessageSize));
+        assert_eq!(declare(0x00), Err(Rule::ReplySize));
+    }
+
+    #[test]
+    fn any_number_of_fragments_has_no_end() {
+        let limits = Limits {
+            max_frame_size: u64::MAX,
+            max_message_size: u64::MAX,
+            max_fragments: Limits::ANY_NUMBER,
+            max_inflation_ratio: None,
+        };
+        let mut rules = Rules::new(Endpoint::Upstream, limits);
+        let declare = |rules: &mut Rules, first: u8| {
+            let mut head = HeaderBytes::default();
+            head.fill(&[first, 0], 2);
+            rules.judge_header(&head)
+        };
+        assert_eq!(declare(&mut rules, 0x02), Ok(()));
+        rules.message.fragments = u32::MAX - 1;
+        for first in [0x00, 0x00, 0x80] {
+            assert_eq!(declare(&mut rules, first), Ok(()));
+        }
     }
 }

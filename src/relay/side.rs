@@ -4,13 +4,14 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
+use super::awaited::{Awaited, Heard};
 use super::budget::{HoldBudget, HoldPermit};
-use super::clock::FrameClock;
 use super::end::Farewell;
 use super::gate::Gate;
 use crate::transport::Transport;
@@ -54,8 +55,8 @@ pub(super) struct Side {
     stream: Option<Transport>,
     /// Judges what this end sends.
     pub(super) gate: Gate,
-    /// When the message and the control frame in progress began.
-    pub(super) frames: FrameClock,
+    /// What this end began and must finish, and what it was asked.
+    pub(super) awaited: Awaited,
     /// Judged before anything from the stream.
     early: Option<Box<Early>>,
     pub(super) paused: Option<Box<Paused>>,
@@ -68,7 +69,6 @@ pub(super) struct Side {
     pub(super) write_failed: bool,
     pub(super) ending: Option<Ending>,
     pub(super) stage: Stage,
-    pub(super) pings: Pings,
 }
 
 /// What was read behind the opening handshake, or is left of a read since a pause began.
@@ -114,20 +114,9 @@ pub(super) struct Blocked {
     pub(super) stalled: Instant,
 }
 
-/// The gateway's own pings to an end.
-#[derive(Debug, Default)]
-pub(super) struct Pings {
-    /// Sent, or due to be sent, and not answered.
-    pub(super) unanswered: u8,
-    /// One is to be written at the next frame boundary.
-    pub(super) owed: bool,
-}
-
-impl Pings {
-    /// The end is there: whatever was asked, or was to be, is answered.
-    pub(super) fn answered(&mut self) {
-        self.unanswered = 0;
-        self.owed = false;
+impl Blocked {
+    fn new(now: Instant) -> Self {
+        Self { since: now, stalled: now }
     }
 }
 
@@ -136,7 +125,7 @@ impl Side {
         Self {
             stream: Some(stream),
             gate,
-            frames: FrameClock::default(),
+            awaited: Awaited::default(),
             early: Early::of(early, None),
             paused: None,
             outbox: None,
@@ -145,7 +134,6 @@ impl Side {
             write_failed: false,
             ending: None,
             stage: Stage::Open,
-            pings: Pings::default(),
         }
     }
 
@@ -190,7 +178,26 @@ impl Side {
     /// The pause is over. Its time is nothing that a message of this end took.
     pub(super) fn resume(&mut self, now: Instant) {
         if let Some(paused) = self.paused.take() {
-            self.frames.leave_out(now - paused.since);
+            self.awaited.leave_out(now - paused.since);
+        }
+    }
+
+    /// How much was received of this end.
+    pub(super) fn heard(&self) -> Heard {
+        let partial = self.stream.as_ref().map_or(0, Transport::partial);
+        Heard { bytes: self.gate.received(), partial }
+    }
+
+    /// How much of what was sent to this end is not in the kernel's hands.
+    fn unsent(&self) -> usize {
+        let kept = self.outbox.as_ref().map_or(0, |outbox| outbox.rest().len());
+        kept + self.stream.as_ref().map_or(0, Transport::unsent)
+    }
+
+    /// How long TCP waits for this end to acknowledge or take anything; `None`: as the kernel does.
+    pub(super) fn set_tcp_patience(&self, patience: Option<Duration>) {
+        if let Some(stream) = &self.stream {
+            stream.set_tcp_patience(patience);
         }
     }
 
@@ -199,9 +206,14 @@ impl Side {
         if self.write_failed || (self.outbox.is_none() && !self.unflushed) {
             return Poll::Ready(());
         }
-        match self.try_flush(cx, now) {
+        let before = self.unsent();
+        match self.try_flush(cx) {
             Poll::Pending => {
-                self.blocked.get_or_insert_with(|| Box::new(Blocked { since: now, stalled: now }));
+                let takes = self.unsent() != before;
+                let blocked = self.blocked.get_or_insert_with(|| Box::new(Blocked::new(now)));
+                if takes {
+                    blocked.stalled = now;
+                }
                 Poll::Pending
             }
             Poll::Ready(outcome) => {
@@ -212,7 +224,7 @@ impl Side {
         }
     }
 
-    fn try_flush(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<io::Result<()>> {
+    fn try_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(stream) = &mut self.stream else {
             return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
         };
@@ -225,9 +237,6 @@ impl Side {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             outbox.written += taken;
-            if let Some(blocked) = &mut self.blocked {
-                blocked.stalled = now;
-            }
         }
         ready!(Pin::new(stream).poll_flush(cx))?;
         self.unflushed = false;

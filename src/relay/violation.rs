@@ -66,10 +66,12 @@ rules! {
     /// A deflate block with BFINAL set. Some inflaters read nothing behind it, in this message and in
     /// all later ones, so the peer would read other data than the gateway.
     DeflateFinal FrameProtocol "RFC 7692 section 7.2.3.4" "a block of a compressed message has BFINAL set";
-    /// A data frame above `max_frame_size`.
+    /// A data frame of a client above `max_frame_size`.
     FrameSize FrameTooBig "websocket.max_frame_size" "the frame is larger than the limit";
-    /// A message above `max_message_size`.
+    /// A message of a client above `max_message_size`.
     MessageSize MessageTooBig "websocket.max_message_size" "the message is larger than the limit";
+    /// A message of the application above `max_reply_size`.
+    ReplySize MessageTooBig "websocket.max_reply_size" "the message is larger than the limit";
     /// A compressed message that inflates to more for each of its bytes than `max_inflation_ratio`.
     InflationRatio MessageTooBig "websocket.max_inflation_ratio" "the message inflates to more times its size than the limit";
     /// A message with more frames than `max_fragments`.
@@ -142,6 +144,7 @@ impl Violation {
             | Rule::DeflateFinal
             | Rule::FrameSize
             | Rule::MessageSize
+            | Rule::ReplySize
             | Rule::InflationRatio
             | Rule::Fragments => false,
         }

@@ -51,7 +51,7 @@ pub(super) async fn introduce(
     };
     let issuer = issuer.as_ref();
     let opening = Opening::new(
-        Limits::from(&admission.route().websocket),
+        Limits::of(Endpoint::Client, &admission.route().websocket),
         &admission.route().limits,
         budget,
         Instant::now(),
@@ -60,7 +60,8 @@ pub(super) async fn introduce(
     let first = match timeout_at(Instant::now() + issuer.message_deadline, reading).await {
         Ok(first) => first?,
         Err(_elapsed) => {
-            let detail = "no whole text message came within message_deadline";
+            let key = format!("jwt.{}.message_deadline", issuer.name);
+            let detail = format!("{key}: no whole text message came in time");
             return Err(Refusal::new(Reason::AuthTimeout, detail));
         }
     };

@@ -1,4 +1,4 @@
-//! A session between its two ends, in a task of its own, and its last records.
+//! A session between its two ends, in a task of its own, and the records of its end.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,8 +17,8 @@ use crate::policy::{Admission, Standing};
 use crate::refusal::Reason;
 use crate::relay::{Amendments, Cause, Meter, Outside, SessionEnd, Streams, relay};
 
-/// A session between its two ends. Its last records are written when it is dropped at the latest, so
-/// that there are some even when its task panics or is cut off. Its task is small: a task is as large as
+/// A session between its two ends. Its last record is written when it is dropped at the latest, so
+/// that there is one even when its task panics or is cut off. Its task is small: a task is as large as
 /// its largest moment, and the handshake's is over.
 pub(super) struct Live {
     gateway: Arc<Gateway>,
@@ -80,14 +80,18 @@ impl Outside for Live {
         observe::would_refuse(&self.entry.record().subject(), reason, "");
     }
 
+    fn ending(&mut self, cause: &Cause) {
+        let about = self.entry.record();
+        what_was_wrong(&about.subject(), cause);
+        if let Cause::Violation(violation) = cause
+            && let Some(offence) = Offence::frame(violation, about.context)
+        {
+            self.gateway.strike(about.peer.ip(), offence);
+        }
+    }
+
     fn ended(&mut self, end: SessionEnd) {
         self.gateway.reported.fetch_add(end.let_through, Ordering::Relaxed);
-        let record = self.entry.record();
-        if let Cause::Violation(violation) = &end.cause
-            && let Some(offence) = Offence::frame(violation, record.context)
-        {
-            self.gateway.strike(record.peer.ip(), offence);
-        }
         self.conclude(&end);
     }
 }
@@ -100,10 +104,11 @@ impl Drop for Live {
     }
 }
 
-/// Writes the last records of a session: what was wrong, if anything was, and that it ended.
-fn record(subject: &Subject, end: &SessionEnd, duration: Duration) {
-    let (reason, detail) = (end.cause.reason(), end.cause.detail());
-    match &end.cause {
+/// Writes the record of what ends a session, if that is something wrong. It does not wait for the end,
+/// which a peer that does not answer its Close puts off by seconds.
+fn what_was_wrong(subject: &Subject, cause: &Cause) {
+    let (reason, detail) = (cause.reason(), cause.detail());
+    match cause {
         Cause::Violation(violation) => {
             let decoded = violation.header.decoded().to_string();
             let error = ProtocolError {
@@ -128,11 +133,15 @@ fn record(subject: &Subject, end: &SessionEnd, duration: Duration) {
         }
         Cause::Closed(..) | Cause::Gateway(_) => {}
     }
+}
+
+/// Writes the last record of a session.
+fn record(subject: &Subject, end: &SessionEnd, duration: Duration) {
     let ended = Ended {
         by: end.cause.by(),
-        reason,
+        reason: end.cause.reason(),
         code: end.cause.code(),
-        detail,
+        detail: end.cause.detail(),
         duration,
         client: end.client,
         upstream: end.upstream,

@@ -260,6 +260,14 @@ impl<C, S> Stream<C, S> {
     }
 }
 
+impl<C, S> Stream<C, S> {
+    /// The socket underneath, to set its options.
+    #[must_use]
+    pub fn socket(&self) -> &S {
+        &self.socket
+    }
+}
+
 #[cfg(test)]
 impl<C, S> Stream<C, S> {
     pub(super) fn connection(&self) -> &C {

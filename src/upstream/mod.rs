@@ -79,7 +79,8 @@ pub async fn connect(
         dialer.dial(admission.route(), deadline).await.map_err(Failure::Refused)?;
     let exchange = exchange::exchange(stream, forwarded);
     let Ok(outcome) = tokio::time::timeout_at(deadline, exchange).await else {
-        let detail = format!("{address} did not answer the handshake in time");
+        let detail =
+            format!("server.handshake_timeout: {address} did not answer the handshake in time");
         return Err(refused(Reason::UpstreamTimeout, detail));
     };
     let invalid = |what: String| {

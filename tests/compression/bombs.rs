@@ -49,10 +49,11 @@ fn small_bombs_of_many_clients_at_once() {
     assert!(grown < MOST_KIB, "{grown} KiB");
 }
 
+/// Where its replies have a limit.
 #[test]
 fn a_bomb_of_the_upstream_is_refused_too() {
     let upstream = RawUpstream::bind();
-    let gateway = inspecting(&upstream).start();
+    let gateway = inspecting(&upstream).websocket("max_reply_size = \"1MiB\"").start();
     let mut session = open(&gateway, &upstream);
     session.upstream.say(Frame::binary(bomb(12)).with_rsv(4));
     session.client.expect_closing(1014, "message.too_big");

@@ -13,7 +13,7 @@ use super::utf8::TEXTS;
 mod offences;
 
 pub(crate) const FAMILY: Family = Family {
-    settings: "max_message_size = \"256KiB\"\nmax_fragments = 4096",
+    settings: "max_message_size = \"256KiB\"\nmax_reply_size = \"256KiB\"\nmax_fragments = 4096",
     ..Family::new(12, "Compressed messages", cases)
 };
 

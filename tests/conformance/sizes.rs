@@ -1,13 +1,16 @@
 //! RFC 6455 section 10.4: limits on frames and messages, which are exact, and whatever is within
-//! them passes in every size of fragments and reads.
+//! them passes in every size of fragments and reads. Only the size of a message is limited in both
+//! directions here.
 
 use super::Case;
 use super::case::{End, Part, Writes, group};
+use super::drive::Direction::ToUpstream;
 use super::family::Family;
 use super::support::Frame;
 
 pub(crate) const FAMILY: Family = Family {
-    settings: "max_message_size = \"256KiB\"\nmax_frame_size = \"64KiB\"\nmax_fragments = 4096",
+    settings: "max_message_size = \"256KiB\"\nmax_frame_size = \"64KiB\"\nmax_fragments = 4096\n\
+               max_reply_size = \"256KiB\"",
     ..Family::new(9, "Sizes", cases)
 };
 
@@ -95,7 +98,7 @@ fn one_frame_too_big() -> Vec<Case> {
     ];
     let lengths = [FRAME as u64 + 1, 1 << 20, 1 << 32, u64::from(u32::MAX), i64::MAX as u64];
     cases.extend(lengths.map(declared));
-    cases.into_iter().map(|case| case.ending(FRAME_TOO_BIG)).collect()
+    cases.into_iter().map(|case| case.ending(FRAME_TOO_BIG).only(ToUpstream)).collect()
 }
 
 /// All fragments but the last cross.
@@ -129,7 +132,9 @@ fn one_fragment_too_many() -> Vec<Case> {
         let over = [most(payload), vec![last.clone().unfinished()]].concat();
         [
             Case::passes(&what, exact),
-            Case::refused(format!("{what} and one more"), over, last).ending(TOO_MANY),
+            Case::refused(format!("{what} and one more"), over, last)
+                .ending(TOO_MANY)
+                .only(ToUpstream),
         ]
     };
     [of(""), of("g")].concat()

@@ -1,5 +1,7 @@
 //! The deadlines of `[websocket]`. The tests wait for what must come, and assert no time.
 
+use std::time::Duration;
+
 use super::support::{Frame, Gateway, RawUpstream, Session};
 
 fn with(lines: &str) -> (Gateway, RawUpstream) {
@@ -114,6 +116,68 @@ fn a_client_that_answers_no_pings_is_ended() {
     assert_eq!(end.close_code(), Some((4408, "ping.timeout".to_owned())));
     assert_eq!(pings, 2, "two pings stay unanswered");
     gateway.wait_for_reason(&id, "ping.timeout");
+}
+
+/// A client that never learned to answer pings is there as long as it says something, unless the route
+/// asks for pongs.
+#[test]
+fn data_answers_pings_unless_pongs_are_required() {
+    for (more, is_answer) in [("", true), ("require_pong = true", false)] {
+        let (gateway, upstream) = with(&format!("ping_interval = \"400ms\"\n{more}"));
+        let mut session = Session::open(&gateway, &upstream);
+        let id = session.request_id();
+        let (mut pings, mut last) = (0, session.client.read_frame());
+        while last.opcode == 0x9 && pings < 8 {
+            pings += 1;
+            session.client.say(Frame::text("I am here"));
+            // The application answers, and gets what the client says.
+            let mut heard = false;
+            while !heard {
+                let frame = session.upstream.read_frame();
+                match frame.opcode {
+                    0x9 => session.upstream.say(Frame::pong(&frame.payload)),
+                    0x8 => break,
+                    _ => heard = true,
+                }
+            }
+            last = session.client.read_frame();
+        }
+        if is_answer {
+            assert_eq!(pings, 8);
+        } else {
+            assert_eq!(last.close_code(), Some((4408, "ping.timeout".to_owned())));
+            let record = gateway.wait_for_reason(&id, "ping.timeout");
+            assert_eq!(record["detail"], "websocket.ping_interval: it answered no ping");
+        }
+    }
+}
+
+/// Bytes of a frame of 600,000, of which a ping can only stand behind.
+#[test]
+fn a_client_that_reads_slowly_is_not_asked_for_pongs() {
+    let (gateway, upstream) = with("ping_interval = \"500ms\"");
+    let mut session = Session::open(&gateway, &upstream);
+    let frame = Frame::binary(vec![7; 600_000]);
+    let bytes = frame.encode();
+    let mut application = session.upstream;
+    let sending = std::thread::spawn(move || {
+        application.send(&bytes);
+        loop {
+            let frame = application.read_frame();
+            match frame.opcode {
+                0x9 => application.say(Frame::pong(&frame.payload)),
+                _ => return frame,
+            }
+        }
+    });
+    // Six seconds for what is on its way, and two intervals are one.
+    for _ in 0..60 {
+        std::thread::sleep(Duration::from_millis(100));
+        session.client.take(10_000);
+    }
+    session.client.take(10);
+    session.client.say(Frame::text("done"));
+    assert_eq!(sending.join().unwrap().payload, b"done");
 }
 
 #[test]

@@ -143,3 +143,34 @@ fn nothing_crosses_behind_a_close() {
     session.client.expect_frame(Frame::close(4002, "done"));
     session.upstream.expect_end();
 }
+
+/// The records of what is wrong are written when it happens. The client does not answer its Close, so
+/// that the session has not ended yet.
+#[test]
+fn an_offence_is_in_the_log_before_the_session_has_ended() {
+    let upstream = RawUpstream::bind();
+    for (lines, event, reason) in [
+        ("", "protocol.error", "frame.protocol"),
+        ("message_timeout = \"100ms\"", "connection.error", "message.timeout"),
+    ] {
+        let gateway = Gateway::to(&[upstream.address()]).websocket(lines).start();
+        let mut session = Session::open(&gateway, &upstream);
+        let id = session.request_id();
+        // A reserved bit; or a message that never ends.
+        let first = if lines.is_empty() { 0xc1 } else { 0x01 };
+        session.client.send(&[first, 0x80, 0, 0, 0, 0]);
+        session.client.read_frame();
+        let about = |record: &Value| record["request_id"] == id.as_str();
+        let record = gateway.wait_for_record(|record| about(record) && record["event"] == event);
+        assert_eq!(record["reason"], reason);
+        let ended = |record: &Value| about(record) && record["event"] == "session.ended";
+        assert!(!gateway.log_records().iter().any(ended), "it waits for the client's Close");
+        session.client.say(Frame::close(1000, ""));
+        session.client.expect_eof();
+        drop(session.upstream);
+        assert_eq!(gateway.wait_for_record(ended)["reason"], reason);
+        let again = gateway.log_records();
+        let records = again.iter().filter(|record| about(record) && record["event"] == event);
+        assert_eq!(records.count(), 1);
+    }
+}

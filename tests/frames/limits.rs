@@ -41,21 +41,62 @@ fn a_client_that_sends_too_much_is_told_the_limit() {
     }
 }
 
+/// The application's message is limited where the configuration says so, and nothing else of it.
 #[test]
 fn an_application_that_sends_too_much_is_told_the_limit() {
-    let (gateway, upstream) = limited();
-    for (before, bad, reason) in too_much() {
+    let upstream = RawUpstream::bind();
+    let limits = format!("{LIMITS}\nmax_reply_size = \"3KiB\"");
+    let gateway = Gateway::to(&[upstream.address()]).websocket(&limits).start();
+    let fits = [
+        Frame::binary([1; 3072]),
+        Frame::binary([2; 3000]).unfinished(),
+        Frame::continuation([3; 72]),
+        Frame::text("after it"),
+    ];
+    let begun = Frame::text([b'4'; 3000]).unfinished();
+    for (before, bad) in
+        [(None, Frame::binary([0; 3073])), (Some(begun), Frame::continuation([b'5'; 73]))]
+    {
         let mut session = Session::open(&gateway, &upstream);
         let id = session.request_id();
-        for frame in before {
+        for frame in fits.iter().chain(&before) {
             session.upstream.say(frame.clone());
-            session.client.expect_frame(frame);
+            session.client.expect_frame(frame.clone());
         }
         session.upstream.say(bad);
-        session.client.expect_closing(1014, reason);
-        session.upstream.expect_closing(1009, reason);
-        gateway.wait_for_reason(&id, reason);
+        session.client.expect_closing(1014, "message.too_big");
+        session.upstream.expect_closing(1009, "message.too_big");
+        let record = gateway.wait_for_record(|record| {
+            record["event"] == "protocol.error" && record["request_id"] == id
+        });
+        assert_eq!(record["section"], "websocket.max_reply_size");
     }
+}
+
+/// What limits clients says nothing about the application: a picture of 6 MiB in one frame, a table in
+/// 70,000 fragments.
+#[test]
+fn by_default_an_application_may_say_as_much_as_it_likes() {
+    let (gateway, upstream) = limited();
+    let mut session = Session::open(&gateway, &upstream);
+    let picture = Frame::binary(vec![7; 6 << 20]);
+    let bytes = picture.encode();
+    let mut application = session.upstream;
+    let sending = std::thread::spawn(move || {
+        application.send(&bytes);
+        application.say(Frame::text("row ").unfinished());
+        let rows = Frame::continuation("row ").unfinished().encode().repeat(70_000);
+        application.send(&rows);
+        application.say(Frame::continuation("end"));
+        application
+    });
+    session.client.expect_frame(picture);
+    session.client.expect_frame(Frame::text("row ").unfinished());
+    let row = Frame::continuation("row ").unfinished().encode();
+    assert_eq!(session.client.take(row.len() * 70_000), row.repeat(70_000));
+    session.client.expect_frame(Frame::continuation("end"));
+    session.upstream = sending.join().unwrap();
+    session.close(1000, "");
 }
 
 /// Tomcat, CVE-2020-13935; gorilla, CVE-2020-27813; the `websocket` crate, RUSTSEC-2022-0035.
@@ -85,13 +126,9 @@ fn exactly_the_limit_passes() {
         Frame::continuation(""),
         Frame::text([b'5'; 1024]),
     ];
-    for frame in &frames {
-        session.client.say(frame.clone());
-        session.upstream.expect_frame(frame.clone());
-    }
     for frame in frames {
-        session.upstream.say(frame.clone());
-        session.client.expect_frame(frame);
+        session.client.say(frame.clone());
+        session.upstream.expect_frame(frame);
     }
     session.close(1000, "");
 }

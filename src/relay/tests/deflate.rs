@@ -268,12 +268,15 @@ fn a_bomb_costs_what_a_message_may() {
     assert!(bomb.len() < 1 << 21);
     let limits = Limits { max_frame_size: 1 << 21, max_message_size: 1 << 20, ..LIMITS };
     let budget = HoldBudget::new(1 << 16);
-    for (sender, context) in [(Client, Context::Anew), (Upstream, Context::TakenOver(15))] {
+    for (sender, context, rule) in [
+        (Client, Context::Anew, Rule::MessageSize),
+        (Upstream, Context::TakenOver(15), Rule::ReplySize),
+    ] {
         let mut gate = Gate::new(sender, limits, OWN_PING);
         gate.inflate(context);
         let stream = frame(sender, FIN | BINARY, &bomb);
         let outcome = pass_on(&mut gate, &stream, &[1 << 16], &budget);
-        assert_eq!(outcome.violation.map(|violation| violation.rule), Some(Rule::MessageSize));
+        assert_eq!(outcome.violation.map(|violation| violation.rule), Some(rule));
         assert!(gate.inflated() <= (1 << 20) + (1 << 12), "{}", gate.inflated());
         assert!(outcome.consumed < 1 << 16, "it was found out in the first read");
         drop(gate);

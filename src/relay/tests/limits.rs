@@ -1,6 +1,6 @@
 //! The limits: the largest thing that passes, and the smallest that does not.
 
-use super::super::Endpoint::Upstream;
+use super::super::Endpoint::{Client, Upstream};
 use super::super::Rule;
 use super::rules::{LONG, accepted, refused};
 use super::*;
@@ -17,7 +17,7 @@ fn the_header_is_judged() {
     let first = frame(Upstream, 0x02, &LONG[..60_000]);
     let at = first.len();
     let too_big = [first.clone(), declares(0x00, 90_001)].concat();
-    refused(Upstream, &too_big, Rule::MessageSize, at, at + 9);
+    refused(Upstream, &too_big, Rule::ReplySize, at, at + 9);
     let just = [first, declares(0x80, 90_000)].concat();
     let outcome = pass(Upstream, &just, &[just.len()], &ample());
     assert_eq!(outcome.violation, None, "150,000 bytes are allowed");
@@ -36,7 +36,18 @@ fn sums_do_not_overflow() {
     let stream = [frame(Upstream, 0x02, b"x"), huge].concat();
     let mut gate = Gate::new(Upstream, limits, OWN_PING);
     let outcome = pass_on(&mut gate, &stream, &[stream.len()], &ample());
-    assert_eq!(outcome.violation.map(|violation| violation.rule), Some(Rule::MessageSize));
+    assert_eq!(outcome.violation.map(|violation| violation.rule), Some(Rule::ReplySize));
+}
+
+/// Each direction has limits of its own, and by default the application has none.
+#[test]
+fn the_application_has_the_limits_that_it_is_given() {
+    let default = Limits::of(Upstream, &settings(""));
+    assert_eq!((default.max_frame_size, default.max_message_size), (u64::MAX, u64::MAX));
+    assert_eq!((default.max_fragments, default.max_inflation_ratio), (Limits::ANY_NUMBER, None));
+    let given = settings("max_reply_size = \"2KiB\"\nmax_message_size = \"1KiB\"");
+    assert_eq!(Limits::of(Upstream, &given).max_message_size, 2048);
+    assert_eq!(Limits::of(Client, &given).max_message_size, 1024);
 }
 
 #[test]
@@ -59,7 +70,7 @@ fn the_first_frame_counts_too() {
     let none = Limits { max_fragments: 0, ..LIMITS };
     let small = Limits { max_message_size: 4, ..LIMITS };
     let stream = frame(Upstream, 0x81, b"Hello");
-    for (limits, rule) in [(none, Rule::Fragments), (small, Rule::MessageSize)] {
+    for (limits, rule) in [(none, Rule::Fragments), (small, Rule::ReplySize)] {
         let mut gate = Gate::new(Upstream, limits, OWN_PING);
         let outcome = pass_on(&mut gate, &stream, &[stream.len()], &ample());
         assert_eq!(outcome.violation.map(|violation| violation.rule), Some(rule));

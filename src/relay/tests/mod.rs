@@ -14,9 +14,11 @@ mod places;
 mod rates;
 mod ratio;
 mod rules;
+mod slow;
 mod turns;
 
 use super::{CloseFrame, Endpoint, Event, Gate, HoldBudget, Limits, Violation};
+use crate::config::WebSocket;
 use crate::observe::Flow;
 pub(super) use deflater::Deflater;
 
@@ -28,6 +30,16 @@ const LIMITS: Limits = Limits {
     max_fragments: 8,
     max_inflation_ratio: None,
 };
+
+/// `[websocket]` with these lines.
+pub(super) fn settings(lines: &str) -> WebSocket {
+    let text = format!(
+        "[server]\nlisten = [\"127.0.0.1:0\"]\n[tls]\nmode = \"off\"\n[websocket]\n{lines}\n\
+         [routes.a]\npath = \"/\"\nupstream = [\"ws://127.0.0.1:1\"]\nauth = \"none\"\n"
+    );
+    let loaded = crate::config::parse(&text, std::path::Path::new("test.toml"));
+    loaded.unwrap().config.routes[0].websocket.clone()
+}
 
 /// Enough for every frame of a test.
 fn ample() -> HoldBudget {

@@ -199,7 +199,9 @@ fn read_frame(
     if !frame.has_header() {
         return (frame.wire.len(), None);
     }
-    if let Some(rule) = frame.header_rule(bytes, fragments) {
+    let rule = frame.header_rule(bytes, fragments);
+    let reply = sender == Endpoint::Upstream && rule == Some(Rule::MessageSize);
+    if let Some(rule) = if reply { Some(Rule::ReplySize) } else { rule } {
         return (frame.header - 1, Some(rule));
     }
     if frame.first & 8 == 0 {

@@ -12,8 +12,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 use super::super::{
-    self as relay, Amendments, Contexts, HoldBudget, Lease, Meter, Outside, SessionEnd, Streams,
-    Terms,
+    self as relay, Amendments, Cause, Contexts, HoldBudget, Lease, Meter, Outside, SessionEnd,
+    Streams, Terms,
 };
 use super::*;
 use crate::config::parse;
@@ -63,6 +63,8 @@ impl Outside for Nobody {
     }
 
     fn would_refuse(&self, _: Reason) {}
+
+    fn ending(&mut self, _: &Cause) {}
 
     fn ended(&mut self, _: SessionEnd) {}
 }

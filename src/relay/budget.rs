@@ -94,7 +94,7 @@ impl HoldPool {
             (key, Arc::clone(room))
         });
         let own = Room::new(self.0.shares.session);
-        HoldBudget(Arc::new(Session { own, identified, address, pool: Some(self.clone()) }))
+        HoldBudget(Arc::new(SessionRoom { own, identified, address, pool: Some(self.clone()) }))
     }
 
     /// Bytes that nobody has taken.
@@ -113,10 +113,10 @@ impl Pool {
 /// What one session may hold; a clone is the same budget. What was taken comes back when the buffer
 /// that it was taken for is dropped.
 #[derive(Debug, Clone)]
-pub struct HoldBudget(Arc<Session>);
+pub struct HoldBudget(Arc<SessionRoom>);
 
 #[derive(Debug)]
-struct Session {
+struct SessionRoom {
     own: Room,
     identified: bool,
     address: Option<(AddressKey, Arc<AddressRoom>)>,
@@ -127,7 +127,7 @@ impl HoldBudget {
     /// A budget of `total` bytes that is nobody else's.
     #[must_use]
     pub fn new(total: usize) -> Self {
-        Self(Arc::new(Session {
+        Self(Arc::new(SessionRoom {
             own: Room::new(total),
             identified: true,
             address: None,
@@ -154,7 +154,7 @@ impl HoldBudget {
     }
 }
 
-impl Session {
+impl SessionRoom {
     /// Every bound that holds for this session, the narrowest first.
     fn rooms(&self) -> impl Iterator<Item = &Room> {
         let address = self.address.as_ref().map(|(_, room)| &**room);
@@ -169,7 +169,7 @@ impl Session {
 }
 
 /// The last session of an address takes the address's entry with it.
-impl Drop for Session {
+impl Drop for SessionRoom {
     fn drop(&mut self) {
         if let (Some((key, room)), Some(pool)) = (&self.address, &self.pool) {
             let mut addresses = pool.0.addresses();

@@ -15,14 +15,14 @@ pub(super) struct Hold(Option<Box<Buffer>>);
 
 #[derive(Debug, Default)]
 struct Buffer {
-    counted: Counted,
+    counted: CountedBytes,
     /// The bytes are being handed out, and are gone with the next call.
     spent: bool,
 }
 
 /// Bytes whose room beyond [`UNCOUNTED`] is taken from a budget, and given back with them.
 #[derive(Debug, Default)]
-pub(super) struct Counted {
+pub(super) struct CountedBytes {
     pub(super) bytes: Vec<u8>,
     /// For the capacity above `UNCOUNTED`.
     permit: Option<HoldPermit>,
@@ -58,7 +58,7 @@ impl Hold {
     /// As [`Hold::push`], for what needs no budget.
     #[must_use]
     pub(super) fn push_small(&mut self, more: &[u8]) -> bool {
-        let Counted { bytes, .. } = &mut self.0.get_or_insert_default().counted;
+        let CountedBytes { bytes, .. } = &mut self.0.get_or_insert_default().counted;
         let fits = bytes.len() + more.len() <= SMALLEST;
         if fits {
             bytes.extend_from_slice(more);
@@ -106,7 +106,7 @@ impl Buffer {
     }
 }
 
-impl Counted {
+impl CountedBytes {
     /// Appends `more`. `false`, and nothing done, when the budget has not enough.
     #[must_use]
     pub(super) fn push(&mut self, more: &[u8], budget: &HoldBudget) -> bool {

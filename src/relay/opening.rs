@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::budget::HoldPermit;
-use super::hold::Counted;
+use super::hold::CountedBytes;
 use super::{Allowance, Endpoint, Event, Gate, HeaderBytes, HoldBudget, Limits, Violation, mask};
 use crate::config::{self, Mode};
 use crate::refusal::Reason;
@@ -19,7 +19,7 @@ pub struct Opening {
     gate: Gate,
     budget: HoldBudget,
     /// The whole frames of the message, then bytes that no whole frame was made of yet.
-    raw: Counted,
+    raw: CountedBytes,
     /// Where those frames end.
     whole: usize,
     /// How many bytes behind that place were judged.
@@ -34,7 +34,7 @@ pub enum Opened {
     /// A ping, to be answered with its payload.
     Ping(Vec<u8>),
     /// The first message is whole.
-    Message(Message),
+    Message(FirstMessage),
     /// The client closed.
     Closed,
     /// The first message is binary.
@@ -49,7 +49,7 @@ pub enum Opened {
 
 /// A first message.
 #[derive(Debug)]
-pub struct Message {
+pub struct FirstMessage {
     /// Its text.
     pub text: String,
     /// Its frames, as they came.
@@ -69,7 +69,7 @@ impl Opening {
         let rates = config::Limits { control_frames, ..config::Limits::default() };
         let mut gate = Gate::new(Endpoint::Client, limits, [0; 8]);
         gate.allow(Allowance::new(&rates, None, now));
-        let raw = Counted::default();
+        let raw = CountedBytes::default();
         Self { gate, budget, raw, whole: 0, judged: 0, length: 0 }
     }
 
@@ -174,7 +174,7 @@ impl Opening {
         }
         // The rules have seen that it is UTF-8.
         let text = String::from_utf8_lossy(&text).into_owned();
-        Opened::Message(Message { text, frames, rest, permit: raw.into_permit() })
+        Opened::Message(FirstMessage { text, frames, rest, permit: raw.into_permit() })
     }
 }
 

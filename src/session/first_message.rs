@@ -18,7 +18,7 @@ use crate::observe::Subject;
 use crate::policy::{Admission, Shown, Standing, Trace};
 use crate::refusal::{Reason, Refusal};
 use crate::relay::{
-    Endpoint, HoldBudget, HoldPermit, Limits, Message, Opened, Opening, control_frame,
+    Endpoint, FirstMessage, HoldBudget, HoldPermit, Limits, Opened, Opening, control_frame,
 };
 use crate::token::json;
 use crate::transport::Transport;
@@ -132,7 +132,7 @@ async fn read(
 fn first(opened: Opened, issuer: &Issuer, context: RequestContext) -> Result<First, Refusal> {
     let refuse = |reason, detail: &str| Err(Refusal::new(reason, detail));
     match opened {
-        Opened::Message(Message { text, mut frames, rest, permit }) => {
+        Opened::Message(FirstMessage { text, mut frames, rest, permit }) => {
             let early = if issuer.forward_token {
                 frames.extend_from_slice(&rest);
                 frames

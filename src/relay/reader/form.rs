@@ -3,7 +3,7 @@
 
 /// What the text so far says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::relay) enum Verdict {
+pub(in crate::relay) enum HandIn {
     /// All of it belongs to `{"MEMBER": {"token": "`, so a token may follow. None of it is one.
     Undecided,
     /// The value of the token has begun: the message is the gateway's, whatever follows.
@@ -57,18 +57,18 @@ impl Form {
     pub(in crate::relay) const OTHER: Self =
         Self { part: Part::Other, matched: 0, escape: Escape::None };
 
-    pub(in crate::relay) fn verdict(self) -> Verdict {
+    pub(in crate::relay) fn hand_in(self) -> HandIn {
         match self.part {
-            Part::Value => Verdict::Token,
-            Part::Other => Verdict::Other,
-            _ => Verdict::Undecided,
+            Part::Value => HandIn::Token,
+            Part::Other => HandIn::Other,
+            _ => HandIn::Undecided,
         }
     }
 
     /// Reads on. `member` is the name of the outer member, at most 64 ASCII characters.
     pub(in crate::relay) fn push(&mut self, member: &str, text: impl IntoIterator<Item = u8>) {
         for byte in text {
-            if self.verdict() != Verdict::Undecided {
+            if self.hand_in() != HandIn::Undecided {
                 return;
             }
             self.next(member.as_bytes(), byte);
@@ -141,13 +141,13 @@ impl Form {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Form, Verdict};
+    use super::{Form, HandIn};
     use crate::relay::lease::token_in;
 
-    fn verdict(text: &str) -> Verdict {
+    fn hand_in(text: &str) -> HandIn {
         let mut form = Form::default();
         form.push("fw-1", text.bytes());
-        form.verdict()
+        form.hand_in()
     }
 
     #[test]
@@ -158,13 +158,13 @@ mod tests {
             r#"{"\u0066w-\u0031":{"t\u006Fken":"#,
         ] {
             for end in 0..=text.len() {
-                assert_eq!(verdict(&text[..end]), Verdict::Undecided, "{}", &text[..end]);
+                assert_eq!(hand_in(&text[..end]), HandIn::Undecided, "{}", &text[..end]);
             }
             for value in ["\"", "\"x", "\"x\"}}", "\"x\",\"y\":1}}", "\"\\u0041"] {
-                assert_eq!(verdict(&format!("{text}{value}")), Verdict::Token);
+                assert_eq!(hand_in(&format!("{text}{value}")), HandIn::Token);
             }
             for other in ["1", "null", "[\"x\"]", "{", "}", "x"] {
-                assert_eq!(verdict(&format!("{text}{other}")), Verdict::Other);
+                assert_eq!(hand_in(&format!("{text}{other}")), HandIn::Other);
             }
         }
     }
@@ -188,7 +188,7 @@ mod tests {
             r#"{"fw-1":{"x"#,
             r#"{"fw-1":{"tokens"#,
         ] {
-            assert_eq!(verdict(text), Verdict::Other, "{text}");
+            assert_eq!(hand_in(text), HandIn::Other, "{text}");
         }
     }
 
@@ -224,8 +224,8 @@ mod tests {
             let before = format!("{a}{{{b}\"{member}\"{c}:{d}{{{e}\"{token}\"{f}:{g}");
             let message = format!("{before}{value}{h}}}}}");
             prop_assert!(token_in("fw-1", message.as_bytes()).is_some(), "{}", message);
-            prop_assert_eq!(verdict(&before), Verdict::Undecided);
-            prop_assert_eq!(verdict(&message), Verdict::Token);
+            prop_assert_eq!(hand_in(&before), HandIn::Undecided);
+            prop_assert_eq!(hand_in(&message), HandIn::Token);
         }
 
         #[test]
@@ -236,7 +236,7 @@ mod tests {
             let mut message = r#"{"fw-1":{"token":"x"}}"#.to_owned();
             message.replace_range(at..=at, &text);
             if token_in("fw-1", message.as_bytes()).is_some() {
-                prop_assert_eq!(verdict(&message), Verdict::Token, "{}", message);
+                prop_assert_eq!(hand_in(&message), HandIn::Token, "{}", message);
             }
         }
     }

@@ -7,7 +7,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use super::super::inflate::Inflation;
 use super::super::{Event, HeaderBytes, lease, mask};
-use super::form::{Form, Verdict};
+use super::form::{Form, HandIn};
 use super::{Reader, Run, WHOLE, WHOLE_SIZE};
 use crate::refusal::Reason;
 
@@ -44,7 +44,7 @@ impl Handover {
     /// Payload of a frame that is not compressed, `done` bytes into it.
     #[inline]
     pub(super) fn read(&mut self, head: &HeaderBytes, done: u64, piece: &[u8]) {
-        if self.form.verdict() == Verdict::Undecided {
+        if self.form.hand_in() == HandIn::Undecided {
             let key = mask::key_at(head.key(), done);
             let plain = piece.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key);
             self.form.push(&self.member, plain);
@@ -61,20 +61,20 @@ impl Reader {
     /// Whether the data frame in progress may hold a token, as far as it was read.
     #[inline]
     pub(super) fn may_hand_in(&self) -> bool {
-        self.verdict() != Verdict::Other
+        self.hand_in() != HandIn::Other
     }
 
     /// Whether the message in progress hands in a token, well or badly.
     #[inline]
     pub(super) fn hands_in(&self) -> bool {
-        self.verdict() == Verdict::Token
+        self.hand_in() == HandIn::Token
     }
 
     #[inline]
-    fn verdict(&self) -> Verdict {
+    fn hand_in(&self) -> HandIn {
         match &self.handover {
-            Some(handover) if !self.frame.head.is_control() => handover.form.verdict(),
-            _ => Verdict::Other,
+            Some(handover) if !self.frame.head.is_control() => handover.form.hand_in(),
+            _ => HandIn::Other,
         }
     }
 
@@ -84,19 +84,17 @@ impl Reader {
     pub(super) fn judge_hand_in(&mut self, run: &mut Run) -> Option<Event> {
         let handover = self.handover.as_deref()?;
         let read = self.frame.head.size() as u64 + self.frame.head.declared() - self.frame.left;
-        match handover.form.verdict() {
+        match handover.form.hand_in() {
             _ if self.dropped().is_some() => None,
-            Verdict::Token if handover.fragmented => {
-                Some(Event::Exceeded(Reason::MessageFragments))
-            }
-            Verdict::Token if self.frame.is_large() => Some(Event::Exceeded(Reason::MessageTooBig)),
+            HandIn::Token if handover.fragmented => Some(Event::Exceeded(Reason::MessageFragments)),
+            HandIn::Token if self.frame.is_large() => Some(Event::Exceeded(Reason::MessageTooBig)),
             // Blanks, more than are held.
-            Verdict::Undecided if read > WHOLE => Some(Event::Exceeded(Reason::MessageTooBig)),
-            Verdict::Other => {
+            HandIn::Undecided if read > WHOLE => Some(Event::Exceeded(Reason::MessageTooBig)),
+            HandIn::Other => {
                 self.release_large(run);
                 None
             }
-            Verdict::Token | Verdict::Undecided => None,
+            HandIn::Token | HandIn::Undecided => None,
         }
     }
 

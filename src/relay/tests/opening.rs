@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::{Endpoint, HoldBudget, LONGEST_OPENING, Message, Opened, Opening, Rule};
+use super::super::{Endpoint, FirstMessage, HoldBudget, LONGEST_OPENING, Opened, Opening, Rule};
 use super::{LIMITS, frame};
 use crate::config::{self, OnExceed, Rate};
 use crate::refusal::Reason;
@@ -47,7 +47,7 @@ fn a_message_in_fragments_is_put_together_however_it_is_cut() {
         let (Some(Opened::Message(message)), pings) = opened(&stream, cut) else {
             panic!("a message expected, cut at {cut}");
         };
-        let Message { text, frames, rest, .. } = message;
+        let FirstMessage { text, frames, rest, .. } = message;
         assert_eq!((text.as_str(), pings), ("tok\u{e9}en", 1));
         assert_eq!(frames, fragments.concat());
         assert!(after.starts_with(&rest), "{cut}");

@@ -11,6 +11,8 @@ use std::task::{Context, Poll};
 use http::{Request, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::spoken::{First, Spoken};
+
 /// Informational answers that an exchange which allows them may have before its final answer.
 pub(crate) const MOST: u16 = 8;
 
@@ -41,7 +43,7 @@ impl Interim {
 
     /// `stream`, which fails its next read once an informational answer was not allowed.
     pub(crate) fn guard<S>(&self, stream: S) -> Guarded<S> {
-        Guarded { stream, interim: self.clone() }
+        Guarded { stream, interim: self.clone(), first: First::default() }
     }
 
     /// The status of the informational answer that was not allowed.
@@ -65,9 +67,15 @@ impl Interim {
 pub(crate) struct Guarded<S> {
     stream: S,
     interim: Interim,
+    first: First,
 }
 
 impl<S> Guarded<S> {
+    /// What the server speaks, as far as its first bytes say.
+    pub(crate) fn spoken(&self) -> Option<Spoken> {
+        self.first.spoken()
+    }
+
     /// The stream itself.
     pub(crate) fn into_inner(self) -> S {
         self.stream
@@ -85,7 +93,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
             let text = format!("an informational answer ({status}) that is not allowed");
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, text)));
         }
-        Pin::new(&mut this.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = Pin::new(&mut this.stream).poll_read(cx, buf);
+        this.first.note(&buf.filled()[before..]);
+        read
     }
 }
 

@@ -28,6 +28,7 @@ pub mod policy;
 pub mod refusal;
 pub mod relay;
 pub mod session;
+pub mod spoken;
 pub mod store;
 pub mod tls;
 pub mod token;

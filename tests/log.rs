@@ -28,6 +28,7 @@ fn the_process_has_one_log_and_its_guard_flushes_it() {
         subprotocol: None,
         user: None,
         asked: None,
+        upstream: None,
     };
     let threads: Vec<_> = (0..4)
         .map(|_| {

@@ -53,6 +53,7 @@ fn status(gateway: &Gateway, running: &Running) -> Value {
         "revocations": gateway.revocations.count(now),
         "bans": gateway.bans.count(now),
         "would_refuse": gateway.reported.load(Ordering::Relaxed),
+        "upstreams": in_force.dialer.list(),
         "issuers": in_force.policy.verifiers().status(),
     })
 }

@@ -13,7 +13,7 @@ use super::signals::{OtherSignals, Signals};
 use super::{Failure, RunArgs};
 use crate::config::{Config, LoadError, Loaded};
 use crate::gateway::{Gateway, Source, StartError};
-use crate::listener::bind;
+use crate::listener::bind_beside;
 use crate::observe::{self, ObserveError};
 
 /// How long the tasks of sessions that are cut off may take to say so in the log.
@@ -122,7 +122,7 @@ pub(super) fn open(config: &Config) -> Result<(Arc<Gateway>, Vec<TcpListener>), 
     let mut listeners = Vec::new();
     for address in &config.server.listen {
         let failed = |error| RunError::Bind(*address, error);
-        let listener = bind(*address).map_err(failed)?;
+        let listener = bind_beside(*address, &config.server.listen).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         tracing::info!(event = "listening", %address, tls = config.tls.is_some(), "listening");
         listeners.push(listener);

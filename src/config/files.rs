@@ -10,6 +10,8 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
+use x509_parser::parse_x509_certificate;
+use x509_parser::x509::X509Version;
 
 use super::kinds::Fault;
 use super::report::io_reason;
@@ -51,11 +53,12 @@ fn read_certificates(path: &Path, help: &Help) -> Result<Vec<CertificateDer<'sta
     if found.is_empty() {
         return Err(empty(path, "certificate", &pem).help(help.wrong));
     }
-    let broken = found.iter().position(|one| ParsedCertificate::try_from(one).is_err());
-    match broken {
-        Some(index) => Err(not_x509(path, index).help(help.wrong)),
-        None => Ok(found),
+    for (index, certificate) in found.iter().enumerate() {
+        if ParsedCertificate::try_from(certificate).is_err() {
+            return Err(not_x509(path, index, certificate, help));
+        }
     }
+    Ok(found)
 }
 
 /// Reads the first private key.
@@ -95,13 +98,21 @@ pub(super) fn certify(
 
 /// Reads root certificates, at least one.
 pub(super) fn read_roots(path: &Path) -> Result<Arc<RootCertStore>, Fault> {
+    read_trusted(path).map(|(roots, _)| roots)
+}
+
+/// Certificates as roots, and as they are.
+pub(super) type Trusted = (Arc<RootCertStore>, Arc<[CertificateDer<'static>]>);
+
+/// Reads certificates to trust, at least one.
+pub(super) fn read_trusted(path: &Path) -> Result<Trusted, Fault> {
     let found = read_certificates(path, &ROOTS)?;
     let mut roots = RootCertStore::empty();
-    for (index, certificate) in found.into_iter().enumerate() {
-        let added = roots.add(certificate);
-        added.map_err(|_| not_x509(path, index).help(ROOTS.wrong))?;
+    for (index, certificate) in found.iter().enumerate() {
+        let added = roots.add(certificate.clone());
+        added.map_err(|_| not_x509(path, index, certificate, &ROOTS))?;
     }
-    Ok(Arc::new(roots))
+    Ok((Arc::new(roots), found.into()))
 }
 
 /// The system's own roots, or why there are none.
@@ -209,7 +220,15 @@ pub(super) fn not_pem(path: &Path, error: &pem::Error) -> Fault {
     Fault::new(format!("{} is not valid PEM: {reason}", path.display()))
 }
 
-fn not_x509(path: &Path, index: usize) -> Fault {
-    let name = path.display();
-    Fault::new(format!("certificate {} in {name} is not a valid X.509 certificate", index + 1))
+fn not_x509(path: &Path, index: usize, certificate: &CertificateDer<'_>, help: &Help) -> Fault {
+    let what = format!("certificate {} in {}", index + 1, path.display());
+    match parse_x509_certificate(certificate) {
+        Ok((_, parsed)) if parsed.version() == X509Version::V1 => {
+            Fault::new(format!("{what} is X.509 version 1, which names no hosts")).help(
+                "make one of version 3, with a subjectAltName: `openssl req -x509`, or `openssl x509 -req` \
+                 with -extfile",
+            )
+        }
+        _ => Fault::new(format!("{what} is not a valid X.509 certificate")).help(help.wrong),
+    }
 }

@@ -41,6 +41,7 @@ mod route;
 mod server;
 mod tls;
 mod units;
+mod upstream;
 mod websocket;
 
 pub(crate) use authority::parse_port;

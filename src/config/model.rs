@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
 
 use super::host::HostPattern;
@@ -153,6 +154,15 @@ pub struct Route {
     pub upstreams: Vec<Upstream>,
     /// Roots that a wss:// upstream's certificate must chain to; `None` when no upstream is wss://.
     pub upstream_roots: Option<Arc<RootCertStore>>,
+    /// The certificates of `upstream_ca`: an upstream that shows one of them is trusted as it is, CA
+    /// certificates included. Empty: the roots are the system's.
+    pub upstream_exact: Arc<[CertificateDer<'static>]>,
+    /// The name that a wss:// upstream is asked for and verified by; `None`: its host.
+    pub upstream_server_name: Option<String>,
+    /// The Host that upstreams get; `None`: the client's.
+    pub upstream_host: Option<String>,
+    /// How long an upstream may take to accept a connection before the next is tried.
+    pub dial_timeout: Duration,
     /// Which origins may connect.
     pub origins: Origins,
     /// Whether a request without an Origin header is refused.

@@ -2,27 +2,22 @@
 
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustls::RootCertStore;
 use toml::Spanned;
 
-use super::address::MAX_UNIX_PATH;
 use super::auth;
-use super::files;
 use super::host::HostPattern;
 use super::jwt::Issuers;
 use super::keys::{self, Section};
 use super::kinds::Fault;
 use super::lints::LintName;
-use super::model::{Route, Tls, Upstream};
+use super::model::{Route, Tls};
 use super::path::PathPattern;
 use super::profile::Base;
 use super::reader::{Reader, check_name};
 use super::report::Problem;
-use super::tls::{load, system_roots};
-use super::{certificates, limits, origins, reachability, websocket};
+use super::{certificates, limits, origins, reachability, upstream, websocket};
 
 /// What a route takes from the other sections of the file.
 pub(super) struct Shared<'a> {
@@ -65,9 +60,8 @@ fn read_one(
         certificates::lint_hosts(reader, hosts.get_ref(), shared.tls);
     }
     let path = reader.required(&keys::PATH);
-    let upstreams = upstreams(reader);
-    reachability::lint(reader, &upstreams, shared.listen);
-    let upstream_roots = upstream_roots(reader, &upstreams);
+    let upstreams = upstream::read(reader);
+    reachability::lint(reader, &upstreams.list, shared.listen);
     let origins = origins::read(reader);
     let require_origin = reader.value_or(&keys::REQUIRE_ORIGIN, base.require_origin);
     let subprotocols = reader.get(&keys::SUBPROTOCOLS);
@@ -84,8 +78,12 @@ fn read_one(
         name: name.into(),
         hosts: plain(hosts),
         path: path?.into_inner(),
-        upstreams: upstreams.into_iter().map(Spanned::into_inner).collect(),
-        upstream_roots,
+        upstreams: upstreams.list.into_iter().map(Spanned::into_inner).collect(),
+        upstream_roots: upstreams.roots,
+        upstream_exact: upstreams.exact,
+        upstream_server_name: upstreams.server_name,
+        upstream_host: upstreams.host,
+        dial_timeout: upstreams.dial_timeout,
         origins,
         require_origin,
         subprotocols: plain(subprotocols),
@@ -175,61 +173,6 @@ fn refuse_equal(reader: &Reader<'_>, second: &Taken, first: &Taken) {
         Problem::at(second.span.clone(), what)
             .related(first.span.clone(), "first said here")
             .help("remove one of the two, or give it another host or path"),
-    );
-}
-
-fn upstreams(reader: &Reader<'_>) -> Vec<Spanned<Upstream>> {
-    let given = reader.required(&keys::UPSTREAM);
-    let given = given.map_or(Vec::new(), Spanned::into_inner);
-    given.into_iter().filter_map(|upstream| resolve(reader, upstream)).collect()
-}
-
-/// Gives a unix socket its path from the configuration's folder.
-fn resolve(reader: &Reader<'_>, upstream: Spanned<Upstream>) -> Option<Spanned<Upstream>> {
-    let span = upstream.span();
-    let Upstream::Unix(path) = upstream.get_ref() else {
-        return Some(upstream);
-    };
-    let path: PathBuf = reader.cx.base.join(path);
-    let length = path.as_os_str().len();
-    if length > MAX_UNIX_PATH {
-        let what = format!(
-            "{}: a socket's path has at most {MAX_UNIX_PATH} bytes, this one has {length}",
-            reader.key(keys::UPSTREAM.name)
-        );
-        reader.cx.refuse(Problem::at(span, what).help("move the socket to a shorter path"));
-        return None;
-    }
-    Some(Spanned::new(span, Upstream::Unix(path)))
-}
-
-fn upstream_roots(
-    reader: &Reader<'_>,
-    upstreams: &[Spanned<Upstream>],
-) -> Option<Arc<RootCertStore>> {
-    let is_wss = |upstream: &&Spanned<Upstream>| matches!(upstream.get_ref(), Upstream::Wss { .. });
-    let secure = upstreams.iter().find(is_wss);
-    match (reader.get(&keys::UPSTREAM_CA), secure) {
-        (Some(path), Some(_)) => load(reader, keys::UPSTREAM_CA.name, &path, files::read_roots),
-        (Some(path), None) => {
-            if !upstreams.is_empty() {
-                refuse_idle_ca(reader, path.span());
-            }
-            None
-        }
-        (None, Some(upstream)) if reader.span_of(keys::UPSTREAM_CA.name).is_none() => {
-            system_roots(reader, upstream.span(), "this upstream", keys::UPSTREAM_CA.name)
-        }
-        (None, _) => None,
-    }
-}
-
-fn refuse_idle_ca(reader: &Reader<'_>, span: Range<usize>) {
-    let key = reader.key(keys::UPSTREAM_CA.name);
-    reader.cx.refuse(
-        Problem::at(span, format!("{key} is given, but no upstream is wss://"))
-            .label("nothing would be verified with it")
-            .help("remove it, or write the upstream with wss://"),
     );
 }
 

@@ -1,5 +1,6 @@
 //! `[server]`
 
+use std::net::SocketAddr;
 use std::ops::Range;
 
 use ipnet::IpNet;
@@ -15,6 +16,7 @@ use super::{fields, keys};
 pub(super) fn read(reader: &Reader<'_>) -> Server {
     let listen = reader.required(&keys::LISTEN);
     let listen = listen.map_or(Vec::new(), Spanned::into_inner);
+    refuse_collisions(reader, &listen);
     Server {
         listen: listen.into_iter().map(Spanned::into_inner).collect(),
         max_connections: reader.value(&keys::MAX_CONNECTIONS) as usize,
@@ -24,6 +26,30 @@ pub(super) fn read(reader: &Reader<'_>) -> Server {
         trusted_proxies: trusted_proxies(reader),
         unknown_clients: reader.value(&keys::UNKNOWN_CLIENTS),
         fields: fields::read(reader),
+    }
+}
+
+/// Reports addresses that the wildcard of their family takes already. The wildcards of the two families do not collide.
+fn refuse_collisions(reader: &Reader<'_>, listen: &[Spanned<SocketAddr>]) {
+    let covers = |one: &SocketAddr, other: &SocketAddr| {
+        let same_family = one.is_ipv4() == other.is_ipv4();
+        let same_port = one.port() == other.port() && one.port() != 0;
+        same_port && same_family && one.ip().is_unspecified()
+    };
+    for (position, second) in listen.iter().enumerate() {
+        let collides = |first: &&Spanned<SocketAddr>| {
+            covers(first.get_ref(), second.get_ref()) || covers(second.get_ref(), first.get_ref())
+        };
+        let Some(first) = listen[..position].iter().find(collides) else {
+            continue;
+        };
+        let (one, other) = (first.get_ref(), second.get_ref());
+        let what = format!("server.listen has {one} and {other}, and one of them takes both");
+        reader.cx.refuse(
+            Problem::at(second.span(), what)
+                .related(first.span(), "this is the same port of the same family")
+                .help("remove one of the two, or give it another port"),
+        );
     }
 }
 

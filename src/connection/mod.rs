@@ -26,7 +26,8 @@ use crate::observe::{self, Subject};
 use crate::policy::{Entrance, Trace};
 use crate::refusal::{Reason, Refusal};
 use crate::session::{Permits, Session};
-use crate::tls::describe_failure;
+use crate::spoken::Spoken;
+use crate::tls::{PROXY_HEADER_UNASKED, describe_failure};
 use crate::transport::Transport;
 use reception::{Established, Reception};
 
@@ -215,6 +216,19 @@ impl Connection {
 #[error("a second request on a connection")]
 struct SecondRequest;
 
+/// What the log says of a client that speaks another protocol than HTTP/1.1, if it is known which.
+fn another_protocol(spoken: Option<Spoken>) -> Option<&'static str> {
+    match spoken? {
+        Spoken::Tls => Some(
+            "the client speaks TLS on a port without it: give certificates in [tls], or let the \
+             client use ws:// or http://",
+        ),
+        Spoken::ProxyHeader => Some(PROXY_HEADER_UNASKED),
+        Spoken::Http2 => Some("the client speaks HTTP/2, and this port speaks HTTP/1.1"),
+        Spoken::HttpRequest | Spoken::HttpAnswer => None,
+    }
+}
+
 /// Says in the log what came of a connection without a session, where the answer did not already,
 /// and closes it so that the client can read what it was told.
 async fn conclude(
@@ -242,8 +256,13 @@ async fn conclude(
             gateway.refused(subject, &Refusal::new(Reason::HeadTooLarge, detail));
         }
         Some(Err(error)) if error.is_parse() => {
-            let malformed = || Refusal::new(Reason::HandshakeMalformed, error.to_string());
-            let refusal = head.refused_target().unwrap_or_else(malformed);
+            let malformed = |detail| Refusal::new(Reason::HandshakeMalformed, detail);
+            let refusal = match another_protocol(head.spoken()) {
+                Some(words) => malformed(words.to_owned()),
+                None => head
+                    .refused_target()
+                    .unwrap_or_else(|| malformed(format!("the request is not HTTP/1.1: {error}"))),
+            };
             let offence = head.is_forged().then(|| Offence::head(context)).flatten();
             gateway.refused(subject, &refusal.as_offence(offence));
         }

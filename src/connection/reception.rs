@@ -146,8 +146,8 @@ impl Reception {
         let next = if announced {
             Next::FirstMessage(Box::new(caller))
         } else {
-            let id = &self.subject.request_id;
-            Next::Relay(Box::new(caller.connect(&admission, id, self.deadline).await?))
+            let connecting = caller.connect(&admission, &mut self.subject, self.deadline);
+            Next::Relay(Box::new(connecting.await?))
         };
         Ok(Admitted { key, admission, next, address, user })
     }

@@ -38,8 +38,8 @@ impl fmt::Debug for InForce {
 
 impl InForce {
     /// What `config` decides. Of what was in force `before`, that which takes time to build up and
-    /// is not decided otherwise is kept: fetched keys, and the secrets that TLS sessions are resumed
-    /// with.
+    /// is not decided otherwise is kept: fetched keys, which upstreams failed, and the secrets that TLS
+    /// sessions are resumed with.
     pub(super) fn new(
         config: &Config,
         revocations: &Arc<dyn RevocationStore>,
@@ -57,7 +57,7 @@ impl InForce {
             server: config.server.clone(),
             policy: Policy::new(config, names, verifiers, Arc::clone(revocations)),
             terminator,
-            dialer: Dialer::new(config)?,
+            dialer: Dialer::new(config, before.map(|before| &before.dialer))?,
             files: config.files.clone(),
         })
     }

@@ -11,6 +11,7 @@ use super::asked::Asked;
 use super::flaw::flaw;
 use super::target::Target;
 use crate::refusal::{Reason, Refusal};
+use crate::spoken::{First, Spoken};
 use crate::transport::Transport;
 
 /// The largest request head in bytes.
@@ -34,6 +35,8 @@ struct Copied {
     begun: bool,
     /// Behind the empty line that ends the head.
     end: Option<usize>,
+    /// What came first, empty lines included.
+    first: First,
 }
 
 impl HeadTap {
@@ -56,6 +59,11 @@ impl RawHead {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.locked().end.is_some()
+    }
+
+    /// What the client speaks, as far as its first bytes say.
+    pub(crate) fn spoken(&self) -> Option<Spoken> {
+        self.locked().first.spoken()
     }
 
     /// The request target of a complete head (RFC 9112 section 3) as it came, after the checks that
@@ -106,6 +114,7 @@ impl RawHead {
         if copied.end.is_some() || copied.bytes.len() > MAX_HEAD {
             return;
         }
+        copied.first.note(bytes);
         let searched = copied.bytes.len().saturating_sub(3);
         copied.bytes.extend_from_slice(bytes);
         // RFC 9112 section 2.2: empty lines before the request line are not part of it.

@@ -5,7 +5,7 @@ mod proxy_protocol;
 mod slots;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -38,8 +38,22 @@ const UNSENT: u32 = 32 * 1024;
 /// # Errors
 /// What the system says: the address is in use, not this machine's, or the port is privileged.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    bind_beside(address, &[])
+}
+
+/// As [`bind`], beside listening sockets on `others`. `[::]` also takes what comes over IPv4, unless one
+/// of the others is an IPv4 address with the same port, which would be taken then.
+///
+/// # Errors
+/// As [`bind`].
+pub fn bind_beside(address: SocketAddr, others: &[SocketAddr]) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
+    let same_port = |other: &SocketAddr| other.is_ipv4() && other.port() == address.port();
+    if address.ip() == Ipv6Addr::UNSPECIFIED && address.port() != 0 && others.iter().any(same_port)
+    {
+        socket.set_only_v6(true)?;
+    }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     tune(&socket);
@@ -132,9 +146,11 @@ fn is_the_connections_own(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use socket2::SockRef;
-    use tokio::net::TcpStream;
+    use std::net::SocketAddr;
 
-    use super::{KEEPALIVE, PROBES, UNSENT, USER_TIMEOUT, bind, canonical};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::{KEEPALIVE, PROBES, UNSENT, USER_TIMEOUT, bind, bind_beside, canonical};
 
     #[tokio::test]
     async fn what_is_accepted_has_the_options_of_the_listening_socket() {
@@ -149,6 +165,43 @@ mod tests {
         assert_eq!(accepted.tcp_user_timeout().unwrap(), Some(USER_TIMEOUT));
         assert_eq!(accepted.tcp_keepalive_retries().unwrap(), PROBES);
         assert_eq!(accepted.tcp_notsent_lowat().unwrap(), UNSENT);
+    }
+
+    /// Both wildcards at a port that was free a moment ago.
+    fn bind_both(order: [&str; 2]) -> [TcpListener; 2] {
+        loop {
+            let port = bind("[::]:0".parse().unwrap()).unwrap().local_addr().unwrap().port();
+            let addresses = order.map(|address| SocketAddr::new(address.parse().unwrap(), port));
+            let [first, second] = addresses.map(|address| bind_beside(address, &addresses));
+            match (first, second) {
+                (Ok(first), Ok(second)) => return [first, second],
+                // Another process may have taken it. Twice the same is no accident.
+                (Ok(_), Err(error)) => panic!("they collide: {error}"),
+                (Err(_), _) => {}
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_wildcards_of_both_families_share_a_port() {
+        for order in [["0.0.0.0", "::"], ["::", "0.0.0.0"]] {
+            for listener in bind_both(order) {
+                let address = listener.local_addr().unwrap();
+                let local = if address.is_ipv4() { "127.0.0.1" } else { "::1" };
+                let client = TcpStream::connect((local, address.port())).await.unwrap();
+                let (_, peer) = listener.accept().await.unwrap();
+                assert_eq!(peer, client.local_addr().unwrap());
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_wildcard_of_ipv6_alone_takes_ipv4() {
+        let listener = bind("[::]:0".parse().unwrap()).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let (_, peer) = listener.accept().await.unwrap();
+        assert_eq!(canonical(peer), client.local_addr().unwrap());
     }
 
     #[test]

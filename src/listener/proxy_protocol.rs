@@ -8,6 +8,7 @@ use ppp::{HeaderResult, v1, v2};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::{canonical, is_of_a_client};
+use crate::spoken::{First, Spoken};
 
 /// The twelve bytes that a v2 header starts with.
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
@@ -52,11 +53,27 @@ pub async fn read_header(
     } else if header.starts_with(b"PROXY ") {
         read_rest_of_v1(stream, &mut header).await?;
     } else {
-        return Err(ProxyError::Malformed("it starts with other bytes".to_owned()));
+        let mut first = First::default();
+        first.note(&header);
+        return Err(ProxyError::Malformed(instead(first.spoken()).to_owned()));
     }
     match source(&header)?.map(canonical) {
         Some(client) if !is_of_a_client(client.ip()) => Err(ProxyError::Address(client.ip())),
         client => Ok(client),
+    }
+}
+
+/// What came in place of a header.
+fn instead(spoken: Option<Spoken>) -> &'static str {
+    match spoken {
+        Some(Spoken::Tls) => {
+            "it starts with TLS; let the proxy send the header before it, or say proxy_protocol = \"off\""
+        }
+        Some(Spoken::HttpRequest | Spoken::Http2) => {
+            "it starts with a request; let the proxy send the header before it, or say proxy_protocol = \
+             \"off\""
+        }
+        _ => "it starts with other bytes",
     }
 }
 

@@ -45,6 +45,7 @@ macro_rules! record {
             subprotocol = $subject.subprotocol.as_deref(),
             unlisted = $subject.unlisted.as_deref(),
             user = $subject.user.as_deref(),
+            upstream = $subject.upstream.as_deref(),
             $($fields)*
             $message
         )

@@ -12,6 +12,7 @@ mod line;
 mod record;
 mod start;
 mod subscriber;
+mod upstream;
 mod writer;
 
 pub use emit::{
@@ -20,6 +21,7 @@ pub use emit::{
 };
 pub use record::{Ended, Flow, ProtocolError, Subject};
 pub use start::{LogFiles, LogGuard, ObserveError, start, start_with_copy};
+pub use upstream::{upstream_down, upstream_up};
 
 #[cfg(test)]
 mod tests;

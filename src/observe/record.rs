@@ -27,6 +27,8 @@ pub struct Subject {
     pub user: Option<String>,
     /// What its request asked for; known from the head to the 101.
     pub asked: Option<Box<Asked>>,
+    /// The upstream that the session is with, or the last that was tried.
+    pub upstream: Option<Arc<str>>,
 }
 
 impl Subject {
@@ -42,6 +44,7 @@ impl Subject {
             unlisted: None,
             user: None,
             asked: None,
+            upstream: None,
         }
     }
 }

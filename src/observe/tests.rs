@@ -59,6 +59,7 @@ fn lines(file: &Path) -> Vec<String> {
 
 fn subject() -> Subject {
     Subject {
+        upstream: Some("ws://127.0.0.1:8765".into()),
         request_id: "019cd1b5-5e3a-7c41-9a0e-2f6b8d4c7e15".to_owned(),
         peer: "203.0.113.7:51544".parse().unwrap(),
         route: Some("chat".into()),
@@ -76,7 +77,7 @@ fn asking() -> Subject {
 }
 
 fn early() -> Subject {
-    Subject { route: None, subprotocol: None, ..subject() }
+    Subject { route: None, subprotocol: None, upstream: None, ..subject() }
 }
 
 fn ended() -> Ended {
@@ -115,9 +116,10 @@ fn lost() -> Lost {
 
 /// One of each record, as the documentation shows them.
 fn say_examples() {
-    let refused = Subject { subprotocol: None, ..asking() };
+    let tried = Subject { subprotocol: None, ..asking() };
+    let refused = Subject { upstream: None, ..tried.clone() };
     super::refused(&refused, Reason::OriginDenied, "Origin: https://evil.example");
-    super::answered(&refused, 401, false);
+    super::answered(&tried, 401, false);
     super::session_opened(&subject());
     super::protocol_error(&subject(), &bad_frame());
     super::session_ended(&subject(), &ended());

@@ -23,6 +23,8 @@ pub struct Description {
     pub route: Arc<str>,
     /// What upstream and client agreed on.
     pub subprotocol: Option<String>,
+    /// The upstream that it is with; `None`: not known yet.
+    pub upstream: Option<Arc<str>>,
     /// The client's address, canonical.
     pub peer: SocketAddr,
     /// When it began.
@@ -111,6 +113,7 @@ impl Description {
             request_id: subject.request_id.clone(),
             route: subject.route.clone().unwrap_or_default(),
             subprotocol: subject.subprotocol.clone(),
+            upstream: subject.upstream.clone(),
             peer: subject.peer,
             since: SystemTime::now(),
             identity,
@@ -130,6 +133,9 @@ pub struct Summary {
     pub route: String,
     /// The client's address and port.
     pub peer: SocketAddr,
+    /// The upstream that it is with, as the configuration names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
     /// Who the token says it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
@@ -161,6 +167,7 @@ impl Record {
             subprotocol: self.subprotocol.as_deref().map(str::to_owned),
             user: self.user().map(|key| key.user().to_owned()),
             asked: None,
+            upstream: self.upstream.get().cloned(),
         }
     }
 
@@ -171,6 +178,7 @@ impl Record {
             id: self.id.to_string(),
             route: self.route.to_string(),
             peer: self.peer,
+            server: self.upstream.get().map(ToString::to_string),
             user: None,
             token: None,
             issuer: None,

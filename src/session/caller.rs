@@ -6,8 +6,9 @@ use tokio::time::Instant;
 
 use crate::gateway::InForce;
 use crate::handshake::{ClientAddress, Letters, Peer, Provenance, UpgradeRequest};
+use crate::observe::Subject;
 use crate::policy::{Admission, Standing};
-use crate::upstream::{self, Failure, Upstream};
+use crate::upstream::{self, Allowance, Failure, Upstream};
 
 /// See the module.
 #[derive(Debug)]
@@ -22,13 +23,14 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// Connects to the upstream that it was admitted to.
+    /// Connects to an upstream that it was admitted to, which `subject` names from then on.
     pub(crate) async fn connect(
         &self,
         admission: &Admission,
-        request_id: &str,
+        subject: &mut Subject,
         deadline: Instant,
     ) -> Result<Upstream, Failure> {
+        let Subject { request_id, upstream, .. } = subject;
         let claims = match admission.standing() {
             Standing::Identified(identity) => self.in_force.policy.forwarded(identity),
             Standing::Anybody | Standing::Announced(_) => Vec::new(),
@@ -42,7 +44,8 @@ impl Caller {
             letters: &self.letters,
             fields: &self.in_force.server.fields,
         };
-        upstream::connect(&self.in_force.dialer, admission, &self.request, provenance, deadline)
-            .await
+        let allowance = Allowance { deadline, whole: self.in_force.server.handshake_timeout };
+        let dialer = &self.in_force.dialer;
+        upstream::connect(dialer, admission, &self.request, provenance, upstream, allowance).await
     }
 }

@@ -99,7 +99,9 @@ impl Session {
                 gateway.tasks.clone().spawn(async move {
                     let mut told = told;
                     let introduced = newcomer.introduce(&gateway, &mut told).await;
-                    if let Some((streams, admission, permits)) = introduced {
+                    if let Some(introduced) = introduced {
+                        let Introduced { streams, admission, permits, upstream } = introduced;
+                        entry.connected(upstream.as_ref());
                         let live = Live::new(gateway, entry, told, permits);
                         live.start(streams, &admission, generation);
                     }
@@ -136,13 +138,17 @@ struct Newcomer {
     permits: Permits,
 }
 
+/// A client whose first message said who it is, with its upstream.
+struct Introduced {
+    streams: Streams,
+    admission: Admission,
+    permits: Permits,
+    upstream: Option<Arc<str>>,
+}
+
 impl Newcomer {
     /// Waits for the first message and connects to the upstream; `None` when it was turned away.
-    async fn introduce(
-        mut self,
-        gateway: &Gateway,
-        told: &mut Told,
-    ) -> Option<(Streams, Admission, Permits)> {
+    async fn introduce(mut self, gateway: &Gateway, told: &mut Told) -> Option<Introduced> {
         let introduction = first_message::introduce(
             gateway,
             &mut self.client,
@@ -159,7 +165,8 @@ impl Newcomer {
         match introduced {
             Ok((admission, upstream, early)) => {
                 let streams = streams(self.client, early, upstream);
-                Some((streams, admission, self.permits))
+                let (permits, upstream) = (self.permits, self.subject.upstream);
+                Some(Introduced { streams, admission, permits, upstream })
             }
             Err(refusal) => {
                 gateway.strike_for(self.subject.peer.ip(), &refusal);

@@ -1,7 +1,7 @@
 //! The live sessions, each reachable from outside its task.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::about::{Description, Identity, Summary};
@@ -43,6 +43,8 @@ pub(crate) struct Record {
     pub(super) id: Box<str>,
     pub(super) route: Arc<str>,
     pub(super) subprotocol: Option<Box<str>>,
+    /// Empty until the session has one.
+    pub(super) upstream: OnceLock<Arc<str>>,
     pub(super) peer: std::net::SocketAddr,
     pub(super) since: Moment,
     /// The same as the log reckons with.
@@ -216,6 +218,7 @@ impl Record {
             request_id,
             route,
             subprotocol,
+            upstream,
             peer,
             since,
             identity,
@@ -227,6 +230,7 @@ impl Record {
             id: request_id.into_boxed_str(),
             route,
             subprotocol: subprotocol.map(String::into_boxed_str),
+            upstream: upstream.map_or_else(OnceLock::new, OnceLock::from),
             peer,
             since: Moment::from(since),
             began: Instant::now(),
@@ -327,6 +331,14 @@ impl Entry {
         let mut held = self.record.identity();
         *held = Some(Box::new(identity));
         self.record.amendments.withdraw();
+    }
+
+    /// Says which upstream the session is with, before it runs.
+    pub(crate) fn connected(&self, upstream: Option<&Arc<str>>) {
+        if let Some(upstream) = upstream {
+            // It was said at registration already, unless the first message came before it.
+            let _ = self.record.upstream.set(Arc::clone(upstream));
+        }
     }
 
     /// Where the session publishes what it sent.

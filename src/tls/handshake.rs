@@ -10,6 +10,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::records::{Driven, MAX_RECORD, Outgoing, Records, alerts, drive};
 use super::stream::{Stream, invalid};
+use super::words::NotTls;
+use crate::spoken::{First, Spoken};
 
 /// One read from the socket.
 const READ: usize = 4 * 1024;
@@ -28,6 +30,7 @@ pub(super) async fn shake<C: Records, S: AsyncRead + AsyncWrite + Unpin>(
     mut connection: C,
 ) -> io::Result<Stream<C, S>> {
     let (mut raw, mut plain, mut out) = (Vec::new(), Vec::new(), Outgoing::default());
+    let mut first = First::default();
     loop {
         let give = |bytes: &[u8], _| plain.extend_from_slice(bytes);
         let Driven { used, closed, outcome } =
@@ -44,7 +47,10 @@ pub(super) async fn shake<C: Records, S: AsyncRead + AsyncWrite + Unpin>(
         if let Err(error) = outcome {
             alerts(&mut connection, &mut raw, &mut out);
             send_what_fits(&mut socket, out.records()).await;
-            return Err(invalid(error));
+            return Err(match first.spoken() {
+                None | Some(Spoken::Tls) => invalid(error),
+                Some(spoken) => io::Error::new(io::ErrorKind::InvalidData, NotTls { spoken }),
+            });
         }
         if !handshaking && connection.has_the_last_word() {
             return Ok(Stream::new(socket, connection, [&raw, out.records()], plain, closed));
@@ -58,7 +64,10 @@ pub(super) async fn shake<C: Records, S: AsyncRead + AsyncWrite + Unpin>(
             return Ok(Stream::new(socket, connection, [&raw, &[]], plain, closed));
         }
         raw.reserve(READ);
-        if (&mut socket).take(READ as u64).read_buf(&mut raw).await? == 0 {
+        let before = raw.len();
+        let read = (&mut socket).take(READ as u64).read_buf(&mut raw).await?;
+        first.note(&raw[before..]);
+        if read == 0 {
             let text = "the connection ended during the TLS handshake";
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
         }

@@ -11,13 +11,15 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod tokio_io;
+mod trust;
+mod words;
 
 use std::io;
 use std::sync::Arc;
 
 use rustls::client::UnbufferedClientConnection;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::{ServerSessionMemoryCache, UnbufferedServerConnection, WebPkiClientVerifier};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -28,6 +30,9 @@ use names::Asked;
 pub use names::ServerNames;
 pub use records::Records;
 pub use stream::{ClientStream, ServerStream, Stream};
+use trust::Trust;
+pub(crate) use words::PROXY_HEADER_UNASKED;
+pub use words::{describe_failure, describe_upstream_failure};
 
 /// TLS 1.2 sessions remembered for resumption; TLS 1.3 resumes from tickets alone.
 const SESSION_CACHE: usize = 1024;
@@ -40,6 +45,14 @@ pub enum TlsError {
     /// Versions, keys or tickets that rustls does not accept.
     #[error("TLS cannot be set up: {0}")]
     Rustls(#[from] rustls::Error),
+    /// The roots that upstreams are verified with.
+    #[error("upstreams cannot be verified: {0}")]
+    Roots(rustls::server::VerifierBuilderError),
+    /// An upstream's host that no certificate can name.
+    #[error(
+        "no certificate can be for the upstream's host {0}: give a name as upstream_server_name"
+    )]
+    Name(String),
     /// The certificate authorities for client certificates.
     #[error("client certificates cannot be verified: {0}")]
     ClientCa(#[from] rustls::server::VerifierBuilderError),
@@ -119,7 +132,18 @@ pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     Ok(Box::new(handshake::shake(socket, connection).await?))
 }
 
-/// The client side of TLS towards `wss://` upstreams whose certificates chain to `roots`.
+/// The client side of TLS towards `wss://` upstreams, whose certificates chain to `roots` or are one
+/// of `exact`.
+pub fn upstream_config(
+    roots: Arc<RootCertStore>,
+    exact: Arc<[CertificateDer<'static>]>,
+) -> Result<Arc<ClientConfig>, TlsError> {
+    let mut config = ClientConfig::clone(&*client_config(Arc::clone(&roots))?);
+    config.dangerous().set_certificate_verifier(Arc::new(Trust::new(roots, exact)?));
+    Ok(Arc::new(config))
+}
+
+/// The client side of TLS towards servers whose certificates chain to `roots`.
 pub fn client_config(roots: Arc<RootCertStore>) -> Result<Arc<ClientConfig>, TlsError> {
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(versions(TlsVersion::Tls12))?
@@ -127,24 +151,6 @@ pub fn client_config(roots: Arc<RootCertStore>) -> Result<Arc<ClientConfig>, Tls
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
-}
-
-/// What the log should say about a failed TLS handshake: the usual mistake, where it is one.
-#[must_use]
-pub fn describe_failure(error: &io::Error) -> String {
-    let inner = error.get_ref().and_then(|source| source.downcast_ref::<rustls::Error>());
-    match inner {
-        Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) => {
-            "the client does not speak TLS; does it use ws:// or http:// on a TLS port?".to_owned()
-        }
-        Some(rustls::Error::NoCertificatesPresented) => {
-            "the client showed no certificate, and client_auth is \"required\"".to_owned()
-        }
-        _ if error.kind() == io::ErrorKind::UnexpectedEof => {
-            "the client closed the connection in the middle of the TLS handshake".to_owned()
-        }
-        _ => error.to_string(),
-    }
 }
 
 fn provider() -> Arc<CryptoProvider> {

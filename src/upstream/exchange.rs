@@ -11,10 +11,12 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use tokio::time::{Instant, timeout_at};
 
 use super::Answer;
 use crate::handshake::{Letters, Respelled, Spelling};
 use crate::interim::{Guarded, Interim};
+use crate::spoken::Spoken;
 use crate::transport::Transport;
 
 /// How much of an answer's body the client gets.
@@ -35,9 +37,18 @@ pub(super) enum Outcome {
 /// Why there is no answer that could be one.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ExchangeError {
-    /// Not HTTP, or the connection ended.
-    #[error("{}", describe(.0))]
-    Http(#[from] hyper::Error),
+    /// No answer began in time.
+    #[error("server.handshake_timeout: no answer to the handshake in its share of the time")]
+    Late,
+    /// The connection ended before it, or the upstream does not speak HTTP/1.
+    #[error("{0}")]
+    None(String),
+    /// It is not HTTP as it should be, or broke off.
+    #[error("{0}")]
+    Broken(String),
+    /// It did not end in time.
+    #[error("its answer did not end in time")]
+    Unfinished,
     /// A 1xx other than 101, or a 2xx.
     #[error("the status is {0}, neither 101 nor a refusal")]
     Status(StatusCode),
@@ -49,34 +60,48 @@ pub(super) enum ExchangeError {
     Version(Version),
 }
 
-/// Sends the request and reads the answer; what is no 101 is read as far as the client may see it.
+/// Sends the request and reads the answer, whose head must have come by `answer_by`, and all of it by
+/// `deadline`; what is no 101 is read as far as the client may see it.
 pub(super) async fn exchange(
     stream: Transport,
     mut request: Request<Empty<Bytes>>,
+    answer_by: Instant,
+    deadline: Instant,
 ) -> Result<Outcome, ExchangeError> {
     // A handshake has one answer: the first 1xx that is not the 101 ends it.
     let interim = Interim::allowing(0);
     interim.watch(&mut request);
     let spelling = request.extensions_mut().remove::<Spelling>().unwrap_or_default();
+    let broken = |error: hyper::Error| ExchangeError::Broken(describe(&error));
     let (mut sender, mut connection) = http1::Builder::new()
         .title_case_headers(true)
         .preserve_header_case(true)
         .max_buf_size(MAX_HEAD)
         .handshake(TokioIo::new(Respelled::new(interim.guard(stream), spelling)))
-        .await?;
+        .await
+        .map_err(broken)?;
     let mut driver = Driver { connection: &mut connection, done: false };
-    let response = driver.until(sender.send_request(request)).await;
+    let answering = driver.until(sender.send_request(request));
+    let Ok(answered) = timeout_at(answer_by, answering).await else {
+        return Err(ExchangeError::Late);
+    };
     if let Some(status) = interim.refused() {
         return Err(ExchangeError::Informational(status));
     }
-    let mut response = response?;
+    let mut response = match answered {
+        Ok(response) => response,
+        Err(error) => {
+            let spoken = connection.into_parts().io.into_inner().into_inner().spoken();
+            return Err(unanswered(&error, spoken));
+        }
+    };
     let letters = Letters::take(response.extensions_mut());
     let status = response.status();
     if status == StatusCode::SWITCHING_PROTOCOLS {
         if response.version() != Version::HTTP_11 {
             return Err(ExchangeError::Version(response.version()));
         }
-        driver.finish().await?;
+        driver.finish().await.map_err(broken)?;
         let parts = connection.into_parts();
         let (early, headers) = (parts.read_buf, response.into_parts().0.headers);
         let stream = parts.io.into_inner().into_inner().into_inner();
@@ -86,8 +111,28 @@ pub(super) async fn exchange(
         return Err(ExchangeError::Status(status));
     }
     let headers = response.headers().clone();
-    let (body, cut) = driver.until(read_body(response)).await?;
+    let Ok(body) = timeout_at(deadline, driver.until(read_body(response))).await else {
+        return Err(ExchangeError::Unfinished);
+    };
+    let (body, cut) = body.map_err(broken)?;
     Ok(Outcome::Answered(Answer { status, headers, letters, body, cut }))
+}
+
+/// What was read in place of an answer, in words that say what to change.
+fn unanswered(error: &hyper::Error, spoken: Option<Spoken>) -> ExchangeError {
+    let words = match spoken {
+        Some(Spoken::HttpAnswer) => return ExchangeError::Broken(describe(error)),
+        Some(Spoken::Tls) => "it speaks TLS on this port: write wss:// instead of ws://",
+        Some(Spoken::Http2) => {
+            "it speaks HTTP/2 on this port: let it speak HTTP/1.1, which WebSocket upgrades need"
+        }
+        Some(Spoken::HttpRequest | Spoken::ProxyHeader) => {
+            "it sends a request of its own: is its address that of a client or a proxy?"
+        }
+        None if error.is_parse() => "it does not speak HTTP: is this the application's port?",
+        None => return ExchangeError::None(format!("no answer to the handshake: {error}")),
+    };
+    ExchangeError::None(words.to_owned())
 }
 
 /// At most [`MAX_BODY`] of a body, and whether there is more.

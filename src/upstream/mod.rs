@@ -1,20 +1,26 @@
 //! The application behind the gateway: picked, dialled, and its 101 verified. Takes an
 //! [`Admission`], gives a connected [`Upstream`]; the client has had no answer yet.
 
+mod attempt;
 mod dial;
 mod exchange;
+mod health;
 mod verify;
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::Instant;
-use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 
-use crate::handshake::{Deflate, Letters, Provenance, UpgradeRequest, upstream_request};
+use crate::handshake::{Deflate, Letters, Provenance, UpgradeRequest};
 use crate::policy::Admission;
 use crate::refusal::{Reason, Refusal};
 use crate::transport::Transport;
+use attempt::{Attempts, now};
 pub use dial::Dialer;
+use health::Turn;
 
 /// A stream to an application that accepted the WebSocket.
 #[derive(Debug)]
@@ -63,39 +69,58 @@ pub struct Answer {
     pub cut: bool,
 }
 
-/// Connects to the first upstream of the admitted route that can be connected to, and performs the
-/// opening handshake there, all by `deadline`. Once a request was sent no other upstream is tried.
-pub async fn connect(
+/// How long the answer to a client may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Allowance {
+    /// Until then the upstream must have answered.
+    pub deadline: Instant,
+    /// `handshake_timeout`: the time that a client leaves which does not take any for itself.
+    pub whole: Duration,
+}
+
+/// Connects to an upstream of the admitted route and performs the opening handshake there, all by the
+/// deadline. The upstreams are tried in their order, those that failed lately last. The next is tried
+/// where one cannot be connected to within `dial_timeout`, or does not answer within its share of the
+/// time that is left; one that answered is final, whatever it said. `subject` names the one that was
+/// tried last.
+pub(crate) async fn connect(
     dialer: &Dialer,
     admission: &Admission,
     request: &UpgradeRequest,
     provenance: Provenance<'_>,
-    deadline: Instant,
+    subject: &mut Option<Arc<str>>,
+    allowance: Allowance,
 ) -> Result<Upstream, Failure> {
-    let key = generate_key();
-    let forwarded = upstream_request(request, provenance, admission.subprotocols(), &key)
-        .map_err(|error| refused(Reason::HandshakeMalformed, error.to_string()))?;
-    let (stream, address) =
-        dialer.dial(admission.route(), deadline).await.map_err(Failure::Refused)?;
-    let exchange = exchange::exchange(stream, forwarded);
-    let Ok(outcome) = tokio::time::timeout_at(deadline, exchange).await else {
-        let detail =
-            format!("server.handshake_timeout: {address} did not answer the handshake in time");
-        return Err(refused(Reason::UpstreamTimeout, detail));
+    let targets = dialer.targets(admission.route());
+    let mut attempts = Attempts {
+        admission,
+        request,
+        provenance,
+        allowance,
+        upstreams: targets.len(),
+        missed: Vec::new(),
+        reason: Reason::UpstreamUnavailable,
     };
-    let invalid = |what: String| {
-        refused(Reason::UpstreamHandshake, format!("the answer of {address} is refused: {what}"))
-    };
-    match outcome.map_err(|error| invalid(error.to_string()))? {
-        exchange::Outcome::Answered(answer) => Err(Failure::Answered(answer)),
-        exchange::Outcome::Switched { stream, early, headers, letters } => {
-            let (subprotocols, offers) = (admission.subprotocols(), request.offers());
-            let verify::Chosen { subprotocol, deflate } =
-                verify::switching_protocols(&headers, &key, subprotocols, offers)
-                    .map_err(|what| invalid(what.to_owned()))?;
-            Ok(Upstream { stream, early, headers, letters, subprotocol, deflate })
+    let mut resting = Vec::new();
+    for target in targets {
+        match target.health.turn(now(), now() + attempts.share()) {
+            Turn::Now => {
+                *subject = Some(Arc::clone(&target.name));
+                if let Some(outcome) = attempts.attempt(target).await {
+                    return outcome;
+                }
+            }
+            Turn::Later(due) => resting.push((due, target)),
         }
     }
+    resting.sort_by_key(|(due, _)| *due);
+    for (_, target) in resting {
+        *subject = Some(Arc::clone(&target.name));
+        if let Some(outcome) = attempts.attempt(target).await {
+            return outcome;
+        }
+    }
+    Err(refused(attempts.reason, attempts.missed.join("; ")))
 }
 
 fn refused(reason: Reason, detail: String) -> Failure {

@@ -121,7 +121,9 @@ fn what_is_not_given_is_the_default() {
     assert_eq!((config.log.format, config.log.file, config.log.error_file), (None, None, None));
     let route = &config.routes[0];
     assert!(route.hosts.is_empty() && route.subprotocols.is_empty() && !route.require_origin);
-    assert!(route.upstream_roots.is_none());
+    assert!(route.upstream_roots.is_none() && route.upstream_exact.is_empty());
+    assert_eq!((&route.upstream_host, &route.upstream_server_name), (&None, &None));
+    assert_eq!(route.dial_timeout, Duration::from_secs(1));
     assert_eq!(route.origins, Origins::Same);
     let websocket = &route.websocket;
     assert_eq!((websocket.max_message_size, websocket.max_frame_size), (1 << 20, 1 << 20));
@@ -168,6 +170,9 @@ host = ["Chat.example.com", "*.example.com"]
 path = "/ws/*"
 upstream = ["wss://App", "unix:run/app.sock"]
 upstream_ca = "certs/ca.pem"
+upstream_server_name = "App.internal"
+upstream_host = "App.internal:8080"
+dial_timeout = "3s"
 origins = ["https://chat.example.com"]
 require_origin = true
 subprotocols = ["chat.v2", "chat.v1"]
@@ -239,6 +244,10 @@ fn routes_keep_their_order_and_override_limits() {
     let wss = Upstream::Wss { host: "app".into(), port: 443 };
     assert_eq!(z.upstreams, [wss, Upstream::Unix(socket)]);
     assert_eq!(z.upstream_roots.as_ref().unwrap().len(), 1);
+    assert_eq!(z.upstream_exact.len(), 1);
+    assert_eq!(z.upstream_server_name.as_deref(), Some("app.internal"));
+    assert_eq!(z.upstream_host.as_deref(), Some("app.internal:8080"));
+    assert_eq!(z.dial_timeout, Duration::from_secs(3));
     assert_eq!(
         z.origins,
         Origins::Listed(vec![OriginPattern::Exact(
@@ -302,9 +311,9 @@ fn unsafe_choices_are_warned_of_at_their_place() {
                 "\"/ws/*\" is not for /ws itself, and no other route of chat.example.com is: a client \
                  that asks for it gets route.none (404)"
             ),
-            told(38, "routes.z admits anybody: it has no authentication"),
-            told(44, "every web page may connect from its visitors' browsers"),
-            told(45, "routes.a admits anybody: it has no authentication"),
+            told(41, "routes.z admits anybody: it has no authentication"),
+            told(47, "every web page may connect from its visitors' browsers"),
+            told(48, "routes.a admits anybody: it has no authentication"),
         ]
     );
 }
@@ -392,6 +401,7 @@ fn seed() -> String {
     let text = format!("{}[tls]\nmode = \"off\"\n{}", &FULL[..tls], &FULL[websocket..]);
     let text = text
         .replace("upstream_ca", "# upstream_ca")
+        .replace("upstream_server_name", "# upstream_server_name")
         .replace("wss://", "ws://")
         .replace("certs/errors.log", "errors.log")
         .replace("auth = \"none\"\nwebsocket", "auth = \"main\"\nrefresh = \"r\"\nwebsocket");

@@ -9,5 +9,6 @@ mod support;
 mod addresses;
 mod capacity;
 mod deploy;
+mod mistakes;
 mod tls;
 mod upstreams;

@@ -7,6 +7,7 @@ mod support;
 
 mod client;
 mod deadlines;
+mod failover;
 mod shutdown;
 mod signals;
 mod slow;

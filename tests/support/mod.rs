@@ -38,7 +38,7 @@ pub use https::{Https, HttpsPort, answer};
 pub use peer::{Peer, Tool, run_client, run_program};
 pub use session::Session;
 pub use tap::Tap;
-pub use upstream::{RawUpstream, valid_answer};
+pub use upstream::{RawUpstream, Silent, valid_answer};
 pub use wire::Wire;
 
 /// How long an event may take before the test fails. Never a time that is asserted.

@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 
+use socket2::{Domain, SockAddr, Socket, Type};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::{Response, Wire, eventually};
@@ -19,6 +20,13 @@ impl RawUpstream {
         Self { listener }
     }
 
+    /// A listener where nobody listened.
+    pub fn bind_at(address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        Self { listener }
+    }
+
     /// An address of loopback where nobody listens.
     pub fn nobody() -> SocketAddr {
         Self::bind().address()
@@ -28,7 +36,8 @@ impl RawUpstream {
         self.listener.local_addr().unwrap()
     }
 
-    fn try_accept(&self) -> Option<Wire> {
+    /// A connection that waits to be accepted.
+    pub fn accept_now(&self) -> Option<Wire> {
         match self.listener.accept() {
             Ok((socket, _)) => {
                 socket.set_nonblocking(false).unwrap();
@@ -41,12 +50,12 @@ impl RawUpstream {
 
     /// The next connection.
     pub fn accept(&self) -> Wire {
-        eventually(|| self.try_accept()).expect("the gateway connects")
+        eventually(|| self.accept_now()).expect("the gateway connects")
     }
 
     /// The next connection, or `None` once `client` was answered without one.
     pub fn accept_unless(&self, client: &mut Wire) -> Option<Wire> {
-        eventually(|| match self.try_accept() {
+        eventually(|| match self.accept_now() {
             Some(wire) => Some(Some(wire)),
             None => client.has_something().then_some(None),
         })
@@ -65,9 +74,38 @@ impl RawUpstream {
     /// something else that the test saw is never overlooked: loopback connects at once.
     #[track_caller]
     pub fn received_nothing(&self) {
-        if let Some(mut wire) = self.try_accept() {
+        if let Some(mut wire) = self.accept_now() {
             panic!("the upstream was reached: {:?}", wire.read_head());
         }
+    }
+}
+
+/// A port that takes no connection and refuses none: its queue is full, so that SYNs get no answer.
+pub struct Silent {
+    listener: Socket,
+    _waiting: Vec<Socket>,
+}
+
+impl Silent {
+    pub fn bind() -> Self {
+        let any = SockAddr::from(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        listener.bind(&any).unwrap();
+        listener.listen(0).unwrap();
+        let address = listener.local_addr().unwrap();
+        let waiting = (0..16).map(|_| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            // It is under way, or waits for ever.
+            let _ = socket.connect(&address);
+            socket
+        });
+        let waiting = waiting.collect();
+        Self { listener, _waiting: waiting }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.listener.local_addr().unwrap().as_socket().unwrap()
     }
 }
 

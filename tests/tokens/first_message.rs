@@ -59,6 +59,8 @@ fn a_token_alone_or_in_an_envelope_opens_the_upstream() {
         assert_eq!(request.only("sec-websocket-protocol"), Some("chat.v1"));
         echoes(&mut client, &mut application);
     }
+    let opened = gateway.wait_for_record(|record| record["event"] == "session.opened");
+    assert_eq!(opened["upstream"], format!("ws://{}", upstream.address()));
 }
 
 #[test]

@@ -53,10 +53,28 @@ pub(super) fn status(answer: &Value) -> String {
     line("bans", &text(&answer["bans"]));
     line("reported", &text(&answer["would_refuse"]));
     line("config", &generation(answer));
+    for upstream in answer["upstreams"].as_array().into_iter().flatten() {
+        line("upstream", &upstream_state(upstream));
+    }
     for keys in answer["issuers"].as_array().into_iter().flatten() {
         line("keys", &plain(&keys.to_string()));
     }
     shown
+}
+
+/// An upstream on one line: since when it is down, why, and when it is tried again.
+fn upstream_state(upstream: &Value) -> String {
+    let (name, state) = (text(&upstream["upstream"]), text(&upstream["state"]));
+    let time = |member: &str| span(Duration::from_secs(upstream[member].as_u64().unwrap_or(0)));
+    match upstream["error"].as_str() {
+        None => format!("{name} {state}"),
+        Some(error) => format!(
+            "{name} {state} for {}, tried again in {}: {}",
+            time("down_seconds"),
+            time("retry_seconds"),
+            plain(error)
+        ),
+    }
 }
 
 fn generation(answer: &Value) -> String {
@@ -93,8 +111,8 @@ pub(super) fn reload(answer: &Value) -> String {
 }
 
 pub(super) fn sessions(answer: &Value, now: Moment) -> String {
-    const HEADS: [&str; 8] =
-        ["ID", "ROUTE", "CLIENT", "USER", "AGE", "TOKEN FOR", "MESSAGES IN", "OUT"];
+    const HEADS: [&str; 9] =
+        ["ID", "ROUTE", "CLIENT", "USER", "UPSTREAM", "AGE", "TOKEN FOR", "MESSAGES IN", "OUT"];
     let listed = answer["sessions"].as_array().map_or(&[][..], Vec::as_slice);
     let mut rows = vec![HEADS.map(str::to_owned)];
     rows.extend(listed.iter().map(|session| row(session, now)));
@@ -106,7 +124,7 @@ pub(super) fn sessions(answer: &Value, now: Moment) -> String {
     shown
 }
 
-fn row(session: &Value, now: Moment) -> [String; 8] {
+fn row(session: &Value, now: Moment) -> [String; 9] {
     let moment = |member: &str| session[member].as_str().and_then(|text| text.parse().ok());
     let age = moment("since").map(|since: Moment| span(since.age(now)));
     let left = moment("expires").map(|expires: Moment| span(now.age(expires)));
@@ -115,6 +133,7 @@ fn row(session: &Value, now: Moment) -> [String; 8] {
         text(&session["route"]),
         text(&session["peer"]),
         text(&session["user"]),
+        text(&session["server"]),
         age.unwrap_or_else(none),
         left.unwrap_or_else(none),
         text(&session["client"]["messages"]),
@@ -196,15 +215,16 @@ mod tests {
         let flow = json!({"frames": 1, "messages": 12, "bytes": 3});
         let session = |id: &str, user: &str| {
             json!({"id": id, "route": "chat", "peer": "192.0.2.7:5000", "user": user,
+                   "server": "unix:/a",
                    "since": "2026-03-09T08:00:00Z", "client": flow, "upstream": flow})
         };
         let answer =
             json!({"matching": 3, "sessions": [session("1", "ann"), session("22", "\u{1b}[2J")]});
         let shown = sessions(&answer, "2026-03-09T09:01:00Z".parse().unwrap());
         let wanted = "\
-ID  ROUTE  CLIENT          USER       AGE   TOKEN FOR  MESSAGES IN  OUT
-1   chat   192.0.2.7:5000  ann        1h1m  -          12           12
-22  chat   192.0.2.7:5000  \\u{1b}[2J  1h1m  -          12           12
+ID  ROUTE  CLIENT          USER       UPSTREAM  AGE   TOKEN FOR  MESSAGES IN  OUT
+1   chat   192.0.2.7:5000  ann        unix:/a   1h1m  -          12           12
+22  chat   192.0.2.7:5000  \\u{1b}[2J  unix:/a   1h1m  -          12           12
 2 of 3; more with --limit
 ";
         assert_eq!(shown, wanted);

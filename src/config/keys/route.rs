@@ -1,15 +1,18 @@
 //! `[routes.NAME]`
 
-use super::{Fallback, Key, ListOf, Optional, Required, Row, Section};
+use std::time::Duration;
+
+use super::{Fallback, Key, ListOf, Optional, Required, Row, SHORTEST, Section, secs};
 use crate::config::auth::{parse_auth, parse_member};
 use crate::config::host::HostPattern;
-use crate::config::kinds::{Bool, File, Text};
+use crate::config::kinds::{Bool, File, Text, Time};
 use crate::config::lints::LintName;
 use crate::config::lists::{List, Table};
 use crate::config::model::Upstream;
 use crate::config::origins::OriginEntry;
 use crate::config::path::PathPattern;
 use crate::config::route::parse_subprotocol;
+use crate::config::upstream::{parse_server_name, parse_upstream_host};
 
 keys! {
     ROUTE_ROWS;
@@ -35,8 +38,22 @@ keys! {
         "The application, in the order of trying. Port 80 (ws) or 443 (wss) if not said. The \
          client's path and query are forwarded as they came.";
     UPSTREAM_CA: File, Optional = Route "upstream_ca" File, Optional("the system's roots"),
-        "PEM file of the roots that a wss:// upstream's certificate must chain to. Only with a \
-         wss:// upstream.";
+        "PEM file of the roots that a wss:// upstream's certificate must chain to; an upstream that \
+         shows one of these certificates itself is trusted, too. Only with a wss:// upstream.";
+    UPSTREAM_SERVER_NAME: Text<String>, Optional = Route "upstream_server_name"
+        Text { words: "a host name or address such as \"app.example.com\"", parse: parse_server_name },
+        Optional("the host of the upstream"),
+        "The name that a wss:// upstream is asked for (SNI, RFC 6066 section 3) and that its certificate \
+         must have. Only with a wss:// upstream.";
+    UPSTREAM_HOST: Text<String>, Optional = Route "upstream_host"
+        Text { words: "a host such as \"app.example.com\" or \"app.example.com:8080\"",
+            parse: parse_upstream_host },
+        Optional("the client's Host"),
+        "The Host header that upstreams get. X-Forwarded-Host and Forwarded say the client's.";
+    DIAL_TIMEOUT: Time, Fallback<Duration> = Route "dial_timeout"
+        Time { min: SHORTEST, max: secs(60) }, Fallback(secs(1)),
+        "How long an upstream may take to accept a connection, its name, TCP and TLS included, before \
+         the next is tried. The last that is left has 5 s where this is shorter.";
     ORIGINS: ListOf<OriginEntry>, Optional = Route "origins"
         List::never_empty(Text { words: "an origin such as \"https://chat.example.com\"",
             parse: OriginEntry::parse },

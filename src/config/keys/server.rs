@@ -26,7 +26,8 @@ keys! {
             parse: parse_listen },
             "name at least one address to listen on"),
         Required("write listen = [\"0.0.0.0:8443\"] under [server]"),
-        "Addresses to listen on. Port 0 takes a free one.";
+        "Addresses to listen on. Port 0 takes a free one. `[::]` takes IPv4, too, unless an IPv4 address \
+         with the same port is listed.";
     MAX_CONNECTIONS: Integer, Fallback<u32> = Server "max_connections"
         Integer { min: 1, max: 10_000_000 }, Fallback(100_000),
         "Connections that may be open at once, from accept to the end of the session.";

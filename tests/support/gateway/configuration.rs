@@ -23,6 +23,7 @@ pub struct Builder {
     pub(super) prepare: Option<Prepare>,
     pub(super) admin: Option<String>,
     pub(super) watch: bool,
+    listen: String,
 }
 
 /// Writes further files into the gateway's folder before it starts.
@@ -45,12 +46,19 @@ impl Builder {
             prepare: None,
             admin: None,
             watch: false,
+            listen: "\"127.0.0.1:0\"".to_owned(),
         }
     }
 
     /// The applications, instead of those it was made for.
     pub fn upstreams(mut self, upstreams: &[SocketAddr]) -> Self {
         self.upstreams = upstreams.to_vec();
+        self
+    }
+
+    /// The addresses to listen on, as a list has them; `"127.0.0.1:0"` if not said.
+    pub fn listen(mut self, addresses: &str) -> Self {
+        addresses.clone_into(&mut self.listen);
         self
     }
 
@@ -143,9 +151,9 @@ impl Builder {
             "mode = \"off\"".to_owned()
         };
         let upstreams: Vec<_> = self.upstreams.iter().map(|at| format!("\"ws://{at}\"")).collect();
-        let Self { server, websocket, route, more, path, tls_lines, auth, .. } = self;
+        let Self { listen, server, websocket, route, more, path, tls_lines, auth, .. } = self;
         format!(
-            "[server]\nlisten = [\"127.0.0.1:0\"]\n{server}\n\
+            "[server]\nlisten = [{listen}]\n{server}\n\
              [tls]\n{tls}\n{tls_lines}\n\
              [websocket]\n{websocket}\n\
              [routes.app]\npath = \"{path}\"\nupstream = [{}]\nauth = \"{auth}\"\n{route}\n\

@@ -33,6 +33,9 @@ pub struct Issuer {
     pub token_from: Vec<TokenPlace>,
     /// How long the first message may take, where the token is in it.
     pub message_deadline: Duration,
+    /// Where the token is in the JSON object of the first message, as a JSON pointer; `None`: the message
+    /// is the token, or an object with a member `token`.
+    pub message_token: Option<String>,
     /// The longest token that is looked at, in bytes; at most [`LONGEST_TOKEN`].
     pub max_token: usize,
     /// Claims that must be there, and the values that are allowed.
@@ -167,11 +170,11 @@ pub enum KeySource {
         /// What was in it; at most 1 MiB.
         json: String,
     },
-    /// A JWK Set at an `https://` address, fetched at start and then again and again.
+    /// A JWK Set at an address, fetched at start and then again and again.
     JwksUrl {
-        /// With a host; no user, no fragment.
+        /// `https://`, or `http://` where the configuration accepts it; with a host, no user, no fragment.
         url: Uri,
-        /// What the server's certificate must chain to.
+        /// What the server's certificate must chain to; of `http://` empty.
         roots: Arc<RootCertStore>,
     },
 }

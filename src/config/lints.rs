@@ -55,6 +55,7 @@ lints! {
     LimitsNoUser "limits.no_user" "A limit counts users, and no token says who the user is.";
     TokenQuery "token.query" "A token is taken from the query of the request.";
     JwtUnused "jwt.unused" "No route uses an issuer.";
+    JwtInsecure "jwt.insecure" "The keys of an issuer come over http:// from another machine.";
     JwtAnyIssuer "jwt.any_issuer" "`issuer` is not given.";
     JwtAnyAudience "jwt.any_audience" "`audience` is not given.";
     JwtOutlived "jwt.outlived" "Sessions stay open when their token expires.";

@@ -52,7 +52,7 @@ pub use header::{Header, HeaderBytes};
 pub use inflate::Context;
 pub use lease::{Lease, Renewal, Verifying};
 pub use meter::Meter;
-pub use opening::{FirstMessage, LONGEST_OPENING, Opened, Opening};
+pub use opening::{FirstMessage, Opened, Opening};
 use pair::Pair;
 pub use rules::Limits;
 pub use terms::{Amendments, Terms};

@@ -10,14 +10,13 @@ use super::{Allowance, Endpoint, Event, Gate, HeaderBytes, HoldBudget, Limits, V
 use crate::config::{self, Mode};
 use crate::refusal::Reason;
 
-/// The longest first message: a token of 8 KiB, and room for the JSON around it.
-pub const LONGEST_OPENING: usize = 9 * 1024;
-
 /// Reads a client's frames up to the end of its first message. Every byte is kept once.
 #[derive(Debug)]
 pub struct Opening {
     gate: Gate,
     budget: HoldBudget,
+    /// The longest first message, in bytes.
+    longest: usize,
     /// The whole frames of the message, then bytes that no whole frame was made of yet.
     raw: CountedBytes,
     /// Where those frames end.
@@ -39,7 +38,7 @@ pub enum Opened {
     Closed,
     /// The first message is binary.
     Binary,
-    /// The first message is longer than [`LONGEST_OPENING`].
+    /// The first message is longer than it may be.
     TooBig,
     /// A ping or pong is above the rate of control frames.
     Exceeded(Reason),
@@ -64,17 +63,23 @@ impl Opening {
     /// Nothing was read yet. Of the rates, those of control frames hold here, and what is above them
     /// is never waited for. `budget` is what the client may hold.
     #[must_use]
-    pub fn new(limits: Limits, rates: &config::Limits, budget: HoldBudget, now: Instant) -> Self {
+    pub fn new(
+        limits: Limits,
+        rates: &config::Limits,
+        longest: usize,
+        budget: HoldBudget,
+        now: Instant,
+    ) -> Self {
         let control_frames = rates.control_frames.filter(|_| rates.mode == Mode::Enforce);
         let rates = config::Limits { control_frames, ..config::Limits::default() };
         let mut gate = Gate::new(Endpoint::Client, limits, [0; 8]);
         gate.allow(Allowance::new(&rates, None, now));
         let raw = CountedBytes::default();
-        Self { gate, budget, raw, whole: 0, judged: 0, length: 0 }
+        Self { gate, budget, longest, raw, whole: 0, judged: 0, length: 0 }
     }
 
-    /// The next bytes. At most [`LONGEST_OPENING`] and one read are kept. `false` when the budget has
-    /// no room for them; the first 4 KiB need none.
+    /// The next bytes. At most the longest first message and one read are kept. `false` when the budget
+    /// has no room for them; the first 4 KiB need none.
     #[must_use]
     pub fn push(&mut self, bytes: &[u8]) -> bool {
         self.raw.push(bytes, &self.budget)
@@ -119,7 +124,7 @@ impl Opening {
         if !head.is_complete() {
             return None;
         }
-        let left = LONGEST_OPENING - self.length;
+        let left = self.longest - self.length;
         let length = usize::try_from(head.declared()).ok().filter(|length| *length <= left);
         Some(length.map(|length| (head, head.size() + length)).ok_or(Opened::TooBig))
     }

@@ -27,6 +27,9 @@ use crate::upstream::{Failure, Upstream};
 /// One read while the token is waited for.
 const READ: usize = 4 * 1024;
 
+/// Room in the first message for what is around the token, in bytes.
+const AROUND: usize = 1024;
+
 /// The first message, and what came behind it.
 struct First {
     token: String,
@@ -53,6 +56,7 @@ pub(super) async fn introduce(
     let opening = Opening::new(
         Limits::of(Endpoint::Client, &admission.route().websocket),
         &admission.route().limits,
+        issuer.max_token + AROUND,
         budget,
         Instant::now(),
     );
@@ -139,7 +143,8 @@ fn first(opened: Opened, issuer: &Issuer, context: RequestContext) -> Result<Fir
             } else {
                 rest
             };
-            Ok(First { token: token_in(&text), early, _permit: permit })
+            let token = token_in(&text, issuer.message_token.as_deref())?;
+            Ok(First { token, early, _permit: permit })
         }
         Opened::Binary => refuse(Reason::TokenInvalid, "the first message is binary, not text"),
         Opened::TooBig => refuse(Reason::MessageTooBig, "the first message is too long"),
@@ -154,15 +159,27 @@ fn first(opened: Opened, issuer: &Issuer, context: RequestContext) -> Result<Fir
     }
 }
 
-/// The token alone, or the member `token` of a JSON object, which may have more members but no name
-/// twice. Any other text is given as it is, and is no token.
-fn token_in(text: &str) -> String {
+/// The token in the first message. With a `path` the message is a JSON object that has it there; without
+/// one it is the token alone, or an object with a member `token`. `Bearer ` may stand before it.
+fn token_in(text: &str, path: Option<&str>) -> Result<String, Refusal> {
     let text = text.trim();
-    let envelope = json::object(text.as_bytes()).ok();
-    match envelope.and_then(|mut envelope| envelope.remove("token")) {
-        Some(Value::String(token)) => token,
-        _ => text.to_owned(),
-    }
+    let token = match (json::object(text.as_bytes()), path) {
+        (Ok(message), path) => {
+            let path = path.unwrap_or("/token");
+            let token =
+                Value::Object(message).pointer(path).and_then(Value::as_str).map(str::to_owned);
+            token.ok_or_else(|| missing(path))?
+        }
+        (Err(_), Some(path)) => return Err(missing(path)),
+        (Err(_), None) => text.to_owned(),
+    };
+    let bearer = token.split_at_checked(7).filter(|(head, _)| head.eq_ignore_ascii_case("bearer "));
+    Ok(bearer.map_or(token.as_str(), |(_, token)| token).trim().to_owned())
+}
+
+fn missing(path: &str) -> Refusal {
+    let detail = format!("the first message is no JSON object with a text at {path}");
+    Refusal::new(Reason::TokenInvalid, detail).by("message_token")
 }
 
 #[cfg(test)]
@@ -171,18 +188,40 @@ mod tests {
 
     #[test]
     fn a_token_comes_alone_or_in_an_envelope() {
-        assert_eq!(token_in(" a.b.c\n"), "a.b.c");
-        assert_eq!(token_in(r#"{"type": "auth", "token": "a.b.c"}"#), "a.b.c");
-        for other in [
-            r#"{"tok": "a"}"#,
+        let token = |text: &str| token_in(text, None).ok();
+        for text in [" a.b.c\n", r#"{"type": "auth", "token": "a.b.c"}"#, "Bearer a.b.c"] {
+            assert_eq!(token(text).as_deref(), Some("a.b.c"), "{text}");
+        }
+        for text in [r#"{"tok": "a"}"#, r#"{"token": 1}"#, r#"{"token": ["a.b.c"]}"#, "{}"] {
+            assert_eq!(token(text), None, "{text}");
+        }
+        // No object: refused as a token.
+        for text in [
             r#"["a.b.c"]"#,
             r#"[["token", "a.b.c"]]"#,
-            r#"{"token": ["a.b.c"]}"#,
             r#"{"token": "a.b.c", "token": "d.e.f"}"#,
             r#"{"token": "a.b.c"} x"#,
             r#""a.b.c""#,
         ] {
-            assert_eq!(token_in(other), other, "refused as a token");
+            assert_eq!(token(text).as_deref(), Some(text));
+        }
+    }
+
+    #[test]
+    fn a_token_is_where_the_path_leads() {
+        let token = |path, text: &str| token_in(text, Some(path)).ok();
+        let init = r#"{"type": "connection_init", "payload": {"token": "a.b.c", "Authorization": "bearer d.e.f"}}"#;
+        assert_eq!(token("/payload/token", init).as_deref(), Some("a.b.c"));
+        assert_eq!(token("/payload/Authorization", init).as_deref(), Some("d.e.f"));
+        for (path, text) in [
+            ("/payload", init),
+            ("/payload/jwt", init),
+            ("/0", r#"["a.b.c"]"#),
+            ("/token", "a.b.c"),
+            ("/payload/token", r#"{"token": "a.b.c"}"#),
+            ("/a", r#"{"a": "b", "a": "c"}"#),
+        ] {
+            assert_eq!(token(path, text), None, "{path} in {text}");
         }
     }
 }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::compact::invalid;
 use super::forward;
 use super::identity::Identity;
+use super::pointer;
 use crate::config::{Issuer, Requirement};
 use crate::refusal::{Reason, Refusal};
 
@@ -135,7 +136,7 @@ fn audience(issuer: &Issuer, claims: &Claims) -> Result<(), Refusal> {
 
 fn user(issuer: &Issuer, claims: &Claims) -> Result<String, Refusal> {
     let name = &issuer.user_claim;
-    let what = match claims.get(name) {
+    let what = match pointer::find(claims, name) {
         Some(Value::String(user)) if !user.is_empty() => return Ok(user.clone()),
         Some(Value::Number(user)) if !user.is_f64() => return Ok(user.to_string()),
         Some(_) => format!(
@@ -171,7 +172,7 @@ fn required(require: &[Requirement], claims: &Claims) -> Result<(), Refusal> {
     for requirement in require {
         let name = &requirement.claim;
         let denied = |detail: String| Err(Refusal::new(Reason::ClaimsDenied, detail).by("require"));
-        match claims.get(name) {
+        match pointer::find(claims, name) {
             None => return denied(format!("the token has no {name} claim, and require names it")),
             Some(value) if !requirement.allowed.iter().any(|allowed| says(value, allowed)) => {
                 return denied(format!("the token's {name} has no value that require allows"));

@@ -1,4 +1,4 @@
-//! One JWK Set from one `https://` address: a fresh connection, one request, a bounded answer.
+//! One JWK Set from one `https://` or `http://` address: a fresh connection, one request, a bounded answer.
 //! Redirects are not followed: the address in the configuration is the one that is trusted.
 
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::RootCertStore;
 use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -62,27 +63,38 @@ pub(super) struct Fetched {
 pub(super) struct Fetcher {
     url: Uri,
     host: String,
-    name: ServerName<'static>,
-    connector: TlsConnector,
+    /// TLS, and the name that the server's certificate must have; `None` is `http://`.
+    secure: Option<(ServerName<'static>, TlsConnector)>,
 }
 
+/// A connection to the server.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
 impl Fetcher {
-    /// `url` must be `https://`, with a host and without a user name; the issuer's certificate must
-    /// chain to `roots`.
+    /// `url` must be `https://` or `http://`, with a host and without a user name; the issuer's certificate
+    /// must chain to `roots`.
     pub(super) fn new(url: &Uri, roots: &Arc<RootCertStore>) -> Result<Self, KeyError> {
         let authority = url.authority().filter(|authority| !authority.as_str().contains('@'));
-        let authority = authority.filter(|_| url.scheme_str() == Some("https"));
         let host = authority.ok_or(KeyError::Url)?.host();
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let name = ServerName::try_from(host.clone()).map_err(|_| KeyError::Url)?;
-        let connector = TlsConnector::from(client_config(Arc::clone(roots))?);
-        Ok(Self { url: url.clone(), host, name, connector })
+        let secure = match url.scheme_str() {
+            Some("https") => {
+                let name = ServerName::try_from(host.clone()).map_err(|_| KeyError::Url)?;
+                Some((name, TlsConnector::from(client_config(Arc::clone(roots))?)))
+            }
+            Some("http") => None,
+            _ => return Err(KeyError::Url),
+        };
+        Ok(Self { url: url.clone(), host, secure })
     }
 
     /// The address, for logs; without its query, which may be a secret.
     pub(super) fn shown(&self) -> String {
         let authority = self.url.authority().map_or("", |authority| authority.as_str());
-        format!("https://{authority}{}", self.url.path())
+        let scheme = self.url.scheme_str().unwrap_or_default();
+        format!("{scheme}://{authority}{}", self.url.path())
     }
 
     /// Asks once.
@@ -91,11 +103,17 @@ impl Fetcher {
     }
 
     async fn exchange(&self) -> Result<Fetched, FetchError> {
-        let address = (self.host.as_str(), self.url.port_u16().unwrap_or(443));
+        let usual = if self.secure.is_some() { 443 } else { 80 };
+        let address = (self.host.as_str(), self.url.port_u16().unwrap_or(usual));
         let stream = TcpStream::connect(address).await.map_err(FetchError::Connect)?;
         tune(&stream);
-        let stream = self.connector.connect(self.name.clone(), stream);
-        let stream = stream.await.map_err(FetchError::Connect)?;
+        let stream: Box<dyn Stream> = match &self.secure {
+            Some((name, connector)) => {
+                let stream = connector.connect(name.clone(), stream);
+                Box::new(stream.await.map_err(FetchError::Connect)?)
+            }
+            None => Box::new(stream),
+        };
         let mut request = self.request()?;
         let interim = Interim::allowing(interim::MOST);
         interim.watch(&mut request);

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::compact::invalid;
 use super::identity::Identity;
+use super::pointer;
 use crate::refusal::Refusal;
 
 /// The longest field value, in bytes.
@@ -46,7 +47,7 @@ struct TooLong;
 
 /// The value for a claim, if the token has it.
 fn field(claims: &Map<String, Value>, claim: &str) -> Result<Option<HeaderValue>, TooLong> {
-    let text = match claims.get(claim) {
+    let text = match pointer::find(claims, claim) {
         None | Some(Value::Null) => return Ok(None),
         Some(Value::String(text)) => safe(text, &[]),
         Some(Value::Array(list)) if list.iter().all(Value::is_string) => {

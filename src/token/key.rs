@@ -85,7 +85,7 @@ pub enum KeyError {
         source: SetError,
     },
     /// The address of a JWK Set that is not fetched from.
-    #[error("jwks must be an https:// address with a host and without a user name")]
+    #[error("jwks must be an https:// or http:// address with a host and without a user name")]
     Url,
     /// TLS towards the issuer cannot be set up.
     #[error(transparent)]

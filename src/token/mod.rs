@@ -19,6 +19,7 @@ pub(crate) mod json;
 mod jwks;
 mod key;
 mod mint;
+mod pointer;
 mod remote;
 mod spki;
 mod status;

@@ -74,3 +74,29 @@ fn a_claim_cannot_break_out_of_its_field() {
     let name = session.request.only("x-name").unwrap();
     assert!(name.starts_with('a') && name.contains("%0D%0A"), "{name}");
 }
+
+/// As Keycloak and Entra write them.
+#[test]
+fn claims_inside_others_are_reached_by_a_path() {
+    let upstream = RawUpstream::bind();
+    let lines = "user_claim = \"/user/id\"\n\
+        require = { \"/realm_access/roles\" = [\"chat\", \"all\"] }\n\
+        forward = { \"X-Roles\" = \"/realm_access/roles\", \"X-Mail\" = \"/user/mail\" }";
+    let gateway = guarded(&upstream, lines).start();
+    let said =
+        json!({ "user": { "id": 7, "mail": "a@b" }, "realm_access": { "roles": ["x", "all"] } });
+    let session = Session::open_with(&gateway, &upstream, &with(&said), "");
+    assert_eq!(session.request.only("x-roles"), Some("x, all"));
+    assert_eq!(session.request.only("x-mail"), Some("a@b"));
+    let opened = gateway.wait_for_record(|record| record["event"] == "session.opened");
+    assert_eq!(opened["user"], "7");
+    for (bad, status, reason) in [
+        (json!({ "user": { "id": 7 }, "realm_access": { "roles": ["x"] } }), 403, "claims.denied"),
+        (json!({ "user": { "id": 7 }, "realm_access": ["all"] }), 403, "claims.denied"),
+        (json!({ "user": { "id": 7 }, "/realm_access/roles": ["all"] }), 403, "claims.denied"),
+        (json!({ "user": 7, "realm_access": { "roles": ["all"] } }), 401, "token.invalid"),
+    ] {
+        gateway.expect_refusal(&with(&bad), status, reason);
+    }
+    upstream.received_nothing();
+}

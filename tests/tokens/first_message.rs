@@ -181,3 +181,42 @@ fn a_python_application_that_reads_the_first_message_gets_it() {
     let (token, answers) = python_answers("forward_token = true");
     assert_eq!(answers, [token, "hello".to_owned()]);
 }
+
+/// As graphql-ws sends it.
+#[test]
+fn the_token_is_where_message_token_says() {
+    let upstream = RawUpstream::bind();
+    let lines = "message_token = \"/payload/token\"\nforward_token = true";
+    let gateway = start(&upstream, lines);
+    for value in [token("ada"), format!("Bearer {}", token("ada"))] {
+        let init = json!({ "type": "connection_init", "payload": { "token": value } }).to_string();
+        let (mut client, _) = connect(&gateway);
+        client.say(Frame::text(&init));
+        let (mut application, _) = upstream.accept_upgrade("");
+        application.expect_frame(Frame::text(&init));
+        echoes(&mut client, &mut application);
+    }
+    let elsewhere = json!({ "token": token("ada"), "payload": {} }).to_string();
+    let list = json!([{ "payload": { "token": token("ada") } }]).to_string();
+    for message in [token("ada"), elsewhere, list] {
+        let (mut client, _) = connect(&gateway);
+        client.say(Frame::text(&message));
+        client.expect_closing(4401, "token.invalid");
+    }
+    upstream.received_nothing();
+}
+
+#[test]
+fn a_first_message_is_as_long_as_max_token_and_what_is_around_it() {
+    let upstream = RawUpstream::bind();
+    let long = sign(&json!({ "sub": "ada", "exp": now() + 3600, "pad": "x".repeat(9 * 1024) }));
+    let small = start(&upstream, "max_token = \"4KiB\"");
+    let (mut client, _) = connect(&small);
+    client.say(Frame::text(&long));
+    client.expect_closing(1009, "message.too_big");
+    let gateway = start(&upstream, "");
+    let (mut client, _) = connect(&gateway);
+    client.say(Frame::text(json!({ "token": long }).to_string()));
+    let (mut application, _) = upstream.accept_upgrade("");
+    echoes(&mut client, &mut application);
+}

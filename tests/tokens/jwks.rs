@@ -200,3 +200,22 @@ fn an_answer_that_is_no_set_does_not_replace_the_last_good_set() {
 fn an_error_does_not_replace_the_last_good_set() {
     last_good_set_holds(Some(answer("500 Internal Server Error", "", "")), "500");
 }
+
+/// The issuer on the same machine, as a sidecar or a development server is.
+#[test]
+fn keys_come_over_http_from_this_machine() {
+    let (upstream, issuer, key) = (RawUpstream::bind(), RawUpstream::bind(), Key::new("a"));
+    let gateway = Gateway::to(&[upstream.address()])
+        .auth("main")
+        .more(&format!(
+            "[jwt.main]\nalgorithms = [\"ES256\"]\njwks = \"http://{}/keys\"\n",
+            issuer.address()
+        ))
+        .start();
+    let mut wire = issuer.accept();
+    assert_eq!(wire.read_head().line, "GET /keys HTTP/1.1");
+    wire.send(&set_of(&[&key]));
+    drop(wire);
+    gateway.wait_for_record(|record| record["event"] == "jwks.refreshed");
+    admitted(&gateway, &upstream, &key);
+}

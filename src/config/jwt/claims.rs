@@ -25,6 +25,37 @@ pub(in super::super) fn parse_name(text: &str) -> Result<String, Fault> {
     Ok(text.to_owned())
 }
 
+/// Reads the name of a claim, or the path of one inside others.
+pub(in super::super) fn parse_claim(text: &str) -> Result<String, Fault> {
+    let text = parse_name(text)?;
+    match text.strip_prefix('/') {
+        Some(pointer) => check_pointer(pointer).map(|()| text),
+        None => Ok(text),
+    }
+}
+
+/// Reads a path alone.
+pub(in super::super) fn parse_path(text: &str) -> Result<String, Fault> {
+    match text.strip_prefix('/') {
+        Some(pointer) => check_pointer(pointer).and_then(|()| parse_name(text)),
+        None => Err(Fault::new("a path begins with /").help(format!("write \"/{text}\""))),
+    }
+}
+
+/// RFC 6901 section 3, without names that are empty: a `/` too many is likelier.
+fn check_pointer(pointer: &str) -> Result<(), Fault> {
+    let escapes = pointer.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
+    if !escapes {
+        let fault = Fault::new("a ~ in a path is written ~0, and a / in a name ~1 (RFC 6901)");
+        return Err(fault.help("for example \"/https:~1~1example.com~1roles\""));
+    }
+    if pointer.split('/').any(str::is_empty) {
+        return Err(Fault::new("a name in this path is empty")
+            .help("a path is / and a name for each step: \"/realm_access/roles\""));
+    }
+    Ok(())
+}
+
 /// A table of claims and the values that are allowed.
 pub(in super::super) struct Require;
 
@@ -41,7 +72,7 @@ impl Kind for Require {
         let table = table(self, item, place)?;
         let read = |(name, place, item): (&Spanned<_>, Place<'_>, &Item<'_>)| {
             let claim = claim_name(name, &place)?;
-            Some(Requirement { claim, allowed: allowed(item, &place)? })
+            Some(Requirement { allowed: allowed(&claim, item, &place)?, claim })
         };
         all(entries(table, place).into_iter().map(read))
     }
@@ -67,7 +98,7 @@ impl Kind for Forward {
         let table = table(self, item, place)?;
         let read = |(name, place, item): (&Spanned<_>, Place<'_>, &Item<'_>)| {
             let header = header(name, &place);
-            let claim = place.text(item, &Claim, parse_name);
+            let claim = place.text(item, &Claim, parse_claim);
             Some((Spanned::new(name.span(), header?), claim?))
         };
         let fields = all(entries(table, place).into_iter().map(read))?;
@@ -84,7 +115,7 @@ struct Claim;
 
 impl Words for Claim {
     fn words(&self) -> String {
-        "the name of a claim".to_owned()
+        "the name of a claim, or a path such as \"/realm_access/roles\"".to_owned()
     }
 }
 
@@ -137,10 +168,10 @@ fn refuse_name<T>(name: &Name<'_>, place: &Place<'_>, fault: Fault) -> Option<T>
 }
 
 fn claim_name(name: &Name<'_>, place: &Place<'_>) -> Option<String> {
-    parse_name(name.get_ref()).map_or_else(|fault| refuse_name(name, place, fault), Some)
+    parse_claim(name.get_ref()).map_or_else(|fault| refuse_name(name, place, fault), Some)
 }
 
-fn allowed(item: &Item<'_>, place: &Place<'_>) -> Option<Vec<Value>> {
+fn allowed(claim: &str, item: &Item<'_>, place: &Place<'_>) -> Option<Vec<Value>> {
     match item.get_ref() {
         DeValue::Array(items) if items.is_empty() => {
             let fault = Fault::new("the list is empty").help("no value would be allowed");
@@ -149,11 +180,27 @@ fn allowed(item: &Item<'_>, place: &Place<'_>) -> Option<Vec<Value>> {
         DeValue::Array(items) => all(items.iter().map(|item| value(item, place))),
         DeValue::Table(_) => {
             let fault = Fault::new("this is a table");
-            let fault = fault.help("a claim's name with a dot in it is written in quotes");
+            let path = path_to(claim, item);
+            let fault = fault.help(format!(
+                "a claim inside another is written as a path: \"{path}\" = \"VALUE\"; a claim with a dot in its \
+                 own name in quotes"
+            ));
             place.refuse(item, &Allowed, fault)
         }
         _ => Some(vec![value(item, place)?]),
     }
+}
+
+/// The path of the first value in tables within tables.
+fn path_to(claim: &str, item: &Item<'_>) -> String {
+    let escaped = |name: &str| format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+    let mut path = escaped(claim);
+    let mut inside = item.get_ref().as_table();
+    while let Some((name, item)) = inside.and_then(|table| table.iter().next()) {
+        path += &escaped(name.get_ref());
+        inside = item.get_ref().as_table();
+    }
+    path
 }
 
 fn value(item: &Item<'_>, place: &Place<'_>) -> Option<Value> {

@@ -1,6 +1,7 @@
 //! `jwks`: a JWK Set in a file, or the address of one.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::Path;
 
 use http::Uri;
@@ -21,7 +22,7 @@ const FILE: Help = Help {
 pub(in super::super) enum JwksRef {
     /// A file, relative to the configuration's folder.
     File(String),
-    /// An `https://` address.
+    /// An `https://` or `http://` address.
     Url(Uri),
 }
 
@@ -34,7 +35,7 @@ impl fmt::Display for JwksRef {
     }
 }
 
-/// Reads an address with `https://`, or the path of a file.
+/// Reads an address, or the path of a file. Whether `http://` is accepted depends on other keys.
 pub(in super::super) fn parse_jwks(text: &str) -> Result<JwksRef, Fault> {
     if text.trim_start().starts_with('{') {
         let fault = Fault::new("this is what a file of keys holds, not its path");
@@ -42,15 +43,11 @@ pub(in super::super) fn parse_jwks(text: &str) -> Result<JwksRef, Fault> {
     }
     match text.split_once("://") {
         None => check_path(text).map(|()| JwksRef::File(text.to_owned())),
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => {
-            let fault = Fault::new("over http:// anybody on the way can put in keys of their own");
-            Err(if rest.contains('@') {
-                fault.help("write the address with https://")
-            } else {
-                fault.help(format!("write \"https://{rest}\""))
-            })
+        Some((scheme, rest))
+            if ["https", "http"].iter().any(|it| scheme.eq_ignore_ascii_case(it)) =>
+        {
+            parse_url(text, rest)
         }
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => parse_url(text, rest),
         Some(_) => Err(Fault::new("this is neither an https:// address nor the path of a file")),
     }
 }
@@ -67,6 +64,18 @@ fn parse_url(text: &str, rest: &str) -> Result<JwksRef, Fault> {
     let host = split_port(authority).filter(|(host, port)| is_host(host) && *port != Some(0));
     let url = host.and_then(|_| text.parse().ok());
     url.map(JwksRef::Url).ok_or_else(|| Fault::new(format!("\"{text}\" is not an address")))
+}
+
+/// Whether keys come over `http://` from another machine, so that anybody on the way can put in their own.
+pub(super) fn is_exposed(url: &Uri) -> bool {
+    if url.scheme_str() != Some("http") {
+        return false;
+    }
+    let host = url.host().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    let local =
+        address.map_or(host.eq_ignore_ascii_case("localhost"), |address| address.is_loopback());
+    !local
 }
 
 /// Reads a JWK Set with at least one key for `algorithms`, and no private one.
@@ -114,15 +123,31 @@ fn fits(key: &Value, family: Family) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{JwksRef, parse_jwks};
+    use super::{JwksRef, is_exposed, parse_jwks};
 
     #[test]
-    fn an_address_is_https_and_nothing_more_than_needed() {
+    fn http_is_for_this_machine() {
+        for url in
+            ["http://127.0.0.1:8080/jwks", "http://localhost/", "http://[::1]:1/", "https://a/"]
+        {
+            assert!(!is_exposed(&url.parse().unwrap()), "{url}");
+        }
+        for url in [
+            "http://10.0.0.1/",
+            "http://localhost.example/",
+            "http://keycloak:8080/",
+            "http://[::2]/",
+        ] {
+            assert!(is_exposed(&url.parse().unwrap()), "{url}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_nothing_more_than_needed() {
         let url = "https://issuer.example:8443/.well-known/jwks.json?v=1";
         assert_eq!(parse_jwks(url), Ok(JwksRef::Url(url.parse().unwrap())));
         assert_eq!(parse_jwks("keys/jwks.json"), Ok(JwksRef::File("keys/jwks.json".into())));
         for text in [
-            "http://a/b",
             "https://",
             "https:///a",
             "https://u:p@a",

@@ -2,12 +2,15 @@
 
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use rustls::RootCertStore;
 use toml::Spanned;
 
 use super::super::files;
 use super::super::issuer::{Algorithm, Family, KeySource};
 use super::super::keys;
+use super::super::lints::LintName;
 use super::super::reader::Reader;
 use super::super::report::Problem;
 use super::super::tls::{load, system_roots};
@@ -25,7 +28,7 @@ pub(super) fn read(
     algorithms: Option<&[Algorithm]>,
 ) -> Option<KeySource> {
     let algorithms = algorithms.unwrap_or_default();
-    let ca = jwks_ca(reader);
+    let (ca, insecure) = (jwks_ca(reader), jwks_insecure(reader));
     let names = [keys::SECRET.name, keys::PUBLIC_KEY.name, keys::JWKS.name];
     let given = names.map(|name| Some((name, reader.span_of(name)?)));
     let given: Vec<_> = given.into_iter().flatten().collect();
@@ -46,7 +49,7 @@ pub(super) fn read(
     secret
         .map(KeySource::Secret)
         .or_else(|| public_key(reader, algorithms))
-        .or_else(|| jwks(reader, algorithms, ca))
+        .or_else(|| jwks(reader, algorithms, ca, insecure))
 }
 
 fn refuse_many(
@@ -102,7 +105,9 @@ fn public_key(reader: &Reader<'_>, algorithms: &[Algorithm]) -> Option<KeySource
 /// Reads where the roots are for a JWK Set's address; without such an address they are refused.
 fn jwks_ca(reader: &Reader<'_>) -> Option<Spanned<PathBuf>> {
     let ca = reader.get(&keys::JWKS_CA)?;
-    let is_address = |value: &str| value.contains("://");
+    let is_address = |value: &str| {
+        value.split_once("://").is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("https"))
+    };
     if !reader.text(keys::JWKS.name).is_some_and(is_address) {
         refuse_idle_ca(reader, ca.span());
     }
@@ -113,6 +118,7 @@ fn jwks(
     reader: &Reader<'_>,
     algorithms: &[Algorithm],
     ca: Option<Spanned<PathBuf>>,
+    insecure: bool,
 ) -> Option<KeySource> {
     let jwks = reader.get(&keys::JWKS)?;
     let span = jwks.span();
@@ -121,6 +127,13 @@ fn jwks(
             let path = Spanned::new(span, reader.cx.base.join(path));
             let json = load(reader, keys::JWKS.name, &path, |path| jwks::read(path, algorithms))?;
             Some(KeySource::JwksFile { path: path.into_inner(), json })
+        }
+        JwksRef::Url(url) if url.scheme_str() == Some("http") => {
+            if jwks::is_exposed(&url) && !insecure {
+                refuse_exposed(reader, span, &url);
+                return None;
+            }
+            Some(KeySource::JwksUrl { url, roots: Arc::new(RootCertStore::empty()) })
         }
         JwksRef::Url(url) => {
             let roots = match ca {
@@ -131,6 +144,39 @@ fn jwks(
             Some(KeySource::JwksUrl { url, roots: roots? })
         }
     }
+}
+
+/// Whether keys may come over `http://` from another machine; refused where they do not.
+fn jwks_insecure(reader: &Reader<'_>) -> bool {
+    let Some(said) = reader.get(&keys::JWKS_INSECURE).filter(|said| *said.get_ref()) else {
+        return false;
+    };
+    match reader.text(keys::JWKS.name).map(jwks::parse_jwks) {
+        Some(Ok(JwksRef::Url(url))) if jwks::is_exposed(&url) => reader.lint(
+            LintName::JwtInsecure,
+            Problem::at(said.span(), "keys come over http://: anybody on the way can sign tokens")
+                .help("have the issuer answer over https://, or save its keys as a file"),
+        ),
+        // What is wrong with it is reported where it is read.
+        Some(Err(_)) => {}
+        _ => {
+            let key = reader.key(keys::JWKS_INSECURE.name);
+            let what =
+                format!("{key} is given, but jwks is not an http:// address of another machine");
+            reader.cx.refuse(Problem::at(said.span(), what).help("remove it"));
+        }
+    }
+    true
+}
+
+fn refuse_exposed(reader: &Reader<'_>, span: Range<usize>, url: &http::Uri) {
+    let key = reader.key(keys::JWKS.name);
+    let what = format!("{key}: over http:// anybody on the way can put in keys of their own");
+    let rest = url.to_string();
+    let rest = rest.split_once("://").map_or("", |(_, rest)| rest);
+    reader.cx.refuse(Problem::at(span, what).label("expected https:// for another machine").help(
+        format!("write \"https://{rest}\"; or, on a network that you trust, jwks_insecure = true"),
+    ));
 }
 
 fn refuse_idle_ca(reader: &Reader<'_>, span: Range<usize>) {

@@ -23,7 +23,7 @@ use super::report::Problem;
 use super::units::nearest;
 use crate::config::lints::LintName;
 
-pub(super) use claims::{Forward, Require, parse_name};
+pub(super) use claims::{Forward, Require, parse_claim, parse_name, parse_path};
 pub(super) use jwks::{JwksRef, parse_jwks};
 pub(super) use places::parse_place;
 pub use places::token_place;
@@ -97,6 +97,7 @@ fn read_one(reader: &Reader<'_>, name: &str, span: &Range<usize>) -> Option<Issu
     let user_claim = reader.value(&keys::USER_CLAIM);
     let token_from = places::read(reader);
     let message_deadline = places::message_deadline(reader, token_from.as_deref());
+    let message_token = places::message_token(reader, token_from.as_deref());
     let max_token = reader.value(&keys::MAX_TOKEN);
     let require = reader.get(&keys::REQUIRE).map_or(Vec::new(), Spanned::into_inner);
     let forward = reader.get(&keys::FORWARD).map_or(Vec::new(), Spanned::into_inner);
@@ -112,6 +113,7 @@ fn read_one(reader: &Reader<'_>, name: &str, span: &Range<usize>) -> Option<Issu
         user_claim,
         token_from: token_from?,
         message_deadline,
+        message_token,
         // Bounded by the key's own bounds.
         max_token: usize::try_from(max_token).unwrap_or(LONGEST_TOKEN),
         require,

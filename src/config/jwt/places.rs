@@ -1,5 +1,6 @@
 //! `token_from` and `message_deadline`: where a token may be.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use http::HeaderName;
@@ -49,15 +50,35 @@ pub(super) fn message_deadline(reader: &Reader<'_>, places: Option<&[TokenPlace]
     let Some(deadline) = reader.get(&keys::MESSAGE_DEADLINE) else {
         return keys::MESSAGE_DEADLINE.absent.0;
     };
+    let label = "nothing would wait for it";
+    check_message(reader, places, keys::MESSAGE_DEADLINE.name, deadline.span(), label);
+    deadline.into_inner()
+}
+
+/// Reads where the token is in the first message.
+pub(super) fn message_token(reader: &Reader<'_>, places: Option<&[TokenPlace]>) -> Option<String> {
+    let path = reader.get(&keys::MESSAGE_TOKEN)?;
+    let label = "nothing would be looked for there";
+    check_message(reader, places, keys::MESSAGE_TOKEN.name, path.span(), label);
+    Some(path.into_inner())
+}
+
+/// Refuses a key that is about the first message where no token is in one.
+fn check_message(
+    reader: &Reader<'_>,
+    places: Option<&[TokenPlace]>,
+    name: &str,
+    span: Range<usize>,
+    label: &str,
+) {
     if places.is_some_and(|places| !places.contains(&TokenPlace::Message)) {
-        let key = reader.key(keys::MESSAGE_DEADLINE.name);
+        let key = reader.key(name);
         reader.cx.refuse(
-            Problem::at(deadline.span(), format!("{key} is given, but no token is in a message"))
-                .label("nothing would wait for it")
+            Problem::at(span, format!("{key} is given, but no token is in a message"))
+                .label(label)
                 .help("remove it, or say token_from = [\"message\"]"),
         );
     }
-    deadline.into_inner()
 }
 
 /// Reads one place.

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::config::issuer::{Algorithm, LONGEST_TOKEN, OnExpiry, TokenPlace};
 use crate::config::jwt::{
-    Forward, JwksRef, Require, SecretRef, parse_algorithm, parse_jwks, parse_name, parse_place,
-    parse_secret,
+    Forward, JwksRef, Require, SecretRef, parse_algorithm, parse_claim, parse_jwks, parse_name,
+    parse_path, parse_place, parse_secret,
 };
 use crate::config::kinds::{Bool, Choice, File, Size, Text, Time};
 use crate::config::lists::List;
@@ -43,7 +43,9 @@ keys! {
             parse: parse_jwks },
         Optional(ONE_KEY),
         "For the others: the issuer's keys as a JWK Set (RFC 7517), in a file of at most 1 MiB or at \
-         an `https://` address.";
+         an `https://` address; `http://` on this machine (127.0.0.0/8, ::1, localhost).";
+    JWKS_INSECURE: Bool, Fallback<bool> = Issuer "jwks_insecure" Bool, Fallback(false),
+        "Accept an `http://` address of another machine in `jwks`. Anybody on the way can then sign tokens.";
     JWKS_CA: File, Optional = Issuer "jwks_ca" File, Optional("the system's roots"),
         "PEM file of the roots that the certificate of the `https://` address must chain to. Only \
          with such an address.";
@@ -61,8 +63,10 @@ keys! {
         "How far the clocks may be apart: added to `exp` and to the end of a session, taken from \
          `nbf`.";
     USER_CLAIM: Text<String>, Made<String> = Issuer "user_claim"
-        Text { words: "the name of a claim", parse: parse_name }, Made(|| "sub".to_owned()),
-        "The claim that says who the user is.";
+        Text { words: "the name of a claim, or a path such as \"/realm_access/roles\"", parse: parse_claim },
+        Made(|| "sub".to_owned()),
+        "The claim that says who the user is. What begins with `/` is a JSON pointer (RFC 6901) to a claim \
+         inside others, here and in `require` and `forward`.";
     TOKEN_FROM: ListOf<TokenPlace>, Made<Entries<TokenPlace>> = Issuer "token_from"
         List::never_empty(Text { words: "\"header\", \"header:NAME\", \"subprotocol\", \
             \"query:NAME\", \"cookie:NAME\" or \"message\"", parse: parse_place },
@@ -75,6 +79,11 @@ keys! {
     MESSAGE_DEADLINE: Time, Fallback<Duration> = Issuer "message_deadline"
         Time { min: SHORTEST, max: secs(60) }, Fallback(secs(5)),
         "How long the first message may take. Only with `token_from = [\"message\"]`.";
+    MESSAGE_TOKEN: Text<String>, Optional = Issuer "message_token"
+        Text { words: "a path such as \"/payload/token\"", parse: parse_path },
+        Optional("the first message is the token, or a JSON object with a member `token`"),
+        "Where the token is in the JSON object of the first message: a JSON pointer (RFC 6901). Only with \
+         `token_from = [\"message\"]`.";
     MAX_TOKEN: Size, Fallback<u64> = Issuer "max_token"
         Size { min: 1 << 10, max: LONGEST_TOKEN as u64 }, Fallback(16 << 10),
         "The longest token that is looked at. It has to fit into the head of the request, too; one that \

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::{Endpoint, FirstMessage, HoldBudget, LONGEST_OPENING, Opened, Opening, Rule};
+use super::super::{Endpoint, FirstMessage, HoldBudget, Opened, Opening, Rule};
 use super::{LIMITS, frame};
 use crate::config::{self, OnExceed, Rate};
 use crate::refusal::Reason;
+
+const LONGEST_OPENING: usize = 9 * 1024;
 
 fn client(first: u8, payload: &[u8]) -> Vec<u8> {
     frame(Endpoint::Client, first, payload)
@@ -20,7 +22,8 @@ fn opened(stream: &[u8], cut: usize) -> (Option<Opened>, usize) {
 
 fn opened_within(rates: &config::Limits, stream: &[u8], cut: usize) -> (Option<Opened>, usize) {
     let now = Instant::now();
-    let mut opening = Opening::new(LIMITS, rates, HoldBudget::new(1 << 20), now);
+    let budget = HoldBudget::new(1 << 20);
+    let mut opening = Opening::new(LIMITS, rates, LONGEST_OPENING, budget, now);
     let mut pings = 0;
     for part in [&stream[..cut], &stream[cut..]] {
         assert!(opening.push(part));
@@ -80,7 +83,8 @@ fn anything_else_is_said_for_what_it_is() {
 /// An opening that has read this much of a first message of 9,000 bytes, in reads of 500.
 fn half_opened(read: usize, budget: &HoldBudget) -> Option<Opening> {
     let now = Instant::now();
-    let mut opening = Opening::new(LIMITS, &config::Limits::default(), budget.clone(), now);
+    let mut opening =
+        Opening::new(LIMITS, &config::Limits::default(), LONGEST_OPENING, budget.clone(), now);
     let message = client(0x81, &[b'a'; 9000]);
     for part in message[..read].chunks(500) {
         if !opening.push(part) {

@@ -49,6 +49,7 @@ fn issuer(algorithms: &[Algorithm], key: KeySource) -> Issuer {
         user_claim: "sub".to_owned(),
         token_from: vec![TokenPlace::Header],
         message_deadline: Duration::from_secs(5),
+        message_token: None,
         max_token: 16 * 1024,
         require: Vec::new(),
         forward: Vec::new(),

@@ -188,15 +188,19 @@ async fn the_certificate_is_the_issuers() {
 }
 
 #[test]
-fn only_https_is_fetched() {
+fn only_http_and_https_are_fetched() {
     let roots = Arc::new(RootCertStore::empty());
-    for bad in
-        ["http://a.example/k", "/k", "a.example:443", "https://u:p@a.example/", "ftp://a.example/"]
-    {
+    for bad in [
+        "http://u@a.example/k",
+        "/k",
+        "a.example:443",
+        "https://u:p@a.example/",
+        "ftp://a.example/",
+    ] {
         assert!(Fetcher::new(&bad.parse().unwrap(), &roots).is_err(), "{bad}");
     }
     for good in
-        ["https://a.example", "https://a.example:8443/k?x", "https://[::1]/k", "https://1.2.3.4/"]
+        ["https://a.example", "http://[::1]:8443/k?x", "https://[::1]/k", "https://1.2.3.4/"]
     {
         assert!(Fetcher::new(&good.parse().unwrap(), &roots).is_ok(), "{good}");
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use toml::Spanned;
 
+use super::issuer::{Issuer, RouteIssuers};
 use super::jwt::Issuers;
 use super::keys;
 use super::kinds::Fault;
@@ -19,16 +20,66 @@ pub(super) const NONE: &str = "none";
 
 /// Reads who may connect to the route `name`. `None`: what is wrong was reported.
 pub(super) fn read(reader: &Reader<'_>, name: &str, issuers: &Issuers) -> Option<Auth> {
-    let said = reader.required(&keys::AUTH)?;
-    if said.get_ref() == NONE {
-        lint_open(reader, name, said.span());
+    let said = reader.required(&keys::AUTH)?.into_inner();
+    if let Some(none) = said.iter().find(|said| said.get_ref() == NONE) {
+        if said.len() > 1 {
+            let what = format!("{}: \"none\" stands beside others", reader.key(keys::AUTH.name));
+            let problem = Problem::at(none.span(), what).label("it admits anybody");
+            reader.cx.refuse(problem.help("remove it, or say \"none\" alone"));
+            return None;
+        }
+        lint_open(reader, name, none.span());
         return Some(Auth::None);
     }
-    let Some(found) = issuers.find(said.get_ref()) else {
-        refuse_unknown(reader, &said, &issuers.names());
-        return None;
+    let find = |said: &Spanned<String>| {
+        let found = issuers.find(said.get_ref());
+        if found.is_none() {
+            refuse_unknown(reader, said, &issuers.names());
+        }
+        found.cloned().flatten()
     };
-    found.as_ref().map(|issuer| Auth::Jwt(Arc::clone(issuer)))
+    // All of them are looked for, so that all that is wrong is said.
+    let found: Vec<Option<Arc<Issuer>>> = said.iter().map(find).collect();
+    let found: Vec<Arc<Issuer>> = found.into_iter().collect::<Option<_>>()?;
+    let (first, others) = found.split_first()?;
+    for (index, (issuer, said)) in found.iter().zip(&said).enumerate() {
+        if let (Some((what, help)), true) = (mixed_up(issuer, &found[..index]), found.len() > 1) {
+            let what = format!("{}: {what}", reader.key(keys::AUTH.name));
+            reader.cx.refuse(Problem::at(said.span(), what).help(help));
+            return None;
+        }
+    }
+    Some(Auth::Jwt(RouteIssuers::new(Arc::clone(first), others)))
+}
+
+/// Why an issuer cannot stand on a route beside those before it, and what to do.
+fn mixed_up(issuer: &Issuer, before: &[Arc<Issuer>]) -> Option<(String, String)> {
+    let name = &issuer.name;
+    let Some(iss) = &issuer.issuer else {
+        return Some((
+            format!("jwt.{name} says no issuer, so that no token could be told to be its own"),
+            format!("write issuer = \"https://issuer.example\" in [jwt.{name}]"),
+        ));
+    };
+    let same = before.iter().find(|other| other.issuer.as_ref() == Some(iss));
+    if let Some(Issuer { name: other, .. }) = same.map(AsRef::as_ref) {
+        return Some((
+            format!("jwt.{other} and jwt.{name} say the same issuer: no token could be told apart"),
+            "give each the `iss` of its own tokens, or name one of them".to_owned(),
+        ));
+    }
+    let first = before.first()?;
+    let differ = [
+        ("token_from", first.token_from != issuer.token_from),
+        ("message_deadline", first.message_deadline != issuer.message_deadline),
+        ("message_token", first.message_token != issuer.message_token),
+        ("forward_token", first.forward_token != issuer.forward_token),
+    ];
+    let (key, _) = differ.into_iter().find(|(_, differ)| *differ)?;
+    Some((
+        format!("jwt.{} and jwt.{name} say different things of {key}", first.name),
+        format!("say the same in both: {key} is needed before it is known whose token it is"),
+    ))
 }
 
 fn refuse_unknown(reader: &Reader<'_>, said: &Spanned<String>, known: &[&str]) {

@@ -48,6 +48,58 @@ pub struct Issuer {
     pub on_expiry: OnExpiry,
 }
 
+/// The issuers whose tokens a route accepts, at least one. Of several, each has an `issuer` of its own, by
+/// which a token's unverified `iss` picks the one that verifies it; where a token may be, and whether it is
+/// forwarded, is the same for all of them.
+#[derive(Debug, Clone)]
+pub struct RouteIssuers {
+    first: Arc<Issuer>,
+    others: Arc<[Arc<Issuer>]>,
+}
+
+impl RouteIssuers {
+    /// `first`, and `others` that can be told apart from it and from each other.
+    #[must_use]
+    pub fn new(first: Arc<Issuer>, others: &[Arc<Issuer>]) -> Self {
+        Self { first, others: others.into() }
+    }
+
+    /// The first one: its keys hold for what is the same for all of them.
+    #[must_use]
+    pub fn first(&self) -> &Arc<Issuer> {
+        &self.first
+    }
+
+    /// Every one, in the order of the file.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Issuer>> {
+        std::iter::once(&self.first).chain(self.others.iter())
+    }
+
+    /// Whether there is more than one.
+    #[must_use]
+    pub fn are_several(&self) -> bool {
+        !self.others.is_empty()
+    }
+
+    /// The one of `[jwt.NAME]`.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&Arc<Issuer>> {
+        self.iter().find(|issuer| issuer.name == name)
+    }
+
+    /// The one whose `issuer` is `iss`.
+    #[must_use]
+    pub fn of(&self, iss: &str) -> Option<&Arc<Issuer>> {
+        self.iter().find(|issuer| issuer.issuer.as_deref() == Some(iss))
+    }
+
+    /// The longest token that one of them looks at, in bytes.
+    #[must_use]
+    pub fn max_token(&self) -> usize {
+        self.iter().map(|issuer| issuer.max_token).max().unwrap_or_default()
+    }
+}
+
 /// A signature algorithm (RFC 7518 section 3.1, RFC 8037 section 3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "named by the RFCs")]

@@ -48,7 +48,8 @@ pub(crate) use authority::parse_port;
 pub use authority::{Authority, Host, HostError, is_host, split_port};
 pub use host::HostPattern;
 pub use issuer::{
-    Algorithm, Family, Issuer, KeySource, LONGEST_TOKEN, OnExpiry, Requirement, Secret, TokenPlace,
+    Algorithm, Family, Issuer, KeySource, LONGEST_TOKEN, OnExpiry, Requirement, RouteIssuers,
+    Secret, TokenPlace,
 };
 pub use jwt::token_place;
 pub use lints::LintName;

@@ -12,7 +12,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
 
 use super::host::HostPattern;
-use super::issuer::Issuer;
+use super::issuer::{Issuer, RouteIssuers};
 use super::origin::OriginPattern;
 use super::path::PathPattern;
 use super::protection::{Firewall, Limits};
@@ -185,8 +185,8 @@ pub struct Route {
 pub enum Auth {
     /// Anybody; said as "none".
     None,
-    /// Whoever has a token of this issuer; said as its name.
-    Jwt(Arc<Issuer>),
+    /// Whoever has a token of one of these issuers; said as their names.
+    Jwt(RouteIssuers),
 }
 
 /// `routes.*.origins`

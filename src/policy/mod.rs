@@ -15,14 +15,14 @@ use std::time::SystemTime;
 
 use http::{HeaderName, HeaderValue};
 
-use crate::config::{Auth, Config, Firewall, Issuer, Limits, Route, TokenPlace};
+use crate::config::{Auth, Config, Firewall, Issuer, Limits, Route, RouteIssuers, TokenPlace};
 use crate::firewall::{Offence, RequestContext};
 use crate::handshake::{ClientAddress, UpgradeRequest, fold};
 use crate::moment::Moment;
 use crate::refusal::{Reason, Refusal};
 use crate::store::{Bearer, RevocationStore};
 use crate::tls::ServerNames;
-use crate::token::{Identity, Verifiers};
+use crate::token::{Identity, Verifiers, choose};
 pub use address::{Entrance, check_ban};
 use credential::Credential;
 pub use review::{Claims, Holder, Presented};
@@ -80,6 +80,8 @@ pub struct Admission {
     subprotocols: Vec<String>,
     unlisted: Option<String>,
     carried: bool,
+    /// The subprotocol that stood before a token, which was taken out.
+    paired: Option<String>,
     standing: Standing,
     context: RequestContext,
 }
@@ -91,8 +93,8 @@ pub enum Standing {
     Anybody,
     /// Whom a token names.
     Identified(Identity),
-    /// Not known before the first message, which holds the token.
-    Announced(Arc<Issuer>),
+    /// Not known before the first message, which holds a token of one of these.
+    Announced(RouteIssuers),
 }
 
 impl Policy {
@@ -170,7 +172,7 @@ impl Policy {
         let table = Table::Route(&route.name);
         let credential = match &route.auth {
             Auth::None => None,
-            Auth::Jwt(issuer) => find_credential(issuer, request, trace)?,
+            Auth::Jwt(issuers) => find_credential(issuers.first(), request, trace)?,
         };
         let origin = origin::check(route, request, arrival.client.scheme);
         let origin = trace
@@ -178,13 +180,16 @@ impl Policy {
         let context = if origin.is_named() { arrival.context.accepted() } else { arrival.context };
         let presented = Presented::new(request, arrival.client, origin.into_origin());
         let offered = request.subprotocols().len();
+        let mut paired = None;
         let standing = match &route.auth {
             Auth::None => anybody(table, trace),
-            Auth::Jwt(issuer) if issuer.token_from == [TokenPlace::Message] => {
+            Auth::Jwt(issuers) if issuers.first().token_from == [TokenPlace::Message] => {
+                let issuer = issuers.first();
                 credential::empty(&issuer.token_from, issuer.forward_token, request);
-                announced(issuer, trace)
+                announced(issuers, trace)
             }
-            Auth::Jwt(issuer) => {
+            Auth::Jwt(issuers) => {
+                let issuer = issuers.first();
                 let credential = present(issuer, credential, trace)?;
                 let token = match credential.token() {
                     Ok(token) => token,
@@ -194,7 +199,8 @@ impl Policy {
                     }
                 };
                 let shown = Shown { token, place: &credential.place, context };
-                let identity = self.identify(issuer, shown, trace).await?;
+                let identity = self.identify(issuers, shown, trace).await?;
+                paired = credential::paired(&issuer.token_from, issuer.forward_token, request);
                 credential::empty(&issuer.token_from, issuer.forward_token, request);
                 Standing::Identified(identity)
             }
@@ -202,26 +208,44 @@ impl Policy {
         let carried = request.subprotocols().len() < offered;
         let (subprotocols, unlisted) = listed(route, request);
         let route = Arc::clone(route);
-        Ok(Admission { route, presented, subprotocols, unlisted, carried, standing, context })
+        let admission = Admission {
+            route,
+            presented,
+            subprotocols,
+            unlisted,
+            carried,
+            paired,
+            standing,
+            context,
+        };
+        Ok(admission)
     }
 
-    /// Whom a token of `issuer` names: verified, its claims as required, not revoked. One that does
+    /// Whom a token of one of `issuers` names: verified, its claims as required, not revoked. One that does
     /// not verify is an offence if no foreign page can have shown it.
     pub async fn identify(
         &self,
-        issuer: &Issuer,
+        issuers: &RouteIssuers,
         shown: Shown<'_>,
         trace: &mut Trace,
     ) -> Result<Identity, Refusal> {
+        let offence = |refusal: Refusal| match refusal.reason {
+            Reason::TokenInvalid => refusal.as_offence(Offence::token(shown.place, shown.context)),
+            _ => refusal,
+        };
+        let issuer = match choose(issuers, shown.token).map_err(offence) {
+            Ok(issuer) => issuer,
+            unknown => {
+                let table = Table::Issuer(&issuers.first().name);
+                trace.check("token", table, unknown, |_| Default::default())?
+            }
+        };
         let verifier = self.verifiers.get(&issuer.name).ok_or_else(|| {
             Refusal::new(Reason::TokenInvalid, format!("there is no jwt.{} any more", issuer.name))
         })?;
         let table = Table::Issuer(&issuer.name);
         let authenticated = verifier.authenticate(shown.token, SystemTime::now()).await;
-        let authenticated = authenticated.map_err(|refusal| match refusal.reason {
-            Reason::TokenInvalid => refusal.as_offence(Offence::token(shown.place, shown.context)),
-            _ => refusal,
-        });
+        let authenticated = authenticated.map_err(offence);
         let authenticated = trace.check("token", table, authenticated, |who| {
             let until = Moment::from(who.expires());
             let said = format!("verified: of {}, until {until} with the leeway", who.user());
@@ -299,11 +323,13 @@ impl Admission {
     }
 
     /// The subprotocol that the client is told where the upstream chose none: the first of its own
-    /// offer that the route lists, if a token was taken out of the offer. A browser fails a socket
+    /// offer that the route lists, or else the item before the token of a pair, if a token was taken out of
+    /// the offer. A browser fails a socket
     /// without an answer to its offer, and would get one if it could hand its token in otherwise.
     #[must_use]
     pub fn fallback(&self) -> Option<&str> {
-        if self.carried { self.first_listed() } else { None }
+        let fallback = || self.first_listed().or(self.paired.as_deref());
+        self.carried.then(fallback).flatten()
     }
 
     /// The first subprotocol of the offer that the route lists; `None` where it lists none.
@@ -361,13 +387,13 @@ fn anybody(table: Table<'_>, trace: &mut Trace) -> Standing {
     Standing::Anybody
 }
 
-fn announced(issuer: &Arc<Issuer>, trace: &mut Trace) -> Standing {
+fn announced(issuers: &RouteIssuers, trace: &mut Trace) -> Standing {
     trace.note(|| Step {
         name: "token",
         said: "awaited in the first message".to_owned(),
-        key: Some(Table::Issuer(&issuer.name).key("token_from")),
+        key: Some(Table::Issuer(&issuers.first().name).key("token_from")),
     });
-    Standing::Announced(Arc::clone(issuer))
+    Standing::Announced(issuers.clone())
 }
 
 /// What an authorized token has.

@@ -106,8 +106,8 @@ impl Policy {
         origin::judge(route, origin.as_deref(), || Origin::new(&scheme, &host, port))?;
         match (&route.auth, holder) {
             (Auth::None, _) | (Auth::Jwt(_), Holder::Awaited) => {}
-            (Auth::Jwt(issuer), Holder::Identified { issuer: name, claims })
-                if issuer.name == name =>
+            (Auth::Jwt(issuers), Holder::Identified { issuer: name, claims })
+                if issuers.named(name).is_some() =>
             {
                 let verifier = self.verifiers.get(name).ok_or_else(other_issuer)?;
                 verifier.review(&claims.read())?;

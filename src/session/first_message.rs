@@ -49,14 +49,14 @@ pub(super) async fn introduce(
     budget: HoldBudget,
     (subject, permit): (&mut Subject, &mut Option<UserPermit>),
 ) -> Result<(Admission, Upstream, Bytes), Refusal> {
-    let Standing::Announced(issuer) = admission.standing().clone() else {
+    let Standing::Announced(issuers) = admission.standing().clone() else {
         return Err(Refusal::new(Reason::Internal, "the token was not announced"));
     };
-    let issuer = issuer.as_ref();
+    let issuer = issuers.first().as_ref();
     let opening = Opening::new(
         Limits::of(Endpoint::Client, &admission.route().websocket),
         &admission.route().limits,
-        issuer.max_token + AROUND,
+        issuers.max_token() + AROUND,
         budget,
         Instant::now(),
     );
@@ -74,7 +74,7 @@ pub(super) async fn introduce(
     let mut trace = Trace::off();
     let context = admission.context();
     let shown = Shown { token: &first.token, place: &TokenPlace::Message, context };
-    let identity = timeout_at(deadline, in_force.policy.identify(issuer, shown, &mut trace))
+    let identity = timeout_at(deadline, in_force.policy.identify(&issuers, shown, &mut trace))
         .await
         .map_err(|_| Refusal::new(Reason::TokenUnverifiable, "the keys did not come in time"))??;
     subject.user = Some(identity.user().to_owned());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::registry::{Entry, Record};
-use crate::config::{Auth, Issuer, OnExpiry, TokenPlace};
+use crate::config::{Auth, Issuer, OnExpiry, RouteIssuers, TokenPlace};
 use crate::gateway::Gateway;
 use crate::moment::Moment;
 use crate::policy::{Admission, Shown, Standing, Trace};
@@ -13,15 +13,16 @@ use crate::token::Identity;
 
 /// The lease of a session that was admitted so.
 pub(super) fn of(gateway: &Arc<Gateway>, admission: &Admission, entry: &Entry) -> Lease {
-    let (Standing::Identified(identity), Auth::Jwt(issuer)) =
+    let (Standing::Identified(identity), Auth::Jwt(issuers)) =
         (admission.standing(), &admission.route().auth)
     else {
         return Lease::default();
     };
-    let expires = ends(issuer).then(|| identity.expires());
+    let ends = issuers.named(identity.issuer()).is_none_or(|issuer| ends(issuer));
+    let expires = ends.then(|| identity.expires());
     let renewal = admission.route().refresh.as_ref().map(|member| Renewal {
         member: Arc::from(member.as_str()),
-        verify: verify(gateway, issuer, entry.record()),
+        verify: verify(gateway, issuers, entry.record()),
     });
     Lease { expires, renewal }
 }
@@ -32,15 +33,15 @@ fn ends(issuer: &Issuer) -> bool {
 
 fn verify(
     gateway: &Arc<Gateway>,
-    issuer: &Arc<Issuer>,
+    issuers: &RouteIssuers,
     record: &Arc<Record>,
 ) -> Box<dyn Fn(String) -> Verifying + Send> {
-    let (gateway, issuer, record) = (Arc::clone(gateway), Arc::clone(issuer), Arc::clone(record));
+    let (gateway, issuers, record) = (Arc::clone(gateway), issuers.clone(), Arc::clone(record));
     Box::new(move |token| {
-        let (gateway, issuer) = (Arc::clone(&gateway), Arc::clone(&issuer));
+        let (gateway, issuers) = (Arc::clone(&gateway), issuers.clone());
         let record = Arc::clone(&record);
         Box::pin(async move {
-            let renewed = renew(&gateway, &issuer, &record, &token).await;
+            let renewed = renew(&gateway, &issuers, &record, &token).await;
             if let Ok(identity) = &renewed {
                 record.identify(identity.into());
                 record.end_if_revoked(&*gateway.revocations, Moment::now());
@@ -60,13 +61,13 @@ fn verify(
 /// A newer token must verify, and name the same user.
 async fn renew(
     gateway: &Gateway,
-    issuer: &Issuer,
+    issuers: &RouteIssuers,
     record: &Record,
     token: &str,
 ) -> Result<Identity, Reason> {
     let in_force = gateway.in_force();
     let shown = Shown { token, place: &TokenPlace::Message, context: record.context };
-    let identified = in_force.policy.identify(issuer, shown, &mut Trace::off()).await;
+    let identified = in_force.policy.identify(issuers, shown, &mut Trace::off()).await;
     let identity = identified.map_err(|refusal| refusal.reason)?;
     if record.user().as_ref() != Some(identity.key()) {
         return Err(Reason::ClaimsDenied);

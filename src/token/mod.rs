@@ -33,7 +33,7 @@ pub use key::{KeyError, Weakness};
 pub use mint::{MintError, Signer};
 pub use status::Status;
 pub use verifier::{Authenticated, TokenError, Verifier};
-pub use verifiers::Verifiers;
+pub use verifiers::{Verifiers, choose};
 
 #[cfg(test)]
 mod tests;

@@ -6,9 +6,23 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::compact::{invalid, unverified_issuer};
 use super::status::Status;
 use super::verifier::{TokenError, Verifier};
-use crate::config::{Config, Issuer};
+use crate::config::{Config, Issuer, RouteIssuers};
+use crate::refusal::Refusal;
+
+/// The issuer that is to verify a token on a route: the only one, or the one that its `iss` names.
+pub fn choose<'a>(issuers: &'a RouteIssuers, token: &str) -> Result<&'a Arc<Issuer>, Refusal> {
+    if !issuers.are_several() {
+        return Ok(issuers.first());
+    }
+    let iss = unverified_issuer(token, issuers.max_token())?;
+    issuers.of(&iss).ok_or_else(|| {
+        let names: Vec<_> = issuers.iter().map(|issuer| format!("jwt.{}", issuer.name)).collect();
+        invalid(format!("the token's iss is not the issuer of {}", names.join(" or "))).by("issuer")
+    })
+}
 
 /// A verifier for each `[jwt.NAME]`.
 #[derive(Debug, Clone, Default)]

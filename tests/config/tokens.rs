@@ -47,7 +47,7 @@ fn issuer(folder: &TempDir, keys: &str) -> Issuer {
     let loaded = load_in(folder, &text).unwrap_or_else(|error| panic!("{error}"));
     let Auth::Jwt(issuer) = &loaded.config.routes[0].auth else { panic!("a token is needed") };
     assert_eq!(loaded.config.issuers.len(), 1);
-    Issuer::clone(issuer)
+    Issuer::clone(issuer.first())
 }
 
 /// The lints of `text` with their lines.

@@ -8,6 +8,7 @@ mod claims;
 mod explain;
 mod first_message;
 mod hold;
+mod issuers;
 mod jwks;
 mod lifetime;
 mod parsers;

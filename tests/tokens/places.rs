@@ -169,3 +169,28 @@ fn a_field_of_any_name_can_carry_the_token() {
     gateway.expect_refusal(&bearer, 401, "token.missing");
     upstream.received_nothing();
 }
+
+/// A browser that offers a pair fails without an answer: it gets the first item, unless the application
+/// chooses one.
+#[test]
+fn a_pair_of_subprotocols_is_answered_without_its_token() {
+    let upstream = RawUpstream::bind();
+    let gateway = start(&upstream, "");
+    let token = token("ada");
+    let pair = |offer: String| Request::upgrade("/ws").and("Sec-WebSocket-Protocol", &offer);
+    let chosen = "Sec-WebSocket-Protocol: chat.v1\r\n";
+    for (offer, left, answer, got) in [
+        (format!("access_token, {token}"), "access_token", "", "access_token"),
+        (format!("Bearer, {token}"), "Bearer", "", "Bearer"),
+        (format!("Bearer, {token}, chat.v1"), "Bearer, chat.v1", chosen, "chat.v1"),
+    ] {
+        let session = Session::open_with(&gateway, &upstream, &pair(offer), answer);
+        assert_eq!(session.request.only("sec-websocket-protocol"), Some(left));
+        assert_eq!(session.response.only("sec-websocket-protocol"), Some(got));
+    }
+    let forwarded = start(&upstream, "forward_token = true");
+    let offer = format!("access_token, {token}");
+    let session = Session::open_with(&forwarded, &upstream, &pair(offer.clone()), "");
+    assert_eq!(session.request.only("sec-websocket-protocol"), Some(offer.as_str()));
+    assert_eq!(session.response.only("sec-websocket-protocol"), None, "the application was asked");
+}

@@ -41,8 +41,10 @@ pub(super) async fn admit(
 
     let carried = token.map(|token| (place(args, route), token));
     let mut request = request(args, carried.as_ref())?;
-    if let Auth::Jwt(issuer) = &route.auth {
-        wait_for_keys(gateway, issuer).await;
+    if let Auth::Jwt(issuers) = &route.auth {
+        for issuer in issuers.iter() {
+            wait_for_keys(gateway, issuer).await;
+        }
     }
     let admission = in_force.policy.admit(route, &mut request, arrival, trace).await?;
     let user = user(gateway, &admission, carried, trace).await?;
@@ -131,7 +133,7 @@ fn head(args: &ExplainArgs, trace: &mut Trace) -> Result<UpgradeRequest, Refusal
 /// Where the token is said, or first looked for.
 fn place(args: &ExplainArgs, route: &Route) -> TokenPlace {
     let first = match &route.auth {
-        Auth::Jwt(issuer) => issuer.token_from.first().cloned(),
+        Auth::Jwt(issuers) => issuers.first().token_from.first().cloned(),
         Auth::None => None,
     };
     args.token_from.clone().or(first).unwrap_or(TokenPlace::Header)
@@ -151,15 +153,16 @@ async fn user(
             let _permit = policy.admit_user(identity, &gateway.limiters, trace)?;
             Ok(identity.user().to_owned())
         }
-        (Standing::Announced(issuer), Some((TokenPlace::Message, token))) => {
+        (Standing::Announced(issuers), Some((TokenPlace::Message, token))) => {
             let in_force = gateway.in_force();
             let (token, place, context) = (&*token, &TokenPlace::Message, admission.context());
             let shown = Shown { token, place, context };
-            let identity = in_force.policy.identify(issuer, shown, trace).await?;
+            let identity = in_force.policy.identify(issuers, shown, trace).await?;
             let _permit = in_force.policy.admit_user(&identity, &gateway.limiters, trace)?;
             Ok(identity.user().to_owned())
         }
-        (Standing::Announced(issuer), _) => {
+        (Standing::Announced(issuers), _) => {
+            let issuer = issuers.first();
             let detail = "no first message with a token came in time";
             let late = Refusal::new(Reason::AuthTimeout, detail).by("message_deadline");
             trace.check("message", Table::Issuer(&issuer.name), Err(late), |_| Default::default())

@@ -7,7 +7,7 @@ use crate::config::auth::{parse_auth, parse_member};
 use crate::config::host::HostPattern;
 use crate::config::kinds::{Bool, File, Text, Time};
 use crate::config::lints::LintName;
-use crate::config::lists::{List, Table};
+use crate::config::lists::{List, OneOrMore, Table};
 use crate::config::model::Upstream;
 use crate::config::origins::OriginEntry;
 use crate::config::path::PathPattern;
@@ -70,11 +70,14 @@ keys! {
             "leave `subprotocols` out to let client and application agree"),
         Optional("whatever client and application agree on"),
         "The subprotocols that may be agreed on (RFC 6455 section 1.9). Compared with case.";
-    AUTH: Text<String>, Required = Route "auth"
-        Text { words: "\"none\" or the name of a [jwt.NAME] table", parse: parse_auth },
+    AUTH: OneOrMore<Text<String>>, Required = Route "auth"
+        OneOrMore(List::never_empty(
+            Text { words: "\"none\" or the name of a [jwt.NAME] table", parse: parse_auth },
+            "say \"none\" to admit anybody")),
         Required("who may connect must be said: the name of a [jwt.NAME] table, or \"none\", which \
             admits anybody"),
-        "Who may connect: whoever has a token of the [jwt.NAME] table of this name. `\"none\"`, \
+        "Who may connect: whoever has a token of the [jwt.NAME] table of this name, or of one of several, \
+         which each say another `issuer`: a token's `iss` picks the one that verifies it. `\"none\"`, \
          which must be said: anybody.";
     ROUTE_ALLOW: ListOf<LintName>, Optional = Route "allow"
         List { of: Text { words: "the name of a lint such as \"auth.none\"", parse: LintName::parse },

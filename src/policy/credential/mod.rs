@@ -74,6 +74,16 @@ fn read(place: &TokenPlace, request: &UpgradeRequest) -> Result<Vec<Reading>, Re
     })
 }
 
+/// The subprotocol before a token that [`empty`] takes out of the offer.
+pub(super) fn paired(
+    places: &[TokenPlace],
+    forward: bool,
+    request: &UpgradeRequest,
+) -> Option<String> {
+    let taken = !forward && places.contains(&TokenPlace::Subprotocol);
+    taken.then(|| subprotocol::paired(request.subprotocols())).flatten()
+}
+
 /// Empties every place of `places`, and Authorization whether it is one of them or not: the application
 /// gets no credential that the gateway did not judge. With `forward` the judged token stays where it is, and
 /// an Authorization of another scheme goes.

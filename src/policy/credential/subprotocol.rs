@@ -56,6 +56,12 @@ fn carried(offered: &[String]) -> Vec<(&str, Carried)> {
     carriers
 }
 
+/// The first item that says that a token follows, and is followed by one.
+pub(super) fn paired(offered: &[String]) -> Option<String> {
+    let pair = |pair: &&[String]| is_before(&pair[0]) && in_form(&pair[1]).is_none();
+    offered.windows(2).find(pair).map(|pair| pair[0].clone())
+}
+
 fn is_before(item: &str) -> bool {
     BEFORE.iter().any(|name| item.eq_ignore_ascii_case(name))
 }

@@ -41,7 +41,7 @@ impl Builder {
             route: String::new(),
             tls_lines: String::new(),
             more: String::new(),
-            auth: "none".to_owned(),
+            auth: "\"none\"".to_owned(),
             pairs: None,
             prepare: None,
             admin: None,
@@ -64,7 +64,13 @@ impl Builder {
 
     /// The route's authentication, "none" if not said.
     pub fn auth(mut self, name: &str) -> Self {
-        name.clone_into(&mut self.auth);
+        self.auth = format!("\"{name}\"");
+        self
+    }
+
+    /// The route's authentication by several issuers.
+    pub fn auth_list(mut self, names: &[&str]) -> Self {
+        self.auth = format!("{names:?}");
         self
     }
 
@@ -156,7 +162,7 @@ impl Builder {
             "[server]\nlisten = [{listen}]\n{server}\n\
              [tls]\n{tls}\n{tls_lines}\n\
              [websocket]\n{websocket}\n\
-             [routes.app]\npath = \"{path}\"\nupstream = [{}]\nauth = \"{auth}\"\n{route}\n\
+             [routes.app]\npath = \"{path}\"\nupstream = [{}]\nauth = {auth}\n{route}\n\
              [log]\nformat = \"json\"\nfile = \"framewall.log\"\nerror_file = \"errors.log\"\n\n{more}\n",
             upstreams.join(", ")
         )

@@ -7,14 +7,14 @@
 use std::cell::RefCell;
 
 use bytes::Bytes;
-use framewall::config::{Host, Origin, canonical_path};
+use framewall::config::{Host, Origin, UnknownClients, canonical_path};
 use framewall::handshake::{
-    ClientAddress, DeflateOffer, HeadTap, MAX_HEAD, Peer, Provenance, RawHead, UpgradeRequest,
-    problem, request_id, upstream_request,
+    ClientAddress, DeflateOffer, FieldRules, HeadTap, Letters, MAX_HEAD, Peer, Provenance, RawHead,
+    UpgradeRequest, problem, request_id, upstream_request,
 };
 use framewall::refusal::Refusal;
 use framewall::transport::Transport;
-use http::header::{CONNECTION, HOST, HeaderMap};
+use http::header::{CONNECTION, HeaderMap};
 use http::{Request, Response};
 use http_body_util::Empty;
 use hyper::body::Incoming;
@@ -72,16 +72,23 @@ async fn serve(sent: &[u8], trusted: bool) {
 
 fn judge(head: &RawHead, parts: http::request::Parts, trusted: bool) -> Result<(), Refusal> {
     let address = "192.0.2.9:5".parse().expect("an address");
-    let peer = Peer { address, trusted, tls: true };
+    let peer = Peer { address, trusted, tls: true, own: false };
     let proxies = ["192.0.2.0/24".parse().expect("a network")];
-    let client = ClientAddress::resolve(&peer, &proxies, &parts.headers);
+    let client = ClientAddress::resolve(&peer, &proxies, UnknownClients::Proxy, &parts.headers)?;
     assert!(trusted || client.address == address, "only a trusted proxy is believed");
     let id = request_id(&peer, &parts.headers).unwrap_or_else(|| "id-of-the-gateway".to_owned());
     let mut request = UpgradeRequest::parse(head.judge()?, parts)?.asked_by(&client);
     request.read_offers()?;
     check_request(&request);
-    let provenance =
-        Provenance { peer: &peer, client: &client, request_id: &id, claims: &[], owned: &[] };
+    let provenance = Provenance {
+        peer: &peer,
+        client: &client,
+        request_id: &id,
+        claims: &[],
+        owned: &[],
+        fields: &FieldRules::default(),
+        letters: &Letters::default(),
+    };
     let offered = request.subprotocols();
     let forwarded = upstream_request(&request, provenance, offered, KEY)
         .expect("what was checked makes a request");
@@ -121,7 +128,9 @@ fn check_forwarded(request: &UpgradeRequest, forwarded: &Request<Empty<Bytes>>, 
     ] {
         assert_eq!(all(headers, name), [value], "{name}");
     }
-    assert_eq!(headers.get_all(HOST).iter().count(), 1);
+    let host = request.authority().to_string();
+    assert_eq!(all(headers, "host"), [host.as_str()], "the upstream gets the host that was judged");
+    assert_eq!(all(headers, "x-forwarded-host"), [host.as_str()]);
     for name in ["te", "trailer", "transfer-encoding", "content-length", "proxy", "keep-alive"] {
         assert!(!headers.contains_key(name), "{name}");
     }

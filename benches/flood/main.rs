@@ -30,22 +30,24 @@ const MEASURED: Duration = Duration::from_secs(5);
 
 const LIMITS: &str = "[limits]\nhandshakes_per_ip = \"100/s burst 100\"\nconnections_per_ip = 50\n\
                       messages = \"1000/s burst 1000\"\n";
-const BAN: &str = "[firewall.ban]\nstrikes = 20\n";
+/// So that the flooding address can be banned.
+const ADMIN: &str = "[admin]\nsocket = \"fw.sock\"\n";
 
 struct Row {
     name: &'static str,
     tables: String,
     flood: bool,
+    banned: bool,
 }
 
 fn main() {
     support::raise_open_files();
-    let row = |name, tables, flood| Row { name, tables, flood };
+    let row = |name, tables, flood| Row { name, tables, flood, banned: false };
     let rows = [
         row("no flood", String::new(), false),
         row("flood, no limits", String::new(), true),
         row("flood, limits", LIMITS.to_owned(), true),
-        row("flood, limits and a ban", format!("{LIMITS}{BAN}"), true),
+        Row { banned: true, ..row("flood, limits and a ban", format!("{LIMITS}{ADMIN}"), true) },
     ];
     let application = application();
     let mut outcomes: Vec<Vec<_>> = rows.iter().map(|_| Vec::new()).collect();
@@ -66,6 +68,9 @@ fn main() {
 
 fn measure(row: &Row, application: SocketAddr) -> (Noticed, Flooded) {
     let gateway = Gateway::to(&[application]).more(&row.tables).start();
+    if row.banned {
+        assert_eq!(gateway.admin(&["ban", "127.0.0.2", "--for", "1h"]).0, Some(0));
+    }
     let flood = row.flood.then(|| flooder::start(&gateway, WARM_UP + MEASURED));
     std::thread::sleep(WARM_UP);
     let noticed = client::run(&gateway, MEASURED);

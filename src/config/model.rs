@@ -65,6 +65,8 @@ pub struct Server {
     pub trusted_proxies: Vec<IpNet>,
     /// Whether each connection starts with a PROXY protocol header.
     pub proxy_protocol: ProxyProtocol,
+    /// The path where the gateway says that it is there; `None`: there is none.
+    pub health_path: Option<String>,
     /// What a trusted proxy's request is that names no client.
     pub unknown_clients: UnknownClients,
     /// `drop_headers` and `keep_headers`.

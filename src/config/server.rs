@@ -6,11 +6,12 @@ use std::ops::Range;
 use ipnet::IpNet;
 use toml::Spanned;
 
+use super::kinds::Fault;
 use super::lints::LintName;
 use super::model::{ProxyProtocol, Server};
 use super::reader::Reader;
 use super::report::Problem;
-use super::{fields, keys};
+use super::{canonical_path, fields, keys};
 
 /// Reads `[server]`. What is wrong was reported if the result is not whole.
 pub(super) fn read(reader: &Reader<'_>) -> Server {
@@ -24,6 +25,7 @@ pub(super) fn read(reader: &Reader<'_>) -> Server {
         shutdown_grace: reader.value(&keys::SHUTDOWN_GRACE),
         proxy_protocol: proxy_protocol(reader),
         trusted_proxies: trusted_proxies(reader),
+        health_path: reader.get(&keys::HEALTH_PATH).map(Spanned::into_inner),
         unknown_clients: reader.value(&keys::UNKNOWN_CLIENTS),
         fields: fields::read(reader),
     }
@@ -51,6 +53,19 @@ fn refuse_collisions(reader: &Reader<'_>, listen: &[Spanned<SocketAddr>]) {
                 .help("remove one of the two, or give it another port"),
         );
     }
+}
+
+/// Reads a path that is compared byte by byte: without a query or a wildcard, and in the one form that
+/// no proxy on the way changes.
+pub(super) fn parse_health(text: &str) -> Result<String, Fault> {
+    let canonical = canonical_path(text).map_err(|error| Fault::new(error.to_string()))?;
+    if canonical != text || text.contains(['*', '?', '#']) {
+        let fault = Fault::new(format!("\"{text}\" is not one plain path"));
+        return Err(
+            fault.help("write it without escapes, wildcard and query, such as \"/healthz\"")
+        );
+    }
+    Ok(canonical)
 }
 
 fn trusted_proxies(reader: &Reader<'_>) -> Vec<IpNet> {

@@ -16,6 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use crate::config::ProxyProtocol;
 use crate::firewall::Offence;
@@ -31,6 +32,8 @@ use crate::tls::{PROXY_HEADER_UNASKED, describe_failure};
 use crate::transport::Transport;
 use reception::{Established, Reception};
 
+/// How long a connection has to ask while the gateway stops.
+const FAREWELL_WITHIN: Duration = Duration::from_secs(2);
 /// How long an answer may take to be written once the deadline has passed.
 const ANSWER_GRACE: Duration = Duration::from_secs(2);
 
@@ -49,11 +52,18 @@ pub(crate) struct Accepted {
 /// Takes an accepted connection to a session, or refuses it.
 pub(crate) async fn serve(gateway: Arc<Gateway>, accepted: Accepted) {
     let Accepted { stream, address, slot, mut entrance, in_force } = accepted;
-    let deadline = Instant::now() + in_force.server.handshake_timeout;
+    let mut deadline = Instant::now() + in_force.server.handshake_timeout;
+    let mut patience = gateway.stopping.clone();
+    // It came to be told that the gateway stops.
+    if patience.is_cancelled() {
+        patience = CancellationToken::new();
+        deadline = deadline.min(Instant::now() + FAREWELL_WITHIN);
+    }
     let mut subject = Subject::new(address);
-    let securing = secure(&gateway, &in_force, stream, &mut subject, &mut entrance);
+    let mut heard = false;
+    let securing = secure(&gateway, &in_force, stream, &mut subject, &mut entrance, &mut heard);
     let securing = timeout_at(deadline, securing);
-    let Some(securing) = gateway.stopping.run_until_cancelled(securing).await else {
+    let Some(securing) = patience.run_until_cancelled(securing).await else {
         return;
     };
     let secured = match securing {
@@ -65,11 +75,15 @@ pub(crate) async fn serve(gateway: Arc<Gateway>, accepted: Accepted) {
     };
     match secured {
         Ok(secured) => {
-            let connection = Connection { gateway, in_force, subject, slot, entrance, deadline };
+            let connection =
+                Connection { gateway, in_force, subject, slot, entrance, deadline, patience };
             connection.exchange(secured).await;
         }
+        Err(refusal) if observe::is_error(refusal.reason) && !heard => {
+            observe::silent(&subject, "nothing was sent before TLS");
+        }
         Err(refusal) if observe::is_error(refusal.reason) => {
-            observe::connection_error(&subject, refusal.reason, &refusal.detail);
+            gateway.connection_error(&subject, refusal.reason, &refusal.detail);
         }
         Err(refusal) => gateway.dropped(subject.peer, &refusal),
     }
@@ -82,13 +96,20 @@ struct Secured {
     server_name: Option<String>,
 }
 
-/// The PROXY protocol and TLS, as far as they are configured.
+/// Waits for the first byte. `false`: the connection ended without one.
+async fn speaks(stream: &TcpStream) -> bool {
+    matches!(stream.peek(&mut [0]).await, Ok(count) if count > 0)
+}
+
+/// The PROXY protocol and TLS, as far as they are configured. `heard` says whether the client, and
+/// not only its proxy, sent a byte.
 async fn secure(
     gateway: &Gateway,
     in_force: &InForce,
     mut stream: TcpStream,
     subject: &mut Subject,
     entrance: &mut Option<Entrance>,
+    heard: &mut bool,
 ) -> Result<Secured, Refusal> {
     let trusted = &in_force.server.trusted_proxies;
     let mut own = false;
@@ -97,6 +118,7 @@ async fn secure(
         if !Peer::is_trusted(subject.peer.ip(), trusted) {
             return Err(malformed("the peer is not in trusted_proxies".to_owned()));
         }
+        *heard = speaks(&stream).await;
         let client =
             read_header(&mut stream).await.map_err(|error| malformed(error.to_string()))?;
         own = client.is_none();
@@ -116,6 +138,8 @@ async fn secure(
     let Some(terminator) = &in_force.terminator else {
         return Ok(Secured { stream: Transport::Tcp(stream), peer, server_name: None });
     };
+    *heard = false;
+    *heard = speaks(&stream).await;
     let (stream, server_name) = terminator
         .accept(stream)
         .await
@@ -132,12 +156,14 @@ struct Connection {
     slot: Slot,
     entrance: Option<Entrance>,
     deadline: Instant,
+    /// Cancelled when a client that has not asked for anything is not waited for any longer.
+    patience: CancellationToken,
 }
 
 impl Connection {
     /// One request and its answer; then a session, or the end.
     async fn exchange(self, secured: Secured) {
-        let Self { gateway, in_force, subject, slot, entrance, deadline } = self;
+        let Self { gateway, in_force, subject, slot, entrance, deadline, patience } = self;
         let Secured { stream, peer, server_name } = secured;
         let (tap, head) = HeadTap::new(stream);
         let (established, mut admitted) = oneshot::channel();
@@ -173,7 +199,7 @@ impl Connection {
         let mut served = std::pin::pin!(poll_fn(|cx| connection.poll_without_shutdown(cx)));
         // A client that has not asked for anything when the gateway stops is not waited for.
         let abandoned = async {
-            gateway.stopping.cancelled().await;
+            patience.cancelled().await;
             if head.is_complete() {
                 std::future::pending::<()>().await;
             }
@@ -247,9 +273,12 @@ async fn conclude(
     let mut answer = Vec::new();
     match outcome {
         Some(Ok(())) if head.is_complete() => {}
+        Some(Ok(()) | Err(_)) if head.is_empty() => {
+            observe::silent(subject, "the connection ended before a request");
+        }
         Some(Ok(())) => {
             let detail = "the client closed before it sent a request";
-            observe::connection_error(subject, Reason::ClientLost, detail);
+            gateway.connection_error(subject, Reason::ClientLost, detail);
         }
         Some(Err(error)) if error.is_parse_too_large() => {
             let detail = format!("the head is larger than {MAX_HEAD} bytes or has too many fields");
@@ -267,15 +296,19 @@ async fn conclude(
             gateway.refused(subject, &refusal.as_offence(offence));
         }
         Some(Err(error)) => {
-            observe::connection_error(subject, Reason::ClientLost, &error.to_string());
+            gateway.connection_error(subject, Reason::ClientLost, &error.to_string());
         }
         None if head.is_complete() => {
             let detail = "the client did not take the answer";
-            observe::connection_error(subject, Reason::ClientLost, detail);
+            gateway.connection_error(subject, Reason::ClientLost, detail);
         }
         None => {
             let detail = "server.handshake_timeout: the request head did not arrive in time";
-            gateway.refused(subject, &Refusal::new(Reason::HandshakeTimeout, detail));
+            if head.is_empty() {
+                observe::silent(subject, detail);
+            } else {
+                gateway.refused(subject, &Refusal::new(Reason::HandshakeTimeout, detail));
+            }
             answer = handshake::problem_bytes(Reason::HandshakeTimeout, &subject.request_id);
         }
     }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Request, Response, request};
+use http::header::UPGRADE;
+use http::{HeaderMap, Method, Request, Response, request};
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
@@ -12,7 +13,7 @@ use crate::firewall::{Offence, RequestContext};
 use crate::gateway::{Gateway, InForce};
 use crate::handshake::{self, Asked, Body, ClientAddress, Letters, Peer, RawHead, UpgradeRequest};
 use crate::limits::{AddressPermit, UserPermit};
-use crate::observe::{self, Subject};
+use crate::observe::Subject;
 use crate::policy::{Admission, Arrival, Entrance, Standing, Trace, check_ban};
 use crate::refusal::{Reason, Refusal};
 use crate::session::{Caller, Next};
@@ -58,6 +59,9 @@ impl Reception {
     /// The answer to the one request: a 101 once an upstream gave one, or where the first message
     /// decides; or a refusal.
     pub(super) async fn answer(mut self, request: Request<Incoming>) -> Response<Body> {
+        if self.is_health_check(&request) {
+            return handshake::health(self.gateway.stopping.is_cancelled());
+        }
         match self.admit(request).await {
             Ok(admitted) => self.accept(admitted),
             Err(Failure::Refused(refusal)) => {
@@ -66,13 +70,22 @@ impl Reception {
             }
             Err(Failure::Answered(answer)) => {
                 let Answer { status, headers, letters, body, cut } = answer;
-                observe::answered(&self.subject, status.as_u16(), cut);
+                self.gateway.answered(&self.subject, status.as_u16(), cut);
                 let id = &self.subject.request_id;
                 let mut response = handshake::relayed(status, &headers, id, body);
                 letters.give(response.extensions_mut());
                 response
             }
         }
+    }
+
+    /// Whether a load balancer asks if the gateway is there. A handshake for the same path is for a
+    /// route.
+    fn is_health_check(&self, request: &Request<Incoming>) -> bool {
+        let path = self.in_force.server.health_path.as_deref();
+        path == Some(request.uri().path())
+            && matches!(*request.method(), Method::GET | Method::HEAD)
+            && !request.headers().contains_key(UPGRADE)
     }
 
     fn accept(mut self, admitted: Admitted) -> Response<Body> {

@@ -2,66 +2,59 @@
 //! dropped without an answer.
 
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
 use super::Gateway;
 use crate::firewall::{Now, Offence, Struck};
 use crate::limits::AddressKey;
 use crate::network::Network;
-use crate::observe::{self, Subject};
+use crate::observe::{self, Caused, Subject};
 use crate::refusal::{Reason, Refusal};
 use crate::session::Filter;
 
-/// Dropped connections that are told in the log a second; of more, only how many there were.
-const TOLD_A_SECOND: NonZeroU32 = NonZeroU32::new(100).expect("100 is not 0");
-/// How long it is at most until the log has the number of the others.
+/// How often the log gets the numbers of records that were suppressed.
 const TELL_REST: Duration = Duration::from_secs(1);
 /// How often it is forgotten who owes nothing.
 const SWEEP: Duration = Duration::from_secs(5);
 
-/// Keeps a flood of connections from becoming a flood of records.
-pub(super) struct DropLog {
-    limiter: DefaultDirectRateLimiter,
-    untold: AtomicU64,
-}
-
-impl Default for DropLog {
-    fn default() -> Self {
-        let limiter = RateLimiter::direct(Quota::per_second(TOLD_A_SECOND));
-        Self { limiter, untold: AtomicU64::new(0) }
-    }
-}
-
-impl DropLog {
-    /// Tells of those that nobody was told of, where no other came that could have said it.
-    fn tell_rest(&self) {
-        let untold = self.untold.swap(0, Ordering::Relaxed);
-        if untold > 0 {
-            observe::dropped_untold(untold);
-        }
-    }
-}
-
 impl Gateway {
     /// A connection is dropped without an answer: nothing was read of it.
     pub(crate) fn dropped(&self, peer: SocketAddr, refusal: &Refusal) {
-        if self.drops.limiter.check().is_ok() {
-            let untold = self.drops.untold.swap(0, Ordering::Relaxed);
-            observe::dropped(peer, refusal.reason, &refusal.detail, untold);
-        } else {
-            self.drops.untold.fetch_add(1, Ordering::Relaxed);
+        if self.records.allows(Caused::Dropped, peer.ip()) {
+            observe::dropped(peer, refusal.reason, &refusal.detail);
         }
     }
 
     /// A handshake was refused.
     pub(crate) fn refused(&self, subject: &Subject, refusal: &Refusal) {
-        observe::refused(subject, refusal.reason, &refusal.detail);
+        if self.records.allows(Caused::Refused, subject.peer.ip()) {
+            observe::refused(subject, refusal.reason, &refusal.detail);
+        }
         self.strike_for(subject.peer.ip(), refusal);
+    }
+
+    /// A client that has its 101 was refused.
+    pub(crate) fn turned_away(&self, subject: &Subject, refusal: &Refusal) {
+        if self.records.allows(Caused::Refused, subject.peer.ip()) {
+            observe::turned_away(subject, refusal.reason, &refusal.detail);
+        }
+        self.strike_for(subject.peer.ip(), refusal);
+    }
+
+    /// The upstream refused a handshake; `cut`: its body was too long to be passed on whole.
+    pub(crate) fn answered(&self, subject: &Subject, status: u16, cut: bool) {
+        if self.records.allows(Caused::Refused, subject.peer.ip()) {
+            observe::answered(subject, status, cut);
+        }
+    }
+
+    /// A connection failed.
+    pub(crate) fn connection_error(&self, subject: &Subject, reason: Reason, detail: &str) {
+        if self.records.allows(Caused::ConnectionError, subject.peer.ip()) {
+            observe::connection_error(subject, reason, detail);
+        }
     }
 
     /// A client was refused; it is a strike if the refusal says so.
@@ -74,7 +67,9 @@ impl Gateway {
     /// A section in report mode would have refused; it is told and counted.
     pub(crate) fn let_through(&self, subject: &Subject, refusal: &Refusal) {
         self.reported.fetch_add(1, Ordering::Relaxed);
-        observe::would_refuse(subject, refusal.reason, &refusal.detail);
+        if self.records.allows(Caused::WouldRefuse, subject.peer.ip()) {
+            observe::would_refuse(subject, refusal.reason, &refusal.detail);
+        }
     }
 
     /// Notes that a client at `address` committed an offence. The last strike bans it, and ends its
@@ -108,8 +103,8 @@ impl Gateway {
         self.bans.reach(network).into_iter().map(end).sum()
     }
 
-    /// What goes on beside the connections: bans are saved, who owes nothing is forgotten, and what
-    /// was dropped untold is told.
+    /// What goes on beside the connections: bans are saved, who owes nothing is forgotten, and the
+    /// records that were suppressed are counted in the log.
     pub(super) fn keep_house(self: &Arc<Self>) {
         self.tasks.spawn(Arc::clone(&self.bans).keep(self.stopping.clone()));
         let gateway = Arc::clone(self);
@@ -117,6 +112,7 @@ impl Gateway {
             loop {
                 tokio::time::sleep(SWEEP).await;
                 gateway.limiters.sweep(std::time::Instant::now());
+                gateway.records.sweep();
             }
         };
         self.tasks.spawn(self.stopping.clone().run_until_cancelled_owned(sweeping));
@@ -125,11 +121,11 @@ impl Gateway {
             let told = async {
                 loop {
                     tokio::time::sleep(TELL_REST).await;
-                    gateway.drops.tell_rest();
+                    gateway.records.tell();
                 }
             };
             gateway.stopping.run_until_cancelled(told).await;
-            gateway.drops.tell_rest();
+            gateway.records.tell();
         });
     }
 }

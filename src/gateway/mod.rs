@@ -24,6 +24,7 @@ use crate::handshake::Peer;
 use crate::limits::Limiters;
 use crate::listener::{Slots, accept_each};
 use crate::moment::Moment;
+use crate::observe::RecordRate;
 use crate::policy::{Entrance, Trace};
 use crate::refusal::{Reason, Refusal};
 use crate::relay::{HoldPool, Shares};
@@ -31,7 +32,6 @@ use crate::session::Sessions;
 use crate::store::{RevocationStore, Revocations, StoreError};
 use crate::tls::TlsError;
 use crate::token::TokenError;
-use guard::DropLog;
 pub(crate) use in_force::InForce;
 use reload::Reloading;
 pub use reload::{ReloadError, Reloaded, Source};
@@ -76,10 +76,13 @@ pub struct Gateway {
     pub(crate) tasks: TaskTracker,
     /// Cancelled when the gateway stops: nothing new begins.
     pub(crate) stopping: CancellationToken,
+    /// Cancelled when every session is over: the listening sockets are closed.
+    closed: CancellationToken,
     /// Until it is served.
     admin: Mutex<Option<AdminSocket>>,
     slots: Slots,
-    drops: DropLog,
+    /// How many records clients may cause.
+    pub(crate) records: RecordRate,
     /// What sections in report mode let through.
     pub(crate) reported: AtomicU64,
 }
@@ -108,9 +111,10 @@ impl Gateway {
             bans: Arc::new(bans),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
+            closed: CancellationToken::new(),
             admin: Mutex::new(admin),
             slots: Slots::new(config.server.max_connections),
-            drops: DropLog::default(),
+            records: RecordRate::default(),
             reported: AtomicU64::new(0),
             limiters,
         }))
@@ -130,7 +134,14 @@ impl Gateway {
         for listener in listeners {
             let gateway = Arc::clone(&self);
             let accept = accept_each(listener, move |stream, peer| gateway.serve(stream, peer));
-            self.tasks.spawn(self.stopping.clone().run_until_cancelled_owned(accept));
+            let closing = Arc::clone(&self).closing();
+            // No task that is waited for: with a health_path it goes on while sessions end.
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = accept => {}
+                    () = closing => {}
+                }
+            });
         }
         self.in_force().policy.verifiers().run(&self.tasks, &self.stopping);
         self.keep_house();
@@ -145,6 +156,16 @@ impl Gateway {
         if tokio::time::timeout(grace, all_over).await.is_err() {
             let left = self.sessions.count();
             tracing::warn!(event = "cut", sessions = left, "shutdown_grace is over");
+        }
+        self.closed.cancel();
+    }
+
+    /// Resolves when no connection is accepted any more. A load balancer that asks for `health_path`
+    /// is to read 503 for as long as sessions end.
+    async fn closing(self: Arc<Self>) {
+        self.stopping.cancelled().await;
+        if self.in_force().server.health_path.is_some() {
+            self.closed.cancelled().await;
         }
     }
 
@@ -168,7 +189,13 @@ impl Gateway {
             return self.dropped(peer, &full);
         };
         let accepted = Accepted { stream, address: peer, slot, entrance, in_force };
-        self.tasks.spawn(connection::serve(Arc::clone(self), accepted));
+        let serving = connection::serve(Arc::clone(self), accepted);
+        if self.stopping.is_cancelled() {
+            // The end of the sessions does not wait for it.
+            tokio::spawn(serving);
+        } else {
+            self.tasks.spawn(serving);
+        }
     }
 
     /// Lets a peer in; `None` is a trusted proxy: whom it speaks for is known later.

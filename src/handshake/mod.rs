@@ -18,7 +18,7 @@ mod request;
 mod target;
 
 pub use address::{ClientAddress, Peer, request_id};
-pub use answer::{Body, problem, problem_bytes, relayed, switching_protocols};
+pub use answer::{Body, health, problem, problem_bytes, relayed, switching_protocols};
 pub use asked::Asked;
 pub use client_fields::{FieldPattern, FieldRules, fold, is_reserved};
 pub use deflate::{Deflate, DeflateOffer};

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use tracing::Level;
 
+use super::rate::{Caused, Suppressed};
 use super::record::{Ended, ProtocolError, Subject};
 use super::subscriber::{ACCESS_TARGET, ERROR_TARGET};
 use crate::firewall::NewBan;
@@ -90,23 +91,55 @@ pub fn turned_away(subject: &Subject, reason: Reason, detail: &str) {
     );
 }
 
-/// A connection was dropped before anything was read of it. `untold` others were meanwhile, too many
-/// to be told.
-pub fn dropped(peer: SocketAddr, reason: Reason, detail: &str, untold: u64) {
+/// A connection was dropped before anything was read of it.
+pub fn dropped(peer: SocketAddr, reason: Reason, detail: &str) {
     tracing::warn!(
         target: ACCESS_TARGET,
         event = "dropped",
         %peer,
         reason = reason.name(),
         detail = some(detail),
-        untold = (untold > 0).then_some(untold),
         "connection dropped"
     );
 }
 
-/// So many connections were dropped and not told of one by one.
-pub fn dropped_untold(untold: u64) {
-    tracing::warn!(target: ACCESS_TARGET, event = "dropped", untold, "connections dropped");
+/// A connection ended and nothing had been sent on it: a probe of a load balancer, or a browser that
+/// connected ahead of need.
+pub fn silent(subject: &Subject, detail: &str) {
+    record!(@emit ACCESS_TARGET, Level::DEBUG, subject, "connection without a request",
+        event = "connection.silent",
+        detail = some(detail),
+    );
+}
+
+/// Records were suppressed because clients caused too many. The error file gets it too: it may lack
+/// some of them.
+pub(super) fn suppressed(suppressed: &Suppressed) {
+    let count =
+        |caused: Caused| Some(suppressed.counts[caused as usize]).filter(|count| *count > 0);
+    tracing::warn!(
+        target: ERROR_TARGET,
+        event = "suppressed",
+        mostly = suppressed.mostly.map(tracing::field::display),
+        dropped = count(Caused::Dropped),
+        refused = count(Caused::Refused),
+        connection_error = count(Caused::ConnectionError),
+        protocol_error = count(Caused::ProtocolError),
+        token_renewal = count(Caused::TokenRenewal),
+        would_refuse = count(Caused::WouldRefuse),
+        "records were suppressed: clients caused too many"
+    );
+}
+
+/// A client handed in a new token; `result` says `renewed`, or why it was not taken.
+pub fn token_renewal(request_id: &str, result: &str) {
+    tracing::info!(
+        target: ACCESS_TARGET,
+        event = "token.renewal",
+        request_id,
+        result,
+        "a client handed in a new token"
+    );
 }
 
 /// A session is closed because the client is above one of its rates.

@@ -9,6 +9,7 @@
 
 mod emit;
 mod line;
+mod rate;
 mod record;
 mod start;
 mod subscriber;
@@ -16,9 +17,10 @@ mod upstream;
 mod writer;
 
 pub use emit::{
-    answered, banned, connection_error, dropped, dropped_untold, is_error, limited, protocol_error,
-    refused, session_ended, session_opened, turned_away, would_refuse,
+    answered, banned, connection_error, dropped, is_error, limited, protocol_error, refused,
+    session_ended, session_opened, silent, token_renewal, turned_away, would_refuse,
 };
+pub use rate::{Caused, RecordRate, Suppressed};
 pub use record::{Ended, Flow, ProtocolError, Subject};
 pub use start::{LogFiles, LogGuard, ObserveError, start, start_with_copy};
 pub use upstream::{upstream_down, upstream_up};

@@ -6,6 +6,7 @@ use super::registry::{Entry, Record};
 use crate::config::{Auth, Issuer, OnExpiry, RouteIssuers, TokenPlace};
 use crate::gateway::Gateway;
 use crate::moment::Moment;
+use crate::observe::{self, Caused};
 use crate::policy::{Admission, Shown, Standing, Trace};
 use crate::refusal::Reason;
 use crate::relay::{Lease, Renewal, Verifying};
@@ -47,12 +48,9 @@ fn verify(
                 record.end_if_revoked(&*gateway.revocations, Moment::now());
             }
             let result = renewed.as_ref().err().map_or("renewed", |reason| reason.name());
-            tracing::info!(
-                event = "token.renewal",
-                request_id = &*record.id,
-                result,
-                "a client handed in a new token"
-            );
+            if gateway.records.allows(Caused::TokenRenewal, record.peer.ip()) {
+                observe::token_renewal(&record.id, result);
+            }
             renewed.map(|identity| identity.expires())
         })
     })

@@ -12,7 +12,7 @@ use super::{Entry, Identity, Permits, lease};
 use crate::firewall::Offence;
 use crate::gateway::Gateway;
 use crate::moment::Moment;
-use crate::observe::{self, Ended, ProtocolError, Subject};
+use crate::observe::{self, Caused, Ended, ProtocolError, Subject};
 use crate::policy::{Admission, Standing};
 use crate::refusal::Reason;
 use crate::relay::{Amendments, Cause, Meter, Outside, SessionEnd, Streams, relay};
@@ -77,12 +77,15 @@ impl Outside for Live {
     }
 
     fn would_refuse(&self, reason: Reason) {
-        observe::would_refuse(&self.entry.record().subject(), reason, "");
+        let record = self.entry.record();
+        if self.gateway.records.allows(Caused::WouldRefuse, record.peer.ip()) {
+            observe::would_refuse(&record.subject(), reason, "");
+        }
     }
 
     fn ending(&mut self, cause: &Cause) {
         let about = self.entry.record();
-        what_was_wrong(&about.subject(), cause);
+        what_was_wrong(&self.gateway, &about.subject(), cause);
         if let Cause::Violation(violation) = cause
             && let Some(offence) = Offence::frame(violation, about.context)
         {
@@ -106,10 +109,11 @@ impl Drop for Live {
 
 /// Writes the record of what ends a session, if that is something wrong. It does not wait for the end,
 /// which a peer that does not answer its Close puts off by seconds.
-fn what_was_wrong(subject: &Subject, cause: &Cause) {
+fn what_was_wrong(gateway: &Gateway, subject: &Subject, cause: &Cause) {
+    let allows = |caused| gateway.records.allows(caused, subject.peer.ip());
     let (reason, detail) = (cause.reason(), cause.detail());
     match cause {
-        Cause::Violation(violation) => {
+        Cause::Violation(violation) if allows(Caused::ProtocolError) => {
             let decoded = violation.header.decoded().to_string();
             let error = ProtocolError {
                 reason,
@@ -125,13 +129,15 @@ fn what_was_wrong(subject: &Subject, cause: &Cause) {
         }
         Cause::AtFault(..) if !observe::is_error(reason) => {
             let detail = detail.as_deref().unwrap_or_default();
-            observe::limited(subject, reason, detail);
+            if allows(Caused::ProtocolError) {
+                observe::limited(subject, reason, detail);
+            }
         }
         Cause::AtFault(..) | Cause::Lost(..) => {
             let detail = detail.as_deref().unwrap_or_default();
-            observe::connection_error(subject, reason, detail);
+            gateway.connection_error(subject, reason, detail);
         }
-        Cause::Closed(..) | Cause::Gateway(_) => {}
+        Cause::Violation(_) | Cause::Closed(..) | Cause::Gateway(_) => {}
     }
 }
 

@@ -19,7 +19,7 @@ use crate::handshake::Deflate;
 use crate::limits::{AddressKey, AddressPermit, UserPermit};
 use crate::listener::Taken;
 use crate::moment::Moment;
-use crate::observe::{self, Subject};
+use crate::observe::Subject;
 use crate::policy::Admission;
 use crate::refusal::{Reason, Refusal};
 use crate::relay::{Context, Contexts, Endpoint, Streams, close_frame};
@@ -169,17 +169,16 @@ impl Newcomer {
                 Some(Introduced { streams, admission, permits, upstream })
             }
             Err(refusal) => {
-                gateway.strike_for(self.subject.peer.ip(), &refusal);
-                turn_away(self.client, &self.subject, &refusal).await;
+                gateway.turned_away(&self.subject, &refusal);
+                turn_away(self.client, &refusal).await;
                 None
             }
         }
     }
 }
 
-/// A client that was sent a 101 and is refused after it.
-async fn turn_away(client: Transport, subject: &Subject, refusal: &Refusal) {
-    observe::turned_away(subject, refusal.reason, &refusal.detail);
+/// Closes the connection of a client that was sent a 101 and is refused after it.
+async fn turn_away(client: Transport, refusal: &Refusal) {
     let (code, name) = (refusal.reason.close_code(), refusal.reason.name());
     let close = close_frame(Endpoint::Client, code, name, [0; 4]);
     client.part(close.as_ref()).await;

@@ -115,6 +115,7 @@ fn what_is_not_given_is_the_default() {
     assert_eq!(config.server.shutdown_grace, Duration::from_secs(30));
     assert!(config.server.trusted_proxies.is_empty());
     assert_eq!(config.server.proxy_protocol, ProxyProtocol::Off);
+    assert_eq!(config.server.health_path, None);
     assert_eq!(config.server.unknown_clients, UnknownClients::Refuse);
     assert_eq!(config.server.fields, FieldRules::default());
     assert_eq!(config.log.level, tracing::Level::INFO);
@@ -145,6 +146,7 @@ shutdown_grace = "1m"
 trusted_proxies = ["10.0.0.0/8"]
 proxy_protocol = "required"
 unknown_clients = "proxy"
+health_path = "/healthz"
 drop_headers = ["X-Tenant", "X-Internal-*"]
 keep_headers = ["X_Original_URL", "X-Internal-Hint"]
 
@@ -208,6 +210,7 @@ fn what_is_given_is_in_the_config() {
     assert_eq!(server.shutdown_grace, Duration::from_secs(60));
     assert_eq!(server.trusted_proxies, ["10.0.0.0/8".parse().unwrap()]);
     assert_eq!(server.proxy_protocol, ProxyProtocol::Required);
+    assert_eq!(server.health_path.as_deref(), Some("/healthz"));
     assert_eq!(server.unknown_clients, UnknownClients::Proxy);
     let patterns = |texts: [&str; 2]| texts.map(|text| FieldPattern::parse(text).unwrap()).to_vec();
     let fields = FieldRules {
@@ -305,15 +308,15 @@ fn unsafe_choices_are_warned_of_at_their_place() {
         lints(&folder, &text),
         [
             told(7, "every peer is a trusted proxy: each client can claim any address"),
-            told(14, "the private key certs/site.key can be read by other users"),
+            told(15, "the private key certs/site.key can be read by other users"),
             told(
-                32,
+                33,
                 "\"/ws/*\" is not for /ws itself, and no other route of chat.example.com is: a client \
                  that asks for it gets route.none (404)"
             ),
-            told(41, "routes.z admits anybody: it has no authentication"),
-            told(47, "every web page may connect from its visitors' browsers"),
-            told(48, "routes.a admits anybody: it has no authentication"),
+            told(42, "routes.z admits anybody: it has no authentication"),
+            told(48, "every web page may connect from its visitors' browsers"),
+            told(49, "routes.a admits anybody: it has no authentication"),
         ]
     );
 }

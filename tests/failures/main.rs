@@ -8,6 +8,7 @@ mod support;
 mod client;
 mod deadlines;
 mod failover;
+mod probes;
 mod shutdown;
 mod signals;
 mod slow;

@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
+use serde_json::Value;
+
 use super::support::{Frame, Gateway, RawUpstream, Request, Session, Wire, eventually};
+use super::{as_user, guarded};
 
 /// Connections of each of the threads that flood.
 const CONNECTIONS: usize = 1000;
@@ -52,9 +55,72 @@ fn echo(session: &mut Session, stop: &AtomicBool) -> usize {
 fn dropped(gateway: &Gateway) -> (usize, u64) {
     let records = gateway.log_records();
     let of_drops = records.iter().filter(|record| record["event"] == "dropped");
-    let told = of_drops.clone().filter(|record| record["peer"].is_string()).count();
-    let untold: u64 = of_drops.filter_map(|record| record["untold"].as_u64()).sum();
-    (told, told as u64 + untold)
+    let told = of_drops.count();
+    (told, told as u64 + suppressed(&records, "dropped"))
+}
+
+fn suppressed(records: &[Value], event: &str) -> u64 {
+    let suppressed = records.iter().filter(|record| record["event"] == "suppressed");
+    suppressed.filter_map(|record| record[event].as_u64()).sum()
+}
+
+/// Waits until all of so many records of an event are written or counted; says how many are written.
+#[track_caller]
+fn expect_held(gateway: &Gateway, event: &str, count: u64) -> u64 {
+    let written = || {
+        let records = gateway.log_records();
+        let written = records.iter().filter(|record| record["event"] == event).count() as u64;
+        let all = written + suppressed(&records, &event.replace('.', "_"));
+        (all == count).then_some(written)
+    };
+    let written = eventually(written);
+    let written = written.unwrap_or_else(|| panic!("{:#?}", gateway.log_records()));
+    assert!((100..count).contains(&written), "{written} of {count} {event} are written");
+    written
+}
+
+#[test]
+fn refusals_of_one_address_are_held_and_those_of_another_are_told() {
+    let upstream = RawUpstream::bind();
+    let unlimited = "[limits]\nhandshakes_per_ip = \"off\"\n";
+    let gateway = Gateway::to(&[upstream.address()]).plain().more(unlimited).start();
+    let nowhere = Request::upgrade("/nowhere").bytes();
+    for _ in 0..1000 {
+        let mut client = gateway.connect_from(FLOODER);
+        client.send(&nowhere);
+        assert_eq!(client.read_head().status(), 404);
+    }
+    gateway.expect_refusal(&Request::upgrade("/elsewhere"), 404, "route.none");
+    expect_held(&gateway, "refused", 1001);
+    let record = gateway.wait_for_error(|record| record["event"] == "suppressed");
+    assert_eq!(record["mostly"], "127.0.0.2", "{record}");
+}
+
+#[test]
+fn noise_instead_of_tls_is_held() {
+    let upstream = RawUpstream::bind();
+    let unlimited = "[limits]\nhandshakes_per_ip = \"off\"\n";
+    let gateway = Gateway::to(&[upstream.address()]).more(unlimited).start();
+    for _ in 0..1000 {
+        let mut client = Wire::client(gateway.tcp_from(FLOODER));
+        client.send(b"noise that is no TLS at all\r\n\r\n");
+        client.expect_gone();
+    }
+    expect_held(&gateway, "connection.error", 1000);
+}
+
+#[test]
+fn tokens_that_one_session_hands_in_are_held() {
+    let upstream = RawUpstream::bind();
+    let gateway = guarded(&upstream).plain().route("refresh = \"framewall\"").start();
+    let mut session = Session::open_with(&gateway, &upstream, &as_user("ada", "member"), "");
+    for _ in 0..1000 {
+        session.client.say(Frame::text(r#"{"framewall":{"token":"forged"}}"#));
+        let answer = session.client.read_frame();
+        assert!(answer.payload.ends_with(br#"{"error":"token.invalid"}}"#), "{answer:?}");
+    }
+    session.prove_alive();
+    expect_held(&gateway, "token.renewal", 1000);
 }
 
 fn expect_isolation(protection: &str, before: impl Fn(&Gateway)) -> Gateway {

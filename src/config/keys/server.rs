@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{Entries, Fallback, HOUR, Key, ListOf, Required, Row, SHORTEST, Section, secs};
+use super::{
+    Entries, Fallback, HOUR, Key, ListOf, Optional, Required, Row, SHORTEST, Section, secs,
+};
 use crate::config::address::{parse_listen, parse_network};
 use crate::config::fields::parse_field;
 use crate::config::kinds::{Choice, Integer, Text, Time};
 use crate::config::lists::List;
 use crate::config::model::{ProxyProtocol, UnknownClients};
+use crate::config::server::parse_health;
 use crate::handshake::FieldPattern;
 
 const FIELD: Text<FieldPattern> = Text {
@@ -50,6 +53,11 @@ keys! {
         Fallback(ProxyProtocol::Off),
         "Whether each connection starts with a PROXY protocol header (v1 or v2), accepted from \
          `trusted_proxies` alone.";
+    HEALTH_PATH: Text<String>, Optional = Server "health_path"
+        Text { words: "a path such as \"/healthz\"", parse: parse_health },
+        Optional("there is none"),
+        "The path where GET and HEAD are answered by the gateway itself, on every host and before \
+         routes and tokens: 200, or 503 while it stops.";
     UNKNOWN_CLIENTS: Choice<UnknownClients>, Fallback<UnknownClients> = Server "unknown_clients"
         Choice::of(&[("refuse", UnknownClients::Refuse), ("proxy", UnknownClients::Proxy)]),
         Fallback(UnknownClients::Refuse),

@@ -262,7 +262,7 @@ fn origins_that_are_not_listed_are_explained_too() {
     let any = guarded(&upstream, "").more(&more("origins = [\"*\"]\n")).start();
     any.expect_explained(
         &origin("https://evil.example"),
-        &["origin https://evil.example:443, as any other"],
+        &["origin https://evil.example, as any other"],
     );
 }
 

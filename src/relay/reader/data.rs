@@ -16,7 +16,9 @@ impl Reader {
         } else {
             self.read_plain(input, run)?;
         }
-        if let Some(event) = self.judge_hand_in(run) {
+        if self.handover.is_some()
+            && let Some(event) = self.judge_hand_in(run)
+        {
             return Ok(Some(event));
         }
         if self.frame.left == 0 {
@@ -97,7 +99,7 @@ impl Reader {
                     return Ok(Some(self.drop_frame()));
                 }
                 self.flow.messages += u64::from(message_ends);
-                if !self.hands_in() {
+                if self.handover.is_none() || !self.hands_in() {
                     self.accept(run);
                     return Ok(None);
                 }
@@ -127,7 +129,7 @@ impl Reader {
 
 impl Reader {
     /// A large frame goes on once it is known to hold no token; a compressed one where a block ends.
-    #[inline]
+    #[cold]
     pub(super) fn release_large(&mut self, run: &mut Run) {
         let waits = self.frame.is_large() && !self.frame.through && !self.may_hand_in();
         if !waits || self.dropped().is_some() {

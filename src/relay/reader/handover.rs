@@ -42,7 +42,7 @@ impl Handover {
     }
 
     /// Payload of a frame that is not compressed, `done` bytes into it.
-    #[inline]
+    #[inline(never)]
     pub(super) fn read(&mut self, head: &HeaderBytes, done: u64, piece: &[u8]) {
         if self.form.hand_in() == HandIn::Undecided {
             let key = mask::key_at(head.key(), done);
@@ -80,7 +80,7 @@ impl Reader {
 
     /// After a piece of a data frame was read: ends the session where a token came that cannot be
     /// taken out, and lets a large frame go on once it is known to hold none.
-    #[inline]
+    #[inline(never)]
     pub(super) fn judge_hand_in(&mut self, run: &mut Run) -> Option<Event> {
         let handover = self.handover.as_deref()?;
         let read = self.frame.head.size() as u64 + self.frame.head.declared() - self.frame.left;

@@ -15,6 +15,7 @@ pub mod cli;
 pub mod config;
 mod connection;
 pub mod demo;
+mod file;
 pub mod firewall;
 pub mod gateway;
 pub mod handshake;

@@ -1,7 +1,6 @@
 //! The files that a configuration names: certificates, keys and roots in PEM, and places for new
 //! files.
 
-use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,6 +14,7 @@ use x509_parser::x509::X509Version;
 
 use super::kinds::Fault;
 use super::report::io_reason;
+use crate::file;
 
 /// The largest file of a certificate, a key or a configuration that is read, in bytes.
 pub(super) const MAX_FILE: u64 = 1 << 20;
@@ -159,14 +159,7 @@ pub(super) fn check_place(path: &Path) -> Result<(), Fault> {
 
 /// Reads at most [`MAX_FILE`] bytes; a longer file is `Ok(None)`.
 pub(super) fn read_bounded(path: &Path) -> std::io::Result<Option<Vec<u8>>> {
-    read_at_most(path, MAX_FILE)
-}
-
-fn read_at_most(path: &Path, most: u64) -> std::io::Result<Option<Vec<u8>>> {
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path)?;
-    file.take(most + 1).read_to_end(&mut bytes)?;
-    Ok(Some(bytes).filter(|bytes| bytes.len() as u64 <= most))
+    file::read(path, MAX_FILE)
 }
 
 pub(super) fn read(path: &Path, help: &Help) -> Result<Vec<u8>, Fault> {
@@ -176,7 +169,7 @@ pub(super) fn read(path: &Path, help: &Help) -> Result<Vec<u8>, Fault> {
 /// Reads a file of at most `most` bytes, whole MiB.
 pub(super) fn read_up_to(path: &Path, most: u64, help: &Help) -> Result<Vec<u8>, Fault> {
     let name = path.display();
-    match read_at_most(path, most) {
+    match file::read(path, most) {
         Ok(Some(bytes)) => Ok(bytes),
         Ok(None) => {
             let what = format!("{name} is larger than {} MiB", most >> 20);
@@ -191,7 +184,7 @@ fn missing_help(error: &std::io::Error, help: &Help) -> &'static str {
     match error.kind() {
         std::io::ErrorKind::NotFound => help.missing,
         std::io::ErrorKind::PermissionDenied => "let the gateway's user read it",
-        _ => "give the path of a readable file",
+        _ => "give the path of a regular file",
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod guard;
 mod in_force;
+mod loading;
 mod reload;
 mod watch;
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 use tokio::signal::unix::Signal;
 
+use super::loading::{Loading, WITHIN};
 use super::{Gateway, InForce, StartError};
 use crate::config::{self, Config, LoadError, Loaded, Route};
 use crate::limits::UserKey;
@@ -54,9 +55,28 @@ pub enum ReloadError {
     /// This gateway was not made from a file.
     #[error("this gateway has no configuration file to load again")]
     NoSource,
+    /// Its files were not read in time, or an earlier reload still waits for one.
+    #[error(
+        "reading {} takes longer than {} s; does its file system answer?",
+        .0.as_ref().map_or("its files".to_owned(), |file| file.display().to_string()),
+        WITHIN.as_secs()
+    )]
+    Slow(Option<PathBuf>),
+    /// The files that are watched could not be looked at in time.
+    #[error(
+        "the files that are watched do not answer within {} s, and changes of them are not seen",
+        WITHIN.as_secs()
+    )]
+    Unwatched,
+    /// There is no thread to read it with.
+    #[error("no thread could be started: {0}")]
+    Thread(std::io::Error),
     /// Loading panicked.
     #[error("a fault of the gateway stopped it")]
     Fault,
+    /// The gateway stops.
+    #[error("the gateway stops")]
+    Stopping,
 }
 
 /// A configuration that came into force.
@@ -86,6 +106,8 @@ pub(super) struct Reloading {
     source: Mutex<Option<(Source, Arc<str>)>>,
     /// One at a time.
     turn: tokio::sync::Mutex<()>,
+    /// Reads what it was told to read.
+    pub(super) loading: Loading,
     last: Mutex<LastReload>,
     fixed: Fixed,
 }
@@ -104,6 +126,7 @@ impl Reloading {
         Self {
             source: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
+            loading: Loading::default(),
             last: Mutex::default(),
             fixed: Fixed::of(config),
         }
@@ -170,10 +193,20 @@ impl Gateway {
     }
 
     async fn load_again(self: &Arc<Self>, anew: bool) -> Result<Reloaded, ReloadError> {
-        let _turn = self.reloading.turn.lock().await;
-        let outcome = self.load_and_replace(anew).await;
+        // Nothing of it is waited for by a gateway that stops.
+        let outcome = self.stopping.run_until_cancelled(async {
+            let _turn = self.reloading.turn.lock().await;
+            self.load_and_replace(anew).await
+        });
+        let outcome = outcome.await.unwrap_or(Err(ReloadError::Stopping));
+        self.tell(&outcome);
+        outcome
+    }
+
+    /// Says in the log and to the admin client how a reload went.
+    pub(super) fn tell(&self, outcome: &Result<Reloaded, ReloadError>) {
         let error = outcome.as_ref().err().map(ToString::to_string);
-        match &outcome {
+        match outcome {
             Ok(Reloaded { generation, closed, warnings, after_restart }) => tracing::info!(
                 event = "reloaded",
                 generation,
@@ -185,12 +218,11 @@ impl Gateway {
             Err(error) => tracing::error!(
                 event = "reload.failed",
                 detail = %error,
-                "the configuration was refused; the one before it is still in force"
+                "the configuration was not loaded; the one before it is still in force"
             ),
         }
         *self.reloading.last.lock().unwrap_or_else(PoisonError::into_inner) =
             LastReload { at: Some(Moment::now()), error };
-        outcome
     }
 
     /// How the last reload went.
@@ -203,14 +235,13 @@ impl Gateway {
         let (source, text) = source.ok_or(ReloadError::NoSource)?;
         let before = self.in_force();
         let revocations = Arc::clone(&self.revocations);
-        // Reads files, and may take a while.
-        let loading = tokio::task::spawn_blocking(move || {
+        let loading = self.reloading.loading.run(move || {
             let text = if anew { source.read()?.into() } else { text };
             let Loaded { config, lints } = source.load(&text)?;
             let next = InForce::new(&config, &revocations, Some(&before))?;
-            Ok::<_, ReloadError>((config, lints, next, (source, text)))
+            Ok((config, lints, next, (source, text)))
         });
-        let (config, lints, next, source) = loading.await.map_err(|_| ReloadError::Fault)??;
+        let (config, lints, next, source) = loading.await?;
         next.policy.verifiers().run(&self.tasks, &self.stopping);
         let _ = tokio::time::timeout(KEYS_WITHIN, next.policy.verifiers().looked()).await;
         let after_restart = self.reloading.fixed.changed(&Fixed::of(&config));

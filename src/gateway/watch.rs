@@ -8,7 +8,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Gateway;
+use tokio::time::timeout;
+
+use super::loading::WITHIN;
+use super::{Gateway, ReloadError};
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(1);
@@ -16,6 +19,15 @@ const EVERY: Duration = Duration::from_secs(1);
 /// What tells one version of a file from another; `None`: there is no such file, or it cannot be
 /// looked at.
 type Print = Option<(u64, u64, u64, i64, i64)>;
+
+/// Files that have changed and were not loaded since.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Owed {
+    /// Of the firewall.
+    lists: bool,
+    /// Any, with the configuration.
+    files: bool,
+}
 
 /// Files as they were at one look.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -73,23 +85,43 @@ impl Gateway {
         whole.is_changed(Look::at(&files));
         let gateway = Arc::clone(self);
         let watching = async move {
+            let mut owed = Owed::default();
             loop {
                 tokio::time::sleep(EVERY).await;
                 let (lists, files) = gateway.watched(all);
                 let look = move || (Look::at(&lists), Look::at(&files));
-                let Ok((lists, files)) = tokio::task::spawn_blocking(look).await else {
+                let Some((lists, files)) = gateway.look(look).await else {
                     return;
                 };
-                let (lists, files) = (data.is_changed(lists), whole.is_changed(files));
-                // What comes of it is in the log.
-                if files {
-                    let _ = gateway.reload().await;
-                } else if lists {
-                    let _ = gateway.refresh().await;
+                owed.lists |= data.is_changed(lists);
+                owed.files |= whole.is_changed(files);
+                if owed == Owed::default() || gateway.reloading.loading.hung().is_some() {
+                    continue;
+                }
+                let outcome =
+                    if owed.files { gateway.reload().await } else { gateway.refresh().await };
+                // What comes of it is in the log. A file that did not answer is read again once it
+                // does, since it will not change for that.
+                if !matches!(outcome, Err(ReloadError::Slow(_))) {
+                    owed = Owed::default();
                 }
             }
         };
         self.tasks.spawn(self.stopping.clone().run_until_cancelled_owned(watching));
+    }
+
+    /// Looks at files on a thread where they may hang; where they do, the log says so, and they are
+    /// waited for. `None`: a fault stopped it.
+    async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let mut looking = tokio::task::spawn_blocking(look);
+        if let Ok(looked) = timeout(WITHIN, &mut looking).await {
+            return looked.ok();
+        }
+        self.tell(&Err(ReloadError::Unwatched));
+        looking.await.ok()
     }
 
     /// The firewall's files, and with `all` every file.

@@ -2,12 +2,14 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::file;
 
 /// The owner alone: it names users and addresses.
 const MODE: u32 = 0o600;
@@ -124,12 +126,10 @@ impl StateFile {
 
     /// What the file says, or `None` if there is none.
     pub(super) fn read<D: DeserializeOwned>(&self) -> Result<Option<D>, StoreError> {
-        let text = match read_bounded(&self.path) {
-            Ok(text) => text,
+        let text = match file::read(&self.path, MAX_FILE) {
+            Ok(Some(text)) => text,
+            Ok(None) => return Err(self.broken(format!("it has more than {MAX_FILE} bytes"))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
-                return Err(self.broken(format!("it has more than {MAX_FILE} bytes")));
-            }
             Err(source) => {
                 let (contents, path) = (self.contents, self.path.clone());
                 return Err(StoreError::Unreadable { contents, path, source });
@@ -170,14 +170,6 @@ impl StateFile {
         name.push(".new");
         self.path.with_file_name(name)
     }
-}
-
-fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
-    let mut text = Vec::new();
-    file.take(MAX_FILE + 1).read_to_end(&mut text)?;
-    let fits = u64::try_from(text.len()).is_ok_and(|length| length <= MAX_FILE);
-    if fits { Ok(text) } else { Err(io::ErrorKind::FileTooLarge.into()) }
 }
 
 fn write_beside(beside: &Path, document: &impl Serialize) -> io::Result<()> {

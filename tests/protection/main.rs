@@ -6,6 +6,7 @@
 mod support;
 
 mod explain;
+mod files;
 mod firewall;
 mod flood;
 mod limits;

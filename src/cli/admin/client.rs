@@ -1,6 +1,5 @@
 //! One request over the socket.
 
-use std::fs;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
@@ -12,9 +11,10 @@ use serde_json::Value;
 
 use super::Failure;
 use crate::admin::Request;
+use crate::config;
 
 /// Longer than the gateway takes for a request.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(45);
 /// The longest answer.
 const MAX_ANSWER: u64 = 256 * 1024 * 1024;
 
@@ -58,8 +58,8 @@ struct ShallowAdmin {
 /// `[admin] socket` of the file at `path`, relative to its folder.
 pub(super) fn socket_of(path: &Path) -> Result<PathBuf, Failure> {
     let name = path.display();
-    let text = fs::read_to_string(path)
-        .map_err(|error| Failure::Config(format!("framewall: cannot read {name}: {error}")))?;
+    let text =
+        config::read_text(path).map_err(|error| Failure::Config(format!("framewall: {error}")))?;
     let read: Shallow = toml::from_str(&text)
         .map_err(|error| Failure::Config(format!("framewall: {name}: {error}")))?;
     let socket = read.admin.and_then(|admin| admin.socket).ok_or_else(|| {

@@ -1,7 +1,7 @@
 //! `framewall token mint`.
 
-use std::fs;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::cli::Failure;
 use crate::config::{Algorithm, duration};
+use crate::file;
 use crate::token::Signer;
 
 /// Claims that have an option of their own.
@@ -66,12 +67,17 @@ pub(super) fn mint(args: &MintArgs) -> Result<String, Failure> {
 
 fn signer(args: &MintArgs) -> Result<Signer, Failure> {
     if let Some(path) = &args.key.key {
-        let pem = fs::read(path)
+        let pem = read(path)
             .map_err(|error| Failure::Usage(format!("cannot read {}: {error}", path.display())))?;
         return Signer::pem(path, &pem, args.alg).map_err(usage);
     }
     let reference = args.key.secret.as_deref().unwrap_or_default();
     Signer::secret(&secret(reference)?, args.alg.unwrap_or(Algorithm::HS256)).map_err(usage)
+}
+
+/// A key or a secret of at most 1 MiB.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    file::read(path, 1 << 20)?.ok_or_else(|| io::ErrorKind::FileTooLarge.into())
 }
 
 /// A secret is not taken from the command line, which every user of the machine can see. One line
@@ -88,7 +94,7 @@ fn secret(reference: &str) -> Result<Vec<u8>, Failure> {
             program is no secret";
         Failure::Usage(what.to_owned())
     })?;
-    let mut bytes = fs::read(path)
+    let mut bytes = read(Path::new(path))
         .map_err(|error| Failure::Usage(format!("cannot read the secret in {path}: {error}")))?;
     if bytes.ends_with(b"\n") {
         bytes.pop();

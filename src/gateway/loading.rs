@@ -1,0 +1,97 @@
+//! Reads what a reload needs, on a thread of its own and within a time: a file on a file system that
+//! does not answer must not stop reloads for good, or the gateway from ending.
+
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::ReloadError;
+use crate::file::Progress;
+
+/// How long reading and checking a configuration may take, with all files that it names.
+pub(super) const WITHIN: Duration = Duration::from_secs(20);
+
+/// Threads that read: at most one, however long it hangs.
+#[derive(Debug, Default)]
+pub(super) struct Loading(Mutex<Option<Progress>>);
+
+impl Loading {
+    /// Runs `work` on a thread of its own. A result that comes after [`WITHIN`] is thrown away.
+    ///
+    /// # Errors
+    /// Those of `work`; [`ReloadError::Slow`] when the time is over, and at once while an earlier
+    /// `work` still hangs.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, ReloadError> + Send + 'static,
+    ) -> Result<T, ReloadError> {
+        if let Some(hung) = self.hung() {
+            return Err(ReloadError::Slow(hung.file()));
+        }
+        let progress = Progress::default();
+        let (done, outcome) = oneshot::channel();
+        let followed = progress.clone();
+        let reading = thread::Builder::new().name("reload".to_owned()).spawn(move || {
+            // Nobody waits for it any more when the time is over.
+            let _ = done.send(followed.follow(work));
+        });
+        reading.map_err(ReloadError::Thread)?;
+        if let Ok(outcome) = timeout(WITHIN, outcome).await {
+            return outcome.unwrap_or(Err(ReloadError::Fault));
+        }
+        let file = progress.file();
+        *self.locked() = Some(progress);
+        Err(ReloadError::Slow(file))
+    }
+
+    /// An earlier reading that hangs.
+    pub(super) fn hung(&self) -> Option<Progress> {
+        let mut hung = self.locked();
+        hung.take_if(|progress| progress.is_over());
+        hung.clone()
+    }
+
+    fn locked(&self) -> std::sync::MutexGuard<'_, Option<Progress>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::{Loading, ReloadError};
+    use crate::file;
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_hangs_fails_in_time_and_holds_up_only_until_it_is_over() {
+        let loading = Loading::default();
+        let (release, hang) = mpsc::channel::<()>();
+        let failed = loading.run::<()>(move || {
+            let _ = hang.recv();
+            Ok(())
+        });
+        assert!(matches!(failed.await, Err(ReloadError::Slow(None))));
+        assert!(loading.hung().is_some());
+        let refused = loading.run(|| -> Result<(), _> { panic!("a second thread was started") });
+        assert!(matches!(refused.await, Err(ReloadError::Slow(_))));
+        drop(release);
+        while loading.hung().is_some() {
+            std::thread::yield_now();
+        }
+        tokio::time::resume();
+        assert!(matches!(loading.run(|| Ok(7)).await, Ok(7)));
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_fault_and_the_next_one_goes() {
+        let loading = Loading::default();
+        let failed = loading.run::<()>(|| panic!("in a test")).await;
+        assert!(matches!(failed, Err(ReloadError::Fault)));
+        let read = loading.run(|| Ok(file::read("Cargo.toml".as_ref(), 1 << 20)));
+        assert!(read.await.unwrap().unwrap().is_some());
+    }
+}

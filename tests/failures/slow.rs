@@ -53,8 +53,12 @@ fn a_client_that_says_nothing_is_cut() {
     let gateway = Gateway::to(&[upstream.address()]).server("handshake_timeout = \"1s\"").start();
     let mut behind_tls = gateway.connect();
     let mut before_tls = Wire::client(gateway.tcp());
+    let mut begun = gateway.connect();
+    begun.send(b"GET /ws");
     behind_tls.expect_gone();
     before_tls.expect_gone();
+    begun.expect_gone();
+    // Those that said nothing are told at DEBUG alone.
     gateway.wait_for_record(|record| record["reason"] == "handshake.timeout");
 }
 

@@ -65,6 +65,10 @@ reasons! {
     TokenExpired "token.expired" 401 4401 INFO "The token has expired.";
     /// The token, or its user, was revoked.
     TokenRevoked "token.revoked" 403 4403 INFO "The token was revoked.";
+    /// The client certificate that opened the session has expired.
+    CertificateExpired "certificate.expired" - 4401 INFO "The client certificate has expired.";
+    /// A reload accepts the client certificate of the session no longer.
+    CertificateInvalid "certificate.invalid" - 4401 INFO "The client certificate is not accepted any more.";
     /// The token's claims do not allow this route.
     ClaimsDenied "claims.denied" 403 4403 INFO "The token does not allow this.";
     /// The Origin header names an origin that the route does not accept (RFC 6455 section 10.2).

@@ -184,7 +184,7 @@ fn missing_help(error: &std::io::Error, help: &Help) -> &'static str {
     match error.kind() {
         std::io::ErrorKind::NotFound => help.missing,
         std::io::ErrorKind::PermissionDenied => "let the gateway's user read it",
-        _ => "give the path of a regular file",
+        _ => "give the path of a readable file",
     }
 }
 

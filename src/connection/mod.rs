@@ -28,7 +28,7 @@ use crate::policy::{Entrance, Trace};
 use crate::refusal::{Reason, Refusal};
 use crate::session::{Permits, Session};
 use crate::spoken::Spoken;
-use crate::tls::{PROXY_HEADER_UNASKED, describe_failure};
+use crate::tls::{ClientCertificate, PROXY_HEADER_UNASKED, Terminated, describe_failure};
 use crate::transport::Transport;
 use reception::{Established, Reception};
 
@@ -94,6 +94,7 @@ struct Secured {
     stream: Transport,
     peer: Peer,
     server_name: Option<String>,
+    certificate: Option<ClientCertificate>,
 }
 
 /// Waits for the first byte. `false`: the connection ended without one.
@@ -136,16 +137,17 @@ async fn secure(
         own,
     };
     let Some(terminator) = &in_force.terminator else {
-        return Ok(Secured { stream: Transport::Tcp(stream), peer, server_name: None });
+        let stream = Transport::Tcp(stream);
+        return Ok(Secured { stream, peer, server_name: None, certificate: None });
     };
     *heard = false;
     *heard = speaks(&stream).await;
-    let (stream, server_name) = terminator
+    let Terminated { stream, server_name, certificate } = terminator
         .accept(stream)
         .await
         .map_err(|error| Refusal::new(Reason::TlsFailed, describe_failure(&error)))?;
     let stream = Transport::Tls(stream);
-    Ok(Secured { stream, peer, server_name })
+    Ok(Secured { stream, peer, server_name, certificate })
 }
 
 /// A connection whose one request is awaited.
@@ -164,7 +166,7 @@ impl Connection {
     /// One request and its answer; then a session, or the end.
     async fn exchange(self, secured: Secured) {
         let Self { gateway, in_force, subject, slot, entrance, deadline, patience } = self;
-        let Secured { stream, peer, server_name } = secured;
+        let Secured { stream, peer, server_name, certificate } = secured;
         let (tap, head) = HeadTap::new(stream);
         let (established, mut admitted) = oneshot::channel();
         let early_subject = subject.clone();
@@ -173,6 +175,7 @@ impl Connection {
             in_force: Arc::clone(&in_force),
             peer,
             server_name,
+            certificate,
             head: head.clone(),
             subject,
             full: matches!(slot, Slot::Told(_)),

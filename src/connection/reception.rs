@@ -17,6 +17,7 @@ use crate::observe::Subject;
 use crate::policy::{Admission, Arrival, Entrance, Standing, Trace, check_ban};
 use crate::refusal::{Reason, Refusal};
 use crate::session::{Caller, Next};
+use crate::tls::ClientCertificate;
 use crate::upstream::{Answer, Failure};
 
 /// What the request needs to be answered. Used once.
@@ -25,6 +26,8 @@ pub(super) struct Reception {
     pub(super) in_force: Arc<InForce>,
     pub(super) peer: Peer,
     pub(super) server_name: Option<String>,
+    /// The client certificate that TLS was shown.
+    pub(super) certificate: Option<ClientCertificate>,
     pub(super) head: RawHead,
     pub(super) subject: Subject,
     /// There is no room for a session.
@@ -139,7 +142,8 @@ impl Reception {
         let mut request = self.parse(head, context)?.asked_by(&client);
         let server_name = self.server_name.as_deref();
         let by_proxy = self.peer.trusted;
-        let arrival = Arrival { client: &client, server_name, by_proxy, context };
+        let certificate = self.certificate.as_ref();
+        let arrival = Arrival { client: &client, server_name, by_proxy, certificate, context };
         let (policy, mut trace) = (&in_force.policy, Trace::off());
         let route = policy.route(&request, arrival, &mut trace)?;
         self.subject.route = Some(Arc::clone(&route.name));

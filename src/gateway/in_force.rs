@@ -50,12 +50,11 @@ impl InForce {
             .as_ref()
             .map(|tls| Terminator::new(tls, before.and_then(|before| before.terminator.as_ref())));
         let terminator = terminator.transpose()?;
-        let names = terminator.as_ref().map(|terminator| Arc::clone(&terminator.names));
         let verifiers = Verifiers::new(config, before.map(|before| before.policy.verifiers()))?;
         Ok(Self {
             generation: before.map_or(0, |before| before.generation + 1),
             server: config.server.clone(),
-            policy: Policy::new(config, names, verifiers, Arc::clone(revocations)),
+            policy: Policy::new(config, terminator.as_ref(), verifiers, Arc::clone(revocations)),
             terminator,
             dialer: Dialer::new(config, before.map(|before| &before.dialer))?,
             files: config.files.clone(),

@@ -1,6 +1,7 @@
 //! The gateway as a whole: what every connection shares, and its life from the first accept to the
 //! last Close. What its configuration decides is in force as a whole, and replaced as a whole.
 
+mod expiry;
 mod guard;
 mod in_force;
 mod loading;
@@ -146,6 +147,7 @@ impl Gateway {
         }
         self.in_force().policy.verifiers().run(&self.tasks, &self.stopping);
         self.keep_house();
+        self.expire_certificates();
         shutdown.await;
         self.stopping.cancel();
         self.tasks.close();

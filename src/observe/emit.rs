@@ -288,6 +288,8 @@ pub fn is_error(reason: Reason) -> bool {
         | Reason::TokenInvalid
         | Reason::TokenExpired
         | Reason::TokenRevoked
+        | Reason::CertificateExpired
+        | Reason::CertificateInvalid
         | Reason::ClaimsDenied
         | Reason::AuthTimeout
         | Reason::SessionKicked

@@ -21,7 +21,7 @@ use crate::handshake::{ClientAddress, UpgradeRequest, fold};
 use crate::moment::Moment;
 use crate::refusal::{Reason, Refusal};
 use crate::store::{Bearer, RevocationStore};
-use crate::tls::ServerNames;
+use crate::tls::{ClientCertificate, ClientVerifier, ServerNames, Terminator};
 use crate::token::{Identity, Verifiers, choose};
 pub use address::{Entrance, check_ban};
 use credential::Credential;
@@ -40,6 +40,8 @@ pub struct Policy {
     routes: Routes,
     /// Certificates by name; `None` without TLS.
     names: Option<Arc<ServerNames>>,
+    /// How client certificates are judged; without TLS, not at all.
+    certificates: ClientVerifier,
     verifiers: Verifiers,
     revocations: Arc<dyn RevocationStore>,
     firewall: Firewall,
@@ -57,6 +59,8 @@ pub struct Arrival<'a> {
     pub server_name: Option<&'a str>,
     /// Whether the connection is that of a trusted proxy, whose server name is its own matter.
     pub by_proxy: bool,
+    /// The certificate that the client showed in its TLS handshake.
+    pub certificate: Option<&'a ClientCertificate>,
     /// Who may have chosen what the request says.
     pub context: RequestContext,
 }
@@ -98,11 +102,11 @@ pub enum Standing {
 }
 
 impl Policy {
-    /// The policy of a checked configuration; `names` are the certificates' where TLS is spoken.
+    /// The policy of a checked configuration, with its side of TLS where TLS is spoken.
     #[must_use]
     pub fn new(
         config: &Config,
-        names: Option<Arc<ServerNames>>,
+        terminator: Option<&Terminator>,
         verifiers: Verifiers,
         revocations: Arc<dyn RevocationStore>,
     ) -> Self {
@@ -110,7 +114,8 @@ impl Policy {
         let owned = forwarded.map(|(name, _)| fold(name)).collect();
         Self {
             routes: Routes::new(&config.routes),
-            names,
+            names: terminator.map(|terminator| Arc::clone(&terminator.names)),
+            certificates: terminator.map_or_else(Default::default, |tls| tls.clients.clone()),
             verifiers,
             revocations,
             firewall: config.firewall.clone(),
@@ -178,7 +183,7 @@ impl Policy {
         let origin = trace
             .check("origin", table, origin, |found| (found.to_string(), table.key(found.key())))?;
         let context = if origin.is_named() { arrival.context.accepted() } else { arrival.context };
-        let presented = Presented::new(request, arrival.client, origin.into_origin());
+        let presented = Presented::new(request, arrival, origin.into_origin());
         let offered = request.subprotocols().len();
         let mut paired = None;
         let standing = match &route.auth {

@@ -3,18 +3,23 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use serde_json::{Map, Value};
 
-use super::{Policy, Trace, origin};
+use super::{Arrival, Policy, Trace, origin};
 use crate::config::{Auth, Host, Origin, Route};
-use crate::handshake::{ClientAddress, UpgradeRequest};
+use crate::handshake::UpgradeRequest;
 use crate::refusal::{Reason, Refusal};
+use crate::tls::ClientCertificate;
 
 /// What a session showed at its handshake, as far as a later policy judges it: kept as one text, which
 /// is a third of its parts.
 #[derive(Debug, Clone)]
-pub struct Presented(Arc<str>);
+pub struct Presented {
+    parts: Arc<str>,
+    certificate: Option<Arc<ClientCertificate>>,
+}
 
 /// What is in the text: scheme, host, port and path as the client used them, the port only if it said
 /// one; and its origin.
@@ -62,20 +67,29 @@ impl std::fmt::Debug for Claims {
 impl Presented {
     pub(super) fn new(
         request: &UpgradeRequest,
-        client: &ClientAddress,
+        arrival: Arrival<'_>,
         origin: Option<String>,
     ) -> Self {
         let (host, path) = (request.host().as_str().into(), request.path().into());
-        Self::keep(&(client.scheme.into(), host, request.port(), path, origin))
+        let scheme = arrival.client.scheme.into();
+        let certificate = arrival.certificate.cloned().map(Arc::new);
+        Self { certificate, ..Self::keep(&(scheme, host, request.port(), path, origin)) }
+    }
+
+    /// The certificate that the client showed in its TLS handshake.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&ClientCertificate> {
+        self.certificate.as_deref()
     }
 
     fn keep(parts: &Parts<'_>) -> Self {
         // Texts and a number are always JSON.
-        Self(serde_json::to_string(parts).unwrap_or_default().into())
+        let parts = serde_json::to_string(parts).unwrap_or_default().into();
+        Self { parts, certificate: None }
     }
 
     fn read(&self) -> Result<Parts<'_>, Refusal> {
-        serde_json::from_str(&self.0).map_err(|_| unreadable())
+        serde_json::from_str(&self.parts).map_err(|_| unreadable())
     }
 }
 
@@ -84,6 +98,10 @@ impl Presented {
     /// Without an origin.
     pub(crate) fn of(host: &str, path: &str) -> Self {
         Self::keep(&("https".into(), host.into(), None, path.into(), None))
+    }
+
+    pub(crate) fn with_certificate_until(self, ends: SystemTime) -> Self {
+        Self { certificate: Some(Arc::new(ClientCertificate::until(ends))), ..self }
     }
 }
 
@@ -98,6 +116,7 @@ impl Policy {
         holder: Holder<'_>,
     ) -> Result<&Arc<Route>, Refusal> {
         self.enforce_rules(address, &mut Trace::off())?;
+        self.certificates.review(presented.certificate(), SystemTime::now())?;
         let (scheme, host, port, path, origin) = presented.read()?;
         let host = Host::parse(&host).map_err(|_| unreadable())?;
         let found = self.routes.find(&host, &path);

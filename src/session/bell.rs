@@ -32,6 +32,11 @@ impl Bell {
         self.ring();
     }
 
+    /// Whether the session was told to end.
+    pub(super) fn is_told(&self) -> bool {
+        self.told.load(Ordering::Acquire)
+    }
+
     /// Wakes the session.
     pub(super) fn ring(&self) {
         let waker = self.locked().waker.clone();

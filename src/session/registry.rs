@@ -1,8 +1,8 @@
 //! The live sessions, each reachable from outside its task.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::about::{Description, Identity, Summary};
 use super::bell::{Bell, Told};
@@ -15,6 +15,7 @@ use crate::policy::{Holder, Policy, Presented};
 use crate::refusal::{Reason, Refusal};
 use crate::relay::{Amendments, Meter, Terms};
 use crate::store::{Bearer, RevocationStore};
+use crate::tls::ClientCertificate;
 
 /// How long a listing waits for sessions to publish their counters; what a session that is kept
 /// from running sent is then told as of the last listing.
@@ -33,6 +34,8 @@ struct Live {
     open: usize,
     /// In the order in which they came.
     by_number: BTreeMap<u64, Arc<Record>>,
+    /// When client certificates end, and the number of the session that each opened.
+    by_end: BTreeSet<(SystemTime, u64)>,
     /// Set once all are to end: a session that comes now ends at once.
     ending: Option<Reason>,
 }
@@ -91,6 +94,9 @@ impl Sessions {
             Some(reason) => record.bell.tell(reason),
             None => drop(live.by_number.insert(number, Arc::clone(&record))),
         }
+        if let Some(end) = record.ends() {
+            live.by_end.insert((end, number));
+        }
         drop(live);
         let told = Told::new(Arc::clone(&record));
         (Entry { sessions: self.clone(), number, record }, told)
@@ -137,7 +143,9 @@ impl Sessions {
         {
             tokio::time::sleep(LOOK_EVERY).await;
         }
-        let sessions = records.iter().map(|(_, record)| record.summary()).collect();
+        // One may have been told meanwhile.
+        let lasting = records.iter().filter(|(_, record)| !record.bell.is_told());
+        let sessions = lasting.map(|(_, record)| record.summary()).collect();
         Listing { matching, sessions }
     }
 
@@ -152,6 +160,24 @@ impl Sessions {
             record.bell.tell(reason);
         }
         matching.len()
+    }
+
+    /// Tells the sessions to end whose client certificate has expired at `now`. The wall clock is
+    /// asked each time, so that a clock that was set is heeded.
+    pub(crate) fn end_expired(&self, now: SystemTime) {
+        let mut live = self.locked();
+        let over: Vec<u64> = live
+            .by_end
+            .iter()
+            .take_while(|(end, _)| *end <= now)
+            .map(|(_, number)| *number)
+            .collect();
+        // One that is not there was told to end for another reason.
+        let over: Vec<_> = over.iter().filter_map(|number| live.by_number.remove(number)).collect();
+        drop(live);
+        for record in over {
+            record.bell.tell(Reason::CertificateExpired);
+        }
     }
 
     /// Tells every session to end, evenly spread over `spread`, so that not all clients come back
@@ -201,10 +227,12 @@ impl Sessions {
         records
     }
 
-    /// Noted down first: matching them takes longer than sessions may be kept from coming and going.
+    /// The sessions that were not told to end. Noted down first: matching them takes longer than
+    /// sessions may be kept from coming and going.
     fn all(&self) -> Vec<(u64, Arc<Record>)> {
         let live = self.locked();
-        live.by_number.iter().map(|(number, record)| (*number, Arc::clone(record))).collect()
+        let lasting = live.by_number.iter().filter(|(_, record)| !record.bell.is_told());
+        lasting.map(|(number, record)| (*number, Arc::clone(record))).collect()
     }
 
     fn locked(&self) -> MutexGuard<'_, Live> {
@@ -250,6 +278,11 @@ impl Record {
 }
 
 impl Record {
+    /// When its client certificate ends; `None`: it showed none.
+    fn ends(&self) -> Option<SystemTime> {
+        self.presented.certificate().map(ClientCertificate::ends)
+    }
+
     /// Whether `policy` would admit the session, and by which route.
     pub(crate) fn review<'p>(&self, policy: &'p Policy) -> Result<&'p Arc<Route>, Refusal> {
         self.judge(policy, self.identity().as_deref())
@@ -357,6 +390,9 @@ impl Drop for Entry {
         let mut live = self.sessions.locked();
         live.open -= 1;
         live.by_number.remove(&self.number);
+        if let Some(end) = self.record.ends() {
+            live.by_end.remove(&(end, self.number));
+        }
     }
 }
 

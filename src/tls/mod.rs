@@ -3,6 +3,7 @@
 //! waits; never looks at a request.
 
 mod buffers;
+mod client_certificate;
 mod handshake;
 mod kept;
 mod names;
@@ -16,16 +17,22 @@ mod words;
 
 use std::io;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustls::client::UnbufferedClientConnection;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::server::{ServerSessionMemoryCache, UnbufferedServerConnection, WebPkiClientVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::{
+    NoServerSessionStorage, ServerSessionMemoryCache, UnbufferedServerConnection,
+};
+use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::config::{ClientAuth, Tls, TlsVersion};
+use crate::config::{Tls, TlsVersion};
 pub(crate) use buffers::AT_ONCE;
+use client_certificate::unix_time;
+pub use client_certificate::{ClientCertificate, ClientVerifier};
 use names::Asked;
 pub use names::ServerNames;
 pub use records::Records;
@@ -64,56 +71,82 @@ pub struct Terminator {
     config: Arc<ServerConfig>,
     /// Which certificate goes with which name.
     pub names: Arc<ServerNames>,
-    client_auth: ClientAuth,
+    /// How client certificates are verified.
+    pub clients: ClientVerifier,
+}
+
+/// A connection behind its TLS handshake.
+#[derive(Debug)]
+pub struct Terminated<S> {
+    /// The stream inside TLS.
+    pub stream: Box<Stream<UnbufferedServerConnection, S>>,
+    /// The server name that the client asked for, in lower case (RFC 6066 section 3).
+    pub server_name: Option<String>,
+    /// The certificate that the client showed.
+    pub certificate: Option<ClientCertificate>,
 }
 
 impl Terminator {
     /// The server side of TLS as `[tls]` describes it: ALPN `http/1.1` alone, sessions resumed by
     /// ticket (TLS 1.3) or by ticket or id (TLS 1.2), no early data. Sessions of the one `before`
-    /// can be resumed here too, unless client certificates are judged otherwise now: a resumed
-    /// session shows none again.
+    /// can be resumed here too.
+    ///
+    /// With client certificates no session is resumed: a resumed one shows no certificate, and rustls
+    /// takes over the chain of the first handshake without verifying it again, so that each ticket
+    /// would extend a certificate that has expired.
     pub fn new(tls: &Tls, before: Option<&Self>) -> Result<Self, TlsError> {
         let names = Arc::new(ServerNames::new(&tls.certificates));
-        let builder = ServerConfig::builder_with_provider(provider())
+        let clients = ClientVerifier::new(&tls.client_auth)?;
+        let builder = ServerConfig::builder_with_details(provider(), Arc::new(WallClock))
             .with_protocol_versions(versions(tls.min_version))?;
-        let builder = match client_roots(&tls.client_auth) {
+        let verifier = clients.rustls();
+        let resumable = verifier.is_none();
+        let builder = match verifier {
             None => builder.with_no_client_auth(),
-            Some((roots, required)) => {
-                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
-                let verifier = if required { verifier } else { verifier.allow_unauthenticated() };
-                builder.with_client_cert_verifier(verifier.build()?)
-            }
+            Some(verifier) => builder.with_client_cert_verifier(verifier),
         };
         let mut config = builder.with_cert_resolver(Arc::clone(&names) as Arc<_>);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        if let Some(before) = before.filter(|before| before.client_auth == tls.client_auth) {
-            let before = &before.config;
-            config.ticketer = Arc::clone(&before.ticketer);
-            config.session_storage = Arc::clone(&before.session_storage);
+        if !resumable {
+            config.send_tls13_tickets = 0;
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+        } else if let Some(before) = before.filter(|before| before.clients.rustls().is_none()) {
+            config.ticketer = Arc::clone(&before.config.ticketer);
+            config.session_storage = Arc::clone(&before.config.session_storage);
         } else {
             config.ticketer = aws_lc_rs::Ticketer::new()?;
             config.session_storage = ServerSessionMemoryCache::new(SESSION_CACHE);
         }
-        let client_auth = tls.client_auth.clone();
-        Ok(Self { config: Arc::new(config), names, client_auth })
+        Ok(Self { config: Arc::new(config), names, clients })
     }
 
-    /// Performs the handshake with a client; the caller sets the deadline. Says, too, which server
-    /// name the client asked for, in lower case.
+    /// Performs the handshake with a client; the caller sets the deadline.
     ///
     /// # Errors
     /// [`describe_failure`] says what they are. The client was sent the alert, if there is one.
     pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         socket: S,
-    ) -> io::Result<(Box<Stream<UnbufferedServerConnection, S>>, Option<String>)> {
+    ) -> io::Result<Terminated<S>> {
         let asked = Arc::new(Asked::new(Arc::clone(&self.names)));
         let mut config = ServerConfig::clone(&self.config);
         config.cert_resolver = Arc::clone(&asked) as Arc<_>;
         let connection =
             UnbufferedServerConnection::new(Arc::new(config)).map_err(io::Error::other)?;
         let stream = Box::new(handshake::shake(socket, connection).await?);
-        Ok((stream, asked.name()))
+        let chain = stream.common().peer_certificates().unwrap_or_default();
+        let certificate = self.clients.admit(chain).map_err(stream::invalid)?;
+        Ok(Terminated { stream, server_name: asked.name(), certificate })
+    }
+}
+
+/// The wall clock for rustls, which panics on one before 1970 otherwise.
+#[derive(Debug)]
+struct WallClock;
+
+impl TimeProvider for WallClock {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(unix_time(SystemTime::now()))
     }
 }
 
@@ -161,13 +194,5 @@ fn versions(minimum: TlsVersion) -> &'static [&'static SupportedProtocolVersion]
     match minimum {
         TlsVersion::Tls12 => rustls::ALL_VERSIONS,
         TlsVersion::Tls13 => TLS13_ALONE,
-    }
-}
-
-fn client_roots(auth: &ClientAuth) -> Option<(Arc<RootCertStore>, bool)> {
-    match auth {
-        ClientAuth::Off => None,
-        ClientAuth::Optional(roots) => Some((Arc::clone(roots), false)),
-        ClientAuth::Required(roots) => Some((Arc::clone(roots), true)),
     }
 }

@@ -7,9 +7,9 @@ use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use rustls::Error;
 use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
+use rustls::{CommonState, Error};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -249,6 +249,13 @@ impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
             self.outbound.advance(taken);
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+impl<C: Records, S> Stream<C, S> {
+    /// What was negotiated in the handshake.
+    pub(super) fn common(&self) -> &CommonState {
+        self.connection.common()
     }
 }
 

@@ -2,7 +2,7 @@
 //! certificates.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use super::support::{Authority, Gateway, RawUpstream, Wire, issue, issue_with};
 const BOTH: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
 
 /// A client that trusts the gateway's authority, with the certificate `NAME` of its folder.
-fn client(
+pub(super) fn client(
     gateway: &Gateway,
     versions: &[&'static SupportedProtocolVersion],
     name: Option<&str>,
@@ -42,8 +42,8 @@ fn client(
 }
 
 /// A finished handshake. With TLS 1.3 a server refuses a client's certificate only afterwards, so
-/// the client also waits for what comes first behind it: tickets, or an alert.
-fn shake(
+/// the client also asks for something, and waits for what comes first: the answer, or an alert.
+pub(super) fn shake(
     gateway: &Gateway,
     config: &Arc<ClientConfig>,
     name: &str,
@@ -56,6 +56,10 @@ fn shake(
         connection.complete_io(&mut socket)?;
     }
     if connection.protocol_version() == Some(ProtocolVersion::TLSv1_3) {
+        connection.writer().write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+        while connection.wants_write() {
+            connection.write_tls(&mut socket)?;
+        }
         connection.complete_io(&mut socket)?;
     }
     Ok(connection)

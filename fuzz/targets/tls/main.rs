@@ -61,7 +61,7 @@ impl<'a> Case<'a> {
             let mut peer = Honest::client(settings.client(self.version));
             let shaking = settings.terminator.accept(socket.clone());
             let stream = shake(&socket, &mut peer, &mut self.link, shaking);
-            self.go_on(stream.map(|(stream, _)| stream), peer);
+            self.go_on(stream.map(|terminated| terminated.stream), peer);
         } else {
             let mut peer = Honest::server(settings.server(self.version));
             let config = tls::client_config(settings.roots.clone()).expect("roots");

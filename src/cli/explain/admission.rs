@@ -36,7 +36,8 @@ pub(super) async fn admit(
     // Nothing that is explained counts as a strike.
     let context = RequestContext { sender: Sender::ForeignPage, relayed: false };
     let server_name = args.server_name.as_deref();
-    let arrival = Arrival { client: &client, server_name, by_proxy: peer.trusted, context };
+    let by_proxy = peer.trusted;
+    let arrival = Arrival { client: &client, server_name, by_proxy, certificate: None, context };
     let route = in_force.policy.route(&plain, arrival, trace)?;
 
     let carried = token.map(|token| (place(args, route), token));

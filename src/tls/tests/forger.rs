@@ -46,7 +46,7 @@ pub(super) fn forged(
     config.enable_secret_extraction = true;
     let config = Arc::new(config);
     let mut peer = Peer::client(Arc::clone(&config), &socket);
-    let (stream, _) = peer.shake(terminator().accept(socket.clone())).unwrap();
+    let stream = peer.shake(terminator().accept(socket.clone())).unwrap().stream;
     let placeholder = Peer::client(config, &socket);
     let Connection::Client(client) = peer.tls else { panic!("a client") };
     let suite = client.negotiated_cipher_suite().unwrap();

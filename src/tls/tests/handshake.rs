@@ -19,10 +19,10 @@ fn accept(
     prepare(&socket);
     let mut peer = Peer::client(Arc::clone(config), &socket);
     let accepted = peer.shake(async {
-        let (mut stream, name) = terminator.accept(socket).await?;
+        let Terminated { mut stream, server_name, .. } = terminator.accept(socket).await?;
         // The tickets go out with the first answer.
         poll_fn(|cx| stream.poll_drain(cx)).await?;
-        Ok(name)
+        Ok(server_name)
     });
     (accepted, peer)
 }
@@ -70,7 +70,7 @@ fn sessions_are_resumed_by_ticket_and_by_id_and_after_a_reload() {
 fn two_tickets_are_sent_in_one_write_with_the_first_answer() {
     let socket = Socket::default();
     let mut peer = Peer::client(client_config(TLS13), &socket);
-    let (stream, _) = peer.shake(terminator().accept(socket.clone())).unwrap();
+    let stream = peer.shake(terminator().accept(socket.clone())).unwrap().stream;
     let mut pair = Pair { stream, peer };
     let tickets = |pair: &Pair<_>| match &pair.peer.tls {
         Connection::Client(client) => client.tls13_tickets_received(),
@@ -178,7 +178,7 @@ fn data_right_behind_the_handshake_is_not_lost() {
         let Poll::Ready(accepted) = poll(|cx| accepting.as_mut().poll(cx)) else {
             panic!("the handshake is over");
         };
-        let mut pair = Pair { stream: accepted.unwrap().0, peer };
+        let mut pair = Pair { stream: accepted.unwrap().stream, peer };
         let before = socket.moved().0;
         let first = if kept_back == 0 { "wholebegun" } else { "whole" };
         assert_eq!(pair.lend(), Lent::bytes(first));
@@ -243,6 +243,31 @@ fn a_client_certificate_is_asked_for_and_verified() {
         assert!(text.contains("showed no certificate"), "{text}");
         assert!(matches!(peer.ended, Some(Err(Error::AlertReceived(_)))), "{:?}", peer.ended);
     }
+}
+
+#[test]
+fn with_client_certificates_nothing_is_resumed_not_even_what_was_before() {
+    let before = terminator();
+    for auth in [ClientAuth::Optional(roots()), ClientAuth::Required(roots())] {
+        let after = Terminator::new(&settings(auth), Some(&before)).unwrap();
+        for version in [TLS12, TLS13] {
+            let mut config = client_config(version);
+            config.client_auth_cert_resolver = showing(vec![ISSUED.0.clone()]);
+            config.resumption = Resumption::in_memory_sessions(8);
+            let config = Arc::new(config);
+            for terminator in [&before, &after, &after] {
+                let (name, peer) = accept(terminator, &config, |_| ());
+                assert!(name.is_ok());
+                assert_eq!(peer.tls.handshake_kind(), Some(HandshakeKind::Full));
+            }
+        }
+    }
+}
+
+fn showing(chain: Vec<CertificateDer<'static>>) -> Arc<dyn rustls::client::ResolvesClientCert> {
+    let provider = aws_lc_rs::default_provider();
+    let key = CertifiedKey::from_der(chain, key(), &provider).unwrap();
+    Arc::new(rustls::sign::SingleCertAndKey::from(key))
 }
 
 #[test]

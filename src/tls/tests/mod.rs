@@ -1,5 +1,6 @@
 //! Streams against rustls' buffered connections, over a socket that is in the test's hands.
 
+mod client_certificate;
 mod forger;
 mod handshake;
 mod hostile;
@@ -24,8 +25,8 @@ use rustls::{
     ServerConnection, SupportedProtocolVersion,
 };
 
-use super::{AT_ONCE, ClientAuth, Records, Stream, Terminator, Tls, TlsVersion, connect};
-use crate::config::Certificate;
+use super::{AT_ONCE, Records, Stream, Terminated, Terminator, Tls, TlsVersion, connect};
+use crate::config::{Certificate, ClientAuth};
 use socket::Socket;
 
 const TLS12: &SupportedProtocolVersion = &rustls::version::TLS12;
@@ -154,7 +155,7 @@ struct Pair<C> {
 fn serving(version: &'static SupportedProtocolVersion) -> Pair<UnbufferedServerConnection> {
     let socket = Socket::default();
     let mut peer = Peer::client(client_config(version), &socket);
-    let (stream, _) = peer.shake(terminator().accept(socket)).unwrap();
+    let stream = peer.shake(terminator().accept(socket)).unwrap().stream;
     let mut pair = Pair { stream, peer };
     assert!(poll(|cx| pair.stream.poll_drain(cx)).is_ready(), "the tickets are sent");
     pair.peer.listen();

@@ -1,0 +1,159 @@
+//! Client certificates: until when a verified chain is valid, and whether a later configuration
+//! still accepts it.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::TlsError;
+use crate::config::ClientAuth;
+use crate::moment::Moment;
+use crate::refusal::{Reason, Refusal};
+
+/// Certificates of a chain whose end is compared with the end of the whole chain; a longer chain
+/// ends with the earliest of them.
+const MOST_ENDS: usize = 8;
+
+/// A certificate chain that a client showed and that was verified in its handshake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificate {
+    chain: Vec<CertificateDer<'static>>,
+    ends: SystemTime,
+}
+
+impl ClientCertificate {
+    /// The chain as the client sent it, its own certificate first: at least one.
+    #[must_use]
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.chain
+    }
+
+    /// When the chain verifies no longer: the second after the `notAfter` (which is included, RFC 5280
+    /// section 4.1.2.5) of the client's certificate, or of an intermediate certificate that it needs
+    /// and that ends before it.
+    #[must_use]
+    pub fn ends(&self) -> SystemTime {
+        self.ends
+    }
+}
+
+#[cfg(test)]
+impl ClientCertificate {
+    pub(crate) fn until(ends: SystemTime) -> Self {
+        Self { chain: Vec::new(), ends }
+    }
+}
+
+/// Verifies client certificates as `tls.client_auth` and `tls.client_ca` say. The default asks for
+/// none.
+#[derive(Debug, Clone, Default)]
+pub struct ClientVerifier(Option<Verifier>);
+
+#[derive(Debug, Clone)]
+struct Verifier {
+    rustls: Arc<dyn ClientCertVerifier>,
+    required: bool,
+}
+
+impl ClientVerifier {
+    /// The verifier of a checked configuration.
+    pub(super) fn new(auth: &ClientAuth) -> Result<Self, TlsError> {
+        let (roots, required) = match auth {
+            ClientAuth::Off => return Ok(Self(None)),
+            ClientAuth::Optional(roots) => (roots, false),
+            ClientAuth::Required(roots) => (roots, true),
+        };
+        let builder =
+            WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), super::provider());
+        let builder = if required { builder } else { builder.allow_unauthenticated() };
+        Ok(Self(Some(Verifier { rustls: builder.build()?, required })))
+    }
+
+    /// What rustls verifies certificates with in a handshake; `None` where none is asked for.
+    pub(super) fn rustls(&self) -> Option<Arc<dyn ClientCertVerifier>> {
+        self.0.as_ref().map(|verifier| Arc::clone(&verifier.rustls))
+    }
+
+    /// Finds out how long a chain that was verified in a handshake stays valid.
+    ///
+    /// # Errors
+    /// A validity that cannot be read, so that the session would have no end.
+    pub(super) fn admit(
+        &self,
+        chain: &[CertificateDer<'_>],
+    ) -> Result<Option<ClientCertificate>, rustls::Error> {
+        let (Some(verifier), false) = (&self.0, chain.is_empty()) else {
+            return Ok(None);
+        };
+        let mut ends = chain.iter().map(end).collect::<Result<Vec<_>, _>>()?;
+        ends.sort_unstable();
+        ends.dedup();
+        let last = ends.len().min(MOST_ENDS) - 1;
+        let broken = |end: &&SystemTime| verifier.verify(chain, **end).is_err();
+        // A certificate that the path does not need may end without ending the path.
+        let first = ends[..last].iter().find(broken).unwrap_or(&ends[last]);
+        let chain = chain.iter().map(|one| one.clone().into_owned()).collect();
+        Ok(Some(ClientCertificate { chain, ends: *first }))
+    }
+
+    /// Judges an open session again by the certificate that it showed, if it showed one.
+    ///
+    /// # Errors
+    /// `certificate.expired` where its time is over, and `certificate.invalid` where the authorities
+    /// do not vouch for it, or where one is required and none was shown.
+    pub fn review(
+        &self,
+        certificate: Option<&ClientCertificate>,
+        now: SystemTime,
+    ) -> Result<(), Refusal> {
+        let Some(verifier) = &self.0 else {
+            return Ok(());
+        };
+        let invalid = |detail: String| Refusal::new(Reason::CertificateInvalid, detail);
+        match certificate {
+            Some(certificate) if certificate.ends <= now => Err(expired(certificate)),
+            Some(certificate) => verifier.verify(&certificate.chain, now).map_err(|error| {
+                invalid(format!("the certificate is not accepted any more: {error}"))
+            }),
+            None if verifier.required => {
+                Err(invalid("a client certificate is required now, and none was shown".to_owned()))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Verifier {
+    fn verify(&self, chain: &[CertificateDer<'_>], now: SystemTime) -> Result<(), rustls::Error> {
+        let Some((own, intermediates)) = chain.split_first() else {
+            return Err(rustls::Error::NoCertificatesPresented);
+        };
+        self.rustls.verify_client_cert(own, intermediates, unix_time(now)).map(drop)
+    }
+}
+
+fn expired(certificate: &ClientCertificate) -> Refusal {
+    let end = Moment::from(certificate.ends);
+    Refusal::new(Reason::CertificateExpired, format!("the certificate was valid before {end}"))
+}
+
+/// When a certificate is not valid any more.
+fn end(certificate: &CertificateDer<'_>) -> Result<SystemTime, rustls::Error> {
+    let unreadable =
+        || rustls::Error::General("a client certificate's validity is unreadable".into());
+    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| unreadable())?;
+    let seconds = parsed.validity().not_after.timestamp();
+    // A certificate that ended before 1970 does not verify; its end is the earliest there is.
+    let seconds = u64::try_from(seconds).unwrap_or_default();
+    UNIX_EPOCH.checked_add(Duration::from_secs(seconds.saturating_add(1))).ok_or_else(unreadable)
+}
+
+/// A time as rustls and webpki take it. A clock before 1970 says 1970, so that a machine without a
+/// battery for its clock refuses certificates and does not panic.
+pub(super) fn unix_time(time: SystemTime) -> UnixTime {
+    UnixTime::since_unix_epoch(time.duration_since(UNIX_EPOCH).unwrap_or_default())
+}

@@ -31,6 +31,7 @@ pub mod relay;
 pub mod session;
 pub mod spoken;
 pub mod store;
+mod tight;
 pub mod tls;
 pub mod token;
 pub mod transport;

@@ -3,21 +3,47 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 
 use rustls::Error;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
+use super::buffers::{self, Reading};
 use super::records::{Driven, MAX_RECORD, Outgoing, Records, alerts, drive};
 use super::stream::{Stream, invalid};
 use super::words::NotTls;
 use crate::spoken::{First, Spoken};
+use crate::tight;
 
 /// One read from the socket.
 const READ: usize = 4 * 1024;
-/// How much may be read that is not a whole handshake message. rustls takes none that is longer;
-/// this bounds its fragments, too.
-const MOST: usize = 64 * 1024;
+/// How much is kept of a handshake message, with the headers of its records, until it is whole; a
+/// longer one is refused. rustls has one bound of 64 KiB for every message.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Longest {
+    /// Before this end has said anything.
+    pub(super) hello: usize,
+    /// Afterwards.
+    pub(super) later: usize,
+}
+
+impl Longest {
+    const SHORT: usize = 16 * 1024;
+    /// As long as rustls takes it.
+    const LONG: usize = 64 * 1024;
+
+    /// Of a client. Only one that shows certificates has more to say than 16 KiB, and not in its
+    /// first message.
+    pub(super) fn of_client(shows_certificates: bool) -> Self {
+        Self {
+            hello: Self::SHORT,
+            later: if shows_certificates { Self::LONG } else { Self::SHORT },
+        }
+    }
+
+    /// Of a server, which shows certificates.
+    pub(super) const OF_SERVER: Self = Self { hello: Self::LONG, later: Self::LONG };
+}
 
 /// Performs the handshake, as whichever end `connection` is. The caller sets the deadline.
 ///
@@ -28,16 +54,22 @@ const MOST: usize = 64 * 1024;
 pub(super) async fn shake<C: Records, S: AsyncRead + AsyncWrite + Unpin>(
     mut socket: S,
     mut connection: C,
+    longest: Longest,
 ) -> io::Result<Stream<C, S>> {
     let (mut raw, mut plain, mut out) = (Vec::new(), Vec::new(), Outgoing::default());
     let mut first = First::default();
+    let mut answered = false;
     loop {
         let give = |bytes: &[u8], _| plain.extend_from_slice(bytes);
         let Driven { used, closed, outcome } =
             drive(&mut connection, &mut raw, None, &mut out, give);
         raw.drain(..used);
         let handshaking = connection.common().is_handshaking();
-        let most = if handshaking { MOST } else { MAX_RECORD };
+        let most = match (handshaking, answered) {
+            (true, false) => longest.hello,
+            (true, true) => longest.later,
+            (false, _) => MAX_RECORD,
+        };
         let outcome = match outcome {
             Ok(()) if raw.len() >= most => {
                 Err(Error::General("a handshake message is too long".to_owned()))
@@ -58,20 +90,38 @@ pub(super) async fn shake<C: Records, S: AsyncRead + AsyncWrite + Unpin>(
         if !out.records().is_empty() {
             socket.write_all(out.records()).await?;
             socket.flush().await?;
-            out.clear();
+            // Nothing is held while the peer thinks.
+            out = Outgoing::default();
+            answered = true;
         }
         if !handshaking {
             return Ok(Stream::new(socket, connection, [&raw, &[]], plain, closed));
         }
-        raw.reserve(READ);
+        if raw.is_empty() {
+            raw = Vec::new();
+        }
         let before = raw.len();
-        let read = (&mut socket).take(READ as u64).read_buf(&mut raw).await?;
+        let read = poll_fn(|cx| poll_more(&mut socket, cx, &mut raw)).await?;
         first.note(&raw[before..]);
         if read == 0 {
             let text = "the connection ended during the TLS handshake";
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
         }
     }
+}
+
+/// Reads once, by a buffer of the worker's: a peer that says nothing costs none.
+fn poll_more<S: AsyncRead + Unpin>(
+    socket: &mut S,
+    cx: &mut Context<'_>,
+    raw: &mut Vec<u8>,
+) -> Poll<io::Result<usize>> {
+    buffers::reading(|Reading { raw: scratch, .. }| {
+        let mut buffer = ReadBuf::new(&mut scratch[..READ]);
+        ready!(Pin::new(socket).poll_read(cx, &mut buffer))?;
+        tight::extend(raw, buffer.filled());
+        Poll::Ready(Ok(buffer.filled().len()))
+    })
 }
 
 /// The error counts, whether or not the peer can be told: nothing is waited for.

@@ -33,6 +33,7 @@ use crate::config::{Tls, TlsVersion};
 pub(crate) use buffers::AT_ONCE;
 use client_certificate::unix_time;
 pub use client_certificate::{ClientCertificate, ClientVerifier};
+use handshake::Longest;
 use names::Asked;
 pub use names::ServerNames;
 pub use records::Records;
@@ -133,7 +134,8 @@ impl Terminator {
         config.cert_resolver = Arc::clone(&asked) as Arc<_>;
         let connection =
             UnbufferedServerConnection::new(Arc::new(config)).map_err(io::Error::other)?;
-        let stream = Box::new(handshake::shake(socket, connection).await?);
+        let longest = Longest::of_client(self.clients.rustls().is_some());
+        let stream = Box::new(handshake::shake(socket, connection, longest).await?);
         let chain = stream.common().peer_certificates().unwrap_or_default();
         let certificate = self.clients.admit(chain).map_err(stream::invalid)?;
         Ok(Terminated { stream, server_name: asked.name(), certificate })
@@ -162,7 +164,7 @@ pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> io::Result<Box<Stream<UnbufferedClientConnection, S>>> {
     let connection =
         UnbufferedClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
-    Ok(Box::new(handshake::shake(socket, connection).await?))
+    Ok(Box::new(handshake::shake(socket, connection, Longest::OF_SERVER).await?))
 }
 
 /// The client side of TLS towards `wss://` upstreams, whose certificates chain to `roots` or are one

@@ -266,7 +266,7 @@ async fn secured(
     let connector = tokio_rustls::TlsConnector::from(client_config(Arc::new(roots)).unwrap());
     let name = ServerName::try_from("localhost").unwrap();
     let (near, far) = tokio::join!(terminator.accept(near), connector.connect(name, far));
-    (Transport::Tls(near.unwrap().0), far.unwrap())
+    (Transport::Tls(near.unwrap().stream), far.unwrap())
 }
 
 const LARGE: usize = 600_000;

@@ -299,11 +299,43 @@ fn messages_without_end_are_refused() {
     let inner = error.get_ref().unwrap().downcast_ref::<Error>();
     let too_large = Error::InvalidMessage(InvalidMessage::HandshakePayloadTooLarge);
     assert_eq!(inner, Some(&too_large));
-    // As long as rustls takes it, in fragments that are mostly headers.
-    let mut fragments = record(&declared(0xffff));
-    for _ in 0..20_000 {
-        fragments.extend(record(&[0]));
+    // As long as rustls takes it, in fragments that are mostly headers, and in large ones.
+    for fragment in [1, 1000, 16_000] {
+        let mut fragments = record(&declared(0xffff));
+        while fragments.len() < 20_000 {
+            fragments.extend(record(&vec![0; fragment]));
+        }
+        let (error, _) = refuse(&fragments);
+        assert!(error.to_string().contains("too long"), "{error}");
     }
-    let (error, _) = refuse(&fragments);
+}
+
+#[test]
+fn only_a_client_that_shows_certificates_may_say_more_than_a_hello() {
+    let chain: Vec<_> = std::iter::repeat_n(ISSUED.0.clone(), 60).collect();
+    assert!(chain.iter().map(|one| one.len()).sum::<usize>() > 20_000);
+    let settings = settings(ClientAuth::Optional(roots()));
+    for version in [TLS12, TLS13] {
+        let mut config = client_config(version);
+        config.client_auth_cert_resolver = showing(chain.clone());
+        let terminator = Terminator::new(&settings, None).unwrap();
+        let (accepted, _) = accept(&terminator, &Arc::new(config), |_| ());
+        assert!(accepted.is_ok(), "{accepted:?}");
+    }
+    // A client that says so much unasked.
+    let terminator = terminator();
+    let socket = Socket::default();
+    let mut peer = Peer::client(client_config(TLS12), &socket);
+    peer.speak();
+    let mut accepting = Box::pin(terminator.accept(socket.clone()));
+    assert!(poll(|cx| accepting.as_mut().poll(cx)).is_pending());
+    let message = [[11_u8, 0, 0xff, 0xff].as_slice(), &[0; 0xffff]].concat();
+    for part in message.chunks(1000) {
+        let length = u16::try_from(part.len()).unwrap().to_be_bytes();
+        socket.deliver(&[&[0x16, 3, 3], length.as_slice(), part].concat());
+    }
+    let Poll::Ready(Err(error)) = poll(|cx| accepting.as_mut().poll(cx)) else {
+        panic!("it is waited for")
+    };
     assert!(error.to_string().contains("too long"), "{error}");
 }

@@ -9,6 +9,7 @@ use rustls::{CommonState, Error};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::*;
+use crate::tls::Longest;
 use crate::tls::records::MAX_RECORD;
 use crate::tls::stream::MOST_OUTBOUND;
 
@@ -137,7 +138,8 @@ fn a_record_that_dribbles_in_is_not_looked_at_each_time() {
     let config = Arc::clone(&terminator().config);
     let connection = Counting(UnbufferedServerConnection::new(config).unwrap(), 0);
     let mut peer = Peer::client(client_config(TLS13), &socket);
-    let shaking = crate::tls::handshake::shake(socket.clone(), connection);
+    let longest = Longest::of_client(false);
+    let shaking = crate::tls::handshake::shake(socket.clone(), connection, longest);
     let stream = Box::new(peer.shake(shaking).unwrap());
     let mut pair = Pair { stream, peer };
     let before = pair.stream.connection().1;

@@ -41,6 +41,7 @@ fn ten_thousand_idle_connections_are_held() {
     let application = Application::start();
     let mut gateway = Gateway::to(&[application.address])
         .server("max_connections = 10000\nshutdown_grace = \"60s\"")
+        .more("[limits]\nconnections_per_ip = \"off\"")
         .websocket("ping_interval = \"off\"")
         .start();
     prove_alive(&mut open(&gateway));

@@ -1,6 +1,7 @@
 //! `[limits]` and `[routes.*.limits]`
 
 use std::cell::Cell;
+use std::num::NonZeroU32;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -70,6 +71,24 @@ impl Layer {
             limited_in_route: Cell::new(false),
         }
     }
+}
+
+/// The limits with a bound for one address, where neither the file nor its profile has one: a tenth of
+/// `max_connections`, and 1,000 at least. It keeps one address from all places, and is more than
+/// a large office has.
+pub(super) fn bound_addresses(
+    reader: &Reader<'_>,
+    limits: Limits,
+    max_connections: usize,
+) -> Limits {
+    const LEAST: usize = 1000;
+    if limits.connections_per_ip.is_some()
+        || reader.span_of(keys::CONNECTIONS_PER_IP.name).is_some()
+    {
+        return limits;
+    }
+    let most = u32::try_from((max_connections / 10).max(LEAST)).unwrap_or(u32::MAX);
+    Limits { connections_per_ip: NonZeroU32::new(most), ..limits }
 }
 
 fn limits_sessions(limits: &Limits) -> bool {

@@ -101,9 +101,12 @@ fn read(root: &Reader<'_>) -> Config {
     let firewall = firewall::read(&firewall, &server.trusted_proxies);
     ban::check_file(root, firewall.ban.as_ref(), &admin);
     let limits = base.limits.values;
-    let config =
+    let mut config =
         Config { server, tls, routes, log, issuers, admin, firewall, limits, files: Vec::new() };
     exposure::lint(&listener, &config, base.profile.is_some());
+    // Last: what is derived is not what the file says.
+    let most = config.server.max_connections;
+    config.limits = limits::bound_addresses(&limits_table, config.limits, most);
     config
 }
 

@@ -57,6 +57,10 @@ pub struct Server {
     pub listen: Vec<SocketAddr>,
     /// How many connections may be open at once, from accept to the end of the session.
     pub max_connections: usize,
+    /// The largest request head, in bytes.
+    pub max_head: usize,
+    /// The most header fields of a request.
+    pub max_fields: usize,
     /// The one deadline from accept to the 101.
     pub handshake_timeout: Duration,
     /// How long sessions may take to end after the first signal.

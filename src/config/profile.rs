@@ -200,7 +200,12 @@ mod tests {
         let without = values(&websocket::defaults(), &limits::defaults(), without);
         let changed = with.iter().zip(&without).filter(|(with, without)| with != without);
         let row = |((key, with), (_, without)): (&Shown, &Shown)| {
-            format!("| `{key}` | `{with}` | `{without}` | ")
+            let derived = keys::CONNECTIONS_PER_IP.absent.1;
+            let without = match key.as_str() {
+                "limits.connections_per_ip" => derived.to_owned(),
+                _ => format!("`{without}`"),
+            };
+            format!("| `{key}` | `{with}` | {without} | ")
         };
         let expected: Vec<_> = changed.map(row).collect();
         let table = DOCS.split("| key | with the profile |").nth(1).unwrap();

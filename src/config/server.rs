@@ -21,6 +21,8 @@ pub(super) fn read(reader: &Reader<'_>) -> Server {
     Server {
         listen: listen.into_iter().map(Spanned::into_inner).collect(),
         max_connections: reader.value(&keys::MAX_CONNECTIONS) as usize,
+        max_head: usize::try_from(reader.value(&keys::MAX_HEAD)).unwrap_or(usize::MAX),
+        max_fields: reader.value(&keys::MAX_FIELDS) as usize,
         handshake_timeout: reader.value(&keys::HANDSHAKE_TIMEOUT),
         shutdown_grace: reader.value(&keys::SHUTDOWN_GRACE),
         proxy_protocol: proxy_protocol(reader),

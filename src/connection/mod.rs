@@ -18,10 +18,11 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::ProxyProtocol;
+use crate::config::{ProxyProtocol, Server};
 use crate::firewall::Offence;
 use crate::gateway::{Gateway, InForce};
-use crate::handshake::{self, HeadTap, MAX_HEAD, Peer, RawHead, Respelled, Spelling};
+use crate::handshake::{self, HeadLimits, HeadTap, Peer, RawHead, Respelled, Spelling};
+use crate::limits::AddressKey;
 use crate::listener::{Slot, read_header};
 use crate::observe::{self, Subject};
 use crate::policy::{Entrance, Trace};
@@ -165,9 +166,31 @@ struct Connection {
 impl Connection {
     /// One request and its answer; then a session, or the end.
     async fn exchange(self, secured: Secured) {
-        let Self { gateway, in_force, subject, slot, entrance, deadline, patience } = self;
+        let Self { gateway, in_force, mut subject, slot, entrance, deadline, patience } = self;
         let Secured { stream, peer, server_name, certificate } = secured;
-        let (tap, head) = HeadTap::new(stream);
+        let (mut tap, head) = HeadTap::new(stream);
+        let Server { max_head, max_fields, .. } = in_force.server;
+        let limits = HeadLimits { bytes: max_head, fields: max_fields };
+        let client = entrance.is_some().then(|| AddressKey::from(peer.address.ip()));
+        let mut share = gateway.heads.share(client);
+        // A client that has not asked for anything when the gateway stops is not waited for.
+        let gathering = timeout_at(deadline, tap.gather(limits, &mut share));
+        let Some(gathered) = patience.run_until_cancelled(gathering).await else {
+            return;
+        };
+        match gathered {
+            Ok(Ok(())) => {}
+            Ok(Err(fault)) => {
+                drop(share);
+                subject.asked = Some(Box::new(head.asked()));
+                return refuse_head(&gateway, tap.into_parts().0, &fault.into(), &subject).await;
+            }
+            Err(_) => {
+                drop(share);
+                let stream = tap.into_parts().0;
+                return conclude(&gateway, stream, None, &head, subject, peer.trusted).await;
+            }
+        }
         let (established, mut admitted) = oneshot::channel();
         let early_subject = subject.clone();
         let reception = Cell::new(Some(Reception {
@@ -196,11 +219,12 @@ impl Connection {
             .title_case_headers(true)
             .preserve_header_case(true)
             .header_read_timeout(None)
-            .max_header_size(MAX_HEAD)
-            .max_buf_size(MAX_HEAD)
+            .max_headers(max_fields)
+            .max_header_size(max_head)
+            .max_buf_size(max_head)
             .serve_connection(TokioIo::new(Respelled::new(tap, Spelling::default())), service);
         let mut served = std::pin::pin!(poll_fn(|cx| connection.poll_without_shutdown(cx)));
-        // A client that has not asked for anything when the gateway stops is not waited for.
+        // Nor is one that has asked for nothing that HTTP knows.
         let abandoned = async {
             patience.cancelled().await;
             if head.is_complete() {
@@ -216,13 +240,14 @@ impl Connection {
             outcome => outcome.ok(),
         };
         let parts = connection.into_parts();
-        let stream = parts.io.into_inner().into_inner().into_inner();
+        let (stream, behind) = parts.io.into_inner().into_inner().into_parts();
+        drop(share);
         // Behind a 101 that was not written to its end there can be no frames.
         let answered = matches!(outcome, Some(Ok(())));
         if answered && let Ok(established) = admitted.try_recv() {
             let Established { admission, subject, next, address, user } = established;
             let permits = Permits { slot: slot.into_taken(), address, user };
-            let client_early = Bytes::copy_from_slice(&parts.read_buf);
+            let client_early = Bytes::from([&parts.read_buf[..], &behind].concat());
             let generation = in_force.generation;
             let session = Session {
                 client: stream,
@@ -238,6 +263,13 @@ impl Connection {
         }
         conclude(&gateway, stream, outcome, &head, early_subject, peer.trusted).await;
     }
+}
+
+/// Answers a head that is not read to its end.
+async fn refuse_head(gateway: &Gateway, stream: Transport, refusal: &Refusal, subject: &Subject) {
+    gateway.refused(subject, refusal);
+    let answer = handshake::problem_bytes(refusal.reason, &subject.request_id);
+    stream.part(&answer).await;
 }
 
 /// A connection carries one request: every answer but a 101 says `Connection: close`.
@@ -284,7 +316,8 @@ async fn conclude(
             gateway.connection_error(subject, Reason::ClientLost, detail);
         }
         Some(Err(error)) if error.is_parse_too_large() => {
-            let detail = format!("the head is larger than {MAX_HEAD} bytes or has too many fields");
+            let detail =
+                "the head is larger than server.max_head, or has more fields than max_fields";
             gateway.refused(subject, &Refusal::new(Reason::HeadTooLarge, detail));
         }
         Some(Err(error)) if error.is_parse() => {

@@ -22,7 +22,7 @@ use crate::admin::{self, AdminSocket, SocketError};
 use crate::config::Config;
 use crate::connection::{self, Accepted};
 use crate::firewall::{Bans, Now};
-use crate::handshake::Peer;
+use crate::handshake::{HeadBudget, Peer};
 use crate::limits::Limiters;
 use crate::listener::{Slots, accept_each};
 use crate::moment::Moment;
@@ -38,6 +38,9 @@ pub(crate) use in_force::InForce;
 use reload::Reloading;
 pub use reload::{ReloadError, Reloaded, Source};
 
+/// Bytes that request heads beyond 16 KiB may hold together, and those of one address.
+const HEADS: usize = 64 * 1024 * 1024;
+const HEADS_PER_ADDRESS: usize = 8 * 1024 * 1024;
 /// The longest time over which the Close frames of a shutdown are spread.
 const LONGEST_SPREAD: Duration = Duration::from_secs(5);
 
@@ -66,6 +69,8 @@ pub struct Gateway {
     reloading: Reloading,
     /// Bounds what sessions hold back.
     pub(crate) budget: HoldPool,
+    /// Bounds what request heads hold.
+    pub(crate) heads: HeadBudget,
     /// The live sessions.
     pub(crate) sessions: Sessions,
     /// Users and tokens that may not connect.
@@ -108,6 +113,7 @@ impl Gateway {
             in_force: RwLock::new(Arc::new(in_force)),
             reloading: Reloading::new(config),
             budget: HoldPool::new(Shares::default()),
+            heads: HeadBudget::new(HEADS, HEADS_PER_ADDRESS),
             sessions: Sessions::default(),
             revocations,
             bans: Arc::new(bans),

@@ -1,6 +1,8 @@
 //! The request head as it came, byte for byte: what an HTTP library folds away (a fragment in the
 //! target, a repeated Content-Length, bare line feeds) must still be seen to be refused.
 
+use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -9,26 +11,36 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::asked::Asked;
 use super::flaw::flaw;
+use super::heads::{HeadFault, HeadLimits, HeadShare};
 use super::target::Target;
 use crate::refusal::{Reason, Refusal};
 use crate::spoken::{First, Spoken};
+use crate::tight;
 use crate::transport::Transport;
 
-/// The largest request head in bytes.
-pub const MAX_HEAD: usize = 16 * 1024;
+/// The largest request head in bytes, where `[server] max_head` does not say.
+pub const MAX_HEAD: usize = 64 * 1024;
+/// One read from a plain socket. TLS lends a record.
+const READ: usize = 4 * 1024;
 
 /// A stream that keeps a copy of the first head that is read from it.
 #[derive(Debug)]
 pub struct HeadTap {
     stream: Transport,
     head: RawHead,
+    /// How much of a gathered head was given on; `None`: all, or none was gathered.
+    given: Option<usize>,
+    /// What came behind the gathered head.
+    behind: Vec<u8>,
+    /// How gathering ended, where the stream failed.
+    failed: Option<io::Error>,
 }
 
 /// The copy, shared with whoever judges it. At most [`MAX_HEAD`] bytes and one read beyond.
 #[derive(Debug, Clone, Default)]
 pub struct RawHead(Arc<Mutex<Copied>>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Copied {
     bytes: Vec<u8>,
     /// A byte was read.
@@ -37,6 +49,11 @@ struct Copied {
     end: Option<usize>,
     /// What came first, empty lines included.
     first: First,
+    /// No more than this is kept.
+    most: usize,
+    /// Lines that ended, among so many bytes.
+    lines: usize,
+    counted: usize,
 }
 
 impl HeadTap {
@@ -44,13 +61,80 @@ impl HeadTap {
     #[must_use]
     pub fn new(stream: Transport) -> (Self, RawHead) {
         let head = RawHead::default();
-        (Self { stream, head: head.clone() }, head)
+        let (given, behind, failed) = (None, Vec::new(), None);
+        (Self { stream, head: head.clone(), given, behind, failed }, head)
     }
 
-    /// The stream itself.
+    /// The stream itself, and what came behind the head and was not given on.
     #[must_use]
-    pub fn into_inner(self) -> Transport {
-        self.stream
+    pub fn into_parts(self) -> (Transport, Vec<u8>) {
+        (self.stream, self.behind)
+    }
+
+    /// Waits for a whole head, which is given on from then on as if it came at once: the HTTP library
+    /// keeps larger buffers while it waits. What the library refuses from its first bytes, and what
+    /// ends, is given on as it is.
+    ///
+    /// # Errors
+    /// The head is too large, or there is no room for it in `share`.
+    pub async fn gather(
+        &mut self,
+        limits: HeadLimits,
+        share: &mut HeadShare,
+    ) -> Result<(), HeadFault> {
+        self.head.locked().most = limits.bytes;
+        poll_fn(|cx| self.poll_gather(cx, limits, share)).await?;
+        let mut copied = self.head.locked();
+        if let Some(end) = copied.end {
+            self.behind = copied.bytes.split_off(end);
+        }
+        self.given = Some(0);
+        Ok(())
+    }
+
+    fn poll_gather(
+        &mut self,
+        cx: &mut Context<'_>,
+        limits: HeadLimits,
+        share: &mut HeadShare,
+    ) -> Poll<Result<(), HeadFault>> {
+        let Self { stream, head, failed, .. } = self;
+        let mut scratch = [0; READ];
+        loop {
+            let lent = stream.poll_lend(cx, &mut scratch, |_, bytes| {
+                head.keep(bytes);
+                head.locked().check(limits, share)
+            });
+            match ready!(lent) {
+                Ok(Some(Ok(false))) => {}
+                Ok(Some(outcome)) => return Poll::Ready(outcome.map(drop)),
+                // The library reads the end once more.
+                Ok(None) => return Poll::Ready(Ok(())),
+                Err(error) => {
+                    *failed = Some(error);
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+    }
+
+    /// Gives on what was gathered; whether there was something.
+    fn give(&mut self, buf: &mut ReadBuf<'_>) -> bool {
+        let before = buf.filled().len();
+        if let Some(given) = self.given {
+            let copied = self.head.locked();
+            let head = &copied.bytes[..copied.end.unwrap_or(copied.bytes.len())];
+            let rest = head.get(given..).unwrap_or_default();
+            let taken = rest.len().min(buf.remaining());
+            buf.put_slice(&rest[..taken]);
+            self.given = (taken < rest.len()).then_some(given + taken);
+        }
+        if self.given.is_none() && !self.behind.is_empty() && buf.filled().len() == before {
+            let taken = self.behind.len().min(buf.remaining());
+            buf.put_slice(&self.behind[..taken]);
+            self.behind.drain(..taken);
+        }
+        buf.filled().len() > before
     }
 }
 
@@ -111,12 +195,12 @@ impl RawHead {
     fn keep(&self, bytes: &[u8]) {
         let mut copied = self.locked();
         copied.begun |= !bytes.is_empty();
-        if copied.end.is_some() || copied.bytes.len() > MAX_HEAD {
+        if copied.end.is_some() || copied.bytes.len() > copied.most {
             return;
         }
         copied.first.note(bytes);
         let searched = copied.bytes.len().saturating_sub(3);
-        copied.bytes.extend_from_slice(bytes);
+        tight::extend(&mut copied.bytes, bytes);
         // RFC 9112 section 2.2: empty lines before the request line are not part of it.
         while copied.bytes.starts_with(b"\r\n") {
             copied.bytes.drain(..2);
@@ -129,6 +213,59 @@ impl RawHead {
     fn locked(&self) -> std::sync::MutexGuard<'_, Copied> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Default for Copied {
+    fn default() -> Self {
+        Self {
+            bytes: Vec::new(),
+            begun: false,
+            first: First::default(),
+            end: None,
+            most: MAX_HEAD,
+            lines: 0,
+            counted: 0,
+        }
+    }
+}
+
+impl Copied {
+    /// Looks at what came since the last look: whether there is nothing to be waited for any more.
+    fn check(&mut self, limits: HeadLimits, share: &mut HeadShare) -> Result<bool, HeadFault> {
+        let length = self.end.unwrap_or(self.bytes.len());
+        let mut over = self.end.is_some();
+        let start = self.counted.min(length);
+        for at in (start..length).filter(|at| self.bytes[*at] == b'\n') {
+            let line = &self.bytes[..at];
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            // An empty line ends a head, also one that ends its lines with LF alone and is refused.
+            over |= line.ends_with(b"\n");
+            over |= self.lines == 0 && !is_request_line(line);
+            self.lines += 1;
+        }
+        over |= self.lines == 0 && self.bytes[start..length].iter().any(|byte| is_noise(*byte));
+        self.counted = length;
+        // Neither the request line nor the empty line is a field.
+        let fields = self.lines.saturating_sub(1 + usize::from(self.end.is_some()));
+        if length > limits.bytes {
+            return Err(HeadFault::Bytes(limits.bytes));
+        }
+        if fields > limits.fields {
+            return Err(HeadFault::Fields(limits.fields));
+        }
+        share.cover(self.bytes.len())?;
+        Ok(over)
+    }
+}
+
+/// Whether a first line can begin a request; otherwise nothing behind it is waited for.
+fn is_request_line(line: &[u8]) -> bool {
+    line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0")
+}
+
+/// Whether no request line has this byte: TLS and other binary protocols begin with some.
+fn is_noise(byte: u8) -> bool {
+    (byte < b' ' && byte != b'\r') || byte == 0x7f
 }
 
 /// The target, or what is wrong with the head.
@@ -173,8 +310,14 @@ impl AsyncRead for HeadTap {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.give(buf) {
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(error) = this.failed.take() {
+            return Poll::Ready(Err(error));
+        }
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
         this.head.keep(&buf.filled()[before..]);
@@ -187,21 +330,85 @@ impl AsyncWrite for HeadTap {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_flush(cx)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::UnixStream;
+
+    use super::super::heads::{HeadBudget, HeadFault, HeadLimits};
+    use super::{HeadTap, Transport};
+
+    const LIMITS: HeadLimits = HeadLimits { bytes: 100, fields: 3 };
+
+    /// Gathers what was sent, and reads all of it again.
+    async fn gather(sent: &[u8], open: bool) -> Result<(bool, Vec<u8>), HeadFault> {
+        let (mut client, server) = UnixStream::pair().unwrap();
+        let (mut tap, head) = HeadTap::new(Transport::Unix(server));
+        let mut share = HeadBudget::new(0, 0).share(None);
+        client.write_all(sent).await.unwrap();
+        let kept = open.then_some(client);
+        tap.gather(LIMITS, &mut share).await?;
+        drop(kept);
+        let mut seen = Vec::new();
+        tap.read_to_end(&mut seen).await.unwrap();
+        Ok((head.is_complete(), seen))
+    }
+
+    #[tokio::test]
+    async fn a_whole_head_is_given_on_with_what_came_behind_it() {
+        let sent = b"GET / HTTP/1.1\r\nA: 1\r\nB: 2\r\nC: 3\r\n\r\nbehind";
+        assert_eq!(gather(sent, true).await, Ok((true, sent.to_vec())));
+    }
+
+    #[tokio::test]
+    async fn what_no_request_begins_with_and_what_ends_is_not_waited_for() {
+        for sent in [
+            &b"\x16\x03\x01\x02\x00"[..],
+            b"HELO example\r\n",
+            b"GET / HTTP/3.0\r\n",
+            b"GET / HTTP/1.1\nA: 1\n\n",
+            b"GET / HTTP/1.1\r\nA: 1\n\r\n",
+        ] {
+            assert_eq!(gather(sent, true).await, Ok((false, sent.to_vec())));
+        }
+        let part = b"GET / HTTP/1.1\r\nA:";
+        assert_eq!(gather(part, false).await, Ok((false, part.to_vec())));
+        assert_eq!(gather(b"", false).await, Ok((false, Vec::new())));
+    }
+
+    #[tokio::test]
+    async fn a_head_has_a_bound_to_the_byte_and_to_the_field() {
+        let head = |fields: usize, bytes: usize| {
+            let mut head = b"GET / HTTP/1.1\r\n".to_vec();
+            head.extend(b"A: 1\r\n".repeat(fields - 1));
+            let filler = bytes - head.len() - b"A: \r\n\r\n".len();
+            head.extend([&b"A: "[..], &vec![b'x'; filler], b"\r\n\r\n"].concat());
+            head
+        };
+        for early in [0, 200] {
+            let with = |head: Vec<u8>| [head, vec![b'x'; early]].concat();
+            assert!(gather(&with(head(3, 100)), true).await.unwrap().0);
+            assert_eq!(gather(&with(head(3, 101)), true).await, Err(HeadFault::Bytes(100)));
+            assert_eq!(gather(&with(head(4, 90)), true).await, Err(HeadFault::Fields(3)));
+        }
+        // Before it ends.
+        assert_eq!(gather(&head(1, 120)[..110], true).await, Err(HeadFault::Bytes(100)));
+        assert_eq!(gather(&head(6, 90)[..80], true).await, Err(HeadFault::Fields(3)));
+    }
+
     use super::{RawHead, judge};
 
     #[test]

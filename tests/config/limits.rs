@@ -71,9 +71,10 @@ fn all() -> Limits {
 }
 
 #[test]
-fn nothing_is_limited_by_default() {
+fn only_connections_of_an_address_are_limited_by_default() {
     let config = config("", &[""]);
-    assert_eq!(config.limits, Limits::default());
+    let tenth = Limits { connections_per_ip: NonZeroU32::new(10_000), ..Limits::default() };
+    assert_eq!(config.limits, tenth);
     assert_eq!(config.routes[0].limits, Limits::default());
 }
 

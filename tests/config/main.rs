@@ -111,6 +111,7 @@ fn what_is_not_given_is_the_default() {
     let config = loaded.config;
     assert!(config.tls.is_none());
     assert_eq!(config.server.max_connections, 100_000);
+    assert_eq!((config.server.max_head, config.server.max_fields), (64 * 1024, 200));
     assert_eq!(config.server.handshake_timeout, Duration::from_secs(10));
     assert_eq!(config.server.shutdown_grace, Duration::from_secs(30));
     assert!(config.server.trusted_proxies.is_empty());
@@ -134,13 +135,16 @@ fn what_is_not_given_is_the_default() {
     assert_eq!(websocket.ping_interval, Some(Duration::from_secs(30)));
     assert_eq!((websocket.idle_timeout, websocket.max_lifetime), (None, None));
     assert_eq!(websocket.compression, Compression::Off);
-    assert_eq!((&config.limits, &route.limits), (&Limits::default(), &Limits::default()));
+    let tenth = Limits { connections_per_ip: NonZeroU32::new(10_000), ..Limits::default() };
+    assert_eq!((&config.limits, &route.limits), (&tenth, &Limits::default()));
 }
 
 const FULL: &str = r#"
 [server]
 listen = ["127.0.0.1:8443", "[::1]:8443"]
 max_connections = 5
+max_head = "48KiB"
+max_fields = 300
 handshake_timeout = "250ms"
 shutdown_grace = "1m"
 trusted_proxies = ["10.0.0.0/8"]
@@ -206,6 +210,7 @@ fn what_is_given_is_in_the_config() {
         vec!["127.0.0.1:8443".parse().unwrap(), "[::1]:8443".parse().unwrap()];
     assert_eq!(server.listen, listen);
     assert_eq!(server.max_connections, 5);
+    assert_eq!((server.max_head, server.max_fields), (48 * 1024, 300));
     assert_eq!(server.handshake_timeout, Duration::from_millis(250));
     assert_eq!(server.shutdown_grace, Duration::from_secs(60));
     assert_eq!(server.trusted_proxies, ["10.0.0.0/8".parse().unwrap()]);

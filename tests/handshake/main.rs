@@ -9,6 +9,7 @@ mod support;
 mod answers;
 mod early_data;
 mod headers;
+mod heads;
 mod hosts;
 mod letters;
 mod origin;

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use super::{Fallback, Key, Row, Section};
+use super::{Derived, Fallback, Key, Row, Section};
 use crate::config::kinds::{Choice, Count, OrOff};
 use crate::config::protection::{Mode, OnExceed, Rate};
 use crate::config::rate::RateOf;
@@ -20,9 +20,10 @@ const OFF_RATE: OptionalRate = Fallback(None);
 keys! {
     LIMITS_ROWS;
 
-    CONNECTIONS_PER_IP: CountOrOff, OptionalCount = Limits "connections_per_ip"
-        CONNECTIONS, OFF_COUNT,
-        "Connections of one address at once, over all routes; IPv6 counts by /64. Not in a route.";
+    CONNECTIONS_PER_IP: CountOrOff, Derived<Option<NonZeroU32>> = Limits "connections_per_ip"
+        CONNECTIONS, Derived(None, "a tenth of `max_connections`, 1000 at least"),
+        "Connections of one address at once, over all routes; IPv6 counts by /64. Not in a route. \
+         Where a proxy that is not in `trusted_proxies` stands in front, all clients have its address.";
     HANDSHAKES_PER_IP: RateOrOff, OptionalRate = Limits "handshakes_per_ip" EVENTS, OFF_RATE,
         "Handshakes of one address, over all routes: connections that were accepted, whatever \
          becomes of them. IPv6 counts by /64. Not in a route.";

@@ -180,6 +180,25 @@ impl<V> Default<V> for Made<V> {
     }
 }
 
+/// Not given, the key has a value that depends on other keys, as the text says. It is put in where those
+/// are known; up to then it is this one.
+pub(in crate::config) struct Derived<V>(
+    pub(in crate::config) V,
+    pub(in crate::config) &'static str,
+);
+
+impl<V: Clone> Default<V> for Derived<V> {
+    fn value(&self) -> V {
+        self.0.clone()
+    }
+}
+
+impl<K: Kind> Absent<K> for Derived<K::Value> {
+    fn words(&self, _: &K) -> String {
+        self.1.to_owned()
+    }
+}
+
 /// The key must be given; the text says what to write.
 pub(in crate::config) struct Required(pub(in crate::config) &'static str);
 

@@ -6,11 +6,11 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::{
-    Entries, Fallback, HOUR, Key, ListOf, Optional, Required, Row, SHORTEST, Section, secs,
+    Entries, Fallback, HOUR, Key, ListOf, MIB, Optional, Required, Row, SHORTEST, Section, secs,
 };
 use crate::config::address::{parse_listen, parse_network};
 use crate::config::fields::parse_field;
-use crate::config::kinds::{Choice, Integer, Text, Time};
+use crate::config::kinds::{Choice, Integer, Size, Text, Time};
 use crate::config::lists::List;
 use crate::config::model::{ProxyProtocol, UnknownClients};
 use crate::config::server::parse_health;
@@ -34,6 +34,14 @@ keys! {
     MAX_CONNECTIONS: Integer, Fallback<u32> = Server "max_connections"
         Integer { min: 1, max: 10_000_000 }, Fallback(100_000),
         "Connections that may be open at once, from accept to the end of the session.";
+    MAX_HEAD: Size, Fallback<u64> = Server "max_head"
+        Size { min: 4 * 1024, max: MIB }, Fallback(64 * 1024),
+        "Bytes of a request head, with its cookies and tokens. 16 KiB of it are every connection's own; \
+         what is beyond is held in 64 MiB that all connections share, at most 8 MiB of them for one \
+         address. Where those are full, the answer is 503 `capacity`.";
+    MAX_FIELDS: Integer, Fallback<u32> = Server "max_fields"
+        Integer { min: 16, max: 1000 }, Fallback(200),
+        "Header fields of a request.";
     HANDSHAKE_TIMEOUT: Time, Fallback<Duration> = Server "handshake_timeout"
         Time { min: SHORTEST, max: secs(600) },
         Fallback(secs(10)),

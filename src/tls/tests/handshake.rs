@@ -329,7 +329,7 @@ fn only_a_client_that_shows_certificates_may_say_more_than_a_hello() {
     peer.speak();
     let mut accepting = Box::pin(terminator.accept(socket.clone()));
     assert!(poll(|cx| accepting.as_mut().poll(cx)).is_pending());
-    let message = [[11_u8, 0, 0xff, 0xff].as_slice(), &[0; 0xffff]].concat();
+    let message = [[11_u8, 0, 0xff, 0xff].as_slice(), &vec![0; 0xffff]].concat();
     for part in message.chunks(1000) {
         let length = u16::try_from(part.len()).unwrap().to_be_bytes();
         socket.deliver(&[&[0x16, 3, 3], length.as_slice(), part].concat());

@@ -11,8 +11,8 @@ use http::header::{
 };
 use http::{HeaderMap, Request};
 use http_body_util::Empty;
+use rustls::pki_types::CertificateDer;
 
-use super::UpgradeRequest;
 use super::address::{
     ClientAddress, Peer, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP,
     X_REQUEST_ID,
@@ -22,6 +22,7 @@ use super::deflate::DeflateOffer;
 use super::fields::{list, list_from_right};
 use super::forwarded::{X_FORWARDED_PORT, default_port};
 use super::letters::{Letters, Spelling};
+use super::{UpgradeRequest, client_cert};
 
 /// Fields of one connection (RFC 9110 section 7.6.1); `Expect`, which would ask the upstream for a
 /// 100 before its 101; and `Proxy`, which CGI takes for a setting. Compared in folded form.
@@ -53,6 +54,8 @@ pub struct Provenance<'a> {
     pub claims: &'a [(HeaderName, HeaderValue)],
     /// Folded names of fields that only the gateway may set: those of claims, on every route.
     pub owned: &'a [String],
+    /// The certificates that the client showed the gateway, its own first.
+    pub certificates: &'a [CertificateDer<'static>],
     /// The letters of the field names of the client's request.
     pub letters: &'a Letters,
     /// How the configuration changes the list of fields that clients may not send.
@@ -118,7 +121,7 @@ fn set_claims(
     request: &UpgradeRequest,
     provenance: Provenance<'_>,
 ) -> Result<(), http::Error> {
-    let Provenance { peer, client, request_id, claims, .. } = provenance;
+    let Provenance { peer, client, request_id, claims, certificates, .. } = provenance;
     let host = &request.authority().to_string();
     let hop = peer.address.ip();
     let scheme = client.scheme;
@@ -134,6 +137,10 @@ fn set_claims(
         }
     }
     headers.insert(X_REAL_IP, HeaderValue::from_str(&client.address.ip().to_string())?);
+    // A trusted proxy's own certificate says nothing about the client that it speaks for.
+    if client.is_peer {
+        client_cert::set(headers, certificates)?;
+    }
     headers.insert(X_REQUEST_ID, HeaderValue::from_str(request_id)?);
     for (name, value) in claims {
         headers.insert(name, value.clone());
@@ -204,6 +211,7 @@ mod tests {
             request_id: "id",
             claims: &[],
             owned: &[],
+            certificates: &[],
             letters: &Letters::default(),
             fields: &FieldRules::default(),
         };

@@ -5,6 +5,7 @@
 mod address;
 mod answer;
 mod asked;
+mod client_cert;
 mod client_fields;
 mod deflate;
 mod extensions;

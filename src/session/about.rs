@@ -13,6 +13,7 @@ use crate::moment::Moment;
 use crate::observe::{Flow, Subject};
 use crate::policy::{Admission, Claims, Presented, Standing};
 use crate::store::MAX_VALUE;
+use crate::tls::CertificateNames;
 
 /// A session that enters the registry.
 #[derive(Debug, Clone)]
@@ -150,6 +151,9 @@ pub struct Summary {
     /// When the token is over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<Moment>,
+    /// What its client certificate says of its holder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateNames>,
     /// What the client sent.
     pub client: Flow,
     /// What the upstream sent.
@@ -171,6 +175,11 @@ impl Record {
         }
     }
 
+    fn certificate_names(&self) -> Option<CertificateNames> {
+        let own = self.presented.certificate()?.chain().first()?;
+        Some(CertificateNames::of(own))
+    }
+
     pub(super) fn summary(&self) -> Summary {
         let identity = self.identity().clone();
         let (client, upstream) = self.meter.read();
@@ -184,6 +193,7 @@ impl Record {
             issuer: None,
             since: self.since,
             expires: None,
+            certificate: self.certificate_names(),
             client,
             upstream,
         };

@@ -8,6 +8,7 @@ use crate::gateway::InForce;
 use crate::handshake::{ClientAddress, Letters, Peer, Provenance, UpgradeRequest};
 use crate::observe::Subject;
 use crate::policy::{Admission, Standing};
+use crate::tls::ClientCertificate;
 use crate::upstream::{self, Allowance, Failure, Upstream};
 
 /// See the module.
@@ -35,12 +36,14 @@ impl Caller {
             Standing::Identified(identity) => self.in_force.policy.forwarded(identity),
             Standing::Anybody | Standing::Announced(_) => Vec::new(),
         };
+        let certificate = admission.presented().certificate();
         let provenance = Provenance {
             peer: &self.peer,
             client: &self.client,
             request_id,
             claims: &claims,
             owned: self.in_force.policy.owned_fields(),
+            certificates: certificate.map_or(&[], ClientCertificate::chain),
             letters: &self.letters,
             fields: &self.in_force.server.fields,
         };

@@ -58,7 +58,7 @@ pub(crate) struct Record {
     pub(super) meter: Meter,
     pub(super) amendments: Amendments,
     /// What it showed at its handshake.
-    presented: Presented,
+    pub(super) presented: Presented,
     /// Its token was not seen yet: it is in the first message.
     awaited: bool,
     /// Who may have chosen what its handshake said.

@@ -73,6 +73,12 @@ impl ClientVerifier {
         Ok(Self(Some(Verifier { rustls: builder.build()?, required })))
     }
 
+    /// Whether a client without a certificate is refused.
+    #[must_use]
+    pub fn is_required(&self) -> bool {
+        self.0.as_ref().is_some_and(|verifier| verifier.required)
+    }
+
     /// What rustls verifies certificates with in a handshake; `None` where none is asked for.
     pub(super) fn rustls(&self) -> Option<Arc<dyn ClientCertVerifier>> {
         self.0.as_ref().map(|verifier| Arc::clone(&verifier.rustls))
@@ -98,6 +104,25 @@ impl ClientVerifier {
         let first = ends[..last].iter().find(broken).unwrap_or(&ends[last]);
         let chain = chain.iter().map(|one| one.clone().into_owned()).collect();
         Ok(Some(ClientCertificate { chain, ends: *first }))
+    }
+
+    /// Verifies a chain as a handshake at `now` would; `None` where no certificate is asked for.
+    ///
+    /// # Errors
+    /// `tls.failed`: the authorities do not vouch for it, or its time is over.
+    pub fn examine(
+        &self,
+        chain: &[CertificateDer<'_>],
+        now: SystemTime,
+    ) -> Result<Option<ClientCertificate>, Refusal> {
+        let failed = |error: rustls::Error| {
+            let detail = format!("the client certificate is not accepted: {error}");
+            Refusal::new(Reason::TlsFailed, detail).by("client_ca")
+        };
+        if let Some(verifier) = &self.0 {
+            verifier.verify(chain, now).map_err(failed)?;
+        }
+        self.admit(chain).map_err(failed)
     }
 
     /// Judges an open session again by the certificate that it showed, if it showed one.

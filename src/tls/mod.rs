@@ -3,6 +3,7 @@
 //! waits; never looks at a request.
 
 mod buffers;
+mod certificate_names;
 mod client_certificate;
 mod handshake;
 mod kept;
@@ -31,6 +32,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::config::{Tls, TlsVersion};
 pub(crate) use buffers::AT_ONCE;
+pub use certificate_names::CertificateNames;
 use client_certificate::unix_time;
 pub use client_certificate::{ClientCertificate, ClientVerifier};
 use handshake::Longest;

@@ -8,6 +8,7 @@ mod support;
 
 mod addresses;
 mod capacity;
+mod client_cert_fields;
 mod client_certificates;
 mod deploy;
 mod mistakes;

@@ -111,10 +111,22 @@ pub(super) fn reload(answer: &Value) -> String {
 }
 
 pub(super) fn sessions(answer: &Value, now: Moment) -> String {
-    const HEADS: [&str; 9] =
-        ["ID", "ROUTE", "CLIENT", "USER", "UPSTREAM", "AGE", "TOKEN FOR", "MESSAGES IN", "OUT"];
     let listed = answer["sessions"].as_array().map_or(&[][..], Vec::as_slice);
-    let mut rows = vec![HEADS.map(str::to_owned)];
+    let certified = listed.iter().any(|session| session["certificate"].is_object());
+    let last = if certified { "CERTIFICATE" } else { "" };
+    let heads = [
+        "ID",
+        "ROUTE",
+        "CLIENT",
+        "USER",
+        "UPSTREAM",
+        "AGE",
+        "TOKEN FOR",
+        "MESSAGES IN",
+        "OUT",
+        last,
+    ];
+    let mut rows = vec![heads.map(str::to_owned)];
     rows.extend(listed.iter().map(|session| row(session, now)));
     let mut shown = table(&rows);
     let matching = answer["matching"].as_u64().unwrap_or(0);
@@ -124,7 +136,7 @@ pub(super) fn sessions(answer: &Value, now: Moment) -> String {
     shown
 }
 
-fn row(session: &Value, now: Moment) -> [String; 9] {
+fn row(session: &Value, now: Moment) -> [String; 10] {
     let moment = |member: &str| session[member].as_str().and_then(|text| text.parse().ok());
     let age = moment("since").map(|since: Moment| span(since.age(now)));
     let left = moment("expires").map(|expires: Moment| span(now.age(expires)));
@@ -138,7 +150,17 @@ fn row(session: &Value, now: Moment) -> [String; 9] {
         left.unwrap_or_else(none),
         text(&session["client"]["messages"]),
         text(&session["upstream"]["messages"]),
+        certificate(&session["certificate"]),
     ]
+}
+
+/// The subject, and the first 16 digits of the fingerprint.
+fn certificate(named: &Value) -> String {
+    let Some(fingerprint) = named["fingerprint"].as_str() else {
+        return String::new();
+    };
+    let digits: String = fingerprint.chars().take(16).collect();
+    format!("{} {}", text(&named["subject"]), plain(&digits))
 }
 
 pub(super) fn kick(answer: &Value) -> String {

@@ -2,8 +2,9 @@
 //! those of [`crate::policy`], and where the client would be connected to.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use rustls::pki_types::CertificateDer;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -18,6 +19,7 @@ use crate::handshake::{ClientAddress, Peer, UpgradeRequest};
 use crate::listener::canonical_ip;
 use crate::policy::{Admission, Arrival, Shown, Standing, Step, Table, Trace};
 use crate::refusal::{Reason, Refusal};
+use crate::tls::{CertificateNames, ClientCertificate};
 
 /// How long the keys of an issuer may take to be fetched.
 const KEYS_WITHIN: Duration = Duration::from_secs(10);
@@ -26,18 +28,20 @@ const KEYS_WITHIN: Duration = Duration::from_secs(10);
 pub(super) async fn admit(
     args: &ExplainArgs,
     gateway: &Gateway,
+    shown: Option<Vec<CertificateDer<'static>>>,
     token: Option<String>,
     trace: &mut Trace,
 ) -> Verdict {
     let in_force = gateway.in_force();
     let peer = accept(args, gateway, trace)?;
+    let certificate = certificate(gateway, shown.as_deref(), trace)?;
     let plain = head(args, trace)?;
     let client = client(&peer, gateway, &plain, trace)?;
     // Nothing that is explained counts as a strike.
     let context = RequestContext { sender: Sender::ForeignPage, relayed: false };
     let server_name = args.server_name.as_deref();
-    let by_proxy = peer.trusted;
-    let arrival = Arrival { client: &client, server_name, by_proxy, certificate: None, context };
+    let (by_proxy, certificate) = (peer.trusted, certificate.as_ref());
+    let arrival = Arrival { client: &client, server_name, by_proxy, certificate, context };
     let route = in_force.policy.route(&plain, arrival, trace)?;
 
     let carried = token.map(|token| (place(args, route), token));
@@ -89,6 +93,38 @@ fn accept(args: &ExplainArgs, gateway: &Gateway, trace: &mut Trace) -> Result<Pe
         tls: in_force.terminator.is_some(),
         own: proxy.is_some(),
     })
+}
+
+/// What TLS makes of the certificate that the client shows, if it shows one.
+fn certificate(
+    gateway: &Gateway,
+    shown: Option<&[CertificateDer<'static>]>,
+    trace: &mut Trace,
+) -> Result<Option<ClientCertificate>, Refusal> {
+    let (tls, in_force) = (Table::Only("tls"), gateway.in_force());
+    let Some(clients) = in_force.terminator.as_ref().map(|terminator| &terminator.clients) else {
+        return Ok(None);
+    };
+    match shown {
+        None if clients.is_required() => {
+            trace.note(|| Step {
+                name: "certificate",
+                said: "one is required: without --client-cert the TLS handshake fails".to_owned(),
+                key: Some(tls.key("client_auth")),
+            });
+            Ok(None)
+        }
+        None => Ok(None),
+        Some(chain) => {
+            let examined = clients.examine(chain, SystemTime::now());
+            trace.check("certificate", tls, examined, |found| match found {
+                Some(_) => {
+                    (format!("verified: {}", CertificateNames::of(&chain[0])), tls.key("client_ca"))
+                }
+                None => ("none is asked for".to_owned(), tls.key("client_auth")),
+            })
+        }
+    }
 }
 
 /// Who the client is. A trusted proxy is explained as one that speaks for itself.

@@ -7,9 +7,12 @@ mod request;
 use std::fmt::Write as _;
 use std::io::{self, Read};
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
 use super::admin::plain;
 use super::run::runtime;
@@ -30,6 +33,9 @@ pub(super) struct ExplainArgs {
     /// The name that TLS is asked for (SNI); not given: none, as from some programs
     #[arg(long, value_name = "NAME", value_parser = server_name)]
     server_name: Option<String>,
+    /// A PEM file with the certificate that the client shows in TLS, and its chain; not given: none
+    #[arg(long, value_name = "FILE")]
+    client_cert: Option<PathBuf>,
     /// The request's path, with its query if it has one
     #[arg(long, value_name = "PATH")]
     path: String,
@@ -60,8 +66,9 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
         let what = "--server-name: there is no TLS, [tls] mode is \"off\"; leave it out";
         return Err(Failure::Usage(what.to_owned()));
     }
+    let shown = args.client_cert.as_deref().map(read_certificates).transpose()?;
     let runtime = runtime().map_err(Failure::other)?;
-    let (steps, verdict) = runtime.block_on(decide(args, loaded.config, token))?;
+    let (steps, verdict) = runtime.block_on(decide(args, loaded.config, shown, token))?;
     print(&text(&steps, &verdict))?;
     Ok(if verdict.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) })
 }
@@ -69,6 +76,7 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
 async fn decide(
     args: &ExplainArgs,
     mut config: Config,
+    shown: Option<Vec<CertificateDer<'static>>>,
     token: Option<String>,
 ) -> Result<(Vec<Step>, Verdict), Failure> {
     // What belongs to a running gateway is left to it, and nothing is written.
@@ -81,7 +89,7 @@ async fn decide(
     }
     let gateway = Gateway::new(&config).map_err(Failure::start)?;
     let mut trace = Trace::on();
-    let verdict = admission::admit(args, &gateway, token, &mut trace).await;
+    let verdict = admission::admit(args, &gateway, shown, token, &mut trace).await;
     Ok((trace.into_steps(), verdict))
 }
 
@@ -107,6 +115,17 @@ fn text(steps: &[Step], verdict: &Verdict) -> String {
         }
     }
     text
+}
+
+/// The certificates of a PEM file, at least one.
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
+    let wrong = |why: String| Failure::Usage(format!("--client-cert {}: {why}", path.display()));
+    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    match read {
+        Ok(found) if found.is_empty() => Err(wrong("there is no certificate in it".to_owned())),
+        Ok(found) => Ok(found),
+        Err(error) => Err(wrong(error.to_string())),
+    }
 }
 
 fn read_token(given: &str) -> io::Result<String> {

@@ -118,6 +118,8 @@ async fn secure(
     if in_force.server.proxy_protocol == ProxyProtocol::Required {
         let malformed = |detail: String| Refusal::new(Reason::ProxyMalformed, detail);
         if !Peer::is_trusted(subject.peer.ip(), trusted) {
+            // Its header is not waited for, and the record has to say why it cannot connect.
+            *heard = true;
             return Err(malformed("the peer is not in trusted_proxies".to_owned()));
         }
         *heard = speaks(&stream).await;

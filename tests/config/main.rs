@@ -312,16 +312,16 @@ fn unsafe_choices_are_warned_of_at_their_place() {
     assert_eq!(
         lints(&folder, &text),
         [
-            told(7, "every peer is a trusted proxy: each client can claim any address"),
-            told(15, "the private key certs/site.key can be read by other users"),
+            told(9, "every peer is a trusted proxy: each client can claim any address"),
+            told(17, "the private key certs/site.key can be read by other users"),
             told(
-                33,
+                35,
                 "\"/ws/*\" is not for /ws itself, and no other route of chat.example.com is: a client \
                  that asks for it gets route.none (404)"
             ),
-            told(42, "routes.z admits anybody: it has no authentication"),
-            told(48, "every web page may connect from its visitors' browsers"),
-            told(49, "routes.a admits anybody: it has no authentication"),
+            told(44, "routes.z admits anybody: it has no authentication"),
+            told(50, "every web page may connect from its visitors' browsers"),
+            told(51, "routes.a admits anybody: it has no authentication"),
         ]
     );
 }

@@ -234,7 +234,7 @@ fn limits_are_steps_with_their_keys_and_values() {
 }
 
 #[test]
-fn without_limits_it_is_said_that_there_are_none() {
+fn without_limits_only_connections_of_an_address_are_bounded() {
     let upstream = RawUpstream::bind();
     let gateway = Gateway::to(&[upstream.address()]).start();
     gateway.expect_explained(
@@ -243,7 +243,7 @@ fn without_limits_it_is_said_that_there_are_none() {
             "firewall no rule of [firewall] lists it (firewall)",
             "ban not banned (firewall.ban)",
             "handshakes as many handshakes as come (limits.handshakes_per_ip)",
-            "connections as many connections of 127.0.0.1 as come (limits.connections_per_ip)",
+            "connections at most 10000 connections of 127.0.0.1 (limits.connections_per_ip)",
             "rates none (limits)",
         ],
     );

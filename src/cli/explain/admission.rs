@@ -226,7 +226,10 @@ fn rates(route: &Route, default: &Limits) -> Step {
         (Mode::Enforce, OnExceed::Delay) => "what is more has to wait",
         (Mode::Enforce, OnExceed::Drop) => "what is more is dropped",
     };
-    let key = if route.limits == *default {
+    // What is counted across routes is not the route's, and may be derived.
+    let connections_per_ip = route.limits.connections_per_ip;
+    let shared = Limits { connections_per_ip, ..default.clone() };
+    let key = if route.limits == shared {
         "limits".to_owned()
     } else {
         Table::Route(&route.name).key("limits")

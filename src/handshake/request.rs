@@ -133,9 +133,9 @@ impl UpgradeRequest {
         self.target = target;
     }
 
-    /// Drops the offered subprotocols that are none.
-    pub(crate) fn retain_subprotocols(&mut self, keep: impl Fn(&str) -> bool) {
-        self.subprotocols.retain(|item| keep(item));
+    /// Replaces the offered subprotocols.
+    pub(crate) fn set_subprotocols(&mut self, offered: Vec<String>) {
+        self.subprotocols = offered;
     }
 }
 

@@ -110,6 +110,16 @@ fn more_than_one_credential_is_refused() {
     }
     let twice = own[0].merge(&other[0]);
     gateway.expect_refusal(&twice, 400, "token.multiple");
+    let (good, evil) = (token("ada"), token("eve"));
+    let offer = |offer: String| Request::upgrade("/ws").and("Sec-WebSocket-Protocol", &offer);
+    let cookie = |line: String| Request::upgrade("/ws").and("Cookie", &line);
+    for hidden in [
+        offer(format!("access_token, bearer.{good}, {evil}")),
+        offer(format!("Bearer, bearer., {evil}")).and("Authorization", &format!("Bearer {good}")),
+        cookie(format!("session={good}; SESSION={evil}")),
+    ] {
+        gateway.expect_refusal(&hidden, 400, "token.multiple");
+    }
     upstream.received_nothing();
 }
 
@@ -182,7 +192,7 @@ fn a_pair_of_subprotocols_is_answered_without_its_token() {
     for (offer, left, answer, got) in [
         (format!("access_token, {token}"), "access_token", "", "access_token"),
         (format!("Bearer, {token}"), "Bearer", "", "Bearer"),
-        (format!("Bearer, {token}, chat.v1"), "Bearer, chat.v1", chosen, "chat.v1"),
+        (format!("Bearer, {token}, chat.v1"), "chat.v1, Bearer", chosen, "chat.v1"),
     ] {
         let session = Session::open_with(&gateway, &upstream, &pair(offer), answer);
         assert_eq!(session.request.only("sec-websocket-protocol"), Some(left));

@@ -72,7 +72,7 @@ fn unquoted(value: &[u8]) -> &[u8] {
 }
 
 /// Whether some reader finds a cookie `name` in this pair: readers split at commas, blanks and quotes, too,
-/// and spell names in other ways.
+/// and spell names in other ways. ASP.NET Core looks cookies up without regard to case.
 fn is_hidden_in(pair: &[u8], name: &str) -> bool {
     let apart = |byte: &u8| b" \t,\"".contains(byte);
     let mut words = pair.split(apart).filter(|word| !word.is_empty()).peekable();

@@ -104,8 +104,8 @@ pub(super) fn empty(places: &[TokenPlace], forward: bool, request: &mut UpgradeR
             }
             TokenPlace::Cookie(name) => cookie::remove(request.headers_mut(), name),
             TokenPlace::Subprotocol => {
-                let carriers = subprotocol::carriers(request.subprotocols());
-                request.retain_subprotocols(|item| !carriers.iter().any(|carrier| carrier == item));
+                let left = subprotocol::without_tokens(request.subprotocols());
+                request.set_subprotocols(left);
             }
         }
     }

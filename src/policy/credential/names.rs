@@ -2,13 +2,8 @@
 
 /// Whether some reader takes `given`, as it stands in the request, for `name`. Covers one percent-decoding
 /// (also `%uXXXX`), `+` as a space, names that end at a NUL, blanks and bytes above 0x7f around them, PHP's
-/// `_` for `.`, space and `[`, and names of list members (`name[]`).
+/// `_` for `.`, space and `[`, names of list members (`name[]`), and ASP.NET Core, which ignores case.
 pub(super) fn is_like(given: &[u8], name: &str) -> bool {
-    is_spelling(&decoded(given), name)
-}
-
-/// The same for readers that ignore case, too.
-pub(super) fn is_like_in_any_case(given: &[u8], name: &str) -> bool {
     is_spelling(&decoded(given).to_ascii_lowercase(), &name.to_ascii_lowercase())
 }
 
@@ -64,7 +59,7 @@ fn hex(high: u8, low: u8) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_like, is_like_in_any_case};
+    use super::is_like;
 
     #[test]
     fn spellings_of_a_name() {
@@ -86,6 +81,9 @@ mod tests {
             "%u0061ccess_token",
             "%61ccess%5Ftoken",
             "%A0access_token%C2%A0",
+            "Access_Token",
+            "ACCESS%2ETOKEN",
+            "%41ccess_token",
         ] {
             assert!(is_like(given.as_bytes(), "access_token"), "{given}");
         }
@@ -100,11 +98,9 @@ mod tests {
             "user[access_token]",
             "access_token%",
             "%access_token",
-            "Access_Token",
         ] {
             assert!(!is_like(given.as_bytes(), "access_token"), "{given}");
         }
-        assert!(is_like_in_any_case(b"ACCESS%2ETOKEN", "access_token"));
-        assert!(is_like(b"a_b", "a.b") && is_like(b"a.b", "a.b"));
+        assert!(is_like(b"a_b", "a.b") && is_like(b"a.b", "a.b") && is_like(b"a_B", "A.b"));
     }
 }

@@ -2,7 +2,7 @@
 
 use percent_encoding::percent_decode_str;
 
-use super::names::is_like_in_any_case;
+use super::names::is_like;
 use super::{Reading, token};
 
 /// The tokens of the parameters called `name` once they are decoded. A parameter that only other readers
@@ -56,7 +56,7 @@ fn is_called(given: &str, name: &str) -> bool {
 /// Whether some reader takes `name=value` for the parameter `name`.
 fn is_taken_for(part: &str, name: &str) -> bool {
     let given = part.split('=').next().unwrap_or_default();
-    is_like_in_any_case(given.as_bytes(), name)
+    is_like(given.as_bytes(), name)
 }
 
 fn is_empty(part: &str) -> bool {

@@ -32,25 +32,34 @@ pub(super) fn read(offered: &[String]) -> Result<Vec<Reading>, Refusal> {
     Ok(carriers.into_iter().filter_map(reading).collect())
 }
 
-/// The items that carry a token, or nothing in the form of one.
-pub(super) fn carriers(offered: &[String]) -> Vec<String> {
-    carried(offered).into_iter().map(|(item, _)| item.to_owned()).collect()
+/// The offer without the items that carry a token, or nothing in the form of one. The first item of a pair
+/// goes to the end: where it stood, the item behind the token would be behind it, and an application could
+/// take that for the token. Of several only one can be last; the others go.
+pub(super) fn without_tokens(offered: &[String]) -> Vec<String> {
+    let carriers = carried(offered);
+    let kept = offered.iter().filter(|item| !carriers.iter().any(|(carrier, _)| carrier == item));
+    let (names, mut left): (Vec<String>, Vec<String>) =
+        kept.cloned().partition(|item| is_before(item));
+    left.extend(names.into_iter().next());
+    left
 }
 
 /// What an item carries, which may be empty; or why it cannot be decoded.
 type Carried = Result<Vec<u8>, &'static str>;
 
+/// The items that carry, in their order. The first item of a pair still waits for its token behind items of
+/// the other forms, since it gets a new neighbour when those are taken out.
 fn carried(offered: &[String]) -> Vec<(&str, Carried)> {
     let mut carriers: Vec<(&str, Carried)> = Vec::new();
-    let mut before: Option<&str> = None;
+    let mut awaited = false;
     for item in offered {
-        let follows = before.is_some_and(is_before);
-        let carried = in_form(item).or_else(|| follows.then(|| Ok(item.as_bytes().to_vec())));
-        if let Some(carried) = carried {
+        if let Some(carried) = in_form(item) {
             carriers.push((item, carried));
-            before = None;
+        } else if awaited {
+            carriers.push((item, Ok(item.as_bytes().to_vec())));
+            awaited = false;
         } else {
-            before = Some(item);
+            awaited = is_before(item);
         }
     }
     carriers

@@ -6,6 +6,7 @@ use crate::handshake::UpgradeRequest;
 use crate::refusal::Reason;
 
 mod lenient;
+mod offers;
 mod php;
 
 /// Names and values of header fields.
@@ -244,6 +245,10 @@ fn cookies_that_others_take_for_it_are_refused() {
         b"session%00=x",
         b"session[]=x",
         b"session[a]=x",
+        b"Session=x",
+        b"SESSION=x",
+        b"sess%49on=x",
+        b"a=1, SESSION=x",
         b"session=x y",
         b"session=x,y",
         b"session=\"x",
@@ -255,8 +260,7 @@ fn cookies_that_others_take_for_it_are_refused() {
         refused("/ws", &[("cookie", line)], Reason::TokenInvalid);
         refused("/ws", &[("cookie", line), authorization], Reason::TokenMultiple);
     }
-    for line in ["Session=x", "my_session=x", "sessions=x", "a=/session=x", "session", "a=session"]
-    {
+    for line in ["my_session=x", "Sessions=x", "a=/session=x", "session", "a=session"] {
         assert_eq!(lines(&none("/ws", &[("cookie", line)]), "cookie"), [line.as_bytes()]);
     }
 }
@@ -281,7 +285,10 @@ fn subprotocols_in_pairs() {
     for (offer, left) in [
         ("Bearer, a.b.c", &["Bearer"][..]),
         ("access_token, a.b.c", &["access_token"]),
-        ("bearer, a.b.c, chat.v1", &["bearer", "chat.v1"]),
+        ("bearer, a.b.c, chat.v1", &["chat.v1", "bearer"]),
+        ("access_token, bearer.a.b.c", &["access_token"]),
+        ("access_token, a.b.c, chat.v1, bearer", &["chat.v1", "access_token"]),
+        ("access_token, bearer.a.b.c, a.b.c, chat.v1", &["chat.v1", "access_token"]),
         ("chat.v1, access_token, a.b.c", &["chat.v1", "access_token"]),
     ] {
         let (token, rest) = found("/ws", &[("sec-websocket-protocol", offer)]);
@@ -304,13 +311,20 @@ fn a_token_without_a_subprotocol_beside_it_is_malformed() {
 
 #[test]
 fn more_than_one_is_refused_wherever_they_are() {
-    let shown: [(&str, Fields<'_>); 6] = [
+    let shown: [(&str, Fields<'_>); 10] = [
         ("/ws?access_token=a", &[("authorization", b"Bearer b")]),
         ("/ws?access_token=a&access%5ftoken=b", &[]),
         ("/ws", &[("authorization", b"Bearer a"), ("authorization", b"Bearer b")]),
         ("/ws", &[("cookie", b"session=a"), ("cookie", b"session=b")]),
         ("/ws", &[("sec-websocket-protocol", b"x, bearer.a, bearer.b")]),
         ("/ws", &[("sec-websocket-protocol", b"access_token, a, bearer.b")]),
+        ("/ws", &[("sec-websocket-protocol", b"access_token, bearer.a, b")]),
+        ("/ws", &[("sec-websocket-protocol", b"access_token, bearer.a, bearer., b")]),
+        (
+            "/ws",
+            &[("authorization", b"Bearer a"), ("sec-websocket-protocol", b"Bearer, bearer., b")],
+        ),
+        ("/ws", &[("cookie", b"session=a; SESSION=b")]),
     ];
     for (target, fields) in shown {
         refused(target, fields, Reason::TokenMultiple);

@@ -74,7 +74,12 @@ fn php(text: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     decoding(text).into_iter().map(|(name, value)| (fold(&name), value)).collect()
 }
 
-const COOKIES: [(&str, Reader); 7] = [
+/// ASP.NET Core: names are looked up without regard to case.
+fn any_case(text: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    strict(text).into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect()
+}
+
+const COOKIES: [(&str, Reader); 8] = [
     ("strict", strict),
     ("Latin-1", latin),
     ("UTF-8", unicode),
@@ -82,6 +87,7 @@ const COOKIES: [(&str, Reader); 7] = [
     ("blanks", blanks),
     ("decoding", decoding),
     ("PHP", php),
+    ("ASP.NET Core", any_case),
 ];
 
 /// Readers of queries, once `&` (and `;`) is told apart from `=`.
@@ -136,6 +142,8 @@ fn piece(of: &'static [&'static [u8]]) -> impl Strategy<Value = Vec<u8>> {
 fn cookie() -> impl Strategy<Value = Vec<u8>> {
     piece(&[
         b"session",
+        b"SESSION",
+        b"Session",
         b"=",
         b"=",
         b";",

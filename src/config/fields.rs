@@ -13,10 +13,27 @@ pub(super) fn read(reader: &Reader<'_>) -> FieldRules {
     let dropped = reader.value(&keys::DROP_HEADERS);
     let kept = reader.value(&keys::KEEP_HEADERS);
     let drop: Vec<_> = dropped.iter().map(|item| item.get_ref().clone()).collect();
+    for pattern in &dropped {
+        check_dropped(reader, pattern);
+    }
     for pattern in &kept {
         check_kept(reader, pattern, &drop, &dropped);
     }
     FieldRules { drop, keep: kept.into_iter().map(Spanned::into_inner).collect() }
+}
+
+fn check_dropped(reader: &Reader<'_>, pattern: &Spanned<FieldPattern>) {
+    let dropped = pattern.get_ref();
+    if dropped.is_written_by_the_gateway() {
+        reader.cx.refuse(
+            Problem::at(
+                pattern.span(),
+                format!("server.drop_headers: {dropped} cannot be dropped"),
+            )
+            .label("the gateway writes this field itself")
+            .help("take it out of the list: no client's own value reaches the application"),
+        );
+    }
 }
 
 fn check_kept(

@@ -122,7 +122,8 @@ fn set_claims(
     provenance: Provenance<'_>,
 ) -> Result<(), http::Error> {
     let Provenance { peer, client, request_id, claims, certificates, .. } = provenance;
-    let host = &request.authority().to_string();
+    let used = request.used_authority();
+    let host = &used.to_string();
     let hop = peer.address.ip();
     let scheme = client.scheme;
     append(headers, &X_FORWARDED_FOR, &hop.to_string())?;
@@ -132,7 +133,7 @@ fn set_claims(
     // A trusted proxy's. It must not contradict the others.
     if headers.contains_key(X_FORWARDED_PORT) {
         headers.remove(X_FORWARDED_PORT);
-        if let Some(port) = request.port().or(default_port(scheme)) {
+        if let Some(port) = used.port.or(default_port(scheme)) {
             headers.insert(X_FORWARDED_PORT, HeaderValue::from(port));
         }
     }

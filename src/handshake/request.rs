@@ -21,6 +21,8 @@ pub struct UpgradeRequest {
     target: String,
     path: String,
     authority: Authority,
+    /// As the client used it, by the word of a trusted proxy.
+    used: Authority,
     key: String,
     subprotocols: Vec<String>,
     offers: Vec<DeflateOffer>,
@@ -47,13 +49,22 @@ impl UpgradeRequest {
         let key = key(&head.headers).map_err(malformed)?;
         let subprotocols = subprotocols(&head.headers).map_err(malformed)?;
         let (offers, headers) = (Vec::new(), head.headers);
-        Ok(Self { target, path, authority, key, subprotocols, offers, headers })
+        let used = authority.clone();
+        Ok(Self { target, path, authority, used, key, subprotocols, offers, headers })
     }
 
-    /// The request by the host and port that `client` asked for: a trusted proxy may have sent others.
+    /// The request with the host and port that `client` used, where a trusted proxy says so. They decide
+    /// the same origin and what the application is told; the route is that of the Host that came, since
+    /// a proxy may pass an X-Forwarded-Host that its client wrote.
     #[must_use]
     pub fn asked_by(self, client: &ClientAddress) -> Self {
-        Self { authority: client.authority(self.authority), ..self }
+        Self { used: client.authority(self.used), ..self }
+    }
+
+    /// The host and port that the client used: those of its page, where origins are compared.
+    #[must_use]
+    pub fn used_authority(&self) -> &Authority {
+        &self.used
     }
 
     /// The request target in origin-form, path and query as they came (RFC 9112 section 3.2.1).

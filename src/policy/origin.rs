@@ -27,7 +27,8 @@ pub(super) fn check(
     request: &UpgradeRequest,
     scheme: &str,
 ) -> Result<Match, Refusal> {
-    judge(route, read(request)?.as_deref(), || Origin::new(scheme, request.host(), request.port()))
+    let used = request.used_authority();
+    judge(route, read(request)?.as_deref(), || Origin::new(scheme, &used.host, used.port))
 }
 
 /// The one Origin header of a request, or none. An empty one is one.

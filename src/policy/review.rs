@@ -21,9 +21,11 @@ pub struct Presented {
     certificate: Option<Arc<ClientCertificate>>,
 }
 
-/// What is in the text: scheme, host, port and path as the client used them, the port only if it said
-/// one; and its origin.
-type Parts<'a> = (Cow<'a, str>, Cow<'a, str>, Option<u16>, Cow<'a, str>, Option<String>);
+/// What is in the text: the scheme that the client used, the host of the request, the host that the
+/// client used where that is another one (else empty), the port that it used if it said one, the path,
+/// and its origin.
+type Parts<'a> =
+    (Cow<'a, str>, Cow<'a, str>, Cow<'a, str>, Option<u16>, Cow<'a, str>, Option<String>);
 
 /// Whose session is judged again.
 #[derive(Debug, Clone, Copy)]
@@ -70,10 +72,14 @@ impl Presented {
         arrival: Arrival<'_>,
         origin: Option<String>,
     ) -> Self {
-        let (host, path) = (request.host().as_str().into(), request.path().into());
+        let used = request.used_authority();
+        let host = request.host();
+        let used_host = if used.host == *host { "" } else { used.host.as_str() }.into();
+        let (host, path) = (host.as_str().into(), request.path().into());
         let scheme = arrival.client.scheme.into();
         let certificate = arrival.certificate.cloned().map(Arc::new);
-        Self { certificate, ..Self::keep(&(scheme, host, request.port(), path, origin)) }
+        let parts = (scheme, host, used_host, used.port, path, origin);
+        Self { certificate, ..Self::keep(&parts) }
     }
 
     /// The certificate that the client showed in its TLS handshake.
@@ -97,7 +103,7 @@ impl Presented {
 impl Presented {
     /// Without an origin.
     pub(crate) fn of(host: &str, path: &str) -> Self {
-        Self::keep(&("https".into(), host.into(), None, path.into(), None))
+        Self::keep(&("https".into(), host.into(), "".into(), None, path.into(), None))
     }
 
     pub(crate) fn with_certificate_until(self, ends: SystemTime) -> Self {
@@ -117,12 +123,16 @@ impl Policy {
     ) -> Result<&Arc<Route>, Refusal> {
         self.enforce_rules(address, &mut Trace::off())?;
         self.certificates.review(presented.certificate(), SystemTime::now())?;
-        let (scheme, host, port, path, origin) = presented.read()?;
+        let (scheme, host, used_host, port, path, origin) = presented.read()?;
         let host = Host::parse(&host).map_err(|_| unreadable())?;
+        let used_host = match &*used_host {
+            "" => host.clone(),
+            used => Host::parse(used).map_err(|_| unreadable())?,
+        };
         let found = self.routes.find(&host, &path);
         let route =
             found.ok_or_else(|| Refusal::new(Reason::RouteNone, "its route is gone"))?.route;
-        origin::judge(route, origin.as_deref(), || Origin::new(&scheme, &host, port))?;
+        origin::judge(route, origin.as_deref(), || Origin::new(&scheme, &used_host, port))?;
         match (&route.auth, holder) {
             (Auth::None, _) | (Auth::Jwt(_), Holder::Awaited) => {}
             (Auth::Jwt(issuers), Holder::Identified { issuer: name, claims })
@@ -154,7 +164,8 @@ mod tests {
     #[test]
     fn what_was_shown_is_read_again_as_it_was() {
         let shown = |port, path: &'static str, origin: Option<&str>| -> Parts<'static> {
-            ("https".into(), "[2001:db8::1]".into(), port, path.into(), origin.map(str::to_owned))
+            let (host, used) = ("[2001:db8::1]".into(), "chat.example".into());
+            ("https".into(), host, used, port, path.into(), origin.map(str::to_owned))
         };
         for parts in [
             shown(None, "/ws", None),

@@ -171,11 +171,13 @@ impl SessionRoom {
 /// The last session of an address takes the address's entry with it.
 impl Drop for SessionRoom {
     fn drop(&mut self) {
-        if let (Some((key, room)), Some(pool)) = (&self.address, &self.pool) {
+        if let (Some((key, room)), Some(pool)) = (self.address.take(), &self.pool) {
             let mut addresses = pool.0.addresses();
-            // The map's, and this one; others are made under the lock.
-            if Arc::strong_count(room) == 2 {
-                addresses.remove(key);
+            // Dropped under the lock, so that of two sessions that end at once the second sees that it
+            // is the last: the map's is left then. Others are made under the lock, too.
+            drop(room);
+            if addresses.get(&key).is_some_and(|left| Arc::strong_count(left) == 1) {
+                addresses.remove(&key);
             }
         }
     }

@@ -15,6 +15,18 @@ use super::support::{
 
 const HOST: &str = "chat.example.com";
 
+/// Fields that an application may believe, as a client writes them.
+const FORGED: [&str; 8] = [
+    "X-Forwarded-Host",
+    "X-Real-IP",
+    "X-Original-URL",
+    "X-Rewrite-URL",
+    "Remote-User",
+    "X-Remote-User",
+    "X-Auth-Request-User",
+    "Client-Cert",
+];
+
 /// The text of a file of packaging/ with each of these texts, which it must have, replaced.
 fn packaged(name: &str, changes: &[(&str, &str)]) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging").join(name);
@@ -128,13 +140,18 @@ impl Front {
         let origin = format!("https://{HOST}");
         let request = Request::upgrade("/ws").without("Host").and("Host", HOST);
         // What a client says of itself reaches nobody.
-        let forged = request.and("Origin", &origin).and("X-Forwarded-For", "192.0.2.66");
+        let request = request.and("Origin", &origin).and("X-Forwarded-For", "192.0.2.66");
+        let forged = FORGED.iter().fold(request, |request, name| request.and(name, "forged"));
         client.send_request(&forged);
         let (mut application, request) = sockets.accept_upgrade("");
         assert_eq!(client.read_head().status(), 101);
         assert_eq!(request.only("x-real-ip"), Some("127.0.0.1"));
         assert_eq!(request.only("x-forwarded-proto"), Some("https"));
         assert_eq!(request.only("host"), Some(HOST));
+        assert_eq!(request.only("x-forwarded-host"), Some(HOST));
+        for name in FORGED {
+            assert!(!request.all(&name.to_ascii_lowercase()).contains(&"forged"), "{name}");
+        }
         client.say(Frame::text("there"));
         application.expect_frame(Frame::text("there"));
         application.say(Frame::text("back"));

@@ -399,3 +399,24 @@ fn a_ban_is_a_line_that_fail2ban_finds() {
     let forged = self::written(Level::INFO, LogFormat::Json, || super::session_opened(&forged));
     assert!(!forged.log[0].contains(&found), "{}", forged.log[0]);
 }
+
+#[test]
+fn an_upstream_that_is_down_says_what_was_not_written_if_anything() {
+    let written = written(Level::INFO, LogFormat::Json, || {
+        for unlogged in [0, 3] {
+            super::upstream_down(
+                "ws://[::1]:1",
+                "app",
+                "refused",
+                Duration::from_secs(2),
+                unlogged,
+            );
+        }
+    });
+    for lines in [written.log, written.errors] {
+        let [first, second] =
+            [0, 1].map(|line: usize| serde_json::from_str::<Value>(&lines[line]).unwrap());
+        assert_eq!((&first["retry_ms"], first.get("unlogged")), (&2000.into(), None));
+        assert_eq!(second["unlogged"], 3);
+    }
+}

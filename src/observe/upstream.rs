@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::subscriber::ERROR_TARGET;
 
-/// An upstream failed that had not failed before. `rest` is how long it is left alone while others
-/// answer; `detail` says what it did.
-pub fn upstream_down(upstream: &str, route: &str, detail: &str, rest: Duration) {
+/// An upstream is down. `rest` is how long it is left alone while others answer; `detail` says what it
+/// did; `unlogged` is how many times it went down before without a record.
+pub fn upstream_down(upstream: &str, route: &str, detail: &str, rest: Duration, unlogged: u32) {
     tracing::error!(
         target: ERROR_TARGET,
         event = "upstream.down",
@@ -14,6 +14,7 @@ pub fn upstream_down(upstream: &str, route: &str, detail: &str, rest: Duration) 
         route,
         detail,
         retry_ms = millis(rest),
+        unlogged = (unlogged > 0).then_some(unlogged),
         "an upstream failed, and is tried last for now"
     );
 }

@@ -13,9 +13,10 @@ use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 
 use super::dial::{Target, share};
 use super::exchange::{ExchangeError, Outcome, exchange};
-use super::health::Change;
+use super::health::{Change, Failed};
 use super::{Allowance, Failure, Upstream, refused, verify};
 use crate::handshake::{Provenance, UpgradeRequest, upstream_request};
+use crate::limits::AddressKey;
 use crate::observe;
 use crate::policy::Admission;
 use crate::refusal::Reason;
@@ -42,8 +43,8 @@ pub(super) struct Attempts<'a> {
 struct Missed {
     reason: Reason,
     detail: String,
-    /// Whether the upstream is to blame: not where a slow client left it too little time.
-    fair: bool,
+    /// What is noted of the upstream: nothing where a slow client left it too little time.
+    failed: Option<Failed>,
 }
 
 impl Attempts<'_> {
@@ -57,13 +58,13 @@ impl Attempts<'_> {
                 }
                 Some(outcome)
             }
-            Err(Missed { reason, detail, fair }) => {
-                if fair {
+            Err(Missed { reason, detail, failed }) => {
+                if let Some(failed) = failed {
                     let dice = getrandom::u32().unwrap_or_default();
-                    let change = target.health.failed(began, now(), dice, &detail);
-                    if let Some(Change::Down { rest }) = change {
+                    let change = target.health.failed(began, now(), dice, failed, &detail);
+                    if let Some(Change::Down { rest, unlogged }) = change {
                         let route = &self.admission.route().name;
-                        observe::upstream_down(&target.name, route, &detail, rest);
+                        observe::upstream_down(&target.name, route, &detail, rest, unlogged);
                     }
                 }
                 if reason == Reason::UpstreamTimeout || self.reason != Reason::UpstreamTimeout {
@@ -89,10 +90,11 @@ impl Attempts<'_> {
                 io::ErrorKind::TimedOut => Reason::UpstreamTimeout,
                 _ => Reason::UpstreamUnavailable,
             },
-            fair: match error.kind() {
+            failed: match error.kind() {
                 io::ErrorKind::TimedOut => dial_time >= self.fair_dial_time(),
                 _ => !is_the_gateways_own(&error),
-            },
+            }
+            .then_some(Failed::Certain),
             detail: error.to_string(),
         })?;
         let deadline = self.allowance.deadline;
@@ -116,10 +118,12 @@ impl Attempts<'_> {
             Err(ExchangeError::Late) => Err(Missed {
                 reason: Reason::UpstreamTimeout,
                 detail: ExchangeError::Late.to_string(),
-                fair: answer_time >= self.fair_time(),
+                failed: (answer_time >= self.fair_time()).then_some(Failed::Certain),
             }),
             Err(ExchangeError::None(detail)) => {
-                Err(Missed { reason: Reason::UpstreamHandshake, detail, fair: true })
+                let client = AddressKey::from(self.provenance.client.address.ip());
+                let failed = Some(Failed::Doubtful(client));
+                Err(Missed { reason: Reason::UpstreamHandshake, detail, failed })
             }
             Err(error @ ExchangeError::Unfinished) => {
                 let detail = format!("{}: {error}", target.name);

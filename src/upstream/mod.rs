@@ -3,6 +3,7 @@
 
 mod attempt;
 mod dial;
+mod doubt;
 mod exchange;
 mod health;
 mod verify;

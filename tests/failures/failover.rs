@@ -27,6 +27,16 @@ fn asking(gateway: &Gateway) -> Wire {
     client
 }
 
+/// A client asks, `first` reads the request and hangs up, and `next` takes the session.
+fn hang_up_on_one(gateway: &Gateway, first: &RawUpstream, next: &RawUpstream) {
+    let mut client = asking(gateway);
+    let mut application = first.accept();
+    application.read_head();
+    drop(application);
+    let _session = next.accept_upgrade("");
+    assert_eq!(client.read_head().status(), 101, "it goes on to the next");
+}
+
 #[test]
 fn a_hung_application_leaves_time_for_the_next() {
     let (hung, next) = (RawUpstream::bind(), RawUpstream::bind());
@@ -71,10 +81,11 @@ fn a_hung_application_leaves_time_for_the_next() {
 fn a_failed_application_is_passed_by() {
     let (failing, next) = (RawUpstream::bind(), RawUpstream::bind());
     let gateway = Gateway::to(&[failing.address(), next.address()]).admin("fw.sock").start();
-    let client = asking(&gateway);
-    drop(failing.accept());
-    drop((next.accept_upgrade(""), client));
-    gateway.wait_for_record(|record| record["event"] == "upstream.down");
+    let down = eventually(|| {
+        hang_up_on_one(&gateway, &failing, &next);
+        records(&gateway, "upstream.down").pop()
+    });
+    assert!(down.is_some(), "it answers nobody for two seconds");
     Session::open(&gateway, &next).prove_alive();
     failing.received_nothing();
 
@@ -222,6 +233,37 @@ fn a_client_marks_nothing_that_answers_others() {
     assert!(records(&gateway, "upstream.down").is_empty());
 }
 
+/// Such a request reaches an application that hangs up on some path.
+#[test]
+fn a_client_whose_requests_are_hung_up_on_marks_nothing_and_floods_no_log() {
+    let (first, second) = (RawUpstream::bind(), RawUpstream::bind());
+    let gateway = Gateway::to(&[first.address(), second.address()]).admin("fw.sock").start();
+    for _ in 0..60 {
+        hang_up_on_one(&gateway, &first, &second);
+        Session::open(&gateway, &first).prove_alive();
+    }
+    assert_eq!(status(&gateway, &named(&first))["state"], "up");
+    for event in ["upstream.down", "upstream.up"] {
+        assert!(records(&gateway, event).is_empty(), "{event}");
+    }
+}
+
+#[test]
+fn an_application_that_comes_and_goes_floods_no_log() {
+    let address = RawUpstream::nobody();
+    let gateway = Gateway::to(&[address]).admin("fw.sock").start();
+    for _ in 0..20 {
+        let response = gateway.answer_to(&Request::upgrade("/ws").bytes());
+        gateway.check_refusal(&response, 503, "upstream.unavailable");
+        assert_eq!(status(&gateway, &format!("ws://{address}"))["state"], "down");
+        Session::open(&gateway, &RawUpstream::bind_at(address)).prove_alive();
+    }
+    gateway.wait_for_record(|record| record["event"] == "upstream.up");
+    let (down, up) = (records(&gateway, "upstream.down"), records(&gateway, "upstream.up"));
+    assert_eq!(down.len(), up.len(), "{down:?} {up:?}");
+    assert!(down.len() < 10, "{down:?}");
+}
+
 #[test]
 fn what_speaks_no_http_is_passed_by() {
     let next = RawUpstream::bind();
@@ -233,16 +275,23 @@ fn what_speaks_no_http_is_passed_by() {
     ] {
         let first = RawUpstream::bind();
         let gateway = Gateway::to(&[first.address(), next.address()]).start();
-        let mut client = asking(&gateway);
-        let mut application = first.accept();
-        application.read_head();
-        application.send(bytes);
-        drop(application);
+        let asked = || {
+            let client = asking(&gateway);
+            let mut application = first.accept();
+            application.read_head();
+            application.send(bytes);
+            client
+        };
+        let mut client = asked();
         let (mut wire, _) = next.accept_upgrade("");
         assert_eq!(client.read_head().status(), 101);
         client.say(Frame::text("through"));
         wire.expect_frame(Frame::text("through"));
-        let down = gateway.wait_for_record(|record| record["event"] == "upstream.down");
-        assert!(down["detail"].as_str().unwrap().contains(words), "{down}");
+        let mut client = asked();
+        drop(next.accept());
+        assert_eq!(client.read_response().status(), 502);
+        let refused = gateway.wait_for_record(|record| record["event"] == "refused");
+        assert!(refused["detail"].as_str().unwrap().contains(words), "{refused}");
+        assert!(records(&gateway, "upstream.down").is_empty());
     }
 }

@@ -195,7 +195,7 @@ impl Connection {
             Err(_) => {
                 drop(share);
                 let stream = tap.into_parts().0;
-                return conclude(&gateway, stream, None, &head, subject, peer.trusted).await;
+                return conclude(&gateway, stream, None, &head, subject, &peer).await;
             }
         }
         let (established, mut admitted) = oneshot::channel();
@@ -268,7 +268,7 @@ impl Connection {
             session.start(&gateway);
             return;
         }
-        conclude(&gateway, stream, outcome, &head, early_subject, peer.trusted).await;
+        conclude(&gateway, stream, outcome, &head, early_subject, &peer).await;
     }
 }
 
@@ -305,11 +305,11 @@ async fn conclude(
     outcome: Option<hyper::Result<()>>,
     head: &RawHead,
     mut subject: Subject,
-    relayed: bool,
+    peer: &Peer,
 ) {
     // Where no request was made of the head, its bytes are still there.
     let asked = head.asked();
-    let context = asked.context(relayed);
+    let context = asked.context(peer);
     subject.asked = Some(Box::new(asked));
     let subject = &subject;
     let mut answer = Vec::new();

@@ -127,7 +127,7 @@ impl Reception {
         let (mut head, _body) = request.into_parts();
         let letters = Letters::take(&mut head.extensions);
         let asked = Asked::of(&head);
-        let context = asked.context(self.peer.trusted);
+        let context = asked.context(&self.peer);
         self.subject.asked = Some(Box::new(asked));
         let in_force = Arc::clone(&self.in_force);
         if let Some(id) = handshake::request_id(&self.peer, &head.headers) {

@@ -12,8 +12,12 @@ pub enum Sender {
     /// A program: there is neither Origin nor Sec-Fetch-Site, which browsers add to every WebSocket
     /// handshake and which no page can take away.
     Program,
-    /// A page whose origin is accepted: the gateway's own, or one that the route lists.
+    /// A page whose origin is accepted: one that the route lists, or that of the host that is asked, if
+    /// a certificate or the route names this host.
     OwnPage,
+    /// A page of the host that is asked, which nothing names. Over plain HTTP it may be anybody's: a page
+    /// can let its own name lead to the gateway's address (DNS rebinding).
+    UnnamedPage,
     /// Any other page.
     ForeignPage,
 }
@@ -38,14 +42,30 @@ impl RequestContext {
     pub fn accepted(self) -> Self {
         match self.sender {
             Sender::Program => self,
-            Sender::OwnPage | Sender::ForeignPage => Self { sender: Sender::OwnPage, ..self },
+            Sender::OwnPage | Sender::UnnamedPage | Sender::ForeignPage => {
+                Self { sender: Sender::OwnPage, ..self }
+            }
         }
+    }
+
+    /// The same request, once the host that it asks is known to be one of the gateway's.
+    #[must_use]
+    pub fn host_named(self) -> Self {
+        match self.sender {
+            Sender::UnnamedPage => Self { sender: Sender::OwnPage, ..self },
+            Sender::Program | Sender::OwnPage | Sender::ForeignPage => self,
+        }
+    }
+
+    /// Whether a foreign page may stand behind it that a browser names.
+    fn is_foreign(self) -> bool {
+        matches!(self.sender, Sender::UnnamedPage | Sender::ForeignPage)
     }
 
     /// Whether no foreign page stands behind it.
     fn is_own(self) -> bool {
         match self.sender {
-            Sender::ForeignPage => false,
+            Sender::UnnamedPage | Sender::ForeignPage => false,
             Sender::OwnPage => true,
             // The proxy may have taken the Origin away.
             Sender::Program => !self.relayed,
@@ -57,7 +77,7 @@ impl Offence {
     /// A head that no browser writes. One that a proxy wrote says nothing about the client.
     #[must_use]
     pub fn head(context: RequestContext) -> Option<Self> {
-        let proven = context.sender != Sender::ForeignPage && !context.relayed;
+        let proven = !context.is_foreign() && !context.relayed;
         proven.then_some(Self(Reason::HandshakeMalformed))
     }
 
@@ -67,7 +87,7 @@ impl Offence {
     #[must_use]
     pub fn token(place: &TokenPlace, context: RequestContext) -> Option<Self> {
         let proven = match place {
-            TokenPlace::Header | TokenPlace::Field(_) => context.sender != Sender::ForeignPage,
+            TokenPlace::Header | TokenPlace::Field(_) => !context.is_foreign(),
             TokenPlace::Cookie(_) => context.sender == Sender::Program && !context.relayed,
             TokenPlace::Query(_) | TokenPlace::Subprotocol | TokenPlace::Message => {
                 context.is_own()
@@ -80,7 +100,7 @@ impl Offence {
     #[must_use]
     pub fn frame(violation: &Violation, context: RequestContext) -> Option<Self> {
         let proven = violation.sender == Endpoint::Client
-            && context.sender != Sender::ForeignPage
+            && !context.is_foreign()
             && violation.is_deliberate();
         proven.then(|| Self(violation.rule.reason()))
     }
@@ -99,10 +119,12 @@ mod tests {
     use crate::refusal::Reason;
     use crate::relay::{Endpoint, HeaderBytes, Rule, Violation};
 
-    const SENDERS: [Sender; 3] = [Sender::Program, Sender::OwnPage, Sender::ForeignPage];
+    const SENDERS: [Sender; 4] =
+        [Sender::Program, Sender::OwnPage, Sender::UnnamedPage, Sender::ForeignPage];
+    const NEVER: (bool, bool) = (false, false);
 
     /// For each sender: of a request as it came, and of one that a trusted proxy wrote.
-    fn counts(offence: impl Fn(RequestContext) -> Option<Offence>) -> [(bool, bool); 3] {
+    fn counts(offence: impl Fn(RequestContext) -> Option<Offence>) -> [(bool, bool); 4] {
         SENDERS.map(|sender| {
             let counted = |relayed| offence(RequestContext { sender, relayed }).is_some();
             (counted(false), counted(true))
@@ -111,19 +133,19 @@ mod tests {
 
     #[test]
     fn a_head_counts_from_whom_it_proves_something_about() {
-        assert_eq!(counts(Offence::head), [(true, false), (true, false), (false, false)]);
+        assert_eq!(counts(Offence::head), [(true, false), (true, false), NEVER, NEVER]);
     }
 
     #[test]
     fn a_token_counts_where_no_foreign_page_can_have_put_it() {
         let of = |place: TokenPlace| counts(move |context| Offence::token(&place, context));
-        assert_eq!(of(TokenPlace::Header), [(true, true), (true, true), (false, false)]);
+        assert_eq!(of(TokenPlace::Header), [(true, true), (true, true), NEVER, NEVER]);
         let cookie = TokenPlace::Cookie("s".to_owned());
-        assert_eq!(of(cookie), [(true, false), (false, false), (false, false)]);
+        assert_eq!(of(cookie), [(true, false), NEVER, NEVER, NEVER]);
         for place in
             [TokenPlace::Query("t".to_owned()), TokenPlace::Subprotocol, TokenPlace::Message]
         {
-            assert_eq!(of(place), [(true, false), (true, true), (false, false)]);
+            assert_eq!(of(place), [(true, false), (true, true), NEVER, NEVER]);
         }
     }
 
@@ -138,7 +160,8 @@ mod tests {
         let strikes = |rule: &&Rule| {
             let violation = violation(**rule, Endpoint::Client, &[0x81, 0x80, 0, 0, 0, 0]);
             let counted = counts(|context| Offence::frame(&violation, context));
-            assert!(!counted[2].0 && counted[0].0 == counted[1].1);
+            assert_eq!(counted[2..], [NEVER, NEVER]);
+            assert_eq!(counted[0].0, counted[1].1);
             counted[0].0
         };
         let named: Vec<Rule> = Rule::ALL.iter().filter(strikes).copied().collect();
@@ -174,12 +197,16 @@ mod tests {
 
     #[test]
     fn an_accepted_origin_makes_a_page_an_own_one_and_nothing_makes_it_a_program() {
-        for (sender, accepted) in
-            SENDERS.into_iter().zip([Sender::Program, Sender::OwnPage, Sender::OwnPage])
-        {
-            let context = RequestContext { sender, relayed: true };
-            assert_eq!(context.accepted(), RequestContext { sender: accepted, relayed: true });
-        }
+        use Sender::{ForeignPage, OwnPage, Program};
+        let all = |change: fn(RequestContext) -> RequestContext| {
+            SENDERS.map(|sender| {
+                let changed = change(RequestContext { sender, relayed: true });
+                assert!(changed.relayed);
+                changed.sender
+            })
+        };
+        assert_eq!(all(RequestContext::accepted), [Program, OwnPage, OwnPage, OwnPage]);
+        assert_eq!(all(RequestContext::host_named), [Program, OwnPage, OwnPage, ForeignPage]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::fmt;
 use http::header::{HOST, HeaderName, HeaderValue, ORIGIN};
 use http::{HeaderMap, Method, Uri, request};
 
+use super::Peer;
 use crate::firewall::{RequestContext, Sender};
 
 /// Fetch Metadata: browsers add it to every request to a trustworthy address, and no page can.
@@ -115,11 +116,11 @@ impl Asked {
         path.get(..end.unwrap_or(path.len()))
     }
 
-    /// Who may have chosen what the request says; `relayed`: a trusted proxy wrote its head. The
-    /// origin of the host that is asked is an own one, any other a foreign one until a route
-    /// accepts it.
+    /// Who may have chosen what the request of `peer` says. The origin of the host that is asked is an own
+    /// one over TLS, where the browser found the host in a certificate, and one that is not named yet
+    /// elsewhere; any other is a foreign one until a route accepts it.
     #[must_use]
-    pub fn context(&self, relayed: bool) -> RequestContext {
+    pub fn context(&self, peer: &Peer) -> RequestContext {
         let foreign_site = self
             .site
             .as_ref()
@@ -127,11 +128,12 @@ impl Asked {
         let sender = match (&self.origin, foreign_site) {
             (_, true) => Sender::ForeignPage,
             (Some(origin), false) if !self.is_own(origin) => Sender::ForeignPage,
-            (Some(_), false) => Sender::OwnPage,
+            (Some(_), false) if peer.tls => Sender::OwnPage,
+            (Some(_), false) => Sender::UnnamedPage,
             (None, false) if self.site.is_some() => Sender::OwnPage,
             (None, false) => Sender::Program,
         };
-        RequestContext { sender, relayed }
+        RequestContext { sender, relayed: peer.trusted }
     }
 
     fn is_own(&self, origin: &HeaderValue) -> bool {
@@ -153,7 +155,7 @@ impl Asked {
 mod tests {
     use http::Request;
 
-    use super::Asked;
+    use super::{Asked, Peer};
     use crate::firewall::Sender;
 
     fn parsed(target: &str, fields: &[(&str, &str)]) -> Asked {
@@ -202,7 +204,7 @@ mod tests {
 
     #[test]
     fn the_sender_is_whom_the_browser_names() {
-        use Sender::{ForeignPage, OwnPage, Program};
+        use Sender::{ForeignPage, OwnPage, Program, UnnamedPage};
         for (origin, site, sender) in [
             (None, None, Program),
             (Some("https://a.example"), None, OwnPage),
@@ -227,8 +229,16 @@ mod tests {
                 fields.iter().flat_map(|(name, value)| [*name, ": ", *value, "\r\n"]).collect();
             let raw = Asked::of_raw(format!("GET / HTTP/1.1\r\n{lines}\r\n").as_bytes());
             for asked in [parsed("/", &fields), raw] {
-                assert_eq!(asked.context(false).sender, sender, "{fields:?}");
-                assert!(asked.context(true).relayed);
+                let address = ([192, 0, 2, 1], 4711).into();
+                let plain = Peer { address, trusted: false, tls: false, own: true };
+                let tls = Peer { tls: true, ..plain };
+                assert_eq!(asked.context(&tls).sender, sender, "{fields:?}");
+                // Without TLS, any page's name can lead here.
+                let unnamed = sender == OwnPage && origin.is_some();
+                let sender = if unnamed { UnnamedPage } else { sender };
+                assert_eq!(asked.context(&plain).sender, sender, "{fields:?}");
+                assert!(!asked.context(&plain).relayed);
+                assert!(asked.context(&Peer { trusted: true, ..plain }).relayed);
             }
         }
     }

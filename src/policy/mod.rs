@@ -182,7 +182,14 @@ impl Policy {
         let origin = origin::check(route, request, arrival.client.scheme);
         let origin = trace
             .check("origin", table, origin, |found| (found.to_string(), table.key(found.key())))?;
-        let context = if origin.is_named() { arrival.context.accepted() } else { arrival.context };
+        // A browser found the host in a certificate, or the route names it: it is no name that another
+        // site lets lead here.
+        let host_named = !route.hosts.is_empty() || arrival.client.scheme == "https";
+        let context = match arrival.context {
+            context if origin.is_named(host_named) => context.accepted(),
+            context if host_named => context.host_named(),
+            context => context,
+        };
         let presented = Presented::new(request, arrival, origin.into_origin());
         let offered = request.subprotocols().len();
         let mut paired = None;

@@ -104,11 +104,13 @@ impl Match {
         }
     }
 
-    /// Whether the origin is one that was named, and that no page of others has.
-    pub(super) fn is_named(&self) -> bool {
+    /// Whether the origin is one that was named, and that no page of others has. The same origin is named
+    /// where the host is.
+    pub(super) fn is_named(&self, host_named: bool) -> bool {
         match self {
             Self::Absent | Self::Any(_) => false,
-            Self::Listed { origin, .. } | Self::Same(origin) => !origin.is_shared(),
+            Self::Listed { origin, .. } => !origin.is_shared(),
+            Self::Same(origin) => host_named && !origin.is_shared(),
         }
     }
 
@@ -154,9 +156,12 @@ mod tests {
         ] {
             let origin = Origin::parse(text).unwrap();
             let listed = Match::Listed { origin, entry: 1, of: 1 };
-            assert_eq!(listed.is_named(), is_named, "{text}");
+            assert_eq!(listed.is_named(false), is_named, "{text}");
         }
-        assert!(!Match::Any("https://chat.example".to_owned()).is_named());
-        assert!(!Match::Absent.is_named());
+        let same = Match::Same(Origin::parse("https://chat.example").unwrap());
+        assert!(same.is_named(true));
+        assert!(!same.is_named(false), "the host may be anybody's name for the gateway's address");
+        assert!(!Match::Any("https://chat.example".to_owned()).is_named(true));
+        assert!(!Match::Absent.is_named(true));
     }
 }

@@ -71,10 +71,11 @@ fn a_head_that_no_browser_writes_strikes() {
         handshake().and("Content-Length", "0").and("Content-Length", "0").text(),
         handshake().and("Content-Length", "5").text(),
         handshake().set("Sec-WebSocket-Key", "short").text(),
-        handshake().and("Origin", "http://localhost").set("Sec-WebSocket-Key", "short").text(),
         Request::with_line("POST /ws HTTP/1.1").and("Host", "evil.example").text(),
     ];
     let harmless = [
+        // The same, in the name of a page whose host may be its own name for the gateway's address.
+        handshake().and("Origin", "http://localhost").set("Sec-WebSocket-Key", "short").text(),
         // The same, in the name of a foreign page.
         handshake().and("Origin", FOREIGN).set("Sec-WebSocket-Key", "short").text(),
         handshake().and("Sec-Fetch-Site", "cross-site").set("Sec-WebSocket-Key", "short").text(),
@@ -89,6 +90,12 @@ fn a_head_that_no_browser_writes_strikes() {
         handshake().and("Sec-WebSocket-Protocol", "a, a").text(),
         handshake().and("Cookie", "s=\u{1}").text(),
         Request::with_line("POST /ws HTTP/1.1").and("Content-Length", "5").text() + "hello",
+        // `fetch` sends control characters, without an Origin to what it takes for its own host.
+        Request::with_line("GET /ws HTTP/1.1")
+            .without("Upgrade")
+            .without("Connection")
+            .and("X-Control", "a\u{1}")
+            .text(),
         Request::with_line("OPTIONS /ws HTTP/1.1").without("Upgrade").text(),
         // What other protocols say first: TLS, and STUN for a page's TURN server.
         "\u{16}\u{3}\u{1}\u{2}\0\u{1}\0\r\n\r\n".to_owned(),
@@ -113,7 +120,9 @@ fn a_forged_token_strikes_where_no_foreign_page_can_have_put_it() {
         .route("origins = [\"https://app.example\"]")
         .more(
             "[routes.any]\npath = \"/any\"\nupstream = [\"ws://127.0.0.1:1\"]\nauth = \"main\"\n\
-             origins = [\"*\"]\n",
+             origins = [\"*\"]\n\
+             [routes.named]\nhost = [\"localhost\"]\npath = \"/named\"\nauth = \"main\"\n\
+             upstream = [\"ws://127.0.0.1:1\"]\norigins = [\"*\"]\n",
         )
         .start();
     let forged = token("ada", 3600).rsplit_once('.').unwrap().0.to_owned() + ".Zm9yZ2Vk";
@@ -137,12 +146,39 @@ fn a_forged_token_strikes_where_no_foreign_page_can_have_put_it() {
         (of(query("/any"), FOREIGN), false),
         (of(offer("/any"), FOREIGN), false),
         (of(cookie("/any"), FOREIGN), false),
-        (of(query("/any"), "http://localhost"), true),
+        (of(query("/any"), "http://localhost"), false),
+        (of(query("/named"), "http://localhost"), true),
+        (of(query("/named"), FOREIGN), false),
         (query("/any").and("Sec-Fetch-Site", "cross-site").bytes(), false),
         (Request::upgrade("/ws").bytes(), false),
         (of(query("/ws"), FOREIGN), false),
     ];
     expect_bans(&gateway, &requests, 101);
+}
+
+/// A page can let its own name lead to the gateway's address: its Host and its Origin agree.
+#[test]
+fn a_forged_token_of_the_same_origin_strikes_only_where_the_host_is_named() {
+    let upstream = RawUpstream::bind();
+    let start =
+        || guarded(&upstream).more("token_from = [\"query:t\", \"subprotocol\"]\n").more(BAN);
+    let forged = token("ada", 3600).rsplit_once('.').unwrap().0.to_owned() + ".Zm9yZ2Vk";
+    let page = |scheme: &str, host: &str| {
+        let origin = format!("{scheme}://{host}");
+        let of = |request: Request| request.set("Host", host).and("Origin", &origin).bytes();
+        let offer = format!("chat, bearer.{forged}");
+        [
+            of(Request::upgrade(&format!("/ws?t={forged}"))),
+            of(handshake().and("Sec-WebSocket-Protocol", &offer)),
+        ]
+    };
+    let all = |pages: [Vec<u8>; 2], strikes| pages.map(|page| (page, strikes));
+    let rebound = all(page("http", "evil.example"), false);
+    expect_bans(&start().plain().start(), &rebound, 141);
+    let named = start().plain().route("host = [\"a.example\"]").start();
+    expect_bans(&named, &all(page("http", "a.example"), true), 151);
+    expect_bans(&named, &rebound, 161);
+    expect_bans(&start().start(), &all(page("https", "localhost"), true), 171);
 }
 
 /// Sends a frame in a session of its own, and waits for it to be closed.
@@ -163,7 +199,7 @@ fn a_frame_that_no_browser_makes_strikes() {
     let gateway = Gateway::to(&[upstream.address()])
         .plain()
         .more(BAN)
-        .route("origins = [\"*\"]")
+        .route("origins = [\"*\"]\nhost = [\"localhost\"]")
         .websocket("max_frame_size = \"125B\"\nmax_message_size = \"125B\"")
         .start();
     let cases = [

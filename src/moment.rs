@@ -54,6 +54,13 @@ impl Moment {
     }
 }
 
+/// Whether the wall clock says a time from 1970 to 9999. Outside of that no token and no certificate can be
+/// judged, and libraries panic that write dates, make ids of times or rotate keys.
+#[must_use]
+pub fn clock_is_sound() -> bool {
+    SystemTime::now().duration_since(UNIX_EPOCH).is_ok_and(|since| since.as_secs() <= LAST)
+}
+
 impl From<SystemTime> for Moment {
     /// Parts of a second are dropped; what is outside the range becomes its nearest end.
     fn from(time: SystemTime) -> Self {

@@ -24,6 +24,7 @@ use crate::gateway::{Gateway, InForce};
 use crate::handshake::{self, HeadLimits, HeadTap, Peer, RawHead, Respelled, Spelling};
 use crate::limits::AddressKey;
 use crate::listener::{Slot, read_header};
+use crate::moment::clock_is_sound;
 use crate::observe::{self, Subject};
 use crate::policy::{Entrance, Trace};
 use crate::refusal::{Reason, Refusal};
@@ -61,6 +62,10 @@ pub(crate) async fn serve(gateway: Arc<Gateway>, accepted: Accepted) {
         deadline = deadline.min(Instant::now() + FAREWELL_WITHIN);
     }
     let mut subject = Subject::new(address);
+    if !clock_is_sound() {
+        let now = "this machine's clock says no time from 1970 to 9999: set it";
+        return gateway.connection_error(&subject, Reason::Internal, now);
+    }
     let mut heard = false;
     let securing = secure(&gateway, &in_force, stream, &mut subject, &mut entrance, &mut heard);
     let securing = timeout_at(deadline, securing);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::handshake::Asked;
+use crate::moment::clock_is_sound;
 use crate::refusal::Reason;
 use crate::relay::Endpoint;
 
@@ -31,13 +32,22 @@ pub struct Subject {
     pub upstream: Option<Arc<str>>,
 }
 
+/// An id of a connection. A clock that says no time from 1970 to 9999 gives ids without order.
+fn request_id() -> uuid::Uuid {
+    if clock_is_sound() {
+        uuid::Uuid::now_v7()
+    } else {
+        uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, 0, 0))
+    }
+}
+
 impl Subject {
     /// A connection of which only its peer is known, with an id of its own (UUID version 7, RFC
     /// 9562: ids sort by time).
     #[must_use]
     pub fn new(peer: SocketAddr) -> Self {
         Self {
-            request_id: uuid::Uuid::now_v7().to_string(),
+            request_id: request_id().to_string(),
             peer,
             route: None,
             subprotocol: None,

@@ -12,6 +12,7 @@ mod records;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod tickets;
 mod tokio_io;
 mod trust;
 mod words;
@@ -40,6 +41,7 @@ use names::Asked;
 pub use names::ServerNames;
 pub use records::Records;
 pub use stream::{ClientStream, ServerStream, Stream};
+use tickets::Tickets;
 use trust::Trust;
 pub(crate) use words::PROXY_HEADER_UNASKED;
 pub use words::{describe_failure, describe_upstream_failure};
@@ -117,7 +119,7 @@ impl Terminator {
             config.ticketer = Arc::clone(&before.config.ticketer);
             config.session_storage = Arc::clone(&before.config.session_storage);
         } else {
-            config.ticketer = aws_lc_rs::Ticketer::new()?;
+            config.ticketer = Arc::new(Tickets::default());
             config.session_storage = ServerSessionMemoryCache::new(SESSION_CACHE);
         }
         Ok(Self { config: Arc::new(config), names, clients })

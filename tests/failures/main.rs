@@ -6,6 +6,7 @@
 mod support;
 
 mod client;
+mod clock;
 mod deadlines;
 mod failover;
 mod probes;

@@ -1,0 +1,41 @@
+//! Session tickets (RFC 5077, RFC 8446 section 4.6.1) that survive a clock without sense.
+
+use std::sync::{Arc, OnceLock};
+
+use rustls::crypto::aws_lc_rs;
+use rustls::server::ProducesTickets;
+
+use crate::moment::clock_is_sound;
+
+/// rustls' own tickets, whose rotation of keys panics while the clock says a time before 1970: until the
+/// clock is set, none is made or read.
+#[derive(Debug, Default)]
+pub(super) struct Tickets(OnceLock<Option<Arc<dyn ProducesTickets>>>);
+
+impl Tickets {
+    fn inner(&self) -> Option<&Arc<dyn ProducesTickets>> {
+        if !clock_is_sound() {
+            return None;
+        }
+        // Without randomness for a key there are no tickets, and TLS itself fails.
+        self.0.get_or_init(|| aws_lc_rs::Ticketer::new().ok()).as_ref()
+    }
+}
+
+impl ProducesTickets for Tickets {
+    fn enabled(&self) -> bool {
+        self.inner().is_some_and(|inner| inner.enabled())
+    }
+
+    fn lifetime(&self) -> u32 {
+        self.inner().map_or(0, |inner| inner.lifetime())
+    }
+
+    fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        self.inner()?.encrypt(plain)
+    }
+
+    fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
+        self.inner()?.decrypt(cipher)
+    }
+}

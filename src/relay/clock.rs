@@ -72,15 +72,12 @@ impl Clock {
         client: &Side,
         upstream: &Side,
     ) -> Option<(Instant, Due)> {
-        let lifetime = settings.max_lifetime.map(|lifetime| self.began + lifetime);
         let waits = client.paused.is_some() || upstream.paused.is_some();
         let idle = settings.idle_timeout.filter(|_| !waits);
         let idle = idle.map(|timeout| self.last_sign_of_life(client, upstream) + timeout);
         let (from_client, to_upstream) = frame_deadlines(client, upstream, settings);
         let (from_upstream, to_client) = frame_deadlines(upstream, client, settings);
-        [
-            (lifetime, Due::Lifetime),
-            (self.expiry.check(), Due::Expiry),
+        let others = [
             (idle, Due::Idle),
             (self.next_ping, Due::Ping),
             (pong_deadline(client, upstream, settings), Due::Pong(Endpoint::Client)),
@@ -89,10 +86,17 @@ impl Clock {
             (from_upstream, Due::Message(Endpoint::Upstream)),
             (to_client, Due::Stalled(Endpoint::Client)),
             (to_upstream, Due::Stalled(Endpoint::Upstream)),
-        ]
-        .into_iter()
-        .filter_map(|(deadline, due)| deadline.map(|deadline| (deadline, due)))
-        .min_by_key(|(deadline, _)| *deadline)
+        ];
+        let others = others.into_iter().filter_map(|(deadline, due)| Some((deadline?, due)));
+        self.over(settings).into_iter().chain(others).min_by_key(|(deadline, _)| *deadline)
+    }
+
+    /// The earlier of the deadlines that hold for a session that is ending, too: its lifetime and the
+    /// next look at its token.
+    pub(super) fn over(&self, settings: &WebSocket) -> Option<(Instant, Due)> {
+        let lifetime = settings.max_lifetime.map(|lifetime| (self.began + lifetime, Due::Lifetime));
+        let expiry = self.expiry.check().map(|check| (check, Due::Expiry));
+        lifetime.into_iter().chain(expiry).min_by_key(|(deadline, _)| *deadline)
     }
 
     /// When an end last said something, or took some of what it has not taken yet.

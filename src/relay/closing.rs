@@ -23,22 +23,42 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an end that is slow to take the rest of what it was sent may take nothing of it: a kernel
 /// makes room in large steps.
 const SLOW_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long an end that is slow to take the rest may delay the end of the session in all.
+const SLOW_ENDING: Duration = Duration::from_secs(300);
 /// How long the end of the connection is waited for after both Close frames.
 const LINGER: Duration = Duration::from_secs(2);
 /// How much is read and thrown away after a Close.
 const DRAIN: usize = 256 * 1024;
 
 impl Pair {
-    /// Ends the session for a reason of the gateway's own, unless it is ending already.
+    /// Ends the session for a reason of the gateway's own. A session that is ending already keeps its
+    /// cause, and gives no end any more time: see [`Pair::hurry`].
     pub(super) fn stop(&mut self, reason: Reason, now: Instant) {
-        if self.parting.is_none() {
+        if self.parting.is_some() {
+            self.hurry(now);
+        } else {
             self.end(Cause::Gateway(reason), now);
         }
     }
 
+    /// Ends a session within two [`CLOSE_TIMEOUT`]s that is ending already: a peer that is slow, or one
+    /// that does not answer a Close, must not outlast a kick, its token or `max_lifetime`.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        let Some(parting) = self.parting.as_mut().filter(|parting| !parting.hurried) else {
+            return;
+        };
+        parting.hurried = true;
+        for side in [&mut self.client, &mut self.upstream] {
+            if let Stage::Draining(draining) = &mut side.stage {
+                draining.until = draining.until.min(now + CLOSE_TIMEOUT);
+            }
+        }
+        self.part(now);
+    }
+
     /// Both ends are told; the first cause is the one that counts.
     pub(super) fn end(&mut self, cause: Cause, now: Instant) {
-        self.parting.get_or_insert_with(|| Box::new(Parting { cause, patience: None }));
+        self.parting.get_or_insert_with(|| Box::new(Parting::new(cause, None, now)));
         self.part(now);
     }
 
@@ -57,7 +77,7 @@ impl Pair {
     pub(super) fn closed(&mut self, from: Endpoint, code: Option<u16>, now: Instant) {
         if self.parting.is_none() {
             let (cause, patience) = (Cause::Closed(from, code), Some(now + ANSWER_TIMEOUT));
-            self.parting = Some(Box::new(Parting { cause, patience }));
+            self.parting = Some(Box::new(Parting::new(cause, patience, now)));
         }
         if self.side(from.opposite()).gate.closed() {
             self.end(Cause::Closed(from, code), now);
@@ -101,20 +121,33 @@ impl Pair {
         }
     }
 
-    /// Until when an end is waited for that is slow to take the rest of what the other end sent it: as
-    /// long as it goes on taking, since there is no more of it than was read at once. `None`: it took
-    /// nothing lately, or it is the one to blame.
+    /// Until when an end is waited for that is slow to take the rest of what it was sent: as long as it
+    /// goes on taking, up to [`SLOW_ENDING`]. `None`: it took nothing lately, it is at fault, it is sent
+    /// more all the time, or the session has to end now.
     fn still_takes(&mut self, endpoint: Endpoint, now: Instant) -> Option<Instant> {
-        let spared = self.parting.as_ref()?.cause.spares(endpoint);
+        if self.is_sent_more(endpoint) {
+            return None;
+        }
+        let parting = self.parting.as_ref().filter(|parting| !parting.hurried)?;
+        let (spared, latest) = (parting.cause.spares(endpoint), parting.began + SLOW_ENDING);
         let blocked = self.side(endpoint).blocked.as_ref().filter(|_| spared)?;
-        let until = blocked.stalled + SLOW_TIMEOUT;
+        let until = (blocked.stalled + SLOW_TIMEOUT).min(latest);
         (until > now).then_some(until)
     }
 
-    /// An end took the last of what it was sent: an answer to the Close in it is waited for from now on.
-    pub(super) fn taken(&mut self, now: Instant) {
-        if let Some(Parting { cause: Cause::Closed(..), patience: Some(patience) }) =
-            self.parting.as_deref_mut()
+    /// Whether an end closed, and is sent frames until the other one answers: what it has not taken yet
+    /// has no bound, and so the answer is not waited for any longer on its account.
+    fn is_sent_more(&mut self, endpoint: Endpoint) -> bool {
+        let closed = self.parting.as_ref().is_some_and(|parting| parting.is_closed_by(endpoint));
+        closed && self.side(endpoint).stage == Stage::Open
+    }
+
+    /// An end took the last of what it was sent: its answer to the Close in it is waited for from now on.
+    pub(super) fn taken(&mut self, endpoint: Endpoint, now: Instant) {
+        if let Some(parting) = &mut self.parting
+            && parting.is_closed_by(endpoint.opposite())
+            && !parting.hurried
+            && let Some(patience) = &mut parting.patience
         {
             *patience = (*patience).max(now + ANSWER_TIMEOUT);
         }
@@ -122,7 +155,15 @@ impl Pair {
 
     /// No boundary, or no answer to a Close: an end that was waiting to be told is cut off, one
     /// that did not answer is given up, and the one that closed gets its answer.
+    ///
+    /// An end that closed, and is in the middle of a frame, may reach its boundary first.
     fn stop_waiting(&mut self, now: Instant) {
+        let inside = [Endpoint::Client, Endpoint::Upstream].into_iter().any(|endpoint| {
+            self.is_sent_more(endpoint) && self.side(endpoint.opposite()).gate.unfinished() > 0
+        });
+        if inside {
+            return self.part(now);
+        }
         let mut answer = false;
         for endpoint in [Endpoint::Client, Endpoint::Upstream] {
             let closed = self.side(endpoint).gate.closed();

@@ -50,8 +50,28 @@ pub(super) struct Pair {
 pub(super) struct Parting {
     /// What ended it first.
     pub(super) cause: Cause,
+    /// When it began to end.
+    pub(super) began: Instant,
     /// Until when a frame boundary, or the answer to an end's Close, is waited for.
     pub(super) patience: Option<Instant>,
+    /// The gateway ends it now: no end gets more time because it is slow.
+    pub(super) hurried: bool,
+}
+
+impl Parting {
+    pub(super) fn new(cause: Cause, patience: Option<Instant>, began: Instant) -> Self {
+        Self { cause, began, patience, hurried: false }
+    }
+
+    /// Whether the session's lifetime and token are still looked at: the gateway did not end it yet.
+    fn may_be_hurried(&self) -> bool {
+        !self.hurried && !matches!(self.cause, Cause::Gateway(_))
+    }
+
+    /// Whether this end's Close ends the session.
+    pub(super) fn is_closed_by(&self, endpoint: Endpoint) -> bool {
+        matches!(self.cause, Cause::Closed(from, _) if from == endpoint)
+    }
 }
 
 /// How a client hands in a new token, and what becomes of it.
@@ -335,7 +355,7 @@ impl Pair {
         side.awaited.leave_out_of_pong(pause);
         self.side(endpoint.opposite()).awaited.leave_out(pause);
         self.clock.note_rest(now);
-        self.taken(now);
+        self.taken(endpoint, now);
     }
 
     fn next_deadline(&self) -> Option<Instant> {
@@ -349,7 +369,9 @@ impl Pair {
             Stage::Draining(draining) => Some(draining.until),
             Stage::Open | Stage::Closing(_) | Stage::Done => None,
         };
-        [parting.patience, draining(&self.client), draining(&self.upstream)]
+        let over = self.clock.over(&self.route.websocket).filter(|_| parting.may_be_hurried());
+        let over = over.map(|(deadline, _)| deadline);
+        [parting.patience, draining(&self.client), draining(&self.upstream), over]
             .into_iter()
             .flatten()
             .min()
@@ -357,6 +379,7 @@ impl Pair {
 
     fn expire(&mut self, now: Instant) {
         if self.parting.is_some() {
+            self.hurry_if_over(now);
             self.give_up(now);
             return;
         }
@@ -384,6 +407,21 @@ impl Pair {
             }
         };
         self.end(cause, now);
+    }
+
+    /// A session that is ending for another reason outlasts neither `max_lifetime` nor its token.
+    fn hurry_if_over(&mut self, now: Instant) {
+        if !self.parting.as_ref().is_some_and(|parting| parting.may_be_hurried()) {
+            return;
+        }
+        let over = self.clock.over(&self.route.websocket);
+        let is_over = match over.filter(|(deadline, _)| *deadline <= now) {
+            Some((_, Due::Expiry)) => self.clock.expiry.is_over(now, SystemTime::now()),
+            over => over.is_some(),
+        };
+        if is_over {
+            self.hurry(now);
+        }
     }
 
     /// A round of pings to both ends.

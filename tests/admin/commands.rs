@@ -1,9 +1,11 @@
 //! status, sessions, kick and revoke.
 
+use std::io::Read as _;
+
 use serde_json::Value;
 
 use super::client::{framewall, framewall_at, gateway, socket};
-use super::support::{Frame, Gateway, RawUpstream, Session};
+use super::support::{Frame, Gateway, RawUpstream, Session, Wire};
 
 fn ids(answer: &Value) -> Vec<&str> {
     let sessions = answer["sessions"].as_array().unwrap();
@@ -110,6 +112,31 @@ fn a_kicked_session_is_closed_at_both_ends_and_no_other() {
 
     assert_eq!(framewall(&gateway, "kick", &["--all"]).out, "ended 1 session\n");
     stays.client.expect_closing(4403, "session.kicked");
+}
+
+/// The client closed, the application does not answer and goes on sending, and the client reads slowly.
+#[test]
+fn a_session_that_is_ending_is_kicked_too() {
+    let upstream = RawUpstream::bind();
+    let gateway = gateway(&upstream);
+    let session = Session::open(&gateway, &upstream);
+    let id = session.request_id();
+    let Session { mut client, upstream: mut application, .. } = session;
+    client.say(Frame::close(1000, ""));
+    application.expect_frame(Frame::close(1000, ""));
+    let flood = std::thread::spawn(move || {
+        let bytes = Frame::binary(vec![7; 100_000]).encode();
+        while application.try_send(&bytes).is_ok() {}
+    });
+    Wire::take(&mut client, 100_000);
+    assert_eq!(framewall(&gateway, "kick", &["--id", &id]).out, "ended 1 session\n");
+    let ended = super::support::eventually(|| {
+        let _ = client.read(&mut [0; 32]);
+        let records = gateway.log_records();
+        records.into_iter().find(|it| it["event"] == "session.ended" && it["request_id"] == *id)
+    });
+    assert_eq!(ended.expect("the session ends")["reason"], "closed");
+    flood.join().unwrap();
 }
 
 #[test]

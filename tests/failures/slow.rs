@@ -1,9 +1,9 @@
 //! Peers that are slow on purpose: what they hold is bounded, and nobody else waits for them.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::time::Duration;
 
-use super::support::{Frame, Gateway, RawUpstream, Request, Session, Wire};
+use super::support::{Frame, Gateway, RawUpstream, Request, Session, Wire, eventually};
 
 #[test]
 fn a_head_that_never_ends_is_timed_out_while_others_come_in() {
@@ -140,4 +140,28 @@ fn a_request_that_is_refused_is_refused_however_much_follows() {
     assert_eq!(response.status(), 405);
     gateway.check_refusal(&response, 405, "method");
     upstream.received_nothing();
+}
+
+/// The client closes, the application goes on sending, and the client goes on reading, slowly.
+#[test]
+fn a_close_that_is_not_answered_does_not_outlast_the_lifetime() {
+    let upstream = RawUpstream::bind();
+    let gateway = Gateway::to(&[upstream.address()]).plain();
+    let gateway = gateway.websocket("max_lifetime = \"2s\"").start();
+    let session = Session::open(&gateway, &upstream);
+    let id = session.request_id();
+    let Session { mut client, upstream: mut application, .. } = session;
+    client.say(Frame::close(1000, ""));
+    application.expect_frame(Frame::close(1000, ""));
+    let flood = std::thread::spawn(move || {
+        let bytes = Frame::binary(vec![7; 100_000]).encode();
+        while application.try_send(&bytes).is_ok() {}
+    });
+    let ended = eventually(|| {
+        let _ = client.read(&mut [0; 32]);
+        let records = gateway.log_records();
+        records.into_iter().find(|it| it["event"] == "session.ended" && it["request_id"] == *id)
+    });
+    assert_eq!(ended.expect("the session ends")["reason"], "closed");
+    flood.join().unwrap();
 }

@@ -2,7 +2,11 @@
 //! unix sockets with small buffers, since what is written to one can be read at once; only TLS is
 //! on TCP, and gives the kernel a moment at every step.
 
+mod ending;
+
+use std::future::Future as _;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{self, Poll};
 use std::time::Duration;
@@ -14,6 +18,7 @@ use rustls::sign::CertifiedKey;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
 use super::super::Endpoint::{Client, Upstream};
@@ -34,11 +39,14 @@ const SECOND: Duration = Duration::from_secs(1);
 type End = Arc<Mutex<Option<SessionEnd>>>;
 
 #[derive(Default)]
-struct Witness(Meter, Amendments, End);
+struct Witness(Meter, Amendments, End, Option<oneshot::Receiver<Reason>>);
 
 impl Outside for Witness {
-    fn poll_stop(&mut self, _: &mut task::Context<'_>) -> Poll<Reason> {
-        Poll::Pending
+    fn poll_stop(&mut self, cx: &mut task::Context<'_>) -> Poll<Reason> {
+        match self.3.as_mut().map(|stop| Pin::new(stop).poll(cx)) {
+            Some(Poll::Ready(Ok(reason))) => Poll::Ready(reason),
+            _ => Poll::Pending,
+        }
     }
 
     fn meter(&self) -> &Meter {
@@ -158,6 +166,8 @@ struct Slow {
     client: Peer,
     app: Peer,
     end: End,
+    /// Ends the session for a reason of the gateway's.
+    stop: Option<oneshot::Sender<Reason>>,
 }
 
 impl Slow {
@@ -175,7 +185,16 @@ impl Slow {
             (Transport::Unix(near), Peer::new(Client, far))
         };
         far.delayed = tls;
-        let (upstream, app) = small_sockets();
+        Self::run(lines, Lease::default(), (client, far), small_sockets())
+    }
+
+    /// A session of which each socket has an end in the gateway and one in the test.
+    fn run(
+        lines: &str,
+        lease: Lease,
+        (client, far): (Transport, Peer),
+        (upstream, app): (UnixStream, UnixStream),
+    ) -> Self {
         let streams = Streams {
             client,
             client_early: Bytes::new(),
@@ -183,11 +202,13 @@ impl Slow {
             upstream_early: Bytes::new(),
             compression: None,
         };
-        let witness = Witness::default();
+        let (stop, stopped) = oneshot::channel();
+        let witness =
+            Witness(Meter::default(), Amendments::default(), End::default(), Some(stopped));
         let end = Arc::clone(&witness.2);
         let budget = HoldBudget::new(1 << 20);
-        tokio::spawn(relay(streams, terms(lines), budget, Lease::default(), witness));
-        Self { client: far, app: Peer::new(Upstream, app), end }
+        tokio::spawn(relay(streams, terms(lines), budget, lease, witness));
+        Self { client: far, app: Peer::new(Upstream, app), end, stop: Some(stop) }
     }
 
     fn cause(&self) -> Option<(Reason, Option<Endpoint>, String)> {

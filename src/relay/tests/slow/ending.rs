@@ -1,0 +1,116 @@
+//! Sessions that are ending while an end is slow, or does not answer: they get the time that they need,
+//! and no more than the gateway allows them.
+
+use std::time::SystemTime;
+
+use super::*;
+
+/// A session whose client sent a Close, and whose application goes on sending without an answer.
+struct Flooded {
+    slow: Slow,
+    began: Instant,
+    flood: tokio::task::JoinHandle<()>,
+}
+
+impl Flooded {
+    fn start(lines: &str, lease: Lease) -> Self {
+        let (near, far) = small_sockets();
+        let close = frame(Client, 0x88, &1000_u16.to_be_bytes());
+        // In the socket before the session begins.
+        SockRef::from(&far).send(&close).unwrap();
+        // Much of the flood is read at once.
+        let application = UnixStream::pair().unwrap();
+        let client = (Transport::Unix(near), Peer::new(Client, far));
+        let mut slow = Slow::run(lines, lease, client, application);
+        let mut app = std::mem::replace(&mut slow.app, Peer::new(Upstream, tokio::io::empty()));
+        let flood = tokio::spawn(async move {
+            let bytes = frame(Upstream, 0x82, &[7; 10_000]);
+            while app.stream.write_all(&bytes).await.is_ok() {}
+        });
+        Self { slow, began: Instant::now(), flood }
+    }
+
+    /// The client reads so many bytes a second, until the session ends; an hour at most.
+    async fn last(&mut self, rate: usize) -> Duration {
+        while self.slow.cause().is_none() && self.began.elapsed() < 3600 * SECOND {
+            self.slow.client.read_slowly(rate, 1).await;
+        }
+        let (reason, by, _) = self.slow.cause().expect("the session ended");
+        assert_eq!((reason, by), (Reason::Closed, Some(Client)), "the first cause counts");
+        self.flood.abort();
+        self.began.elapsed()
+    }
+}
+
+/// What the client gets is what was on its way when the answer was due, and then a Close.
+#[tokio::test(start_paused = true)]
+async fn an_application_that_does_not_answer_a_close_is_given_up() {
+    for rate in [SLOWLY, 20_000, 200_000] {
+        let mut flooded = Flooded::start("", Lease::default());
+        let lasted = flooded.last(rate).await;
+        assert!(lasted < 120 * SECOND, "{lasted:?} at {rate}");
+        let Flooded { mut slow, .. } = flooded;
+        while slow.client.read(1 << 20).await {}
+        assert_eq!(slow.client.got.last().map(|got| got.0), Some(8), "at {rate}");
+        let most = 10 * rate + 512 * 1024;
+        let got: usize = slow.client.got.iter().map(|(_, length)| length).sum();
+        assert!(got < most, "{got} at {rate}");
+    }
+}
+
+/// As long as it is given more time because it goes on taking.
+const SLOWLY: usize = 4_000;
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_is_given_time_after_its_close() {
+    let lasted = Flooded::start("", Lease::default()).last(SLOWLY).await;
+    assert!(lasted > 32 * SECOND, "or the tests below prove nothing: {lasted:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_ending_does_not_outlast_a_kick() {
+    for after in [2, 11, 18] {
+        let mut flooded = Flooded::start("", Lease::default());
+        flooded.slow.client.read_slowly(SLOWLY, after).await;
+        flooded.slow.expect_open();
+        flooded.slow.stop.take().unwrap().send(Reason::SessionKicked).unwrap();
+        let lasted = flooded.last(SLOWLY).await;
+        assert!(lasted < (after + 14) * SECOND, "{lasted:?}, kicked after {after} s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_ending_does_not_outlast_its_lifetime() {
+    let lasted = Flooded::start("max_lifetime = \"15s\"", Lease::default()).last(SLOWLY).await;
+    assert!(lasted < 29 * SECOND, "{lasted:?}");
+}
+
+/// By the wall clock, which no test turns.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_ending_does_not_outlast_its_token() {
+    let expires = Some(SystemTime::now() + Duration::from_millis(100));
+    let mut flooded = Flooded::start("", Lease { expires, renewal: None });
+    std::thread::sleep(Duration::from_millis(200));
+    let lasted = flooded.last(SLOWLY).await;
+    assert!(lasted < 14 * SECOND, "{lasted:?}");
+}
+
+/// A reader that takes a little again and again does not hold what it was sent for ever.
+#[tokio::test(start_paused = true)]
+async fn an_ending_has_an_end_however_slow_a_reader_is() {
+    let (near, far) = small_sockets();
+    let client = (Transport::Unix(near), Peer::new(Client, far));
+    let mut slow = Slow::run("", Lease::default(), client, UnixStream::pair().unwrap());
+    let large = frame(Upstream, 0x82, &vec![7; LARGE]);
+    let sending = async {
+        slow.app.send(&large).await;
+        slow.app.say(0x88, &[0x03, 0xe8]).await;
+    };
+    tokio::join!(sending, slow.client.read_slowly(4_000, 100));
+    slow.expect_open();
+    let began = Instant::now();
+    while slow.cause().is_none() && began.elapsed() < 3600 * SECOND {
+        slow.client.read_slowly(600, 10).await;
+    }
+    assert!(began.elapsed() < 400 * SECOND, "{:?}", began.elapsed());
+}

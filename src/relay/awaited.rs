@@ -20,7 +20,7 @@ const UNANSWERED: u8 = 2;
 const SLOWEST_READER: u64 = 2;
 /// As many KiB of that as are waited for. A peer with more of it in front takes nothing any more,
 /// which has a deadline of its own.
-const MOST_BEHIND: u16 = 1024;
+const MOST_BEHIND: u32 = 1024;
 /// The part of a TLS record that counts as a sign of life. Of a record that trickles in byte by byte
 /// nothing is known until it is whole, and nobody may hold its beginning for ever.
 const MUCH_OF_A_RECORD: usize = 1024;
@@ -30,9 +30,9 @@ const MUCH_OF_A_RECORD: usize = 1024;
 #[derive(Debug, Default)]
 pub(super) struct Awaited {
     open: Option<Box<Open>>,
-    /// The low bits of how many KiB the peer had been sent when the last ping that it answered was
-    /// written: it has read as much.
-    read: u16,
+    /// The low bits of how many KiB the peer has read: as many as it had been sent when the last ping was
+    /// written to which its pong came, and no less than [`MOST_BEHIND`] short of the last ping.
+    read: u32,
     /// Pongs that may still come.
     unpaid: u8,
     /// A ping is to be written as soon as the peer is between two frames and takes what it is sent.
@@ -44,11 +44,38 @@ struct Open {
     message: Option<Begun>,
     control: Option<Begun>,
     pong: Option<Pinged>,
+    places: Places,
 }
 
 impl Open {
     fn is_empty(&self) -> bool {
-        self.message.is_none() && self.control.is_none() && self.pong.is_none()
+        self.message.is_none()
+            && self.control.is_none()
+            && self.pong.is_none()
+            && self.places.count == 0
+    }
+}
+
+/// Where the pings stand whose pongs may still come, the first one first: the low bits of how many KiB
+/// the peer had been sent before each. A peer answers in order. Of more than four, those in the middle
+/// are not known.
+#[derive(Debug, Default)]
+struct Places {
+    sent: [u32; 4],
+    count: usize,
+}
+
+impl Places {
+    fn push(&mut self, sent: u32) {
+        self.count = (self.count + 1).min(self.sent.len());
+        self.sent[self.count - 1] = sent;
+    }
+
+    fn pop(&mut self) -> Option<u32> {
+        self.count = self.count.checked_sub(1)?;
+        let first = self.sent[0];
+        self.sent.rotate_left(1);
+        Some(first)
     }
 }
 
@@ -70,9 +97,7 @@ struct Pinged {
     /// What had been received of the peer by then.
     heard: Heard,
     /// How many KiB of what it was sent before the first ping it may not have read by then.
-    behind: u16,
-    /// The low bits of how many KiB it had been sent before the last ping.
-    sent: u16,
+    behind: u32,
 }
 
 /// How much was received of a peer.
@@ -151,30 +176,32 @@ impl Awaited {
     /// The ping that was owed was written at `now`, behind `sent` bytes in all.
     pub(super) fn pinged_now(&mut self, heard: Heard, sent: u64, now: Instant) {
         #[expect(clippy::cast_possible_truncation, reason = "the low bits are what is asked for")]
-        let sent = (sent / 1024) as u16;
+        let sent = (sent / 1024) as u32;
         self.ping_owed = false;
         self.unpaid = self.unpaid.saturating_add(1);
         let behind = sent.wrapping_sub(self.read).min(MOST_BEHIND);
-        let pinged = self.open.get_or_insert_default().pong.get_or_insert(Pinged {
-            since: now,
-            written: 0,
-            heard,
-            behind,
-            sent,
-        });
-        pinged.written += 1;
-        pinged.sent = sent;
+        // However long no pong comes, the low bits tell how far the two are apart.
+        self.read = sent.wrapping_sub(behind);
+        let open = self.open.get_or_insert_default();
+        open.places.push(sent);
+        let pinged = Pinged { since: now, written: 0, heard, behind };
+        open.pong.get_or_insert(pinged).written += 1;
     }
 
-    /// A pong to a ping of the gateway's came. Says whether one was still to come.
+    /// A pong to a ping of the gateway's came: the peer has read what stood before that ping. Says
+    /// whether one was still to come.
     pub(super) fn ponged(&mut self) -> bool {
         let asked = self.unpaid > 0;
         self.unpaid = self.unpaid.saturating_sub(1);
+        if let Some(read) = self.open.as_mut().and_then(|open| open.places.pop()) {
+            self.note_read(read);
+        }
         self.answered();
         asked
     }
 
-    /// Takes what was received since the ping for an answer, where it may be one.
+    /// Takes what was received since the ping for an answer, where it may be one. It says nothing of how
+    /// much the peer has read.
     pub(super) fn note_life(&mut self, heard: Heard, settings: &WebSocket) {
         let lives = self.pinged().is_some_and(|pinged| heard.is_more_than(pinged.heard));
         if lives && !settings.require_pong {
@@ -202,8 +229,14 @@ impl Awaited {
 
     fn answered(&mut self) {
         self.ping_owed = false;
-        if let Some(pinged) = self.take_pinged() {
-            self.read = pinged.sent;
+        self.take_pinged();
+    }
+
+    /// The peer has read so many KiB, unless it is known to have read more.
+    fn note_read(&mut self, read: u32) {
+        // More than half of all numbers ahead is behind.
+        if read.wrapping_sub(self.read) <= u32::MAX / 2 {
+            self.read = read;
         }
     }
 
@@ -211,10 +244,11 @@ impl Awaited {
         self.open.as_ref()?.pong
     }
 
-    fn take_pinged(&mut self) -> Option<Pinged> {
-        let pinged = self.open.as_mut()?.pong.take();
+    fn take_pinged(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.pong = None;
+        }
         self.tidy();
-        pinged
     }
 
     /// Gives the memory back once nothing is waited for.
@@ -329,6 +363,62 @@ mod tests {
         pings.round(NOTHING, &settings);
         pings.pinged_now(NOTHING, (1 << 30) + (1 << 26) + 1024, now);
         assert!(after(&pings, &settings, now) > Some(Duration::from_secs(20)), "low bits wrap");
+    }
+
+    /// In seconds beyond two intervals: half a second for each KiB.
+    fn behind(pings: &mut Awaited, settings: &WebSocket, sent: u64) -> u64 {
+        let now = Instant::now();
+        pings.round(NOTHING, settings);
+        pings.pinged_now(NOTHING, sent * 1024, now);
+        after(pings, settings, now).unwrap().as_secs() - 20
+    }
+
+    #[test]
+    fn data_is_no_proof_that_a_peer_has_read_what_it_was_sent() {
+        let settings = every_10s("");
+        let mut pings = Awaited::default();
+        assert_eq!(behind(&mut pings, &settings, 300), 150);
+        pings.note_life(SOMETHING, &settings);
+        assert!(!pings.is_pong_awaited(), "data is an answer");
+        assert_eq!(behind(&mut pings, &settings, 400), 200, "all of it may be unread");
+        pings.ponged();
+        assert_eq!(behind(&mut pings, &settings, 400), 50, "the first pong came");
+        pings.ponged();
+        assert_eq!(behind(&mut pings, &settings, 400), 0, "and the second");
+    }
+
+    #[test]
+    fn a_pong_tells_of_its_own_ping_alone() {
+        let settings = every_10s("");
+        let mut pings = Awaited::default();
+        behind(&mut pings, &settings, 100);
+        pings.round(NOTHING, &settings);
+        pings.pinged_now(NOTHING, 300 * 1024, Instant::now());
+        pings.ponged();
+        assert_eq!(behind(&mut pings, &settings, 300), 100, "200 KiB stand before the second");
+    }
+
+    #[test]
+    fn a_peer_that_never_pongs_may_have_everything_to_read() {
+        let settings = every_10s("");
+        let mut pings = Awaited::default();
+        for sent in (0..300).map(|round| 1024 + round * 1000) {
+            assert_eq!(behind(&mut pings, &settings, sent), 512, "{sent} KiB");
+            pings.note_life(SOMETHING, &settings);
+        }
+        for _ in 0..4 {
+            pings.ponged();
+        }
+        assert_eq!(behind(&mut pings, &settings, 300_024), 0, "pongs to the first and the last");
+    }
+
+    #[test]
+    fn nothing_is_held_once_every_pong_came() {
+        let settings = every_10s("");
+        let mut pings = Awaited::default();
+        behind(&mut pings, &settings, 0);
+        pings.ponged();
+        assert!(pings.open.is_none());
     }
 
     #[test]

@@ -465,6 +465,30 @@ async fn a_client_is_not_blamed_for_an_application_that_takes_nothing() {
     }
 }
 
+/// What it says is read long before the ping that stands behind what it was sent: it is no proof that
+/// the next ping will be read at once.
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_that_says_something_has_as_long_to_answer() {
+    for speaks in [false, true] {
+        let (near, far) = UnixStream::pair().unwrap();
+        let client = (Transport::Unix(near), Peer::new(Client, far));
+        let mut slow =
+            Slow::run("ping_interval = \"2s\"", Lease::default(), client, small_sockets());
+        slow.app.say(0x82, &vec![7; 100_000]).await;
+        for second in 0..30 {
+            if speaks && second == 3 {
+                slow.client.say(0x81, b"I am here").await;
+            }
+            slow.client.read_slowly(5_000, 1).await;
+            slow.app.read(1 << 20).await;
+        }
+        slow.expect_open();
+        assert_eq!(slow.client.got, [(2, 100_000)], "all of it");
+        slow.client.pongs = false;
+        slow.expect_end(Reason::PingTimeout, Client, "websocket.ping_interval").await;
+    }
+}
+
 /// What a peer sends proves that it is there.
 #[tokio::test(start_paused = true)]
 async fn data_is_an_answer_unless_a_pong_is_required() {

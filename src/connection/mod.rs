@@ -85,7 +85,7 @@ pub(crate) async fn serve(gateway: Arc<Gateway>, accepted: Accepted) {
                 Connection { gateway, in_force, subject, slot, entrance, deadline, patience };
             connection.exchange(secured).await;
         }
-        Err(refusal) if !heard && is_silence(refusal.reason) => {
+        Err(refusal) if observe::is_error(refusal.reason) && !heard => {
             observe::silent(&subject, "nothing was sent before TLS");
         }
         Err(refusal) if observe::is_error(refusal.reason) => {
@@ -93,11 +93,6 @@ pub(crate) async fn serve(gateway: Arc<Gateway>, accepted: Accepted) {
         }
         Err(refusal) => gateway.dropped(subject.peer, &refusal),
     }
-}
-
-/// Whether a connection without a byte ended as those do that only look whether the port is open.
-fn is_silence(reason: Reason) -> bool {
-    matches!(reason, Reason::TlsFailed | Reason::HandshakeTimeout)
 }
 
 /// A connection that can be spoken HTTP on.

@@ -253,7 +253,7 @@ fn curl_reads_why_it_was_refused() {
         ("/elsewhere", [&upgrade[..], &[version]].concat(), "404", "route.none"),
         ("/ws", [&upgrade[..], &[version, evil]].concat(), "403", "origin.denied"),
         ("/ws", [&upgrade[..], &[old]].concat(), "426", "version"),
-        ("/ws", vec!["--data", "a=b"], "400", "handshake.malformed"),
+        ("/ws", vec!["--data", "a=b"], "405", "method"),
     ];
     for (target, arguments, status, reason) in cases {
         let output = curl(&gateway, target, &arguments);

@@ -45,7 +45,7 @@ const RESPELLED: (&[u8], &[u8]) = (b"Www-Authenticate", b"WWW-Authenticate");
 #[derive(Debug, Clone, Default)]
 pub struct Letters(Extensions);
 
-/// Names of fields whose letters are the gateway's choice beside [`SPELLED`].
+/// Names of fields whose letters are the gateway's choice beside those of RFC 6455.
 #[derive(Debug, Clone, Default)]
 pub struct Spelling(Vec<String>);
 

@@ -48,7 +48,7 @@ pub struct Identity {
     /// The claim `jti` (RFC 7519 section 4.1.7).
     pub token_id: Option<Box<str>>,
     /// The ids of tokens that the session had before this one: revoking one of them ends it, too. At
-    /// most [`MOST_EARLIER`], the first one among them.
+    /// most `MOST_EARLIER`, the first one among them.
     pub earlier: Option<Box<Earlier>>,
     /// When the token is over.
     pub expires: Option<SystemTime>,

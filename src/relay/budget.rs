@@ -238,6 +238,7 @@ impl Room {
 #[cfg(test)]
 mod tests {
     use std::net::IpAddr;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::thread;
 
     use super::{AddressKey, HoldBudget, HoldPool, Shares};
@@ -345,14 +346,21 @@ mod tests {
     #[test]
     fn no_race_takes_too_much_or_loses_any() {
         let pool = HoldPool::new(Shares { session: 1000, address: 1000, ..SHARES });
+        // At most the bytes that are taken: counted after each take and before each return.
+        let taken = AtomicUsize::new(0);
         thread::scope(|scope| {
             for last in 0..4 {
-                let pool = &pool;
+                let (pool, taken) = (&pool, &taken);
                 scope.spawn(move || {
                     for round in 0..500usize {
                         let budget = pool.session(Some(address(last % 2)), round % 2 == 0);
-                        let held: Vec<_> = (0..9).map_while(|_| budget.take(70)).collect();
-                        assert!(pool.left() <= 1000 && held.len() <= 9);
+                        let held: Vec<_> = (0..9)
+                            .map_while(|_| budget.take(70))
+                            .inspect(|_| {
+                                assert!(taken.fetch_add(70, Ordering::SeqCst) + 70 <= 1000);
+                            })
+                            .collect();
+                        taken.fetch_sub(70 * held.len(), Ordering::SeqCst);
                     }
                 });
             }

@@ -276,9 +276,13 @@ impl Wire {
         }
     }
 
-    /// Ends the sending half, without a Close frame.
+    /// Ends the sending half, without a Close frame. A peer that has reset the connection already
+    /// leaves nothing to end.
     pub fn half_close(&mut self) {
-        self.socket.shutdown(Shutdown::Write).unwrap();
+        match self.socket.shutdown(Shutdown::Write) {
+            Err(error) if error.kind() == ErrorKind::NotConnected => {}
+            result => result.unwrap(),
+        }
     }
 
     /// Ends the connection with a reset.

@@ -6,10 +6,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use divan::{Bencher, black_box};
-use framewall::config::Rate;
-use framewall::firewall::{Bans, Now};
-use framewall::limits::{AddressKey, Counts, MOST_KEYS, Rates, UserKey, Users};
-use framewall::network::Network;
+use framewall::state::bans::{Bans, Now};
+use framewall::state::limits::{Counts, MOST_KEYS, Rates, Users};
+use framewall::values::Network;
+use framewall::values::Rate;
+use framewall::values::{AddressKey, UserKey};
 
 fn main() {
     divan::main();

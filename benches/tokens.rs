@@ -7,8 +7,9 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use framewall::config::{Algorithm, Issuer, KeySource, OnExpiry, Secret, TokenPlace};
-use framewall::token::{Signer, Verifier};
+use framewall::config::{Algorithm, Issuer, KeySource, OnExpiry, Secret};
+use framewall::policy::token::{Signer, Verifier};
+use framewall::values::TokenPlace;
 use rcgen::{
     KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256,
 };

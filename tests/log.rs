@@ -3,7 +3,7 @@
 use std::fs;
 
 use framewall::config::{Log, LogFormat};
-use framewall::observe::{self, ObserveError, Subject};
+use framewall::journal::{self, ObserveError, Subject};
 use tempfile::TempDir;
 
 // One test: the subscriber belongs to the process.
@@ -17,8 +17,8 @@ fn the_process_has_one_log_and_its_guard_flushes_it() {
         file: Some(file.clone()),
         error_file: None,
     };
-    let guard = observe::start(&log).unwrap();
-    assert!(matches!(observe::start(&log), Err(ObserveError::AlreadyStarted)));
+    let guard = journal::start(&log).unwrap();
+    assert!(matches!(journal::start(&log), Err(ObserveError::AlreadyStarted)));
 
     let subject = Subject {
         request_id: "1".to_owned(),
@@ -33,7 +33,7 @@ fn the_process_has_one_log_and_its_guard_flushes_it() {
     let threads: Vec<_> = (0..4)
         .map(|_| {
             let subject = subject.clone();
-            std::thread::spawn(move || (0..1000).for_each(|_| observe::session_opened(&subject)))
+            std::thread::spawn(move || (0..1000).for_each(|_| journal::session_opened(&subject)))
         })
         .collect();
     for thread in threads {

@@ -6,9 +6,10 @@ mod support;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use framewall::config::{Algorithm, Issuer, KeySource, OnExpiry, Secret, TokenPlace};
-use framewall::refusal::Reason;
-use framewall::token::{TokenError, Verifier};
+use framewall::config::{Algorithm, Issuer, KeySource, OnExpiry, Secret};
+use framewall::policy::token::{TokenError, Verifier};
+use framewall::values::Reason;
+use framewall::values::TokenPlace;
 use serde_json::{Value, json};
 use support::{Tool, run_program};
 

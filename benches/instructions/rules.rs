@@ -5,9 +5,13 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::process::Command;
 use std::time::Duration;
 
-use framewall::config::{Limits as Rates, Mode, OnExceed, Rate};
-use framewall::limits::{Limiters, UserKey};
-use framewall::relay::{Allowance, Endpoint, Gate, HoldBudget, Limits};
+use framewall::config::Limits as Rates;
+use framewall::config::{Mode, OnExceed};
+use framewall::state::limits::Limiters;
+use framewall::values::Endpoint;
+use framewall::values::Rate;
+use framewall::values::UserKey;
+use framewall::wire::{Allowance, Gate, HoldBudget, Limits};
 use tokio::time::Instant;
 
 use crate::counts::Counted;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use framewall::config::Algorithm;
-use framewall::token::Signer;
+use framewall::policy::token::Signer;
 use rcgen::{KeyPair, PKCS_RSA_SHA256};
 use serde_json::json;
 

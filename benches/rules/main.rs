@@ -12,7 +12,8 @@ use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 use flate2::{Compress, Compression, FlushCompress};
 use frames::{KINDS, Kind, Stream};
-use framewall::relay::{Context, Endpoint, Gate, HoldBudget, Limits};
+use framewall::values::Endpoint;
+use framewall::wire::{Context, Gate, HoldBudget, Limits};
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 
 /// What a TCP segment on an Ethernet carries.

@@ -1,8 +1,9 @@
 //! The frame rules once more, over a whole stream at once and with no regard to speed: what
-//! [`framewall::relay::Gate`] must release and refuse, however the stream arrives.
+//! [`framewall::wire::Gate`] must release and refuse, however the stream arrives.
 
 use flate2::{Decompress, FlushDecompress, Status};
-use framewall::relay::{CloseFrame, Context, Endpoint, Limits, Rule};
+use framewall::wire::{CloseFrame, Context, Limits, Rule};
+use framewall::values::Endpoint;
 
 /// Frames up to this size, header and payload, are released whole or not at all.
 const WHOLE: u64 = 16 * 1024;

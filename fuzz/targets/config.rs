@@ -7,7 +7,8 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
-use framewall::config::{Limits, LoadError, Loaded, OnExceed, Rate, parse};
+use framewall::config::{Limits, LoadError, Loaded, OnExceed, parse};
+use framewall::values::Rate;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

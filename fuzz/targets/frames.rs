@@ -5,8 +5,9 @@
 
 use std::num::NonZeroU16;
 
-use framewall::observe::Flow;
-use framewall::relay::{CloseFrame, Context, Endpoint, Event, Gate, HoldBudget, Limits, Violation};
+use framewall::values::Flow;
+use framewall::wire::{CloseFrame, Context, Event, Gate, HoldBudget, Limits, Violation};
+use framewall::values::Endpoint;
 use framewall_fuzz::model::{self, Expected};
 use libfuzzer_sys::fuzz_target;
 

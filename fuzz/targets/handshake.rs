@@ -7,13 +7,12 @@
 use std::cell::RefCell;
 
 use bytes::Bytes;
-use framewall::config::{Host, Origin, UnknownClients, canonical_path};
-use framewall::handshake::{
-    ClientAddress, DeflateOffer, FieldRules, HeadTap, Letters, MAX_HEAD, Peer, Provenance, RawHead,
-    UpgradeRequest, problem, request_id, upstream_request,
-};
-use framewall::refusal::Refusal;
-use framewall::transport::Transport;
+use framewall::values::{Host, Origin, canonical_path};
+use framewall::config::UnknownClients;
+use framewall::handshake::{ClientAddress, DeflateOffer, HeadTap, Letters, MAX_HEAD, Peer, Provenance, RawHead, UpgradeRequest, problem, request_id, upstream_request};
+use framewall::values::FieldRules;
+use framewall::values::Refusal;
+use framewall::tls::transport::Transport;
 use http::header::{CONNECTION, HeaderMap};
 use http::{Request, Response};
 use http_body_util::Empty;

@@ -16,7 +16,7 @@ use rcgen::{
 };
 
 use super::{Failure, print};
-use crate::config::is_host;
+use crate::values::is_host;
 
 /// The names that every development certificate is valid for.
 const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "::1"];

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use super::CONFIG;
 use crate::config::{self, Lint, Loaded};
-use crate::token::Verifiers;
+use crate::policy::token::Verifiers;
 
 /// Checks the file at `path` and tells standard error. 0: valid, warnings printed; 78: invalid, or
 /// with warnings while `strict`.

@@ -12,9 +12,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::signals::{OtherSignals, Signals};
 use super::{Failure, RunArgs};
 use crate::config::{Config, LoadError, Loaded};
+use crate::gateway::listen::bind_beside;
 use crate::gateway::{Gateway, Source, StartError};
-use crate::listener::bind_beside;
-use crate::observe::{self, ObserveError};
+use crate::journal::{self, ObserveError};
 
 /// How long the tasks of sessions that are cut off may take to say so in the log.
 pub(super) const CUT_OFF: Duration = Duration::from_secs(1);
@@ -84,7 +84,7 @@ struct Again {
 
 fn serve(loaded: &Loaded, again: Again) -> Result<(), RunError> {
     let Loaded { config, lints } = loaded;
-    let log = observe::start(&config.log)?;
+    let log = journal::start(&config.log)?;
     log_panics();
     for lint in lints {
         tracing::warn!(event = "lint", lint = %lint.name(), line = lint.line(), "{}", lint.message());

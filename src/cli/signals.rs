@@ -5,7 +5,7 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::observe::LogFiles;
+use crate::journal::LogFiles;
 
 /// SIGINT and SIGTERM, which stop the gateway.
 pub(super) struct Signals {

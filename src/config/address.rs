@@ -6,11 +6,11 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
-use super::authority::{is_host, split_port};
 use super::kinds::Fault;
 use super::model::Upstream;
 use super::units::nearest;
 use crate::firewall;
+use crate::values::{is_host, split_port};
 
 /// The longest path of a unix socket, in bytes: `sun_path` without its final zero.
 pub(super) const MAX_UNIX_PATH: usize = 107;

@@ -11,7 +11,7 @@ use super::lints::LintName;
 use super::model::{Certificate, Tls};
 use super::reader::Reader;
 use super::report::Problem;
-use crate::moment::Moment;
+use crate::values::UnixTime;
 
 /// How long before its end a certificate is warned of, in seconds: 14 days, so that a renewal that
 /// failed once can be tried again.
@@ -95,9 +95,9 @@ fn validity(certificate: &CertificateDer<'_>) -> Option<(i64, i64)> {
 }
 
 fn now() -> i64 {
-    i64::try_from(Moment::now().seconds()).unwrap_or(i64::MAX)
+    i64::try_from(UnixTime::now().seconds()).unwrap_or(i64::MAX)
 }
 
-fn moment(seconds: i64) -> Moment {
-    Moment::at(u64::try_from(seconds).unwrap_or(0))
+fn moment(seconds: i64) -> UnixTime {
+    UnixTime::at(u64::try_from(seconds).unwrap_or(0))
 }

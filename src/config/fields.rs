@@ -6,7 +6,7 @@ use super::keys;
 use super::kinds::Fault;
 use super::reader::Reader;
 use super::report::Problem;
-use crate::handshake::{FieldPattern, FieldRules};
+use crate::values::{FieldPattern, FieldRules};
 
 /// Reads both lists. A pattern that cannot have an effect is refused.
 pub(super) fn read(reader: &Reader<'_>) -> FieldRules {

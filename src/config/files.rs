@@ -14,7 +14,7 @@ use x509_parser::x509::X509Version;
 
 use super::kinds::Fault;
 use super::report::io_reason;
-use crate::file;
+use crate::values::file;
 
 /// The largest file of a certificate, a key or a configuration that is read, in bytes.
 pub(super) const MAX_FILE: u64 = 1 << 20;

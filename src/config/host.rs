@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::authority::{Authority, Host, HostError};
 use super::kinds::Fault;
+use crate::values::{Authority, Host, HostError};
 
 /// One entry of `routes.*.host`, in the canonical form that requests are compared in.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

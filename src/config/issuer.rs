@@ -1,5 +1,7 @@
 //! `[jwt.NAME]`: whose tokens a route accepts, where they are, and what they must say.
 
+use crate::values::TokenPlace;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -261,37 +263,6 @@ pub struct Secret(pub Vec<u8>);
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(..)")
-    }
-}
-
-/// One place of `token_from`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TokenPlace {
-    /// `Authorization: Bearer TOKEN`.
-    Header,
-    /// `Sec-WebSocket-Protocol`: `bearer.TOKEN`, or the base64url form that Kubernetes and Jupyter
-    /// use.
-    Subprotocol,
-    /// A parameter of the query.
-    Query(String),
-    /// A cookie.
-    Cookie(String),
-    /// A header field of another name than Authorization: the token, or `Bearer TOKEN`.
-    Field(HeaderName),
-    /// The first text message: the token alone, or `{"token": "..."}`.
-    Message,
-}
-
-impl fmt::Display for TokenPlace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Header => f.write_str("header"),
-            Self::Subprotocol => f.write_str("subprotocol"),
-            Self::Query(name) => write!(f, "query:{name}"),
-            Self::Cookie(name) => write!(f, "cookie:{name}"),
-            Self::Field(name) => write!(f, "header:{name}"),
-            Self::Message => f.write_str("message"),
-        }
     }
 }
 

@@ -7,7 +7,6 @@
 mod address;
 mod admin;
 mod auth;
-mod authority;
 mod ban;
 mod certificates;
 mod exposure;
@@ -27,7 +26,6 @@ mod load;
 mod log;
 mod mask;
 mod model;
-mod origin;
 mod origins;
 mod path;
 mod profile;
@@ -44,12 +42,10 @@ mod units;
 mod upstream;
 mod websocket;
 
-pub(crate) use authority::parse_port;
-pub use authority::{Authority, Host, HostError, is_host, split_port};
 pub use host::HostPattern;
 pub use issuer::{
     Algorithm, Family, Issuer, KeySource, LONGEST_TOKEN, OnExpiry, Requirement, RouteIssuers,
-    Secret, TokenPlace,
+    Secret,
 };
 pub use jwt::token_place;
 pub use lints::LintName;
@@ -58,9 +54,8 @@ pub use model::{
     Admin, Auth, Certificate, ClientAuth, Compression, Config, Log, LogFormat, Origins,
     ProxyProtocol, Route, Server, Tls, TlsVersion, UnknownClients, Upstream, WebSocket,
 };
-pub use origin::{Origin, OriginError, OriginPattern};
-pub use path::{PathError, PathPattern, canonical_path};
-pub use protection::{Ban, Firewall, Limits, Mode, OnExceed, Rate};
+pub use path::PathPattern;
+pub use protection::{Ban, Firewall, Limits, Mode, OnExceed};
 pub use reference::reference;
 pub use report::{Lint, LoadError, Report};
 pub use units::duration;

@@ -13,10 +13,10 @@ use rustls::sign::CertifiedKey;
 
 use super::host::HostPattern;
 use super::issuer::{Issuer, RouteIssuers};
-use super::origin::OriginPattern;
 use super::path::PathPattern;
 use super::protection::{Firewall, Limits};
-use crate::handshake::FieldRules;
+use crate::values::FieldRules;
+use crate::values::OriginPattern;
 
 /// A whole configuration file, checked. Every file it names was read.
 #[derive(Debug, Clone)]

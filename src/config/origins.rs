@@ -9,9 +9,9 @@ use super::keys;
 use super::kinds::Fault;
 use super::lints::LintName;
 use super::model::Origins;
-use super::origin::{Origin, OriginError, OriginPattern};
 use super::reader::Reader;
 use super::report::Problem;
+use crate::values::{Origin, OriginError, OriginPattern};
 
 /// Reads a route's origins.
 pub(super) fn read(reader: &Reader<'_>) -> Origins {

@@ -7,9 +7,10 @@ use std::time::Duration;
 use super::keys;
 use super::limits::{self, Layer};
 use super::model::WebSocket;
-use super::protection::{Limits, Rate};
+use super::protection::Limits;
 use super::reader::Reader;
 use super::websocket;
+use crate::values::Rate;
 
 /// `profile`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,7 +93,8 @@ mod tests {
     use crate::config::kinds::Kind;
     use crate::config::model::WebSocket;
     use crate::config::protection;
-    use crate::relay::{Endpoint, Limits};
+    use crate::values::Endpoint;
+    use crate::wire::Limits;
 
     const DOCS: &str = include_str!("../../docs/hardening.md");
 

@@ -4,9 +4,9 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::kinds::{Fault, Item, Kind, Words, in_bounds, whole_number};
-use super::protection::Rate;
 use super::reader::Place;
 use super::units::{parse_size, show_size};
+use crate::values::Rate;
 
 /// What a rate counts.
 #[derive(Debug, Clone, Copy)]
@@ -175,7 +175,7 @@ mod tests {
 
     use super::{BYTES, EVENTS, RESTORED_WITHIN, RateOf, TIMES};
     use crate::config::kinds::Kind;
-    use crate::config::protection::Rate;
+    use crate::values::Rate;
 
     fn rate(count: u64, seconds: u64, burst: u64) -> Rate {
         Rate { count, per: Duration::from_secs(seconds), burst }

@@ -11,7 +11,8 @@ use super::lints::LintName;
 use super::model::{ProxyProtocol, Server};
 use super::reader::Reader;
 use super::report::Problem;
-use super::{canonical_path, fields, keys};
+use super::{fields, keys};
+use crate::values::canonical_path;
 
 /// Reads `[server]`. What is wrong was reported if the result is not whole.
 pub(super) fn read(reader: &Reader<'_>) -> Server {

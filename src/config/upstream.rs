@@ -10,11 +10,11 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use toml::Spanned;
 
 use super::address::MAX_UNIX_PATH;
-use super::authority::{is_host, split_port};
 use super::files;
 use super::keys;
 use super::kinds::Fault;
 use super::model::Upstream;
+use crate::values::{is_host, split_port};
 
 use super::reader::Reader;
 use super::report::Problem;

@@ -1,25 +1,20 @@
 //! Which addresses may connect. Takes an address, gives a verdict with the rule that decided; never
-//! reads a configuration or a file, never touches a connection. Addresses that offend again and again
-//! are banned for a time: [`Bans`] takes their strikes, each an [`Offence`], and an operator's word.
+//! reads a configuration or a file, never touches a connection.
 
-mod bans;
 mod country;
 mod error;
 mod geo;
 mod list;
 mod network;
-mod offence;
 mod rules;
 mod table;
 mod verdict;
 
-pub use bans::{BanRefused, Bans, MOST_STRUCK, NewBan, Now, Struck, ipset, nft};
 pub use country::Country;
 pub use error::Error;
 pub use geo::{Database, Geo, GeoRules, Says};
 pub use list::{BadLine, BadList, List, MAX_LINES};
 pub use network::parse_network;
-pub use offence::{Offence, RequestContext, Sender};
 pub use rules::{Builder, MAX_PREFIXES, Rules};
 pub use verdict::{Action, Entry, Source, Verdict, Why};
 

@@ -7,12 +7,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Gateway;
-use crate::firewall::{Now, Offence, Struck};
-use crate::limits::AddressKey;
-use crate::network::Network;
-use crate::observe::{self, Caused, Subject};
-use crate::refusal::{Reason, Refusal};
-use crate::session::Filter;
+use crate::gateway::session::Filter;
+use crate::journal::{self, Caused, Subject};
+use crate::state::bans::{Now, Struck};
+use crate::values::AddressKey;
+use crate::values::Network;
+use crate::values::Offence;
+use crate::values::{Reason, Refusal};
 
 /// How often the log gets the numbers of records that were suppressed.
 const TELL_REST: Duration = Duration::from_secs(1);
@@ -23,14 +24,14 @@ impl Gateway {
     /// A connection is dropped without an answer: nothing was read of it.
     pub(crate) fn dropped(&self, peer: SocketAddr, refusal: &Refusal) {
         if self.records.allows(Caused::Dropped, peer.ip()) {
-            observe::dropped(peer, refusal.reason, &refusal.detail);
+            journal::dropped(peer, refusal.reason, &refusal.detail);
         }
     }
 
     /// A handshake was refused.
     pub(crate) fn refused(&self, subject: &Subject, refusal: &Refusal) {
         if self.records.allows(Caused::Refused, subject.peer.ip()) {
-            observe::refused(subject, refusal.reason, &refusal.detail);
+            journal::refused(subject, refusal.reason, &refusal.detail);
         }
         self.strike_for(subject.peer.ip(), refusal);
     }
@@ -38,7 +39,7 @@ impl Gateway {
     /// A client that has its 101 was refused.
     pub(crate) fn turned_away(&self, subject: &Subject, refusal: &Refusal) {
         if self.records.allows(Caused::Refused, subject.peer.ip()) {
-            observe::turned_away(subject, refusal.reason, &refusal.detail);
+            journal::turned_away(subject, refusal.reason, &refusal.detail);
         }
         self.strike_for(subject.peer.ip(), refusal);
     }
@@ -46,14 +47,14 @@ impl Gateway {
     /// The upstream refused a handshake; `cut`: its body was too long to be passed on whole.
     pub(crate) fn answered(&self, subject: &Subject, status: u16, cut: bool) {
         if self.records.allows(Caused::Refused, subject.peer.ip()) {
-            observe::answered(subject, status, cut);
+            journal::answered(subject, status, cut);
         }
     }
 
     /// A connection failed.
     pub(crate) fn connection_error(&self, subject: &Subject, reason: Reason, detail: &str) {
         if self.records.allows(Caused::ConnectionError, subject.peer.ip()) {
-            observe::connection_error(subject, reason, detail);
+            journal::connection_error(subject, reason, detail);
         }
     }
 
@@ -68,7 +69,7 @@ impl Gateway {
     pub(crate) fn let_through(&self, subject: &Subject, refusal: &Refusal) {
         self.reported.fetch_add(1, Ordering::Relaxed);
         if self.records.allows(Caused::WouldRefuse, subject.peer.ip()) {
-            observe::would_refuse(subject, refusal.reason, &refusal.detail);
+            journal::would_refuse(subject, refusal.reason, &refusal.detail);
         }
     }
 
@@ -84,7 +85,7 @@ impl Gateway {
                 "an address has earned a ban, and there is no room for another"
             ),
             Struck::Banned(ban) => {
-                observe::banned(&ban);
+                journal::banned(&ban);
                 // A flood of offences from everywhere must not look at every session for each.
                 if self.limiters.open(&AddressKey::from(address)) > 0 {
                     self.end_banned(ban.ban.network);

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use super::StartError;
 use crate::config::{Config, Server};
+use crate::gateway::upstream::Dialer;
 use crate::policy::Policy;
-use crate::store::RevocationStore;
+use crate::policy::token::Verifiers;
+use crate::state::store::RevocationStore;
 use crate::tls::Terminator;
-use crate::token::Verifiers;
-use crate::upstream::Dialer;
 
 /// See the module.
 pub(crate) struct InForce {

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::ReloadError;
-use crate::file::Progress;
+use crate::values::file::Progress;
 
 /// How long reading and checking a configuration may take, with all files that it names.
 pub(super) const WITHIN: Duration = Duration::from_secs(20);
@@ -64,7 +64,7 @@ mod tests {
     use std::sync::mpsc;
 
     use super::{Loading, ReloadError};
-    use crate::file;
+    use crate::values::file;
 
     #[tokio::test(start_paused = true)]
     async fn one_that_hangs_fails_in_time_and_holds_up_only_until_it_is_over() {

@@ -1,11 +1,16 @@
 //! The gateway as a whole: what every connection shares, and its life from the first accept to the
 //! last Close. What its configuration decides is in force as a whole, and replaced as a whole.
 
+mod exchange;
 mod expiry;
 mod guard;
 mod in_force;
+pub mod listen;
 mod loading;
+pub mod relay;
 mod reload;
+pub mod session;
+pub mod upstream;
 mod watch;
 
 use std::future::Future;
@@ -18,22 +23,22 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admin::{self, AdminSocket, SocketError};
 use crate::config::Config;
-use crate::connection::{self, Accepted};
-use crate::firewall::{Bans, Now};
+use crate::control::admin::{self, AdminSocket, SocketError};
+use crate::gateway::exchange::Accepted;
+use crate::gateway::listen::{Slots, accept_each};
+use crate::gateway::session::Sessions;
 use crate::handshake::{HeadBudget, Peer};
-use crate::limits::Limiters;
-use crate::listener::{Slots, accept_each};
-use crate::moment::Moment;
-use crate::observe::RecordRate;
+use crate::journal::RecordRate;
+use crate::policy::token::TokenError;
 use crate::policy::{Entrance, Trace};
-use crate::refusal::{Reason, Refusal};
-use crate::relay::{HoldPool, Shares};
-use crate::session::Sessions;
-use crate::store::{RevocationStore, Revocations, StoreError};
+use crate::state::bans::{Bans, Now};
+use crate::state::limits::Limiters;
+use crate::state::store::{RevocationStore, Revocations, StoreError};
 use crate::tls::TlsError;
-use crate::token::TokenError;
+use crate::values::UnixTime;
+use crate::values::{Reason, Refusal};
+use crate::wire::{HoldPool, Shares};
 pub(crate) use in_force::InForce;
 use reload::Reloading;
 pub use reload::{ReloadError, Reloaded, Source};
@@ -100,7 +105,7 @@ impl Gateway {
         // First: it keeps a second gateway from the files of this one.
         let admin = config.admin.socket.as_deref().map(AdminSocket::bind).transpose()?;
         let revocations = match &config.admin.revocations {
-            Some(path) => Revocations::open(path.clone(), Moment::now())?,
+            Some(path) => Revocations::open(path.clone(), UnixTime::now())?,
             None => Revocations::in_memory(),
         };
         let revocations: Arc<dyn RevocationStore> = Arc::new(revocations);
@@ -198,7 +203,7 @@ impl Gateway {
             return self.dropped(peer, &full);
         };
         let accepted = Accepted { stream, address: peer, slot, entrance, in_force };
-        let serving = connection::serve(Arc::clone(self), accepted);
+        let serving = exchange::serve(Arc::clone(self), accepted);
         if self.stopping.is_cancelled() {
             // The end of the sessions does not wait for it.
             tokio::spawn(serving);

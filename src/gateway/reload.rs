@@ -9,10 +9,10 @@ use tokio::signal::unix::Signal;
 use super::loading::{Loading, WITHIN};
 use super::{Gateway, InForce, StartError};
 use crate::config::{self, Config, LoadError, Loaded, Route};
-use crate::limits::UserKey;
-use crate::moment::Moment;
-use crate::relay::Terms;
-use crate::session::Entry;
+use crate::gateway::relay::Terms;
+use crate::gateway::session::Entry;
+use crate::values::UnixTime;
+use crate::values::UserKey;
 
 /// How long a set of keys at another address may take to be fetched for the first time, before what
 /// asks for them is in force without them.
@@ -96,7 +96,7 @@ pub struct Reloaded {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct LastReload {
     /// When it was tried.
-    pub(crate) at: Option<Moment>,
+    pub(crate) at: Option<UnixTime>,
     /// Why it failed, if it did.
     pub(crate) error: Option<String>,
 }
@@ -222,7 +222,7 @@ impl Gateway {
             ),
         }
         *self.reloading.last.lock().unwrap_or_else(PoisonError::into_inner) =
-            LastReload { at: Some(Moment::now()), error };
+            LastReload { at: Some(UnixTime::now()), error };
     }
 
     /// How the last reload went.

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::Gateway;
 use crate::config;
-use crate::firewall::{MOST_STRUCK, Offence, RequestContext, Sender};
-use crate::moment::Moment;
-use crate::refusal::Refusal;
-use crate::store::MAX_BANS;
+use crate::state::bans::MOST_STRUCK;
+use crate::state::store::MAX_BANS;
+use crate::values::Refusal;
+use crate::values::UnixTime;
+use crate::values::{Offence, RequestContext, Sender};
 
 fn gateway(tables: &str) -> Arc<Gateway> {
     let text = format!(
@@ -40,7 +41,7 @@ fn a_scan_from_a_million_addresses_bans_nobody_and_leaves_little_behind() {
     assert!(refused > 900_000, "{refused}: there is no room to count so many apart");
     // Those that are known to come again are refused for themselves, and a page can do that to them.
     (0..200_000).filter_map(|number| connect(&gateway, address(number))).for_each(drop);
-    assert_eq!((gateway.bans.count(Moment::now()), gateway.bans.struck()), (0, 0));
+    assert_eq!((gateway.bans.count(UnixTime::now()), gateway.bans.struck()), (0, 0));
     assert_eq!(gateway.limiters.open(&address(0).into()), 0);
 }
 
@@ -52,6 +53,6 @@ fn a_million_offenders_leave_little_behind() {
     (0..1_000_000).for_each(strike);
     assert!(gateway.bans.struck() <= MOST_STRUCK, "{}", gateway.bans.struck());
     (0..200_000).for_each(|number| (0..2).for_each(|_| strike(number)));
-    assert_eq!(gateway.bans.count(Moment::now()), MAX_BANS);
+    assert_eq!(gateway.bans.count(UnixTime::now()), MAX_BANS);
     assert!(gateway.bans.struck() <= MOST_STRUCK);
 }

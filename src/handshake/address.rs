@@ -8,9 +8,10 @@ use ipnet::IpNet;
 
 use super::fields::single;
 use super::forwarded::Forwarded;
-use crate::config::{Authority, UnknownClients};
-use crate::listener::{canonical_ip, is_of_a_client};
-use crate::refusal::{Reason, Refusal};
+use crate::config::UnknownClients;
+use crate::values::Authority;
+use crate::values::{Reason, Refusal};
+use crate::values::{canonical_ip, is_of_a_client};
 
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(super) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -188,7 +189,7 @@ mod tests {
 
     use super::{ClientAddress, Peer, X_FORWARDED_FOR, X_FORWARDED_PROTO};
     use crate::config::UnknownClients::{self, Proxy, Refuse};
-    use crate::refusal::Reason;
+    use crate::values::Reason;
 
     fn resolve(unknown: UnknownClients, peer: &str, lines: &[&str]) -> Option<String> {
         let trusted = ["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()];

@@ -16,8 +16,8 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use super::deflate::Deflate;
 use super::fields::list;
 use super::forward::end_to_end;
-use crate::limits::Wait;
-use crate::refusal::{Reason, Refusal};
+use crate::values::Wait;
+use crate::values::{Reason, Refusal};
 
 /// The body of every answer: whole, and bounded where it was made.
 pub type Body = Full<Bytes>;
@@ -175,7 +175,7 @@ pub fn relayed(
 #[cfg(test)]
 mod tests {
     use super::{problem, problem_bytes};
-    use crate::refusal::{Reason, Refusal};
+    use crate::values::{Reason, Refusal};
 
     #[test]
     fn a_refusal_says_what_would_be_accepted() {

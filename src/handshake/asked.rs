@@ -7,7 +7,7 @@ use http::header::{HOST, HeaderName, HeaderValue, ORIGIN};
 use http::{HeaderMap, Method, Uri, request};
 
 use super::Peer;
-use crate::firewall::{RequestContext, Sender};
+use crate::values::{RequestContext, Sender};
 
 /// Fetch Metadata: browsers add it to every request to a trustworthy address, and no page can.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -156,7 +156,7 @@ mod tests {
     use http::Request;
 
     use super::{Asked, Peer};
-    use crate::firewall::Sender;
+    use crate::values::Sender;
 
     fn parsed(target: &str, fields: &[(&str, &str)]) -> Asked {
         let builder = Request::builder().uri(target);

@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use http::header::SEC_WEBSOCKET_EXTENSIONS;
 
-use super::fields::{is_token, is_token_byte};
+use crate::values::{is_token, is_token_byte};
 
 /// An element of the list: an extension, offered or accepted.
 #[derive(Debug, PartialEq, Eq)]

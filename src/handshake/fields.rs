@@ -43,13 +43,3 @@ fn visible(bytes: &[u8]) -> Option<&str> {
     let is_visible = |byte: &u8| matches!(byte, b' '..=b'~' | b'\t');
     std::str::from_utf8(bytes).ok().filter(|text| text.as_bytes().iter().all(is_visible))
 }
-
-/// Whether `text` is a token (RFC 9110 section 5.6.2).
-pub(super) fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(is_token_byte)
-}
-
-/// Whether a token may have this byte in it.
-pub(crate) fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}

@@ -3,7 +3,7 @@
 //! message sent where HTTP is spoken. So a head counts as one only where its request line can be
 //! read, and none of these is a flaw.
 
-use super::fields::is_token_byte;
+use crate::values::is_token_byte;
 
 /// The first flaw of a head, which may be cut short.
 #[must_use]

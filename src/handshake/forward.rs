@@ -5,9 +5,8 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue,
-    SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TE,
-    TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, FORWARDED, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_EXTENSIONS,
+    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{HeaderMap, Request};
 use http_body_util::Empty;
@@ -17,29 +16,14 @@ use super::address::{
     ClientAddress, Peer, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP,
     X_REQUEST_ID,
 };
-use super::client_fields::{FieldRules, fold, replace_claims};
 use super::deflate::DeflateOffer;
 use super::fields::{list, list_from_right};
 use super::forwarded::{X_FORWARDED_PORT, default_port};
 use super::letters::{Letters, Spelling};
 use super::{UpgradeRequest, client_cert};
-
-/// Fields of one connection (RFC 9110 section 7.6.1); `Expect`, which would ask the upstream for a
-/// 100 before its 101; and `Proxy`, which CGI takes for a setting. Compared in folded form.
-pub(super) const HOP_BY_HOP: [HeaderName; 12] = [
-    CONNECTION,
-    CONTENT_LENGTH,
-    EXPECT,
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy"),
-    HeaderName::from_static("proxy-authenticate"),
-    HeaderName::from_static("proxy-authorization"),
-    HeaderName::from_static("proxy-connection"),
-];
+use crate::values::client_fields::HOP_BY_HOP;
+use crate::values::client_fields::replace_claims;
+use crate::values::client_fields::{FieldRules, fold};
 
 /// What the gateway says about a client to the upstream.
 #[derive(Debug, Clone, Copy)]

@@ -4,8 +4,8 @@ use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue};
 
 use super::address::{X_FORWARDED_HOST, X_FORWARDED_PROTO};
-use crate::config::{Authority, parse_port};
-use crate::refusal::{Reason, Refusal};
+use crate::values::{Authority, parse_port};
+use crate::values::{Reason, Refusal};
 
 pub(super) const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 
@@ -100,8 +100,8 @@ mod tests {
     use http::{HeaderMap, HeaderName, HeaderValue};
 
     use super::Forwarded;
-    use crate::config::Authority;
-    use crate::refusal::Reason;
+    use crate::values::Authority;
+    use crate::values::Reason;
 
     fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();

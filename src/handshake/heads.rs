@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::limits::AddressKey;
-use crate::refusal::{Reason, Refusal};
+use crate::values::AddressKey;
+use crate::values::{Reason, Refusal};
 
 /// Bytes of a head that every connection may hold without asking.
 pub const OWN_HEAD: usize = 16 * 1024;
@@ -141,7 +141,7 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
     use super::{HeadBudget, HeadFault, OWN_HEAD};
-    use crate::limits::AddressKey;
+    use crate::values::AddressKey;
 
     fn address(last: u8) -> AddressKey {
         IpAddr::from(Ipv4Addr::new(192, 0, 2, last)).into()

@@ -13,10 +13,10 @@ use super::asked::Asked;
 use super::flaw::flaw;
 use super::heads::{HeadFault, HeadLimits, HeadShare};
 use super::target::Target;
-use crate::refusal::{Reason, Refusal};
-use crate::spoken::{First, Spoken};
-use crate::tight;
-use crate::transport::Transport;
+use crate::tls::transport::Transport;
+use crate::values::spoken::{First, Spoken};
+use crate::values::tight;
+use crate::values::{Reason, Refusal};
 
 /// The largest request head in bytes, where `[server] max_head` does not say.
 pub const MAX_HEAD: usize = 64 * 1024;

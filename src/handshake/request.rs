@@ -10,10 +10,11 @@ use http::{HeaderMap, HeaderValue, Method, Version, request};
 
 use super::address::ClientAddress;
 use super::deflate::DeflateOffer;
-use super::fields::{is_token, list, single};
+use super::fields::{list, single};
 use super::target::Target;
-use crate::config::{Authority, Host};
-use crate::refusal::{Reason, Refusal};
+use crate::values::is_token;
+use crate::values::{Authority, Host};
+use crate::values::{Reason, Refusal};
 
 /// A well-formed opening handshake. To have one is to have checked it.
 #[derive(Debug)]
@@ -255,7 +256,7 @@ mod tests {
     use http::Request;
 
     use super::UpgradeRequest;
-    use crate::refusal::Reason;
+    use crate::values::Reason;
 
     const GOOD: &[(&str, &str)] = &[
         ("host", "Chat.example.com:8443"),

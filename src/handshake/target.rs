@@ -1,7 +1,7 @@
 //! The request target (RFC 9112 section 3.2): a path and query, alone or behind an authority.
 
-use crate::config::{Authority, HostError, PathError, canonical_path};
-use crate::refusal::{Reason, Refusal};
+use crate::values::{Authority, HostError, PathError, canonical_path};
+use crate::values::{Reason, Refusal};
 
 /// The schemes of an absolute-form target. Which of them is said decides nothing: the connection's own
 /// scheme is known.
@@ -86,7 +86,7 @@ fn check_characters(text: &str) -> Result<(), TargetError> {
 #[cfg(test)]
 mod tests {
     use super::{Target, TargetError};
-    use crate::config::HostError;
+    use crate::values::HostError;
 
     fn parse(text: &str) -> Result<Target, TargetError> {
         Target::parse(text.to_owned())

@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use super::{Policy, Step, Table, Trace};
 use crate::config::Mode;
-use crate::firewall::{Bans, Why};
-use crate::limits::{AddressKey, AddressPermit, Full, Limiters, TooOften, Wait};
-use crate::moment::Moment;
-use crate::refusal::{Reason, Refusal};
+use crate::firewall::Why;
+use crate::state::bans::Bans;
+use crate::state::limits::{AddressPermit, Full, Limiters, TooOften};
+use crate::values::UnixTime;
+use crate::values::{AddressKey, Wait};
+use crate::values::{Reason, Refusal};
 
 /// What Retry-After says where only somebody else's leaving makes room.
 const SOMEBODY_LEAVES: Wait = Wait(Duration::from_secs(10));
@@ -151,7 +153,7 @@ pub(super) fn room(most: Option<NonZeroU32>, full: Option<&Full>, of: &str) -> S
 
 /// Whether an address is banned. Asked again of one that was let in a while ago.
 pub fn check_ban(address: IpAddr, bans: &Bans, trace: &mut Trace) -> Result<(), Refusal> {
-    let outcome = match bans.is_banned(address, Moment::now()) {
+    let outcome = match bans.is_banned(address, UnixTime::now()) {
         None => Ok(()),
         Some(ban) => {
             let why = ban.why.as_deref().map_or(String::new(), |why| format!(" for {why}"));

@@ -7,6 +7,7 @@ mod origin;
 mod review;
 mod route;
 mod server_name;
+pub mod token;
 mod trace;
 mod user;
 
@@ -15,14 +16,16 @@ use std::time::SystemTime;
 
 use http::{HeaderName, HeaderValue};
 
-use crate::config::{Auth, Config, Firewall, Issuer, Limits, Route, RouteIssuers, TokenPlace};
-use crate::firewall::{Offence, RequestContext};
-use crate::handshake::{ClientAddress, UpgradeRequest, fold};
-use crate::moment::Moment;
-use crate::refusal::{Reason, Refusal};
-use crate::store::{Bearer, RevocationStore};
+use crate::config::{Auth, Config, Firewall, Issuer, Limits, Route, RouteIssuers};
+use crate::handshake::{ClientAddress, UpgradeRequest};
+use crate::policy::token::{Identity, Verifiers, choose};
+use crate::state::store::{Bearer, RevocationStore};
 use crate::tls::{ClientCertificate, ClientVerifier, ServerNames, Terminator};
-use crate::token::{Identity, Verifiers, choose};
+use crate::values::TokenPlace;
+use crate::values::UnixTime;
+use crate::values::fold;
+use crate::values::{Offence, RequestContext};
+use crate::values::{Reason, Refusal};
 pub use address::{Entrance, check_ban};
 use credential::Credential;
 pub use review::{Claims, Holder, Presented};
@@ -259,7 +262,7 @@ impl Policy {
         let authenticated = verifier.authenticate(shown.token, SystemTime::now()).await;
         let authenticated = authenticated.map_err(offence);
         let authenticated = trace.check("token", table, authenticated, |who| {
-            let until = Moment::from(who.expires());
+            let until = UnixTime::from(who.expires());
             let said = format!("verified: of {}, until {until} with the leeway", who.user());
             (said, table.key(issuer.key.key()))
         })?;
@@ -275,7 +278,7 @@ impl Policy {
 
     fn not_revoked(&self, identity: &Identity) -> Result<(), Refusal> {
         let bearer = Bearer { user: Some(identity.user()), token_id: identity.token_id() };
-        if self.revocations.is_revoked(bearer, Moment::now()) {
+        if self.revocations.is_revoked(bearer, UnixTime::now()) {
             let detail = "the token or its user was revoked";
             return Err(Refusal::new(Reason::TokenRevoked, detail).by("revocations"));
         }

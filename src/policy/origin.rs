@@ -3,9 +3,10 @@
 
 use std::fmt;
 
-use crate::config::{Origin, Origins, Route};
+use crate::config::{Origins, Route};
 use crate::handshake::UpgradeRequest;
-use crate::refusal::{Reason, Refusal};
+use crate::values::Origin;
+use crate::values::{Reason, Refusal};
 
 /// Why an origin may connect.
 #[derive(Debug, Clone, PartialEq, Eq)]

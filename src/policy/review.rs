@@ -8,10 +8,11 @@ use std::time::SystemTime;
 use serde_json::{Map, Value};
 
 use super::{Arrival, Policy, Trace, origin};
-use crate::config::{Auth, Host, Origin, Route};
+use crate::config::{Auth, Route};
 use crate::handshake::UpgradeRequest;
-use crate::refusal::{Reason, Refusal};
 use crate::tls::ClientCertificate;
+use crate::values::{Host, Origin};
+use crate::values::{Reason, Refusal};
 
 /// What a session showed at its handshake, as far as a later policy judges it: kept as one text, which
 /// is a third of its parts.

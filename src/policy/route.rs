@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::config::{Host, HostPattern, PathPattern, Route};
+use crate::config::{HostPattern, PathPattern, Route};
+use crate::values::Host;
 
 /// The routes in the order of how specific they are: exact host, wildcard, any host; within those,
 /// exact path, then the longest prefix.

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use super::{Arrival, Table};
-use crate::config::Host;
-use crate::refusal::{Reason, Refusal};
 use crate::tls::ServerNames;
+use crate::values::Host;
+use crate::values::{Reason, Refusal};
 
 /// Why a server name goes with a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::refusal::Refusal;
+use crate::values::Refusal;
 
 /// One step of admission, passed or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,7 +101,7 @@ impl Trace {
 #[cfg(test)]
 mod tests {
     use super::{Step, Table, Trace};
-    use crate::refusal::{Reason, Refusal};
+    use crate::values::{Reason, Refusal};
 
     fn step(said: &str, key: &str) -> Step {
         Step { name: "origin", said: said.to_owned(), key: Some(key.to_owned()) }

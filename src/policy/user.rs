@@ -5,9 +5,10 @@ use std::time::Duration;
 use super::address::room;
 use super::{Policy, Table, Trace};
 use crate::config::Mode;
-use crate::limits::{Limiters, UserPermit, Wait};
-use crate::refusal::{Reason, Refusal};
-use crate::token::Identity;
+use crate::policy::token::Identity;
+use crate::state::limits::{Limiters, UserPermit};
+use crate::values::Wait;
+use crate::values::{Reason, Refusal};
 
 /// What Retry-After says: only the user's other sessions make room.
 const ANOTHER_ENDS: Wait = Wait(Duration::from_secs(10));

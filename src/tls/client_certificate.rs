@@ -4,15 +4,15 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::pki_types::{self, CertificateDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::TlsError;
 use crate::config::ClientAuth;
-use crate::moment::Moment;
-use crate::refusal::{Reason, Refusal};
+use crate::values::UnixTime;
+use crate::values::{Reason, Refusal};
 
 /// Certificates of a chain whose end is compared with the end of the whole chain; a longer chain
 /// ends with the earliest of them.
@@ -162,7 +162,7 @@ impl Verifier {
 }
 
 fn expired(certificate: &ClientCertificate) -> Refusal {
-    let end = Moment::from(certificate.ends);
+    let end = UnixTime::from(certificate.ends);
     Refusal::new(Reason::CertificateExpired, format!("the certificate was valid before {end}"))
 }
 
@@ -179,6 +179,6 @@ fn end(certificate: &CertificateDer<'_>) -> Result<SystemTime, rustls::Error> {
 
 /// A time as rustls and webpki take it. A clock before 1970 says 1970, so that a machine without a
 /// battery for its clock refuses certificates and does not panic.
-pub(super) fn unix_time(time: SystemTime) -> UnixTime {
-    UnixTime::since_unix_epoch(time.duration_since(UNIX_EPOCH).unwrap_or_default())
+pub(super) fn unix_time(time: SystemTime) -> pki_types::UnixTime {
+    pki_types::UnixTime::since_unix_epoch(time.duration_since(UNIX_EPOCH).unwrap_or_default())
 }

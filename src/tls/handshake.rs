@@ -12,8 +12,8 @@ use super::buffers::{self, Reading};
 use super::records::{Driven, MAX_RECORD, Outgoing, Records, alerts, drive};
 use super::stream::{Stream, invalid};
 use super::words::NotTls;
-use crate::spoken::{First, Spoken};
-use crate::tight;
+use crate::values::spoken::{First, Spoken};
+use crate::values::tight;
 
 /// One read from the socket.
 const READ: usize = 4 * 1024;

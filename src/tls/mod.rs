@@ -9,11 +9,13 @@ mod handshake;
 mod kept;
 mod names;
 mod records;
+pub mod socket;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod tickets;
 mod tokio_io;
+pub mod transport;
 mod trust;
 mod words;
 

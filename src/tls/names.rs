@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use crate::config::{Certificate, Host};
+use crate::config::Certificate;
+use crate::values::Host;
 
 /// The certificates of a configuration by the names that they are valid for.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use rustls::crypto::aws_lc_rs;
 use rustls::server::ProducesTickets;
 
-use crate::moment::clock_is_sound;
+use crate::values::clock_is_sound;
 
 /// rustls' own tickets, whose rotation of keys panics while the clock says a time before 1970: until the
 /// clock is set, none is made or read.

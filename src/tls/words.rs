@@ -5,7 +5,7 @@ use std::io;
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
 
 use super::trust::is;
-use crate::spoken::Spoken;
+use crate::values::spoken::Spoken;
 
 /// A peer whose first bytes are no TLS record.
 #[derive(Debug, thiserror::Error)]

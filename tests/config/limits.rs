@@ -4,7 +4,8 @@ use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::Duration;
 
-use framewall::config::{Config, Limits, Mode, OnExceed, Rate, parse};
+use framewall::config::{Config, Limits, Mode, OnExceed, parse};
+use framewall::values::Rate;
 
 use crate::folder::folder;
 use crate::lints;

@@ -19,11 +19,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use framewall::config::{
-    ClientAuth, Compression, HostPattern, Limits, Lint, LoadError, Loaded, LogFormat, Origin,
-    OriginPattern, Origins, PathPattern, ProxyProtocol, TlsVersion, UnknownClients, Upstream, load,
-    parse,
+    ClientAuth, Compression, HostPattern, Limits, Lint, LoadError, Loaded, LogFormat, Origins,
+    PathPattern, ProxyProtocol, TlsVersion, UnknownClients, Upstream, load, parse,
 };
-use framewall::handshake::{FieldPattern, FieldRules};
+use framewall::values::{FieldPattern, FieldRules};
+use framewall::values::{Origin, OriginPattern};
 use proptest::prelude::*;
 use rcgen::KeyPair;
 use tempfile::TempDir;
@@ -243,8 +243,8 @@ fn routes_keep_their_order_and_override_limits() {
     assert_eq!(
         z.hosts,
         [
-            HostPattern::Exact(framewall::config::Host::parse("chat.example.com").unwrap()),
-            HostPattern::Wildcard(framewall::config::Host::parse("example.com").unwrap())
+            HostPattern::Exact(framewall::values::Host::parse("chat.example.com").unwrap()),
+            HostPattern::Wildcard(framewall::values::Host::parse("example.com").unwrap())
         ]
     );
     assert_eq!(z.path, PathPattern::Below("/ws/".into()));

@@ -8,11 +8,11 @@ use serde_json::Value;
 
 use super::show::{self, span, table};
 use super::{Failure, Reach, command, lasting};
-use crate::admin::{Request, Sentence};
-use crate::firewall::{ipset, nft};
-use crate::moment::Moment;
-use crate::network::Network;
-use crate::store::{Author, Ban};
+use crate::control::admin::{Request, Sentence};
+use crate::state::bans::{ipset, nft};
+use crate::state::store::{Author, Ban};
+use crate::values::Network;
+use crate::values::UnixTime;
 
 /// What `framewall ban` is given.
 #[derive(Debug, Args)]
@@ -27,7 +27,7 @@ pub(in crate::cli) struct BanArgs {
     lasting: String,
     /// Until when (RFC 3339)
     #[arg(long, value_name = "TIME", conflicts_with = "lasting")]
-    until: Option<Moment>,
+    until: Option<UnixTime>,
     /// A remark for people, kept with it
     #[arg(long, value_name = "TEXT")]
     why: Option<String>,
@@ -77,7 +77,7 @@ pub(in crate::cli) fn unban(args: &UnbanArgs) -> Result<ExitCode, Failure> {
 
 pub(in crate::cli) fn bans(args: &BansArgs) -> Result<ExitCode, Failure> {
     command(&args.reach, &Request::Bans {}, |answer| {
-        let now = Moment::now();
+        let now = UnixTime::now();
         // A set must not be emptied because the answer was not understood.
         let Listed { bans, exempt } = Listed::deserialize(answer).map_err(|error| {
             Failure::Other(format!("the gateway's answer is not what it should be: {error}"))
@@ -96,7 +96,7 @@ struct Listed {
     exempt: Vec<Network>,
 }
 
-fn rows(bans: &[Ban], now: Moment) -> String {
+fn rows(bans: &[Ban], now: UnixTime) -> String {
     let mut rows = vec![["NETWORK", "LEFT", "UNTIL", "BY", "BANS", "WHY"].map(str::to_owned)];
     rows.extend(bans.iter().map(|ban| {
         let by = match ban.by {
@@ -118,7 +118,7 @@ fn rows(bans: &[Ban], now: Moment) -> String {
 #[cfg(test)]
 mod tests {
     use super::rows;
-    use crate::store::{Author, Ban};
+    use crate::state::store::{Author, Ban};
 
     #[test]
     fn a_table_says_who_banned_whom_for_how_long_and_why() {

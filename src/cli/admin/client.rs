@@ -10,8 +10,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Failure;
-use crate::admin::Request;
 use crate::config;
+use crate::control::admin::Request;
 
 /// Longer than the gateway takes for a request.
 const PATIENCE: Duration = Duration::from_secs(45);

@@ -12,11 +12,11 @@ use clap::Args;
 use serde_json::Value;
 
 use super::{Failure, config_file, print};
-use crate::admin::{Request, Target};
 use crate::config::duration;
-use crate::moment::Moment;
-use crate::network::Network;
-use crate::session::Filter;
+use crate::control::admin::{Request, Target};
+use crate::gateway::session::Filter;
+use crate::values::Network;
+use crate::values::UnixTime;
 pub(super) use bans::{BanArgs, BansArgs, UnbanArgs, ban, bans, unban};
 use client::ask;
 pub(super) use show::plain;
@@ -131,7 +131,7 @@ pub(super) struct RevokeArgs {
     lasting: String,
     /// Until when (RFC 3339)
     #[arg(long, value_name = "TIME", conflicts_with = "lasting")]
-    until: Option<Moment>,
+    until: Option<UnixTime>,
     /// A remark for people, kept with it
     #[arg(long, value_name = "TEXT")]
     why: Option<String>,
@@ -162,7 +162,7 @@ pub(super) fn reload(args: &ReloadArgs) -> Result<ExitCode, Failure> {
 
 pub(super) fn sessions(args: &SessionsArgs) -> Result<ExitCode, Failure> {
     let request = Request::Sessions { filter: args.which.filter(), limit: args.limit };
-    command(&args.reach, &request, |answer| Ok(show::sessions(answer, Moment::now())))
+    command(&args.reach, &request, |answer| Ok(show::sessions(answer, UnixTime::now())))
 }
 
 pub(super) fn kick(args: &KickArgs) -> Result<ExitCode, Failure> {

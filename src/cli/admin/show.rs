@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::moment::Moment;
+use crate::values::UnixTime;
 
 /// `text` without control characters, which are shown as escapes.
 pub(in crate::cli) fn plain(text: &str) -> String {
@@ -110,7 +110,7 @@ pub(super) fn reload(answer: &Value) -> String {
     shown
 }
 
-pub(super) fn sessions(answer: &Value, now: Moment) -> String {
+pub(super) fn sessions(answer: &Value, now: UnixTime) -> String {
     let listed = answer["sessions"].as_array().map_or(&[][..], Vec::as_slice);
     let certified = listed.iter().any(|session| session["certificate"].is_object());
     let last = if certified { "CERTIFICATE" } else { "" };
@@ -136,10 +136,10 @@ pub(super) fn sessions(answer: &Value, now: Moment) -> String {
     shown
 }
 
-fn row(session: &Value, now: Moment) -> [String; 10] {
+fn row(session: &Value, now: UnixTime) -> [String; 10] {
     let moment = |member: &str| session[member].as_str().and_then(|text| text.parse().ok());
-    let age = moment("since").map(|since: Moment| span(since.age(now)));
-    let left = moment("expires").map(|expires: Moment| span(now.age(expires)));
+    let age = moment("since").map(|since: UnixTime| span(since.age(now)));
+    let left = moment("expires").map(|expires: UnixTime| span(now.age(expires)));
     [
         text(&session["id"]),
         text(&session["route"]),

@@ -17,7 +17,7 @@ use super::signals::Signals;
 use super::{Failure, cert, print};
 use crate::config::{self, Config};
 use crate::demo::{Listeners, LogLines, Page, Targets, serve};
-use crate::observe;
+use crate::journal;
 use folder::Folder;
 use guide::{Guide, TALK};
 use tokens::{AUDIENCE, Tokens};
@@ -54,7 +54,7 @@ async fn show(folder: &Folder) -> Result<(), Failure> {
     let config = configure(&folder.config(), &(with_tls(port) + &routes))?;
     let plain_config = configure(&folder.plain_config(), &(WITHOUT_TLS.to_owned() + &routes))?;
     let log = LogLines::default();
-    let _log = observe::start_with_copy(&config.log, log.clone()).map_err(Failure::other)?;
+    let _log = journal::start_with_copy(&config.log, log.clone()).map_err(Failure::other)?;
     let (signals, plain_signals) = (Signals::new(), Signals::new());
     let (signals, plain_signals) =
         (signals.map_err(Failure::other)?, plain_signals.map_err(Failure::other)?);

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use crate::config::Algorithm;
-use crate::token::{MintError, Signer};
+use crate::policy::token::{MintError, Signer};
 
 /// Whom the tokens name.
 pub(super) const USER: &str = "ada";

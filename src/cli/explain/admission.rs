@@ -11,15 +11,16 @@ use tokio_util::task::TaskTracker;
 use super::request::request;
 use super::{ExplainArgs, Verdict};
 use crate::config::{
-    Auth, Issuer, Limits, Mode, OnExceed, ProxyProtocol, Route, Server, TokenPlace, UnknownClients,
+    Auth, Issuer, Limits, Mode, OnExceed, ProxyProtocol, Route, Server, UnknownClients,
 };
-use crate::firewall::{RequestContext, Sender};
 use crate::gateway::Gateway;
 use crate::handshake::{ClientAddress, Peer, UpgradeRequest};
-use crate::listener::canonical_ip;
 use crate::policy::{Admission, Arrival, Shown, Standing, Step, Table, Trace};
-use crate::refusal::{Reason, Refusal};
 use crate::tls::{CertificateNames, ClientCertificate};
+use crate::values::TokenPlace;
+use crate::values::canonical_ip;
+use crate::values::{Reason, Refusal};
+use crate::values::{RequestContext, Sender};
 
 /// How long the keys of an issuer may take to be fetched.
 const KEYS_WITHIN: Duration = Duration::from_secs(10);

@@ -17,10 +17,12 @@ use rustls::pki_types::pem::PemObject as _;
 use super::admin::plain;
 use super::run::runtime;
 use super::{ConfigFile, Failure, REFUSED, print};
-use crate::config::{self, Config, Host, TokenPlace, token_place};
+use crate::config;
+use crate::config::{Config, token_place};
 use crate::gateway::Gateway;
 use crate::policy::{Step, Trace};
-use crate::refusal::Refusal;
+use crate::values::Refusal;
+use crate::values::{Host, TokenPlace};
 
 /// What `framewall explain` is given.
 #[derive(Debug, Args)]

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use http::Request;
 
 use super::ExplainArgs;
-use crate::config::TokenPlace;
 use crate::handshake::UpgradeRequest;
-use crate::refusal::{Reason, Refusal};
+use crate::values::TokenPlace;
+use crate::values::{Reason, Refusal};
 
 /// Any key: RFC 6455 section 1.3.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";

@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use super::time::{from_now, utc};
 use crate::cli::{Failure, REFUSED, print, run::runtime};
 use crate::config::{self, Issuer};
-use crate::refusal::Refusal;
-use crate::token::{Identity, Inspection, Verifier, inspect as read_token};
+use crate::policy::token::{Identity, Inspection, Verifier, inspect as read_token};
+use crate::values::Refusal;
 
 /// How much of standard input may be a token.
 const MAX_INPUT: u64 = 64 * 1024;

@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use crate::cli::Failure;
 use crate::config::{Algorithm, duration};
-use crate::file;
-use crate::token::Signer;
+use crate::policy::token::Signer;
+use crate::values::file;
 
 /// Claims that have an option of their own.
 const OWN: [&str; 6] = ["sub", "iss", "aud", "iat", "exp", "jti"];

@@ -14,8 +14,9 @@ use super::TokenCommand;
 use super::inspect::{report, verdict};
 use super::mint::mint;
 use crate::cli::{Failure, main};
-use crate::config::{Algorithm, Issuer, KeySource, OnExpiry, Secret, TokenPlace};
-use crate::token::inspect;
+use crate::config::{Algorithm, Issuer, KeySource, OnExpiry, Secret};
+use crate::policy::token::inspect;
+use crate::values::TokenPlace;
 
 const SECRET: &str = "a secret of the tests that is long enough";
 /// `jwt.encode({'user_id': 7}, 'secret_key')`

@@ -9,7 +9,7 @@ use super::super::issuer::Requirement;
 use super::super::kinds::{Fault, Item, Kind, Words};
 use super::super::reader::Place;
 use super::super::report::Problem;
-use crate::handshake::{fold, is_reserved};
+use crate::values::{fold, is_reserved};
 
 /// The longest name or text of a claim, in bytes.
 const MAX_TEXT: usize = 1024;

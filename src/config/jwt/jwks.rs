@@ -7,10 +7,10 @@ use std::path::Path;
 use http::Uri;
 use serde_json::Value;
 
-use super::super::authority::{is_host, split_port};
 use super::super::files::{self, Help};
 use super::super::issuer::{Algorithm, Family};
 use super::super::kinds::{Fault, check_path};
+use crate::values::{is_host, split_port};
 
 const FILE: Help = Help {
     missing: "correct the path, which is relative to this file's folder",

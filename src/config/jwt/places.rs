@@ -7,7 +7,6 @@ use http::HeaderName;
 use http::header::AUTHORIZATION;
 use toml::Spanned;
 
-use super::super::issuer::TokenPlace;
 use super::super::keys;
 use super::super::kinds::Fault;
 use super::super::reader::Reader;
@@ -15,7 +14,8 @@ use super::super::report::Problem;
 use super::super::route::is_token;
 use super::super::units::nearest;
 use crate::config::lints::LintName;
-use crate::handshake::is_reserved;
+use crate::values::TokenPlace;
+use crate::values::is_reserved;
 
 /// Reads the places, at least one. `None`: what is wrong was reported.
 pub(super) fn read(reader: &Reader<'_>) -> Option<Vec<TokenPlace>> {

@@ -7,13 +7,14 @@ use toml::Spanned;
 use super::{
     Entries, Fallback, Key, ListOf, Made, Optional, Required, Row, SHORTEST, Section, secs,
 };
-use crate::config::issuer::{Algorithm, LONGEST_TOKEN, OnExpiry, TokenPlace};
+use crate::config::issuer::{Algorithm, LONGEST_TOKEN, OnExpiry};
 use crate::config::jwt::{
     Forward, JwksRef, Require, SecretRef, parse_algorithm, parse_claim, parse_jwks, parse_name,
     parse_path, parse_place, parse_secret,
 };
 use crate::config::kinds::{Bool, Choice, File, Size, Text, Time};
 use crate::config::lists::List;
+use crate::values::TokenPlace;
 
 /// What `secret`, `public_key` and `jwks` say of their absence.
 const ONE_KEY: &str = "exactly one of `secret`, `public_key` and `jwks` is required";

@@ -4,8 +4,9 @@ use std::num::NonZeroU32;
 
 use super::{Derived, Fallback, Key, Row, Section};
 use crate::config::kinds::{Choice, Count, OrOff};
-use crate::config::protection::{Mode, OnExceed, Rate};
+use crate::config::protection::{Mode, OnExceed};
 use crate::config::rate::RateOf;
+use crate::values::Rate;
 
 type CountOrOff = OrOff<Count>;
 type RateOrOff = OrOff<RateOf>;

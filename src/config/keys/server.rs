@@ -14,7 +14,7 @@ use crate::config::kinds::{Choice, Integer, Size, Text, Time};
 use crate::config::lists::List;
 use crate::config::model::{ProxyProtocol, UnknownClients};
 use crate::config::server::parse_health;
-use crate::handshake::FieldPattern;
+use crate::values::FieldPattern;
 
 const FIELD: Text<FieldPattern> = Text {
     words: "the name of a header field, or the beginning of names such as \"X-Azure-*\"",

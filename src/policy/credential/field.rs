@@ -4,8 +4,8 @@ use http::header::{AUTHORIZATION, HeaderName};
 use http::{HeaderMap, HeaderValue};
 
 use super::{Reading, token, trimmed};
-use crate::handshake::fields::is_token_byte;
-use crate::handshake::fold;
+use crate::values::fold;
+use crate::values::is_token_byte;
 
 const SCHEME: &[u8] = b"bearer";
 

@@ -10,9 +10,9 @@ mod subprotocol;
 #[cfg(test)]
 mod tests;
 
-use crate::config::TokenPlace;
 use crate::handshake::UpgradeRequest;
-use crate::refusal::{Reason, Refusal};
+use crate::values::TokenPlace;
+use crate::values::{Reason, Refusal};
 
 /// A token as it stands in a place, or why it cannot be read strictly.
 type Reading = Result<String, &'static str>;

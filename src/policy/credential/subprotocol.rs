@@ -3,7 +3,7 @@
 use percent_encoding::percent_decode_str;
 
 use super::{Reading, token};
-use crate::refusal::{Reason, Refusal};
+use crate::values::{Reason, Refusal};
 
 /// A subprotocol that carries a token as it is: all characters of a compact JWS are token characters
 /// (RFC 9110 section 5.6.2).

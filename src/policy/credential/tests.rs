@@ -1,9 +1,9 @@
 use http::{HeaderValue, Request};
 
 use super::{Credential, empty, find};
-use crate::config::TokenPlace;
 use crate::handshake::UpgradeRequest;
-use crate::refusal::Reason;
+use crate::values::Reason;
+use crate::values::TokenPlace;
 
 mod lenient;
 mod offers;

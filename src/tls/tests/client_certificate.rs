@@ -6,8 +6,8 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use time::OffsetDateTime;
 
 use super::*;
-use crate::refusal::Reason;
 use crate::tls::ClientVerifier;
+use crate::values::Reason;
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
 

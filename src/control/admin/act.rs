@@ -1,0 +1,146 @@
+//! What each request does.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use serde_json::{Map, Value, json};
+
+use super::bans;
+use super::protocol::{Answer, MOST_LISTED, Outcome, Request, Target};
+use crate::config::duration;
+use crate::gateway::session::Filter;
+use crate::gateway::{Gateway, ReloadError};
+use crate::state::store::{Kind, Revocation, RevokeError};
+use crate::values::Reason;
+use crate::values::UnixTime;
+
+/// What the gateway tells about itself beyond what it holds.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) since: UnixTime,
+    pub(super) listeners: Vec<SocketAddr>,
+}
+
+/// Does what `request` asks for.
+pub(super) async fn act(gateway: &Arc<Gateway>, running: &Running, request: Request) -> Answer {
+    match request {
+        Request::Status {} => Answer::done(object(status(gateway, running))),
+        Request::Sessions { filter, limit } => sessions(gateway, &filter, limit).await,
+        Request::Kick { filter, all } => kick(gateway, &filter, all),
+        Request::Reload {} => reload(gateway).await,
+        Request::Revoke { target } => revoke(gateway, target).await,
+        Request::Ban { sentence } => bans::ban(gateway, sentence).await,
+        Request::Unban { network } => bans::unban(gateway, network).await,
+        Request::Bans {} => bans::list(gateway),
+    }
+}
+
+fn status(gateway: &Gateway, running: &Running) -> Value {
+    let now = UnixTime::now();
+    let in_force = gateway.in_force();
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "pid": std::process::id(),
+        "since": running.since,
+        "uptime_seconds": running.since.age(now).as_secs(),
+        "listeners": running.listeners,
+        "max_connections": in_force.server.max_connections,
+        "sessions": gateway.sessions.count(),
+        "routes": gateway.sessions.by_route(),
+        "generation": in_force.generation,
+        "last_reload": gateway.last_reload(),
+        "revocations": gateway.revocations.count(now),
+        "bans": gateway.bans.count(now),
+        "would_refuse": gateway.reported.load(Ordering::Relaxed),
+        "upstreams": in_force.dialer.list(),
+        "issuers": in_force.policy.verifiers().status(),
+    })
+}
+
+/// In a task of its own: an admin client that goes, or a deadline, stops nothing halfway.
+async fn reload(gateway: &Arc<Gateway>) -> Answer {
+    let reloading = Arc::clone(gateway);
+    let reloaded = gateway.tasks.spawn(async move { reloading.reload().await });
+    match reloaded.await.unwrap_or(Err(ReloadError::Fault)) {
+        Ok(reloaded) => {
+            let closed = reloaded.closed;
+            Answer::done(object(json!(reloaded))).about(closed)
+        }
+        Err(error) => Answer::failed(Outcome::Refused, error.to_string()),
+    }
+}
+
+async fn sessions(gateway: &Gateway, filter: &Filter, limit: usize) -> Answer {
+    let listing = gateway.sessions.list(filter, limit.min(MOST_LISTED)).await;
+    let more = json!({ "matching": listing.matching, "sessions": listing.sessions });
+    Answer::done(object(more)).about(listing.matching)
+}
+
+fn kick(gateway: &Gateway, filter: &Filter, all: bool) -> Answer {
+    if filter.is_empty() != all {
+        let error = "say which sessions, or say all: one of the two";
+        return Answer::failed(Outcome::Refused, error);
+    }
+    match gateway.sessions.kick(filter, Reason::SessionKicked) {
+        0 => Answer::failed(Outcome::NotFound, "no session matches").about(0),
+        kicked => Answer::done(object(json!({ "kicked": kicked }))).about(kicked),
+    }
+}
+
+async fn revoke(gateway: &Arc<Gateway>, target: Target) -> Answer {
+    let now = UnixTime::now();
+    let revocation = match revocation(target, now) {
+        Ok(revocation) => revocation,
+        Err(error) => return Answer::failed(Outcome::Refused, error),
+    };
+    let Revocation { kind, value, until, .. } = revocation.clone();
+    let store = Arc::clone(&gateway.revocations);
+    let kept = tokio::task::spawn_blocking(move || store.revoke(revocation, now)).await;
+    let failure = match kept {
+        Ok(Ok(())) => None,
+        Ok(Err(error @ RevokeError::Unsaved(_))) => Some(error.to_string()),
+        Ok(Err(error)) => return Answer::failed(Outcome::Refused, error.to_string()),
+        Err(_) => return Answer::failed(Outcome::Refused, "a fault of the gateway stopped it"),
+    };
+    let filter = match kind {
+        Kind::User => Filter { user: Some(value), ..Filter::default() },
+        Kind::Token => Filter { token: Some(value), ..Filter::default() },
+    };
+    let closed = gateway.sessions.kick(&filter, Reason::TokenRevoked);
+    let more = object(json!({ "until": until, "closed": closed }));
+    let answer = Answer::done(more).about(closed);
+    match failure {
+        None => answer,
+        Some(_) => Answer { outcome: Outcome::Refused, error: failure, ..answer },
+    }
+}
+
+fn revocation(target: Target, now: UnixTime) -> Result<Revocation, String> {
+    let Some((kind, value)) = target.named() else {
+        return Err("name a user or a token: one of the two".to_owned());
+    };
+    let until = end(target.until, target.lasting.as_deref(), now)?;
+    Ok(Revocation { kind, value: value.to_owned(), until, at: now, why: target.why })
+}
+
+/// The one of `until` and `lasting` that is given.
+pub(super) fn end(
+    until: Option<UnixTime>,
+    lasting: Option<&str>,
+    now: UnixTime,
+) -> Result<UnixTime, String> {
+    match (until, lasting) {
+        (Some(until), None) => Ok(until),
+        (None, Some(lasting)) => Ok(now.after(duration(lasting)?)),
+        _ => Err("say until when, or for how long: one of the two".to_owned()),
+    }
+}
+
+/// The members of an object.
+pub(super) fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(members) => members,
+        other => Map::from_iter([("value".to_owned(), other)]),
+    }
+}

@@ -1,0 +1,243 @@
+//! What the admin client asks, and how it is answered.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::gateway::session::Filter;
+use crate::state::store::Kind;
+use crate::values::Network;
+use crate::values::UnixTime;
+
+/// Sessions that are listed unless the request says otherwise.
+const LISTED: usize = 1000;
+/// The longest list.
+pub(super) const MOST_LISTED: usize = 100_000;
+
+/// One line of JSON; `action` says which.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Request {
+    /// How the gateway is.
+    Status {},
+    /// The sessions that match.
+    Sessions {
+        /// Empty: all of them.
+        #[serde(default)]
+        filter: Filter,
+        /// At most so many, and never more than 100,000.
+        #[serde(default = "listed")]
+        limit: usize,
+    },
+    /// End the sessions that match.
+    Kick {
+        /// May be empty only together with `all`.
+        #[serde(default)]
+        filter: Filter,
+        /// Every session.
+        #[serde(default)]
+        all: bool,
+    },
+    /// Load the configuration again.
+    Reload {},
+    /// Refuse tokens, and end the sessions that have them.
+    Revoke {
+        /// Whose.
+        #[serde(flatten)]
+        target: Target,
+    },
+    /// Refuse an address or network, and end its sessions.
+    Ban {
+        /// Whom, and until when.
+        #[serde(flatten)]
+        sentence: Sentence,
+    },
+    /// Take a ban back, whoever made it.
+    Unban {
+        /// As it was banned.
+        network: Network,
+    },
+    /// The bans in force.
+    Bans {},
+}
+
+fn listed() -> usize {
+    LISTED
+}
+
+/// What is revoked, and for how long: one of `user` and `token`, and one of `until` and `for`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Target {
+    /// Every token of this user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The token with this `jti`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<UnixTime>,
+    /// A whole number and a unit, such as "24h".
+    #[serde(rename = "for", skip_serializing_if = "Option::is_none")]
+    pub lasting: Option<String>,
+    /// A remark for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+impl Target {
+    /// Who it is, if that is said once.
+    pub(super) fn named(&self) -> Option<(Kind, &str)> {
+        match (&self.user, &self.token) {
+            (Some(user), None) => Some((Kind::User, user)),
+            (None, Some(token)) => Some((Kind::Token, token)),
+            _ => None,
+        }
+    }
+}
+
+/// What is banned, and for how long: one of `until` and `for`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sentence {
+    /// In IPv6, a /64 at least is banned.
+    pub network: Network,
+    /// RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<UnixTime>,
+    /// A whole number and a unit, such as "24h".
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    pub lasting: Option<String>,
+    /// A remark for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+impl Request {
+    /// The `action`, as the log has it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Status {} => "status",
+            Self::Sessions { .. } => "sessions",
+            Self::Kick { .. } => "kick",
+            Self::Reload {} => "reload",
+            Self::Revoke { .. } => "revoke",
+            Self::Ban { .. } => "ban",
+            Self::Unban { .. } => "unban",
+            Self::Bans {} => "bans",
+        }
+    }
+}
+
+/// What came of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It was done.
+    Done,
+    /// It was not, or not as it should be; `error` says why.
+    Refused,
+    /// No session matches, or there is no such ban.
+    NotFound,
+}
+
+impl Outcome {
+    /// As the answer and the log have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Refused => "refused",
+            Self::NotFound => "not_found",
+        }
+    }
+}
+
+/// An answer: a JSON object with `result`, `error` unless it is done, and what was asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Answer {
+    pub(super) outcome: Outcome,
+    pub(super) error: Option<String>,
+    /// Sessions that are concerned, for the log.
+    pub(super) sessions: Option<usize>,
+    pub(super) more: Map<String, Value>,
+}
+
+impl Answer {
+    pub(super) fn done(more: Map<String, Value>) -> Self {
+        Self { outcome: Outcome::Done, error: None, sessions: None, more }
+    }
+
+    pub(super) fn failed(outcome: Outcome, error: impl Into<String>) -> Self {
+        Self { outcome, error: Some(error.into()), sessions: None, more: Map::new() }
+    }
+
+    /// With the number of sessions that it was about.
+    pub(super) fn about(mut self, sessions: usize) -> Self {
+        self.sessions = Some(sessions);
+        self
+    }
+
+    /// The document, on one line.
+    pub(super) fn line(self) -> String {
+        let mut document = Map::new();
+        document.insert("result".to_owned(), self.outcome.name().into());
+        if let Some(error) = self.error {
+            document.insert("error".to_owned(), error.into());
+        }
+        document.extend(self.more);
+        format!("{}\n", Value::Object(document))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Answer, Outcome, Request};
+
+    #[test]
+    fn requests_are_read_strictly_and_written_as_they_are_read() {
+        for text in [
+            r#"{"action":"status"}"#,
+            r#"{"action":"reload"}"#,
+            r#"{"action":"sessions","filter":{"user":"ann","ip":"10.0.0.0/8"},"limit":5}"#,
+            r#"{"action":"kick","filter":{"id":"1"},"all":false}"#,
+            r#"{"action":"revoke","token":"t1","until":"2026-03-09T08:15:42Z"}"#,
+            r#"{"action":"revoke","user":"ann","for":"24h","why":"left"}"#,
+            r#"{"action":"ban","network":"203.0.113.0/24","for":"1h","why":"scans"}"#,
+            r#"{"action":"ban","network":"2001:db8::7","until":"2026-03-09T08:15:42Z"}"#,
+            r#"{"action":"unban","network":"203.0.113.7"}"#,
+            r#"{"action":"bans"}"#,
+        ] {
+            let request: Request = serde_json::from_str(text).unwrap();
+            assert_eq!(serde_json::to_string(&request).unwrap(), text);
+        }
+        for text in [
+            "",
+            "{}",
+            "[]",
+            r#"{"action":"fly"}"#,
+            r#"{"action":"status","more":1}"#,
+            r#"{"action":"sessions","filter":{"usr":"ann"}}"#,
+            r#"{"action":"sessions","filter":{"ip":"10.0.0.0/33"}}"#,
+            r#"{"action":"sessions","limit":-1}"#,
+            r#"{"action":"revoke","user":"ann","until":"tomorrow"}"#,
+            r#"{"action":"revoke","user":"ann","untill":"2026-03-09T08:15:42Z"}"#,
+            r#"{"action":"status"} {"action":"status"}"#,
+            r#"{"action":"ban","for":"1h"}"#,
+            r#"{"action":"ban","network":"localhost","for":"1h"}"#,
+            r#"{"action":"ban","network":"192.0.2.7","fro":"1h"}"#,
+            r#"{"action":"ban","network":"192.0.2.7","until":"tomorrow"}"#,
+            r#"{"action":"unban","network":"192.0.2.7","for":"1h"}"#,
+            r#"{"action":"bans","limit":5}"#,
+        ] {
+            assert!(serde_json::from_str::<Request>(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_answer_says_its_result_and_why() {
+        let line = Answer::failed(Outcome::NotFound, "none").line();
+        assert_eq!(line, "{\"error\":\"none\",\"result\":\"not_found\"}\n");
+    }
+}

@@ -1,0 +1,252 @@
+//! The server on the socket: few connections, small requests, and little time for each.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::timeout;
+
+use super::act::{Running, act};
+use super::protocol::{Answer, Outcome, Request};
+use super::socket::AdminSocket;
+use crate::gateway::Gateway;
+use crate::values::UnixTime;
+
+/// Requests at once that are acted on, beside `status`, which waits for none of them.
+const ACTING: usize = 10;
+/// Requests at once that are acted on or wait for it; more are refused.
+const REQUESTS: usize = 64;
+/// Connections at once whose requests are awaited. One more is accepted, and takes the place of the
+/// one that has waited longest.
+const AWAITED: usize = 32;
+/// A request, its line feed included.
+const MAX_REQUEST: u64 = 64 * 1024;
+/// From accept to the last byte of the request.
+const REQUEST_WITHIN: Duration = Duration::from_secs(1);
+/// From the request to the last byte of the answer. A reload may read files for 20 s, and fetch keys
+/// for 10.
+const ANSWER_WITHIN: Duration = Duration::from_secs(40);
+/// How long it waits when it cannot accept.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Answers on `socket` until it is dropped; the socket's file goes with it.
+pub(crate) async fn serve(
+    gateway: Arc<Gateway>,
+    socket: AdminSocket,
+    listeners: Vec<std::net::SocketAddr>,
+) {
+    let running = Arc::new(Running { since: UnixTime::now(), listeners });
+    let (listener, _file) = match socket.listen() {
+        Ok(listening) => listening,
+        Err(error) => return failed(&error),
+    };
+    let places = Arc::new(Places::default());
+    let mut awaited = Awaited::default();
+    loop {
+        let stream = accept(&listener).await;
+        let place = awaited.enter();
+        let (tracked, running) = (Arc::clone(&gateway), Arc::clone(&running));
+        let places = Arc::clone(&places);
+        gateway.tasks.spawn(async move {
+            let stopping = tracked.stopping.clone();
+            let answering = answer(&tracked, &running, &places, place, stream);
+            if stopping.run_until_cancelled(answering).await == Some(Err(TooLong)) {
+                tracing::warn!(
+                    event = "admin",
+                    result = "refused",
+                    "an admin request took too long"
+                );
+            }
+        });
+    }
+}
+
+/// A request was not sent, or its answer not taken, in time.
+#[derive(Debug, PartialEq, Eq)]
+struct TooLong;
+
+/// Places for requests.
+struct Places {
+    requests: Semaphore,
+    acting: Semaphore,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self { requests: Semaphore::new(REQUESTS), acting: Semaphore::new(ACTING) }
+    }
+}
+
+/// The connections whose requests are awaited, the oldest first. A new one always has a place: idle
+/// connections cannot keep an operator out.
+#[derive(Default)]
+struct Awaited(VecDeque<oneshot::Sender<()>>);
+
+impl Awaited {
+    /// A place for a connection: it has it until this resolves, or is dropped.
+    fn enter(&mut self) -> oneshot::Receiver<()> {
+        self.0.retain(|place| !place.is_closed());
+        if self.0.len() >= AWAITED {
+            drop(self.0.pop_front());
+        }
+        let (place, lost) = oneshot::channel();
+        self.0.push_back(place);
+        lost
+    }
+}
+
+async fn accept(listener: &UnixListener) -> UnixStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return stream,
+            Err(error) => {
+                failed(&error);
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+fn failed(error: &io::Error) {
+    tracing::error!(event = "admin.failed", %error, "the admin socket does not work");
+}
+
+async fn answer(
+    gateway: &Arc<Gateway>,
+    running: &Running,
+    places: &Places,
+    place: oneshot::Receiver<()>,
+    mut stream: UnixStream,
+) -> Result<(), TooLong> {
+    let uid = stream.peer_cred().map(|peer| peer.uid()).ok();
+    let line = tokio::select! {
+        line = timeout(REQUEST_WITHIN, read(&mut stream)) => line.map_err(|_| TooLong)?,
+        // Its place was taken by a newer one.
+        _ = place => return Err(TooLong),
+    };
+    let answering = async {
+        let answer = match line {
+            Ok(line) => respond(gateway, running, places, uid, &line).await,
+            Err(Unread::TooLong) => {
+                refuse(uid, &format!("a request has at most {MAX_REQUEST} bytes"))
+            }
+            Err(Unread::Gone) => return,
+        };
+        // The client may be gone; what it asked for is done all the same.
+        let _ = stream.write_all(answer.line().as_bytes()).await;
+        let _ = stream.shutdown().await;
+    };
+    timeout(ANSWER_WITHIN, answering).await.map_err(|_| TooLong)
+}
+
+/// The answer to a line, once there is a place for what it asks for.
+async fn respond(
+    gateway: &Arc<Gateway>,
+    running: &Running,
+    places: &Places,
+    uid: Option<u32>,
+    line: &[u8],
+) -> Answer {
+    let request = match serde_json::from_slice::<Request>(line) {
+        Ok(request) => request,
+        Err(error) => return refuse(uid, &format!("this is not a request: {error}")),
+    };
+    let text = serde_json::to_string(&request).unwrap_or_default();
+    let action = request.name();
+    let answer = if matches!(request, Request::Status {}) {
+        act(gateway, running, request).await
+    } else {
+        let Ok(_request) = places.requests.try_acquire() else {
+            return refuse(uid, "too many requests at once; try again in a moment");
+        };
+        // The semaphore is never closed.
+        let _acting = places.acting.acquire().await;
+        act(gateway, running, request).await
+    };
+    log(uid, Some(action), &text, &answer);
+    answer
+}
+
+/// Why there is no request.
+enum Unread {
+    TooLong,
+    /// The client closed without one.
+    Gone,
+}
+
+/// The line, or what came before the client's end.
+async fn read(stream: &mut UnixStream) -> Result<Vec<u8>, Unread> {
+    let mut line = Vec::new();
+    let mut reader = BufReader::with_capacity(1024, stream).take(MAX_REQUEST);
+    reader.read_until(b'\n', &mut line).await.map_err(|_| Unread::Gone)?;
+    match line.last() {
+        None => Err(Unread::Gone),
+        Some(b'\n') => Ok(line),
+        Some(_) if reader.limit() == 0 => Err(Unread::TooLong),
+        Some(_) => Ok(line),
+    }
+}
+
+fn refuse(uid: Option<u32>, error: &str) -> Answer {
+    let answer = Answer::failed(Outcome::Refused, error);
+    log(uid, None, "", &answer);
+    answer
+}
+
+/// `request` names users and token ids, and never holds a token.
+fn log(uid: Option<u32>, action: Option<&str>, request: &str, answer: &Answer) {
+    let result = answer.outcome.name();
+    let request = (!request.is_empty()).then_some(request);
+    let (sessions, detail) = (answer.sessions, answer.error.as_deref());
+    match answer.outcome {
+        Outcome::Done | Outcome::NotFound => {
+            tracing::info!(
+                event = "admin",
+                action,
+                result,
+                uid,
+                sessions,
+                request,
+                detail,
+                "admin"
+            );
+        }
+        Outcome::Refused => {
+            tracing::warn!(
+                event = "admin",
+                action,
+                result,
+                uid,
+                sessions,
+                request,
+                detail,
+                "admin"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::{AWAITED, Awaited};
+
+    #[test]
+    fn a_new_connection_has_a_place_and_the_oldest_idle_one_gives_it() {
+        let mut awaited = Awaited::default();
+        let mut held: Vec<_> = (0..AWAITED).map(|_| awaited.enter()).collect();
+        assert!((&mut held[0]).now_or_never().is_none());
+        let next = awaited.enter();
+        assert!((&mut held[0]).now_or_never().is_some(), "the oldest");
+        assert!((&mut held[1]).now_or_never().is_none());
+        drop(held);
+        let _after = awaited.enter();
+        assert_eq!(awaited.0.len(), 2, "those that sent their request have left");
+        drop(next);
+    }
+}

@@ -1,0 +1,3 @@
+//! What operators do to a running gateway.
+
+pub mod admin;

@@ -1,0 +1,241 @@
+//! The one request of a connection, and its answer.
+
+use std::sync::Arc;
+
+use http::header::UPGRADE;
+use http::{HeaderMap, Method, Request, Response, request};
+use hyper::body::Incoming;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+use crate::config::{Compression, Server};
+use crate::gateway::session::{Caller, Next};
+use crate::gateway::upstream::{Answer, Failure};
+use crate::gateway::{Gateway, InForce};
+use crate::handshake::{self, Asked, Body, ClientAddress, Letters, Peer, RawHead, UpgradeRequest};
+use crate::journal::Subject;
+use crate::policy::{Admission, Arrival, Entrance, Standing, Trace, check_ban};
+use crate::state::limits::{AddressPermit, UserPermit};
+use crate::tls::ClientCertificate;
+use crate::values::{Offence, RequestContext};
+use crate::values::{Reason, Refusal};
+
+/// What the request needs to be answered. Used once.
+pub(super) struct Reception {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) in_force: Arc<InForce>,
+    pub(super) peer: Peer,
+    pub(super) server_name: Option<String>,
+    /// The client certificate that TLS was shown.
+    pub(super) certificate: Option<ClientCertificate>,
+    pub(super) head: RawHead,
+    pub(super) subject: Subject,
+    /// There is no room for a session.
+    pub(super) full: bool,
+    /// That the address may connect; `None`: whose it is, the head will say.
+    pub(super) entrance: Option<Entrance>,
+    pub(super) deadline: Instant,
+    pub(super) established: oneshot::Sender<Established>,
+}
+
+/// A session that only waits for the client's 101 to be written.
+#[derive(Debug)]
+pub(super) struct Established {
+    pub(super) admission: Admission,
+    pub(super) subject: Subject,
+    pub(super) next: Next,
+    pub(super) address: Option<AddressPermit>,
+    pub(super) user: Option<UserPermit>,
+}
+
+/// A request that was admitted, with what its session will hold.
+struct Admitted {
+    /// Sec-WebSocket-Key.
+    key: String,
+    admission: Admission,
+    next: Next,
+    address: Option<AddressPermit>,
+    user: Option<UserPermit>,
+}
+
+impl Reception {
+    /// The answer to the one request: a 101 once an upstream gave one, or where the first message
+    /// decides; or a refusal.
+    pub(super) async fn answer(mut self, request: Request<Incoming>) -> Response<Body> {
+        if self.is_health_check(&request) {
+            return handshake::health(self.gateway.stopping.is_cancelled());
+        }
+        match self.admit(request).await {
+            Ok(admitted) => self.accept(admitted),
+            Err(Failure::Refused(refusal)) => {
+                self.gateway.refused(&self.subject, &refusal);
+                handshake::problem(&refusal, &self.subject.request_id)
+            }
+            Err(Failure::Answered(answer)) => {
+                let Answer { status, headers, letters, body, cut } = answer;
+                self.gateway.answered(&self.subject, status.as_u16(), cut);
+                let id = &self.subject.request_id;
+                let mut response = handshake::relayed(status, &headers, id, body);
+                letters.give(response.extensions_mut());
+                response
+            }
+        }
+    }
+
+    /// Whether a load balancer asks if the gateway is there. A handshake for the same path is for a
+    /// route.
+    fn is_health_check(&self, request: &Request<Incoming>) -> bool {
+        let path = self.in_force.server.health_path.as_deref();
+        path == Some(request.uri().path())
+            && matches!(*request.method(), Method::GET | Method::HEAD)
+            && !request.headers().contains_key(UPGRADE)
+    }
+
+    fn accept(mut self, admitted: Admitted) -> Response<Body> {
+        let Admitted { key, admission, next, address, user } = admitted;
+        let none = HeaderMap::new();
+        let (headers, letters, chosen, deflate) = match &next {
+            Next::Relay(upstream) => {
+                let chosen = upstream.subprotocol.clone();
+                (&upstream.headers, upstream.letters.clone(), chosen, upstream.deflate)
+            }
+            Next::FirstMessage(_) => (&none, Letters::default(), None, None),
+        };
+        // Before there is an upstream that could choose, the gateway has to.
+        let answered = match &next {
+            Next::Relay(_) => admission.fallback(),
+            Next::FirstMessage(_) => admission.first_listed(),
+        };
+        let subprotocol = chosen.or_else(|| answered?.parse().ok());
+        self.subject.subprotocol =
+            subprotocol.as_ref().and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let admission = match &next {
+            Next::Relay(_) => admission,
+            Next::FirstMessage(_) => admission.told(self.subject.subprotocol.as_deref()),
+        };
+        let mut response =
+            handshake::switching_protocols(&key, headers, subprotocol.as_ref(), deflate);
+        letters.give(response.extensions_mut());
+        let established = Established { admission, subject: self.subject, next, address, user };
+        // The receiver outlives the connection that polls this.
+        let _ = self.established.send(established);
+        response
+    }
+
+    /// Every check in its order, then the upstream, unless the first message comes before it.
+    async fn admit(&mut self, request: Request<Incoming>) -> Result<Admitted, Failure> {
+        let (mut head, _body) = request.into_parts();
+        let letters = Letters::take(&mut head.extensions);
+        let asked = Asked::of(&head);
+        let context = asked.context(&self.peer);
+        self.subject.asked = Some(Box::new(asked));
+        let in_force = Arc::clone(&self.in_force);
+        if let Some(id) = handshake::request_id(&self.peer, &head.headers) {
+            self.subject.request_id = id;
+        }
+        let Server { trusted_proxies, unknown_clients, .. } = &in_force.server;
+        let client =
+            ClientAddress::resolve(&self.peer, trusted_proxies, *unknown_clients, &head.headers)?;
+        self.subject.peer = client.address;
+        let address = self.enter(&client)?;
+        self.check_room()?;
+        let mut request = self.parse(head, context)?.asked_by(&client);
+        let server_name = self.server_name.as_deref();
+        let by_proxy = self.peer.trusted;
+        let certificate = self.certificate.as_ref();
+        let arrival = Arrival { client: &client, server_name, by_proxy, certificate, context };
+        let (policy, mut trace) = (&in_force.policy, Trace::off());
+        let route = policy.route(&request, arrival, &mut trace)?;
+        self.subject.route = Some(Arc::clone(&route.name));
+        let admission = policy.admit(route, &mut request, arrival, &mut trace);
+        let admission = timeout_at(self.deadline, admission)
+            .await
+            .map_err(|_| Refusal::new(Reason::TokenUnverifiable, "the keys did not come in time"))
+            .flatten()?;
+        self.subject.unlisted = admission.unlisted().map(str::to_owned);
+        let user = self.enter_user(&admission)?;
+        let key = request.key().to_owned();
+        let announced = matches!(admission.standing(), Standing::Announced(_));
+        if !announced && admission.route().websocket.compression == Compression::Inspect {
+            request.read_offers()?;
+        }
+        let caller = Caller { request, peer: self.peer, client, letters, in_force };
+        let next = if announced {
+            Next::FirstMessage(Box::new(caller))
+        } else {
+            let connecting = caller.connect(&admission, &mut self.subject, self.deadline);
+            Next::Relay(Box::new(connecting.await?))
+        };
+        Ok(Admitted { key, admission, next, address, user })
+    }
+
+    /// The request, if it is a handshake. One that is malformed is an offence where no browser
+    /// writes such a head.
+    fn parse(
+        &self,
+        head: request::Parts,
+        context: RequestContext,
+    ) -> Result<UpgradeRequest, Refusal> {
+        let parsed = self.head.judge().and_then(|target| UpgradeRequest::parse(target, head));
+        let parsed = parsed.map_err(|refusal| match refusal.reason {
+            Reason::HandshakeMalformed if self.head.is_forged() => {
+                refusal.as_offence(Offence::head(context))
+            }
+            _ => refusal,
+        });
+        self.head.release();
+        parsed
+    }
+
+    /// Lets the client's address in, where a trusted proxy had to say it first. A trusted proxy that
+    /// speaks for nobody is only held to the rules of addresses: all its clients would share the
+    /// rest.
+    fn enter(&mut self, client: &ClientAddress) -> Result<Option<AddressPermit>, Refusal> {
+        let Gateway { bans, limiters, .. } = &*self.gateway;
+        let (policy, address) = (&self.in_force.policy, client.address.ip());
+        let trusted = &self.in_force.server.trusted_proxies;
+        let entrance = match self.entrance.take() {
+            // It may have waited with its request until it was banned.
+            Some(entrance) => {
+                check_ban(address, bans, &mut Trace::off())?;
+                entrance
+            }
+            None if Peer::is_trusted(address, trusted) => {
+                if let Some(refusal) = policy.enforce_rules(address, &mut Trace::off())? {
+                    self.gateway.let_through(&self.subject, &refusal);
+                }
+                return Ok(None);
+            }
+            None => policy.admit_address(address, bans, limiters, &mut Trace::off())?,
+        };
+        for refusal in &entrance.let_through {
+            self.gateway.let_through(&self.subject, refusal);
+        }
+        Ok(Some(entrance.permit))
+    }
+
+    fn check_room(&self) -> Result<(), Refusal> {
+        if self.full {
+            return Err(Refusal::new(Reason::Capacity, "max_connections is reached"));
+        }
+        if self.gateway.sessions.are_ending() {
+            return Err(Refusal::new(Reason::Shutdown, "the gateway stops"));
+        }
+        Ok(())
+    }
+
+    /// Lets the user in, if a token says already who it is.
+    fn enter_user(&mut self, admission: &Admission) -> Result<Option<UserPermit>, Refusal> {
+        let Standing::Identified(identity) = admission.standing() else {
+            return Ok(None);
+        };
+        self.subject.user = Some(identity.user().to_owned());
+        let limiters = &self.gateway.limiters;
+        let (permit, let_through) =
+            self.in_force.policy.admit_user(identity, limiters, &mut Trace::off())?;
+        if let Some(refusal) = let_through {
+            self.gateway.let_through(&self.subject, &refusal);
+        }
+        Ok(Some(permit))
+    }
+}

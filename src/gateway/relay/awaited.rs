@@ -1,0 +1,459 @@
+//! What a peer is waited for: the rest of a message or a control frame that it began, and the answers to
+//! the gateway's pings. No timer and no socket in here: instants in, deadlines out.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::config::WebSocket;
+use crate::values::Endpoint;
+use crate::wire::gate::Gate;
+
+/// A client that sends a message at no less than so many bytes a second is not too slow, however large
+/// the message is.
+const SLOWEST_SENDER: u64 = 1024;
+/// Pings that may be on their way without an answer. The first of them is waited for as many
+/// intervals.
+const UNANSWERED: u8 = 2;
+/// A ping waits behind what the peer has not read yet: in the kernel's buffers at both ends, and in
+/// every proxy between. A peer that reads at least so many KiB a second is given the time it takes.
+const SLOWEST_READER: u64 = 2;
+/// As many KiB of that as are waited for. A peer with more of it in front takes nothing any more,
+/// which has a deadline of its own.
+const MOST_BEHIND: u32 = 1024;
+/// The part of a TLS record that counts as a sign of life. Of a record that trickles in byte by byte
+/// nothing is known until it is whole, and nobody may hold its beginning for ever.
+const MUCH_OF_A_RECORD: usize = 1024;
+
+/// What one peer is waited for. Small, since each session has two: what is there only while something
+/// is waited for is boxed.
+#[derive(Debug, Default)]
+pub(super) struct Awaited {
+    open: Option<Box<Open>>,
+    /// The low bits of how many KiB the peer has read: as many as it had been sent when the last ping was
+    /// written to which its pong came, and no less than [`MOST_BEHIND`] short of the last ping.
+    read: u32,
+    /// Pongs that may still come.
+    unpaid: u8,
+    /// A ping is to be written as soon as the peer is between two frames and takes what it is sent.
+    ping_owed: bool,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    message: Option<Begun>,
+    control: Option<Begun>,
+    pong: Option<Pinged>,
+    places: Places,
+}
+
+impl Open {
+    fn is_empty(&self) -> bool {
+        self.message.is_none()
+            && self.control.is_none()
+            && self.pong.is_none()
+            && self.places.count == 0
+    }
+}
+
+/// Where the pings stand whose pongs may still come, the first one first: the low bits of how many KiB
+/// the peer had been sent before each. A peer answers in order. Of more than four, those in the middle
+/// are not known.
+#[derive(Debug, Default)]
+struct Places {
+    sent: [u32; 4],
+    count: usize,
+}
+
+impl Places {
+    fn push(&mut self, sent: u32) {
+        self.count = (self.count + 1).min(self.sent.len());
+        self.sent[self.count - 1] = sent;
+    }
+
+    fn pop(&mut self) -> Option<u32> {
+        self.count = self.count.checked_sub(1)?;
+        let first = self.sent[0];
+        self.sent.rotate_left(1);
+        Some(first)
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Begun {
+    serial: u64,
+    /// When it began or, of the application's, last went on.
+    at: Instant,
+    /// How much had been received of the peer by then.
+    received: u64,
+}
+
+/// Pings that were written and not answered.
+#[derive(Debug, Clone, Copy)]
+struct Pinged {
+    /// When the first was written; later by every time in which the peer could not answer.
+    since: Instant,
+    written: u8,
+    /// What had been received of the peer by then.
+    heard: Heard,
+    /// How many KiB of what it was sent before the first ping it may not have read by then.
+    behind: u32,
+}
+
+/// How much was received of a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Heard {
+    /// Bytes of frames.
+    pub(super) bytes: u64,
+    /// Bytes of a TLS record that is not whole.
+    pub(super) partial: usize,
+}
+
+impl Heard {
+    /// Whether there is a sign of life since `before`.
+    fn is_more_than(self, before: Self) -> bool {
+        self.bytes != before.bytes || self.partial >= before.partial + MUCH_OF_A_RECORD
+    }
+}
+
+impl Awaited {
+    /// Notes what is in progress after bytes were judged at `now`. A client has to finish what it
+    /// begins. The application is the operator's own, and may take the time that it needs as long as
+    /// it goes on: its clock starts again with whatever comes.
+    pub(super) fn note_frames(&mut self, gate: &Gate, now: Instant) {
+        let (message, control) = (gate.message_begun(), gate.control_begun());
+        if message.is_none() && control.is_none() {
+            if let Some(open) = &mut self.open {
+                (open.message, open.control) = (None, None);
+                self.tidy();
+            }
+            return;
+        }
+        let open = self.open.get_or_insert_default();
+        note(&mut open.message, message, gate, now);
+        note(&mut open.control, control, gate, now);
+    }
+
+    /// By when what is in progress must be finished, or go on.
+    pub(super) fn frame_deadline(&self, gate: &Gate, timeout: Duration) -> Option<Instant> {
+        let Open { message, control, .. } = self.open.as_deref()?;
+        let by = |begun: &Begun| {
+            let came = gate.received().wrapping_sub(begun.received);
+            begun.at + timeout + Duration::from_millis(came.saturating_mul(1000) / SLOWEST_SENDER)
+        };
+        [message, control].into_iter().flatten().map(by).min()
+    }
+
+    /// Leaves out a time in which the peer was not read from: it could neither finish what it had
+    /// begun nor answer.
+    pub(super) fn leave_out(&mut self, pause: Duration) {
+        if let Some(Open { message, control, .. }) = self.open.as_deref_mut() {
+            for begun in [message, control].into_iter().flatten() {
+                begun.at += pause;
+            }
+        }
+        self.leave_out_of_pong(pause);
+    }
+
+    /// Leaves out a time in which the peer could not read its ping.
+    pub(super) fn leave_out_of_pong(&mut self, pause: Duration) {
+        if let Some(Open { pong: Some(pinged), .. }) = self.open.as_deref_mut() {
+            pinged.since += pause;
+        }
+    }
+
+    /// Whether a ping is to be written.
+    pub(super) fn is_ping_owed(&self) -> bool {
+        self.ping_owed
+    }
+
+    /// A round of pings: one is owed, unless as many as may be are on their way.
+    pub(super) fn round(&mut self, heard: Heard, settings: &WebSocket) {
+        self.note_life(heard, settings);
+        self.ping_owed |= self.pinged().is_none_or(|pinged| pinged.written < UNANSWERED);
+    }
+
+    /// The ping that was owed was written at `now`, behind `sent` bytes in all.
+    pub(super) fn pinged_now(&mut self, heard: Heard, sent: u64, now: Instant) {
+        #[expect(clippy::cast_possible_truncation, reason = "the low bits are what is asked for")]
+        let sent = (sent / 1024) as u32;
+        self.ping_owed = false;
+        self.unpaid = self.unpaid.saturating_add(1);
+        let behind = sent.wrapping_sub(self.read).min(MOST_BEHIND);
+        // However long no pong comes, the low bits tell how far the two are apart.
+        self.read = sent.wrapping_sub(behind);
+        let open = self.open.get_or_insert_default();
+        open.places.push(sent);
+        let pinged = Pinged { since: now, written: 0, heard, behind };
+        open.pong.get_or_insert(pinged).written += 1;
+    }
+
+    /// A pong to a ping of the gateway's came: the peer has read what stood before that ping. Says
+    /// whether one was still to come.
+    pub(super) fn ponged(&mut self) -> bool {
+        let asked = self.unpaid > 0;
+        self.unpaid = self.unpaid.saturating_sub(1);
+        if let Some(read) = self.open.as_mut().and_then(|open| open.places.pop()) {
+            self.note_read(read);
+        }
+        self.answered();
+        asked
+    }
+
+    /// Takes what was received since the ping for an answer, where it may be one. It says nothing of how
+    /// much the peer has read.
+    pub(super) fn note_life(&mut self, heard: Heard, settings: &WebSocket) {
+        let lives = self.pinged().is_some_and(|pinged| heard.is_more_than(pinged.heard));
+        if lives && !settings.require_pong {
+            self.answered();
+        }
+    }
+
+    /// Whether a pong is waited for.
+    pub(super) fn is_pong_awaited(&self) -> bool {
+        self.pinged().is_some()
+    }
+
+    /// By when a pong must come; `None`: none is waited for.
+    pub(super) fn pong_deadline(&self, settings: &WebSocket) -> Option<Instant> {
+        let (pinged, interval) = (self.pinged()?, settings.ping_interval?);
+        let reading = Duration::from_millis(u64::from(pinged.behind) * 1000 / SLOWEST_READER);
+        Some(pinged.since + interval * u32::from(UNANSWERED) + reading)
+    }
+
+    /// Forgets what was asked: the interval is another.
+    pub(super) fn forget_pings(&mut self) {
+        self.ping_owed = false;
+        self.take_pinged();
+    }
+
+    fn answered(&mut self) {
+        self.ping_owed = false;
+        self.take_pinged();
+    }
+
+    /// The peer has read so many KiB, unless it is known to have read more.
+    fn note_read(&mut self, read: u32) {
+        // More than half of all numbers ahead is behind.
+        if read.wrapping_sub(self.read) <= u32::MAX / 2 {
+            self.read = read;
+        }
+    }
+
+    fn pinged(&self) -> Option<Pinged> {
+        self.open.as_ref()?.pong
+    }
+
+    fn take_pinged(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.pong = None;
+        }
+        self.tidy();
+    }
+
+    /// Gives the memory back once nothing is waited for.
+    fn tidy(&mut self) {
+        if self.open.as_ref().is_some_and(|open| open.is_empty()) {
+            self.open = None;
+        }
+    }
+}
+
+fn note(clock: &mut Option<Begun>, serial: Option<u64>, gate: &Gate, now: Instant) {
+    let received = gate.received();
+    let goes_on = |begun: Begun| gate.sender() == Endpoint::Upstream && begun.received != received;
+    *clock = match (*clock, serial) {
+        (Some(begun), Some(serial)) if begun.serial == serial && !goes_on(begun) => Some(begun),
+        (_, serial) => serial.map(|serial| Begun { serial, at: now, received }),
+    };
+}
+
+/// A peer that reads steadily and slowly takes nothing for a long time, as it looks from here: its
+/// kernel makes room only once most of a full buffer of 128 KiB was read. So it is given three times
+/// as long as a message is.
+const SILENT: u32 = 3;
+
+/// How long a peer may take nothing of what it is sent: three times `message_timeout`, or else as long
+/// as three pings would; `None`: for ever.
+pub(super) fn patience(settings: &WebSocket) -> Option<Duration> {
+    let pings = settings.ping_interval.map(|interval| (interval * SILENT).max(LEAST_PATIENCE));
+    settings.message_timeout.map(|timeout| timeout * SILENT).or(pings)
+}
+
+/// Readers rest at times: pings, which may follow each other quickly, do not decide earlier.
+const LEAST_PATIENCE: Duration = Duration::from_secs(90);
+
+/// How much longer TCP waits than the session.
+const LATER: Duration = Duration::from_secs(30);
+
+/// How long TCP may wait for what was sent to be acknowledged, or to be taken at all: longer than the
+/// session's own deadline, so that the log says which it was; and no shorter than `least`, since TCP
+/// sends again what was lost. `None`: as long as the kernel does.
+pub(super) fn tcp_patience(settings: &WebSocket, least: Duration) -> Option<Duration> {
+    patience(settings).map(|patience| (patience + LATER).max(least))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::{Awaited, Heard, patience, tcp_patience};
+    use crate::config::WebSocket;
+    use crate::gateway::relay::tests::settings;
+
+    const NOTHING: Heard = Heard { bytes: 0, partial: 0 };
+    const SOMETHING: Heard = Heard { bytes: 1, partial: 0 };
+
+    fn every_10s(more: &str) -> WebSocket {
+        settings(&format!("ping_interval = \"10s\"\n{more}"))
+    }
+
+    fn after(pings: &Awaited, settings: &WebSocket, now: Instant) -> Option<Duration> {
+        pings.pong_deadline(settings).map(|deadline| deadline - now)
+    }
+
+    #[test]
+    fn the_clock_of_a_ping_starts_when_it_was_written() {
+        let (settings, now) = (every_10s(""), Instant::now());
+        let mut pings = Awaited::default();
+        for _ in 0..5 {
+            pings.round(NOTHING, &settings);
+            assert!(
+                pings.is_ping_owed() && pings.pong_deadline(&settings).is_none(),
+                "not written yet"
+            );
+        }
+        pings.pinged_now(NOTHING, 0, now);
+        assert_eq!(after(&pings, &settings, now), Some(Duration::from_secs(20)));
+        pings.round(NOTHING, &settings);
+        pings.pinged_now(NOTHING, 0, now + Duration::from_secs(10));
+        assert_eq!(after(&pings, &settings, now), Some(Duration::from_secs(20)), "of the first");
+        pings.round(NOTHING, &settings);
+        assert!(!pings.is_ping_owed(), "two are on their way");
+        pings.leave_out(Duration::from_secs(3));
+        assert_eq!(after(&pings, &settings, now), Some(Duration::from_secs(23)));
+        assert!(pings.ponged() && pings.pong_deadline(&settings).is_none());
+        assert!(pings.ponged(), "the other one's pong");
+        assert!(!pings.ponged(), "nobody asked");
+    }
+
+    #[test]
+    fn a_ping_waits_behind_what_the_peer_has_to_read_first() {
+        let (settings, now) = (every_10s(""), Instant::now());
+        let mut pings = Awaited::default();
+        pings.round(NOTHING, &settings);
+        pings.pinged_now(NOTHING, 614_400, now);
+        let reading = Duration::from_secs(300);
+        assert_eq!(after(&pings, &settings, now), Some(Duration::from_secs(20) + reading));
+        pings.ponged();
+        pings.round(NOTHING, &settings);
+        pings.pinged_now(NOTHING, 616_448, now);
+        assert_eq!(
+            after(&pings, &settings, now),
+            Some(Duration::from_secs(21)),
+            "it read the rest"
+        );
+        pings.ponged();
+        pings.round(NOTHING, &settings);
+        pings.pinged_now(NOTHING, 1 << 30, now);
+        assert_eq!(after(&pings, &settings, now), Some(Duration::from_secs(20 + 512)), "at most");
+        pings.ponged();
+        pings.round(NOTHING, &settings);
+        pings.pinged_now(NOTHING, (1 << 30) + (1 << 26) + 1024, now);
+        assert!(after(&pings, &settings, now) > Some(Duration::from_secs(20)), "low bits wrap");
+    }
+
+    /// In seconds beyond two intervals: half a second for each KiB.
+    fn behind(pings: &mut Awaited, settings: &WebSocket, sent: u64) -> u64 {
+        let now = Instant::now();
+        pings.round(NOTHING, settings);
+        pings.pinged_now(NOTHING, sent * 1024, now);
+        after(pings, settings, now).unwrap().as_secs() - 20
+    }
+
+    #[test]
+    fn data_is_no_proof_that_a_peer_has_read_what_it_was_sent() {
+        let settings = every_10s("");
+        let mut pings = Awaited::default();
+        assert_eq!(behind(&mut pings, &settings, 300), 150);
+        pings.note_life(SOMETHING, &settings);
+        assert!(!pings.is_pong_awaited(), "data is an answer");
+        assert_eq!(behind(&mut pings, &settings, 400), 200, "all of it may be unread");
+        pings.ponged();
+        assert_eq!(behind(&mut pings, &settings, 400), 50, "the first pong came");
+        pings.ponged();
+        assert_eq!(behind(&mut pings, &settings, 400), 0, "and the second");
+    }
+
+    #[test]
+    fn a_pong_tells_of_its_own_ping_alone() {
+        let settings = every_10s("");
+        let mut pings = Awaited::default();
+        behind(&mut pings, &settings, 100);
+        pings.round(NOTHING, &settings);
+        pings.pinged_now(NOTHING, 300 * 1024, Instant::now());
+        pings.ponged();
+        assert_eq!(behind(&mut pings, &settings, 300), 100, "200 KiB stand before the second");
+    }
+
+    #[test]
+    fn a_peer_that_never_pongs_may_have_everything_to_read() {
+        let settings = every_10s("");
+        let mut pings = Awaited::default();
+        for sent in (0..300).map(|round| 1024 + round * 1000) {
+            assert_eq!(behind(&mut pings, &settings, sent), 512, "{sent} KiB");
+            pings.note_life(SOMETHING, &settings);
+        }
+        for _ in 0..4 {
+            pings.ponged();
+        }
+        assert_eq!(behind(&mut pings, &settings, 300_024), 0, "pongs to the first and the last");
+    }
+
+    #[test]
+    fn nothing_is_held_once_every_pong_came() {
+        let settings = every_10s("");
+        let mut pings = Awaited::default();
+        behind(&mut pings, &settings, 0);
+        pings.ponged();
+        assert!(pings.open.is_none());
+    }
+
+    #[test]
+    fn whatever_comes_is_an_answer_unless_a_pong_is_required() {
+        let now = Instant::now();
+        for (lines, heard, answered) in [
+            ("", NOTHING, false),
+            ("", SOMETHING, true),
+            ("", Heard { bytes: 0, partial: 1023 }, false),
+            ("", Heard { bytes: 0, partial: 1024 }, true),
+            ("require_pong = true", SOMETHING, false),
+        ] {
+            let (settings, mut pings) = (every_10s(lines), Awaited::default());
+            pings.round(NOTHING, &settings);
+            pings.pinged_now(NOTHING, 0, now);
+            pings.note_life(heard, &settings);
+            assert_eq!(!pings.is_pong_awaited(), answered, "{lines} {heard:?}");
+        }
+    }
+
+    #[test]
+    fn tcp_waits_longer_than_the_session_does() {
+        let least = Duration::from_secs(120);
+        for (lines, session, tcp) in [
+            ("", Some(90), Some(120)),
+            ("message_timeout = \"10s\"", Some(30), Some(120)),
+            ("message_timeout = \"5m\"", Some(900), Some(930)),
+            ("message_timeout = \"off\"", Some(90), Some(120)),
+            ("message_timeout = \"off\"\nping_interval = \"1m\"", Some(180), Some(210)),
+            ("message_timeout = \"off\"\nping_interval = \"1s\"", Some(90), Some(120)),
+            ("message_timeout = \"off\"\nping_interval = \"off\"", None, None),
+        ] {
+            let settings = settings(lines);
+            assert_eq!(patience(&settings), session.map(Duration::from_secs), "{lines}");
+            assert_eq!(tcp_patience(&settings, least), tcp.map(Duration::from_secs), "{lines}");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The deadlines of a session while frames go both ways. No timer in here: an instant in, what is
+//! due out.
+
+use tokio::time::Instant;
+
+use super::awaited;
+use super::lease::Expiry;
+use super::side::Side;
+use crate::config::WebSocket;
+use crate::values::Endpoint;
+
+/// The deadlines of `[websocket]`.
+#[derive(Debug)]
+pub(super) struct Clock {
+    began: Instant,
+    /// Of the session's token.
+    pub(super) expiry: Expiry,
+    next_ping: Option<Instant>,
+    last_activity: Instant,
+    activity: u64,
+}
+
+/// What a deadline that passed asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    Lifetime,
+    /// The token may have expired.
+    Expiry,
+    Idle,
+    /// A round of pings.
+    Ping,
+    /// This end did not answer its pings.
+    Pong(Endpoint),
+    /// A message or a control frame of this end took too long.
+    Message(Endpoint),
+    /// This end took nothing of what was sent to it for too long.
+    Stalled(Endpoint),
+}
+
+impl Clock {
+    pub(super) fn new(settings: &WebSocket, now: Instant) -> Self {
+        Self {
+            began: now,
+            expiry: Expiry::default(),
+            next_ping: settings.ping_interval.map(|interval| now + interval),
+            last_activity: now,
+            activity: 0,
+        }
+    }
+
+    /// Notes the sum of what both ends did.
+    pub(super) fn note_activity(&mut self, activity: u64, now: Instant) {
+        if activity != self.activity {
+            self.activity = activity;
+            self.last_activity = now;
+        }
+    }
+
+    /// Notes an end of a time in which an end could not do anything.
+    pub(super) fn note_rest(&mut self, now: Instant) {
+        self.last_activity = now;
+    }
+
+    /// The next round of pings is one interval from now.
+    pub(super) fn pinged(&mut self, settings: &WebSocket, now: Instant) {
+        self.next_ping = settings.ping_interval.map(|interval| now + interval);
+    }
+
+    /// The earliest deadline, and what it asks for.
+    pub(super) fn next(
+        &self,
+        settings: &WebSocket,
+        client: &Side,
+        upstream: &Side,
+    ) -> Option<(Instant, Due)> {
+        let waits = client.paused.is_some() || upstream.paused.is_some();
+        let idle = settings.idle_timeout.filter(|_| !waits);
+        let idle = idle.map(|timeout| self.last_sign_of_life(client, upstream) + timeout);
+        let (from_client, to_upstream) = frame_deadlines(client, upstream, settings);
+        let (from_upstream, to_client) = frame_deadlines(upstream, client, settings);
+        let others = [
+            (idle, Due::Idle),
+            (self.next_ping, Due::Ping),
+            (pong_deadline(client, upstream, settings), Due::Pong(Endpoint::Client)),
+            (pong_deadline(upstream, client, settings), Due::Pong(Endpoint::Upstream)),
+            (from_client, Due::Message(Endpoint::Client)),
+            (from_upstream, Due::Message(Endpoint::Upstream)),
+            (to_client, Due::Stalled(Endpoint::Client)),
+            (to_upstream, Due::Stalled(Endpoint::Upstream)),
+        ];
+        let others = others.into_iter().filter_map(|(deadline, due)| Some((deadline?, due)));
+        self.over(settings).into_iter().chain(others).min_by_key(|(deadline, _)| *deadline)
+    }
+
+    /// The earlier of the deadlines that hold for a session that is ending, too: its lifetime and the
+    /// next look at its token.
+    pub(super) fn over(&self, settings: &WebSocket) -> Option<(Instant, Due)> {
+        let lifetime = settings.max_lifetime.map(|lifetime| (self.began + lifetime, Due::Lifetime));
+        let expiry = self.expiry.check().map(|check| (check, Due::Expiry));
+        lifetime.into_iter().chain(expiry).min_by_key(|(deadline, _)| *deadline)
+    }
+
+    /// When an end last said something, or took some of what it has not taken yet.
+    fn last_sign_of_life(&self, client: &Side, upstream: &Side) -> Instant {
+        let took = |side: &Side| side.blocked.as_ref().map(|blocked| blocked.stalled);
+        took(client).max(took(upstream)).map_or(self.last_activity, |at| at.max(self.last_activity))
+    }
+}
+
+/// By when `from` must have finished what it began, unless `to` keeps it waiting; and by when `to`
+/// must take something if it does.
+fn frame_deadlines(
+    from: &Side,
+    to: &Side,
+    settings: &WebSocket,
+) -> (Option<Instant>, Option<Instant>) {
+    match (&to.blocked, settings.message_timeout) {
+        (Some(blocked), _) => {
+            (None, awaited::patience(settings).map(|patience| blocked.stalled + patience))
+        }
+        (None, Some(timeout)) if from.paused.is_none() && from.sends() => {
+            (from.awaited.frame_deadline(&from.gate, timeout), None)
+        }
+        (None, _) => (None, None),
+    }
+}
+
+/// By when `side` must answer its pings. While it takes nothing it cannot read them, and its deadline is
+/// that of what it does not take; while it is not read from, its pong may be there.
+fn pong_deadline(side: &Side, other: &Side, settings: &WebSocket) -> Option<Instant> {
+    let waits = side.blocked.is_some() || side.paused.is_some() || other.blocked.is_some();
+    if waits { None } else { side.awaited.pong_deadline(settings) }
+}

@@ -1,0 +1,158 @@
+//! Why a session ended, and what each end is told about it.
+
+use crate::values::Endpoint;
+use crate::values::Flow;
+use crate::values::Reason;
+use crate::wire::violation::Violation;
+
+/// How a session ended.
+#[derive(Debug)]
+pub struct SessionEnd {
+    /// What ended it.
+    pub cause: Cause,
+    /// What the client sent.
+    pub client: Flow,
+    /// What the upstream sent.
+    pub upstream: Flow,
+    /// How often limits that only report let something through.
+    pub let_through: u64,
+}
+
+/// What ended a session.
+#[derive(Debug, Clone)]
+pub enum Cause {
+    /// An end sent a Close frame, with this code if with any.
+    Closed(Endpoint, Option<u16>),
+    /// An end sent a frame that is refused.
+    Violation(Box<Violation>),
+    /// An end took too long or sent too much; the text says over what.
+    AtFault(Endpoint, Reason, &'static str),
+    /// An end's connection was lost; the text says how.
+    Lost(Endpoint, String),
+    /// The gateway ended it for both.
+    Gateway(Reason),
+}
+
+/// A close code and the reason text that goes with it.
+pub(super) type Farewell = (Option<u16>, &'static str);
+
+impl Cause {
+    /// The row of the table. What an upstream breaks of RFC 6455 is `upstream.protocol`; limits and
+    /// timeouts keep their name, whoever broke them.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Closed(..) => Reason::Closed,
+            Self::Violation(violation) => match (violation.sender, violation.rule.reason()) {
+                (Endpoint::Upstream, Reason::FrameProtocol | Reason::FrameUtf8) => {
+                    Reason::UpstreamProtocol
+                }
+                (_, reason) => reason,
+            },
+            Self::AtFault(_, reason, _) | Self::Gateway(reason) => *reason,
+            Self::Lost(Endpoint::Client, _) => Reason::ClientLost,
+            Self::Lost(Endpoint::Upstream, _) => Reason::UpstreamLost,
+        }
+    }
+
+    /// Which end closed, was at fault or was lost; `None` is the gateway.
+    #[must_use]
+    pub fn by(&self) -> Option<Endpoint> {
+        match self {
+            Self::Closed(endpoint, _) | Self::AtFault(endpoint, ..) | Self::Lost(endpoint, _) => {
+                Some(*endpoint)
+            }
+            Self::Violation(violation) => Some(violation.sender),
+            Self::Gateway(_) => None,
+        }
+    }
+
+    /// The close code that the client was sent or, where it closed, sent itself.
+    #[must_use]
+    pub fn code(&self) -> Option<u16> {
+        match self {
+            Self::Closed(_, code) => *code,
+            Self::Lost(Endpoint::Client, _) => None,
+            _ => self.farewell(Endpoint::Client).0,
+        }
+    }
+
+    /// What the log says beyond the reason.
+    #[must_use]
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Self::Gateway(Reason::LifetimeOver) => Some("websocket.max_lifetime".to_owned()),
+            Self::Closed(..) | Self::Gateway(_) => None,
+            Self::Violation(violation) => Some(violation.rule.text().to_owned()),
+            Self::AtFault(_, _, detail) => Some((*detail).to_owned()),
+            Self::Lost(_, detail) => Some(detail.clone()),
+        }
+    }
+
+    /// Whether an end may take the time that it needs for the rest of what it was sent: it is not the
+    /// one that is at fault, or that is put out.
+    pub(super) fn spares(&self, endpoint: Endpoint) -> bool {
+        match self {
+            Self::Closed(..) => true,
+            Self::Gateway(reason) => *reason == Reason::LifetimeOver,
+            Self::Violation(_) | Self::AtFault(..) | Self::Lost(..) => self.by() != Some(endpoint),
+        }
+    }
+
+    /// What `to` is told: the reason's own code where it is at fault, else that the other end is
+    /// gone (1001) or that the application failed (1014).
+    pub(super) fn farewell(&self, to: Endpoint) -> Farewell {
+        let reason = self.reason();
+        match self {
+            Self::Closed(_, code) => (*code, ""),
+            // What the gateway ends is ended for the client's sake: to the upstream it is gone.
+            Self::Gateway(_) if to == Endpoint::Upstream && reason != Reason::Internal => {
+                (Some(GOING_AWAY), reason.name())
+            }
+            Self::Gateway(_) => (Some(reason.close_code()), reason.name()),
+            Self::Violation(violation) if violation.sender == to => {
+                let own = violation.rule.reason();
+                (Some(own.close_code()), own.name())
+            }
+            Self::AtFault(endpoint, ..) if *endpoint == to => {
+                (Some(reason.close_code()), reason.name())
+            }
+            Self::Violation(_) | Self::AtFault(..) | Self::Lost(..) => match to {
+                Endpoint::Upstream => (Some(GOING_AWAY), reason.name()),
+                Endpoint::Client => (Some(BAD_GATEWAY), reason.name()),
+            },
+        }
+    }
+}
+
+/// RFC 6455 section 7.4.1.
+const GOING_AWAY: u16 = 1001;
+/// Registered with IANA as "Bad Gateway".
+const BAD_GATEWAY: u16 = 1014;
+
+#[cfg(test)]
+mod tests {
+    use super::{Cause, Endpoint, Reason};
+
+    #[test]
+    fn the_end_at_fault_is_told_why_and_the_other_that_it_is_over() {
+        let late = Cause::AtFault(Endpoint::Client, Reason::PingTimeout, "");
+        assert_eq!(late.farewell(Endpoint::Client), (Some(4408), "ping.timeout"));
+        assert_eq!(late.farewell(Endpoint::Upstream), (Some(1001), "ping.timeout"));
+        let lost = Cause::Lost(Endpoint::Upstream, String::new());
+        assert_eq!(lost.farewell(Endpoint::Client), (Some(1014), "upstream.lost"));
+        let lost = Cause::Lost(Endpoint::Client, String::new());
+        assert_eq!(lost.farewell(Endpoint::Upstream), (Some(1001), "client.lost"));
+        assert_eq!(lost.code(), None);
+        let kicked = Cause::Gateway(Reason::SessionKicked);
+        assert_eq!(kicked.farewell(Endpoint::Client), (Some(4403), "session.kicked"));
+        assert_eq!(kicked.farewell(Endpoint::Upstream), (Some(1001), "session.kicked"));
+        assert!(late.spares(Endpoint::Upstream) && !late.spares(Endpoint::Client));
+        assert!(!kicked.spares(Endpoint::Client) && !kicked.spares(Endpoint::Upstream));
+        let stopped = Cause::Gateway(Reason::Shutdown);
+        for end in [Endpoint::Client, Endpoint::Upstream] {
+            assert_eq!(stopped.farewell(end), (Some(1001), "shutdown"));
+            assert_eq!(Cause::Closed(end, Some(4001)).farewell(end.opposite()), (Some(4001), ""));
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! How long a session may last by its token, and the message by which a client makes it longer.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
+
+use crate::values::Reason;
+
+/// How often the wall clock is looked at while a token is valid. Only it says what time it is: it
+/// may be set while a session lives, and the session's end moves with it.
+const CHECK: Duration = Duration::from_secs(30);
+
+/// A token being verified: until when it lets a session last, or why it does not.
+pub type Verifying = Pin<Box<dyn Future<Output = Result<SystemTime, Reason>> + Send>>;
+
+/// What a session's token allows.
+#[derive(Debug, Default)]
+pub struct Lease {
+    /// When the session is over, leeway included; `None`: the token does not end it.
+    pub expires: Option<SystemTime>,
+    /// How a client may hand in a new token; `None`: it may not.
+    pub renewal: Option<Renewal>,
+}
+
+/// In-band refresh.
+pub struct Renewal {
+    /// The member of the JSON message that holds the token.
+    pub member: Arc<str>,
+    /// Verifies a token that was handed in; it must name the same user.
+    pub verify: Box<dyn Fn(String) -> Verifying + Send>,
+}
+
+impl fmt::Debug for Renewal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Renewal").field("member", &self.member).finish_non_exhaustive()
+    }
+}
+
+/// When a lease is to be looked at next. Boxed, since not every session has one.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Expiry(Option<Box<Ends>>);
+
+#[derive(Debug, Clone, Copy)]
+struct Ends {
+    at: SystemTime,
+    check: Instant,
+}
+
+impl Expiry {
+    /// The next look at a lease that ends at `at`, from the instant `now`, when the wall clock
+    /// says `wall`.
+    pub(super) fn new(at: Option<SystemTime>, now: Instant, wall: SystemTime) -> Self {
+        let left = |at: SystemTime| at.duration_since(wall).unwrap_or_default();
+        Self(at.map(|at| Box::new(Ends { at, check: now + left(at).min(CHECK) })))
+    }
+
+    /// The deadline to look again.
+    pub(super) fn check(&self) -> Option<Instant> {
+        self.0.as_ref().map(|ends| ends.check)
+    }
+
+    /// Whether the lease is over when the wall clock says `wall`; if not, the next look is set.
+    pub(super) fn is_over(&mut self, now: Instant, wall: SystemTime) -> bool {
+        let at = self.0.as_ref().map(|ends| ends.at);
+        *self = Self::new(at, now, wall);
+        at.is_some_and(|at| wall >= at)
+    }
+}
+
+/// The answer to a client that handed in a token: `{"MEMBER":{"expires":SECONDS}}`, seconds since
+/// 1970, or `{"MEMBER":{"error":"REASON"}}`.
+pub(super) fn answer(member: &str, outcome: Result<SystemTime, Reason>) -> String {
+    let outcome = match outcome {
+        Ok(at) => {
+            let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+            serde_json::json!({ "expires": since.as_secs() })
+        }
+        Err(reason) => serde_json::json!({ "error": reason.name() }),
+    };
+    serde_json::json!({ member: outcome }).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+    use tokio::time::Instant;
+
+    use super::{CHECK, Expiry, answer};
+    use crate::values::Reason;
+
+    fn wall(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_lease_is_over_when_the_wall_clock_says_so() {
+        let now = Instant::now();
+        let mut expiry = Expiry::new(Some(wall(1010)), now, wall(1000));
+        assert_eq!(expiry.check(), Some(now + Duration::from_secs(10)));
+        assert!(!expiry.is_over(now, wall(1009)));
+        assert!(expiry.is_over(now, wall(1010)));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_does_not_end_it_early() {
+        let now = Instant::now();
+        let mut expiry = Expiry::new(Some(wall(1010)), now, wall(1000));
+        let later = now + Duration::from_secs(10);
+        assert!(!expiry.is_over(later, wall(990)));
+        assert_eq!(expiry.check(), Some(later + Duration::from_secs(20)));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_forward_does_not_keep_it_alive() {
+        let now = Instant::now();
+        let mut expiry = Expiry::new(Some(wall(5000)), now, wall(1000));
+        assert_eq!(expiry.check(), Some(now + CHECK), "looked at again and again");
+        assert!(expiry.is_over(now + CHECK, wall(6000)));
+    }
+
+    #[test]
+    fn without_an_expiry_there_is_nothing_to_look_at() {
+        assert_eq!(Expiry::new(None, Instant::now(), wall(0)).check(), None);
+    }
+
+    #[test]
+    fn answers_are_json() {
+        assert_eq!(answer("m", Ok(wall(7))), r#"{"m":{"expires":7}}"#);
+        assert_eq!(answer("m", Err(Reason::TokenInvalid)), r#"{"m":{"error":"token.invalid"}}"#);
+    }
+}

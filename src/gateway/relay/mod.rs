@@ -1,0 +1,143 @@
+//! Relays frames in both directions until a peer or the gateway closes the session. The pumps drive the
+//! frame rules of [`wire`](crate::wire) from the sockets: [`relay`] runs a session with two gates, two
+//! streams, deadlines and the close handshake.
+
+mod awaited;
+mod clock;
+mod closing;
+mod end;
+mod lease;
+mod meter;
+mod pair;
+mod pump;
+mod side;
+mod terms;
+
+#[cfg(test)]
+mod tests;
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::{self, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Instant, Sleep};
+
+use crate::tls::transport::Transport;
+use crate::values::Reason;
+use crate::wire::{Context, HoldBudget};
+pub use end::{Cause, SessionEnd};
+pub use lease::{Lease, Renewal, Verifying};
+pub use meter::Meter;
+use pair::Pair;
+pub use terms::{Amendments, Terms};
+
+/// The two streams of a session, and what was read behind each side's handshake.
+#[derive(Debug)]
+pub struct Streams {
+    /// Behind the 101 that the client got.
+    pub client: Transport,
+    /// Bytes that the client sent before it had its 101.
+    pub client_early: Bytes,
+    /// Behind the 101 that the upstream gave.
+    pub upstream: Transport,
+    /// Bytes that came right behind it.
+    pub upstream_early: Bytes,
+    /// How messages may be compressed; `None`: they may not.
+    pub compression: Option<Contexts>,
+}
+
+/// What compressed messages of each end may refer to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Contexts {
+    /// Of the client's.
+    pub client: Context,
+    /// Of the upstream's.
+    pub upstream: Context,
+}
+
+/// What a session that runs hears from outside, and says there.
+pub trait Outside {
+    /// Ready with the reason for which the gateway wants the session to end; not asked again then.
+    fn poll_stop(&mut self, cx: &mut task::Context<'_>) -> Poll<Reason>;
+
+    /// Where it publishes what was sent, whenever somebody asked, and it was woken.
+    fn meter(&self) -> &Meter;
+
+    /// Where it finds new terms, likewise.
+    fn amendments(&self) -> &Amendments;
+
+    /// Called once for each reason for which limits that only report let something through.
+    fn would_refuse(&self, reason: Reason);
+
+    /// Called once, as soon as something ends the session: its ends are being told.
+    fn ending(&mut self, cause: &Cause);
+
+    /// Called once the session is over and both ends are closed; not if it is dropped before.
+    fn ended(&mut self, end: SessionEnd);
+}
+
+/// Relays frames between the two until the session ends, and closes both. The future is as small as
+/// can be, because there is one for each session: what it needs is made before it is first polled.
+pub fn relay<O: Outside>(
+    streams: Streams,
+    terms: Terms,
+    budget: HoldBudget,
+    lease: Lease,
+    outside: O,
+) -> impl Future<Output = ()> {
+    let pair = Pair::new(streams, terms, budget, lease, Instant::now());
+    let mut running = Running { pair, outside, stopped: false, told: false };
+    async move {
+        let mut timer = pin!(tokio::time::sleep(FAR));
+        poll_fn(|cx| running.poll(cx, timer.as_mut())).await;
+        running.outside.ended(running.pair.into_end());
+    }
+}
+
+/// A session that runs.
+struct Running<O> {
+    pair: Pair,
+    outside: O,
+    stopped: bool,
+    /// `outside` knows that the session is ending.
+    told: bool,
+}
+
+impl<O: Outside> Running<O> {
+    fn poll(&mut self, cx: &mut task::Context<'_>, timer: Pin<&mut Sleep>) -> Poll<()> {
+        let Self { pair, outside, stopped, told } = self;
+        if !*stopped && let Poll::Ready(reason) = outside.poll_stop(cx) {
+            *stopped = true;
+            pair.stop(reason, Instant::now());
+        }
+        if let Some(terms) = outside.amendments().take() {
+            pair.amend(*terms, Instant::now());
+        }
+        let polled = pair.poll(cx, timer);
+        while let Some(reason) = pair.untold() {
+            outside.would_refuse(reason);
+        }
+        if !*told && let Some(parting) = &pair.parting {
+            *told = true;
+            outside.ending(&parting.cause);
+        }
+        if outside.meter().is_asked() {
+            outside.meter().publish(pair.client.gate.flow(), pair.upstream.gate.flow());
+        }
+        polled
+    }
+}
+
+/// A timer that is not armed yet.
+const FAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// Random bytes for masking keys and ping payloads. Should the system have none, zeros do: a
+/// masking key keeps intermediaries from being confused (RFC 6455 section 10.3), and there is none
+/// between the gateway and its upstream.
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    let _ = getrandom::fill(&mut bytes);
+    bytes
+}

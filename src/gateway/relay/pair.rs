@@ -1,0 +1,455 @@
+//! Both ends of a session and everything that happens between them. One task, no locks; polled by
+//! [`super::relay`], which wakes when a stream or the timer does.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+
+use tokio::time::{Instant, Sleep};
+
+use super::clock::{Clock, Due};
+use super::end::{Cause, SessionEnd};
+use super::lease::{self, Expiry, Lease, Renewal, Verifying};
+use super::pump::{Notice, Noticed, pump};
+use super::side::{Ending, Side, Stage};
+use super::terms::Terms;
+use super::{Streams, awaited};
+use crate::config::Route;
+use crate::tls::socket::USER_TIMEOUT;
+use crate::values::Endpoint;
+use crate::values::Reason;
+use crate::wire::Limits;
+use crate::wire::allowance::{Allowance, Ruling};
+use crate::wire::budget::HoldBudget;
+use crate::wire::gate::Gate;
+
+// What the log says of a time that is over begins with its key.
+const IDLE: &str = "websocket.idle_timeout: neither end said anything";
+const UNFINISHED: &str = "websocket.message_timeout: it did not finish what it began";
+const STANDS_STILL: &str = "websocket.message_timeout: nothing more came of a message";
+const STALLED: &str = "websocket.message_timeout: it took nothing of what was sent to it";
+const NO_ROOM_FOR_PINGS: &str = "websocket.ping_interval: it took nothing of what was sent to it, so that it got no ping either";
+const NO_PONG: &str = "websocket.ping_interval: it answered no ping";
+
+/// See the module. There is one for each session, most of them idle: what few of them have, or only
+/// for a time, is boxed.
+pub(super) struct Pair {
+    /// What it is held to.
+    route: Arc<Route>,
+    pub(super) budget: HoldBudget,
+    pub(super) client: Side,
+    pub(super) upstream: Side,
+    pub(super) clock: Clock,
+    /// `None`: a client may not hand in a new token.
+    pub(super) refresh: Option<Box<Refresh>>,
+    /// Once something ends the session.
+    pub(super) parting: Option<Box<Parting>>,
+}
+
+/// A session that ends.
+pub(super) struct Parting {
+    /// What ended it first.
+    pub(super) cause: Cause,
+    /// When it began to end.
+    pub(super) began: Instant,
+    /// Until when a frame boundary, or the answer to an end's Close, is waited for.
+    pub(super) patience: Option<Instant>,
+    /// The gateway ends it now: no end gets more time because it is slow.
+    pub(super) hurried: bool,
+}
+
+impl Parting {
+    pub(super) fn new(cause: Cause, patience: Option<Instant>, began: Instant) -> Self {
+        Self { cause, began, patience, hurried: false }
+    }
+
+    /// Whether the session's lifetime and token are still looked at: the gateway did not end it yet.
+    fn may_be_hurried(&self) -> bool {
+        !self.hurried && !matches!(self.cause, Cause::Gateway(_))
+    }
+
+    /// Whether this end's Close ends the session.
+    pub(super) fn is_closed_by(&self, endpoint: Endpoint) -> bool {
+        matches!(self.cause, Cause::Closed(from, _) if from == endpoint)
+    }
+}
+
+/// How a client hands in a new token, and what becomes of it.
+pub(super) struct Refresh {
+    renewal: Renewal,
+    /// A token that was handed in, being verified.
+    verifying: Option<Verifying>,
+    /// The answer to it, to be written between two messages.
+    pub(super) answer: Option<String>,
+}
+
+impl Pair {
+    pub(super) fn new(
+        streams: Streams,
+        terms: Terms,
+        budget: HoldBudget,
+        lease: Lease,
+        now: Instant,
+    ) -> Self {
+        let Terms { route, user } = terms;
+        let Lease { expires, renewal } = lease;
+        let side = |stream, early, sender| {
+            // Each end has a payload of its own: neither can make the other seem to answer.
+            let gate = Gate::new(sender, Limits::of(sender, &route.websocket), super::random());
+            Side::new(stream, early, gate)
+        };
+        let Streams { client, client_early, upstream, upstream_early, compression } = streams;
+        let mut clock = Clock::new(&route.websocket, now);
+        clock.expiry = Expiry::new(expires, now, SystemTime::now());
+        let mut client = side(client, client_early, Endpoint::Client);
+        client.gate.allow(Allowance::new(&route.limits, user, now));
+        let refresh = renewal.map(|renewal| {
+            client.gate.expect_token(Arc::clone(&renewal.member));
+            Box::new(Refresh { renewal, verifying: None, answer: None })
+        });
+        let mut upstream = side(upstream, upstream_early, Endpoint::Upstream);
+        if let Some(contexts) = compression {
+            client.gate.inflate(contexts.client);
+            upstream.gate.inflate(contexts.upstream);
+        }
+        let pair = Self { route, budget, client, upstream, clock, refresh, parting: None };
+        pair.set_tcp_patience(Some(USER_TIMEOUT));
+        pair
+    }
+
+    /// TCP gives nobody up before the session does; it gives up after `old` so far.
+    fn set_tcp_patience(&self, old: Option<Duration>) {
+        let patience = awaited::tcp_patience(&self.route.websocket, USER_TIMEOUT);
+        if patience != old {
+            self.client.set_tcp_patience(patience);
+            self.upstream.set_tcp_patience(patience);
+        }
+    }
+
+    /// Holds the session to other terms from here on.
+    pub(super) fn amend(&mut self, terms: Terms, now: Instant) {
+        let Terms { route, user } = terms;
+        let settings = &route.websocket;
+        if self.route.websocket.ping_interval != settings.ping_interval {
+            self.clock.pinged(settings, now);
+            self.client.awaited.forget_pings();
+            self.upstream.awaited.forget_pings();
+        }
+        let tcp_patience = awaited::tcp_patience(&self.route.websocket, USER_TIMEOUT);
+        self.client.gate.limit(Limits::of(Endpoint::Client, settings));
+        self.upstream.gate.limit(Limits::of(Endpoint::Upstream, settings));
+        self.client.gate.allow(Allowance::new(&route.limits, user, now));
+        // The rate that it waited for may be another now.
+        self.client.resume(now);
+        self.route = route;
+        self.set_tcp_patience(tcp_patience);
+    }
+
+    /// Runs the session as far as it goes without waiting. `timer` is armed for what is due next;
+    /// one that fires too early costs one look, while re-arming it for each message costs more.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<()> {
+        loop {
+            let now = Instant::now();
+            self.progress(cx, now);
+            if self.client.stage == Stage::Done && self.upstream.stage == Stage::Done {
+                return Poll::Ready(());
+            }
+            let Some(deadline) = self.next_deadline() else {
+                return self.rest();
+            };
+            if deadline <= now {
+                self.expire(now);
+                continue;
+            }
+            if deadline < timer.deadline() || timer.is_elapsed() {
+                timer.as_mut().reset(deadline);
+            }
+            if timer.as_mut().poll(cx).is_pending() {
+                return self.rest();
+            }
+        }
+    }
+
+    /// The next reason for which something was let through and that was not told yet.
+    pub(super) fn untold(&mut self) -> Option<Reason> {
+        self.client.gate.allowance()?.untold()
+    }
+
+    /// What there is to say about the end.
+    pub(super) fn into_end(mut self) -> SessionEnd {
+        SessionEnd {
+            cause: self.parting.map_or(Cause::Gateway(Reason::Internal), |parting| parting.cause),
+            client: self.client.gate.flow(),
+            upstream: self.upstream.gate.flow(),
+            let_through: self.client.gate.allowance().map_or(0, |rates| rates.let_through()),
+        }
+    }
+
+    pub(super) fn side(&mut self, endpoint: Endpoint) -> &mut Side {
+        match endpoint {
+            Endpoint::Client => &mut self.client,
+            Endpoint::Upstream => &mut self.upstream,
+        }
+    }
+
+    fn rest(&mut self) -> Poll<()> {
+        self.client.gate.release_memory();
+        self.upstream.gate.release_memory();
+        Poll::Pending
+    }
+
+    fn progress(&mut self, cx: &mut Context<'_>, now: Instant) {
+        self.resume(now);
+        self.release(cx, Endpoint::Client, now);
+        self.release(cx, Endpoint::Upstream, now);
+        self.relay_from(cx, Endpoint::Client, now);
+        self.relay_from(cx, Endpoint::Upstream, now);
+        let waits = self.parting.is_some() && self.client.paused.is_some();
+        if self.client.write_failed || waits {
+            // It may have said why before it went; and nothing but its Close is waited for then.
+            self.resume(now);
+            self.relay_from(cx, Endpoint::Client, now);
+        }
+        self.clock.note_activity(self.activity(), now);
+        self.poll_renewal(cx, now);
+        self.advance(cx, Endpoint::Client, now);
+        self.advance(cx, Endpoint::Upstream, now);
+        if self.parting.is_some() {
+            // What became of the upstream may be what the client waited for.
+            self.advance(cx, Endpoint::Client, now);
+        }
+    }
+
+    /// Grows with everything that an end does of its own. A frame counts with its last byte, so one
+    /// that is long on its way counts by its bytes meanwhile.
+    fn activity(&self) -> u64 {
+        let of = |side: &Side| {
+            let on_its_way = if side.gate.in_frame() { side.gate.flow().bytes } else { 0 };
+            side.gate.activity().wrapping_add(on_its_way)
+        };
+        of(&self.client).wrapping_add(of(&self.upstream))
+    }
+
+    /// A newer token replaces one that is still being verified.
+    fn renew(&mut self, token: String) {
+        if let Some(refresh) = &mut self.refresh {
+            refresh.verifying = Some((refresh.renewal.verify)(token));
+        }
+    }
+
+    /// Takes note of a token that was verified: the session lasts as long as it.
+    fn poll_renewal(&mut self, cx: &mut Context<'_>, now: Instant) {
+        let Some(refresh) = &mut self.refresh else {
+            return;
+        };
+        let polled = refresh.verifying.as_mut().map(|verifying| verifying.as_mut().poll(cx));
+        let Some(Poll::Ready(outcome)) = polled else {
+            return;
+        };
+        refresh.verifying = None;
+        refresh.answer = Some(lease::answer(&refresh.renewal.member, outcome));
+        // A session that its token does not end is not ended by a newer one either.
+        if let (Ok(expires), Some(_)) = (outcome, self.clock.expiry.check()) {
+            self.clock.expiry = Expiry::new(Some(expires), now, SystemTime::now());
+        }
+    }
+
+    fn relay_from(&mut self, cx: &mut Context<'_>, from: Endpoint, now: Instant) {
+        loop {
+            let (source, sink) = match from {
+                Endpoint::Client => (&mut self.client, &mut self.upstream),
+                Endpoint::Upstream => (&mut self.upstream, &mut self.client),
+            };
+            let Some(Noticed { notice, wait }) = pump(cx, source, sink, &self.budget, now) else {
+                return;
+            };
+            if let Some(notice) = notice {
+                self.note(from, notice, now);
+            }
+            if let Some(until) = wait {
+                self.wait(from, until, now);
+            }
+        }
+    }
+
+    fn note(&mut self, from: Endpoint, notice: Notice, now: Instant) {
+        match notice {
+            Notice::Pong => self.ponged(from, now),
+            Notice::Token(token) => self.renew(token),
+            Notice::Closed(code) => self.closed(from, code, now),
+            Notice::Exceeded(reason) => self.exceeded(from, reason, now),
+            Notice::Violation(violation) => {
+                self.side(from).ending = Some(Ending::Refused);
+                self.end(Cause::Violation(violation), now);
+            }
+            Notice::Eof => {
+                self.side(from).ending = Some(Ending::Eof);
+                self.lost(from, "the connection ended without a Close frame".to_owned(), now);
+            }
+            Notice::Failed(error) => {
+                self.side(from).ending = Some(Ending::Failed);
+                self.lost(from, error, now);
+            }
+        }
+    }
+
+    /// An answer to a ping of the gateway's. One that nobody asked for is a control frame as any.
+    fn ponged(&mut self, from: Endpoint, now: Instant) {
+        let side = self.side(from);
+        let asked = side.awaited.ponged();
+        let ruling = side.gate.allowance().filter(|_| !asked).map(Allowance::control_frame);
+        match ruling {
+            Some(Ruling::Refuse(reason)) => self.exceeded(from, reason, now),
+            Some(Ruling::Wait(until)) => self.wait(from, until, now),
+            Some(Ruling::Pass | Ruling::Drop(_)) | None => {}
+        }
+    }
+
+    /// An end is above a rate, or handed in a token that cannot be taken out of the stream, and the
+    /// session ends for it.
+    fn exceeded(&mut self, from: Endpoint, reason: Reason, now: Instant) {
+        self.side(from).ending = Some(Ending::Refused);
+        let detail = match reason {
+            Reason::Capacity => "there is no room to hold a message that may hand in a token",
+            Reason::MessageTooBig => "a message that hands in a token is larger than 16 KiB",
+            Reason::MessageFragments => "a message that hands in a token came in fragments",
+            _ => "it sent more than its rate allows",
+        };
+        self.end(Cause::AtFault(from, reason, detail), now);
+    }
+
+    /// An end is above a rate, and is not read from until it is within it again. Where the session
+    /// is ending there is nothing that it would be waited for.
+    fn wait(&mut self, from: Endpoint, until: Instant, now: Instant) {
+        if self.parting.is_some() {
+            return self.part(now);
+        }
+        let Self { client, upstream, budget, .. } = self;
+        let side = match from {
+            Endpoint::Client => client,
+            Endpoint::Upstream => upstream,
+        };
+        side.pause(until, now, budget);
+    }
+
+    /// Lets an end go on whose pause is over, or of which nothing but its Close is waited for.
+    fn resume(&mut self, now: Instant) {
+        let ending = self.parting.is_some();
+        for side in [&mut self.client, &mut self.upstream] {
+            if side.paused.as_ref().is_some_and(|paused| ending || paused.until <= now) {
+                side.resume(now);
+                // It was kept waiting: that it said nothing is not its fault.
+                self.clock.note_rest(now);
+            }
+        }
+    }
+
+    /// Sends on what an end did not take before, whether or not the other may say more; once it has
+    /// all of it, the time that it took counts against nobody.
+    fn release(&mut self, cx: &mut Context<'_>, endpoint: Endpoint, now: Instant) {
+        let side = self.side(endpoint);
+        if side.blocked.is_none() || side.poll_flush(cx, now).is_pending() {
+            return;
+        }
+        let pause = side.blocked.take().map_or(Duration::ZERO, |blocked| now - blocked.since);
+        side.awaited.leave_out_of_pong(pause);
+        self.side(endpoint.opposite()).awaited.leave_out(pause);
+        self.clock.note_rest(now);
+        self.taken(endpoint, now);
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let Some(parting) = &self.parting else {
+            let next = self.clock.next(&self.route.websocket, &self.client, &self.upstream);
+            let paused = [&self.client.paused, &self.upstream.paused];
+            let resumes = paused.into_iter().flatten().map(|paused| paused.until);
+            return next.map(|(deadline, _)| deadline).into_iter().chain(resumes).min();
+        };
+        let draining = |side: &Side| match &side.stage {
+            Stage::Draining(draining) => Some(draining.until),
+            Stage::Open | Stage::Closing(_) | Stage::Done => None,
+        };
+        let over = self.clock.over(&self.route.websocket).filter(|_| parting.may_be_hurried());
+        let over = over.map(|(deadline, _)| deadline);
+        [parting.patience, draining(&self.client), draining(&self.upstream), over]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn expire(&mut self, now: Instant) {
+        if self.parting.is_some() {
+            self.hurry_if_over(now);
+            self.give_up(now);
+            return;
+        }
+        let next = self.clock.next(&self.route.websocket, &self.client, &self.upstream);
+        let next = next.filter(|(deadline, _)| *deadline <= now);
+        let cause = match next.map(|(_, due)| due) {
+            None => return,
+            Some(Due::Ping) => return self.ping_both(now),
+            Some(Due::Expiry) if !self.clock.expiry.is_over(now, SystemTime::now()) => return,
+            Some(Due::Expiry) => Cause::Gateway(Reason::TokenExpired),
+            Some(Due::Lifetime) => Cause::Gateway(Reason::LifetimeOver),
+            Some(Due::Pong(endpoint)) => return self.unanswered(endpoint, now),
+            Some(Due::Idle) => Cause::AtFault(Endpoint::Client, Reason::IdleTimeout, IDLE),
+            Some(Due::Message(Endpoint::Client)) => {
+                Cause::AtFault(Endpoint::Client, Reason::MessageTimeout, UNFINISHED)
+            }
+            Some(Due::Message(Endpoint::Upstream)) => {
+                Cause::AtFault(Endpoint::Upstream, Reason::MessageTimeout, STANDS_STILL)
+            }
+            Some(Due::Stalled(endpoint)) if self.route.websocket.message_timeout.is_some() => {
+                Cause::AtFault(endpoint, Reason::MessageTimeout, STALLED)
+            }
+            Some(Due::Stalled(endpoint)) => {
+                Cause::AtFault(endpoint, Reason::PingTimeout, NO_ROOM_FOR_PINGS)
+            }
+        };
+        self.end(cause, now);
+    }
+
+    /// A session that is ending for another reason outlasts neither `max_lifetime` nor its token.
+    fn hurry_if_over(&mut self, now: Instant) {
+        if !self.parting.as_ref().is_some_and(|parting| parting.may_be_hurried()) {
+            return;
+        }
+        let over = self.clock.over(&self.route.websocket);
+        let is_over = match over.filter(|(deadline, _)| *deadline <= now) {
+            Some((_, Due::Expiry)) => self.clock.expiry.is_over(now, SystemTime::now()),
+            over => over.is_some(),
+        };
+        if is_over {
+            self.hurry(now);
+        }
+    }
+
+    /// A round of pings to both ends.
+    fn ping_both(&mut self, now: Instant) {
+        let Self { client, upstream, clock, route, .. } = self;
+        clock.pinged(&route.websocket, now);
+        for side in [client, upstream] {
+            if side.paused.is_none() {
+                side.awaited.round(side.heard(), &route.websocket);
+            }
+        }
+    }
+
+    /// An end did not answer its pings in time: the session ends, unless there is another sign of life.
+    fn unanswered(&mut self, endpoint: Endpoint, now: Instant) {
+        let Self { client, upstream, route, .. } = self;
+        let side = match endpoint {
+            Endpoint::Client => client,
+            Endpoint::Upstream => upstream,
+        };
+        side.awaited.note_life(side.heard(), &route.websocket);
+        if side.awaited.is_pong_awaited() && side.gate.in_frame() {
+            // It cannot answer before the frame's end, which has a deadline of its own.
+            side.awaited.leave_out_of_pong(route.websocket.ping_interval.unwrap_or_default());
+        } else if side.awaited.is_pong_awaited() {
+            self.end(Cause::AtFault(endpoint, Reason::PingTimeout, NO_PONG), now);
+        }
+    }
+}

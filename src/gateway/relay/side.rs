@@ -1,0 +1,303 @@
+//! One end as the relay sees it: its stream, the judge of what it sends, and what it has not taken
+//! yet of what is sent to it.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::AsyncWrite;
+use tokio::time::Instant;
+
+use super::awaited::{Awaited, Heard};
+use super::end::Farewell;
+use crate::tls::transport::Transport;
+use crate::wire::budget::{HoldBudget, HoldPermit};
+use crate::wire::gate::Gate;
+
+/// How an end's sending came to its own end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// The end of the stream.
+    Eof,
+    /// The socket or TLS failed.
+    Failed,
+    /// A refused frame, or bytes that were thrown away: nothing behind can be read as frames.
+    Refused,
+}
+
+/// How far the end has come in being closed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Frames go both ways.
+    Open,
+    /// A Close of the gateway's is to be written at the next frame boundary.
+    Closing(Box<Farewell>),
+    /// A Close was written; what still comes is read and thrown away.
+    Draining(Box<Draining>),
+    /// Nothing more is read or written.
+    Done,
+}
+
+/// How long, and how many bytes, are still read of an end; and whether it was half-closed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Draining {
+    pub(super) until: Instant,
+    pub(super) left: usize,
+    pub(super) shut: bool,
+}
+
+/// See the module. Each session has two, most of them idle: what an end has only for a time is boxed.
+#[derive(Debug)]
+pub(super) struct Side {
+    /// `None` once this end is done with: the connection is closed then, whatever the other does.
+    stream: Option<Transport>,
+    /// Judges what this end sends.
+    pub(super) gate: Gate,
+    /// What this end began and must finish, and what it was asked.
+    pub(super) awaited: Awaited,
+    /// Judged before anything from the stream.
+    early: Option<Box<Early>>,
+    pub(super) paused: Option<Box<Paused>>,
+    /// What the stream did not take.
+    outbox: Option<Box<Outbox>>,
+    /// The stream holds bytes of its own (TLS records) that the socket did not take.
+    unflushed: bool,
+    pub(super) blocked: Option<Box<Blocked>>,
+    /// Writing failed; the end may still have sent something that explains it.
+    pub(super) write_failed: bool,
+    pub(super) ending: Option<Ending>,
+    pub(super) stage: Stage,
+}
+
+/// What was read behind the opening handshake, or is left of a read since a pause began.
+#[derive(Debug)]
+struct Early {
+    /// Not empty.
+    bytes: Bytes,
+    /// For what is left of a read; `None`: it was not paused yet, or there was no room.
+    kept: Option<HoldPermit>,
+}
+
+impl Early {
+    fn of(bytes: Bytes, kept: Option<HoldPermit>) -> Option<Box<Self>> {
+        (!bytes.is_empty()).then(|| Box::new(Self { bytes, kept }))
+    }
+}
+
+/// What is to be written, from `written` on.
+#[derive(Debug, Default)]
+struct Outbox {
+    bytes: Vec<u8>,
+    written: usize,
+}
+
+impl Outbox {
+    fn rest(&self) -> &[u8] {
+        &self.bytes[self.written..]
+    }
+}
+
+/// An end that is above its rate, and may go on at `until`.
+#[derive(Debug)]
+pub(super) struct Paused {
+    since: Instant,
+    pub(super) until: Instant,
+}
+
+/// Since when an end does not take what is sent to it.
+#[derive(Debug)]
+pub(super) struct Blocked {
+    pub(super) since: Instant,
+    /// When it last took anything.
+    pub(super) stalled: Instant,
+}
+
+impl Blocked {
+    fn new(now: Instant) -> Self {
+        Self { since: now, stalled: now }
+    }
+}
+
+impl Side {
+    pub(super) fn new(stream: Transport, early: Bytes, gate: Gate) -> Self {
+        Self {
+            stream: Some(stream),
+            gate,
+            awaited: Awaited::default(),
+            early: Early::of(early, None),
+            paused: None,
+            outbox: None,
+            unflushed: false,
+            blocked: None,
+            write_failed: false,
+            ending: None,
+            stage: Stage::Open,
+        }
+    }
+
+    /// Waits for bytes of this end and lends them to `take`, with the gate to judge them by, as
+    /// [`Transport::poll_lend`] does; but of these it says how many it dealt with, and gets the
+    /// others with the next call.
+    pub(super) fn poll_lend<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &mut [u8],
+        take: impl FnOnce(&mut Context<'_>, &mut Gate, &[u8]) -> (usize, T),
+    ) -> Poll<io::Result<Option<T>>> {
+        if let Some(early) = self.early.take() {
+            let Early { bytes, kept } = *early;
+            let (taken, result) = take(cx, &mut self.gate, &bytes);
+            self.early = Early::of(bytes.slice(taken.min(bytes.len())..), kept);
+            return Poll::Ready(Ok(Some(result)));
+        }
+        let Self { gate, stream: Some(stream), early, .. } = self else {
+            return Poll::Ready(Ok(None));
+        };
+        stream.poll_lend(cx, scratch, |cx, bytes| {
+            let (taken, result) = take(cx, gate, bytes);
+            if taken < bytes.len() {
+                *early = Early::of(Bytes::copy_from_slice(&bytes[taken..]), None);
+            }
+            result
+        })
+    }
+
+    /// This end is not read from before `until`. What was read of it already is kept, and counted
+    /// where the budget has room: where it has none, the read was small, and the next one is, too.
+    pub(super) fn pause(&mut self, until: Instant, now: Instant, budget: &HoldBudget) {
+        self.paused = Some(Box::new(Paused { since: now, until }));
+        if let Some(early) = &mut self.early
+            && early.kept.is_none()
+        {
+            early.kept = budget.take(early.bytes.len());
+        }
+    }
+
+    /// The pause is over. Its time is nothing that a message of this end took.
+    pub(super) fn resume(&mut self, now: Instant) {
+        if let Some(paused) = self.paused.take() {
+            self.awaited.leave_out(now - paused.since);
+        }
+    }
+
+    /// How much was received of this end.
+    pub(super) fn heard(&self) -> Heard {
+        let partial = self.stream.as_ref().map_or(0, Transport::partial);
+        Heard { bytes: self.gate.received(), partial }
+    }
+
+    /// How much of what was sent to this end is not in the kernel's hands.
+    fn unsent(&self) -> usize {
+        let kept = self.outbox.as_ref().map_or(0, |outbox| outbox.rest().len());
+        kept + self.stream.as_ref().map_or(0, Transport::unsent)
+    }
+
+    /// How long TCP waits for this end to acknowledge or take anything; `None`: as the kernel does.
+    pub(super) fn set_tcp_patience(&self, patience: Option<Duration>) {
+        if let Some(stream) = &self.stream {
+            stream.set_tcp_patience(patience);
+        }
+    }
+
+    /// Whether everything that was sent to this end is in the kernel's hands.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
+        if self.write_failed || (self.outbox.is_none() && !self.unflushed) {
+            return Poll::Ready(());
+        }
+        let before = self.unsent();
+        match self.try_flush(cx) {
+            Poll::Pending => {
+                let takes = self.unsent() != before;
+                let blocked = self.blocked.get_or_insert_with(|| Box::new(Blocked::new(now)));
+                if takes {
+                    blocked.stalled = now;
+                }
+                Poll::Pending
+            }
+            Poll::Ready(outcome) => {
+                self.write_failed |= outcome.is_err();
+                self.outbox = None;
+                Poll::Ready(())
+            }
+        }
+    }
+
+    fn try_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(stream) = &mut self.stream else {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        };
+        while let Some(outbox) = &mut self.outbox {
+            if outbox.rest().is_empty() {
+                break;
+            }
+            let taken = ready!(Pin::new(&mut *stream).poll_write(cx, outbox.rest()))?;
+            if taken == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            outbox.written += taken;
+        }
+        ready!(Pin::new(stream).poll_flush(cx))?;
+        self.unflushed = false;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sends bytes to this end: written at once as far as the stream takes them, the rest kept.
+    pub(super) fn send(&mut self, cx: &mut Context<'_>, mut bytes: &[u8], now: Instant) {
+        if self.write_failed || bytes.is_empty() {
+            return;
+        }
+        if self.outbox.is_none() {
+            match self.write_now(cx, bytes) {
+                Ok(taken) => bytes = &bytes[taken..],
+                Err(_) => self.write_failed = true,
+            }
+        }
+        if !bytes.is_empty() {
+            self.outbox.get_or_insert_default().bytes.extend_from_slice(bytes);
+        }
+        let _ = self.poll_flush(cx, now);
+    }
+
+    /// Writes as much as the stream takes without waiting.
+    fn write_now(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> io::Result<usize> {
+        let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        let mut written = 0;
+        while written < bytes.len() {
+            match Pin::new(&mut *stream).poll_write(cx, &bytes[written..]) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(taken) => written += taken?,
+            }
+        }
+        self.unflushed |= written > 0;
+        Ok(written)
+    }
+
+    /// Ends the sending half: TLS says `close_notify`, TCP says FIN.
+    pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.stream {
+            Some(stream) => Pin::new(stream).poll_shutdown(cx).map(|_| ()),
+            None => Poll::Ready(()),
+        }
+    }
+
+    /// Nothing more is read or written: the connection is closed at once.
+    pub(super) fn cut(&mut self) {
+        self.stage = Stage::Done;
+        self.stream = None;
+        self.outbox = None;
+    }
+
+    /// Whether there may be more to read, frames or not.
+    pub(super) fn can_be_read(&self) -> bool {
+        matches!(self.ending, None | Some(Ending::Refused))
+    }
+
+    /// Whether this end's frames are still relayed. One that was told to go may still finish the
+    /// frame that the other end waits for.
+    pub(super) fn sends(&self) -> bool {
+        self.ending.is_none() && self.stage != Stage::Done
+    }
+}

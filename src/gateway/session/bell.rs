@@ -1,0 +1,85 @@
+//! How a session's task is reached from outside: told to end, or woken to look around.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use super::registry::Record;
+use crate::values::Reason;
+
+/// The outside of it. A oneshot channel would do for the end alone; this is smaller, and it wakes
+/// the session without ending it, too.
+#[derive(Debug, Default)]
+pub(super) struct Bell {
+    /// Set together with the reason, so that a look costs no lock.
+    told: AtomicBool,
+    inside: Mutex<Inside>,
+}
+
+#[derive(Debug, Default)]
+struct Inside {
+    reason: Option<Reason>,
+    waker: Option<Waker>,
+}
+
+impl Bell {
+    /// Ends the session for `reason`, unless it was told another one before.
+    pub(super) fn tell(&self, reason: Reason) {
+        self.locked().reason.get_or_insert(reason);
+        self.told.store(true, Ordering::Release);
+        self.ring();
+    }
+
+    /// Whether the session was told to end.
+    pub(super) fn is_told(&self) -> bool {
+        self.told.load(Ordering::Acquire)
+    }
+
+    /// Wakes the session.
+    pub(super) fn ring(&self) {
+        let waker = self.locked().waker.clone();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The session's side: resolves to the reason for which the gateway ends it.
+#[derive(Debug)]
+pub(crate) struct Told {
+    record: Arc<Record>,
+    /// The one that the bell has.
+    waker: Option<Waker>,
+}
+
+impl Told {
+    pub(super) fn new(record: Arc<Record>) -> Self {
+        Self { record, waker: None }
+    }
+}
+
+impl Future for Told {
+    type Output = Reason;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Reason> {
+        let known = self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        let told = self.record.bell.told.load(Ordering::Acquire);
+        if known && !told {
+            return Poll::Pending;
+        }
+        let mut inside = self.record.bell.locked();
+        if let Some(reason) = inside.reason {
+            return Poll::Ready(reason);
+        }
+        inside.waker = Some(cx.waker().clone());
+        drop(inside);
+        self.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}

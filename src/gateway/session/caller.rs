@@ -1,0 +1,54 @@
+//! A client on its way to an upstream: its request, and who it is.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::gateway::InForce;
+use crate::gateway::upstream::{self, Allowance, Failure, Upstream};
+use crate::handshake::{ClientAddress, Letters, Peer, Provenance, UpgradeRequest};
+use crate::journal::Subject;
+use crate::policy::{Admission, Standing};
+use crate::tls::ClientCertificate;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    pub(crate) request: UpgradeRequest,
+    pub(crate) peer: Peer,
+    pub(crate) client: ClientAddress,
+    /// The letters of the field names of its request.
+    pub(crate) letters: Letters,
+    /// What it was admitted by.
+    pub(crate) in_force: Arc<InForce>,
+}
+
+impl Caller {
+    /// Connects to an upstream that it was admitted to, which `subject` names from then on.
+    pub(crate) async fn connect(
+        &self,
+        admission: &Admission,
+        subject: &mut Subject,
+        deadline: Instant,
+    ) -> Result<Upstream, Failure> {
+        let Subject { request_id, upstream, .. } = subject;
+        let claims = match admission.standing() {
+            Standing::Identified(identity) => self.in_force.policy.forwarded(identity),
+            Standing::Anybody | Standing::Announced(_) => Vec::new(),
+        };
+        let certificate = admission.presented().certificate();
+        let provenance = Provenance {
+            peer: &self.peer,
+            client: &self.client,
+            request_id,
+            claims: &claims,
+            owned: self.in_force.policy.owned_fields(),
+            certificates: certificate.map_or(&[], ClientCertificate::chain),
+            letters: &self.letters,
+            fields: &self.in_force.server.fields,
+        };
+        let allowance = Allowance { deadline, whole: self.in_force.server.handshake_timeout };
+        let dialer = &self.in_force.dialer;
+        upstream::connect(dialer, admission, &self.request, provenance, upstream, allowance).await
+    }
+}

@@ -1,0 +1,56 @@
+//! Which sessions are meant.
+
+use serde::{Deserialize, Serialize};
+
+use super::registry::Record;
+use crate::values::Network;
+
+/// Sessions that have all of what is given; none given means every session.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Filter {
+    /// The user, exactly.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The NAME of `[routes.NAME]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
+    /// Where the client is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ip: Option<Network>,
+    /// The request id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The claim `jti` of the token, or of one that the session had before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+}
+
+impl Filter {
+    /// Whether nothing is given.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    pub(super) fn matches(&self, record: &Record) -> bool {
+        fn is(wanted: Option<&str>, found: Option<&str>) -> bool {
+            wanted.is_none() || wanted == found
+        }
+        let address = record.peer.ip().to_canonical();
+        let plain = is(self.id.as_deref(), Some(&record.id))
+            && is(self.route.as_deref(), Some(&record.route))
+            && self.ip.is_none_or(|network| network.contains(address));
+        if !plain || (self.user.is_none() && self.token.is_none()) {
+            return plain;
+        }
+        let identity = record.identity();
+        identity.as_ref().is_some_and(|identity| {
+            is(self.user.as_deref(), Some(identity.user.user()))
+                && self
+                    .token
+                    .as_deref()
+                    .is_none_or(|wanted| identity.token_ids().any(|found| found == wanted))
+        })
+    }
+}

@@ -1,0 +1,227 @@
+//! The token in the first message: the gateway has answered the 101 itself, waits for one text
+//! message, and only then is there an upstream to dial.
+
+use std::future::poll_fn;
+
+use bytes::Bytes;
+use serde_json::Value;
+use tokio::io::AsyncWriteExt;
+use tokio::time::{Instant, timeout_at};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
+
+use super::Caller;
+use crate::config::Issuer;
+use crate::gateway::Gateway;
+use crate::gateway::upstream::{Failure, Upstream};
+use crate::journal::Subject;
+use crate::policy::{Admission, Shown, Standing, Trace};
+use crate::state::limits::UserPermit;
+use crate::tls::transport::Transport;
+use crate::values::Endpoint;
+use crate::values::RequestContext;
+use crate::values::TokenPlace;
+use crate::values::json;
+use crate::values::{Reason, Refusal};
+use crate::wire::{FirstMessage, HoldBudget, HoldPermit, Limits, Opened, Opening, control_frame};
+
+/// One read while the token is waited for.
+const READ: usize = 4 * 1024;
+
+/// Room in the first message for what is around the token, in bytes.
+const AROUND: usize = 1024;
+
+/// The first message, and what came behind it.
+struct First {
+    token: String,
+    /// What the upstream is to get of it, and all that came behind it.
+    early: Vec<u8>,
+    /// The room of the budget that it takes; given back when the session begins.
+    _permit: Option<HoldPermit>,
+}
+
+/// Waits for the token, verifies it and connects to the upstream.
+pub(super) async fn introduce(
+    gateway: &Gateway,
+    client: &mut Transport,
+    early: Bytes,
+    admission: Admission,
+    caller: &Caller,
+    budget: HoldBudget,
+    (subject, permit): (&mut Subject, &mut Option<UserPermit>),
+) -> Result<(Admission, Upstream, Bytes), Refusal> {
+    let Standing::Announced(issuers) = admission.standing().clone() else {
+        return Err(Refusal::new(Reason::Internal, "the token was not announced"));
+    };
+    let issuer = issuers.first().as_ref();
+    let opening = Opening::new(
+        Limits::of(Endpoint::Client, &admission.route().websocket),
+        &admission.route().limits,
+        issuers.max_token() + AROUND,
+        budget,
+        Instant::now(),
+    );
+    let reading = read(client, early, opening, &admission, issuer);
+    let first = match timeout_at(Instant::now() + issuer.message_deadline, reading).await {
+        Ok(first) => first?,
+        Err(_elapsed) => {
+            let key = format!("jwt.{}.message_deadline", issuer.name);
+            let detail = format!("{key}: no whole text message came in time");
+            return Err(Refusal::new(Reason::AuthTimeout, detail));
+        }
+    };
+    let in_force = &caller.in_force;
+    let deadline = Instant::now() + in_force.server.handshake_timeout;
+    let mut trace = Trace::off();
+    let context = admission.context();
+    let shown = Shown { token: &first.token, place: &TokenPlace::Message, context };
+    let identity = timeout_at(deadline, in_force.policy.identify(&issuers, shown, &mut trace))
+        .await
+        .map_err(|_| Refusal::new(Reason::TokenUnverifiable, "the keys did not come in time"))??;
+    subject.user = Some(identity.user().to_owned());
+    let (one, let_through) =
+        in_force.policy.admit_user(&identity, &gateway.limiters, &mut trace)?;
+    *permit = Some(one);
+    if let Some(refusal) = let_through {
+        gateway.let_through(subject, &refusal);
+    }
+    let admission = admission.identified(identity);
+    match caller.connect(&admission, subject, deadline).await {
+        Ok(upstream) => Ok((admission, upstream, Bytes::from(first.early))),
+        Err(Failure::Refused(refusal)) => Err(refusal),
+        Err(Failure::Answered(answer)) => {
+            let detail = format!("the upstream answered {}", answer.status);
+            Err(Refusal::new(Reason::UpstreamHandshake, detail))
+        }
+    }
+}
+
+async fn read(
+    client: &mut Transport,
+    early: Bytes,
+    mut opening: Opening,
+    admission: &Admission,
+    issuer: &Issuer,
+) -> Result<First, Refusal> {
+    let lost = |detail: String| Refusal::new(Reason::ClientLost, detail);
+    let full = || Refusal::new(Reason::Capacity, "there is no room to hold the first message");
+    if !opening.push(&early) {
+        return Err(full());
+    }
+    drop(early);
+    let mut scratch = [0; READ];
+    loop {
+        match opening.next(Instant::now()) {
+            Some(Opened::Ping(payload)) => {
+                let pong = control_frame(Endpoint::Client, Control::Pong, &payload, [0; 4]);
+                let sent = client.write_all(pong.as_ref()).await;
+                sent.map_err(|error| lost(error.to_string()))?;
+            }
+            Some(opened) => return first(opened, issuer, admission.context()),
+            None => {
+                let read = poll_fn(|cx| {
+                    client.poll_lend(cx, &mut scratch, |_, bytes| opening.push(bytes))
+                });
+                let held = read
+                    .await
+                    .map_err(|error| lost(error.to_string()))?
+                    .ok_or_else(|| lost("the client closed before it said who it is".to_owned()))?;
+                if !held {
+                    return Err(full());
+                }
+            }
+        }
+    }
+}
+
+fn first(opened: Opened, issuer: &Issuer, context: RequestContext) -> Result<First, Refusal> {
+    let refuse = |reason, detail: &str| Err(Refusal::new(reason, detail));
+    match opened {
+        Opened::Message(FirstMessage { text, mut frames, rest, permit }) => {
+            let early = if issuer.forward_token {
+                frames.extend_from_slice(&rest);
+                frames
+            } else {
+                rest
+            };
+            let token = token_in(&text, issuer.message_token.as_deref())?;
+            Ok(First { token, early, _permit: permit })
+        }
+        Opened::Binary => refuse(Reason::TokenInvalid, "the first message is binary, not text"),
+        Opened::TooBig => refuse(Reason::MessageTooBig, "the first message is too long"),
+        Opened::Exceeded(reason) => refuse(reason, "it sent more than its rate allows"),
+        Opened::Violation(violation) => {
+            let refusal = Refusal::new(violation.rule.reason(), violation.to_string());
+            Err(refusal.as_offence(violation.offence(context)))
+        }
+        Opened::Closed | Opened::Ping(_) => {
+            refuse(Reason::ClientLost, "the client closed before it said who it is")
+        }
+    }
+}
+
+/// The token in the first message. With a `path` the message is a JSON object that has it there; without
+/// one it is the token alone, or an object with a member `token`. `Bearer ` may stand before it.
+fn token_in(text: &str, path: Option<&str>) -> Result<String, Refusal> {
+    let text = text.trim();
+    let token = match (json::object(text.as_bytes()), path) {
+        (Ok(message), path) => {
+            let path = path.unwrap_or("/token");
+            let token =
+                Value::Object(message).pointer(path).and_then(Value::as_str).map(str::to_owned);
+            token.ok_or_else(|| missing(path))?
+        }
+        (Err(_), Some(path)) => return Err(missing(path)),
+        (Err(_), None) => text.to_owned(),
+    };
+    let bearer = token.split_at_checked(7).filter(|(head, _)| head.eq_ignore_ascii_case("bearer "));
+    Ok(bearer.map_or(token.as_str(), |(_, token)| token).trim().to_owned())
+}
+
+fn missing(path: &str) -> Refusal {
+    let detail = format!("the first message is no JSON object with a text at {path}");
+    Refusal::new(Reason::TokenInvalid, detail).by("message_token")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::token_in;
+
+    #[test]
+    fn a_token_comes_alone_or_in_an_envelope() {
+        let token = |text: &str| token_in(text, None).ok();
+        for text in [" a.b.c\n", r#"{"type": "auth", "token": "a.b.c"}"#, "Bearer a.b.c"] {
+            assert_eq!(token(text).as_deref(), Some("a.b.c"), "{text}");
+        }
+        for text in [r#"{"tok": "a"}"#, r#"{"token": 1}"#, r#"{"token": ["a.b.c"]}"#, "{}"] {
+            assert_eq!(token(text), None, "{text}");
+        }
+        // No object: refused as a token.
+        for text in [
+            r#"["a.b.c"]"#,
+            r#"[["token", "a.b.c"]]"#,
+            r#"{"token": "a.b.c", "token": "d.e.f"}"#,
+            r#"{"token": "a.b.c"} x"#,
+            r#""a.b.c""#,
+        ] {
+            assert_eq!(token(text).as_deref(), Some(text));
+        }
+    }
+
+    #[test]
+    fn a_token_is_where_the_path_leads() {
+        let token = |path, text: &str| token_in(text, Some(path)).ok();
+        let init = r#"{"type": "connection_init", "payload": {"token": "a.b.c", "Authorization": "bearer d.e.f"}}"#;
+        assert_eq!(token("/payload/token", init).as_deref(), Some("a.b.c"));
+        assert_eq!(token("/payload/Authorization", init).as_deref(), Some("d.e.f"));
+        for (path, text) in [
+            ("/payload", init),
+            ("/payload/jwt", init),
+            ("/0", r#"["a.b.c"]"#),
+            ("/token", "a.b.c"),
+            ("/payload/token", r#"{"token": "a.b.c"}"#),
+            ("/a", r#"{"a": "b", "a": "c"}"#),
+        ] {
+            assert_eq!(token(path, text), None, "{path} in {text}");
+        }
+    }
+}

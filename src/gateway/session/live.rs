@@ -1,0 +1,189 @@
+//! A session between its two ends, in a task of its own, and the records of its end.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{self, Poll};
+use std::time::Duration;
+
+use super::bell::Told;
+use super::{Entry, Identity, Permits, lease};
+use crate::gateway::Gateway;
+use crate::gateway::relay::{Amendments, Cause, Meter, Outside, SessionEnd, Streams, relay};
+use crate::journal::{self, Caused, Ended, ProtocolError, Subject};
+use crate::policy::{Admission, Standing};
+use crate::values::Flow;
+use crate::values::Reason;
+use crate::values::UnixTime;
+
+/// A session between its two ends. Its last record is written when it is dropped at the latest, so
+/// that there is one even when its task panics or is cut off. Its task is small: a task is as large as
+/// its largest moment, and the handshake's is over.
+pub(super) struct Live {
+    gateway: Arc<Gateway>,
+    told: Told,
+    entry: Entry,
+    /// `None` once they were given back and the end was recorded.
+    permits: Option<Permits>,
+}
+
+impl Live {
+    pub(super) fn new(gateway: Arc<Gateway>, entry: Entry, told: Told, permits: Permits) -> Self {
+        Self { gateway, told, entry, permits: Some(permits) }
+    }
+
+    /// Relays in a task of its own what was admitted by the configuration of `generation`.
+    pub(super) fn start(self, streams: Streams, admission: &Admission, generation: u64) {
+        let Self { gateway, entry, .. } = &self;
+        if let Standing::Identified(identity) = admission.standing() {
+            if entry.record().user().is_none() {
+                entry.introduce(Identity::from(identity));
+            }
+            // Looked at once more: it may have been revoked between admission and registration.
+            entry.record().end_if_revoked(&*gateway.revocations, UnixTime::now());
+        }
+        let route = gateway.settle(entry, generation, admission.route());
+        let unlisted = admission.unlisted().map(str::to_owned);
+        journal::session_opened(&Subject { unlisted, ..entry.record().subject() });
+        let lease = lease::of(gateway, admission, entry);
+        let terms = gateway.terms(&route, entry.record().user());
+        let identified = matches!(admission.standing(), Standing::Identified(_));
+        let address = self.permits.as_ref().and_then(Permits::address);
+        let budget = gateway.budget.session(address, identified);
+        let tasks = gateway.tasks.clone();
+        tasks.spawn(relay(streams, terms, budget, lease, self));
+    }
+
+    /// Gives its permits back, and says that it ended.
+    fn conclude(&mut self, end: &SessionEnd) {
+        drop(self.permits.take());
+        let about = self.entry.record();
+        record(&about.subject(), end, about.began.elapsed());
+    }
+}
+
+impl Outside for Live {
+    fn poll_stop(&mut self, cx: &mut task::Context<'_>) -> Poll<Reason> {
+        Pin::new(&mut self.told).poll(cx)
+    }
+
+    fn meter(&self) -> &Meter {
+        self.entry.meter()
+    }
+
+    fn amendments(&self) -> &Amendments {
+        self.entry.amendments()
+    }
+
+    fn would_refuse(&self, reason: Reason) {
+        let record = self.entry.record();
+        if self.gateway.records.allows(Caused::WouldRefuse, record.peer.ip()) {
+            journal::would_refuse(&record.subject(), reason, "");
+        }
+    }
+
+    fn ending(&mut self, cause: &Cause) {
+        let about = self.entry.record();
+        what_was_wrong(&self.gateway, &about.subject(), cause);
+        if let Cause::Violation(violation) = cause
+            && let Some(offence) = violation.offence(about.context)
+        {
+            self.gateway.strike(about.peer.ip(), offence);
+        }
+    }
+
+    fn ended(&mut self, end: SessionEnd) {
+        self.gateway.reported.fetch_add(end.let_through, Ordering::Relaxed);
+        self.conclude(&end);
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        if self.permits.is_some() {
+            self.conclude(&SessionEnd::cut());
+        }
+    }
+}
+
+/// Writes the record of what ends a session, if that is something wrong. It does not wait for the end,
+/// which a peer that does not answer its Close puts off by seconds.
+fn what_was_wrong(gateway: &Gateway, subject: &Subject, cause: &Cause) {
+    let allows = |caused| gateway.records.allows(caused, subject.peer.ip());
+    let (reason, detail) = (cause.reason(), cause.detail());
+    match cause {
+        Cause::Violation(violation) if allows(Caused::ProtocolError) => {
+            let decoded = violation.header.decoded().to_string();
+            let error = ProtocolError {
+                reason,
+                from: violation.sender,
+                frame_offset: violation.frame_offset,
+                offset: violation.offset,
+                header: violation.header.as_slice(),
+                decoded: &decoded,
+                section: violation.rule.section(),
+                rule: violation.rule.text(),
+            };
+            journal::protocol_error(subject, &error);
+        }
+        Cause::AtFault(..) if !journal::is_error(reason) => {
+            let detail = detail.as_deref().unwrap_or_default();
+            if allows(Caused::ProtocolError) {
+                journal::limited(subject, reason, detail);
+            }
+        }
+        Cause::AtFault(..) | Cause::Lost(..) => {
+            let detail = detail.as_deref().unwrap_or_default();
+            gateway.connection_error(subject, reason, detail);
+        }
+        Cause::Violation(_) | Cause::Closed(..) | Cause::Gateway(_) => {}
+    }
+}
+
+/// Writes the last record of a session.
+fn record(subject: &Subject, end: &SessionEnd, duration: Duration) {
+    let ended = Ended {
+        by: end.cause.by(),
+        reason: end.cause.reason(),
+        code: end.cause.code(),
+        detail: end.cause.detail(),
+        duration,
+        client: end.client,
+        upstream: end.upstream,
+        let_through: end.let_through,
+    };
+    journal::session_ended(subject, &ended);
+}
+
+impl SessionEnd {
+    /// The end of a session whose task did not come to its end: it panicked, or the gateway stopped
+    /// before it was over. What was relayed is not known then.
+    fn cut() -> Self {
+        let panicked = std::thread::panicking();
+        let reason = if panicked { Reason::Internal } else { Reason::Shutdown };
+        Self {
+            cause: Cause::Gateway(reason),
+            client: Flow::default(),
+            upstream: Flow::default(),
+            let_through: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Live, relay};
+
+    fn size_of_returned<A, B, C, D, E, F>(_: impl FnOnce(A, B, C, D, E) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// What an idle session holds beside TLS. With 912 bytes a task is 1,024, which tokio rounds up to
+    /// the next 128; in tests, tokio's two sockets are eight bytes larger each.
+    #[test]
+    fn a_session_that_runs_is_small() {
+        let session = size_of_returned(relay::<Live>);
+        assert!(session <= 928, "{session}");
+    }
+}

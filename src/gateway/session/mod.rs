@@ -1,0 +1,188 @@
+//! A live session: the two streams with what they own (the slot, the route, the subject of its
+//! records), and the registry through which the gateway reaches it.
+
+mod about;
+mod bell;
+mod caller;
+mod filter;
+mod first_message;
+mod lease;
+mod live;
+mod registry;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::gateway::Gateway;
+use crate::gateway::listen::Taken;
+use crate::gateway::relay::{Contexts, Streams};
+use crate::gateway::upstream::Upstream;
+use crate::handshake::Deflate;
+use crate::journal::Subject;
+use crate::policy::Admission;
+use crate::state::limits::{AddressPermit, UserPermit};
+use crate::tls::transport::Transport;
+use crate::values::AddressKey;
+use crate::values::Endpoint;
+use crate::values::UnixTime;
+use crate::values::{Reason, Refusal};
+use crate::wire::{Context, close_frame};
+pub use about::{Description, Identity, Summary};
+use bell::Told;
+pub(crate) use caller::Caller;
+pub use filter::Filter;
+use live::Live;
+pub(crate) use registry::Entry;
+pub use registry::{Listing, Sessions};
+
+/// A session on its way to its own task.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) client: Transport,
+    /// Bytes that the client sent before it had its 101.
+    pub(crate) client_early: Bytes,
+    pub(crate) admission: Admission,
+    pub(crate) subject: Subject,
+    /// Given back when the session ends.
+    pub(crate) permits: Permits,
+    pub(crate) next: Next,
+    /// Of the configuration that admitted it.
+    pub(crate) generation: u64,
+}
+
+/// What a session counts as: one of each, until it ends.
+#[derive(Debug)]
+pub(crate) struct Permits {
+    /// Of `max_connections`.
+    #[expect(dead_code, reason = "it is held, and not looked at")]
+    pub(crate) slot: Taken,
+    /// Of its address; `None`: it is a trusted proxy's own.
+    pub(crate) address: Option<AddressPermit>,
+    /// Of its user; `None`: it has none, or none yet.
+    pub(crate) user: Option<UserPermit>,
+}
+
+impl Permits {
+    /// The address that the session counts for.
+    fn address(&self) -> Option<AddressKey> {
+        self.address.as_ref().map(|permit| *permit.key())
+    }
+}
+
+/// What a session begins with.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// The upstream gave its 101.
+    Relay(Box<Upstream>),
+    /// The token is in the first message, and the upstream is dialled after it.
+    FirstMessage(Box<Caller>),
+}
+
+impl Session {
+    /// Starts the session in a task of its own.
+    pub(crate) fn start(self, gateway: &Arc<Gateway>) {
+        let Self { client, client_early, admission, subject, permits, next, generation } = self;
+        let (entry, told) = gateway.sessions.enter(Description::new(&subject, &admission));
+        // Asked once more: a ban is kept before sessions are looked for, and this one can be found
+        // from here on, so none slips through between the two.
+        if gateway.bans.is_banned(subject.peer.ip(), UnixTime::now()).is_some() {
+            entry.end(Reason::BanActive);
+        }
+        let gateway = Arc::clone(gateway);
+        match next {
+            Next::Relay(upstream) => {
+                let streams = streams(client, client_early, *upstream);
+                let live = Live::new(gateway, entry, told, permits);
+                live.start(streams, &admission, generation);
+            }
+            Next::FirstMessage(caller) => {
+                let early = client_early;
+                let newcomer = Newcomer { client, early, admission, caller, subject, permits };
+                gateway.tasks.clone().spawn(async move {
+                    let mut told = told;
+                    let introduced = newcomer.introduce(&gateway, &mut told).await;
+                    if let Some(introduced) = introduced {
+                        let Introduced { streams, admission, permits, upstream } = introduced;
+                        entry.connected(upstream.as_ref());
+                        let live = Live::new(gateway, entry, told, permits);
+                        live.start(streams, &admission, generation);
+                    }
+                });
+            }
+        }
+    }
+}
+
+fn streams(client: Transport, client_early: Bytes, upstream: Upstream) -> Streams {
+    // Copied, so that no handshake's buffer is kept alive by a few bytes of it.
+    let upstream_early = Bytes::copy_from_slice(&upstream.early);
+    let compression = upstream.deflate.map(contexts);
+    Streams { client, client_early, upstream: upstream.stream, upstream_early, compression }
+}
+
+/// The client was told to start each message anew, whatever the upstream agreed to.
+fn contexts(agreed: Deflate) -> Contexts {
+    let upstream = if agreed.upstream_starts_anew() {
+        Context::Anew
+    } else {
+        Context::TakenOver(agreed.upstream_window_bits())
+    };
+    Contexts { client: Context::Anew, upstream }
+}
+
+/// A client that has its 101 and did not say yet who it is.
+struct Newcomer {
+    client: Transport,
+    early: Bytes,
+    admission: Admission,
+    caller: Box<Caller>,
+    subject: Subject,
+    permits: Permits,
+}
+
+/// A client whose first message said who it is, with its upstream.
+struct Introduced {
+    streams: Streams,
+    admission: Admission,
+    permits: Permits,
+    upstream: Option<Arc<str>>,
+}
+
+impl Newcomer {
+    /// Waits for the first message and connects to the upstream; `None` when it was turned away.
+    async fn introduce(mut self, gateway: &Gateway, told: &mut Told) -> Option<Introduced> {
+        let introduction = first_message::introduce(
+            gateway,
+            &mut self.client,
+            self.early,
+            self.admission,
+            &self.caller,
+            gateway.budget.session(self.permits.address(), false),
+            (&mut self.subject, &mut self.permits.user),
+        );
+        let introduced = tokio::select! {
+            introduced = introduction => introduced,
+            reason = told => Err(Refusal::new(reason, "before the first message")),
+        };
+        match introduced {
+            Ok((admission, upstream, early)) => {
+                let streams = streams(self.client, early, upstream);
+                let (permits, upstream) = (self.permits, self.subject.upstream);
+                Some(Introduced { streams, admission, permits, upstream })
+            }
+            Err(refusal) => {
+                gateway.turned_away(&self.subject, &refusal);
+                turn_away(self.client, &refusal).await;
+                None
+            }
+        }
+    }
+}
+
+/// Closes the connection of a client that was sent a 101 and is refused after it.
+async fn turn_away(client: Transport, refusal: &Refusal) {
+    let (code, name) = (refusal.reason.close_code(), refusal.reason.name());
+    let close = close_frame(Endpoint::Client, code, name, [0; 4]);
+    client.part(close.as_ref()).await;
+}

@@ -1,0 +1,255 @@
+use std::time::{Duration, SystemTime};
+
+use futures_util::FutureExt;
+use tokio::time::Instant;
+
+use super::{Entry, Record, Sessions, Told};
+use crate::gateway::session::{Description, Filter, Identity};
+use crate::policy::{Claims, Presented};
+use crate::state::store::{Kind, Revocation, RevocationStore, Revocations};
+use crate::values::Reason;
+use crate::values::UnixTime;
+use crate::values::UserKey;
+use crate::values::{RequestContext, Sender};
+
+fn description(id: &str) -> Description {
+    Description {
+        request_id: id.to_owned(),
+        route: "chat".into(),
+        subprotocol: None,
+        upstream: None,
+        peer: "192.0.2.7:5000".parse().unwrap(),
+        since: SystemTime::UNIX_EPOCH,
+        identity: None,
+        presented: Presented::of("chat.example", "/ws"),
+        awaited: false,
+        context: RequestContext { sender: Sender::Program, relayed: false },
+    }
+}
+
+fn identity(user: &str, token: &str) -> Identity {
+    Identity {
+        user: UserKey::new("main", user),
+        token_id: Some(token.into()),
+        earlier: None,
+        expires: None,
+        claims: Claims::new(&serde_json::Map::new()),
+    }
+}
+
+fn enter(sessions: &Sessions, id: &str) -> (Entry, Told) {
+    sessions.enter(description(id))
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_are_told_over_the_spread_and_late_ones_at_once() {
+    let sessions = Sessions::default();
+    let mut entered: Vec<_> = (0..4).map(|_| enter(&sessions, "1")).collect();
+    let gone = enter(&sessions, "2");
+    drop(gone);
+    assert_eq!(sessions.count(), 4);
+    let start = Instant::now();
+    sessions.end_all(Reason::Shutdown, Duration::from_secs(4)).await;
+    assert_eq!(start.elapsed(), Duration::from_secs(3), "the first at once, then each second");
+    for (_, told) in &mut entered {
+        assert_eq!(told.now_or_never(), Some(Reason::Shutdown));
+    }
+    let (_entry, late) = enter(&sessions, "3");
+    assert_eq!(late.now_or_never(), Some(Reason::Shutdown));
+}
+
+/// Revoked as the admin client does it: stored, then looked for.
+fn revoke(sessions: &Sessions, token: &str) -> usize {
+    let filter = Filter { token: Some(token.to_owned()), ..Filter::default() };
+    sessions.kick(&filter, Reason::TokenRevoked)
+}
+
+#[tokio::test]
+async fn a_session_ends_with_any_token_that_it_had() {
+    for wanted in ["1", "2", "3"] {
+        let sessions = Sessions::default();
+        let (entry, told) = enter(&sessions, "a");
+        entry.introduce(identity("ada", "1"));
+        for token in ["2", "2", "3"] {
+            entry.record().identify(identity("ada", token));
+        }
+        assert_eq!(revoke(&sessions, "4"), 0);
+        assert_eq!(revoke(&sessions, wanted), 1, "{wanted}");
+        assert_eq!(told.now_or_never(), Some(Reason::TokenRevoked));
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_was_revoked_before_it_was_replaced_ends_the_session() {
+    let revocations = Revocations::in_memory();
+    let (entry, told) = enter(&Sessions::default(), "a");
+    entry.introduce(identity("ada", "1"));
+    entry.record().identify(identity("ada", "2"));
+    let now = UnixTime::from(SystemTime::UNIX_EPOCH);
+    let until = now.after(Duration::from_secs(60));
+    let first = Revocation { kind: Kind::Token, value: "1".into(), until, at: now, why: None };
+    revocations.revoke(first, now).unwrap();
+    entry.record().end_if_revoked(&revocations, now);
+    assert_eq!(told.now_or_never(), Some(Reason::TokenRevoked));
+}
+
+#[test]
+fn the_first_and_the_latest_ids_are_kept_within_a_bound() {
+    let mut held = identity("ada", "0");
+    for number in 1..=100 {
+        let mut next = identity("ada", &number.to_string());
+        next.follow(held);
+        held = next;
+    }
+    let ids: Vec<&str> = held.token_ids().collect();
+    assert_eq!((ids.len(), ids[0], ids[1], ids[2], ids[32]), (33, "100", "0", "69", "99"));
+    let mut next = identity("ada", "x");
+    next.follow(identity("ada", &"y".repeat(1025)));
+    assert_eq!(next.token_ids().collect::<Vec<_>>(), ["x"], "no such id can be revoked");
+}
+
+#[tokio::test]
+async fn a_session_is_told_to_end_when_its_client_certificate_has_expired() {
+    let sessions = Sessions::default();
+    let mut entered = Vec::new();
+    for seconds in [20, 10, 30] {
+        let ends = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let presented = Presented::of("chat.example", "/ws").with_certificate_until(ends);
+        entered.push(sessions.enter(Description { presented, ..description("1") }));
+    }
+    let expire =
+        |seconds| sessions.end_expired(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+    drop(entered.remove(2));
+    expire(9);
+    assert_eq!((&mut entered[1].1).now_or_never(), None);
+    expire(10);
+    assert_eq!((&mut entered[1].1).now_or_never(), Some(Reason::CertificateExpired));
+    assert_eq!((&mut entered[0].1).now_or_never(), None);
+    expire(40);
+    assert_eq!((&mut entered[0].1).now_or_never(), Some(Reason::CertificateExpired));
+    drop(entered);
+    assert!(sessions.locked().by_end.is_empty());
+}
+
+#[tokio::test]
+async fn a_session_that_was_told_to_end_is_not_listed_or_kicked_again() {
+    let sessions = Sessions::default();
+    let (told, _one) = enter(&sessions, "1");
+    let (_entry, _two) = enter(&sessions, "2");
+    told.end(Reason::BanActive);
+    let listing = sessions.list(&Filter::default(), 10).await;
+    assert_eq!((listing.matching, listing.sessions.len()), (1, 1));
+    assert_eq!(listing.sessions[0].id, "2");
+    assert_eq!(sessions.by_route().values().sum::<usize>(), 1);
+    assert_eq!(sessions.kick(&Filter::default(), Reason::SessionKicked), 1);
+    assert_eq!(sessions.count(), 2, "both are still there");
+}
+
+#[tokio::test]
+async fn a_live_session_is_told_nothing() {
+    let sessions = Sessions::default();
+    let (_entry, told) = enter(&sessions, "1");
+    assert_eq!(told.now_or_never(), None);
+}
+
+#[tokio::test]
+async fn a_waiting_session_is_woken_and_keeps_the_first_reason() {
+    let sessions = Sessions::default();
+    let (entry, told) = enter(&sessions, "1");
+    let waiting = tokio::spawn(told);
+    tokio::task::yield_now().await;
+    assert_eq!(sessions.kick(&Filter::default(), Reason::SessionKicked), 1);
+    sessions.end_all(Reason::Shutdown, Duration::ZERO).await;
+    assert_eq!(waiting.await.unwrap(), Reason::SessionKicked);
+    assert_eq!(sessions.kick(&Filter::default(), Reason::SessionKicked), 0, "it was told");
+    drop(entry);
+}
+
+#[tokio::test(start_paused = true)]
+async fn filters_mean_all_of_what_they_name() {
+    let sessions = Sessions::default();
+    let _one = enter(&sessions, "1");
+    let mut two = description("2");
+    two.peer = "[::ffff:198.51.100.9]:1".parse().unwrap();
+    two.route = "feed".into();
+    two.identity = Some(identity("ann", "t2"));
+    let _two = sessions.enter(two);
+    let mut three = description("3");
+    three.identity = Some(identity("ann", "t3"));
+    let _three = sessions.enter(three);
+
+    let cases: [(&str, &[&str]); 11] = [
+        ("{}", &["1", "2", "3"]),
+        (r#"{"user":"ann"}"#, &["2", "3"]),
+        (r#"{"user":"Ann"}"#, &[]),
+        (r#"{"user":"ann","route":"chat"}"#, &["3"]),
+        (r#"{"token":"t2"}"#, &["2"]),
+        (r#"{"id":"1"}"#, &["1"]),
+        (r#"{"id":"1","user":"ann"}"#, &[]),
+        (r#"{"ip":"192.0.2.7"}"#, &["1", "3"]),
+        (r#"{"ip":"192.0.2.0/24","token":"t3"}"#, &["3"]),
+        (r#"{"ip":"::ffff:198.51.100.9"}"#, &["2"]),
+        (r#"{"ip":"2001:db8::/32"}"#, &[]),
+    ];
+    for (filter, wanted) in cases {
+        let filter: Filter = serde_json::from_str(filter).unwrap();
+        let listing = sessions.list(&filter, 10).await;
+        let found: Vec<_> = listing.sessions.iter().map(|session| session.id.as_str()).collect();
+        assert_eq!(found, wanted, "{filter:?}");
+        assert_eq!(listing.matching, wanted.len());
+    }
+    let counts = sessions.by_route();
+    assert_eq!((counts["chat"], counts["feed"]), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_is_bounded_and_does_not_wait_for_a_stuck_session() {
+    let sessions = Sessions::default();
+    let _entered: Vec<_> = (0..5).map(|_| enter(&sessions, "1")).collect();
+    let start = Instant::now();
+    let listing = sessions.list(&Filter::default(), 2).await;
+    assert_eq!((listing.matching, listing.sessions.len()), (5, 2));
+    assert!(start.elapsed() <= super::PUBLISH_WITHIN + super::LOOK_EVERY);
+}
+
+#[tokio::test]
+async fn only_what_matches_is_kicked() {
+    let sessions = Sessions::default();
+    let (_one, mut first) = enter(&sessions, "1");
+    let (_two, mut second) = enter(&sessions, "2");
+    let filter = Filter { id: Some("2".to_owned()), ..Filter::default() };
+    assert_eq!(sessions.kick(&filter, Reason::SessionKicked), 1);
+    assert_eq!((&mut first).now_or_never(), None);
+    assert_eq!((&mut second).now_or_never(), Some(Reason::SessionKicked));
+    assert_eq!(sessions.count(), 2, "one that was told to end is still there");
+}
+
+#[tokio::test]
+async fn a_session_that_enters_behind_its_revocation_ends_at_once() {
+    let sessions = Sessions::default();
+    let revocations = Revocations::in_memory();
+    let now = UnixTime::now();
+    let revoked = Revocation {
+        kind: Kind::User,
+        value: "ann".to_owned(),
+        until: now.after(Duration::from_secs(60)),
+        at: now,
+        why: None,
+    };
+    revocations.revoke(revoked, now).unwrap();
+    let (entry, mut told) = enter(&sessions, "1");
+    entry.record().end_if_revoked(&revocations, now);
+    assert_eq!((&mut told).now_or_never(), None, "nobody's session");
+    entry.record().identify(identity("bob", "t1"));
+    entry.record().end_if_revoked(&revocations, now);
+    assert_eq!((&mut told).now_or_never(), None);
+    entry.record().identify(identity("ann", "t2"));
+    entry.record().end_if_revoked(&revocations, now);
+    assert_eq!(told.now_or_never(), Some(Reason::TokenRevoked));
+}
+
+#[test]
+fn a_session_is_small_in_the_registry() {
+    assert!(size_of::<Identity>() <= 72, "{}", size_of::<Identity>());
+    assert!(size_of::<Record>() <= 264, "{}", size_of::<Record>());
+}

@@ -1,0 +1,188 @@
+//! One upstream after the other: how long each may take, and what becomes of those that fail.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Request;
+use http::header::{HOST, HeaderValue};
+use http_body_util::Empty;
+use rustix::io::Errno;
+use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+
+use super::dial::{Target, share};
+use super::exchange::{ExchangeError, Outcome, exchange};
+use super::health::{Change, Failed};
+use super::{Allowance, Failure, Upstream, refused, verify};
+use crate::handshake::{Provenance, UpgradeRequest, upstream_request};
+use crate::journal;
+use crate::policy::Admission;
+use crate::values::AddressKey;
+use crate::values::Reason;
+
+/// How long the last upstream that is left may take to accept a connection, where `dial_timeout` is
+/// shorter: there is none to go on to.
+const LAST_DIAL: Duration = Duration::from_secs(5);
+
+/// The attempts of one client.
+pub(super) struct Attempts<'a> {
+    pub(super) admission: &'a Admission,
+    pub(super) request: &'a UpgradeRequest,
+    pub(super) provenance: Provenance<'a>,
+    pub(super) allowance: Allowance,
+    /// How many the route has.
+    pub(super) upstreams: usize,
+    /// What each did that was tried, for the log.
+    pub(super) missed: Vec<String>,
+    /// Why the client is refused if none is left.
+    pub(super) reason: Reason,
+}
+
+/// The attempt at one upstream that gave no answer.
+struct Missed {
+    reason: Reason,
+    detail: String,
+    /// What is noted of the upstream: nothing where a slow client left it too little time.
+    failed: Option<Failed>,
+}
+
+impl Attempts<'_> {
+    /// Tries one upstream; `None` if the next is to be tried.
+    pub(super) async fn attempt(&mut self, target: &Target) -> Option<Result<Upstream, Failure>> {
+        let began = now();
+        match self.try_one(target).await {
+            Ok(outcome) => {
+                if let Some(Change::Up { after, failures }) = target.health.answered(now()) {
+                    journal::upstream_up(&target.name, after, failures);
+                }
+                Some(outcome)
+            }
+            Err(Missed { reason, detail, failed }) => {
+                if let Some(failed) = failed {
+                    let dice = getrandom::u32().unwrap_or_default();
+                    let change = target.health.failed(began, now(), dice, failed, &detail);
+                    if let Some(Change::Down { rest, unlogged }) = change {
+                        let route = &self.admission.route().name;
+                        journal::upstream_down(&target.name, route, &detail, rest, unlogged);
+                    }
+                }
+                if reason == Reason::UpstreamTimeout || self.reason != Reason::UpstreamTimeout {
+                    self.reason = reason;
+                }
+                self.missed.push(format!("{}: {detail}", target.name));
+                None
+            }
+        }
+    }
+
+    /// What the upstream answered, or that it did not.
+    async fn try_one(&self, target: &Target) -> Result<Result<Upstream, Failure>, Missed> {
+        let (key, admission) = (generate_key(), self.admission);
+        let forwarded = match self.forwarded(&key) {
+            Ok(forwarded) => forwarded,
+            // The checks before rule it out.
+            Err(error) => return Ok(Err(refused(Reason::HandshakeMalformed, error.to_string()))),
+        };
+        let dial_time = self.dial_time();
+        let stream = target.open(Instant::now() + dial_time).await.map_err(|error| Missed {
+            reason: match error.kind() {
+                io::ErrorKind::TimedOut => Reason::UpstreamTimeout,
+                _ => Reason::UpstreamUnavailable,
+            },
+            failed: match error.kind() {
+                io::ErrorKind::TimedOut => dial_time >= self.fair_dial_time(),
+                _ => !is_the_gateways_own(&error),
+            }
+            .then_some(Failed::Certain),
+            detail: error.to_string(),
+        })?;
+        let deadline = self.allowance.deadline;
+        let answer_time = self.share();
+        let answer_by = Instant::now() + answer_time;
+        let invalid = |what: String| {
+            let what = format!("the answer of {} is refused: {what}", target.name);
+            Ok(Err(refused(Reason::UpstreamHandshake, what)))
+        };
+        match exchange(stream, forwarded, answer_by, deadline).await {
+            Ok(Outcome::Answered(answer)) => Ok(Err(Failure::Answered(answer))),
+            Ok(Outcome::Switched { stream, early, headers, letters }) => {
+                let (subprotocols, offers) = (admission.subprotocols(), self.request.offers());
+                match verify::switching_protocols(&headers, &key, subprotocols, offers) {
+                    Ok(verify::Chosen { subprotocol, deflate }) => {
+                        Ok(Ok(Upstream { stream, early, headers, letters, subprotocol, deflate }))
+                    }
+                    Err(what) => invalid(what.to_owned()),
+                }
+            }
+            Err(ExchangeError::Late) => Err(Missed {
+                reason: Reason::UpstreamTimeout,
+                detail: ExchangeError::Late.to_string(),
+                failed: (answer_time >= self.fair_time()).then_some(Failed::Certain),
+            }),
+            Err(ExchangeError::None(detail)) => {
+                let client = AddressKey::from(self.provenance.client.address.ip());
+                let failed = Some(Failed::Doubtful(client));
+                Err(Missed { reason: Reason::UpstreamHandshake, detail, failed })
+            }
+            Err(error @ ExchangeError::Unfinished) => {
+                let detail = format!("{}: {error}", target.name);
+                Ok(Err(refused(Reason::UpstreamTimeout, detail)))
+            }
+            Err(error) => invalid(error.to_string()),
+        }
+    }
+
+    /// The request, with a key of its own.
+    fn forwarded(&self, key: &str) -> Result<Request<Empty<Bytes>>, http::Error> {
+        let subprotocols = self.admission.subprotocols();
+        let mut forwarded = upstream_request(self.request, self.provenance, subprotocols, key)?;
+        if let Some(host) = &self.admission.route().upstream_host {
+            forwarded.headers_mut().insert(HOST, HeaderValue::from_str(host)?);
+        }
+        Ok(forwarded)
+    }
+
+    /// How many were not tried yet, the one that is being tried included.
+    fn left(&self) -> usize {
+        self.upstreams.saturating_sub(self.missed.len())
+    }
+
+    /// How long the one that is tried next may take altogether: an equal share of the time that is
+    /// left.
+    pub(super) fn share(&self) -> Duration {
+        share(self.allowance.deadline, self.left())
+    }
+
+    /// How long the one that is tried next may take to accept a connection.
+    fn dial_time(&self) -> Duration {
+        let most = self.admission.route().dial_timeout;
+        let most = if self.left() > 1 { most } else { most.max(LAST_DIAL) };
+        self.share().min(most)
+    }
+
+    /// Half of the share of an upstream when the client takes no time for itself: what had less is
+    /// not marked as failed, or a client could choose the moment that leaves every upstream too
+    /// little.
+    fn fair_time(&self) -> Duration {
+        let upstreams = u32::try_from(self.upstreams.max(1)).unwrap_or(u32::MAX);
+        self.allowance.whole / upstreams / 2
+    }
+
+    fn fair_dial_time(&self) -> Duration {
+        self.fair_time().min(self.admission.route().dial_timeout)
+    }
+}
+
+/// Errors that say nothing of the upstream: this process, or this machine, has no file descriptor,
+/// port or memory left for a connection.
+fn is_the_gateways_own(error: &io::Error) -> bool {
+    const OWN: [Errno; 5] =
+        [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL, Errno::NOBUFS, Errno::NOMEM];
+    error.raw_os_error().is_some_and(|code| OWN.iter().any(|own| own.raw_os_error() == code))
+}
+
+/// The clock of [`super::health`].
+pub(super) fn now() -> std::time::Instant {
+    Instant::now().into_std()
+}

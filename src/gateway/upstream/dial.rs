@@ -1,0 +1,220 @@
+//! Connecting to an upstream: TCP, TLS or a unix socket; and the upstreams of each route with what is
+//! remembered of them.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio::time::{Instant, timeout_at};
+
+use super::health::{Health, Shown};
+use crate::config::{Config, Route, Upstream};
+use crate::tls::socket::tune;
+use crate::tls::transport::Transport;
+use crate::tls::{self, TlsError};
+
+/// Addresses of one name that are tried.
+const MOST_ADDRESSES: usize = 16;
+
+/// The upstreams of a configuration.
+#[derive(Clone, Default)]
+pub struct Dialer {
+    /// By route name, in the order of the configuration.
+    routes: HashMap<Arc<str>, Arc<[Target]>>,
+}
+
+/// One upstream of a route.
+#[derive(Clone)]
+pub(super) struct Target {
+    /// As the configuration has it, for logs.
+    pub(super) name: Arc<str>,
+    /// What is known of it, shared by all that [`Target::is_same`] holds for.
+    pub(super) health: Arc<Health>,
+    upstream: Upstream,
+    /// For `wss://`.
+    tls: Option<Secure>,
+}
+
+/// How a `wss://` upstream is verified.
+#[derive(Clone)]
+struct Secure {
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+    roots: Arc<RootCertStore>,
+    exact: Arc<[CertificateDer<'static>]>,
+}
+
+/// An upstream as `status` shows it.
+#[derive(Debug, Clone, serde::Serialize)]
+pub(crate) struct Listed {
+    /// As the configuration has it.
+    pub(crate) upstream: String,
+    /// The routes that name it.
+    pub(crate) routes: Vec<String>,
+    #[serde(flatten)]
+    pub(crate) health: Shown,
+}
+
+impl Dialer {
+    /// The upstreams of `config`. Of those that were in the configuration `before`, it goes on to
+    /// know what failed.
+    pub fn new(config: &Config, before: Option<&Self>) -> Result<Self, TlsError> {
+        let mut known: HashMap<Arc<str>, Vec<Target>> = HashMap::new();
+        for target in before.iter().flat_map(|before| before.routes.values()).flat_map(|all| &**all)
+        {
+            known.entry(Arc::clone(&target.name)).or_default().push(target.clone());
+        }
+        let mut routes = HashMap::new();
+        for route in &config.routes {
+            let client = match &route.upstream_roots {
+                Some(roots) => {
+                    let exact = Arc::clone(&route.upstream_exact);
+                    Some(tls::upstream_config(Arc::clone(roots), exact)?)
+                }
+                None => None,
+            };
+            let mut targets = Vec::new();
+            for upstream in &route.upstreams {
+                let mut target = Target::new(route, upstream, client.as_ref())?;
+                let others = known.entry(Arc::clone(&target.name)).or_default();
+                match others.iter().find(|other| other.is_same(&target)) {
+                    Some(other) => target.health = Arc::clone(&other.health),
+                    None => others.push(target.clone()),
+                }
+                targets.push(target);
+            }
+            routes.insert(Arc::clone(&route.name), Arc::from(targets));
+        }
+        Ok(Self { routes })
+    }
+
+    /// The upstreams of `route`, in the order of the configuration.
+    pub(super) fn targets(&self, route: &Route) -> &[Target] {
+        self.routes.get(&route.name).map_or(&[], |targets| targets)
+    }
+
+    /// Every upstream once, by name, with what is known of it.
+    pub(crate) fn list(&self) -> Vec<Listed> {
+        let now = std::time::Instant::now();
+        let mut listed: Vec<(&Target, Listed)> = Vec::new();
+        let mut routes: Vec<_> = self.routes.iter().collect();
+        routes.sort_unstable_by_key(|(name, _)| Arc::clone(name));
+        for (route, targets) in routes {
+            for target in &**targets {
+                let same = |(other, _): &&mut (&Target, Listed)| {
+                    Arc::ptr_eq(&other.health, &target.health)
+                };
+                match listed.iter_mut().find(same) {
+                    Some((_, one)) if one.routes.last().is_some_and(|last| **last == **route) => {}
+                    Some((_, one)) => one.routes.push(route.to_string()),
+                    None => {
+                        let (routes, health) = (vec![route.to_string()], target.health.shown(now));
+                        let upstream = target.name.to_string();
+                        listed.push((target, Listed { upstream, routes, health }));
+                    }
+                }
+            }
+        }
+        let mut listed: Vec<_> = listed.into_iter().map(|(_, one)| one).collect();
+        listed.sort_by(|one, other| one.upstream.cmp(&other.upstream));
+        listed
+    }
+}
+
+impl Target {
+    fn new(
+        route: &Route,
+        upstream: &Upstream,
+        client: Option<&Arc<ClientConfig>>,
+    ) -> Result<Self, TlsError> {
+        let tls = match (upstream, client, &route.upstream_roots) {
+            (Upstream::Wss { host, .. }, Some(config), Some(roots)) => {
+                let name = route.upstream_server_name.clone().unwrap_or_else(|| host.clone());
+                let name = ServerName::try_from(name).map_err(|_| TlsError::Name(host.clone()))?;
+                let (config, roots) = (Arc::clone(config), Arc::clone(roots));
+                Some(Secure { config, name, roots, exact: Arc::clone(&route.upstream_exact) })
+            }
+            _ => None,
+        };
+        let name = Arc::from(upstream.to_string());
+        Ok(Self { name, health: Arc::default(), upstream: upstream.clone(), tls })
+    }
+
+    /// Whether a connection to the one succeeds exactly where one to the other does.
+    fn is_same(&self, other: &Self) -> bool {
+        let same_tls = match (&self.tls, &other.tls) {
+            (None, None) => true,
+            (Some(one), Some(other)) => {
+                one.name == other.name
+                    && one.exact == other.exact
+                    && (Arc::ptr_eq(&one.roots, &other.roots)
+                        || one.roots.roots == other.roots.roots)
+            }
+            _ => false,
+        };
+        self.name == other.name && same_tls
+    }
+
+    /// A stream to it, TLS included.
+    ///
+    /// # Errors
+    /// In words for the log, without the upstream's name. Of the kind `TimedOut` when there is none
+    /// by `limit`.
+    pub(super) async fn open(&self, limit: Instant) -> io::Result<Transport> {
+        match timeout_at(limit, self.connect(limit)).await {
+            Ok(outcome) => outcome,
+            Err(_elapsed) => Err(io::Error::new(io::ErrorKind::TimedOut, "no connection in time")),
+        }
+    }
+
+    async fn connect(&self, limit: Instant) -> io::Result<Transport> {
+        match (&self.upstream, &self.tls) {
+            (Upstream::Ws { host, port }, _) => tcp(host, *port, limit).await.map(Transport::Tcp),
+            (Upstream::Unix(path), _) => UnixStream::connect(path).await.map(Transport::Unix),
+            (Upstream::Wss { host, port }, Some(Secure { config, name, .. })) => {
+                let stream = tcp(host, *port, limit).await?;
+                let secured = tls::connect(config, name.clone(), stream).await;
+                secured.map(Transport::Wss).map_err(|error| {
+                    io::Error::new(error.kind(), tls::describe_upstream_failure(&error))
+                })
+            }
+            (Upstream::Wss { .. }, None) => {
+                Err(io::Error::other("there are no roots to verify its certificate with"))
+            }
+        }
+    }
+}
+
+/// A connection to the first address of `host` that accepts one. Each has an equal share of the time
+/// that is left, so that one that is silent leaves some for the next.
+async fn tcp(host: &str, port: u16, limit: Instant) -> io::Result<TcpStream> {
+    let addresses: Vec<SocketAddr> =
+        lookup_host((host, port)).await?.take(MOST_ADDRESSES).collect();
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "its name has no address");
+    for (left, address) in (1..=addresses.len()).rev().zip(&addresses) {
+        let share = share(limit, left);
+        match timeout_at(Instant::now() + share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                tune(&stream);
+                return Ok(stream);
+            }
+            Ok(Err(error)) => failure = error,
+            Err(_elapsed) => {
+                let text = format!("no connection to {} in time", address.ip());
+                failure = io::Error::new(io::ErrorKind::TimedOut, text);
+            }
+        }
+    }
+    Err(failure)
+}
+
+/// The time until `deadline`, divided among `left`.
+pub(super) fn share(deadline: Instant, left: usize) -> Duration {
+    let time = deadline.saturating_duration_since(Instant::now());
+    time / u32::try_from(left.max(1)).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,183 @@
+//! The outside of a token: JWS compact serialization (RFC 7515 section 7.1) and its header. What is
+//! read here is not verified: it picks a key and nothing else.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value};
+
+use crate::config::Algorithm;
+use crate::values::json;
+use crate::values::{Reason, Refusal};
+
+/// The longest `kid`, in bytes.
+const MAX_KID: usize = 256;
+
+/// A token that is well-formed, and signed with an algorithm that the configuration allows, if its
+/// header says the truth.
+pub(super) struct Unverified<'a> {
+    /// What the signature is over.
+    pub(super) message: &'a [u8],
+    /// The signature, base64url.
+    pub(super) signature: &'a str,
+    /// One of the algorithms of the configuration.
+    pub(super) algorithm: Algorithm,
+    /// Which key of a set signed it.
+    pub(super) kid: Option<String>,
+    payload: &'a str,
+}
+
+impl<'a> Unverified<'a> {
+    /// Takes a token of at most `longest` bytes apart. `jwk`, `jku`, `x5u` and `x5c` are not looked at:
+    /// a token does not bring its own key.
+    pub(super) fn read(
+        token: &'a str,
+        allowed: &[Algorithm],
+        longest: usize,
+    ) -> Result<Self, Refusal> {
+        check_length(token, longest)?;
+        let (message, header, payload, signature) = split(token)?;
+        let header = object(header, "header")?;
+        let algorithm = algorithm(&header, allowed)?;
+        extensions(&header)?;
+        let kid = kid(&header)?;
+        Ok(Self { message, signature, algorithm, kid, payload })
+    }
+
+    /// The claims. Call it when the signature was verified, not before.
+    pub(super) fn claims(&self) -> Result<Map<String, Value>, Refusal> {
+        object(self.payload, "claims")
+    }
+}
+
+/// Refuses a token that is too long to be looked at.
+pub(super) fn check_length(token: &str, longest: usize) -> Result<(), Refusal> {
+    if token.len() > longest {
+        let what = format!("the token has {} bytes, and max_token is {longest}", token.len());
+        return Err(invalid(what).by("max_token"));
+    }
+    Ok(())
+}
+
+fn split(token: &str) -> Result<(&[u8], &str, &str, &str), Refusal> {
+    let parts: Vec<&str> = token.split('.').collect();
+    match parts[..] {
+        [header, payload, signature] if parts.iter().all(|part| !part.is_empty()) => {
+            for (part, what) in [(header, "header"), (payload, "claims"), (signature, "signature")]
+            {
+                check_alphabet(part, what)?;
+            }
+            let message = &token.as_bytes()[..header.len() + 1 + payload.len()];
+            Ok((message, header, payload, signature))
+        }
+        [_, _, ""] => Err(invalid("the token has no signature: whoever makes it must sign it")),
+        [_, _, _, _, _] => Err(invalid("the token is encrypted (JWE); signed ones are accepted")),
+        _ => Err(invalid("the token is not a JWT: three base64url parts with dots between")),
+    }
+}
+
+/// The `iss` of a token that nobody verified: it picks the verifier, which then asks for the same `iss`, and
+/// nothing else may come of it.
+pub(super) fn unverified_issuer(token: &str, longest: usize) -> Result<String, Refusal> {
+    check_length(token, longest)?;
+    let (_, _, payload, _) = split(token)?;
+    match object(payload, "claims")?.remove("iss") {
+        Some(Value::String(iss)) => Ok(iss),
+        Some(_) => Err(invalid("the token's iss is not a text").by("issuer")),
+        None => {
+            Err(invalid("the token has no iss, and the route has several issuers").by("issuer"))
+        }
+    }
+}
+
+/// Refuses what other encoders than that of RFC 7515 section 2 make, which verify nowhere.
+fn check_alphabet(part: &str, what: &str) -> Result<(), Refusal> {
+    if part.contains('=') {
+        return Err(invalid(format!(
+            "the token's {what} is padded with =: its parts are base64url without padding (RFC 7515 \
+             section 2); make it with a JWT library"
+        )));
+    }
+    if part.contains(['+', '/']) {
+        return Err(invalid(format!(
+            "the token's {what} has + or / in it: its parts are base64url, with - and _ (RFC 7515 section \
+             2); make it with a JWT library"
+        )));
+    }
+    Ok(())
+}
+
+/// The JSON object in one part of a token.
+pub(super) fn object(part: &str, what: &str) -> Result<Map<String, Value>, Refusal> {
+    check_alphabet(part, what)?;
+    let bytes = URL_SAFE_NO_PAD
+        .decode(part)
+        .map_err(|_| invalid(format!("the token's {what} is not base64url without padding")))?;
+    json::object(&bytes).map_err(|error| {
+        // Line and column say nothing about base64, and other parts of the text might be a claim's.
+        let twice = error.to_string().contains("the same name twice");
+        let why = if twice { "has the same name twice" } else { "is not a JSON object" };
+        invalid(format!("the token's {what} {why}"))
+    })
+}
+
+fn algorithm(header: &Map<String, Value>, allowed: &[Algorithm]) -> Result<Algorithm, Refusal> {
+    let name = header.get("alg").and_then(Value::as_str);
+    let name = name.ok_or_else(|| invalid("the token's header has no alg that is a text"))?;
+    let found = allowed.iter().find(|algorithm| algorithm.is_named(name));
+    found.copied().ok_or_else(|| {
+        let allowed: Vec<_> = allowed.iter().map(|algorithm| algorithm.name()).collect();
+        let said = known(name).unwrap_or("another algorithm");
+        invalid(format!("the token's alg is {said}; algorithms allows {}", allowed.join(", ")))
+            .by("algorithms")
+    })
+}
+
+/// An `alg` of RFC 7518, RFC 8037 or RFC 8812. The log does not repeat any other.
+fn known(name: &str) -> Option<&'static str> {
+    const NAMES: [&str; 17] = [
+        "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256",
+        "ES384", "ES512", "ES256K", "EdDSA", "Ed25519", "Ed448", "none",
+    ];
+    NAMES.into_iter().find(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// Header parameters that change what the token means and are not implemented here.
+fn extensions(header: &Map<String, Value>) -> Result<(), Refusal> {
+    if header.contains_key("crit") {
+        let detail = "the token's header has crit: extensions are not understood here, and RFC 7515 \
+            section 4.1.11 asks to refuse it";
+        return Err(invalid(detail));
+    }
+    if header.get("b64").is_some_and(|b64| *b64 != Value::Bool(true)) {
+        return Err(invalid("the token's header has b64 other than true (RFC 7797)"));
+    }
+    if header.contains_key("zip") {
+        return Err(invalid("the token's header has zip: compressed tokens are not accepted"));
+    }
+    match header.get("cty") {
+        Some(Value::String(cty)) if !is_jwt(cty) => Ok(()),
+        None | Some(Value::Null) => Ok(()),
+        Some(_) => Err(invalid("the token's cty says that another token is inside")),
+    }
+}
+
+/// The media type of a JWT, for which a prefix may be left out (RFC 7515 section 4.1.10).
+fn is_jwt(cty: &str) -> bool {
+    let bare = cty.split(';').next().unwrap_or(cty).trim();
+    let kind = bare.rsplit('/').next().unwrap_or(bare);
+    kind.eq_ignore_ascii_case("jwt")
+}
+
+fn kid(header: &Map<String, Value>) -> Result<Option<String>, Refusal> {
+    match header.get("kid") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(kid)) if kid.len() <= MAX_KID => Ok(Some(kid.clone())),
+        Some(Value::String(_)) => Err(invalid(format!("the token's kid is over {MAX_KID} bytes"))),
+        Some(_) => Err(invalid("the token's kid is not a text")),
+    }
+}
+
+/// A refusal for [`Reason::TokenInvalid`].
+pub(super) fn invalid(detail: impl Into<String>) -> Refusal {
+    Refusal::new(Reason::TokenInvalid, detail)
+}

@@ -1,0 +1,175 @@
+//! One JWK Set from one `https://` or `http://` address: a fresh connection, one request, a bounded answer.
+//! Redirects are not followed: the address in the configuration is the one that is trusted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CACHE_CONTROL, HOST, USER_AGENT};
+use http::{HeaderMap, Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::RootCertStore;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::key::KeyError;
+use crate::handshake::interim::{self, Interim};
+use crate::tls::client_config;
+use crate::tls::socket::tune;
+
+/// From the first packet to the last byte of the answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// The largest answer.
+const MAX_BODY: usize = 1024 * 1024;
+/// The largest head of an answer.
+const MAX_HEAD: usize = 64 * 1024;
+
+/// Why there is no answer with a set in it.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FetchError {
+    #[error("no connection: {0}")]
+    Connect(std::io::Error),
+    #[error("no answer: {0}")]
+    Http(#[from] hyper::Error),
+    #[error("the answer begins with more informational answers than are read (the last was {0})")]
+    Informational(StatusCode),
+    #[error("the request cannot be made: {0}")]
+    Request(#[from] http::Error),
+    #[error("the answer is a redirect ({0}), which is not followed: give the address it leads to")]
+    Redirect(StatusCode),
+    #[error("the answer is {0}, not 200")]
+    Status(StatusCode),
+    #[error("the answer is larger than 1 MiB")]
+    TooLarge,
+    #[error("the answer broke off: {0}")]
+    Body(Box<dyn std::error::Error + Send + Sync>),
+    #[error("there was no whole answer within {} s", TIMEOUT.as_secs())]
+    Timeout,
+}
+
+/// An answer of 200.
+pub(super) struct Fetched {
+    /// Its body.
+    pub(super) body: Bytes,
+    /// How long the issuer says that it is good for.
+    pub(super) max_age: Option<Duration>,
+}
+
+/// Fetches from one address.
+pub(super) struct Fetcher {
+    url: Uri,
+    host: String,
+    /// TLS, and the name that the server's certificate must have; `None` is `http://`.
+    secure: Option<(ServerName<'static>, TlsConnector)>,
+}
+
+/// A connection to the server.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+impl Fetcher {
+    /// `url` must be `https://` or `http://`, with a host and without a user name; the issuer's certificate
+    /// must chain to `roots`.
+    pub(super) fn new(url: &Uri, roots: &Arc<RootCertStore>) -> Result<Self, KeyError> {
+        let authority = url.authority().filter(|authority| !authority.as_str().contains('@'));
+        let host = authority.ok_or(KeyError::Url)?.host();
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let secure = match url.scheme_str() {
+            Some("https") => {
+                let name = ServerName::try_from(host.clone()).map_err(|_| KeyError::Url)?;
+                Some((name, TlsConnector::from(client_config(Arc::clone(roots))?)))
+            }
+            Some("http") => None,
+            _ => return Err(KeyError::Url),
+        };
+        Ok(Self { url: url.clone(), host, secure })
+    }
+
+    /// The address, for logs; without its query, which may be a secret.
+    pub(super) fn shown(&self) -> String {
+        let authority = self.url.authority().map_or("", |authority| authority.as_str());
+        let scheme = self.url.scheme_str().unwrap_or_default();
+        format!("{scheme}://{authority}{}", self.url.path())
+    }
+
+    /// Asks once.
+    pub(super) async fn fetch(&self) -> Result<Fetched, FetchError> {
+        tokio::time::timeout(TIMEOUT, self.exchange()).await.map_err(|_| FetchError::Timeout)?
+    }
+
+    async fn exchange(&self) -> Result<Fetched, FetchError> {
+        let usual = if self.secure.is_some() { 443 } else { 80 };
+        let address = (self.host.as_str(), self.url.port_u16().unwrap_or(usual));
+        let stream = TcpStream::connect(address).await.map_err(FetchError::Connect)?;
+        tune(&stream);
+        let stream: Box<dyn Stream> = match &self.secure {
+            Some((name, connector)) => {
+                let stream = connector.connect(name.clone(), stream);
+                Box::new(stream.await.map_err(FetchError::Connect)?)
+            }
+            None => Box::new(stream),
+        };
+        let mut request = self.request()?;
+        let interim = Interim::allowing(interim::MOST);
+        interim.watch(&mut request);
+        let stream = TokioIo::new(interim.guard(stream));
+        let (mut sender, connection) =
+            http1::Builder::new().max_buf_size(MAX_HEAD).handshake(stream).await?;
+        let answer = async {
+            let response = sender.send_request(request).await?;
+            read(response).await
+        };
+        let outcome = tokio::select! {
+            answer = answer => answer,
+            // The connection's own end is news only when there is no answer.
+            Err(error) = connection => Err(FetchError::Http(error)),
+        };
+        match interim.refused() {
+            Some(status) => Err(FetchError::Informational(status)),
+            None => outcome,
+        }
+    }
+
+    fn request(&self) -> Result<Request<Empty<Bytes>>, http::Error> {
+        let path = self.url.path_and_query().map_or("/", |path| path.as_str());
+        let host = self.url.authority().map_or("", |authority| authority.as_str());
+        Request::get(path)
+            .header(HOST, host)
+            .header(ACCEPT, "application/jwk-set+json, application/json")
+            .header(USER_AGENT, concat!("framewall/", env!("CARGO_PKG_VERSION")))
+            .body(Empty::new())
+    }
+}
+
+async fn read(response: http::Response<hyper::body::Incoming>) -> Result<Fetched, FetchError> {
+    let status = response.status();
+    if status.is_redirection() {
+        return Err(FetchError::Redirect(status));
+    }
+    if status != StatusCode::OK {
+        return Err(FetchError::Status(status));
+    }
+    let max_age = max_age(response.headers());
+    let body = Limited::new(response.into_body(), MAX_BODY).collect().await;
+    let body = body.map_err(|error| match error.downcast::<LengthLimitError>() {
+        Ok(_) => FetchError::TooLarge,
+        Err(error) => FetchError::Body(error),
+    })?;
+    Ok(Fetched { body: body.to_bytes(), max_age })
+}
+
+/// `max-age` of `Cache-Control` (RFC 9111 section 5.2.2.1).
+fn max_age(headers: &HeaderMap) -> Option<Duration> {
+    let values = headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
+    let mut directives = values.flat_map(|value| value.split(',')).map(str::trim);
+    directives.find_map(|directive| {
+        let (name, value) = directive.split_once('=')?;
+        let seconds = name.eq_ignore_ascii_case("max-age").then(|| value.trim_matches('"'))?;
+        seconds.parse().ok().map(Duration::from_secs)
+    })
+}

@@ -1,0 +1,274 @@
+//! One issuer's tokens, verified.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
+
+use http::{HeaderName, HeaderValue};
+use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
+
+use super::claims;
+use super::compact::{Unverified, invalid};
+use super::fetch::Fetcher;
+use super::forward;
+use super::identity::Identity;
+use super::jwks::{KeySet, Missing};
+use super::key::{Key, KeyError};
+use super::remote::Remote;
+use super::status::Status;
+use crate::config::{Issuer, KeySource};
+use crate::values::{Reason, Refusal};
+
+/// Why tokens of an issuer cannot be verified: the configuration is at fault.
+#[derive(Debug, thiserror::Error)]
+#[error("[jwt.{issuer}]: {source}")]
+pub struct TokenError {
+    /// The NAME of `[jwt.NAME]`.
+    pub issuer: String,
+    /// What is wrong.
+    pub source: KeyError,
+}
+
+/// Verifies the tokens of one `[jwt.NAME]`.
+pub struct Verifier {
+    issuer: Arc<Issuer>,
+    keys: Arc<Keys>,
+    fetching: Arc<Fetching>,
+}
+
+/// The task that keeps a set fresh; it ends when no verifier has the set any more.
+#[derive(Default)]
+struct Fetching {
+    begun: AtomicBool,
+    over: CancellationToken,
+}
+
+impl Drop for Fetching {
+    fn drop(&mut self) {
+        self.over.cancel();
+    }
+}
+
+/// Whom a token names, before it was asked whether that is enough.
+#[derive(Debug)]
+pub struct Authenticated {
+    issuer: Arc<Issuer>,
+    identity: Identity,
+}
+
+impl Authenticated {
+    /// See [`Identity::user`].
+    #[must_use]
+    pub fn user(&self) -> &str {
+        self.identity.user()
+    }
+
+    /// See [`Identity::expires`].
+    #[must_use]
+    pub fn expires(&self) -> SystemTime {
+        self.identity.expires()
+    }
+
+    /// Whether the token has the claims that its issuer's configuration requires.
+    pub fn authorize(self) -> Result<Identity, Refusal> {
+        claims::authorize(&self.issuer, self.identity.claims())?;
+        Ok(self.identity)
+    }
+}
+
+enum Keys {
+    One(Key),
+    Set(KeySet),
+    Remote(Box<Remote>),
+}
+
+impl Verifier {
+    /// Takes the issuer's keys, and refuses those that are too weak or do not go together with its
+    /// algorithms. A set that is fetched is empty until [`Verifier::run`].
+    pub fn new(issuer: &Arc<Issuer>) -> Result<Self, TokenError> {
+        let keys =
+            keys(issuer).map_err(|source| TokenError { issuer: issuer.name.clone(), source })?;
+        Ok(Self { issuer: Arc::clone(issuer), keys: Arc::new(keys), fetching: Arc::default() })
+    }
+
+    /// The verifier of an issuer that says something else, but fetches the same set for the same
+    /// algorithms; `None`: it does not.
+    pub(super) fn reissued(&self, issuer: &Arc<Issuer>) -> Option<Self> {
+        let same =
+            self.issuer.key.is_same_url(&issuer.key) && self.issuer.algorithms == issuer.algorithms;
+        same.then(|| Self {
+            issuer: Arc::clone(issuer),
+            keys: Arc::clone(&self.keys),
+            fetching: Arc::clone(&self.fetching),
+        })
+    }
+
+    /// The issuer, as configured.
+    #[must_use]
+    pub fn issuer(&self) -> &Arc<Issuer> {
+        &self.issuer
+    }
+
+    /// Verifies a token whole: [`Verifier::authenticate`], then [`Authenticated::authorize`].
+    pub async fn verify(&self, token: &str, now: SystemTime) -> Result<Identity, Refusal> {
+        self.authenticate(token, now).await?.authorize()
+    }
+
+    /// Whom a token names: its form, then its signature, and only then what it says at `now`.
+    /// Waits at most 10 s, where a key that is not there yet makes the set be fetched early.
+    pub async fn authenticate(
+        &self,
+        token: &str,
+        now: SystemTime,
+    ) -> Result<Authenticated, Refusal> {
+        let token = Unverified::read(token, &self.issuer.algorithms, self.issuer.max_token)?;
+        self.signature(&token).await?;
+        let identity = claims::identify(&self.issuer, token.claims()?, now)?;
+        Ok(Authenticated { issuer: Arc::clone(&self.issuer), identity })
+    }
+
+    /// The header fields that tell the upstream who is there.
+    #[must_use]
+    pub fn forwarded(&self, identity: &Identity) -> Vec<(HeaderName, HeaderValue)> {
+        forward::fields(&self.issuer.forward, identity)
+    }
+
+    /// What keeps a fetched set fresh until `shutdown`, or until the last verifier that has it is
+    /// dropped; `None` where nothing is fetched, or something does already.
+    #[must_use]
+    pub fn run(&self, shutdown: CancellationToken) -> Option<impl Future<Output = ()> + use<>> {
+        let fetched = matches!(*self.keys, Keys::Remote(_));
+        if !fetched || self.fetching.begun.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        let (keys, over) = (Arc::clone(&self.keys), self.fetching.over.clone());
+        Some(async move {
+            if let Keys::Remote(remote) = &*keys {
+                over.run_until_cancelled(remote.run(shutdown)).await;
+            }
+        })
+    }
+
+    /// What claims say of an identity that was verified before, judged by this issuer's rules as
+    /// they are now: its `iss`, `aud` and what is required.
+    pub fn review(&self, claims: &Map<String, Value>) -> Result<(), Refusal> {
+        claims::review(&self.issuer, claims)
+    }
+
+    /// Waits until a set that is fetched was asked for once; at once where nothing is fetched.
+    pub async fn looked(&self) {
+        if let Keys::Remote(remote) = &*self.keys {
+            remote.looked().await;
+        }
+    }
+
+    /// For the admin client.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let (source, keys) = match (&*self.keys, &self.issuer.key) {
+            (Keys::Remote(remote), _) => return remote.status(),
+            (Keys::Set(set), source) => (source, set.len()),
+            (Keys::One(_), source) => (source, 1),
+        };
+        let source = match source {
+            KeySource::PublicKey { path, .. } | KeySource::JwksFile { path, .. } => {
+                path.display().to_string()
+            }
+            KeySource::Secret(_) | KeySource::JwksUrl { .. } => "secret".to_owned(),
+        };
+        Status { issuer: self.issuer.name.clone(), source, keys, age: None, error: None }
+    }
+
+    #[cfg(test)]
+    pub(super) fn remote(&self) -> &Remote {
+        match &*self.keys {
+            Keys::Remote(remote) => remote,
+            _ => panic!("its keys are not fetched"),
+        }
+    }
+
+    async fn signature(&self, token: &Unverified<'_>) -> Result<(), Refusal> {
+        match &*self.keys {
+            Keys::One(key) => self.judge(&[key], token),
+            Keys::Set(set) => match set.find(token.kid.as_deref(), token.algorithm) {
+                Ok(keys) => self.judge(&keys, token),
+                Err(Missing::Unknown(why) | Missing::Refused(why)) => Err(invalid(why).by("jwks")),
+            },
+            Keys::Remote(remote) => self.remote_signature(remote, token).await,
+        }
+    }
+
+    async fn remote_signature(
+        &self,
+        remote: &Remote,
+        token: &Unverified<'_>,
+    ) -> Result<(), Refusal> {
+        let set = remote.current().map_err(|why| unverifiable(&why))?;
+        let kid = token.kid.as_deref();
+        match set.find(kid, token.algorithm) {
+            Ok(keys) => return self.judge(&keys, token),
+            Err(Missing::Refused(why)) => return Err(invalid(why).by("jwks")),
+            Err(Missing::Unknown(_)) => {}
+        }
+        let set = remote.refreshed().await.unwrap_or(set);
+        match (set.find(kid, token.algorithm), remote.error()) {
+            (Ok(keys), _) => self.judge(&keys, token),
+            // The key may be in a set that cannot be had: that is not the client's fault.
+            (Err(Missing::Unknown(_)), Some(error)) => Err(unverifiable(&error)),
+            (Err(Missing::Unknown(why) | Missing::Refused(why)), _) => Err(invalid(why).by("jwks")),
+        }
+    }
+
+    /// Whether one of the keys, of which there are few, made the token's signature.
+    fn judge(&self, keys: &[&Key], token: &Unverified<'_>) -> Result<(), Refusal> {
+        let verifies = |key: &&Key| key.verifies(token.algorithm, token.message, token.signature);
+        if keys.iter().any(verifies) {
+            return Ok(());
+        }
+        let with = match self.issuer.key {
+            KeySource::Secret(_) => "secret",
+            KeySource::PublicKey { .. } => "public key",
+            KeySource::JwksFile { .. } | KeySource::JwksUrl { .. } => "key of the JWK Set",
+        };
+        Err(invalid(format!(
+            "the token's signature is not one of the {with} of [jwt.{}]: it was made with another, \
+             or changed on its way",
+            self.issuer.name
+        ))
+        .by(self.issuer.key.key()))
+    }
+}
+
+/// Keys are never shown.
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier").field("status", &self.status()).finish_non_exhaustive()
+    }
+}
+
+fn keys(issuer: &Issuer) -> Result<Keys, KeyError> {
+    let algorithms = &issuer.algorithms;
+    let family = algorithms.first().ok_or(KeyError::Algorithms)?.family();
+    if algorithms.iter().any(|algorithm| algorithm.family() != family) {
+        return Err(KeyError::Algorithms);
+    }
+    match &issuer.key {
+        KeySource::Secret(secret) => Key::secret(&secret.0, algorithms).map(Keys::One),
+        KeySource::PublicKey { path, pem } => Key::pem(path, pem, algorithms).map(Keys::One),
+        KeySource::JwksFile { path, json } => {
+            let set = KeySet::read(json.as_bytes(), algorithms);
+            set.map(Keys::Set).map_err(|source| KeyError::Set { path: path.clone(), source })
+        }
+        KeySource::JwksUrl { url, roots } => {
+            let fetcher = Fetcher::new(url, roots)?;
+            Ok(Keys::Remote(Box::new(Remote::new(&issuer.name, algorithms, fetcher))))
+        }
+    }
+}
+
+fn unverifiable(why: &str) -> Refusal {
+    Refusal::new(Reason::TokenUnverifiable, format!("the JWK Set cannot be had: {why}")).by("jwks")
+}

@@ -1,0 +1,194 @@
+//! Who offended, and when.
+
+use std::collections::{HashMap, VecDeque};
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
+
+use crate::values::AddressKey;
+
+/// Addresses whose strikes are known.
+pub const MOST_STRUCK: usize = 65_536;
+/// Strikes of all of them.
+const MOST_STRIKES: usize = 524_288;
+
+/// The strikes of each address within a time that slides along.
+///
+/// Two generations: those that struck since the last turn, and those that did not. At a turn the
+/// older generation is forgotten. It turns when the time is over, after which what is forgotten
+/// counts no more; and when half of the room is taken, so that at the bound those are forgotten that
+/// have been quiet for longest. All of it takes 16 MB at most.
+#[derive(Debug)]
+pub(super) struct Strikes {
+    young: Generation,
+    old: Generation,
+    turned: Instant,
+    /// Half of [`MOST_STRUCK`] and of [`MOST_STRIKES`], but in tests.
+    bound: (usize, usize),
+}
+
+#[derive(Debug, Default)]
+struct Generation {
+    by: HashMap<AddressKey, VecDeque<Instant>>,
+    strikes: usize,
+}
+
+impl Generation {
+    fn put(&mut self, address: AddressKey, strikes: VecDeque<Instant>) {
+        self.strikes += strikes.len();
+        self.by.insert(address, strikes);
+    }
+
+    fn take(&mut self, address: &AddressKey) -> Option<VecDeque<Instant>> {
+        let strikes = self.by.remove(address)?;
+        self.strikes -= strikes.len();
+        Some(strikes)
+    }
+}
+
+impl Strikes {
+    pub(super) fn new(now: Instant) -> Self {
+        let bound = (MOST_STRUCK / 2, MOST_STRIKES / 2);
+        Self { young: Generation::default(), old: Generation::default(), turned: now, bound }
+    }
+
+    /// Counts a strike at `now`. Whether it is the last of `most` within `within`; the address's
+    /// strikes are forgotten then.
+    pub(super) fn strike(
+        &mut self,
+        address: AddressKey,
+        now: Instant,
+        most: NonZeroU32,
+        within: Duration,
+    ) -> bool {
+        self.turn_if_due(now, within);
+        let known = self.young.take(&address).or_else(|| self.old.take(&address));
+        let mut strikes = known.unwrap_or_default();
+        let is_over = |strike: &Instant| now.saturating_duration_since(*strike) >= within;
+        while strikes.front().is_some_and(is_over) {
+            strikes.pop_front();
+        }
+        strikes.push_back(now);
+        if u32::try_from(strikes.len()).is_ok_and(|count| count < most.get()) {
+            self.young.put(address, strikes);
+            return false;
+        }
+        true
+    }
+
+    /// How many addresses are known.
+    pub(super) fn count(&self) -> usize {
+        self.young.by.len() + self.old.by.len()
+    }
+
+    /// Forgets the strikes of the addresses that `is_meant` is true of.
+    pub(super) fn forget(&mut self, is_meant: impl Fn(AddressKey) -> bool) {
+        for generation in [&mut self.young, &mut self.old] {
+            let meant: Vec<_> =
+                generation.by.keys().copied().filter(|key| is_meant(*key)).collect();
+            for address in meant {
+                generation.take(&address);
+            }
+        }
+    }
+
+    fn turn_if_due(&mut self, now: Instant, within: Duration) {
+        let (addresses, strikes) = self.bound;
+        let full = self.young.by.len() >= addresses || self.young.strikes >= strikes;
+        if full || now.saturating_duration_since(self.turned) >= within {
+            self.old = std::mem::take(&mut self.young);
+            self.turned = now;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::num::NonZeroU32;
+    use std::time::{Duration, Instant};
+
+    use super::Strikes;
+    use crate::values::AddressKey;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn address(number: u32) -> AddressKey {
+        AddressKey::from(IpAddr::from(Ipv4Addr::from_bits(number)))
+    }
+
+    fn strikes(now: Instant, offsets: &[u64]) -> Vec<bool> {
+        let mut strikes = Strikes::new(now);
+        let most = NonZeroU32::new(3).unwrap();
+        let at = |millis: &u64| now + Duration::from_millis(*millis);
+        offsets.iter().map(|time| strikes.strike(address(1), at(time), most, MINUTE)).collect()
+    }
+
+    #[test]
+    fn the_window_slides() {
+        let now = Instant::now();
+        assert_eq!(strikes(now, &[0, 0, 0]), [false, false, true]);
+        assert_eq!(strikes(now, &[0, 30_000, 59_999]), [false, false, true]);
+        assert_eq!(strikes(now, &[0, 30_000, 60_000]), [false, false, false]);
+        assert!(strikes(now, &[0, 30_000, 60_000, 89_999])[3]);
+        assert!(!strikes(now, &[0, 30_000, 60_000, 90_000])[3]);
+        assert!(strikes(now, &[0, 59_000, 119_000, 178_999, 178_999])[4]);
+        // Beyond two turns nothing is left.
+        assert!(!strikes(now, &[0, 0, 300_000, 300_000])[3]);
+    }
+
+    #[test]
+    fn the_last_strike_begins_anew() {
+        assert_eq!(
+            strikes(Instant::now(), &[0, 1, 2, 3, 4, 5]),
+            [false, false, true, false, false, true]
+        );
+    }
+
+    #[test]
+    fn one_strike_may_be_enough() {
+        let mut strikes = Strikes::new(Instant::now());
+        assert!(strikes.strike(address(1), Instant::now(), NonZeroU32::MIN, MINUTE));
+    }
+
+    #[test]
+    fn who_struck_long_ago_is_forgotten() {
+        let now = Instant::now();
+        let most = NonZeroU32::new(3).unwrap();
+        let mut strikes = Strikes::new(now);
+        (0..100).for_each(|number| assert!(!strikes.strike(address(number), now, most, MINUTE)));
+        for (minutes, known) in [(1, 101), (2, 1)] {
+            strikes.strike(address(1000), now + minutes * MINUTE, most, MINUTE);
+            assert_eq!(strikes.young.by.len() + strikes.old.by.len(), known);
+        }
+    }
+
+    #[test]
+    fn at_the_bound_who_was_quiet_longest_is_forgotten() {
+        let now = Instant::now();
+        let most = NonZeroU32::new(3).unwrap();
+        let mut strikes = Strikes { bound: (100, 1000), ..Strikes::new(now) };
+        for number in 0..10_000 {
+            // One comes again and again among ten thousand that come once.
+            if number % 50 == 0 {
+                assert_eq!(
+                    strikes.strike(address(u32::MAX), now, most, MINUTE),
+                    number % 150 == 100
+                );
+            }
+            assert!(!strikes.strike(address(number), now, most, MINUTE));
+            let known = strikes.young.by.len() + strikes.old.by.len();
+            assert!(known <= 200, "{known}");
+        }
+        let most = NonZeroU32::new(500).unwrap();
+        let mut strikes = Strikes { bound: (100, 1000), ..Strikes::new(now) };
+        for number in 0..50_000 {
+            strikes.strike(address(number % 20), now, most, MINUTE);
+            let counted = |generation: &super::Generation| {
+                generation.by.values().map(std::collections::VecDeque::len).sum::<usize>()
+            };
+            assert_eq!(counted(&strikes.young), strikes.young.strikes);
+            assert_eq!(counted(&strikes.old), strikes.old.strikes);
+            assert!(strikes.young.strikes + strikes.old.strikes <= 2 * 1000 + 500);
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Everything that is counted across connections, together.
+
+use std::time::Instant;
+
+use super::{Counts, Permit, Rates, UserShare, Users};
+use crate::config::Limits;
+use crate::state::limits::Full;
+use crate::values::Rate;
+use crate::values::{AddressKey, UserKey, Wait};
+
+/// The limits of addresses and users. Shared by all connections; a reload changes what they allow,
+/// and none of what was counted.
+#[derive(Debug, Default)]
+pub struct Limiters {
+    connections: Counts<AddressKey>,
+    handshakes: Rates<AddressKey>,
+    users: Counts<UserKey>,
+    messages: Users,
+}
+
+/// The right of an address or a user to one more connection, until it is dropped.
+pub type AddressPermit = Permit<AddressKey>;
+/// As [`AddressPermit`].
+pub type UserPermit = Permit<UserKey>;
+
+/// A handshake of an address may not come now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooOften {
+    /// Until it may.
+    pub wait: Wait,
+    /// There are too many addresses to count it apart: others may have made the handshakes that
+    /// this is one too many of.
+    pub shared: bool,
+}
+
+impl Limiters {
+    /// These limits hold from now on.
+    pub fn set(&self, limits: &Limits) {
+        self.handshakes.set(limits.handshakes_per_ip.as_ref());
+    }
+
+    /// Counts a handshake of an address.
+    pub fn handshake(&self, key: AddressKey) -> Result<(), TooOften> {
+        let outcome = self.handshakes.check(&key);
+        outcome.map_err(|wait| TooOften { wait, shared: !self.handshakes.knows(&key) })
+    }
+
+    /// Counts a connection of an address. With `enforce` unset it is counted in any case, and the
+    /// limit is only told.
+    pub fn connection(
+        &self,
+        key: AddressKey,
+        limits: &Limits,
+        enforce: bool,
+    ) -> Result<(AddressPermit, Option<Full>), Full> {
+        taken(&self.connections, key, limits.connections_per_ip, enforce)
+    }
+
+    /// Counts a session of a user, likewise.
+    pub fn user(
+        &self,
+        key: UserKey,
+        limits: &Limits,
+        enforce: bool,
+    ) -> Result<(UserPermit, Option<Full>), Full> {
+        taken(&self.users, key, limits.connections_per_user, enforce)
+    }
+
+    /// What a session of a user shares with the user's others.
+    pub fn share(&self, key: &UserKey, rate: &Rate, now: Instant) -> UserShare {
+        self.messages.share(key, rate, now)
+    }
+
+    /// Connections of this address, sessions of this user.
+    #[must_use]
+    pub fn open(&self, address: &AddressKey) -> u32 {
+        self.connections.open(address)
+    }
+
+    /// Forgets who owes nothing any more. To be called every few seconds.
+    pub fn sweep(&self, now: Instant) {
+        self.handshakes.sweep();
+        self.messages.sweep(now);
+    }
+}
+
+fn taken<K: Eq + std::hash::Hash + Clone>(
+    counts: &Counts<K>,
+    key: K,
+    most: Option<std::num::NonZeroU32>,
+    enforce: bool,
+) -> Result<(Permit<K>, Option<Full>), Full> {
+    match counts.take(key.clone(), most) {
+        Ok(permit) => Ok((permit, None)),
+        Err(full) if enforce => Err(full),
+        Err(full) => counts.take(key, None).map(|permit| (permit, Some(full))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::Limiters;
+    use crate::config::Limits;
+    use crate::state::limits::MOST_KEYS;
+    use crate::values::Rate;
+    use crate::values::UserKey;
+
+    #[test]
+    fn many_users_leave_little_behind() {
+        let rate = Rate { count: 1, per: Duration::from_secs(3600), burst: 10 };
+        let (limiters, now) = (Limiters::default(), Instant::now());
+        for number in 0..300_000 {
+            let key = UserKey::new("main", &number.to_string());
+            let share = limiters.share(&key, &rate, now);
+            share.take(now).unwrap();
+            drop(limiters.user(key, &Limits::default(), true).unwrap());
+        }
+        limiters.sweep(now);
+        assert!(limiters.messages.count() <= MOST_KEYS, "{}", limiters.messages.count());
+        assert_eq!(limiters.users.keys(), 0);
+    }
+}

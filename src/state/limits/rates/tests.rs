@@ -1,0 +1,164 @@
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use governor::clock::FakeRelativeClock;
+use governor::nanos::Nanos;
+
+use super::{MOST_KEYS, Rates};
+use crate::values::Rate;
+use crate::values::{AddressKey, Wait};
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn rate(count: u64, per: Duration, burst: u64) -> Rate {
+    Rate { count, per, burst }
+}
+
+fn rates<K: std::hash::Hash + Eq + Clone>(
+    rate: Rate,
+) -> (Rates<K, FakeRelativeClock>, FakeRelativeClock) {
+    let clock = FakeRelativeClock::default();
+    let rates = Rates::new(clock.clone());
+    rates.set(Some(&rate));
+    (rates, clock)
+}
+
+fn address(number: u32) -> AddressKey {
+    AddressKey::from(IpAddr::from(Ipv4Addr::from_bits(number)))
+}
+
+fn allowed<K: std::hash::Hash + Eq + Clone>(
+    rates: &Rates<K, FakeRelativeClock>,
+    key: &K,
+    tries: usize,
+) -> usize {
+    (0..tries).filter(|_| rates.check(key).is_ok()).count()
+}
+
+/// How many of `count` addresses may come once each.
+fn from(rates: &Rates<AddressKey, FakeRelativeClock>, first: u32, count: u32) -> usize {
+    (first..first + count).filter(|number| rates.check(&address(*number)).is_ok()).count()
+}
+
+#[test]
+fn a_burst_comes_at_once_and_the_rest_one_by_one() {
+    let (rates, clock) = rates(rate(20, SECOND, 40));
+    assert_eq!(allowed(&rates, &"a", 39), 39);
+    assert_eq!(rates.check(&"a"), Ok(()), "the last of the burst");
+    assert_eq!(rates.check(&"a"), Err(Wait(Duration::from_millis(50))));
+    clock.advance(Duration::from_nanos(49_999_999));
+    assert_eq!(rates.check(&"a"), Err(Wait(Duration::from_nanos(1))));
+    clock.advance(Duration::from_nanos(1));
+    assert_eq!(rates.check(&"a"), Ok(()));
+    assert!(rates.check(&"a").is_err(), "one for each interval");
+    assert_eq!(rates.check(&"b"), Ok(()), "each key has its own");
+    clock.advance(HOUR);
+    assert_eq!(allowed(&rates, &"a", 100), 40, "never more than the burst");
+}
+
+#[test]
+fn minutes_and_hours_are_counted_alike() {
+    let (by_minute, clock) = rates(rate(6, 60 * SECOND, 1));
+    assert_eq!(by_minute.check(&1), Ok(()));
+    assert_eq!(by_minute.check(&1), Err(Wait(10 * SECOND)));
+    clock.advance(10 * SECOND);
+    assert_eq!(by_minute.check(&1), Ok(()));
+
+    let (by_hour, clock) = rates(rate(2, HOUR, 2));
+    assert_eq!(allowed(&by_hour, &1, 5), 2);
+    assert_eq!(by_hour.check(&1), Err(Wait(HOUR / 2)));
+    clock.advance(HOUR / 2);
+    assert_eq!(by_hour.check(&1), Ok(()));
+}
+
+#[test]
+fn over_a_long_time_as_many_come_as_the_rate_says() {
+    for count in [3, 7, 1000, 999_999, 1_000_000] {
+        let (rates, clock) = rates(rate(count, SECOND, count));
+        let most = usize::try_from(count).unwrap();
+        assert_eq!(allowed(&rates, &1, most + 10), most);
+        clock.advance(SECOND);
+        let came = allowed(&rates, &1, most + most / 50 + 10);
+        assert!(came.abs_diff(most) <= most / 100, "{came} instead of {count}");
+    }
+}
+
+#[test]
+fn without_a_rate_everybody_comes() {
+    let rates = Rates::new(FakeRelativeClock::default());
+    assert_eq!(allowed(&rates, &"a", 1000), 1000);
+    assert_eq!(rates.keys(), 0);
+    rates.sweep();
+}
+
+#[test]
+fn another_rate_begins_anew_and_the_same_one_does_not() {
+    let (rates, _clock) = rates(rate(1, HOUR, 1));
+    assert_eq!(allowed(&rates, &"a", 2), 1);
+    rates.set(Some(&rate(1, HOUR, 1)));
+    assert_eq!(allowed(&rates, &"a", 2), 0);
+    rates.set(Some(&rate(1, HOUR, 2)));
+    assert_eq!(allowed(&rates, &"a", 3), 2);
+    rates.set(None);
+    assert_eq!(allowed(&rates, &"a", 3), 3);
+}
+
+#[test]
+fn who_owes_nothing_is_forgotten() {
+    let (rates, clock) = rates(rate(1, SECOND, 2));
+    (0..100).for_each(|number| rates.check(&address(number)).unwrap());
+    rates.check(&address(0)).unwrap();
+    rates.sweep();
+    assert_eq!(rates.keys(), 100);
+    clock.advance(SECOND);
+    rates.sweep();
+    assert_eq!(rates.keys(), 1, "the one that came twice still owes");
+    assert_eq!(allowed(&rates, &address(0), 2), 1);
+    clock.advance(2 * SECOND);
+    rates.sweep();
+    assert_eq!(rates.keys(), 0);
+}
+
+#[test]
+fn a_million_addresses_take_bounded_room_and_shut_nobody_out() {
+    let (rates, clock) = rates(rate(20, SECOND, 40));
+    let known = address(u32::MAX);
+    assert_eq!(allowed(&rates, &known, 39), 39);
+    let came = from(&rates, 0, 1_000_000);
+    assert!(rates.keys() <= MOST_KEYS, "{} keys", rates.keys());
+    assert!(rates.keys() > MOST_KEYS / 10 * 9, "the shards fill evenly: {}", rates.keys());
+    // The buckets of a map are a power of two, an eighth of them free, each with a byte beside it.
+    let buckets = (MOST_KEYS * 8 / 7).next_power_of_two();
+    let bytes = buckets * (size_of::<(AddressKey, Nanos)>() + 1);
+    assert!(bytes <= 50 * MOST_KEYS, "{bytes} bytes");
+    assert!(came <= MOST_KEYS + 1024 * 40, "{came} came: the overflow has its rate too");
+
+    assert_eq!(allowed(&rates, &known, 2), 1, "who is known is judged alone");
+    let newcomers = || from(&rates, 2_000_000, 1000);
+    assert_eq!(newcomers(), 0, "while the attack takes everything");
+    clock.advance(Duration::from_millis(50));
+    // Every cell has room for one now: those that come first.
+    let came = newcomers();
+    assert!((500..=1000).contains(&came), "{came}");
+    clock.advance(2 * SECOND);
+    assert_eq!(newcomers(), 1000, "the debts of the attack are over, and are swept for room");
+    assert!(rates.keys() <= MOST_KEYS);
+}
+
+#[test]
+fn a_full_shard_is_not_swept_for_each_newcomer() {
+    let (rates, clock) = rates(rate(1, HOUR, 1));
+    from(&rates, 0, 200_000);
+    // Nothing was over when it was swept for the first newcomer; a little later it is not looked
+    // again, and a while later it is.
+    clock.advance(Duration::from_millis(3_599_999));
+    from(&rates, 1_000_000, 20_000);
+    let full = rates.keys();
+    clock.advance(Duration::from_millis(1));
+    from(&rates, 2_000_000, 20_000);
+    assert_eq!(rates.keys(), full, "all debts are over, and are not looked at yet");
+    clock.advance(Duration::from_millis(99));
+    from(&rates, 3_000_000, 20_000);
+    assert!(rates.keys() <= 20_000, "{}", rates.keys());
+}

@@ -1,0 +1,237 @@
+//! What a user's sessions share.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::pace::Pace;
+use crate::values::Rate;
+use crate::values::{UserKey, Wait};
+
+/// Users without a session whose debt is remembered.
+const MOST_IDLE: usize = 65_536;
+
+/// The rate of each user across its sessions. Sessions of a user for which the same rate holds share
+/// it, on whatever route they are; where routes have different ones, each is counted by itself. A
+/// reload that leaves the rate as it is changes nothing.
+///
+/// A user's entry stays after its last session until its burst is whole again, so that coming back
+/// is no way out of a debt; of users without a session, the 65,536 that owe the most are remembered.
+#[derive(Debug, Default)]
+pub struct Users {
+    held: Mutex<Held>,
+    /// [`MOST_IDLE`], but in tests.
+    most_idle: Option<usize>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    cells: HashMap<(UserKey, Rate), Arc<Cell>>,
+    /// So many entries are worth a sweep: twice what the last one left.
+    sweep_at: usize,
+}
+
+/// A session's part in its user's rate. Cheap to clone; all clones count together.
+#[derive(Debug, Clone)]
+pub struct UserShare(Arc<Cell>);
+
+#[derive(Debug)]
+struct Cell {
+    pace: Pace,
+    origin: Instant,
+    /// When the debt is over, in nanoseconds after `origin`.
+    debt_until: AtomicU64,
+}
+
+impl Users {
+    /// The share of a session of `user` that begins now.
+    pub fn share(&self, user: &UserKey, rate: &Rate, now: Instant) -> UserShare {
+        let mut held = self.locked();
+        if held.cells.len() >= held.sweep_at.max(self.most_idle()) {
+            held.sweep(now, self.most_idle());
+        }
+        let cell = held.cells.entry((user.clone(), *rate));
+        UserShare(Arc::clone(cell.or_insert_with(|| Arc::new(Cell::new(rate, now)))))
+    }
+
+    /// Forgets the users that have no session and owe nothing. To be called every few seconds.
+    pub fn sweep(&self, now: Instant) {
+        self.locked().sweep(now, self.most_idle());
+    }
+
+    /// How many rates of users are known.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.locked().cells.len()
+    }
+
+    fn most_idle(&self) -> usize {
+        self.most_idle.unwrap_or(MOST_IDLE)
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    fn sweep(&mut self, now: Instant, most_idle: usize) {
+        // A share is only ever made under the lock that is held here.
+        let is_idle = |cell: &Arc<Cell>| Arc::strong_count(cell) == 1;
+        self.cells.retain(|_, cell| !is_idle(cell) || cell.owes(now) > 0);
+        let idle = self.cells.values().filter(|cell| is_idle(cell));
+        let mut debts: Vec<_> = idle.map(|cell| cell.owes(now)).collect();
+        if let Some(over) = debts.len().checked_sub(most_idle).filter(|over| *over > 0) {
+            let (_, least, _) = debts.select_nth_unstable(over - 1);
+            let least = *least;
+            self.cells.retain(|_, cell| !is_idle(cell) || cell.owes(now) > least);
+        }
+        if self.cells.capacity() / 4 > self.cells.len() {
+            self.cells.shrink_to(self.cells.len() * 2);
+        }
+        self.sweep_at = self.cells.len() * 2;
+    }
+}
+
+impl UserShare {
+    /// Counts one message, if it may come now; one that may not is not counted.
+    pub fn take(&self, now: Instant) -> Result<(), Wait> {
+        self.0.take(now)
+    }
+}
+
+impl Cell {
+    fn new(rate: &Rate, now: Instant) -> Self {
+        Self { pace: Pace::from(rate), origin: now, debt_until: AtomicU64::new(0) }
+    }
+
+    /// The generic cell rate algorithm: each message moves the end of the debt on by an interval,
+    /// and may as long as that is not more than a burst ahead.
+    fn take(&self, now: Instant) -> Result<(), Wait> {
+        let now = self.at(now);
+        let tolerance = self.pace.tolerance();
+        let mut until = self.debt_until.load(Ordering::Relaxed);
+        loop {
+            let ahead = until.saturating_sub(now);
+            if ahead > tolerance {
+                return Err(Wait(Duration::from_nanos(ahead - tolerance)));
+            }
+            let next = until.max(now).saturating_add(self.pace.interval);
+            let order = Ordering::Relaxed;
+            match self.debt_until.compare_exchange_weak(until, next, order, order) {
+                Ok(_) => return Ok(()),
+                Err(other) => until = other,
+            }
+        }
+    }
+
+    /// Nanoseconds until the burst is whole.
+    fn owes(&self, now: Instant) -> u64 {
+        self.debt_until.load(Ordering::Relaxed).saturating_sub(self.at(now))
+    }
+
+    fn at(&self, now: Instant) -> u64 {
+        let since = now.saturating_duration_since(self.origin);
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use super::{UserShare, Users};
+    use crate::values::Rate;
+    use crate::values::{UserKey, Wait};
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const RATE: Rate = Rate { count: 10, per: SECOND, burst: 20 };
+
+    fn ann() -> UserKey {
+        UserKey::new("main", "ann")
+    }
+
+    fn taken(share: &UserShare, tries: usize, now: Instant) -> usize {
+        (0..tries).filter(|_| share.take(now).is_ok()).count()
+    }
+
+    #[test]
+    fn sessions_of_a_user_share_one_rate() {
+        let (users, now) = (Users::default(), Instant::now());
+        let first = users.share(&ann(), &RATE, now);
+        let second = users.share(&ann(), &RATE, now);
+        let other = users.share(&UserKey::new("other", "ann"), &RATE, now);
+        assert_eq!(taken(&first, 19, now), 19);
+        assert_eq!(second.take(now), Ok(()), "the last of the burst");
+        let wait = Wait(SECOND / 10);
+        assert_eq!((first.take(now), second.take(now)), (Err(wait), Err(wait)));
+        assert_eq!(taken(&other, 30, now), 20, "another issuer's user is somebody else");
+        let almost = now + Duration::from_nanos(99_999_999);
+        assert_eq!(first.take(almost), Err(Wait(Duration::from_nanos(1))));
+        assert_eq!(taken(&second, 2, now + SECOND / 10), 1);
+        assert_eq!(taken(&first, 100, now + 3600 * SECOND), 20);
+    }
+
+    #[test]
+    fn another_rate_is_counted_by_itself() {
+        let (users, now) = (Users::default(), Instant::now());
+        let rate = Rate { burst: 5, ..RATE };
+        let (default, route) = (users.share(&ann(), &RATE, now), users.share(&ann(), &rate, now));
+        assert_eq!((taken(&default, 50, now), taken(&route, 50, now)), (20, 5));
+    }
+
+    #[test]
+    fn coming_back_is_no_way_out_of_a_debt() {
+        let (users, now) = (Users::default(), Instant::now());
+        let share = users.share(&ann(), &RATE, now);
+        assert_eq!(taken(&share, 50, now), 20);
+        drop(share);
+        users.sweep(now + SECOND);
+        assert_eq!(taken(&users.share(&ann(), &RATE, now), 50, now + SECOND), 10);
+        users.sweep(now + Duration::from_nanos(2_999_999_999));
+        assert_eq!(users.count(), 1);
+        users.sweep(now + 3 * SECOND);
+        assert_eq!(users.count(), 0, "its burst is whole again");
+    }
+
+    #[test]
+    fn a_live_session_keeps_its_cell() {
+        let (users, now) = (Users::default(), Instant::now());
+        let share = users.share(&ann(), &RATE, now);
+        users.sweep(now + 3600 * SECOND);
+        assert_eq!(users.count(), 1);
+        let later = now + 3600 * SECOND;
+        assert_eq!(taken(&users.share(&ann(), &RATE, later), 50, later), 20);
+        assert!(share.take(later).is_err(), "they are one still");
+    }
+
+    #[test]
+    fn of_those_who_left_the_deepest_in_debt_are_remembered() {
+        let users = Users { most_idle: Some(100), ..Users::default() };
+        let now = Instant::now();
+        let user = |number: usize| UserKey::new("main", &number.to_string());
+        for number in 0..10_000 {
+            let share = users.share(&user(number), &RATE, now);
+            taken(&share, if number == 5 { 20 } else { 1 }, now);
+            assert!(users.count() <= 200, "{number}: {}", users.count());
+        }
+        users.sweep(now);
+        assert!(users.count() <= 100);
+        assert_eq!(taken(&users.share(&user(5), &RATE, now), 20, now), 0);
+    }
+
+    #[test]
+    fn threads_take_no_more_than_there_is() {
+        let (users, now) = (Users::default(), Instant::now());
+        let rate = Rate { burst: 1000, ..RATE };
+        let share = users.share(&ann(), &rate, now);
+        let taken = thread::scope(|scope| {
+            let threads: Vec<_> =
+                (0..4).map(|_| scope.spawn(|| taken(&share.clone(), 500, now))).collect();
+            threads.into_iter().map(|one| one.join().unwrap()).sum::<usize>()
+        });
+        assert_eq!(taken, 1000);
+    }
+}

@@ -1,0 +1,191 @@
+//! Revocations in this process's memory, and in a file if one was given.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use serde::{Deserialize, Serialize};
+
+use super::file::{Contents, StateFile, StoreError, Version};
+use super::{Bearer, Kind, Revocation, RevocationStore, RevokeError};
+use crate::values::UnixTime;
+
+/// How many revocations are kept.
+pub const MAX_REVOCATIONS: usize = 100_000;
+
+static CONTENTS: Contents = Contents {
+    key: "[admin] revocations",
+    entries: "revocations",
+    most: MAX_REVOCATIONS,
+    loss: "whoever it revoked can come back then",
+};
+
+#[derive(Serialize)]
+struct Written<'a> {
+    version: Version,
+    revocations: &'a [Revocation],
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Read {
+    #[serde(rename = "version")]
+    _version: Version,
+    revocations: Vec<Revocation>,
+}
+
+/// See the module. Every change writes the whole file anew.
+#[derive(Debug)]
+pub struct Revocations {
+    held: RwLock<Held>,
+    /// Locked while the file is written, so that the last one written is the newest.
+    file: Option<Mutex<StateFile>>,
+    /// [`MAX_REVOCATIONS`], but in tests.
+    bound: usize,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    users: HashMap<String, Term>,
+    tokens: HashMap<String, Term>,
+}
+
+#[derive(Debug, Clone)]
+struct Term {
+    until: UnixTime,
+    at: UnixTime,
+    why: Option<String>,
+}
+
+impl Revocations {
+    /// Forgotten with this process.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        Self { held: RwLock::default(), file: None, bound: MAX_REVOCATIONS }
+    }
+
+    /// Those of the file at `path`, without those that are over. A file that is not there is
+    /// written, which proves that it can be; one that cannot be read, is broken or holds too many is
+    /// an error: whoever was revoked must not come back because a file went bad.
+    pub fn open(path: PathBuf, now: UnixTime) -> Result<Self, StoreError> {
+        let file = StateFile::new(path, &CONTENTS);
+        let mut held = Held::default();
+        match file.read::<Read>()? {
+            None => file.write(&Written { version: Version, revocations: &[] })?,
+            Some(Read { revocations, .. }) => {
+                if let Some(bad) = revocations.iter().find(|revocation| !revocation.is_bounded()) {
+                    let what = format!("a {} of it is empty or too long", bad.kind.name());
+                    return Err(file.broken(what));
+                }
+                let live = revocations.into_iter().filter(|revocation| revocation.until > now);
+                live.for_each(|revocation| held.put(revocation));
+            }
+        }
+        file.check_count(held.len())?;
+        Ok(Self { held: RwLock::new(held), file: Some(Mutex::new(file)), bound: MAX_REVOCATIONS })
+    }
+
+    fn hold(&self, revocation: Revocation, now: UnixTime) -> Result<(), RevokeError> {
+        if !revocation.is_bounded() {
+            return Err(RevokeError::Unbounded);
+        }
+        if revocation.until <= now {
+            return Err(RevokeError::Over(revocation.until));
+        }
+        let mut held = self.write();
+        let known = held.of(revocation.kind).contains_key(&revocation.value);
+        if !known && held.len() >= self.bound {
+            held.sweep(now);
+            if held.len() >= self.bound {
+                return Err(RevokeError::Full);
+            }
+        }
+        held.put(revocation);
+        Ok(())
+    }
+
+    fn save(&self, now: UnixTime) -> Result<(), StoreError> {
+        let Some(file) = &self.file else {
+            return Ok(());
+        };
+        let file = file.lock().unwrap_or_else(PoisonError::into_inner);
+        let listed = {
+            let mut held = self.write();
+            held.sweep(now);
+            held.list()
+        };
+        file.write(&Written { version: Version, revocations: &listed })
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Held> {
+        self.held.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Held> {
+        self.held.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl RevocationStore for Revocations {
+    fn is_revoked(&self, bearer: Bearer<'_>, now: UnixTime) -> bool {
+        let held = self.read();
+        let within = |terms: &HashMap<String, Term>, value: Option<&str>| {
+            value.and_then(|value| terms.get(value)).is_some_and(|term| term.until > now)
+        };
+        within(&held.users, bearer.user) || within(&held.tokens, bearer.token_id)
+    }
+
+    fn revoke(&self, revocation: Revocation, now: UnixTime) -> Result<(), RevokeError> {
+        self.hold(revocation, now)?;
+        Ok(self.save(now)?)
+    }
+
+    fn count(&self, now: UnixTime) -> usize {
+        let held = self.read();
+        held.users.values().chain(held.tokens.values()).filter(|term| term.until > now).count()
+    }
+}
+
+impl Held {
+    fn len(&self) -> usize {
+        self.users.len() + self.tokens.len()
+    }
+
+    fn of(&mut self, kind: Kind) -> &mut HashMap<String, Term> {
+        match kind {
+            Kind::User => &mut self.users,
+            Kind::Token => &mut self.tokens,
+        }
+    }
+
+    fn put(&mut self, revocation: Revocation) {
+        let Revocation { kind, value, until, at, why } = revocation;
+        let terms = self.of(kind);
+        if terms.get(&value).is_none_or(|known| known.until <= until) {
+            terms.insert(value, Term { until, at, why });
+        }
+    }
+
+    fn sweep(&mut self, now: UnixTime) {
+        self.users.retain(|_, term| term.until > now);
+        self.tokens.retain(|_, term| term.until > now);
+    }
+
+    /// In the order of their making.
+    fn list(&self) -> Vec<Revocation> {
+        let users = self.users.iter().map(|entry| (Kind::User, entry));
+        let tokens = self.tokens.iter().map(|entry| (Kind::Token, entry));
+        let mut listed: Vec<_> = users
+            .chain(tokens)
+            .map(|(kind, (value, term))| {
+                let Term { until, at, why } = term.clone();
+                Revocation { kind, value: value.clone(), until, at, why }
+            })
+            .collect();
+        listed.sort_by(|a, b| (a.at, &a.value).cmp(&(b.at, &b.value)));
+        listed
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,14 @@
+//! Counters of one direction of a session.
+
+use serde::Serialize;
+
+/// What one end sent, as far as the frame rules accepted it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Flow {
+    /// Frames, control frames included.
+    pub frames: u64,
+    /// Whole data messages.
+    pub messages: u64,
+    /// Bytes on the WebSocket wire, frame headers included.
+    pub bytes: u64,
+}

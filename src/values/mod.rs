@@ -1,0 +1,40 @@
+//! Values that all layers share. This layer imports no other.
+
+mod address;
+mod authority;
+pub(crate) mod client_fields;
+mod endpoint;
+pub(crate) mod file;
+mod flow;
+pub(crate) mod json;
+mod keys;
+mod network;
+mod offence;
+mod origin;
+mod path;
+mod rate;
+mod refusal;
+pub mod spoken;
+pub(crate) mod tight;
+mod token;
+mod token_place;
+mod unix_time;
+mod wait;
+
+pub use address::{canonical, canonical_ip, is_of_a_client};
+pub(crate) use authority::parse_port;
+pub use authority::{Authority, Host, HostError, is_host, split_port};
+pub use client_fields::{FieldPattern, FieldRules, fold, is_reserved};
+pub use endpoint::Endpoint;
+pub use flow::Flow;
+pub use keys::{AddressKey, UserKey};
+pub use network::{Network, NotANetwork};
+pub use offence::{Offence, RequestContext, Sender};
+pub use origin::{Origin, OriginError, OriginPattern};
+pub use path::{PathError, canonical_path};
+pub use rate::Rate;
+pub use refusal::{Reason, Refusal};
+pub(crate) use token::{is_token, is_token_byte};
+pub use token_place::TokenPlace;
+pub use unix_time::{NotAUnixTime, UnixTime, clock_is_sound};
+pub use wait::Wait;

@@ -1,0 +1,309 @@
+//! The only table of reasons: why a handshake was refused or a session ended.
+//!
+//! Before the 101 a refusal is an HTTP answer with an RFC 9457 problem body; after it, a Close
+//! frame (RFC 6455 section 5.5.1). The name of a reason is the same in the log, in the problem
+//! body, in the reason text of the Close frame and in the documentation. Public text says what
+//! the client may know; what happened inside is for the log alone.
+
+use http::StatusCode;
+use tracing::Level;
+
+use crate::values::Offence;
+use crate::values::Wait;
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $variant:ident $name:literal $status:tt $close:tt $level:ident $public:literal;)*) => {
+        /// Why a handshake was refused or a session ended. One variant a row of the table.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Reason {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Reason {
+            /// Every reason, in the order of the table.
+            pub const ALL: &'static [Reason] = &[$(Reason::$variant,)*];
+
+            fn row(self) -> Row {
+                match self {
+                    $(Reason::$variant => Row {
+                        name: $name,
+                        status: reasons!(@code $status),
+                        close: reasons!(@code $close),
+                        level: Level::$level,
+                        public: $public,
+                    },)*
+                }
+            }
+        }
+    };
+    (@code -) => { None };
+    (@code $code:literal) => { Some($code) };
+}
+
+struct Row {
+    name: &'static str,
+    status: Option<u16>,
+    close: Option<u16>,
+    level: Level,
+    public: &'static str,
+}
+
+reasons! {
+    // variant, name, HTTP status before the 101, close code after it, log level, public text
+
+    /// The head is not a valid opening handshake (RFC 6455 section 4.2.1).
+    HandshakeMalformed "handshake.malformed" 400 - INFO "The request is not a valid WebSocket handshake.";
+    /// A trusted proxy does not say in X-Forwarded-For who its client is.
+    ForwardedMalformed "forwarded.malformed" 400 - WARN "The request came through a proxy that does not say whose it is.";
+    /// More than one credential was shown, so which one counts is anybody's guess.
+    TokenMultiple "token.multiple" 400 - INFO "Show one credential, in one place.";
+    /// The route wants a token, and none was shown.
+    TokenMissing "token.missing" 401 - INFO "A token is required.";
+    /// The token does not verify, or does not say what it must.
+    TokenInvalid "token.invalid" 401 4401 INFO "The token is not valid.";
+    /// The token is over.
+    TokenExpired "token.expired" 401 4401 INFO "The token has expired.";
+    /// The token, or its user, was revoked.
+    TokenRevoked "token.revoked" 403 4403 INFO "The token was revoked.";
+    /// The client certificate that opened the session has expired.
+    CertificateExpired "certificate.expired" - 4401 INFO "The client certificate has expired.";
+    /// A reload accepts the client certificate of the session no longer.
+    CertificateInvalid "certificate.invalid" - 4401 INFO "The client certificate is not accepted any more.";
+    /// The token's claims do not allow this route.
+    ClaimsDenied "claims.denied" 403 4403 INFO "The token does not allow this.";
+    /// The Origin header names an origin that the route does not accept (RFC 6455 section 10.2).
+    OriginDenied "origin.denied" 403 4403 INFO "This origin may not connect.";
+    /// The address is denied by `[firewall]`.
+    FirewallDenied "firewall.denied" 403 4403 INFO "This address may not connect.";
+    /// The address is banned for a time.
+    BanActive "ban.active" 403 4403 INFO "This address is banned for a time.";
+    /// No route has this host and path.
+    RouteNone "route.none" 404 4403 INFO "There is nothing here.";
+    /// The method is not GET.
+    Method "method" 405 - INFO "Only GET opens a WebSocket.";
+    /// The head did not arrive within `handshake_timeout`.
+    HandshakeTimeout "handshake.timeout" 408 - INFO "The handshake took too long.";
+    /// The server name of TLS and the Host header select different TLS policies.
+    SniMismatch "sni.mismatch" 421 - INFO "This connection was made for another host.";
+    /// A plain HTTP request.
+    UpgradeRequired "upgrade.required" 426 - INFO "This is a WebSocket endpoint: upgrade to websocket.";
+    /// Sec-WebSocket-Version is not 13.
+    Version "version" 426 - INFO "Only WebSocket version 13 is spoken here.";
+    /// The address makes more handshakes than `limits.handshakes_per_ip` allows.
+    LimitHandshakes "limit.handshakes" 429 - WARN "Too many handshakes from this address.";
+    /// The address has as many connections as `limits.connections_per_ip` allows.
+    LimitConnections "limit.connections" 429 - WARN "Too many connections from this address.";
+    /// The user has as many connections, or sends more messages, than `limits.connections_per_user`
+    /// or `limits.messages_per_user` allows.
+    LimitUser "limit.user" 429 4429 WARN "Too many connections or messages of this user.";
+    /// The head has too many fields or too many bytes.
+    HeadTooLarge "head.too_large" 431 - INFO "The request head is too large.";
+    /// The upstream did not answer the handshake as RFC 6455 section 4.2.2 asks.
+    UpstreamHandshake "upstream.handshake" 502 1014 ERROR "The application did not accept the WebSocket properly.";
+    /// No upstream of the route could be connected to.
+    UpstreamUnavailable "upstream.unavailable" 503 1014 ERROR "The application is not available.";
+    /// `max_connections` is reached, or the hold budget has no room for a message that brings a token.
+    Capacity "capacity" 503 1013 WARN "The gateway is at its capacity.";
+    /// There is no key yet to verify a token with.
+    TokenUnverifiable "token.unverifiable" 503 1013 ERROR "Tokens cannot be verified right now.";
+    /// The upstream did not answer the handshake in time.
+    UpstreamTimeout "upstream.timeout" 504 1014 ERROR "The application did not answer in time.";
+    /// A frame breaks RFC 6455 section 5.
+    FrameProtocol "frame.protocol" - 1002 WARN "The frame breaks the WebSocket protocol.";
+    /// A text message or a close reason is not UTF-8 (RFC 6455 section 8.1).
+    FrameUtf8 "frame.utf8" - 1007 WARN "The text is not UTF-8.";
+    /// A message is larger than `max_message_size`, or inflates to more than `max_inflation_ratio`
+    /// allows.
+    MessageTooBig "message.too_big" - 1009 WARN "The message is too big.";
+    /// A frame is larger than `max_frame_size`.
+    FrameTooBig "frame.too_big" - 1009 WARN "The frame is too big.";
+    /// A message has more than `max_fragments` frames.
+    MessageFragments "message.fragments" - 1009 WARN "The message has too many fragments.";
+    /// A message or a control frame took longer than `message_timeout`.
+    MessageTimeout "message.timeout" - 4408 INFO "The message took too long.";
+    /// Nothing was said for `idle_timeout`.
+    IdleTimeout "idle.timeout" - 4408 INFO "The connection was idle for too long.";
+    /// Two pings of the gateway stayed unanswered.
+    PingTimeout "ping.timeout" - 4408 INFO "Pings were not answered.";
+    /// The first message, with the token in it, did not come within `message_deadline`.
+    AuthTimeout "auth.timeout" - 4408 INFO "The token took too long.";
+    /// The client sends more messages than `limits.messages` allows.
+    LimitMessages "limit.messages" - 4429 WARN "Too many messages.";
+    /// The client sends more bytes than `limits.bytes` allows.
+    LimitBytes "limit.bytes" - 4429 WARN "Too many bytes.";
+    /// The client sends more pings and pongs than `limits.control_frames` allows.
+    LimitControl "limit.control" - 4429 WARN "Too many control frames.";
+    /// An operator ended the session.
+    SessionKicked "session.kicked" - 4403 INFO "The connection was ended by an operator.";
+    /// `max_lifetime` is over.
+    LifetimeOver "lifetime.over" - 1001 INFO "The connection has reached its maximum lifetime.";
+    /// The gateway stops.
+    Shutdown "shutdown" 503 1001 INFO "The gateway is shutting down.";
+    /// The upstream's connection ended without a Close frame.
+    UpstreamLost "upstream.lost" - 1014 ERROR "The connection to the application was lost.";
+    /// The upstream sent a frame that breaks RFC 6455.
+    UpstreamProtocol "upstream.protocol" - 1014 ERROR "The application broke the WebSocket protocol.";
+    /// A fault of the gateway's own.
+    Internal "internal" 500 1011 ERROR "The gateway failed.";
+    /// The TLS handshake failed. Only in the log.
+    TlsFailed "tls.failed" - - INFO "";
+    /// The PROXY protocol header was missing, malformed or from an untrusted peer. Only in the log.
+    ProxyMalformed "proxy.malformed" - - WARN "";
+    /// An endpoint closed the session with a Close frame. Only in the log.
+    Closed "closed" - - INFO "";
+    /// The client's connection ended without a Close frame. Only in the log.
+    ClientLost "client.lost" - 1001 INFO "";
+}
+
+impl Reason {
+    /// The name, as written in logs, problem bodies, close reasons and documents.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.row().name
+    }
+
+    /// The HTTP status of a refusal before the 101. A reason that has none is answered with 500:
+    /// it cannot happen there.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        self.row()
+            .status
+            .and_then(|code| StatusCode::from_u16(code).ok())
+            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// The close code that the side at fault gets after the 101. A reason that has none closes
+    /// with 1011: it cannot happen there.
+    #[must_use]
+    pub fn close_code(self) -> u16 {
+        self.row().close.unwrap_or(1011)
+    }
+
+    /// The level at which the log tells it.
+    #[must_use]
+    pub fn level(self) -> Level {
+        self.row().level
+    }
+
+    /// What the client may know, in one sentence.
+    #[must_use]
+    pub fn public_text(self) -> &'static str {
+        self.row().public
+    }
+
+    /// Whether the table gives this reason an HTTP status, a close code.
+    #[must_use]
+    pub fn codes(self) -> (Option<u16>, Option<u16>) {
+        let row = self.row();
+        (row.status, row.close)
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A refusal on its way to the client: the reason of the table, and what the log says beyond it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The row of the table.
+    pub reason: Reason,
+    /// What was wrong, for the log alone. Never a payload, a token or a query string.
+    pub detail: String,
+    /// When it is worth to try again, where that is known.
+    pub retry_after: Option<Wait>,
+    /// The key of the configuration that decided, within the table that was looked at; `None`: the
+    /// table as a whole.
+    pub key: Option<&'static str>,
+    /// The strike that it is, if only the client's own program can have caused it.
+    pub offence: Option<Offence>,
+}
+
+impl Refusal {
+    /// A refusal for `reason`, with what the log should say about it.
+    pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into(), retry_after: None, key: None, offence: None }
+    }
+
+    /// With the time after which it is worth to try again.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Wait) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// The same, as a strike if it is one.
+    #[must_use]
+    pub fn as_offence(self, offence: Option<Offence>) -> Self {
+        Self { offence, ..self }
+    }
+
+    /// The same, decided by this key.
+    #[must_use]
+    pub fn by(self, key: &'static str) -> Self {
+        Self { key: Some(key), ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use crate::values::Reason;
+
+    #[test]
+    fn names_are_unique_and_fit_a_close_frame() {
+        let names: HashSet<_> = Reason::ALL.iter().map(|reason| reason.name()).collect();
+        assert_eq!(names.len(), Reason::ALL.len());
+        assert!(names.iter().all(|name| name.len() <= 123), "RFC 6455 section 5.5: 125 - 2 bytes");
+    }
+
+    /// `docs/refusals.md` says what the table says; `UPDATE_DOCS=1` writes it anew.
+    #[test]
+    fn the_documentation_is_the_table() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/refusals.md");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(path, documentation()).unwrap();
+        }
+        let written = std::fs::read_to_string(path).unwrap();
+        assert_eq!(written, documentation(), "run UPDATE_DOCS=1 cargo test --lib refusal");
+    }
+
+    fn documentation() -> String {
+        let code = |code: Option<u16>| code.map_or("-".to_owned(), |code| code.to_string());
+        let row = |reason: &Reason| {
+            let (status, close) = reason.codes();
+            let text = match reason.public_text() {
+                "" => "(only in the log)",
+                text => text,
+            };
+            let level = reason.level().to_string().to_lowercase();
+            format!("| `{reason}` | {} | {} | {level} | {text} |", code(status), code(close))
+        };
+        let rows: Vec<String> = Reason::ALL.iter().map(row).collect();
+        let rows = rows.join("\n");
+        format!(
+            "# Refusals\n\n\
+             <!-- Made from the table in src/values/refusal.rs; a test compares them. -->\n\n\
+             Every reason to refuse a handshake or to end a session has one name, the same in the\n\
+             answer, in the Close frame, in the log and here. Before the 101 a refusal is an HTTP\n\
+             answer with a problem body (RFC 9457); after it, the side at fault gets a Close frame\n\
+             with the code, and the name as its reason. The other side gets 1001 where the client\n\
+             was at fault or is gone, 1014 where the upstream was, with the name of the reason.\n\
+             A head that is not HTTP may get a bare 400 or 431 without a body.\n\n\
+             | reason | status | close code | log level | what the client is told |\n\
+             |---|---|---|---|---|\n{rows}\n"
+        )
+    }
+
+    #[test]
+    fn close_codes_may_be_sent() {
+        for reason in Reason::ALL {
+            let code = reason.close_code();
+            assert!(![1005, 1006, 1015].contains(&code), "{reason}: {code} is never on the wire");
+            assert!((1000..=1014).contains(&code) || (3000..5000).contains(&code), "{reason}");
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! The time after which another attempt may succeed.
+
+use std::time::Duration;
+
+/// How long it takes until one more is allowed, if nobody else comes before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Wait(pub Duration);
+
+impl Wait {
+    /// As Retry-After has it (RFC 9110 section 10.2.3): whole seconds, at least 1.
+    #[must_use]
+    pub fn retry_after(self) -> u64 {
+        let part = u64::from(self.0.subsec_nanos() > 0);
+        self.0.as_secs().saturating_add(part).max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Wait;
+
+    #[test]
+    fn retry_after_is_never_too_early() {
+        let told = |nanos| Wait(Duration::from_nanos(nanos)).retry_after();
+        assert_eq!([told(0), told(1), told(1_000_000_000), told(1_000_000_001)], [1, 1, 1, 2]);
+    }
+}

@@ -1,0 +1,371 @@
+//! The memory that all sessions together may hold of frames that are not whole, and the share of it
+//! that one session, one address and all unidentified clients may have.
+
+use std::collections::HashMap;
+use std::iter;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::values::AddressKey;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// The bounds of a [`HoldPool`], in bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Shares {
+    /// All sessions together.
+    pub total: usize,
+    /// All sessions without a verified token together; the rest of `total` is kept back for the
+    /// identified ones.
+    pub unidentified: usize,
+    /// All sessions of one address.
+    pub address: usize,
+    /// The sessions of one address that have no verified token; the rest of `address` is kept back
+    /// for the identified ones, so that two users behind one address do not depend on a third.
+    pub unidentified_of_address: usize,
+    /// One session, both directions together.
+    pub session: usize,
+}
+
+/// The shares of the gateway's own pool. A session needs less than 64 KiB for a frame in each direction
+/// and the rest of a read of a client that is delayed; the longest first message needs 124 KiB.
+impl Default for Shares {
+    fn default() -> Self {
+        Self {
+            total: 64 * MIB,
+            unidentified: 32 * MIB,
+            address: 8 * MIB,
+            unidentified_of_address: 4 * MIB,
+            session: 128 * KIB,
+        }
+    }
+}
+
+/// The budget of the whole gateway; a clone is the same pool. Sessions get their part of it from
+/// [`HoldPool::session`].
+///
+/// Its lock is taken when a session begins and when one ends. What a session holds is accounted in
+/// atomic counters, at most five, and only where a frame is not whole.
+#[derive(Debug, Clone)]
+pub struct HoldPool(Arc<Pool>);
+
+#[derive(Debug)]
+struct Pool {
+    shares: Shares,
+    all: Room,
+    unidentified: Room,
+    /// The addresses that have a session; never more than there are sessions.
+    addresses: Mutex<HashMap<AddressKey, Arc<AddressRoom>>>,
+}
+
+/// What one address may hold.
+#[derive(Debug)]
+struct AddressRoom {
+    all: Room,
+    unidentified: Room,
+}
+
+impl HoldPool {
+    /// A pool of which nothing is taken.
+    #[must_use]
+    pub fn new(shares: Shares) -> Self {
+        Self(Arc::new(Pool {
+            shares,
+            all: Room::new(shares.total),
+            unidentified: Room::new(shares.unidentified),
+            addresses: Mutex::default(),
+        }))
+    }
+
+    /// The budget of one session. `address` is `None` for a trusted proxy that names no client: it
+    /// speaks for many. `identified` says that a token was verified.
+    #[must_use]
+    pub fn session(&self, address: Option<AddressKey>, identified: bool) -> HoldBudget {
+        let address = address.map(|key| {
+            let shares = &self.0.shares;
+            let mut addresses = self.0.addresses();
+            let room = addresses.entry(key).or_insert_with(|| {
+                Arc::new(AddressRoom {
+                    all: Room::new(shares.address),
+                    unidentified: Room::new(shares.unidentified_of_address),
+                })
+            });
+            (key, Arc::clone(room))
+        });
+        let own = Room::new(self.0.shares.session);
+        HoldBudget(Arc::new(SessionRoom { own, identified, address, pool: Some(self.clone()) }))
+    }
+
+    /// Bytes that nobody has taken.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.0.all.left()
+    }
+}
+
+impl Pool {
+    fn addresses(&self) -> MutexGuard<'_, HashMap<AddressKey, Arc<AddressRoom>>> {
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What one session may hold; a clone is the same budget. What was taken comes back when the buffer
+/// that it was taken for is dropped.
+#[derive(Debug, Clone)]
+pub struct HoldBudget(Arc<SessionRoom>);
+
+#[derive(Debug)]
+struct SessionRoom {
+    own: Room,
+    identified: bool,
+    address: Option<(AddressKey, Arc<AddressRoom>)>,
+    pool: Option<HoldPool>,
+}
+
+impl HoldBudget {
+    /// A budget of `total` bytes that is nobody else's.
+    #[must_use]
+    pub fn new(total: usize) -> Self {
+        Self(Arc::new(SessionRoom {
+            own: Room::new(total),
+            identified: true,
+            address: None,
+            pool: None,
+        }))
+    }
+
+    /// Bytes that this session could take now.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.0.rooms().map(Room::left).min().unwrap_or(0)
+    }
+
+    /// Takes `bytes`, all or none; `None` if the session, its address, the unidentified clients or
+    /// the pool have fewer left.
+    pub(crate) fn take(&self, bytes: usize) -> Option<HoldPermit> {
+        for (index, room) in self.0.rooms().enumerate() {
+            if !room.take(bytes) {
+                self.0.rooms().take(index).for_each(|room| room.give(bytes));
+                return None;
+            }
+        }
+        Some(HoldPermit { budget: self.clone(), bytes })
+    }
+}
+
+impl SessionRoom {
+    /// Every bound that holds for this session, the narrowest first.
+    fn rooms(&self) -> impl Iterator<Item = &Room> {
+        let address = self.address.as_ref().map(|(_, room)| &**room);
+        let pool = self.pool.as_ref().map(|pool| &*pool.0);
+        let unidentified = !self.identified;
+        iter::once(&self.own)
+            .chain(address.filter(|_| unidentified).map(|address| &address.unidentified))
+            .chain(address.map(|address| &address.all))
+            .chain(pool.filter(|_| unidentified).map(|pool| &pool.unidentified))
+            .chain(pool.map(|pool| &pool.all))
+    }
+}
+
+/// The last session of an address takes the address's entry with it.
+impl Drop for SessionRoom {
+    fn drop(&mut self) {
+        if let (Some((key, room)), Some(pool)) = (self.address.take(), &self.pool) {
+            let mut addresses = pool.0.addresses();
+            // Dropped under the lock, so that of two sessions that end at once the second sees that it
+            // is the last: the map's is left then. Others are made under the lock, too.
+            drop(room);
+            if addresses.get(&key).is_some_and(|left| Arc::strong_count(left) == 1) {
+                addresses.remove(&key);
+            }
+        }
+    }
+}
+
+/// Bytes taken from a budget; given back on drop.
+#[derive(Debug)]
+pub struct HoldPermit {
+    budget: HoldBudget,
+    bytes: usize,
+}
+
+impl HoldPermit {
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// One permit for what both stand for.
+    pub(crate) fn merged(first: Option<Self>, mut second: Self) -> Self {
+        if let Some(mut first) = first {
+            debug_assert!(Arc::ptr_eq(&first.budget.0, &second.budget.0));
+            second.bytes += std::mem::take(&mut first.bytes);
+        }
+        second
+    }
+}
+
+impl Drop for HoldPermit {
+    fn drop(&mut self) {
+        self.budget.0.rooms().for_each(|room| room.give(self.bytes));
+    }
+}
+
+/// A number of bytes of which some are taken.
+#[derive(Debug)]
+struct Room(AtomicUsize);
+
+impl Room {
+    fn new(total: usize) -> Self {
+        Self(AtomicUsize::new(total))
+    }
+
+    fn left(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Takes `bytes`, all or none.
+    fn take(&self, bytes: usize) -> bool {
+        let less = |left: usize| left.checked_sub(bytes);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+    }
+
+    fn give(&self, bytes: usize) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+
+    use super::{AddressKey, HoldBudget, HoldPool, Shares};
+
+    const SHARES: Shares = Shares {
+        total: 1000,
+        unidentified: 500,
+        address: 200,
+        unidentified_of_address: 100,
+        session: 60,
+    };
+
+    fn address(last: u8) -> AddressKey {
+        IpAddr::from([192, 0, 2, last]).into()
+    }
+
+    #[test]
+    fn all_or_none_and_back_on_drop() {
+        let budget = HoldBudget::new(100);
+        let first = budget.take(60).expect("60 of 100");
+        assert_eq!(first.bytes(), 60);
+        assert!(budget.take(41).is_none(), "41 of 40");
+        assert_eq!(budget.left(), 40, "a refused take takes nothing");
+        let second = budget.clone().take(40).expect("40 of 40");
+        assert!(budget.take(1).is_none());
+        drop(first);
+        assert_eq!(budget.left(), 60);
+        drop(second);
+        assert_eq!(budget.left(), 100);
+    }
+
+    #[test]
+    fn one_session_has_its_share() {
+        let pool = HoldPool::new(SHARES);
+        let one = pool.session(Some(address(1)), true);
+        let held = one.take(60).expect("all of its share");
+        assert!(one.take(1).is_none());
+        assert!(
+            pool.session(Some(address(1)), true).take(60).is_some(),
+            "another session has its own"
+        );
+        drop(held);
+        assert_eq!(pool.left(), 1000);
+    }
+
+    #[test]
+    fn one_address_has_its_share_and_a_part_of_it_is_for_identified_sessions() {
+        let pool = HoldPool::new(SHARES);
+        let take = |address, identified, bytes| pool.session(address, identified).take(bytes);
+        let [one, two] = [1, 2].map(|last| Some(address(last)));
+        let _strangers = [take(one, false, 50), take(one, false, 50)].map(Option::unwrap);
+        assert!(take(one, false, 1).is_none(), "the address's strangers have their share");
+        let _users = [take(one, true, 50), take(one, true, 50)].map(Option::unwrap);
+        assert!(take(one, true, 1).is_none(), "the address has its share");
+        assert!(take(two, false, 60).is_some(), "another address has its own");
+        assert!(take(None, false, 60).is_some(), "a proxy that names no client is no address");
+    }
+
+    #[test]
+    fn an_ipv6_client_has_one_share_for_its_64() {
+        let pool = HoldPool::new(SHARES);
+        let session =
+            |text: &str| pool.session(Some(text.parse::<IpAddr>().unwrap().into()), false);
+        let _held =
+            [session("2001:db8::1").take(50), session("2001:db8::2").take(50)].map(Option::unwrap);
+        assert!(session("2001:db8::3").take(1).is_none());
+        assert!(session("2001:db8:0:1::3").take(60).is_some());
+    }
+
+    #[test]
+    fn a_part_is_kept_back_for_identified_sessions() {
+        let pool = HoldPool::new(SHARES);
+        let take = |last, identified| pool.session(Some(address(last)), identified).take(50);
+        let strangers: Vec<_> = (0..10).map(|last| take(last, false).unwrap()).collect();
+        assert!(take(100, false).is_none(), "unidentified clients have their share");
+        let users: Vec<_> = (0..10).map(|last| take(last, true).unwrap()).collect();
+        assert_eq!(pool.left(), 0);
+        assert!(take(100, true).is_none());
+        drop((strangers, users));
+        assert_eq!((pool.left(), pool.session(Some(address(1)), false).left()), (1000, 60));
+    }
+
+    #[test]
+    fn a_refused_take_takes_nothing_anywhere() {
+        let pool = HoldPool::new(Shares { total: 90, ..SHARES });
+        let _held = pool.session(Some(address(1)), false).take(50).unwrap();
+        let other = pool.session(Some(address(2)), false);
+        assert!(other.take(50).is_none(), "the pool has 40");
+        assert_eq!(other.left(), 40, "its own share, and its address's, are whole");
+    }
+
+    #[test]
+    fn an_address_leaves_with_its_last_session() {
+        let pool = HoldPool::new(SHARES);
+        let budgets: Vec<_> =
+            (0..200u8).map(|last| pool.session(Some(address(last / 2)), false)).collect();
+        assert_eq!(pool.0.addresses().len(), 100);
+        let permit = budgets[0].take(10).unwrap();
+        drop(budgets);
+        assert_eq!(pool.0.addresses().len(), 1, "its buffer is still there");
+        drop(permit);
+        assert_eq!((pool.0.addresses().len(), pool.left()), (0, 1000));
+    }
+
+    #[test]
+    fn no_race_takes_too_much_or_loses_any() {
+        let pool = HoldPool::new(Shares { session: 1000, address: 1000, ..SHARES });
+        // At most the bytes that are taken: counted after each take and before each return.
+        let taken = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            for last in 0..4 {
+                let (pool, taken) = (&pool, &taken);
+                scope.spawn(move || {
+                    for round in 0..500usize {
+                        let budget = pool.session(Some(address(last % 2)), round % 2 == 0);
+                        let held: Vec<_> = (0..9)
+                            .map_while(|_| budget.take(70))
+                            .inspect(|_| {
+                                assert!(taken.fetch_add(70, Ordering::SeqCst) + 70 <= 1000);
+                            })
+                            .collect();
+                        taken.fetch_sub(70 * held.len(), Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        assert_eq!((pool.left(), pool.0.addresses().len()), (1000, 0));
+        assert_eq!(pool.session(Some(address(0)), false).left(), 100);
+    }
+}

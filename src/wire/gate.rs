@@ -1,0 +1,285 @@
+//! Drives the rules over what one endpoint sends, and says what of it may go on.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::reader::{Handover, Reader, Run};
+use super::{Allowance, CloseFrame, Context, HoldBudget, Limits, Violation};
+use crate::values::Endpoint;
+use crate::values::Flow;
+use crate::values::Reason;
+
+/// Judges what one endpoint sends after the handshake.
+///
+/// A frame of at most 16 KiB is released whole or not at all, as long as the [`HoldBudget`]
+/// lasts; a control frame always. The verdict and its place depend on the bytes alone, not on how
+/// they were cut into reads, and within the budget so do the released bytes.
+#[derive(Debug)]
+pub struct Gate {
+    reader: Reader,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    /// A Close was released.
+    Closed,
+    /// A violation was found.
+    Refused,
+}
+
+/// What became of a chunk.
+#[derive(Debug)]
+pub struct Judged<'a> {
+    /// Bytes of the input that were dealt with. The caller passes the rest in again, unless the
+    /// event is a violation.
+    pub consumed: usize,
+    /// Bytes to forward now, in this order: some that were held, then some of the input. Either
+    /// may be empty. To be forwarded before the event is acted on.
+    pub release: [&'a [u8]; 2],
+    /// What ended the run before the end of the input, if anything.
+    pub event: Option<Event>,
+}
+
+/// What the caller has to act on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The answer to the gateway's own ping. It was taken out of the stream.
+    OwnPong,
+    /// A new token, handed in with a message that [`Gate::expect_token`] describes; empty where the
+    /// message does not go on as it must. The message was taken out of the stream.
+    Token(String),
+    /// A valid Close, released with this call.
+    Close(CloseFrame),
+    /// A whole frame was taken out of the stream: its message is above its rate.
+    Dropped,
+    /// What follows may not be judged before this instant; nothing of it was taken. A ping or pong
+    /// that this is about was released.
+    Wait(Instant),
+    /// What follows is above a rate, or a token is handed in that cannot be taken out; nothing of
+    /// this endpoint is released any more.
+    Exceeded(Reason),
+    /// The frame is refused; nothing of this endpoint is released any more.
+    Violation(Box<Violation>),
+}
+
+impl Gate {
+    /// A gate for what `sender` sends. `own_ping` is the payload of the gateway's own pings to it.
+    #[must_use]
+    pub fn new(sender: Endpoint, limits: Limits, own_ping: [u8; 8]) -> Self {
+        Self { reader: Reader::new(sender, limits, own_ping), state: State::Open }
+    }
+
+    /// The payload of the gateway's own pings to the sender.
+    #[must_use]
+    pub fn own_ping(&self) -> [u8; 8] {
+        self.reader.own_ping
+    }
+
+    /// From here on a text message that begins with `{"MEMBER": {"token": "` is the gateway's:
+    /// no byte of a frame is released that holds some of the token. Of one frame of at most
+    /// 16 KiB it is taken out ([`Event::Token`]); any other, and one for which the budget has no
+    /// room, ends the session ([`Event::Exceeded`]).
+    pub fn expect_token(&mut self, member: Arc<str>) {
+        self.reader.handover = Some(Box::new(Handover::new(member)));
+    }
+
+    /// From here on messages may be compressed (RFC 7692). They are released as they came; a copy
+    /// is inflated and judged.
+    pub fn inflate(&mut self, context: Context) {
+        self.reader.inflate(context);
+    }
+
+    /// Who sends what it judges.
+    #[must_use]
+    pub fn sender(&self) -> Endpoint {
+        self.reader.sender()
+    }
+
+    /// Whether the sender is to be read little at a time: because messages may be compressed, and
+    /// each byte be a thousand, or because of its rates.
+    #[must_use]
+    pub fn is_read_little(&self) -> bool {
+        self.reader.inflates()
+            || self.reader.allowance.as_ref().is_some_and(|rates| rates.is_fine())
+    }
+
+    /// Whether the sender's rates may keep it waiting, with bytes of it unjudged.
+    #[must_use]
+    pub fn may_be_delayed(&self) -> bool {
+        self.reader.allowance.as_ref().is_some_and(|rates| rates.may_delay())
+    }
+
+    /// How many bytes of compressed messages were inflated so far: what judging them cost.
+    #[must_use]
+    pub fn inflated(&self) -> u64 {
+        self.reader.inflated()
+    }
+
+    /// The sizes that what follows is held to.
+    pub fn limit(&mut self, limits: Limits) {
+        self.reader.limit(limits);
+    }
+
+    /// The rates that what follows is held to; `None`: none. What was used of a rate that stays the
+    /// same stays used.
+    pub fn allow(&mut self, allowance: Option<Box<Allowance>>) {
+        let old = self.reader.allowance.take();
+        self.reader.allowance = match (allowance, old) {
+            (Some(new), Some(mut old)) => Some(new.inheriting(&mut old)),
+            (None, Some(old)) if old.outlasts_rates() => Some(old.lifted()),
+            (allowance, _) => allowance,
+        };
+    }
+
+    /// The rates, and what was used of them.
+    pub fn allowance(&mut self) -> Option<&mut Allowance> {
+        self.reader.allowance.as_deref_mut()
+    }
+
+    /// Judges the next bytes. Runs of whole frames are released in one piece, straight from the
+    /// input. Allocates only to hold a frame that is not whole, and not then if it has before
+    /// and [`Gate::release_memory`] was not called since.
+    ///
+    /// Every call of a gate is given the same budget.
+    ///
+    /// After a Close was released, bytes are consumed and dropped, neither judged nor counted.
+    /// After a violation the gate must not be asked again; it would drop them too.
+    #[inline]
+    pub fn judge<'a>(&'a mut self, input: &'a [u8], budget: &HoldBudget) -> Judged<'a> {
+        self.judge_within(input, Some(budget))
+    }
+
+    /// As [`Gate::judge`]; without a budget, no data is held.
+    fn judge_within<'a>(&'a mut self, input: &'a [u8], budget: Option<&HoldBudget>) -> Judged<'a> {
+        debug_assert_ne!(self.state, State::Refused, "a refused stream is not read on");
+        self.reader.hold.forget_spent();
+        if self.state != State::Open {
+            return Judged { consumed: input.len(), release: [&[], &[]], event: None };
+        }
+        let mut run = Run::default();
+        let event = match self.reader.read(input, &mut run) {
+            Ok(None) => self.reader.keep(input, &mut run, budget),
+            Ok(event) => event,
+            Err(violation) => Some(self.refuse(violation)),
+        };
+        match event {
+            Some(Event::Close(_)) => self.state = State::Closed,
+            Some(Event::Exceeded(_)) => {
+                self.state = State::Refused;
+                self.reader.hold.discard();
+            }
+            Some(_) | None => {}
+        }
+        let release = [self.reader.hold.spent(), &input[..run.safe]];
+        self.reader.flow.bytes += (release[0].len() + release[1].len()) as u64;
+        Judged { consumed: run.at, release, event }
+    }
+
+    /// As [`Gate::judge`], for a caller that keeps the bytes itself and passes none on: nothing is
+    /// held but the beginning of a header or of a control frame.
+    pub(crate) fn judge_only<'a>(&'a mut self, input: &'a [u8]) -> Judged<'a> {
+        self.judge_within(input, None)
+    }
+
+    #[cold]
+    fn refuse(&mut self, violation: Violation) -> Event {
+        self.state = State::Refused;
+        self.reader.hold.discard();
+        Event::Violation(Box::new(violation))
+    }
+
+    /// Whether all that was released so far ends where a frame ends, so that a control frame of
+    /// the gateway's own may follow. False inside a frame that is cut through, also for good when
+    /// it was refused there.
+    #[must_use]
+    pub fn released_boundary(&self) -> bool {
+        !self.reader.frame.through
+    }
+
+    /// How many bytes the sender owes until what was released ends where a frame ends; 0 at a
+    /// boundary. Where a frame was refused in its middle there is no such place any more: at
+    /// least 1, for good.
+    #[must_use]
+    pub fn unfinished(&self) -> u64 {
+        if self.released_boundary() { 0 } else { self.reader.frame.left.max(1) }
+    }
+
+    /// Whether the sender is inside a frame: at least one byte of its header was taken, and its
+    /// last byte was not.
+    #[must_use]
+    pub fn in_frame(&self) -> bool {
+        self.reader.frame.has_begun()
+    }
+
+    /// The number, from 1, of the data message in progress; `None` if none is. A message is in
+    /// progress from the first byte of its first frame, whose opcode says data (0x0 to 0x7,
+    /// allowed or not), to the last byte of its final frame; control frames and pauses between
+    /// its frames included.
+    #[must_use]
+    pub fn message_begun(&self) -> Option<u64> {
+        let begins = self.reader.frame.has_begun() && !self.reader.frame.head.is_control();
+        (begins || self.reader.message_open()).then_some(self.reader.flow.messages + 1)
+    }
+
+    /// A number for the control frame in progress, different for each; `None` if none is. It is
+    /// in progress from its first byte, whose opcode says control (0x8 to 0xF), to its last.
+    #[must_use]
+    pub fn control_begun(&self) -> Option<u64> {
+        let begun = self.reader.frame.has_begun() && self.reader.frame.head.is_control();
+        begun.then_some(self.reader.frame.offset)
+    }
+
+    /// What was accepted for the other end: frames and messages that were whole, and bytes that
+    /// were released. What the gateway kept is not among them: the answers to its own pings, and
+    /// messages that hand in a token.
+    #[must_use]
+    pub fn flow(&self) -> Flow {
+        let Flow { frames, messages, bytes } = self.reader.flow;
+        let kept = self.reader.handover.as_ref().map_or(0, |handover| handover.taken);
+        Flow { frames: frames - kept, messages: messages - kept, bytes }
+    }
+
+    /// Data frames and pings so far, each counted with its last byte. Pongs and Closes do not
+    /// count.
+    #[must_use]
+    pub fn activity(&self) -> u64 {
+        self.reader.activity
+    }
+
+    /// Bytes that were judged so far, of frames that are not whole, too.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        let frame = &self.reader.frame;
+        let head = frame.head.len() as u64;
+        let payload = if frame.head.is_complete() { frame.head.declared() - frame.left } else { 0 };
+        frame.offset.wrapping_add(head).wrapping_add(payload)
+    }
+
+    /// Whether a valid Close was released. Whatever follows it is dropped.
+    #[must_use]
+    pub fn closed(&self) -> bool {
+        self.state == State::Closed
+    }
+
+    /// Frees the buffer that frames are held in, unless one is held now. For a session that goes
+    /// idle.
+    pub fn release_memory(&mut self) {
+        self.reader.hold.free();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Allowance, Event, Gate};
+
+    /// What an idle session holds for each direction.
+    #[test]
+    fn a_gate_is_small() {
+        assert!(size_of::<Gate>() <= 160, "{}", size_of::<Gate>());
+        assert!(size_of::<Event>() <= 24, "{}", size_of::<Event>());
+        assert!(size_of::<Allowance>() <= 136, "{}", size_of::<Allowance>());
+    }
+}

@@ -1,0 +1,170 @@
+//! The generic cell rate algorithm (ITU-T I.371, annex A), for one sender and without a lock. The
+//! instant is passed in.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::values::Rate;
+
+/// How much of a rate its sender has used.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Gcra {
+    pace: Pace,
+    /// The theoretical arrival time: when all that was taken will have been paid for.
+    arrival: Option<Instant>,
+}
+
+impl Gcra {
+    /// Nothing was used: a whole burst may come.
+    pub(crate) fn new(rate: Rate) -> Self {
+        Self { pace: Pace::from(&rate), arrival: None }
+    }
+
+    /// The same rate, used as much as `old` was; `None` where the old one was another.
+    pub(crate) fn inheriting(self, old: Self) -> Option<Self> {
+        (self.pace == old.pace).then_some(old)
+    }
+
+    /// When one more would be within the rate: `now`, or later.
+    pub(crate) fn ready(&self, now: Instant) -> Instant {
+        let next = self.due(now) + self.pace.one();
+        now.max(back(next, self.pace.burst()).unwrap_or(now))
+    }
+
+    /// Takes `count`, whether or not they are within the rate. Gives when the sender is within it
+    /// again: `None` if it is.
+    pub(crate) fn take(&mut self, count: u64, now: Instant) -> Option<Instant> {
+        let arrival = self.due(now) + self.pace.time(count);
+        self.arrival = Some(arrival);
+        back(arrival, self.pace.burst()).filter(|within| *within > now)
+    }
+
+    /// Takes `count`, and of what is above the rate no more than empties the burst. Says whether it
+    /// was.
+    pub(crate) fn take_within(&mut self, count: u64, now: Instant) -> bool {
+        let arrival = self.due(now) + self.pace.time(count);
+        let empty = now + self.pace.burst();
+        self.arrival = Some(arrival.min(empty));
+        arrival <= empty
+    }
+
+    fn due(&self, now: Instant) -> Instant {
+        self.arrival.map_or(now, |arrival| arrival.max(now))
+    }
+}
+
+/// A rate as a session reckons with it: divided once, not for each message. Each session has three.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Pace {
+    /// How long the rate takes for one, in nanoseconds of which [`FRACTION`] bits are behind the point.
+    one: u64,
+    /// How long it takes for a burst, in nanoseconds.
+    burst: u64,
+}
+
+/// With so many, one an hour fits 64 bits, and a second of the fastest rate of bytes is exact to three
+/// microseconds.
+const FRACTION: u32 = 22;
+
+impl From<&Rate> for Pace {
+    fn from(rate: &Rate) -> Self {
+        let (per, count) = (rate.per.as_nanos(), u128::from(rate.count));
+        Self {
+            one: u64::try_from((per << FRACTION) / count).unwrap_or(u64::MAX),
+            burst: u64::try_from(per * u128::from(rate.burst) / count).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+impl Pace {
+    fn one(&self) -> Duration {
+        Duration::from_nanos(self.one >> FRACTION)
+    }
+
+    fn burst(&self) -> Duration {
+        Duration::from_nanos(self.burst)
+    }
+
+    /// How long it takes for `count`.
+    fn time(&self, count: u64) -> Duration {
+        let nanos = (u128::from(self.one) * u128::from(count)) >> FRACTION;
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+}
+
+/// An instant before another, if there is one.
+fn back(instant: Instant, by: Duration) -> Option<Instant> {
+    instant.checked_sub(by)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::Gcra;
+    use crate::values::Rate;
+
+    fn rate(count: u64, seconds: u64, burst: u64) -> Rate {
+        Rate { count, per: Duration::from_secs(seconds), burst }
+    }
+
+    #[test]
+    fn a_burst_comes_at_once_and_then_one_at_a_time() {
+        let now = Instant::now() + Duration::from_secs(86_400);
+        let mut gcra = Gcra::new(rate(10, 1, 3));
+        for _ in 0..3 {
+            assert_eq!(gcra.ready(now), now);
+            assert_eq!(gcra.take(1, now), None);
+        }
+        assert_eq!(gcra.ready(now), now + Duration::from_millis(100));
+        let later = now + Duration::from_millis(100);
+        assert_eq!(gcra.ready(later), later);
+        assert_eq!(gcra.take(1, later), None);
+        assert_eq!(gcra.ready(later), later + Duration::from_millis(100));
+        let rested = later + Duration::from_secs(60);
+        for _ in 0..3 {
+            assert_eq!(gcra.take(1, rested), None, "never more than a burst is saved");
+        }
+        assert!(gcra.take(1, rested).is_some());
+    }
+
+    #[test]
+    fn what_is_above_the_burst_is_a_debt() {
+        let now = Instant::now() + Duration::from_secs(86_400);
+        let mut gcra = Gcra::new(rate(1000, 1, 4000));
+        assert_eq!(gcra.take(4000, now), None);
+        assert_eq!(gcra.take(2000, now), Some(now + Duration::from_secs(2)));
+        assert_eq!(gcra.take(0, now + Duration::from_secs(2)), None, "paid");
+        let large = gcra.take(10_000, now + Duration::from_secs(2));
+        assert_eq!(
+            large,
+            Some(now + Duration::from_secs(12)),
+            "larger than the burst is no dead end"
+        );
+    }
+
+    #[test]
+    fn what_is_let_through_above_the_burst_is_none() {
+        let now = Instant::now() + Duration::from_secs(86_400);
+        let mut gcra = Gcra::new(rate(1000, 1, 4000));
+        assert!(gcra.take_within(4000, now), "the whole burst");
+        assert!(!gcra.take_within(1, now));
+        assert!(!gcra.take_within(1_000_000, now));
+        assert!(gcra.take_within(1000, now + Duration::from_secs(1)));
+        assert!(!gcra.take_within(1, now + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn rates_of_an_hour_and_of_gibibytes_are_exact() {
+        let now = Instant::now() + Duration::from_secs(86_400);
+        let mut hourly = Gcra::new(rate(5, 3600, 1));
+        assert_eq!(hourly.take(1, now), None);
+        assert_eq!(hourly.ready(now), now + Duration::from_secs(720));
+        let mut fast = Gcra::new(rate(3 << 30, 1, 1));
+        let paid = fast.take(3 << 30, now).unwrap() - now;
+        assert!(paid.abs_diff(Duration::from_secs(1)) < Duration::from_micros(1), "{paid:?}");
+    }
+}

@@ -1,0 +1,189 @@
+//! The header of a frame (RFC 6455 section 5.2): its bytes as they arrived, and what they say.
+
+use std::fmt;
+
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+
+/// The longest header: two bytes, a 64-bit length, a masking key.
+const LONGEST: usize = 14;
+
+/// The first bytes of a frame: its header, or the part of it that was read so far.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct HeaderBytes {
+    bytes: [u8; LONGEST],
+    len: u8,
+}
+
+impl HeaderBytes {
+    /// The bytes that are there, at most 14.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        &self.bytes[..self.len()]
+    }
+
+    /// What the bytes say. Fields that have not arrived are zero, or `None`.
+    #[must_use]
+    pub fn decoded(&self) -> Header {
+        Header {
+            fin: self.fin(),
+            rsv: self.rsv(),
+            opcode: self.opcode(),
+            masked: self.masked(),
+            length: self.length(),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        usize::from(self.len)
+    }
+
+    /// Takes bytes from the front of `input` until `size` are there; returns how many it took.
+    #[inline]
+    pub(crate) fn fill(&mut self, input: &[u8], size: usize) -> usize {
+        let have = self.len();
+        let taken = input.len().min(size - have);
+        self.bytes[have..have + taken].copy_from_slice(&input[..taken]);
+        #[expect(clippy::cast_possible_truncation, reason = "never above LONGEST")]
+        let len = (have + taken) as u8;
+        self.len = len;
+        taken
+    }
+
+    /// How long the whole header is; known once two bytes are there.
+    #[inline]
+    pub(crate) fn size(&self) -> usize {
+        2 + self.length_size() + if self.masked() { 4 } else { 0 }
+    }
+
+    pub(crate) fn is_complete(&self) -> bool {
+        self.len >= 2 && self.len() == self.size()
+    }
+
+    pub(crate) fn fin(&self) -> bool {
+        self.bytes[0] & 0x80 != 0
+    }
+
+    pub(crate) fn rsv(&self) -> u8 {
+        (self.bytes[0] >> 4) & 0x07
+    }
+
+    pub(crate) fn opcode(&self) -> OpCode {
+        OpCode::from(self.bytes[0] & 0x0f)
+    }
+
+    /// Opcodes 0x8 to 0xF, reserved ones among them.
+    pub(crate) fn is_control(&self) -> bool {
+        self.bytes[0] & 0x08 != 0
+    }
+
+    pub(crate) fn masked(&self) -> bool {
+        self.bytes[1] & 0x80 != 0
+    }
+
+    /// The seven bits of the second byte: a length up to 125, or 126 and 127 for the long forms.
+    pub(crate) fn short_length(&self) -> u8 {
+        self.bytes[1] & 0x7f
+    }
+
+    /// The payload's length as declared; `None` while it is not whole. Not judged.
+    #[inline]
+    pub(crate) fn length(&self) -> Option<u64> {
+        (self.len() >= 2 + self.length_size()).then(|| self.declared())
+    }
+
+    /// The payload's length as declared, of a header that is complete.
+    #[inline]
+    pub(crate) fn declared(&self) -> u64 {
+        let b = &self.bytes;
+        match self.short_length() {
+            126 => u64::from(u16::from_be_bytes([b[2], b[3]])),
+            127 => u64::from_be_bytes([b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9]]),
+            short => u64::from(short),
+        }
+    }
+
+    /// The masking key of a header that is complete; all zeroes when it has none.
+    #[inline]
+    pub(crate) fn key(&self) -> [u8; 4] {
+        if !self.masked() {
+            return [0; 4];
+        }
+        let at = 2 + self.length_size();
+        [self.bytes[at], self.bytes[at + 1], self.bytes[at + 2], self.bytes[at + 3]]
+    }
+
+    fn length_size(&self) -> usize {
+        match self.short_length() {
+            126 => 2,
+            127 => 8,
+            _ => 0,
+        }
+    }
+}
+
+/// Hexadecimal, a space between bytes: `81 fe 00 7e`.
+impl fmt::Display for HeaderBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, byte) in self.as_slice().iter().enumerate() {
+            let space = if i == 0 { "" } else { " " };
+            write!(f, "{space}{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for HeaderBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HeaderBytes({self})")
+    }
+}
+
+/// What the bytes of a header say. The masking key is left out: it would unmask a payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// The last frame of its message.
+    pub fin: bool,
+    /// RSV1, RSV2 and RSV3, the first as the highest of three bits.
+    pub rsv: u8,
+    /// What the frame is.
+    pub opcode: OpCode,
+    /// Whether a masking key follows.
+    pub masked: bool,
+    /// Payload bytes as declared; `None` while the length is not whole.
+    pub length: Option<u64>,
+}
+
+impl Header {
+    /// The opcode in words.
+    #[must_use]
+    pub fn opcode_name(&self) -> &'static str {
+        match self.opcode {
+            OpCode::Data(Data::Continue) => "continuation",
+            OpCode::Data(Data::Text) => "text",
+            OpCode::Data(Data::Binary) => "binary",
+            OpCode::Control(Control::Close) => "close",
+            OpCode::Control(Control::Ping) => "ping",
+            OpCode::Control(Control::Pong) => "pong",
+            OpCode::Data(Data::Reserved(_)) | OpCode::Control(Control::Reserved(_)) => "reserved",
+        }
+    }
+}
+
+/// `fin=1 rsv=000 opcode=0x1 (text) mask=1 length=5`; a length that is not whole is `?`.
+impl fmt::Display for Header {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "fin={} rsv={:03b} opcode={:#x} ({}) mask={} length=",
+            u8::from(self.fin),
+            self.rsv,
+            u8::from(self.opcode),
+            self.opcode_name(),
+            u8::from(self.masked),
+        )?;
+        match self.length {
+            Some(length) => write!(f, "{length}"),
+            None => f.write_str("?"),
+        }
+    }
+}

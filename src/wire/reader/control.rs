@@ -1,0 +1,68 @@
+//! Control frames, which are judged when they are whole.
+
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, OpCode};
+
+use super::super::allowance::Ruling;
+use super::super::close::LONGEST_PAYLOAD;
+use super::super::{CloseFrame, Event, Violation, mask};
+use super::{Reader, Run};
+
+impl Reader {
+    pub(crate) fn end_control(
+        &mut self,
+        input: &[u8],
+        run: &mut Run,
+    ) -> Result<Option<Event>, Violation> {
+        let frame = &input[run.safe..run.at];
+        let event = match self.frame.head.opcode() {
+            OpCode::Control(Control::Pong) if self.is_own_pong(frame) => {
+                self.hold.discard();
+                self.frame.end();
+                return Ok(Some(Event::OwnPong));
+            }
+            OpCode::Control(Control::Close) => Some(Event::Close(self.judge_close(frame)?)),
+            OpCode::Control(Control::Ping) => {
+                self.activity += 1;
+                None
+            }
+            _ => None,
+        };
+        if event.is_some() {
+            self.accept(run);
+            return Ok(event);
+        }
+        let ruling = self.allowance.as_mut().map_or(Ruling::Pass, |rates| rates.control_frame());
+        match ruling {
+            Ruling::Drop(_) => return Ok(Some(self.drop_frame())),
+            Ruling::Refuse(_) => {}
+            Ruling::Pass | Ruling::Wait(_) => self.accept(run),
+        }
+        Ok(ruling.event())
+    }
+
+    fn is_own_pong(&self, frame: &[u8]) -> bool {
+        self.frame.head.declared() == self.own_ping.len() as u64
+            && self.control_payload(frame)[..self.own_ping.len()] == self.own_ping
+    }
+
+    fn judge_close(&self, frame: &[u8]) -> Result<CloseFrame, Violation> {
+        let length = usize::from(self.frame.head.short_length());
+        CloseFrame::judge(&self.control_payload(frame)[..length]).map_err(|(rule, at)| {
+            let header = self.frame.head.size() as u64;
+            self.refuse(rule, self.frame.offset + header + at as u64)
+        })
+    }
+
+    /// The unmasked payload of a control frame that is whole: held bytes, then `rest`.
+    fn control_payload(&self, rest: &[u8]) -> [u8; LONGEST_PAYLOAD] {
+        let head = &self.frame.head;
+        let bytes = self.hold.pending().iter().chain(rest).skip(head.size());
+        let mut masked = [0; LONGEST_PAYLOAD];
+        for (to, from) in masked.iter_mut().zip(bytes) {
+            *to = *from;
+        }
+        let mut plain = [0; LONGEST_PAYLOAD];
+        mask::unmask(&masked, head.key(), &mut plain);
+        plain
+    }
+}

@@ -1,0 +1,154 @@
+//! Data frames: their payload read and judged, plain or in blocks, and what their end means.
+
+use super::super::rules::BLOCK;
+use super::super::{Event, Rule, Violation};
+use super::{Frame, Reader, Run};
+
+impl Reader {
+    #[inline]
+    pub(crate) fn read_data(
+        &mut self,
+        input: &[u8],
+        run: &mut Run,
+    ) -> Result<Option<Event>, Violation> {
+        if self.rules.message_compressed() {
+            self.read_block(input, run)?;
+        } else {
+            self.read_plain(input, run)?;
+        }
+        if self.handover.is_some()
+            && let Some(event) = self.judge_hand_in(run)
+        {
+            return Ok(Some(event));
+        }
+        if self.frame.left == 0 {
+            return self.end_data(input, run);
+        }
+        Ok(None)
+    }
+
+    #[inline]
+    fn read_plain(&mut self, input: &[u8], run: &mut Run) -> Result<(), Violation> {
+        let done = self.frame.head.declared() - self.frame.left;
+        let start = run.at;
+        let piece = self.skip_payload(input, run);
+        let judged = self.rules.judge_payload(&self.frame.head, done, piece);
+        if let Some(handover) = &mut self.handover {
+            let good = judged.err().unwrap_or(piece.len());
+            handover.read(&self.frame.head, done, &piece[..good]);
+        }
+        if let Err(at) = judged {
+            run.at = start + at + 1;
+            // Where it is refused must not depend on how it was cut into reads.
+            self.release_large(run);
+            return Err(self.refuse_at(Rule::Text, done + at as u64, run));
+        }
+        if self.frame.through {
+            run.safe = run.at;
+        }
+        Ok(())
+    }
+
+    /// Reads on in a block of a compressed frame, to its end or the end of the input. Where the
+    /// frame is cut through, the block is passed on when all of it was judged.
+    #[inline(never)]
+    fn read_block(&mut self, input: &[u8], run: &mut Run) -> Result<(), Violation> {
+        if self.must_wait(&input[run.at..]) {
+            return Ok(());
+        }
+        let (done, end) = self.frame.block();
+        let weighed = if self.frame.is_large() { end } else { self.frame.head.declared() };
+        let piece = self.skip(input, run, end - done);
+        let Self { rules, handover, frame: Frame { head, .. }, .. } = self;
+        let see = |text: &[u8]| {
+            if let Some(handover) = handover {
+                handover.read_plain(text);
+            }
+        };
+        if let Err(rule) = rules.judge_compressed(head, done, weighed, piece, see) {
+            return Err(self.refuse_payload(rule, end.wrapping_sub(1)));
+        }
+        if self.frame.through && self.frame.left > 0 && done + piece.len() as u64 == end {
+            self.hold.spend();
+            run.safe = run.at;
+        }
+        Ok(())
+    }
+
+    /// Whether a block of a compressed frame that is cut through begins with `rest` and is not
+    /// there to its end.
+    #[cold]
+    pub(crate) fn block_is_cut(&self, rest: &[u8]) -> bool {
+        let Frame { head, left, through, .. } = &self.frame;
+        let compressed =
+            head.is_complete() && !head.is_control() && self.rules.message_compressed();
+        let (done, end) = self.frame.block();
+        *through
+            && compressed
+            && *left > 0
+            && done.is_multiple_of(BLOCK.into())
+            && (rest.len() as u64) < end - done
+    }
+
+    #[inline]
+    fn end_data(&mut self, input: &[u8], run: &mut Run) -> Result<Option<Event>, Violation> {
+        match self.rules.judge_end(&self.frame.head) {
+            Ok(message_ends) => {
+                self.activity += 1;
+                if self.dropped().is_some() {
+                    return Ok(Some(self.drop_frame()));
+                }
+                self.flow.messages += u64::from(message_ends);
+                if self.handover.is_none() || !self.hands_in() {
+                    self.accept(run);
+                    return Ok(None);
+                }
+                let token = self.handed_over(&input[run.safe..run.at]);
+                self.flow.frames += 1;
+                self.hold.discard();
+                self.frame.end();
+                Ok(Some(Event::Token(token)))
+            }
+            Err(rule) => {
+                let length = self.frame.head.declared();
+                Err(self.refuse_at(rule, length.wrapping_sub(1), run))
+            }
+        }
+    }
+
+    /// A data frame, proved wrong by the byte that was read last, `at` bytes into the payload.
+    #[cold]
+    fn refuse_at(&self, rule: Rule, at: u64, run: &mut Run) -> Violation {
+        // Of a compressed frame, the block that is refused is held.
+        if self.frame.through && !self.rules.message_compressed() {
+            run.safe = run.at - 1;
+        }
+        self.refuse_payload(rule, at)
+    }
+}
+
+impl Reader {
+    /// A large frame goes on once it is known to hold no token; a compressed one where a block ends.
+    #[cold]
+    pub(crate) fn release_large(&mut self, run: &mut Run) {
+        let waits = self.frame.is_large() && !self.frame.through && !self.may_hand_in();
+        if !waits || self.dropped().is_some() {
+            return;
+        }
+        let (done, _) = self.frame.block();
+        let mid_block = self.frame.left == 0 || !done.is_multiple_of(BLOCK.into());
+        if !self.rules.message_compressed() || !mid_block {
+            self.cut_through(run);
+        }
+    }
+}
+
+impl Frame {
+    /// How many bytes of the payload were read, and where the block ends that comes next: what is
+    /// there of it belongs together.
+    fn block(&self) -> (u64, u64) {
+        let done = self.head.declared() - self.left;
+        let block = u64::from(BLOCK);
+        (done, (done - done % block).saturating_add(block).min(self.head.declared()))
+    }
+}

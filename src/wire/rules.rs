@@ -1,0 +1,406 @@
+//! The rules of one direction (RFC 6455 sections 5 and 8.1), over the headers and payloads of its
+//! frames. It knows neither where bytes come from nor when they may go on.
+
+use std::num::NonZeroU16;
+
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+
+use super::close::LONGEST_PAYLOAD;
+use super::inflate::Inflation;
+use super::utf8::Utf8;
+use super::{Context, HeaderBytes, Rule, mask};
+use crate::config::WebSocket;
+use crate::values::Endpoint;
+
+/// A compressed frame is judged in parts of its payload of this many bytes, so that the place where
+/// it is refused does not depend on how it was cut into reads.
+pub(crate) const BLOCK: u16 = 1024;
+
+/// What a compressed message may inflate to whatever its ratio: a little text that repeats itself is
+/// common, and does no harm.
+pub(crate) const UNRATED: u64 = 64 * 1024;
+
+/// How large the messages of one direction may be; see [`Limits::of`].
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Payload bytes of a data frame, as it is on the wire.
+    pub max_frame_size: u64,
+    /// Payload bytes of a message, those of a compressed one counted when it is inflated.
+    pub max_message_size: u64,
+    /// Frames of a message, empty ones counted; [`Limits::ANY_NUMBER`] does not limit them.
+    pub max_fragments: u32,
+    /// Bytes that a compressed message may inflate to for each byte of its payload on the wire;
+    /// `None`: any number. Up to 64 KiB are allowed however few bytes say them.
+    pub max_inflation_ratio: Option<NonZeroU16>,
+}
+
+impl Limits {
+    /// Of fragments: a message may have as many as it likes.
+    pub const ANY_NUMBER: u32 = u32::MAX;
+
+    /// The limits for what `sender` sends. The application is the operator's own: its frames are
+    /// checked, but only the size of its messages is limited, and only where the operator says so.
+    #[must_use]
+    pub fn of(sender: Endpoint, config: &WebSocket) -> Self {
+        if sender == Endpoint::Upstream {
+            return Self {
+                max_frame_size: u64::MAX,
+                max_message_size: config.max_reply_size.unwrap_or(u64::MAX),
+                max_fragments: Self::ANY_NUMBER,
+                max_inflation_ratio: None,
+            };
+        }
+        Self {
+            max_frame_size: config.max_frame_size,
+            max_message_size: config.max_message_size,
+            max_fragments: config.max_fragments,
+            // Deflate does not come to more than 1,032.
+            max_inflation_ratio: config
+                .max_inflation_ratio
+                .map(|ratio| NonZeroU16::try_from(ratio).unwrap_or(NonZeroU16::MAX)),
+        }
+    }
+}
+
+/// What one endpoint may send next.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    sender: Endpoint,
+    // The limits, one by one: a session has two of these, and so they are eight bytes smaller.
+    max_fragments: u32,
+    max_inflation_ratio: Option<NonZeroU16>,
+    max_frame_size: u64,
+    max_message_size: u64,
+    message: Message,
+    /// `None`: no compression was negotiated.
+    inflation: Option<Box<Inflation>>,
+}
+
+/// The data message in progress; it survives the control frames in between.
+#[derive(Debug, Default)]
+struct Message {
+    /// From the header of its first frame to the last byte of its final one.
+    open: bool,
+    text: bool,
+    compressed: bool,
+    /// Payload bytes declared so far, or inflated; never above the limit.
+    bytes: u64,
+    /// Frames begun so far; never above the limit.
+    fragments: u32,
+    utf8: Utf8,
+}
+
+/// How far a compressed message may inflate, and the rule that it breaks beyond that.
+#[derive(Debug, Clone, Copy)]
+struct Bound {
+    bytes: u64,
+    rule: Rule,
+}
+
+impl Rules {
+    pub(crate) fn new(sender: Endpoint, limits: Limits) -> Self {
+        Self {
+            sender,
+            max_fragments: limits.max_fragments,
+            max_inflation_ratio: limits.max_inflation_ratio,
+            max_frame_size: limits.max_frame_size,
+            max_message_size: limits.max_message_size,
+            message: Message::default(),
+            inflation: None,
+        }
+    }
+
+    /// From here on messages may be compressed.
+    pub(crate) fn inflate(&mut self, context: Context) {
+        self.inflation = Some(Box::new(Inflation::new(context)));
+    }
+
+    pub(crate) fn inflates(&self) -> bool {
+        self.inflation.is_some()
+    }
+
+    /// How many bytes of compressed messages were inflated so far.
+    pub(crate) fn inflated(&self) -> u64 {
+        self.inflation.as_ref().map_or(0, |inflation| inflation.inflated())
+    }
+
+    /// Whether the data message in progress is compressed.
+    #[inline]
+    pub(crate) fn message_compressed(&self) -> bool {
+        self.message.compressed
+    }
+
+    pub(crate) fn sender(&self) -> Endpoint {
+        self.sender
+    }
+
+    pub(crate) fn limit(&mut self, limits: Limits) {
+        let Limits { max_frame_size, max_message_size, max_fragments, max_inflation_ratio } =
+            limits;
+        self.max_frame_size = max_frame_size;
+        self.max_message_size = max_message_size;
+        self.max_fragments = max_fragments;
+        self.max_inflation_ratio = max_inflation_ratio;
+    }
+
+    /// Whether a data message is in progress, its first header judged.
+    pub(crate) fn message_open(&self) -> bool {
+        self.message.open
+    }
+
+    /// What the first two bytes of a header decide, whatever follows them.
+    #[inline]
+    pub(crate) fn judge_start(&self, head: &HeaderBytes) -> Result<(), Rule> {
+        if head.rsv() != 0 {
+            self.judge_reserved(head)?;
+        }
+        let opcode = head.opcode();
+        if matches!(opcode, OpCode::Data(Data::Reserved(_)) | OpCode::Control(Control::Reserved(_)))
+        {
+            return Err(Rule::ReservedOpcode);
+        }
+        match (self.sender, head.masked()) {
+            (Endpoint::Client, false) => return Err(Rule::ClientUnmasked),
+            (Endpoint::Upstream, true) => return Err(Rule::UpstreamMasked),
+            _ => {}
+        }
+        match opcode {
+            OpCode::Control(control) => judge_control(control, head),
+            OpCode::Data(data) => self.judge_place(data),
+        }
+    }
+
+    /// RFC 7692 section 6: RSV1 says of a message's first frame that the message is compressed.
+    #[cold]
+    fn judge_reserved(&self, head: &HeaderBytes) -> Result<(), Rule> {
+        match (&self.inflation, head.rsv(), head.opcode()) {
+            (Some(_), 0b100, OpCode::Data(Data::Text | Data::Binary)) => Ok(()),
+            (Some(_), 0b100, _) => Err(Rule::CompressedBit),
+            _ => Err(Rule::ReservedBits),
+        }
+    }
+
+    /// RFC 6455 section 5.4: where a data frame may stand.
+    fn judge_place(&self, data: Data) -> Result<(), Rule> {
+        match (data, self.message.open) {
+            (Data::Continue, false) => Err(Rule::ContinuationAlone),
+            (Data::Text | Data::Binary, true) => Err(Rule::MessageInterrupted),
+            _ => Ok(()),
+        }
+    }
+
+    /// The rest, of a header that is complete and whose start was judged. A data frame that
+    /// passes is part of its message from here on.
+    #[inline]
+    pub(crate) fn judge_header(&mut self, head: &HeaderBytes) -> Result<(), Rule> {
+        let length = head.declared();
+        judge_length(head.short_length(), length)?;
+        if head.is_control() {
+            return Ok(());
+        }
+        self.judge_size(head, length)?;
+        if !self.message.open {
+            let text = head.opcode() == OpCode::Data(Data::Text);
+            let compressed = head.rsv() != 0;
+            self.message = Message { open: true, text, compressed, ..Message::default() };
+        }
+        if !self.message.compressed {
+            self.message.bytes += length;
+        }
+        self.message.fragments = self.message.fragments.saturating_add(1);
+        Ok(())
+    }
+
+    /// The limits, as if the frame were already part of the message. How long a compressed one is,
+    /// only its payload says.
+    fn judge_size(&self, head: &HeaderBytes, length: u64) -> Result<(), Rule> {
+        let message = &self.message;
+        let (bytes, fragments) =
+            if message.open { (message.bytes, message.fragments) } else { (0, 0) };
+        let compressed = if message.open { message.compressed } else { head.rsv() != 0 };
+        let sum = if compressed { Some(bytes) } else { bytes.checked_add(length) };
+        if length > self.max_frame_size {
+            Err(Rule::FrameSize)
+        } else if sum.is_none_or(|sum| sum > self.max_message_size) {
+            Err(self.size_rule())
+        } else if fragments >= self.max_fragments && self.max_fragments != Limits::ANY_NUMBER {
+            Err(Rule::Fragments)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The rule that a message breaks which is larger than the limit.
+    fn size_rule(&self) -> Rule {
+        match self.sender {
+            Endpoint::Client => Rule::MessageSize,
+            Endpoint::Upstream => Rule::ReplySize,
+        }
+    }
+
+    /// The next piece of a data frame's payload, `done` bytes into it. An error is the place in
+    /// `piece` of the byte that made the text invalid.
+    #[inline]
+    pub(crate) fn judge_payload(
+        &mut self,
+        head: &HeaderBytes,
+        done: u64,
+        piece: &[u8],
+    ) -> Result<(), usize> {
+        let Message { text, utf8, .. } = &mut self.message;
+        match (*text, head.masked()) {
+            (false, _) => Ok(()),
+            (true, false) => utf8.push(piece),
+            (true, true) => utf8.push_masked(piece, mask::key_at(head.key(), done)),
+        }
+    }
+
+    /// The next piece of a compressed frame's payload, `done` bytes into it and at most [`BLOCK`]
+    /// long. It may inflate to as much as all of the first `weighed` bytes may, whether or not they
+    /// are there: where a ratio is judged must not depend on how the frame was cut into reads. `see`
+    /// gets the text that it inflates to.
+    pub(crate) fn judge_compressed(
+        &mut self,
+        head: &HeaderBytes,
+        done: u64,
+        weighed: u64,
+        piece: &[u8],
+        mut see: impl FnMut(&[u8]),
+    ) -> Result<(), Rule> {
+        let bound = self.bound(weighed);
+        let Self { message, inflation: Some(inflation), .. } = self else {
+            return Err(Rule::ReservedBits);
+        };
+        let mut unmasked = [0; BLOCK as usize];
+        let plain = &mut unmasked[..piece.len()];
+        mask::unmask(piece, mask::key_at(head.key(), done), plain);
+        inflation.push(plain, |text| {
+            see(text);
+            message.take(text, bound)
+        })
+    }
+
+    /// What a compressed message may inflate to with so many bytes of the frame in progress, and the
+    /// frames before it.
+    fn bound(&self, weighed: u64) -> Bound {
+        let size = Bound { bytes: self.max_message_size, rule: self.size_rule() };
+        let (Some(ratio), Some(inflation)) = (self.max_inflation_ratio, &self.inflation) else {
+            return size;
+        };
+        let packed = inflation.packed().saturating_add(weighed);
+        let rated = packed.saturating_mul(ratio.get().into()).max(UNRATED);
+        if rated < size.bytes { Bound { bytes: rated, rule: Rule::InflationRatio } } else { size }
+    }
+
+    /// The end of a data frame; `true` if it is the end of its message too.
+    #[inline]
+    pub(crate) fn judge_end(&mut self, head: &HeaderBytes) -> Result<bool, Rule> {
+        if self.message.compressed {
+            self.end_compressed(head)?;
+        }
+        if !head.fin() {
+            return Ok(false);
+        }
+        if self.message.text && !self.message.utf8.is_whole() {
+            return Err(Rule::Text);
+        }
+        self.message.open = false;
+        Ok(true)
+    }
+
+    #[cold]
+    fn end_compressed(&mut self, head: &HeaderBytes) -> Result<(), Rule> {
+        let bound = self.bound(head.declared());
+        let Self { message, inflation: Some(inflation), .. } = self else {
+            return Err(Rule::ReservedBits);
+        };
+        if head.fin() {
+            return inflation.finish(|text| message.take(text, bound));
+        }
+        inflation.end_frame(head.declared());
+        Ok(())
+    }
+}
+
+impl Message {
+    /// The next piece of the message, inflated. What is above the bound is not looked at.
+    fn take(&mut self, text: &[u8], most: Bound) -> Result<(), Rule> {
+        let left = most.bytes.saturating_sub(self.bytes);
+        let within = usize::try_from(left).map_or(text.len(), |left| left.min(text.len()));
+        if self.text {
+            self.utf8.push(&text[..within]).map_err(|_| Rule::Text)?;
+        }
+        self.bytes += within as u64;
+        if within < text.len() { Err(most.rule) } else { Ok(()) }
+    }
+}
+
+/// RFC 6455 section 5.5 and, for the length of a Close, section 5.5.1.
+fn judge_control(control: Control, head: &HeaderBytes) -> Result<(), Rule> {
+    if !head.fin() {
+        Err(Rule::ControlFragmented)
+    } else if usize::from(head.short_length()) > LONGEST_PAYLOAD {
+        Err(Rule::ControlLength)
+    } else if control == Control::Close && head.short_length() == 1 {
+        Err(Rule::CloseLength)
+    } else {
+        Ok(())
+    }
+}
+
+/// RFC 6455 section 5.2: "the minimal number of bytes MUST be used to encode the length".
+fn judge_length(form: u8, length: u64) -> Result<(), Rule> {
+    match form {
+        126 if length < 126 => Err(Rule::LengthForm),
+        127 if length < 0x1_0000 => Err(Rule::LengthForm),
+        127 if length > i64::MAX as u64 => Err(Rule::LengthTopBit),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Endpoint, HeaderBytes, Limits, Rule, Rules};
+
+    /// Reached with headers alone; a sender would have to send 2^63 bytes in between.
+    #[test]
+    fn the_sum_of_a_message_does_not_wrap() {
+        let limits = Limits {
+            max_frame_size: u64::MAX,
+            max_message_size: u64::MAX,
+            max_fragments: u32::MAX,
+            max_inflation_ratio: None,
+        };
+        let mut rules = Rules::new(Endpoint::Upstream, limits);
+        let mut declare = |first: u8| {
+            let bytes = [&[first, 127], i64::MAX.to_be_bytes().as_slice()].concat();
+            let mut head = HeaderBytes::default();
+            head.fill(&bytes, bytes.len());
+            rules.judge_header(&head)
+        };
+        assert_eq!(declare(0x02), Ok(()));
+        assert_eq!(declare(0x00), Ok(()), "2^64 - 2");
+        assert_eq!(declare(0x00), Err(Rule::ReplySize));
+    }
+
+    #[test]
+    fn any_number_of_fragments_has_no_end() {
+        let limits = Limits {
+            max_frame_size: u64::MAX,
+            max_message_size: u64::MAX,
+            max_fragments: Limits::ANY_NUMBER,
+            max_inflation_ratio: None,
+        };
+        let mut rules = Rules::new(Endpoint::Upstream, limits);
+        let declare = |rules: &mut Rules, first: u8| {
+            let mut head = HeaderBytes::default();
+            head.fill(&[first, 0], 2);
+            rules.judge_header(&head)
+        };
+        assert_eq!(declare(&mut rules, 0x02), Ok(()));
+        rules.message.fragments = u32::MAX - 1;
+        for first in [0x00, 0x00, 0x80] {
+            assert_eq!(declare(&mut rules, first), Ok(()));
+        }
+    }
+}

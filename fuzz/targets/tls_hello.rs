@@ -9,7 +9,6 @@ use std::io::{self, ErrorKind};
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, Waker};
 
-use framewall::tls;
 use framewall_fuzz::tls::{SETTINGS, Socket, name};
 use libfuzzer_sys::fuzz_target;
 use rustls::crypto::aws_lc_rs;
@@ -21,7 +20,7 @@ static SERVER: LazyLock<Arc<ServerConfig>> = LazyLock::new(|| {
         .with_protocol_versions(rustls::ALL_VERSIONS)
         .expect("versions")
         .with_no_client_auth()
-        .with_cert_resolver(SETTINGS.terminator.names.clone());
+        .with_cert_resolver(SETTINGS.resolver());
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Arc::new(config)
 });
@@ -54,9 +53,8 @@ impl Case {
             let tls = ServerConnection::new(SERVER.clone()).expect("a server");
             (self.shake(SETTINGS.terminator.accept(self.socket.clone())), self.buffered(tls.into()))
         } else {
-            let config = tls::client_config(SETTINGS.roots.clone()).expect("roots");
-            let tls = ClientConnection::new(config.clone(), name()).expect("a client");
-            let shaking = tls::connect(&config, name(), self.socket.clone());
+            let tls = ClientConnection::new(SETTINGS.upstream_client(), name()).expect("a client");
+            let shaking = SETTINGS.connector.connect(self.socket.clone());
             (self.shake(shaking), self.buffered(tls.into()))
         };
         check_records(&self.socket.lock().written);

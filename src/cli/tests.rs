@@ -1,17 +1,15 @@
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::CommandFactory;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{RootCertStore, client::WebPkiServerVerifier, client::danger::ServerCertVerifier};
 use tempfile::TempDir;
 
 use super::{CertError, Cli, main, make};
+use crate::tls::tests::verifies;
+use crate::tls::{Certificate, PrivateKey, Roots, ServerCertificate};
 
 fn framewall(args: &[&str]) -> ExitCode {
     main(["framewall"].iter().chain(args).map(OsString::from))
@@ -80,22 +78,11 @@ fn force_replaces_links_and_modes() {
 fn the_certificate_is_valid_for_its_names_alone() {
     let names = ["Chat.test", "[2001:db8::1]", "*.apps.test", "localhost"];
     let made = make(&names.map(str::to_owned), 1).unwrap();
-    let cert = CertificateDer::from_pem_slice(made.cert_pem.as_bytes()).unwrap();
-    let key = PrivateKeyDer::from_pem_slice(made.key_pem.as_bytes()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    rustls::sign::CertifiedKey::from_der(vec![cert.clone()], key, &provider)
-        .unwrap()
-        .keys_match()
-        .unwrap();
-
-    let mut roots = RootCertStore::empty();
-    roots.add(cert.clone()).unwrap();
-    let verifier =
-        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
-    let valid = |name: &str| {
-        let name = ServerName::try_from(name.to_owned()).unwrap();
-        verifier.verify_server_cert(&cert, &[], &name, &[], UnixTime::now()).is_ok()
-    };
+    let chain = Certificate::from_pem(made.cert_pem.as_bytes()).unwrap();
+    let key = PrivateKey::from_pem(made.key_pem.as_bytes()).unwrap();
+    assert!(ServerCertificate::new(PathBuf::new(), chain.clone(), key).is_ok(), "they match");
+    let roots = Roots::new(&chain).unwrap();
+    let valid = |name: &str| verifies(&roots, &chain[0], name);
     let good = ["localhost", "127.0.0.1", "::1", "chat.test", "2001:db8::1", "a.apps.test"];
     for name in good {
         assert!(valid(name), "{name}");

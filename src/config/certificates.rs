@@ -2,15 +2,14 @@
 
 use std::ops::Range;
 
-use rustls::pki_types::{CertificateDer, ServerName};
 use toml::Spanned;
 use x509_parser::parse_x509_certificate;
 
 use super::host::HostPattern;
 use super::lints::LintName;
-use super::model::{Certificate, Tls};
 use super::reader::Reader;
 use super::report::Problem;
+use crate::tls::{ServerCertificate, ServerSettings};
 use crate::values::UnixTime;
 
 /// How long before its end a certificate is warned of, in seconds: 14 days, so that a renewal that
@@ -18,13 +17,17 @@ use crate::values::UnixTime;
 const SOON: i64 = 14 * 24 * 3600;
 
 /// Warns of a chain whose earliest end is over or near, or that is not valid yet.
-pub(super) fn lint_validity(reader: &Reader<'_>, span: Range<usize>, certificate: &Certificate) {
+pub(super) fn lint_validity(
+    reader: &Reader<'_>,
+    span: Range<usize>,
+    certificate: &ServerCertificate,
+) {
     let now = now();
-    let validity = certificate.key.cert.iter().filter_map(validity);
+    let validity = certificate.chain().filter_map(validity);
     let (from, until) = validity.fold((i64::MIN, i64::MAX), |(from, until), (start, end)| {
         (from.max(start), until.min(end))
     });
-    let path = certificate.cert.display();
+    let path = certificate.file.display();
     let (name, what) = if now < from {
         let what = format!("the certificate {path} is valid from {} on", moment(from));
         (LintName::CertificateExpired, what)
@@ -52,14 +55,18 @@ pub(super) fn lint_validity(reader: &Reader<'_>, span: Range<usize>, certificate
 }
 
 /// Warns of each host of a route that no certificate is valid for.
-pub(super) fn lint_hosts(reader: &Reader<'_>, hosts: &[Spanned<HostPattern>], tls: Option<&Tls>) {
+pub(super) fn lint_hosts(
+    reader: &Reader<'_>,
+    hosts: &[Spanned<HostPattern>],
+    tls: Option<&ServerSettings>,
+) {
     // Without a certificate something was refused already.
     let Some(tls) = tls.filter(|tls| !tls.certificates.is_empty()) else {
         return;
     };
     for host in hosts {
         let name = host.get_ref().to_string();
-        if !tls.certificates.iter().any(|certificate| is_valid_for(certificate, &name)) {
+        if !tls.certificates.iter().any(|certificate| certificate.is_valid_for(&name)) {
             reader.lint(
                 LintName::CertificateHost,
                 Problem::at(host.span(), format!("no certificate is valid for {name}"))
@@ -70,25 +77,8 @@ pub(super) fn lint_hosts(reader: &Reader<'_>, hosts: &[Spanned<HostPattern>], tl
     }
 }
 
-/// Whether clients that ask for `host` accept the certificate (RFC 9525): a name, an address, or
-/// `*.` and a name.
-fn is_valid_for(certificate: &Certificate, host: &str) -> bool {
-    let Some(end_entity) = certificate.key.cert.first() else {
-        return false;
-    };
-    let Ok(parsed) = webpki::EndEntityCert::try_from(end_entity) else {
-        return false;
-    };
-    if host.starts_with("*.") {
-        return parsed.valid_dns_names().any(|name| name.eq_ignore_ascii_case(host));
-    }
-    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-    ServerName::try_from(bare)
-        .is_ok_and(|name| parsed.verify_is_valid_for_subject_name(&name).is_ok())
-}
-
 /// The first and the last second that a certificate is valid, since 1970.
-fn validity(certificate: &CertificateDer<'_>) -> Option<(i64, i64)> {
+fn validity(certificate: &[u8]) -> Option<(i64, i64)> {
     let (_, parsed) = parse_x509_certificate(certificate).ok()?;
     let validity = parsed.validity();
     Some((validity.not_before.timestamp(), validity.not_after.timestamp()))

@@ -1,19 +1,17 @@
 //! The files that a configuration names: certificates, keys and roots in PEM, and places for new
 //! files.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 
-use rustls::RootCertStore;
-use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::ParsedCertificate;
-use rustls::sign::CertifiedKey;
 use x509_parser::parse_x509_certificate;
 use x509_parser::x509::X509Version;
 
 use super::kinds::Fault;
 use super::report::io_reason;
+use crate::tls::{
+    Certificate, NotARoot, PemError, PrivateKey, Roots, ServerCertificate, ServerKeyError,
+    ServerTrust,
+};
 use crate::values::file;
 
 /// The largest file of a certificate, a key or a configuration that is read, in bytes.
@@ -42,19 +40,19 @@ const ROOTS: Help = Help {
 };
 
 /// Reads a certificate chain, the server's own certificate first.
-pub(super) fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
+pub(super) fn read_chain(path: &Path) -> Result<Vec<Certificate>, Fault> {
     read_certificates(path, &CHAIN)
 }
 
-fn read_certificates(path: &Path, help: &Help) -> Result<Vec<CertificateDer<'static>>, Fault> {
+fn read_certificates(path: &Path, help: &Help) -> Result<Vec<Certificate>, Fault> {
     let pem = read(path, help)?;
-    let found = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
+    let found = Certificate::from_pem(&pem);
     let found = found.map_err(|error| not_pem(path, &error).help(help.wrong))?;
     if found.is_empty() {
         return Err(empty(path, "certificate", &pem).help(help.wrong));
     }
     for (index, certificate) in found.iter().enumerate() {
-        if ParsedCertificate::try_from(certificate).is_err() {
+        if !certificate.is_well_formed() {
             return Err(not_x509(path, index, certificate, help));
         }
     }
@@ -62,69 +60,52 @@ fn read_certificates(path: &Path, help: &Help) -> Result<Vec<CertificateDer<'sta
 }
 
 /// Reads the first private key.
-pub(super) fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, Fault> {
+pub(super) fn read_key(path: &Path) -> Result<PrivateKey, Fault> {
     let pem = read(path, &KEY)?;
     if contains(&pem, "BEGIN ENCRYPTED PRIVATE KEY") || contains(&pem, "Proc-Type: 4,ENCRYPTED") {
         let fault = Fault::new(format!("the key in {} is encrypted", path.display()));
         return Err(fault.help("decrypt it with `openssl pkey`, and let only this user read it"));
     }
-    PrivateKeyDer::from_pem_slice(&pem).map_err(|error| {
-        let fault = match error {
-            pem::Error::NoItemsFound => empty(path, "private key", &pem),
-            other => not_pem(path, &other),
+    PrivateKey::from_pem(&pem).map_err(|error| {
+        let fault = if error.is_absence() {
+            empty(path, "private key", &pem)
+        } else {
+            not_pem(path, &error)
         };
         fault.help(KEY.wrong)
     })
 }
 
-/// Joins a chain and its key, which must match.
+/// Joins the chain of the file `cert` and its key, which must match.
 pub(super) fn certify(
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
+    cert: PathBuf,
+    chain: Vec<Certificate>,
+    key: PrivateKey,
     path: &Path,
-) -> Result<CertifiedKey, Fault> {
-    let provider = rustls::crypto::aws_lc_rs::default_provider();
-    CertifiedKey::from_der(chain, key, &provider).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => {
+) -> Result<ServerCertificate, Fault> {
+    ServerCertificate::new(cert, chain, key).map_err(|error| match error {
+        ServerKeyError::Mismatch => {
             let what = format!("the key in {} is not the certificate's", path.display());
             Fault::new(what).help("give the key that the certificate was made for")
         }
-        other => {
-            let what = format!("the key in {} cannot be used: {other}", path.display());
+        ServerKeyError::Unusable(error) => {
+            let what = format!("the key in {} cannot be used: {error}", path.display());
             Fault::new(what).help("use an RSA (2048 bits or more), ECDSA or Ed25519 key")
         }
     })
 }
 
 /// Reads root certificates, at least one.
-pub(super) fn read_roots(path: &Path) -> Result<Arc<RootCertStore>, Fault> {
-    read_trusted(path).map(|(roots, _)| roots)
+pub(super) fn read_roots(path: &Path) -> Result<Roots, Fault> {
+    read_trusted(path).map(|trust| trust.roots)
 }
 
-/// Certificates as roots, and as they are.
-pub(super) type Trusted = (Arc<RootCertStore>, Arc<[CertificateDer<'static>]>);
-
-/// Reads certificates to trust, at least one.
-pub(super) fn read_trusted(path: &Path) -> Result<Trusted, Fault> {
+/// Reads certificates to trust, at least one: as roots, and as they are.
+pub(super) fn read_trusted(path: &Path) -> Result<ServerTrust, Fault> {
     let found = read_certificates(path, &ROOTS)?;
-    let mut roots = RootCertStore::empty();
-    for (index, certificate) in found.iter().enumerate() {
-        let added = roots.add(certificate.clone());
-        added.map_err(|_| not_x509(path, index, certificate, &ROOTS))?;
-    }
-    Ok((Arc::new(roots), found.into()))
-}
-
-/// The system's own roots, or why there are none.
-pub(super) fn system_roots() -> Result<Arc<RootCertStore>, String> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() {
-        let reason = found.errors.first().map(|error| format!(": {error}"));
-        return Err(reason.unwrap_or_default());
-    }
-    Ok(Arc::new(roots))
+    let roots = Roots::new(&found)
+        .map_err(|NotARoot(index)| not_x509(path, index, &found[index], &ROOTS))?;
+    Ok(ServerTrust { roots, exact: found.into() })
 }
 
 /// Whether others than the file's owner may read it.
@@ -203,19 +184,13 @@ fn empty(path: &Path, wanted: &str, pem: &[u8]) -> Fault {
     Fault::new(format!("there is no {wanted} in {}{found}", path.display()))
 }
 
-pub(super) fn not_pem(path: &Path, error: &pem::Error) -> Fault {
-    let reason = match error {
-        pem::Error::MissingSectionEnd { .. } => "an END line is missing",
-        pem::Error::IllegalSectionStart { .. } => "a BEGIN line is broken",
-        pem::Error::Base64Decode(_) => "its Base64 is broken",
-        _ => "it cannot be read as such",
-    };
-    Fault::new(format!("{} is not valid PEM: {reason}", path.display()))
+pub(super) fn not_pem(path: &Path, error: &PemError) -> Fault {
+    Fault::new(format!("{} is not valid PEM: {}", path.display(), error.mistake()))
 }
 
-fn not_x509(path: &Path, index: usize, certificate: &CertificateDer<'_>, help: &Help) -> Fault {
+fn not_x509(path: &Path, index: usize, certificate: &Certificate, help: &Help) -> Fault {
     let what = format!("certificate {} in {}", index + 1, path.display());
-    match parse_x509_certificate(certificate) {
+    match parse_x509_certificate(certificate.der()) {
         Ok((_, parsed)) if parsed.version() == X509Version::V1 => {
             Fault::new(format!("{what} is X.509 version 1, which names no hosts")).help(
                 "make one of version 3, with a subjectAltName: `openssl req -x509`, or `openssl x509 -req` \

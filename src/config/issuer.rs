@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::tls::Roots;
 use http::{HeaderName, Uri};
-use rustls::RootCertStore;
 
 /// The most that `max_token` may be, in bytes.
 pub const LONGEST_TOKEN: usize = 64 * 1024;
@@ -229,7 +229,7 @@ pub enum KeySource {
         /// `https://`, or `http://` where the configuration accepts it; with a host, no user, no fragment.
         url: Uri,
         /// What the server's certificate must chain to; of `http://` empty.
-        roots: Arc<RootCertStore>,
+        roots: Roots,
     },
 }
 
@@ -249,7 +249,7 @@ impl KeySource {
     pub fn is_same_url(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::JwksUrl { url, roots }, Self::JwksUrl { url: other, roots: others }) => {
-                url == other && roots.roots == others.roots
+                url == other && roots == others
             }
             _ => false,
         }

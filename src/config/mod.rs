@@ -51,8 +51,8 @@ pub use jwt::token_place;
 pub use lints::LintName;
 pub use load::{Loaded, examine, load, parse, read_text};
 pub use model::{
-    Admin, Auth, Certificate, ClientAuth, Compression, Config, Log, LogFormat, Origins,
-    ProxyProtocol, Route, Server, Tls, TlsVersion, UnknownClients, Upstream, WebSocket,
+    Admin, Auth, Compression, Config, Log, LogFormat, Origins, ProxyProtocol, Route, Server,
+    UnknownClients, Upstream, WebSocket,
 };
 pub use path::PathPattern;
 pub use protection::{Ban, Firewall, Limits, Mode, OnExceed};

@@ -7,14 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::sign::CertifiedKey;
 
 use super::host::HostPattern;
 use super::issuer::{Issuer, RouteIssuers};
 use super::path::PathPattern;
 use super::protection::{Firewall, Limits};
+use crate::tls::{ServerSettings, ServerTrust};
 use crate::values::FieldRules;
 use crate::values::OriginPattern;
 
@@ -24,7 +22,7 @@ pub struct Config {
     /// `[server]`
     pub server: Server,
     /// `[tls]`; `None` is `mode = "off"`, said in so many words.
-    pub tls: Option<Tls>,
+    pub tls: Option<ServerSettings>,
     /// `[routes.*]`, at least one, in the order of the file.
     pub routes: Vec<Arc<Route>>,
     /// `[log]`
@@ -95,58 +93,6 @@ pub enum ProxyProtocol {
     Required,
 }
 
-/// `[tls]`
-#[derive(Debug, Clone)]
-pub struct Tls {
-    /// At least one; the first is the default for a client without a matching server name.
-    pub certificates: Vec<Certificate>,
-    /// The lowest protocol version.
-    pub min_version: TlsVersion,
-    /// Whether clients show a certificate.
-    pub client_auth: ClientAuth,
-}
-
-/// A certificate chain with its private key, matched to each other.
-#[derive(Debug, Clone)]
-pub struct Certificate {
-    /// The file of the chain, as the configuration resolved it.
-    pub cert: PathBuf,
-    /// The chain and a signer for its key.
-    pub key: Arc<CertifiedKey>,
-}
-
-impl PartialEq for ClientAuth {
-    /// Whether the same clients are accepted.
-    fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Off, Self::Off) => true,
-            (Self::Optional(one), Self::Optional(other))
-            | (Self::Required(one), Self::Required(other)) => one.roots == other.roots,
-            _ => false,
-        }
-    }
-}
-
-/// `[tls] min_version`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TlsVersion {
-    /// RFC 5246 and RFC 8446
-    Tls12,
-    /// RFC 8446 alone
-    Tls13,
-}
-
-/// `[tls] client_auth` with `client_ca`
-#[derive(Debug, Clone)]
-pub enum ClientAuth {
-    /// No certificate is asked for.
-    Off,
-    /// Asked for; one that is shown must verify.
-    Optional(Arc<RootCertStore>),
-    /// A connection without a verified certificate fails.
-    Required(Arc<RootCertStore>),
-}
-
 /// `[routes.NAME]`
 #[derive(Debug)]
 pub struct Route {
@@ -158,11 +104,9 @@ pub struct Route {
     pub path: PathPattern,
     /// In the order they are tried; at least one.
     pub upstreams: Vec<Upstream>,
-    /// Roots that a wss:// upstream's certificate must chain to; `None` when no upstream is wss://.
-    pub upstream_roots: Option<Arc<RootCertStore>>,
-    /// The certificates of `upstream_ca`: an upstream that shows one of them is trusted as it is, CA
-    /// certificates included. Empty: the roots are the system's.
-    pub upstream_exact: Arc<[CertificateDer<'static>]>,
+    /// What a wss:// upstream is verified with: the certificates of `upstream_ca`, which are trusted as
+    /// they are, too, or the system's roots. `None` when no upstream is wss://.
+    pub upstream_trust: Option<ServerTrust>,
     /// The name that a wss:// upstream is asked for and verified by; `None`: its host.
     pub upstream_server_name: Option<String>,
     /// The Host that upstreams get; `None`: the client's.

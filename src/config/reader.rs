@@ -5,7 +5,6 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::RootCertStore;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -15,6 +14,7 @@ use super::lints::{Acknowledged, Found, LintName};
 use super::lists::{Table, Tables};
 use super::report::{Problem, Source};
 use super::units;
+use crate::tls::Roots;
 
 /// The longest name of a table that the user names, in bytes.
 const MAX_NAME: usize = 64;
@@ -33,7 +33,7 @@ pub(super) struct Context {
     /// Whether the names of upstreams are looked up.
     pub(super) looks_up: bool,
     /// The system's roots, or why there are none; read when the first route needs them.
-    pub(super) system_roots: OnceCell<Result<Arc<RootCertStore>, String>>,
+    pub(super) system_roots: OnceCell<Result<Roots, String>>,
 }
 
 impl Context {

@@ -12,18 +12,19 @@ use super::jwt::Issuers;
 use super::keys::{self, Section};
 use super::kinds::Fault;
 use super::lints::LintName;
-use super::model::{Route, Tls};
+use super::model::Route;
 use super::path::PathPattern;
 use super::profile::Base;
 use super::reader::{Reader, check_name};
 use super::report::Problem;
 use super::{certificates, limits, origins, reachability, upstream, websocket};
+use crate::tls::ServerSettings;
 
 /// What a route takes from the other sections of the file.
 pub(super) struct Shared<'a> {
     pub(super) base: &'a Base,
     pub(super) issuers: &'a Issuers,
-    pub(super) tls: Option<&'a Tls>,
+    pub(super) tls: Option<&'a ServerSettings>,
     pub(super) listen: &'a [SocketAddr],
 }
 
@@ -79,8 +80,7 @@ fn read_one(
         hosts: plain(hosts),
         path: path?.into_inner(),
         upstreams: upstreams.list.into_iter().map(Spanned::into_inner).collect(),
-        upstream_roots: upstreams.roots,
-        upstream_exact: upstreams.exact,
+        upstream_trust: upstreams.trust,
         upstream_server_name: upstreams.server_name,
         upstream_host: upstreams.host,
         dial_timeout: upstreams.dial_timeout,

@@ -3,9 +3,7 @@
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use rustls::RootCertStore;
 use toml::Spanned;
 
 use super::certificates;
@@ -14,16 +12,16 @@ use super::files;
 use super::keys::{self, Demand, Section};
 use super::kinds::Fault;
 use super::lints::LintName;
-use super::model::{Certificate, ClientAuth, Tls};
 use super::reader::Reader;
 use super::report::Problem;
+use crate::tls::{ClientAuth, Roots, ServerCertificate, ServerSettings};
 
 const NO_CERTIFICATES: &str = "make a development certificate with `framewall cert new` and write \
     certificates = [{ cert = \"certs/dev.pem\", key = \"certs/dev.key\" }] under [tls], or say \
     mode = \"off\" to speak plain HTTP";
 
 /// Reads `[tls]`; `None` is `mode = "off"`. What is wrong was reported if the result is not whole.
-pub(super) fn read(reader: &Reader<'_>, listen: &[SocketAddr]) -> Option<Tls> {
+pub(super) fn read(reader: &Reader<'_>, listen: &[SocketAddr]) -> Option<ServerSettings> {
     let mode = reader.get(&keys::TLS_MODE);
     // A mode that is neither on nor off was reported; whether certificates are missing is then
     // not known.
@@ -36,7 +34,7 @@ pub(super) fn read(reader: &Reader<'_>, listen: &[SocketAddr]) -> Option<Tls> {
         }
         reader.demand(keys::CERTIFICATES.name, NO_CERTIFICATES);
     }
-    Some(Tls {
+    Some(ServerSettings {
         certificates: certificates(reader),
         min_version: reader.value(&keys::MIN_VERSION),
         client_auth: client_auth(reader),
@@ -68,22 +66,21 @@ fn lint_plain(reader: &Reader<'_>, span: Range<usize>, listen: &[SocketAddr]) {
     );
 }
 
-fn certificates(reader: &Reader<'_>) -> Vec<Certificate> {
+fn certificates(reader: &Reader<'_>) -> Vec<ServerCertificate> {
     let entries = reader.tables(&keys::CERTIFICATES, Section::Certificate);
     entries.iter().filter_map(certificate).collect()
 }
 
-fn certificate(reader: &Reader<'_>) -> Option<Certificate> {
+fn certificate(reader: &Reader<'_>) -> Option<ServerCertificate> {
     let cert = reader.required(&keys::CERT);
     let key = reader.required(&keys::CERT_KEY);
     let chain = cert.as_ref().and_then(|path| load(reader, "cert", path, files::read_chain));
     let secret = key.as_ref().and_then(|path| load(reader, "key", path, files::read_key));
     let (cert, chain, key, secret) = (cert?, chain?, key?, secret?);
     lint_readable(reader, key.span(), "private key", key.get_ref());
-    let certify = |path: &Path| files::certify(chain, secret, path);
-    let certified = load(reader, "key", &key, certify)?;
     let span = cert.span();
-    let certificate = Certificate { cert: cert.into_inner(), key: Arc::new(certified) };
+    let certify = |path: &Path| files::certify(cert.into_inner(), chain, secret, path);
+    let certificate = load(reader, "key", &key, certify)?;
     certificates::lint_validity(reader, span, &certificate);
     Some(certificate)
 }
@@ -129,9 +126,9 @@ pub(super) fn system_roots(
     span: Range<usize>,
     whom: &str,
     instead: &str,
-) -> Option<Arc<RootCertStore>> {
-    match reader.cx.system_roots.get_or_init(files::system_roots) {
-        Ok(roots) => Some(Arc::clone(roots)),
+) -> Option<Roots> {
+    match reader.cx.system_roots.get_or_init(Roots::system) {
+        Ok(roots) => Some(roots.clone()),
         Err(reason) => {
             let what = format!("the system has no roots to verify {whom} with{reason}");
             let help = format!("install the system's CA certificates, or give {instead}");
@@ -147,7 +144,7 @@ fn client_auth(reader: &Reader<'_>) -> ClientAuth {
     check_client_ca(reader, demand.as_ref());
     let roots = ca.and_then(|path| load(reader, keys::CLIENT_CA.name, &path, files::read_roots));
     let demand = demand.map_or(keys::CLIENT_AUTH.absent.0, Spanned::into_inner);
-    let roots = roots.unwrap_or_else(|| Arc::new(RootCertStore::empty()));
+    let roots = roots.unwrap_or_else(Roots::empty);
     match demand {
         Demand::Off => ClientAuth::Off,
         Demand::Optional => ClientAuth::Optional(roots),

@@ -2,11 +2,8 @@
 
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::RootCertStore;
-use rustls::pki_types::{CertificateDer, ServerName};
 use toml::Spanned;
 
 use super::address::MAX_UNIX_PATH;
@@ -19,12 +16,12 @@ use crate::values::{is_host, split_port};
 use super::reader::Reader;
 use super::report::Problem;
 use super::tls::{load, system_roots};
+use crate::tls::{ServerTrust, is_server_name};
 
 /// What a route says of its upstreams.
 pub(super) struct Upstreams {
     pub(super) list: Vec<Spanned<Upstream>>,
-    pub(super) roots: Option<Arc<RootCertStore>>,
-    pub(super) exact: Arc<[CertificateDer<'static>]>,
+    pub(super) trust: Option<ServerTrust>,
     pub(super) server_name: Option<String>,
     pub(super) host: Option<String>,
     pub(super) dial_timeout: Duration,
@@ -35,10 +32,7 @@ pub(super) fn read(reader: &Reader<'_>) -> Upstreams {
     let list = list(reader);
     let secure = list.iter().find(|one| matches!(one.get_ref(), Upstream::Wss { .. }));
     let ca = reader.get(&keys::UPSTREAM_CA);
-    let (roots, exact) = match secure {
-        Some(secure) => trusted(reader, secure, ca.as_ref()),
-        None => (None, Arc::default()),
-    };
+    let trust = secure.and_then(|secure| trust(reader, secure, ca.as_ref()));
     let server_name = reader.get(&keys::UPSTREAM_SERVER_NAME);
     if secure.is_none() && !list.is_empty() {
         for name in [keys::UPSTREAM_CA.name, keys::UPSTREAM_SERVER_NAME.name] {
@@ -48,8 +42,7 @@ pub(super) fn read(reader: &Reader<'_>) -> Upstreams {
         }
     }
     Upstreams {
-        roots,
-        exact,
+        trust,
         server_name: server_name.map(Spanned::into_inner),
         host: reader.get(&keys::UPSTREAM_HOST).map(Spanned::into_inner),
         dial_timeout: reader.value(&keys::DIAL_TIMEOUT),
@@ -82,26 +75,20 @@ fn resolve(reader: &Reader<'_>, upstream: Spanned<Upstream>) -> Option<Spanned<U
     Some(Spanned::new(span, Upstream::Unix(path)))
 }
 
-type Trusted = (Option<Arc<RootCertStore>>, Arc<[CertificateDer<'static>]>);
-
 /// What a `wss://` upstream is verified with: the certificates of `upstream_ca`, or the system's
 /// roots.
-fn trusted(
+fn trust(
     reader: &Reader<'_>,
     upstream: &Spanned<Upstream>,
     ca: Option<&Spanned<PathBuf>>,
-) -> Trusted {
+) -> Option<ServerTrust> {
     let name = keys::UPSTREAM_CA.name;
     match ca {
-        Some(path) => match load(reader, name, path, files::read_trusted) {
-            Some((roots, exact)) => (Some(roots), exact),
-            None => (None, Arc::default()),
-        },
+        Some(path) => load(reader, name, path, files::read_trusted),
         None if reader.span_of(name).is_none() => {
-            let roots = system_roots(reader, upstream.span(), "this upstream", name);
-            (roots, Arc::default())
+            system_roots(reader, upstream.span(), "this upstream", name).map(ServerTrust::from)
         }
-        None => (None, Arc::default()),
+        None => None,
     }
 }
 
@@ -121,7 +108,7 @@ pub(super) fn parse_server_name(text: &str) -> Result<String, Fault> {
         return Err(fault.help(format!("certificates name hosts without a port: \"{host}\"")));
     }
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-    if text.contains('*') || ServerName::try_from(bare).is_err() {
+    if text.contains('*') || !is_server_name(bare) {
         let fault = Fault::new(format!("\"{text}\" is not the name of a TLS server"));
         return Err(fault.help("write one of the names in the upstream's certificate"));
     }

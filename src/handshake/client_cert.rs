@@ -5,7 +5,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue, InvalidHeaderValue};
-use rustls::pki_types::CertificateDer;
+
+use crate::tls::Certificate;
 
 pub(super) const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
 pub(super) const CLIENT_CERT_CHAIN: HeaderName = HeaderName::from_static("client-cert-chain");
@@ -17,7 +18,7 @@ const LONGEST_CHAIN: usize = 8 * 1024;
 /// of the chain is left out: RFC 9440 section 2.3 makes it optional.
 pub(super) fn set(
     headers: &mut HeaderMap,
-    chain: &[CertificateDer<'_>],
+    chain: &[Certificate],
 ) -> Result<(), InvalidHeaderValue> {
     let Some((own, rest)) = chain.split_first() else {
         return Ok(());
@@ -31,19 +32,18 @@ pub(super) fn set(
 }
 
 /// A byte sequence of a structured field (RFC 8941 section 3.3.5).
-fn item(certificate: &CertificateDer<'_>) -> String {
-    format!(":{}:", STANDARD.encode(certificate))
+fn item(certificate: &Certificate) -> String {
+    format!(":{}:", STANDARD.encode(certificate.der()))
 }
 
 #[cfg(test)]
 mod tests {
     use http::HeaderMap;
-    use rustls::pki_types::CertificateDer;
 
-    use super::set;
+    use super::{Certificate, set};
 
     fn fields(chain: &[&[u8]]) -> (Option<String>, Option<String>) {
-        let chain: Vec<_> = chain.iter().map(|bytes| CertificateDer::from(*bytes)).collect();
+        let chain: Vec<_> = chain.iter().map(|bytes| Certificate::from(bytes.to_vec())).collect();
         let mut headers = HeaderMap::new();
         set(&mut headers, &chain).unwrap();
         let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap().to_owned());

@@ -10,7 +10,6 @@ use http::header::{
 };
 use http::{HeaderMap, Request};
 use http_body_util::Empty;
-use rustls::pki_types::CertificateDer;
 
 use super::address::{
     ClientAddress, Peer, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP,
@@ -21,6 +20,7 @@ use super::fields::{list, list_from_right};
 use super::forwarded::{X_FORWARDED_PORT, default_port};
 use super::letters::{Letters, Spelling};
 use super::{UpgradeRequest, client_cert};
+use crate::tls::Certificate;
 use crate::values::client_fields::HOP_BY_HOP;
 use crate::values::client_fields::replace_claims;
 use crate::values::client_fields::{FieldRules, fold};
@@ -39,7 +39,7 @@ pub struct Provenance<'a> {
     /// Folded names of fields that only the gateway may set: those of claims, on every route.
     pub owned: &'a [String],
     /// The certificates that the client showed the gateway, its own first.
-    pub certificates: &'a [CertificateDer<'static>],
+    pub certificates: &'a [Certificate],
     /// The letters of the field names of the client's request.
     pub letters: &'a Letters,
     /// How the configuration changes the list of fields that clients may not send.

@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use rustls::pki_types::CertificateDer;
 use serde::Serialize;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::pem::Certificate;
 
 /// The longest text of a subject or of alternative names, in characters.
 const LONGEST: usize = 256;
@@ -30,13 +31,13 @@ pub struct CertificateNames {
 impl CertificateNames {
     /// Reads a certificate that was verified.
     #[must_use]
-    pub fn of(certificate: &CertificateDer<'_>) -> Self {
-        let (subject, alternative) = match X509Certificate::from_der(certificate) {
+    pub fn of(certificate: &Certificate) -> Self {
+        let (subject, alternative) = match X509Certificate::from_der(certificate.der()) {
             Ok((_, parsed)) => (parsed.subject().to_string(), alternative(&parsed)),
             Err(_) => Default::default(),
         };
         let mut fingerprint = String::with_capacity(64);
-        for byte in digest(&SHA256, certificate).as_ref() {
+        for byte in digest(&SHA256, certificate.der()).as_ref() {
             // Writing to a String does not fail.
             let _ = write!(fingerprint, "{byte:02x}");
         }
@@ -95,7 +96,7 @@ mod tests {
         params.distinguished_name.push(DnType::OrganizationName, "Example");
         params.subject_alt_names = alternative;
         let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
-        CertificateNames::of(certificate.der())
+        CertificateNames::of(&certificate.der().to_vec().into())
     }
 
     #[test]
@@ -129,7 +130,7 @@ mod tests {
     /// The digest of what cannot be parsed is that of the bytes.
     #[test]
     fn the_fingerprint_is_the_sha_256_of_the_certificate() {
-        let found = CertificateNames::of(&b"abc"[..].into());
+        let found = CertificateNames::of(&b"abc".to_vec().into());
         let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!((found.subject.as_str(), found.fingerprint.as_str()), ("", expected));
     }

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustls::pki_types::{self, CertificateDer};
+use rustls::pki_types;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::TlsError;
-use crate::config::ClientAuth;
+use super::pem::Certificate;
+use super::settings::ClientAuth;
 use crate::values::UnixTime;
 use crate::values::{Reason, Refusal};
 
@@ -21,14 +22,14 @@ const MOST_ENDS: usize = 8;
 /// A certificate chain that a client showed and that was verified in its handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientCertificate {
-    chain: Vec<CertificateDer<'static>>,
+    chain: Vec<Certificate>,
     ends: SystemTime,
 }
 
 impl ClientCertificate {
     /// The chain as the client sent it, its own certificate first: at least one.
     #[must_use]
-    pub fn chain(&self) -> &[CertificateDer<'static>] {
+    pub fn chain(&self) -> &[Certificate] {
         &self.chain
     }
 
@@ -68,7 +69,7 @@ impl ClientVerifier {
             ClientAuth::Required(roots) => (roots, true),
         };
         let builder =
-            WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), super::provider());
+            WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots.0), super::provider());
         let builder = if required { builder } else { builder.allow_unauthenticated() };
         Ok(Self(Some(Verifier { rustls: builder.build()?, required })))
     }
@@ -90,7 +91,7 @@ impl ClientVerifier {
     /// A validity that cannot be read, so that the session would have no end.
     pub(super) fn admit(
         &self,
-        chain: &[CertificateDer<'_>],
+        chain: Vec<Certificate>,
     ) -> Result<Option<ClientCertificate>, rustls::Error> {
         let (Some(verifier), false) = (&self.0, chain.is_empty()) else {
             return Ok(None);
@@ -99,11 +100,11 @@ impl ClientVerifier {
         ends.sort_unstable();
         ends.dedup();
         let last = ends.len().min(MOST_ENDS) - 1;
-        let broken = |end: &&SystemTime| verifier.verify(chain, **end).is_err();
+        let broken = |end: &&SystemTime| verifier.verify(&chain, **end).is_err();
         // A certificate that the path does not need may end without ending the path.
         let first = ends[..last].iter().find(broken).unwrap_or(&ends[last]);
-        let chain = chain.iter().map(|one| one.clone().into_owned()).collect();
-        Ok(Some(ClientCertificate { chain, ends: *first }))
+        let ends = *first;
+        Ok(Some(ClientCertificate { chain, ends }))
     }
 
     /// Verifies a chain as a handshake at `now` would; `None` where no certificate is asked for.
@@ -112,7 +113,7 @@ impl ClientVerifier {
     /// `tls.failed`: the authorities do not vouch for it, or its time is over.
     pub fn examine(
         &self,
-        chain: &[CertificateDer<'_>],
+        chain: &[Certificate],
         now: SystemTime,
     ) -> Result<Option<ClientCertificate>, Refusal> {
         let failed = |error: rustls::Error| {
@@ -122,7 +123,7 @@ impl ClientVerifier {
         if let Some(verifier) = &self.0 {
             verifier.verify(chain, now).map_err(failed)?;
         }
-        self.admit(chain).map_err(failed)
+        self.admit(chain.to_vec()).map_err(failed)
     }
 
     /// Judges an open session again by the certificate that it showed, if it showed one.
@@ -153,11 +154,12 @@ impl ClientVerifier {
 }
 
 impl Verifier {
-    fn verify(&self, chain: &[CertificateDer<'_>], now: SystemTime) -> Result<(), rustls::Error> {
+    fn verify(&self, chain: &[Certificate], now: SystemTime) -> Result<(), rustls::Error> {
         let Some((own, intermediates)) = chain.split_first() else {
             return Err(rustls::Error::NoCertificatesPresented);
         };
-        self.rustls.verify_client_cert(own, intermediates, unix_time(now)).map(drop)
+        let intermediates: Vec<_> = intermediates.iter().map(Certificate::borrowed).collect();
+        self.rustls.verify_client_cert(&own.0, &intermediates, unix_time(now)).map(drop)
     }
 }
 
@@ -167,10 +169,10 @@ fn expired(certificate: &ClientCertificate) -> Refusal {
 }
 
 /// When a certificate is not valid any more.
-fn end(certificate: &CertificateDer<'_>) -> Result<SystemTime, rustls::Error> {
+fn end(certificate: &Certificate) -> Result<SystemTime, rustls::Error> {
     let unreadable =
         || rustls::Error::General("a client certificate's validity is unreadable".into());
-    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| unreadable())?;
+    let (_, parsed) = X509Certificate::from_der(certificate.der()).map_err(|_| unreadable())?;
     let seconds = parsed.validity().not_after.timestamp();
     // A certificate that ended before 1970 does not verify; its end is the earliest there is.
     let seconds = u64::try_from(seconds).unwrap_or_default();

@@ -4,15 +4,18 @@
 
 mod buffers;
 mod certificate_names;
+mod client;
 mod client_certificate;
 mod handshake;
 mod kept;
 mod names;
+mod pem;
 mod records;
+mod settings;
 pub mod socket;
 mod stream;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tickets;
 mod tokio_io;
 pub mod transport;
@@ -23,28 +26,31 @@ use std::io;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use rustls::client::UnbufferedClientConnection;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::UnixTime;
 use rustls::server::{
     NoServerSessionStorage, ServerSessionMemoryCache, UnbufferedServerConnection,
 };
 use rustls::time_provider::TimeProvider;
-use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::{ServerConfig, SupportedProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::config::{Tls, TlsVersion};
 pub(crate) use buffers::AT_ONCE;
 pub use certificate_names::CertificateNames;
+pub use client::{Connector, TlsClient};
 use client_certificate::unix_time;
 pub use client_certificate::{ClientCertificate, ClientVerifier};
 use handshake::Longest;
 use names::Asked;
 pub use names::ServerNames;
+pub use pem::{Certificate, PemError, PrivateKey, PrivateKeyForm, public_key, public_keys};
 pub use records::Records;
+pub use settings::{
+    ClientAuth, NotARoot, Roots, ServerCertificate, ServerKeyError, ServerSettings, ServerTrust,
+    TlsVersion, is_server_name,
+};
 pub use stream::{ClientStream, ServerStream, Stream};
 use tickets::Tickets;
-use trust::Trust;
 pub(crate) use words::PROXY_HEADER_UNASKED;
 pub use words::{describe_failure, describe_upstream_failure};
 
@@ -101,7 +107,7 @@ impl Terminator {
     /// With client certificates no session is resumed: a resumed one shows no certificate, and rustls
     /// takes over the chain of the first handshake without verifying it again, so that each ticket
     /// would extend a certificate that has expired.
-    pub fn new(tls: &Tls, before: Option<&Self>) -> Result<Self, TlsError> {
+    pub fn new(tls: &ServerSettings, before: Option<&Self>) -> Result<Self, TlsError> {
         let names = Arc::new(ServerNames::new(&tls.certificates));
         let clients = ClientVerifier::new(&tls.client_auth)?;
         let builder = ServerConfig::builder_with_details(provider(), Arc::new(WallClock))
@@ -143,6 +149,7 @@ impl Terminator {
         let longest = Longest::of_client(self.clients.rustls().is_some());
         let stream = Box::new(handshake::shake(socket, connection, longest).await?);
         let chain = stream.common().peer_certificates().unwrap_or_default();
+        let chain = chain.iter().map(|one| Certificate(one.clone().into_owned())).collect();
         let certificate = self.clients.admit(chain).map_err(stream::invalid)?;
         Ok(Terminated { stream, server_name: asked.name(), certificate })
     }
@@ -156,42 +163,6 @@ impl TimeProvider for WallClock {
     fn current_time(&self) -> Option<UnixTime> {
         Some(unix_time(SystemTime::now()))
     }
-}
-
-/// Performs the handshake with the server `name`, which must show a certificate for it; the caller
-/// sets the deadline.
-///
-/// # Errors
-/// The connection ended, or TLS failed: the [`rustls::Error`] is in it then.
-pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
-    config: &Arc<ClientConfig>,
-    name: ServerName<'static>,
-    socket: S,
-) -> io::Result<Box<Stream<UnbufferedClientConnection, S>>> {
-    let connection =
-        UnbufferedClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
-    Ok(Box::new(handshake::shake(socket, connection, Longest::OF_SERVER).await?))
-}
-
-/// The client side of TLS towards `wss://` upstreams, whose certificates chain to `roots` or are one
-/// of `exact`.
-pub fn upstream_config(
-    roots: Arc<RootCertStore>,
-    exact: Arc<[CertificateDer<'static>]>,
-) -> Result<Arc<ClientConfig>, TlsError> {
-    let mut config = ClientConfig::clone(&*client_config(Arc::clone(&roots))?);
-    config.dangerous().set_certificate_verifier(Arc::new(Trust::new(roots, exact)?));
-    Ok(Arc::new(config))
-}
-
-/// The client side of TLS towards servers whose certificates chain to `roots`.
-pub fn client_config(roots: Arc<RootCertStore>) -> Result<Arc<ClientConfig>, TlsError> {
-    let mut config = ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(versions(TlsVersion::Tls12))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
 }
 
 fn provider() -> Arc<CryptoProvider> {

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use crate::config::Certificate;
+use super::settings::ServerCertificate;
 use crate::values::Host;
 
 /// The certificates of a configuration by the names that they are valid for.
@@ -21,10 +21,10 @@ impl ServerNames {
     /// Reads the names from the certificates themselves. One whose names cannot be read serves
     /// only as the default.
     #[must_use]
-    pub fn new(certificates: &[Certificate]) -> Self {
+    pub fn new(certificates: &[ServerCertificate]) -> Self {
         let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
         for (index, certificate) in certificates.iter().enumerate() {
-            for name in dns_names(&certificate.key) {
+            for name in certificate.dns_names() {
                 let indices = by_name.entry(name).or_default();
                 if !indices.contains(&index) {
                     indices.push(index);
@@ -103,43 +103,18 @@ fn canonical(name: &str) -> String {
     Host::parse(name).map_or_else(|_| name.to_ascii_lowercase(), |host| host.to_string())
 }
 
-fn dns_names(key: &CertifiedKey) -> Vec<String> {
-    let Some(certificate) = key.cert.first() else {
-        return Vec::new();
-    };
-    webpki::EndEntityCert::try_from(certificate)
-        .map(|certificate| certificate.valid_dns_names().map(str::to_ascii_lowercase).collect())
-        .unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-    use std::sync::Arc;
-
-    use rustls::crypto::aws_lc_rs;
-    use rustls::pki_types::PrivateKeyDer;
-    use rustls::sign::CertifiedKey;
-
     use super::ServerNames;
-    use crate::config::Certificate;
-
-    fn certificate(names: &[&str]) -> Certificate {
-        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        let made = rcgen::generate_simple_self_signed(names).unwrap();
-        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-        let provider = aws_lc_rs::default_provider();
-        let key = CertifiedKey::from_der(vec![made.cert.der().clone()], key, &provider).unwrap();
-        Certificate { cert: PathBuf::new(), key: Arc::new(key) }
-    }
+    use crate::tls::tests::server_certificate;
 
     #[test]
     fn exact_before_wildcard_before_the_first() {
         let names = ServerNames::new(&[
-            certificate(&["default.example"]),
-            certificate(&["*.example.com"]),
-            certificate(&["chat.example.com"]),
-            certificate(&["chat.example.com", "other.example"]),
+            server_certificate(&["default.example"]),
+            server_certificate(&["*.example.com"]),
+            server_certificate(&["chat.example.com"]),
+            server_certificate(&["chat.example.com", "other.example"]),
         ]);
         assert_eq!(names.candidates(Some("CHAT.example.com")), [2, 3]);
         assert_eq!(names.candidates(Some("chat.example.com.")), [2, 3]);

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
-};
+use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme};
 use webpki::EndEntityCert;
 use x509_parser::parse_x509_certificate;
 
+use super::pem::Certificate;
+use super::settings::ServerTrust;
 use super::{TlsError, provider};
 
 /// Verifies as rustls does; and where a chain cannot be built, trusts a certificate that is byte for
@@ -20,16 +20,14 @@ use super::{TlsError, provider};
 #[derive(Debug)]
 pub(super) struct Trust {
     roots: Arc<WebPkiServerVerifier>,
-    exact: Arc<[CertificateDer<'static>]>,
+    exact: Arc<[Certificate]>,
 }
 
 impl Trust {
-    pub(super) fn new(
-        roots: Arc<RootCertStore>,
-        exact: Arc<[CertificateDer<'static>]>,
-    ) -> Result<Self, TlsError> {
-        let roots = WebPkiServerVerifier::builder_with_provider(roots, provider());
-        Ok(Self { roots: roots.build().map_err(TlsError::Roots)?, exact })
+    pub(super) fn new(trust: &ServerTrust) -> Result<Self, TlsError> {
+        let roots = Arc::clone(&trust.roots.0);
+        let roots = WebPkiServerVerifier::builder_with_provider(roots, provider()).build();
+        Ok(Self { roots: roots.map_err(TlsError::Roots)?, exact: Arc::clone(&trust.exact) })
     }
 
     /// Whether `shown` was given, and `error` does no more than say that no root has signed it. Its
@@ -49,7 +47,7 @@ impl Trust {
     }
 
     fn is_given(&self, shown: &CertificateDer<'_>) -> bool {
-        self.exact.iter().any(|given| given.as_ref() == shown.as_ref())
+        self.exact.iter().any(|given| given.der() == shown.as_ref())
     }
 }
 
@@ -123,11 +121,11 @@ mod tests {
     use std::time::Duration;
 
     use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
-    use rustls::RootCertStore;
     use rustls::client::danger::ServerCertVerifier;
     use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
-    use super::Trust;
+    use super::{Certificate, ServerTrust, Trust};
+    use crate::tls::Roots;
 
     /// Self-signed, and its own authority; without names it has no subjectAltName.
     fn own_authority(names: &[&str]) -> CertificateDer<'static> {
@@ -150,9 +148,9 @@ mod tests {
         name: &str,
         now: UnixTime,
     ) -> Result<(), String> {
-        let mut roots = RootCertStore::empty();
-        roots.add(given.clone()).unwrap();
-        let trust = Trust::new(Arc::new(roots), Arc::from([given.clone()])).unwrap();
+        let given = [Certificate(given.clone())];
+        let roots = Roots::new(&given).unwrap();
+        let trust = Trust::new(&ServerTrust { roots, exact: Arc::from(given) }).unwrap();
         let name = ServerName::try_from(name).unwrap();
         let verified = trust.verify_server_cert(shown, &[], &name, &[], now);
         verified.map(|_| ()).map_err(|error| format!("{error:?}"))

@@ -19,9 +19,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use framewall::config::{
-    ClientAuth, Compression, HostPattern, Limits, Lint, LoadError, Loaded, LogFormat, Origins,
-    PathPattern, ProxyProtocol, TlsVersion, UnknownClients, Upstream, load, parse,
+    Compression, HostPattern, Limits, Lint, LoadError, Loaded, LogFormat, Origins, PathPattern,
+    ProxyProtocol, UnknownClients, Upstream, load, parse,
 };
+use framewall::tls::{ClientAuth, TlsVersion};
 use framewall::values::{FieldPattern, FieldRules};
 use framewall::values::{Origin, OriginPattern};
 use proptest::prelude::*;
@@ -123,7 +124,7 @@ fn what_is_not_given_is_the_default() {
     assert_eq!((config.log.format, config.log.file, config.log.error_file), (None, None, None));
     let route = &config.routes[0];
     assert!(route.hosts.is_empty() && route.subprotocols.is_empty() && !route.require_origin);
-    assert!(route.upstream_roots.is_none() && route.upstream_exact.is_empty());
+    assert!(route.upstream_trust.is_none());
     assert_eq!((&route.upstream_host, &route.upstream_server_name), (&None, &None));
     assert_eq!(route.dial_timeout, Duration::from_secs(1));
     assert_eq!(route.origins, Origins::Same);
@@ -224,8 +225,8 @@ fn what_is_given_is_in_the_config() {
     };
     assert_eq!(server.fields, fields);
     let tls = config.tls.unwrap();
-    assert_eq!(tls.certificates[0].cert, folder.path().join("certs/site.pem"));
-    assert_eq!(tls.certificates[0].key.cert.len(), 1);
+    assert_eq!(tls.certificates[0].file, folder.path().join("certs/site.pem"));
+    assert_eq!(tls.certificates[0].chain().count(), 1);
     assert_eq!(tls.min_version, TlsVersion::Tls13);
     assert!(matches!(tls.client_auth, ClientAuth::Optional(roots) if roots.len() == 1));
     assert_eq!(config.log.level, tracing::Level::DEBUG);
@@ -251,8 +252,8 @@ fn routes_keep_their_order_and_override_limits() {
     let socket = folder.path().join("run/app.sock");
     let wss = Upstream::Wss { host: "app".into(), port: 443 };
     assert_eq!(z.upstreams, [wss, Upstream::Unix(socket)]);
-    assert_eq!(z.upstream_roots.as_ref().unwrap().len(), 1);
-    assert_eq!(z.upstream_exact.len(), 1);
+    let trust = z.upstream_trust.as_ref().unwrap();
+    assert_eq!((trust.roots.len(), trust.exact.len()), (1, 1));
     assert_eq!(z.upstream_server_name.as_deref(), Some("app.internal"));
     assert_eq!(z.upstream_host.as_deref(), Some("app.internal:8080"));
     assert_eq!(z.dial_timeout, Duration::from_secs(3));

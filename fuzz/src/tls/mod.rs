@@ -8,11 +8,13 @@ mod socket;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
-use framewall::config::{Certificate, ClientAuth, Tls, TlsVersion};
-use framewall::tls::Terminator;
+use framewall::tls::{
+    Certificate, ClientAuth, Connector, PrivateKey, Roots, ServerCertificate, ServerSettings,
+    ServerTrust, Terminator, TlsClient, TlsVersion,
+};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{PrivateKeyDer, ServerName};
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
 pub use forger::Forger;
@@ -26,8 +28,9 @@ pub const MAX_RECORD: usize = 18_437;
 pub struct Settings {
     /// The gateway's side towards clients.
     pub terminator: Terminator,
-    /// What the gateway's side towards upstreams trusts.
-    pub roots: Arc<RootCertStore>,
+    /// The gateway's side towards upstreams.
+    pub connector: Connector,
+    roots: Arc<RootCertStore>,
     key: Arc<CertifiedKey>,
 }
 
@@ -44,11 +47,40 @@ impl Settings {
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
         let key = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider());
         let key = Arc::new(key.expect("a key for the certificate"));
-        let certificates = vec![Certificate { cert: PathBuf::new(), key: Arc::clone(&key) }];
-        let (min_version, client_auth) = (TlsVersion::Tls12, ClientAuth::Off);
-        let tls = Tls { certificates, min_version, client_auth };
+
+        let chain = vec![Certificate::from(made.cert.der().to_vec())];
+        let trusted = Roots::new(&chain).expect("a root");
+        let private = PrivateKey::from_pem(made.signing_key.serialize_pem().as_bytes());
+        let private = private.expect("a key");
+        let certificate = ServerCertificate::new(PathBuf::new(), chain, private).expect("a pair");
+        let tls = ServerSettings {
+            certificates: vec![certificate],
+            min_version: TlsVersion::Tls12,
+            client_auth: ClientAuth::Off,
+        };
         let terminator = Terminator::new(&tls, None).expect("settings that are right");
-        Self { terminator, roots: Arc::new(roots), key }
+        let client = TlsClient::new(&ServerTrust::from(trusted)).expect("roots");
+        let connector = client.connector("localhost").expect("a name");
+        Self { terminator, connector, roots: Arc::new(roots), key }
+    }
+
+    /// A client with the settings of the gateway's side towards upstreams.
+    #[must_use]
+    pub fn upstream_client(&self) -> Arc<ClientConfig> {
+        let mut config =
+            ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+                .with_protocol_versions(rustls::ALL_VERSIONS)
+                .expect("versions")
+                .with_root_certificates(Arc::clone(&self.roots))
+                .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Arc::new(config)
+    }
+
+    /// The certificate, for servers.
+    #[must_use]
+    pub fn resolver(&self) -> Arc<SingleCertAndKey> {
+        Arc::new(SingleCertAndKey::from(Arc::clone(&self.key)))
     }
 
     /// A client of one version, whose handshakes are fast and never resumed: runs know nothing of
@@ -68,12 +100,11 @@ impl Settings {
     /// A server of one version.
     #[must_use]
     pub fn server(&self, version: &'static SupportedProtocolVersion) -> ServerConfig {
-        let resolver = rustls::sign::SingleCertAndKey::from(Arc::clone(&self.key));
         let mut config = ServerConfig::builder_with_provider(fast())
             .with_protocol_versions(&[version])
             .expect("a version")
             .with_no_client_auth()
-            .with_cert_resolver(Arc::new(resolver));
+            .with_cert_resolver(self.resolver());
         config.enable_secret_extraction = true;
         config
     }

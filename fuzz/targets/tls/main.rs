@@ -8,7 +8,7 @@
 mod run;
 
 use framewall::tls;
-use framewall_fuzz::tls::{Honest, Link, SETTINGS, Socket, name, shake};
+use framewall_fuzz::tls::{Honest, Link, SETTINGS, Socket, shake};
 use libfuzzer_sys::fuzz_target;
 use run::{Peer, Run};
 use rustls::SupportedProtocolVersion;
@@ -64,8 +64,7 @@ impl<'a> Case<'a> {
             self.go_on(stream.map(|terminated| terminated.stream), peer);
         } else {
             let mut peer = Honest::server(settings.server(self.version));
-            let config = tls::client_config(settings.roots.clone()).expect("roots");
-            let shaking = tls::connect(&config, name(), socket.clone());
+            let shaking = settings.connector.connect(socket.clone());
             let stream = shake(&socket, &mut peer, &mut self.link, shaking);
             self.go_on(stream, peer);
         }

@@ -4,7 +4,6 @@
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use rustls::pki_types::CertificateDer;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -16,7 +15,7 @@ use crate::config::{
 use crate::gateway::Gateway;
 use crate::handshake::{ClientAddress, Peer, UpgradeRequest};
 use crate::policy::{Admission, Arrival, Shown, Standing, Step, Table, Trace};
-use crate::tls::{CertificateNames, ClientCertificate};
+use crate::tls::{Certificate, CertificateNames, ClientCertificate};
 use crate::values::TokenPlace;
 use crate::values::canonical_ip;
 use crate::values::{Reason, Refusal};
@@ -29,7 +28,7 @@ const KEYS_WITHIN: Duration = Duration::from_secs(10);
 pub(super) async fn admit(
     args: &ExplainArgs,
     gateway: &Gateway,
-    shown: Option<Vec<CertificateDer<'static>>>,
+    shown: Option<Vec<Certificate>>,
     token: Option<String>,
     trace: &mut Trace,
 ) -> Verdict {
@@ -99,7 +98,7 @@ fn accept(args: &ExplainArgs, gateway: &Gateway, trace: &mut Trace) -> Result<Pe
 /// What TLS makes of the certificate that the client shows, if it shows one.
 fn certificate(
     gateway: &Gateway,
-    shown: Option<&[CertificateDer<'static>]>,
+    shown: Option<&[Certificate]>,
     trace: &mut Trace,
 ) -> Result<Option<ClientCertificate>, Refusal> {
     let (tls, in_force) = (Table::Only("tls"), gateway.in_force());

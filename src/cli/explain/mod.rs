@@ -11,8 +11,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 
 use super::admin::plain;
 use super::run::runtime;
@@ -21,6 +19,7 @@ use crate::config;
 use crate::config::{Config, token_place};
 use crate::gateway::Gateway;
 use crate::policy::{Step, Trace};
+use crate::tls::Certificate;
 use crate::values::Refusal;
 use crate::values::{Host, TokenPlace};
 
@@ -78,7 +77,7 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
 async fn decide(
     args: &ExplainArgs,
     mut config: Config,
-    shown: Option<Vec<CertificateDer<'static>>>,
+    shown: Option<Vec<Certificate>>,
     token: Option<String>,
 ) -> Result<(Vec<Step>, Verdict), Failure> {
     // What belongs to a running gateway is left to it, and nothing is written.
@@ -120,10 +119,9 @@ fn text(steps: &[Step], verdict: &Verdict) -> String {
 }
 
 /// The certificates of a PEM file, at least one.
-fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
+fn read_certificates(path: &Path) -> Result<Vec<Certificate>, Failure> {
     let wrong = |why: String| Failure::Usage(format!("--client-cert {}: {why}", path.display()));
-    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    match read {
+    match Certificate::from_pem_file(path) {
         Ok(found) if found.is_empty() => Err(wrong("there is no certificate in it".to_owned())),
         Ok(found) => Ok(found),
         Err(error) => Err(wrong(error.to_string())),

@@ -2,9 +2,7 @@
 
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use rustls::RootCertStore;
 use toml::Spanned;
 
 use super::super::files;
@@ -16,6 +14,7 @@ use super::super::report::Problem;
 use super::super::tls::{load, system_roots};
 use super::jwks::{self, JwksRef};
 use super::{public_key, secret};
+use crate::tls::Roots;
 
 const MISSING: &str = "write secret = \"env:NAME\" for HS*, or public_key = \"keys/issuer.pem\" or \
     jwks = \"https://...\" for the others";
@@ -133,7 +132,7 @@ fn jwks(
                 refuse_exposed(reader, span, &url);
                 return None;
             }
-            Some(KeySource::JwksUrl { url, roots: Arc::new(RootCertStore::empty()) })
+            Some(KeySource::JwksUrl { url, roots: Roots::empty() })
         }
         JwksRef::Url(url) => {
             let roots = match ca {

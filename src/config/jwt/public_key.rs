@@ -2,19 +2,28 @@
 
 use std::path::Path;
 
-use rustls::pki_types::alg_id::{ECDSA_P256, ECDSA_P384, ED25519, RSA_ENCRYPTION};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
-use rustls::server::ParsedCertificate;
-
 use super::super::files::{self, Help, contains, not_pem};
 use super::super::issuer::Algorithm;
 use super::super::kinds::Fault;
+use crate::tls::{Certificate, PemError, public_keys};
 
 const FILE: Help = Help {
     missing: "correct the path, which is relative to this file's folder",
     wrong: "give the PEM file of the issuer's public key (BEGIN PUBLIC KEY) or certificate",
 };
+
+/// `AlgorithmIdentifier`s of public keys (RFC 5480 section 2.1.1, RFC 8410 section 3, RFC 3279 section
+/// 2.3.1), without the header of the sequence.
+const ECDSA_P256: &[u8] = &[
+    0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d,
+    0x03, 0x01, 0x07,
+];
+const ECDSA_P384: &[u8] = &[
+    0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22,
+];
+const ED25519: &[u8] = &[0x06, 0x03, 0x2b, 0x65, 0x70];
+const RSA_ENCRYPTION: &[u8] =
+    &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00];
 
 /// The shortest RSA key that signatures are verified with, in bits (RFC 7518 section 3.3).
 const LEAST_RSA: usize = 2048;
@@ -39,17 +48,14 @@ pub(super) fn read(path: &Path, algorithms: &[Algorithm]) -> Result<Vec<u8>, Fau
 }
 
 /// The one key of the file.
-fn key_info(path: &Path, pem: &[u8]) -> Result<SubjectPublicKeyInfoDer<'static>, Fault> {
+fn key_info(path: &Path, pem: &[u8]) -> Result<Vec<u8>, Fault> {
     let name = path.display();
-    let broken = |error| not_pem(path, &error).help(FILE.wrong);
-    let keys = SubjectPublicKeyInfoDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
-    let mut keys = keys.map_err(broken)?;
-    let chain = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
-    for certificate in chain.map_err(broken)? {
-        let parsed = ParsedCertificate::try_from(&certificate).map_err(|_| {
+    let broken = |error: PemError| not_pem(path, &error).help(FILE.wrong);
+    let mut keys = public_keys(pem).map_err(broken)?;
+    for certificate in Certificate::from_pem(pem).map_err(broken)? {
+        keys.push(certificate.public_key().ok_or_else(|| {
             Fault::new(format!("{name} is not a valid X.509 certificate")).help(FILE.wrong)
-        })?;
-        keys.push(parsed.subject_public_key_info());
+        })?);
     }
     match (keys.pop(), keys.len()) {
         (Some(key), 0) => Ok(key),
@@ -102,10 +108,10 @@ impl Found {
             return Self::Other;
         };
         match algorithm {
-            id if id == ECDSA_P256.as_ref() => Self::P256,
-            id if id == ECDSA_P384.as_ref() => Self::P384,
-            id if id == ED25519.as_ref() => Self::Ed25519,
-            id if id == RSA_ENCRYPTION.as_ref() => modulus_bits(key).map_or(Self::Other, Self::Rsa),
+            ECDSA_P256 => Self::P256,
+            ECDSA_P384 => Self::P384,
+            ED25519 => Self::Ed25519,
+            RSA_ENCRYPTION => modulus_bits(key).map_or(Self::Other, Self::Rsa),
             _ => Self::Other,
         }
     }

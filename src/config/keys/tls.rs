@@ -3,7 +3,7 @@
 use super::{Fallback, Key, Optional, Required, Row, Section};
 use crate::config::kinds::{Choice, File};
 use crate::config::lists::Tables;
-use crate::config::model::TlsVersion;
+use crate::tls::TlsVersion;
 
 keys! {
     TLS_ROWS;

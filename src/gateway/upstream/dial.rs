@@ -7,8 +7,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 
@@ -16,7 +14,7 @@ use super::health::{Health, Shown};
 use crate::config::{Config, Route, Upstream};
 use crate::tls::socket::tune;
 use crate::tls::transport::Transport;
-use crate::tls::{self, TlsError};
+use crate::tls::{self, Connector, TlsClient, TlsError};
 
 /// Addresses of one name that are tried.
 const MOST_ADDRESSES: usize = 16;
@@ -37,16 +35,7 @@ pub(super) struct Target {
     pub(super) health: Arc<Health>,
     upstream: Upstream,
     /// For `wss://`.
-    tls: Option<Secure>,
-}
-
-/// How a `wss://` upstream is verified.
-#[derive(Clone)]
-struct Secure {
-    config: Arc<ClientConfig>,
-    name: ServerName<'static>,
-    roots: Arc<RootCertStore>,
-    exact: Arc<[CertificateDer<'static>]>,
+    tls: Option<Connector>,
 }
 
 /// An upstream as `status` shows it.
@@ -71,13 +60,7 @@ impl Dialer {
         }
         let mut routes = HashMap::new();
         for route in &config.routes {
-            let client = match &route.upstream_roots {
-                Some(roots) => {
-                    let exact = Arc::clone(&route.upstream_exact);
-                    Some(tls::upstream_config(Arc::clone(roots), exact)?)
-                }
-                None => None,
-            };
+            let client = route.upstream_trust.as_ref().map(TlsClient::new).transpose()?;
             let mut targets = Vec::new();
             for upstream in &route.upstreams {
                 let mut target = Target::new(route, upstream, client.as_ref())?;
@@ -130,14 +113,12 @@ impl Target {
     fn new(
         route: &Route,
         upstream: &Upstream,
-        client: Option<&Arc<ClientConfig>>,
+        client: Option<&TlsClient>,
     ) -> Result<Self, TlsError> {
-        let tls = match (upstream, client, &route.upstream_roots) {
-            (Upstream::Wss { host, .. }, Some(config), Some(roots)) => {
-                let name = route.upstream_server_name.clone().unwrap_or_else(|| host.clone());
-                let name = ServerName::try_from(name).map_err(|_| TlsError::Name(host.clone()))?;
-                let (config, roots) = (Arc::clone(config), Arc::clone(roots));
-                Some(Secure { config, name, roots, exact: Arc::clone(&route.upstream_exact) })
+        let tls = match (upstream, client) {
+            (Upstream::Wss { host, .. }, Some(client)) => {
+                let name = route.upstream_server_name.as_ref().unwrap_or(host);
+                Some(client.connector(name)?)
             }
             _ => None,
         };
@@ -149,12 +130,7 @@ impl Target {
     fn is_same(&self, other: &Self) -> bool {
         let same_tls = match (&self.tls, &other.tls) {
             (None, None) => true,
-            (Some(one), Some(other)) => {
-                one.name == other.name
-                    && one.exact == other.exact
-                    && (Arc::ptr_eq(&one.roots, &other.roots)
-                        || one.roots.roots == other.roots.roots)
-            }
+            (Some(one), Some(other)) => one.accepts_same(other),
             _ => false,
         };
         self.name == other.name && same_tls
@@ -176,9 +152,9 @@ impl Target {
         match (&self.upstream, &self.tls) {
             (Upstream::Ws { host, port }, _) => tcp(host, *port, limit).await.map(Transport::Tcp),
             (Upstream::Unix(path), _) => UnixStream::connect(path).await.map(Transport::Unix),
-            (Upstream::Wss { host, port }, Some(Secure { config, name, .. })) => {
+            (Upstream::Wss { host, port }, Some(connector)) => {
                 let stream = tcp(host, *port, limit).await?;
-                let secured = tls::connect(config, name.clone(), stream).await;
+                let secured = connector.connect(stream).await;
                 secured.map(Transport::Wss).map_err(|error| {
                     io::Error::new(error.kind(), tls::describe_upstream_failure(&error))
                 })

@@ -1,7 +1,6 @@
 //! One JWK Set from one `https://` or `http://` address: a fresh connection, one request, a bounded answer.
 //! Redirects are not followed: the address in the configuration is the one that is trusted.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,16 +9,13 @@ use http::{HeaderMap, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustls::RootCertStore;
-use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
 use super::key::KeyError;
 use crate::handshake::interim::{self, Interim};
-use crate::tls::client_config;
 use crate::tls::socket::tune;
+use crate::tls::{Connector, Roots, ServerTrust, TlsClient};
 
 /// From the first packet to the last byte of the answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -63,8 +59,8 @@ pub(super) struct Fetched {
 pub(super) struct Fetcher {
     url: Uri,
     host: String,
-    /// TLS, and the name that the server's certificate must have; `None` is `http://`.
-    secure: Option<(ServerName<'static>, TlsConnector)>,
+    /// TLS with the server; `None` is `http://`.
+    secure: Option<Connector>,
 }
 
 /// A connection to the server.
@@ -75,14 +71,14 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 impl Fetcher {
     /// `url` must be `https://` or `http://`, with a host and without a user name; the issuer's certificate
     /// must chain to `roots`.
-    pub(super) fn new(url: &Uri, roots: &Arc<RootCertStore>) -> Result<Self, KeyError> {
+    pub(super) fn new(url: &Uri, roots: &Roots) -> Result<Self, KeyError> {
         let authority = url.authority().filter(|authority| !authority.as_str().contains('@'));
         let host = authority.ok_or(KeyError::Url)?.host();
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let secure = match url.scheme_str() {
             Some("https") => {
-                let name = ServerName::try_from(host.clone()).map_err(|_| KeyError::Url)?;
-                Some((name, TlsConnector::from(client_config(Arc::clone(roots))?)))
+                let client = TlsClient::new(&ServerTrust::from(roots.clone()))?;
+                Some(client.connector(&host).map_err(|_| KeyError::Url)?)
             }
             Some("http") => None,
             _ => return Err(KeyError::Url),
@@ -108,10 +104,7 @@ impl Fetcher {
         let stream = TcpStream::connect(address).await.map_err(FetchError::Connect)?;
         tune(&stream);
         let stream: Box<dyn Stream> = match &self.secure {
-            Some((name, connector)) => {
-                let stream = connector.connect(name.clone(), stream);
-                Box::new(stream.await.map_err(FetchError::Connect)?)
-            }
+            Some(connector) => connector.connect(stream).await.map_err(FetchError::Connect)?,
             None => Box::new(stream),
         };
         let mut request = self.request()?;

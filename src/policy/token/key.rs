@@ -5,13 +5,11 @@
 use std::path::{Path, PathBuf};
 
 use jsonwebtoken::{Algorithm as Jwa, DecodingKey};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
-use webpki::EndEntityCert;
 
 use super::jwks::SetError;
 use super::spki;
 use crate::config::Algorithm;
+use crate::tls;
 
 /// The smallest RSA modulus (RFC 7518 section 3.3), and the largest that is worth the time.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
@@ -89,7 +87,7 @@ pub enum KeyError {
     Url,
     /// TLS towards the issuer cannot be set up.
     #[error(transparent)]
-    Tls(#[from] crate::tls::TlsError),
+    Tls(#[from] tls::TlsError),
 }
 
 /// Why a signature under a public key proves nothing, or cannot be computed.
@@ -292,13 +290,8 @@ fn bits(modulus: &[u8]) -> usize {
 }
 
 fn public_key(path: &Path, pem: &[u8]) -> Result<Vec<u8>, KeyError> {
-    if let Ok(spki) = SubjectPublicKeyInfoDer::from_pem_slice(pem) {
-        return Ok(spki.as_ref().to_vec());
-    }
-    if let Ok(certificate) = CertificateDer::from_pem_slice(pem) {
-        let parsed = EndEntityCert::try_from(&certificate);
-        let parsed = parsed.map_err(|_| KeyError::NotPublic(path.to_owned()))?;
-        return Ok(parsed.subject_public_key_info().as_ref().to_vec());
+    if let Some(spki) = tls::public_key(pem) {
+        return Ok(spki);
     }
     let private = pem.windows(12).any(|window| window == b"PRIVATE KEY-");
     Err(if private { KeyError::Private } else { KeyError::NotPublic }(path.to_owned()))

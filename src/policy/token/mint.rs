@@ -3,13 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use jsonwebtoken::{EncodingKey, Header};
-use rustls::pki_types::PrivateKeyDer;
-use rustls::pki_types::pem::PemObject;
 use serde_json::{Map, Value};
 
 use super::key::{KeyError, jwa, strong};
 use super::spki::{self, Private};
 use crate::config::{Algorithm, Family};
+use crate::tls::{PrivateKey, PrivateKeyForm};
 
 /// Why a token was not made.
 #[derive(Debug, thiserror::Error)]
@@ -69,13 +68,11 @@ impl Signer {
         if let Some(algorithm) = asked.filter(|algorithm| algorithm.family() == Family::Hmac) {
             return Err(MintError::Family(algorithm));
         }
-        let key = PrivateKeyDer::from_pem_slice(pem);
-        let (usual, key) = match key.map_err(|_| MintError::NotPrivate(path.to_owned()))? {
-            PrivateKeyDer::Pkcs1(key) => {
-                (Algorithm::RS256, EncodingKey::from_rsa_der(key.secret_pkcs1_der()))
-            }
-            PrivateKeyDer::Pkcs8(key) => pkcs8(path, key.secret_pkcs8_der(), asked)?,
-            _ => return Err(MintError::Sec1(path.to_owned())),
+        let key = PrivateKey::from_pem(pem).map_err(|_| MintError::NotPrivate(path.to_owned()))?;
+        let (usual, key) = match key.form() {
+            PrivateKeyForm::Pkcs1(key) => (Algorithm::RS256, EncodingKey::from_rsa_der(key)),
+            PrivateKeyForm::Pkcs8(key) => pkcs8(path, key, asked)?,
+            PrivateKeyForm::Sec1 => return Err(MintError::Sec1(path.to_owned())),
         };
         let algorithm = asked.unwrap_or(usual);
         if algorithm != usual && (algorithm.family(), usual.family()) != (Family::Rsa, Family::Rsa)

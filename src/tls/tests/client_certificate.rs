@@ -36,12 +36,12 @@ fn root() -> Authority {
 }
 
 fn verifier(root: &Authority) -> ClientVerifier {
-    let mut roots = RootCertStore::empty();
-    roots.add(root.der().clone()).unwrap();
-    ClientVerifier::new(&ClientAuth::Required(Arc::new(roots))).unwrap()
+    let roots = Roots::new(&[Certificate(root.der().clone())]).unwrap();
+    ClientVerifier::new(&ClientAuth::Required(roots)).unwrap()
 }
 
 fn end(verifier: &ClientVerifier, chain: &[CertificateDer<'static>]) -> SystemTime {
+    let chain = chain.iter().cloned().map(Certificate).collect();
     verifier.admit(chain).unwrap().unwrap().ends()
 }
 
@@ -62,7 +62,7 @@ fn a_chain_ends_with_the_first_certificate_that_it_needs() {
 
     let chain = [own.der().clone(), middle.der().clone()];
     assert_eq!(end(&verifier, &chain), wall(5_000_001), "nothing needs the intermediate");
-    assert!(verifier.admit(&[]).unwrap().is_none(), "none was shown");
+    assert!(verifier.admit(Vec::new()).unwrap().is_none(), "none was shown");
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn an_open_session_is_judged_by_time_and_by_the_authorities_in_force() {
     let (own, other) = (verifier(&root), verifier(&self::root()));
     let key = KeyPair::generate().unwrap();
     let shown = params(5_000_000).signed_by(&key, &root).unwrap();
-    let certificate = own.admit(&[shown.der().clone()]).unwrap().unwrap();
+    let certificate = own.admit(vec![Certificate(shown.der().clone())]).unwrap().unwrap();
     let review = |verifier: &ClientVerifier, shown, now| {
         verifier.review(shown, wall(now)).map_err(|refusal| refusal.reason)
     };

@@ -235,7 +235,7 @@ fn a_failed_handshake_is_described_and_the_client_gets_the_alert() {
 
 #[test]
 fn a_client_certificate_is_asked_for_and_verified() {
-    let settings = settings(ClientAuth::Required(roots()));
+    let settings = settings(ClientAuth::Required(trusted()));
     let terminator = Terminator::new(&settings, None).unwrap();
     for version in [TLS12, TLS13] {
         let (refused, peer) = accept(&terminator, &Arc::new(client_config(version)), |_| ());
@@ -248,7 +248,7 @@ fn a_client_certificate_is_asked_for_and_verified() {
 #[test]
 fn with_client_certificates_nothing_is_resumed_not_even_what_was_before() {
     let before = terminator();
-    for auth in [ClientAuth::Optional(roots()), ClientAuth::Required(roots())] {
+    for auth in [ClientAuth::Optional(trusted()), ClientAuth::Required(trusted())] {
         let after = Terminator::new(&settings(auth), Some(&before)).unwrap();
         for version in [TLS12, TLS13] {
             let mut config = client_config(version);
@@ -266,7 +266,7 @@ fn with_client_certificates_nothing_is_resumed_not_even_what_was_before() {
 
 fn showing(chain: Vec<CertificateDer<'static>>) -> Arc<dyn rustls::client::ResolvesClientCert> {
     let provider = aws_lc_rs::default_provider();
-    let key = CertifiedKey::from_der(chain, key(), &provider).unwrap();
+    let key = rustls::sign::CertifiedKey::from_der(chain, key(), &provider).unwrap();
     Arc::new(rustls::sign::SingleCertAndKey::from(key))
 }
 
@@ -280,9 +280,8 @@ fn an_upstream_with_another_name_is_refused_and_told() {
         .with_single_cert(vec![ISSUED.0.clone()], key())
         .unwrap();
     let mut peer = Peer::new(ServerConnection::new(Arc::new(config)).unwrap().into(), &socket);
-    let config = super::super::client_config(roots()).unwrap();
-    let name = "other.example".try_into().unwrap();
-    let Err(error) = peer.shake(connect(&config, name, socket)) else { panic!("it was trusted") };
+    let connector = connector("other.example");
+    let Err(error) = peer.shake(connector.connect(socket)) else { panic!("it was trusted") };
     assert!(error.to_string().contains("not valid for name"), "{error}");
     let alert = AlertDescription::BadCertificate;
     assert_eq!(peer.ended, Some(Err(Error::AlertReceived(alert))));
@@ -314,7 +313,7 @@ fn messages_without_end_are_refused() {
 fn only_a_client_that_shows_certificates_may_say_more_than_a_hello() {
     let chain: Vec<_> = std::iter::repeat_n(ISSUED.0.clone(), 60).collect();
     assert!(chain.iter().map(|one| one.len()).sum::<usize>() > 20_000);
-    let settings = settings(ClientAuth::Optional(roots()));
+    let settings = settings(ClientAuth::Optional(trusted()));
     for version in [TLS12, TLS13] {
         let mut config = client_config(version);
         config.client_auth_cert_resolver = showing(chain.clone());

@@ -5,16 +5,12 @@
 mod ending;
 
 use std::future::Future as _;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{self, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::{PrivateKeyDer, ServerName};
-use rustls::sign::CertifiedKey;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
@@ -23,10 +19,10 @@ use tokio::time::{Instant, sleep};
 
 use super::super::{Amendments, Cause, Lease, Meter, Outside, SessionEnd, Streams, Terms, relay};
 use super::*;
-use crate::config::{Certificate, ClientAuth, Tls, TlsVersion, parse};
+use crate::config::parse;
 use crate::gateway::listen;
 use crate::tls::transport::Transport;
-use crate::tls::{Terminator, client_config};
+use crate::tls::{ClientStream, ServerTrust, TlsClient, tests::localhost};
 use crate::values::Endpoint::{Client, Upstream};
 use crate::values::Reason;
 use crate::wire::{HeaderBytes, HoldBudget, mask};
@@ -268,23 +264,11 @@ async fn sockets() -> (TcpStream, TcpStream) {
     (near, far)
 }
 
-async fn secured(
-    near: TcpStream,
-    far: TcpStream,
-) -> (Transport, tokio_rustls::client::TlsStream<TcpStream>) {
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-    let provider = aws_lc_rs::default_provider();
-    let key = CertifiedKey::from_der(vec![made.cert.der().clone()], key, &provider).unwrap();
-    let certificates = vec![Certificate { cert: PathBuf::new(), key: Arc::new(key) }];
-    let (min_version, client_auth) = (TlsVersion::Tls13, ClientAuth::Off);
-    let terminator =
-        Terminator::new(&Tls { certificates, min_version, client_auth }, None).unwrap();
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(made.cert.der().clone()).unwrap();
-    let connector = tokio_rustls::TlsConnector::from(client_config(Arc::new(roots)).unwrap());
-    let name = ServerName::try_from("localhost").unwrap();
-    let (near, far) = tokio::join!(terminator.accept(near), connector.connect(name, far));
+async fn secured(near: TcpStream, far: TcpStream) -> (Transport, Box<ClientStream>) {
+    let (terminator, roots) = localhost();
+    let client = TlsClient::new(&ServerTrust::from(roots)).unwrap();
+    let connector = client.connector("localhost").unwrap();
+    let (near, far) = tokio::join!(terminator.accept(near), connector.connect(far));
     (Transport::Tls(near.unwrap().stream), far.unwrap())
 }
 

@@ -53,9 +53,7 @@ fn keys_in_the_header_are_not_looked_at() {
     let stranger = rcgen::KeyPair::generate().unwrap();
     let theirs = jwk(&stranger, "theirs");
     let pem = stranger.serialize_pem();
-    let key = jsonwebtoken::EncodingKey::from_ec_der(
-        rustls::pki_types::PrivateKeyDer::try_from(stranger.serialize_der()).unwrap().secret_der(),
-    );
+    let key = jsonwebtoken::EncodingKey::from_ec_der(&stranger.serialize_der());
     for more in [
         json!({"jwk": theirs}),
         json!({"jku": "https://evil.example/keys"}),

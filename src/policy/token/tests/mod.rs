@@ -129,8 +129,7 @@ fn refused(issuer: &Issuer, token: &str, reason: Reason, says: &str) {
 /// The public key as a JWK.
 fn jwk(pair: &KeyPair, kid: &str) -> Value {
     use super::key::Material;
-    let spki = rustls::pki_types::pem::PemObject::from_pem_slice(pair.public_key_pem().as_bytes());
-    let spki: rustls::pki_types::SubjectPublicKeyInfoDer<'_> = spki.unwrap();
+    let spki = crate::tls::public_key(pair.public_key_pem().as_bytes()).unwrap();
     let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
     let point = |crv: &str, point: &[u8]| {
         let (x, y) = point[1..].split_at(point.len() / 2);

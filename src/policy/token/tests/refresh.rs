@@ -7,7 +7,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 use rcgen::KeyPair;
-use rustls::RootCertStore;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -54,7 +53,7 @@ impl Script {
 
 fn remote() -> Issuer {
     let url = "https://issuer.example/keys".parse().unwrap();
-    let roots = Arc::new(RootCertStore::empty());
+    let roots = crate::tls::Roots::empty();
     issuer(&[ES256, ES384], KeySource::JwksUrl { url, roots })
 }
 

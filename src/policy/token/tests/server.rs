@@ -1,45 +1,30 @@
 //! Fetching from a real `https` server on loopback.
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
-use rcgen::{CertificateParams, KeyPair};
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::{RootCertStore, ServerConfig};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use tokio_rustls::TlsAcceptor;
 
 use super::{P256, jwk};
 use crate::policy::token::fetch::{FetchError, Fetched, Fetcher};
+use crate::tls::tests::localhost;
+use crate::tls::{Roots, Terminator};
 
 /// Answers the one connection that it accepts.
 struct Server {
     listener: TcpListener,
-    acceptor: TlsAcceptor,
-    roots: Arc<RootCertStore>,
+    terminator: Terminator,
+    roots: Roots,
 }
 
 impl Server {
     async fn new() -> Self {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        let certificate = params.self_signed(&key).unwrap();
-        let mut roots = RootCertStore::empty();
-        roots.add(certificate.der().clone()).unwrap();
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], key)
-            .unwrap();
+        let (terminator, roots) = localhost();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        Self { listener, acceptor: TlsAcceptor::from(Arc::new(config)), roots: Arc::new(roots) }
+        Self { listener, terminator, roots }
     }
 
     fn url(&self, host: &str) -> http::Uri {
@@ -54,7 +39,7 @@ impl Server {
     /// Reads one head, writes `answer`, and says what the head was.
     async fn answer(&self, answer: &[u8]) -> io::Result<String> {
         let (stream, _) = self.listener.accept().await?;
-        let mut stream = self.acceptor.accept(stream).await?;
+        let mut stream = self.terminator.accept(stream).await?.stream;
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.push(stream.read_u8().await?);
@@ -159,7 +144,7 @@ async fn a_server_that_says_nothing_has_ten_seconds() {
     let (asked, was_asked) = oneshot::channel();
     let silent = async {
         let (stream, _) = server.listener.accept().await.unwrap();
-        let mut stream = server.acceptor.accept(stream).await.unwrap();
+        let mut stream = server.terminator.accept(stream).await.unwrap().stream;
         stream.read_u8().await.unwrap();
         asked.send(()).unwrap();
         std::future::pending::<()>().await;
@@ -189,7 +174,7 @@ async fn the_certificate_is_the_issuers() {
 
 #[test]
 fn only_http_and_https_are_fetched() {
-    let roots = Arc::new(RootCertStore::empty());
+    let roots = Roots::empty();
     for bad in [
         "http://u@a.example/k",
         "/k",

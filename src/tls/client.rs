@@ -1,0 +1,77 @@
+//! The client side of TLS: towards `wss://` upstreams, and towards issuers that publish key sets.
+
+use std::io;
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use rustls::client::UnbufferedClientConnection;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::handshake::{self, Longest};
+use super::settings::{ServerTrust, TlsVersion};
+use super::stream::Stream;
+use super::trust::Trust;
+use super::{TlsError, provider, versions};
+
+/// The client side of TLS with one set of trusted certificates. Sessions are resumed among its
+/// connectors.
+#[derive(Clone)]
+pub struct TlsClient {
+    config: Arc<ClientConfig>,
+    trust: ServerTrust,
+}
+
+/// Connects to one server.
+#[derive(Clone)]
+pub struct Connector {
+    client: TlsClient,
+    name: ServerName<'static>,
+}
+
+impl TlsClient {
+    /// TLS 1.2 and 1.3, ALPN `http/1.1` alone.
+    pub fn new(trust: &ServerTrust) -> Result<Self, TlsError> {
+        let mut config = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(versions(TlsVersion::Tls12))?
+            .with_root_certificates(Arc::clone(&trust.roots.0))
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        if !trust.exact.is_empty() {
+            config.dangerous().set_certificate_verifier(Arc::new(Trust::new(trust)?));
+        }
+        Ok(Self { config: Arc::new(config), trust: trust.clone() })
+    }
+
+    /// A connector to the server `name`, a DNS name or an address without brackets.
+    ///
+    /// # Errors
+    /// No certificate can be for such a name.
+    pub fn connector(&self, name: &str) -> Result<Connector, TlsError> {
+        let parsed = ServerName::try_from(name).map_err(|_| TlsError::Name(name.to_owned()))?;
+        Ok(Connector { client: self.clone(), name: parsed.to_owned() })
+    }
+}
+
+impl Connector {
+    /// Performs the handshake with the server, which must show a certificate for its name; the
+    /// caller sets the deadline.
+    ///
+    /// # Errors
+    /// The connection ended, or TLS failed; [`super::describe_upstream_failure`] says why.
+    pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        socket: S,
+    ) -> io::Result<Box<Stream<UnbufferedClientConnection, S>>> {
+        let config = Arc::clone(&self.client.config);
+        let connection = UnbufferedClientConnection::new(config, self.name.clone());
+        let connection = connection.map_err(io::Error::other)?;
+        Ok(Box::new(handshake::shake(socket, connection, Longest::OF_SERVER).await?))
+    }
+
+    /// Whether the same servers are accepted.
+    #[must_use]
+    pub fn accepts_same(&self, other: &Self) -> bool {
+        self.name == other.name && self.client.trust == other.client.trust
+    }
+}

@@ -27,7 +27,7 @@ fn the_process_has_one_log_and_its_guard_flushes_it() {
         unlisted: None,
         subprotocol: None,
         user: None,
-        asked: None,
+        request: None,
         upstream: None,
     };
     let threads: Vec<_> = (0..4)

@@ -10,7 +10,7 @@ use super::fields::single;
 use super::forwarded::Forwarded;
 use crate::config::UnknownClients;
 use crate::values::Authority;
-use crate::values::{Reason, Refusal};
+use crate::values::{Reason, Refusal, RequestContext, RequestSummary};
 use crate::values::{canonical_ip, is_of_a_client};
 
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -31,6 +31,14 @@ pub struct Peer {
     /// Whether a trusted proxy opened the connection for itself (PROXY protocol `LOCAL`, `UNSPEC`):
     /// the proxy is the client, whatever its fields say.
     pub own: bool,
+}
+
+impl Peer {
+    /// The context of a request that this peer sent.
+    #[must_use]
+    pub fn context(&self, request: &RequestSummary) -> RequestContext {
+        RequestContext { sender: request.sender(self.tls), relayed: self.trusted }
+    }
 }
 
 /// The client of a request, after trusted proxies had their say.
@@ -189,7 +197,7 @@ mod tests {
 
     use super::{ClientAddress, Peer, X_FORWARDED_FOR, X_FORWARDED_PROTO};
     use crate::config::UnknownClients::{self, Proxy, Refuse};
-    use crate::values::Reason;
+    use crate::values::{Reason, RequestSummary};
 
     fn resolve(unknown: UnknownClients, peer: &str, lines: &[&str]) -> Option<String> {
         let trusted = ["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()];
@@ -207,6 +215,15 @@ mod tests {
                 None
             }
         }
+    }
+
+    #[test]
+    fn a_request_of_a_trusted_proxy_is_relayed() {
+        let request = RequestSummary::of_raw(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
+        let address = ([192, 0, 2, 1], 4711).into();
+        let plain = Peer { address, trusted: false, tls: false, own: true };
+        assert!(!plain.context(&request).relayed);
+        assert!(Peer { trusted: true, ..plain }.context(&request).relayed);
     }
 
     #[test]

@@ -4,7 +4,6 @@
 
 mod address;
 mod answer;
-mod asked;
 mod client_cert;
 mod deflate;
 mod extensions;
@@ -21,7 +20,6 @@ mod target;
 
 pub use address::{ClientAddress, Peer, request_id};
 pub use answer::{Body, health, problem, problem_bytes, relayed, switching_protocols};
-pub use asked::Asked;
 pub use deflate::{Deflate, DeflateOffer};
 pub use forward::{Provenance, end_to_end, upstream_request};
 pub use heads::{HeadBudget, HeadFault, HeadLimits, HeadShare, OWN_HEAD};

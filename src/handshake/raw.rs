@@ -9,14 +9,13 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::asked::Asked;
 use super::flaw::flaw;
 use super::heads::{HeadFault, HeadLimits, HeadShare};
 use super::target::Target;
 use crate::tls::transport::Transport;
 use crate::values::spoken::{First, Spoken};
 use crate::values::tight;
-use crate::values::{Reason, Refusal};
+use crate::values::{Reason, Refusal, RequestSummary};
 
 /// The largest request head in bytes, where `[server] max_head` does not say.
 pub const MAX_HEAD: usize = 64 * 1024;
@@ -181,10 +180,10 @@ impl RawHead {
         flaw(&self.locked().bytes).is_some()
     }
 
-    /// What a head asked for that no request could be made of.
+    /// Summarizes a head that is not a valid request.
     #[must_use]
-    pub fn asked(&self) -> Asked {
-        Asked::of_raw(&self.locked().bytes)
+    pub fn summary(&self) -> RequestSummary {
+        RequestSummary::of_raw(&self.locked().bytes)
     }
 
     /// Gives the copy up, once the request is known to be well-formed.

@@ -323,10 +323,10 @@ struct Request<'a> {
 
 impl<'a> Request<'a> {
     fn of(subject: &'a Subject) -> Self {
-        subject.asked.as_deref().map_or_else(Self::default, |asked| Self {
-            method: asked.method(),
-            host: asked.host(),
-            path: asked.path(),
+        subject.request.as_deref().map_or_else(Self::default, |request| Self {
+            method: request.method(),
+            host: request.host(),
+            path: request.path(),
         })
     }
 }

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::handshake::Asked;
 use crate::values::Endpoint;
 use crate::values::Flow;
 use crate::values::Reason;
+use crate::values::RequestSummary;
 use crate::values::clock_is_sound;
 
 /// Whom a record is about; filled in as the connection goes on its way.
@@ -26,7 +26,7 @@ pub struct Subject {
     /// Whom the token names; known once it was verified.
     pub user: Option<String>,
     /// What its request asked for; known from the head to the 101.
-    pub asked: Option<Box<Asked>>,
+    pub request: Option<Box<RequestSummary>>,
     /// The upstream that the session is with, or the last that was tried.
     pub upstream: Option<Arc<str>>,
 }
@@ -52,7 +52,7 @@ impl Subject {
             subprotocol: None,
             unlisted: None,
             user: None,
-            asked: None,
+            request: None,
             upstream: None,
         }
     }

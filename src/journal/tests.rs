@@ -15,13 +15,13 @@ use super::start::{self, ObserveError};
 use super::writer::Lost;
 use super::{Ended, ProtocolError, Subject};
 use crate::config::{Log, LogFormat};
-use crate::handshake::Asked;
 use crate::state::bans::NewBan;
 use crate::state::store::{Author, Ban};
 use crate::values::Endpoint;
 use crate::values::Flow;
 use crate::values::Network;
 use crate::values::Reason;
+use crate::values::RequestSummary;
 
 const DOCS: &str = include_str!("../../docs/logging.md");
 
@@ -67,14 +67,14 @@ fn subject() -> Subject {
         subprotocol: Some("chat.v1".to_owned()),
         unlisted: None,
         user: None,
-        asked: None,
+        request: None,
     }
 }
 
 /// As [`subject`], of a request whose query is no business of the log.
 fn asking() -> Subject {
     let head = b"GET /ws/chat?token=secret HTTP/1.1\r\nHost: chat.example.com\r\n\r\n";
-    Subject { asked: Some(Box::new(Asked::of_raw(head))), ..subject() }
+    Subject { request: Some(Box::new(RequestSummary::of_raw(head))), ..subject() }
 }
 
 fn early() -> Subject {

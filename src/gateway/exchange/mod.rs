@@ -189,7 +189,7 @@ impl Connection {
             Ok(Ok(())) => {}
             Ok(Err(fault)) => {
                 drop(share);
-                subject.asked = Some(Box::new(head.asked()));
+                subject.request = Some(Box::new(head.summary()));
                 return refuse_head(&gateway, tap.into_parts().0, &fault.into(), &subject).await;
             }
             Err(_) => {
@@ -308,9 +308,9 @@ async fn conclude(
     peer: &Peer,
 ) {
     // Where no request was made of the head, its bytes are still there.
-    let asked = head.asked();
-    let context = asked.context(peer);
-    subject.asked = Some(Box::new(asked));
+    let summary = head.summary();
+    let context = peer.context(&summary);
+    subject.request = Some(Box::new(summary));
     let subject = &subject;
     let mut answer = Vec::new();
     match outcome {

@@ -12,12 +12,12 @@ use crate::config::{Compression, Server};
 use crate::gateway::session::{Caller, Next};
 use crate::gateway::upstream::{Answer, Failure};
 use crate::gateway::{Gateway, InForce};
-use crate::handshake::{self, Asked, Body, ClientAddress, Letters, Peer, RawHead, UpgradeRequest};
+use crate::handshake::{self, Body, ClientAddress, Letters, Peer, RawHead, UpgradeRequest};
 use crate::journal::Subject;
 use crate::policy::{Admission, Arrival, Entrance, Standing, Trace, check_ban};
 use crate::state::limits::{AddressPermit, UserPermit};
 use crate::tls::ClientCertificate;
-use crate::values::{Offence, RequestContext};
+use crate::values::{Offence, RequestContext, RequestSummary};
 use crate::values::{Reason, Refusal};
 
 /// What the request needs to be answered. Used once.
@@ -126,9 +126,9 @@ impl Reception {
     async fn admit(&mut self, request: Request<Incoming>) -> Result<Admitted, Failure> {
         let (mut head, _body) = request.into_parts();
         let letters = Letters::take(&mut head.extensions);
-        let asked = Asked::of(&head);
-        let context = asked.context(&self.peer);
-        self.subject.asked = Some(Box::new(asked));
+        let summary = RequestSummary::of(&head);
+        let context = self.peer.context(&summary);
+        self.subject.request = Some(Box::new(summary));
         let in_force = Arc::clone(&self.in_force);
         if let Some(id) = handshake::request_id(&self.peer, &head.headers) {
             self.subject.request_id = id;

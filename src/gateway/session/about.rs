@@ -171,7 +171,7 @@ impl Record {
             unlisted: None,
             subprotocol: self.subprotocol.as_deref().map(str::to_owned),
             user: self.user().map(|key| key.user().to_owned()),
-            asked: None,
+            request: None,
             upstream: self.upstream.get().cloned(),
         }
     }

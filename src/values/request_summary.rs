@@ -1,4 +1,4 @@
-//! What a request asked for, as far as the log may tell it, and who may have chosen what it says.
+//! The part of a request that the log may show, and who may have chosen what the request says.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,19 +6,18 @@ use std::fmt;
 use http::header::{HOST, HeaderName, HeaderValue, ORIGIN};
 use http::{HeaderMap, Method, Uri, request};
 
-use super::Peer;
-use crate::values::{RequestContext, Sender};
+use super::Sender;
 
 /// Fetch Metadata: browsers add it to every request to a trustworthy address, and no page can.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Where a path ends for the log. Behind each of these an application may look for a parameter.
+/// What ends a path in the log: applications look for parameters behind each of these.
 const PATH_ENDS: [&str; 6] = ["?", "#", ";", "%3f", "%3b", "%23"];
 
-/// Method, host and path of a request, and the fields that say on whose behalf it came. Cheap to
+/// Holds method, host and path of a request, and the fields that name the page that sent it. Cheap to
 /// make: nothing is copied.
 #[derive(Clone, Default)]
-pub struct Asked {
+pub struct RequestSummary {
     method: Option<Method>,
     target: Target,
     host: Option<HeaderValue>,
@@ -34,16 +33,16 @@ enum Target {
     Raw(String),
 }
 
-/// Without its query.
-impl fmt::Debug for Asked {
+/// Leaves the query out.
+impl fmt::Debug for RequestSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = f.debug_struct("Asked");
+        let mut shown = f.debug_struct("RequestSummary");
         shown.field("method", &self.method()).field("path", &self.path()).finish_non_exhaustive()
     }
 }
 
-impl Asked {
-    /// Of a request that was parsed.
+impl RequestSummary {
+    /// Summarizes a parsed request.
     #[must_use]
     pub fn of(head: &request::Parts) -> Self {
         Self {
@@ -54,7 +53,7 @@ impl Asked {
         .with_fields(&head.headers)
     }
 
-    /// Of a head that no request could be made of, as far as its lines can be read.
+    /// Summarizes a head that is not a valid request, as far as its lines can be read.
     #[must_use]
     pub fn of_raw(head: &[u8]) -> Self {
         let mut lines = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
@@ -90,7 +89,7 @@ impl Asked {
         self.method.as_ref().map(Method::as_str)
     }
 
-    /// The host that was asked, with its port if one was said; never what stands before an `@`.
+    /// The requested host, with its port if the request has one; never the part before an `@`.
     #[must_use]
     pub fn host(&self) -> Option<Cow<'_, str>> {
         let authority = match &self.target {
@@ -102,7 +101,7 @@ impl Asked {
         Some(String::from_utf8_lossy(host))
     }
 
-    /// The path, without a query and without whatever else could hold a parameter.
+    /// The path up to its query, and up to any other place where a parameter could begin.
     #[must_use]
     pub fn path(&self) -> Option<&str> {
         let path = match &self.target {
@@ -116,24 +115,23 @@ impl Asked {
         path.get(..end.unwrap_or(path.len()))
     }
 
-    /// Who may have chosen what the request of `peer` says. The origin of the host that is asked is an own
-    /// one over TLS, where the browser found the host in a certificate, and one that is not named yet
-    /// elsewhere; any other is a foreign one until a route accepts it.
+    /// Who may have chosen what the request says. Over TLS (`tls`) a page of the requested host is an own
+    /// page, because the browser found the host in a certificate; without TLS it is an unnamed one. Any
+    /// other page is a foreign one until a route accepts its origin.
     #[must_use]
-    pub fn context(&self, peer: &Peer) -> RequestContext {
+    pub fn sender(&self, tls: bool) -> Sender {
         let foreign_site = self
             .site
             .as_ref()
             .is_some_and(|site| !matches!(site.as_bytes(), b"same-origin" | b"none"));
-        let sender = match (&self.origin, foreign_site) {
+        match (&self.origin, foreign_site) {
             (_, true) => Sender::ForeignPage,
             (Some(origin), false) if !self.is_own(origin) => Sender::ForeignPage,
-            (Some(_), false) if peer.tls => Sender::OwnPage,
+            (Some(_), false) if tls => Sender::OwnPage,
             (Some(_), false) => Sender::UnnamedPage,
             (None, false) if self.site.is_some() => Sender::OwnPage,
             (None, false) => Sender::Program,
-        };
-        RequestContext { sender, relayed: peer.trusted }
+        }
     }
 
     fn is_own(&self, origin: &HeaderValue) -> bool {
@@ -155,16 +153,16 @@ impl Asked {
 mod tests {
     use http::Request;
 
-    use super::{Asked, Peer};
+    use super::RequestSummary;
     use crate::values::Sender;
 
-    fn parsed(target: &str, fields: &[(&str, &str)]) -> Asked {
+    fn parsed(target: &str, fields: &[(&str, &str)]) -> RequestSummary {
         let builder = Request::builder().uri(target);
         let add = |builder: http::request::Builder, (name, value): &(&str, &str)| {
             builder.header(*name, *value)
         };
         let request = fields.iter().fold(builder, add).body(()).unwrap();
-        Asked::of(&request.into_parts().0)
+        RequestSummary::of(&request.into_parts().0)
     }
 
     #[test]
@@ -180,7 +178,9 @@ mod tests {
             ("/a%2Fb", "/a%2Fb"),
         ] {
             assert_eq!(parsed(target, &[]).path(), Some(path), "{target}");
-            let raw = Asked::of_raw(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+            let raw = RequestSummary::of_raw(
+                format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes(),
+            );
             assert_eq!(raw.path(), Some(path), "{target}");
             assert_eq!((raw.method(), raw.host().as_deref()), (Some("GET"), Some("a")));
         }
@@ -195,10 +195,10 @@ mod tests {
     fn what_is_no_head_asks_for_nothing() {
         for bytes in [&b""[..], b"\x16\x03\x01\x02\x00", b"token=secret and more", b"GET /ws?token"]
         {
-            let asked = Asked::of_raw(bytes);
-            assert_eq!((asked.method(), asked.path(), asked.host()), (None, None, None));
+            let summary = RequestSummary::of_raw(bytes);
+            assert_eq!((summary.method(), summary.path(), summary.host()), (None, None, None));
         }
-        let spaced = Asked::of_raw(b"GET /ws?token=a b HTTP/1.1\r\n\r\n");
+        let spaced = RequestSummary::of_raw(b"GET /ws?token=a b HTTP/1.1\r\n\r\n");
         assert_eq!(spaced.path(), Some("/ws"));
     }
 
@@ -227,18 +227,13 @@ mod tests {
             fields.extend(site.map(|site| ("sec-fetch-site", site)));
             let lines: String =
                 fields.iter().flat_map(|(name, value)| [*name, ": ", *value, "\r\n"]).collect();
-            let raw = Asked::of_raw(format!("GET / HTTP/1.1\r\n{lines}\r\n").as_bytes());
-            for asked in [parsed("/", &fields), raw] {
-                let address = ([192, 0, 2, 1], 4711).into();
-                let plain = Peer { address, trusted: false, tls: false, own: true };
-                let tls = Peer { tls: true, ..plain };
-                assert_eq!(asked.context(&tls).sender, sender, "{fields:?}");
+            let raw = RequestSummary::of_raw(format!("GET / HTTP/1.1\r\n{lines}\r\n").as_bytes());
+            for summary in [parsed("/", &fields), raw] {
+                assert_eq!(summary.sender(true), sender, "{fields:?}");
                 // Without TLS, any page's name can lead here.
                 let unnamed = sender == OwnPage && origin.is_some();
                 let sender = if unnamed { UnnamedPage } else { sender };
-                assert_eq!(asked.context(&plain).sender, sender, "{fields:?}");
-                assert!(!asked.context(&plain).relayed);
-                assert!(asked.context(&Peer { trusted: true, ..plain }).relayed);
+                assert_eq!(summary.sender(false), sender, "{fields:?}");
             }
         }
     }

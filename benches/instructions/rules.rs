@@ -1,17 +1,15 @@
 //! The frame rules alone, with rates to count.
 
 use std::hint::black_box;
-use std::num::{NonZeroU16, NonZeroU32};
+use std::num::NonZeroU16;
 use std::process::Command;
 use std::time::Duration;
 
-use framewall::config::Limits as Rates;
-use framewall::config::{Mode, OnExceed};
 use framewall::state::limits::Limiters;
 use framewall::values::Endpoint;
 use framewall::values::Rate;
 use framewall::values::UserKey;
-use framewall::wire::{Allowance, Gate, HoldBudget, Limits};
+use framewall::wire::{AboveRate, Allowance, ClientRates, FrameLimits, Gate, HoldBudget};
 use tokio::time::Instant;
 
 use crate::counts::Counted;
@@ -20,7 +18,7 @@ use crate::{Outcome, callgrind};
 
 /// The argument with which this program judges frames and counts nothing.
 pub(crate) const JUDGE: &str = "judge";
-const LIMITS: Limits = Limits {
+const LIMITS: FrameLimits = FrameLimits {
     max_frame_size: 1 << 20,
     max_message_size: 1 << 20,
     max_fragments: 1024,
@@ -81,16 +79,12 @@ pub(crate) fn judge(kind: &str, times: &str) -> Outcome<()> {
     Ok(())
 }
 
-fn rates() -> Rates {
-    Rates {
-        connections_per_ip: NonZeroU32::new(1),
-        handshakes_per_ip: Some(RATE),
-        connections_per_user: NonZeroU32::new(1),
+fn rates() -> ClientRates {
+    ClientRates {
         messages: Some(RATE),
         bytes: Some(RATE),
-        messages_per_user: Some(RATE),
         control_frames: Some(RATE),
-        on_exceed: OnExceed::Close,
-        mode: Mode::Enforce,
+        above: AboveRate::Close,
+        small_reads: false,
     }
 }

@@ -13,12 +13,12 @@ use divan::{Bencher, black_box};
 use flate2::{Compress, Compression, FlushCompress};
 use frames::{KINDS, Kind, Stream};
 use framewall::values::Endpoint;
-use framewall::wire::{Context, Gate, HoldBudget, Limits};
+use framewall::wire::{Context, FrameLimits, Gate, HoldBudget};
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 
 /// What a TCP segment on an Ethernet carries.
 const SEGMENT: usize = 1460;
-const LIMITS: Limits = Limits {
+const LIMITS: FrameLimits = FrameLimits {
     max_frame_size: 1 << 20,
     max_message_size: 1 << 20,
     max_fragments: 1024,

@@ -2,7 +2,7 @@
 //! [`framewall::wire::Gate`] must release and refuse, however the stream arrives.
 
 use flate2::{Decompress, FlushDecompress, Status};
-use framewall::wire::{CloseFrame, Context, Limits, Rule};
+use framewall::wire::{CloseFrame, Context, FrameLimits, Rule};
 use framewall::values::Endpoint;
 
 /// Frames up to this size, header and payload, are released whole or not at all.
@@ -119,7 +119,7 @@ impl Inflater {
 #[must_use]
 pub fn expected(
     sender: Endpoint,
-    limits: Limits,
+    limits: FrameLimits,
     own_ping: [u8; 8],
     context: Option<Context>,
     stream: &[u8],
@@ -251,7 +251,7 @@ impl<'a> Frame<'a> {
         self.payload.iter().enumerate().map(|(i, byte)| byte ^ self.key[i % 4]).collect()
     }
 
-    fn judge_header(&self, message: &mut Message, limits: Limits) -> Result<(), Rule> {
+    fn judge_header(&self, message: &mut Message, limits: FrameLimits) -> Result<(), Rule> {
         match (self.second & 0x7f, self.length) {
             (126, 0..126) | (127, 0..0x1_0000) => return Err(Rule::LengthForm),
             (127, 0x8000_0000_0000_0000..) => return Err(Rule::LengthTopBit),
@@ -304,7 +304,7 @@ impl<'a> Frame<'a> {
         message: &mut Message,
         inflater: &mut Inflater,
         whole: bool,
-        limits: Limits,
+        limits: FrameLimits,
     ) -> Result<(), (Rule, usize)> {
         let last = whole && self.first & 0x80 != 0;
         message.open = !last;
@@ -399,7 +399,7 @@ impl Message {
 }
 
 /// What a compressed message may come to with so many bytes of payload, and the rule beyond that.
-fn most(limits: Limits, payload: usize) -> (u64, Rule) {
+fn most(limits: FrameLimits, payload: usize) -> (u64, Rule) {
     let ratio = limits.max_inflation_ratio.map(|ratio| u64::from(ratio.get()));
     let rated = ratio.map_or(u64::MAX, |ratio| ratio.saturating_mul(payload as u64).max(UNRATED));
     if rated < limits.max_message_size {

@@ -6,7 +6,7 @@
 use std::num::NonZeroU16;
 
 use framewall::values::Flow;
-use framewall::wire::{CloseFrame, Context, Event, Gate, HoldBudget, Limits, Violation};
+use framewall::wire::{CloseFrame, Context, Event, Gate, HoldBudget, FrameLimits, Violation};
 use framewall::values::Endpoint;
 use framewall_fuzz::model::{self, Expected};
 use libfuzzer_sys::fuzz_target;
@@ -19,7 +19,7 @@ const FILLER: usize = 20_000;
 /// One byte of choices, four sizes of pieces, the stream.
 struct Case {
     sender: Endpoint,
-    limits: Limits,
+    limits: FrameLimits,
     context: Option<Context>,
     pieces: [usize; 4],
     stream: Vec<u8>,
@@ -53,13 +53,13 @@ fuzz_target!(|data: &[u8]| {
 impl Case {
     fn read(data: &[u8]) -> Option<Self> {
         let ([choice, pieces @ ..], stream) = data.split_first_chunk::<5>()?;
-        let small = Limits {
+        let small = FrameLimits {
             max_frame_size: 300,
             max_message_size: 500,
             max_fragments: 3,
             max_inflation_ratio: None,
         };
-        let large = Limits {
+        let large = FrameLimits {
             max_frame_size: 1 << 40,
             max_message_size: 1 << 41,
             max_fragments: 9,

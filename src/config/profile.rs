@@ -93,8 +93,6 @@ mod tests {
     use crate::config::kinds::Kind;
     use crate::config::model::WebSocket;
     use crate::config::protection;
-    use crate::values::Endpoint;
-    use crate::wire::Limits;
 
     const DOCS: &str = include_str!("../../docs/hardening.md");
 
@@ -186,11 +184,7 @@ mod tests {
         for (line, expected) in table.iter().zip(&expected) {
             assert!(line.starts_with(expected), "{line}\nis not\n{expected}");
         }
-        let application = Limits::of(Endpoint::Upstream, &websocket::defaults());
-        assert_eq!(application.max_message_size, u64::MAX);
-        assert_eq!(application.max_frame_size, u64::MAX);
-        assert_eq!(application.max_fragments, Limits::ANY_NUMBER);
-        assert_eq!(application.max_inflation_ratio, None);
+        assert_eq!(websocket::defaults().max_reply_size, None);
     }
 
     /// `docs/hardening.md` has a row for each key that the profile changes, and no other.

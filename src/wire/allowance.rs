@@ -2,15 +2,11 @@
 
 use tokio::time::Instant;
 
-use super::Event;
 use super::gcra::Gcra;
-use crate::config::{Limits, Mode, OnExceed};
-use crate::state::limits::UserShare;
-use crate::tls::transport::AT_ONCE;
-use crate::values::Reason;
-use crate::values::Wait;
+use super::{AboveRate, ClientRates, Event};
+use crate::values::{Reason, UserShare, Wait};
 
-/// The rates of one client, and what it has used of them. Only what `[limits]` gives is in it.
+/// The rates of one client, and how much of them it has used.
 #[derive(Debug)]
 pub struct Allowance {
     messages: Option<Gcra>,
@@ -18,10 +14,8 @@ pub struct Allowance {
     control: Option<Gcra>,
     /// Of all sessions of the user.
     user: Option<UserShare>,
-    on_exceed: OnExceed,
-    mode: Mode,
-    /// See [`Allowance::is_fine`].
-    fine: bool,
+    above: AboveRate,
+    small_reads: bool,
     /// The message in progress is not passed on: it is above this rate.
     dropping: Option<Reason>,
     /// What was above its rate and let through, in report mode; `None`: nothing yet.
@@ -74,10 +68,10 @@ impl Ruling {
 }
 
 impl Allowance {
-    /// The rates of `limits`; `None` where it gives none.
+    /// An allowance of which nothing is used; `None` where there is no rate.
     #[must_use]
-    pub fn new(limits: &Limits, user: Option<UserShare>, now: Instant) -> Option<Box<Self>> {
-        let Limits { messages, bytes, control_frames, on_exceed, mode, .. } = *limits;
+    pub fn new(rates: &ClientRates, user: Option<UserShare>, now: Instant) -> Option<Box<Self>> {
+        let ClientRates { messages, bytes, control_frames, above, small_reads } = *rates;
         let own = messages.is_some() || bytes.is_some() || control_frames.is_some();
         if !own && user.is_none() {
             return None;
@@ -87,10 +81,8 @@ impl Allowance {
             bytes: bytes.map(Gcra::new),
             control: control_frames.map(Gcra::new),
             user,
-            on_exceed,
-            mode,
-            fine: on_exceed == OnExceed::Delay
-                || bytes.is_some_and(|bytes| bytes.burst < AT_ONCE as u64),
+            above,
+            small_reads,
             dropping: None,
             reports: None,
             now,
@@ -117,19 +109,18 @@ impl Allowance {
     /// No rates any more.
     pub(crate) fn lifted(mut self: Box<Self>) -> Box<Self> {
         (self.messages, self.bytes, self.control, self.user) = (None, None, None, None);
-        self.fine = false;
+        self.small_reads = false;
         self
     }
 
-    /// Whether a large read is too coarse: what was read of a sender that is to wait is held, at the
-    /// expense of the others, and what was read above its rate of bytes has passed.
-    pub(crate) fn is_fine(&self) -> bool {
-        self.fine
+    /// Whether the sender is to be read a little at a time.
+    pub(crate) fn wants_small_reads(&self) -> bool {
+        self.small_reads
     }
 
-    /// Whether the sender may have to wait.
+    /// Whether the sender may be paused.
     pub(crate) fn may_delay(&self) -> bool {
-        self.fine && self.on_exceed == OnExceed::Delay && self.mode == Mode::Enforce
+        self.small_reads && self.above == AboveRate::Delay
     }
 
     /// Whether there is something to remember without rates: that the rest of a message whose
@@ -195,8 +186,7 @@ impl Allowance {
             return Ruling::Pass;
         };
         let ready = control.ready(now);
-        let waits = self.on_exceed == OnExceed::Delay && self.mode == Mode::Enforce;
-        if ready <= now || waits {
+        if ready <= now || self.above == AboveRate::Delay {
             control.take(1, now);
         }
         if ready <= now { Ruling::Pass } else { self.exceeded(Reason::LimitControl, ready) }
@@ -208,23 +198,23 @@ impl Allowance {
         let Some(bytes) = &mut self.bytes else {
             return Ruling::Pass;
         };
-        let until = match self.mode {
-            Mode::Enforce => bytes.take(count, now),
-            // What is let through is no debt, for a day on which the limit is enforced.
-            Mode::Report => (!bytes.take_within(count, now)).then_some(now),
+        let until = match self.above {
+            // Reported bytes are no debt, should the rate be enforced one day.
+            AboveRate::Report => (!bytes.take_within(count, now)).then_some(now),
+            _ => bytes.take(count, now),
         };
         until.map_or(Ruling::Pass, |until| self.exceeded(Reason::LimitBytes, until))
     }
 
     fn exceeded(&mut self, reason: Reason, until: Instant) -> Ruling {
-        match (self.mode, self.on_exceed) {
-            (Mode::Report, _) => {
+        match self.above {
+            AboveRate::Report => {
                 self.reports.get_or_insert_default().note(reason);
                 Ruling::Pass
             }
-            (Mode::Enforce, OnExceed::Close) => Ruling::Refuse(reason),
-            (Mode::Enforce, OnExceed::Delay) => Ruling::Wait(until),
-            (Mode::Enforce, OnExceed::Drop) => Ruling::Drop(reason),
+            AboveRate::Close => Ruling::Refuse(reason),
+            AboveRate::Delay => Ruling::Wait(until),
+            AboveRate::Drop => Ruling::Drop(reason),
         }
     }
 }

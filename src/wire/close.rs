@@ -1,8 +1,6 @@
 //! The Close frame (RFC 6455 section 5.5.1), and the control frames that the gateway itself sends.
 
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
-
-use super::{Rule, mask};
+use super::{Opcode, Rule, mask};
 use crate::values::Endpoint;
 
 /// The longest payload of a control frame (RFC 6455 section 5.5).
@@ -67,19 +65,14 @@ impl AsRef<[u8]> for ControlFrame {
 /// the gateway is a client, and not masked for the client (RFC 6455 section 5.1). Of the payload
 /// at most 125 bytes are taken.
 #[must_use]
-pub fn control_frame(
-    to: Endpoint,
-    control: Control,
-    payload: &[u8],
-    mask: [u8; 4],
-) -> ControlFrame {
+pub fn control_frame(to: Endpoint, opcode: Opcode, payload: &[u8], mask: [u8; 4]) -> ControlFrame {
     debug_assert!(payload.len() <= LONGEST_PAYLOAD);
     let payload = &payload[..payload.len().min(LONGEST_PAYLOAD)];
     let masked = to == Endpoint::Upstream;
     let start = if masked { 6 } else { 2 };
     let end = start + payload.len();
     let mut bytes = [0; LONGEST];
-    bytes[0] = 0x80 | u8::from(OpCode::Control(control));
+    bytes[0] = 0x80 | opcode.number();
     bytes[1] = short(payload.len()) | if masked { 0x80 } else { 0 };
     if masked {
         bytes[2..6].copy_from_slice(&mask);
@@ -102,7 +95,7 @@ pub fn close_frame(to: Endpoint, code: u16, reason: &str, mask: [u8; 4]) -> Cont
     let mut payload = [0; LONGEST_PAYLOAD];
     payload[..2].copy_from_slice(&code.to_be_bytes());
     payload[2..2 + end].copy_from_slice(&reason.as_bytes()[..end]);
-    control_frame(to, Control::Close, &payload[..2 + end], mask)
+    control_frame(to, Opcode::Close, &payload[..2 + end], mask)
 }
 
 /// Builds a text frame for the client, not masked. Of the text at most 125 bytes are taken; the
@@ -110,7 +103,7 @@ pub fn close_frame(to: Endpoint, code: u16, reason: &str, mask: [u8; 4]) -> Cont
 pub(crate) fn text_frame(text: &str) -> Vec<u8> {
     debug_assert!(text.len() <= LONGEST_PAYLOAD);
     let payload = &text.as_bytes()[..text.len().min(LONGEST_PAYLOAD)];
-    let mut frame = vec![0x80 | u8::from(OpCode::Data(Data::Text)), short(payload.len())];
+    let mut frame = vec![0x80 | Opcode::Text.number(), short(payload.len())];
     frame.extend_from_slice(payload);
     frame
 }

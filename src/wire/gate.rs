@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::reader::{Handover, Reader, Run};
-use super::{Allowance, CloseFrame, Context, HoldBudget, Limits, Violation};
+use super::{Allowance, CloseFrame, Context, FrameLimits, HoldBudget, Violation};
 use crate::values::Endpoint;
 use crate::values::Flow;
 use crate::values::Reason;
@@ -68,7 +68,7 @@ pub enum Event {
 impl Gate {
     /// A gate for what `sender` sends. `own_ping` is the payload of the gateway's own pings to it.
     #[must_use]
-    pub fn new(sender: Endpoint, limits: Limits, own_ping: [u8; 8]) -> Self {
+    pub fn new(sender: Endpoint, limits: FrameLimits, own_ping: [u8; 8]) -> Self {
         Self { reader: Reader::new(sender, limits, own_ping), state: State::Open }
     }
 
@@ -98,12 +98,12 @@ impl Gate {
         self.reader.sender()
     }
 
-    /// Whether the sender is to be read little at a time: because messages may be compressed, and
-    /// each byte be a thousand, or because of its rates.
+    /// Whether the sender is to be read a little at a time: because a byte of a compressed message
+    /// may inflate to a thousand, or because of its rates ([`ClientRates::small_reads`](super::ClientRates)).
     #[must_use]
-    pub fn is_read_little(&self) -> bool {
+    pub fn wants_small_reads(&self) -> bool {
         self.reader.inflates()
-            || self.reader.allowance.as_ref().is_some_and(|rates| rates.is_fine())
+            || self.reader.allowance.as_ref().is_some_and(|rates| rates.wants_small_reads())
     }
 
     /// Whether the sender's rates may keep it waiting, with bytes of it unjudged.
@@ -119,7 +119,7 @@ impl Gate {
     }
 
     /// The sizes that what follows is held to.
-    pub fn limit(&mut self, limits: Limits) {
+    pub fn limit(&mut self, limits: FrameLimits) {
         self.reader.limit(limits);
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+use super::Opcode;
 
 /// The longest header: two bytes, a 64-bit length, a masking key.
 const LONGEST: usize = 14;
@@ -67,8 +67,9 @@ impl HeaderBytes {
         (self.bytes[0] >> 4) & 0x07
     }
 
-    pub(crate) fn opcode(&self) -> OpCode {
-        OpCode::from(self.bytes[0] & 0x0f)
+    #[inline]
+    pub(crate) fn opcode(&self) -> Opcode {
+        Opcode::new(self.bytes[0])
     }
 
     /// Opcodes 0x8 to 0xF, reserved ones among them.
@@ -145,28 +146,12 @@ pub struct Header {
     pub fin: bool,
     /// RSV1, RSV2 and RSV3, the first as the highest of three bits.
     pub rsv: u8,
-    /// What the frame is.
-    pub opcode: OpCode,
+    /// The kind of the frame.
+    pub opcode: Opcode,
     /// Whether a masking key follows.
     pub masked: bool,
     /// Payload bytes as declared; `None` while the length is not whole.
     pub length: Option<u64>,
-}
-
-impl Header {
-    /// The opcode in words.
-    #[must_use]
-    pub fn opcode_name(&self) -> &'static str {
-        match self.opcode {
-            OpCode::Data(Data::Continue) => "continuation",
-            OpCode::Data(Data::Text) => "text",
-            OpCode::Data(Data::Binary) => "binary",
-            OpCode::Control(Control::Close) => "close",
-            OpCode::Control(Control::Ping) => "ping",
-            OpCode::Control(Control::Pong) => "pong",
-            OpCode::Data(Data::Reserved(_)) | OpCode::Control(Control::Reserved(_)) => "reserved",
-        }
-    }
 }
 
 /// `fin=1 rsv=000 opcode=0x1 (text) mask=1 length=5`; a length that is not whole is `?`.
@@ -177,8 +162,8 @@ impl fmt::Display for Header {
             "fin={} rsv={:03b} opcode={:#x} ({}) mask={} length=",
             u8::from(self.fin),
             self.rsv,
-            u8::from(self.opcode),
-            self.opcode_name(),
+            self.opcode.number(),
+            self.opcode.name(),
             u8::from(self.masked),
         )?;
         match self.length {

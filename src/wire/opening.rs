@@ -2,14 +2,14 @@
 //! in, and what they came to out.
 
 use tokio::time::Instant;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::budget::HoldPermit;
 use super::hold::CountedBytes;
-use super::{Allowance, Event, Gate, HeaderBytes, HoldBudget, Limits, Violation, mask};
-use crate::config::{self, Mode};
-use crate::values::Endpoint;
-use crate::values::Reason;
+use super::{
+    Allowance, ClientRates, Event, FrameLimits, Gate, HeaderBytes, HoldBudget, Opcode, Violation,
+    mask,
+};
+use crate::values::{Endpoint, Rate, Reason};
 
 /// Reads a client's frames up to the end of its first message. Every byte is kept once.
 #[derive(Debug)]
@@ -61,18 +61,17 @@ pub struct FirstMessage {
 }
 
 impl Opening {
-    /// Nothing was read yet. Of the rates, those of control frames hold here, and what is above them
-    /// is never waited for. `budget` is what the client may hold.
+    /// A reader that has read nothing. A client above the rate of `control_frames` is refused, never
+    /// paused. `budget` bounds the bytes that are kept.
     #[must_use]
     pub fn new(
-        limits: Limits,
-        rates: &config::Limits,
+        limits: FrameLimits,
+        control_frames: Option<Rate>,
         longest: usize,
         budget: HoldBudget,
         now: Instant,
     ) -> Self {
-        let control_frames = rates.control_frames.filter(|_| rates.mode == Mode::Enforce);
-        let rates = config::Limits { control_frames, ..config::Limits::default() };
+        let rates = ClientRates { control_frames, ..ClientRates::default() };
         let mut gate = Gate::new(Endpoint::Client, limits, [0; 8]);
         gate.allow(Allowance::new(&rates, None, now));
         let raw = CountedBytes::default();
@@ -151,16 +150,16 @@ impl Opening {
     fn take(&mut self, head: &HeaderBytes, length: usize) -> Option<Opened> {
         let frame = &self.frame()[..length];
         match head.opcode() {
-            OpCode::Data(Data::Binary) => return Some(Opened::Binary),
-            OpCode::Data(_) => {
+            Opcode::Binary => return Some(Opened::Binary),
+            Opcode::Continuation | Opcode::Text => {
                 self.whole += length;
                 self.length += length - head.size();
                 return head.fin().then(|| self.message());
             }
-            OpCode::Control(Control::Close) => return Some(Opened::Closed),
-            OpCode::Control(_) => {}
+            Opcode::Close => return Some(Opened::Closed),
+            Opcode::Ping | Opcode::Pong | Opcode::Reserved(_) => {}
         }
-        let ping = (head.opcode() == OpCode::Control(Control::Ping)).then(|| payload(head, frame));
+        let ping = (head.opcode() == Opcode::Ping).then(|| payload(head, frame));
         self.raw.bytes.drain(self.whole..self.whole + length);
         ping.map(Opened::Ping)
     }

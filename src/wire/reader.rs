@@ -9,7 +9,7 @@ mod handover;
 use super::allowance::Allowance;
 use super::hold::Hold;
 use super::rules::Rules;
-use super::{Context, Event, HeaderBytes, HoldBudget, Limits, Rule, Violation};
+use super::{Context, Event, FrameLimits, HeaderBytes, HoldBudget, Rule, Violation};
 use crate::values::Endpoint;
 use crate::values::Flow;
 use crate::values::Reason;
@@ -58,7 +58,7 @@ pub(crate) struct Run {
 }
 
 impl Reader {
-    pub(crate) fn new(sender: Endpoint, limits: Limits, own_ping: [u8; 8]) -> Self {
+    pub(crate) fn new(sender: Endpoint, limits: FrameLimits, own_ping: [u8; 8]) -> Self {
         Self {
             rules: Rules::new(sender, limits),
             frame: Frame::default(),
@@ -75,7 +75,7 @@ impl Reader {
         self.rules.sender()
     }
 
-    pub(crate) fn limit(&mut self, limits: Limits) {
+    pub(crate) fn limit(&mut self, limits: FrameLimits) {
         self.rules.limit(limits);
     }
 

@@ -3,13 +3,10 @@
 
 use std::num::NonZeroU16;
 
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
-
 use super::close::LONGEST_PAYLOAD;
 use super::inflate::Inflation;
 use super::utf8::Utf8;
-use super::{Context, HeaderBytes, Rule, mask};
-use crate::config::WebSocket;
+use super::{Context, FrameLimits, HeaderBytes, Opcode, Rule, mask};
 use crate::values::Endpoint;
 
 /// A compressed frame is judged in parts of its payload of this many bytes, so that the place where
@@ -19,48 +16,6 @@ pub(crate) const BLOCK: u16 = 1024;
 /// What a compressed message may inflate to whatever its ratio: a little text that repeats itself is
 /// common, and does no harm.
 pub(crate) const UNRATED: u64 = 64 * 1024;
-
-/// How large the messages of one direction may be; see [`Limits::of`].
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Payload bytes of a data frame, as it is on the wire.
-    pub max_frame_size: u64,
-    /// Payload bytes of a message, those of a compressed one counted when it is inflated.
-    pub max_message_size: u64,
-    /// Frames of a message, empty ones counted; [`Limits::ANY_NUMBER`] does not limit them.
-    pub max_fragments: u32,
-    /// Bytes that a compressed message may inflate to for each byte of its payload on the wire;
-    /// `None`: any number. Up to 64 KiB are allowed however few bytes say them.
-    pub max_inflation_ratio: Option<NonZeroU16>,
-}
-
-impl Limits {
-    /// Of fragments: a message may have as many as it likes.
-    pub const ANY_NUMBER: u32 = u32::MAX;
-
-    /// The limits for what `sender` sends. The application is the operator's own: its frames are
-    /// checked, but only the size of its messages is limited, and only where the operator says so.
-    #[must_use]
-    pub fn of(sender: Endpoint, config: &WebSocket) -> Self {
-        if sender == Endpoint::Upstream {
-            return Self {
-                max_frame_size: u64::MAX,
-                max_message_size: config.max_reply_size.unwrap_or(u64::MAX),
-                max_fragments: Self::ANY_NUMBER,
-                max_inflation_ratio: None,
-            };
-        }
-        Self {
-            max_frame_size: config.max_frame_size,
-            max_message_size: config.max_message_size,
-            max_fragments: config.max_fragments,
-            // Deflate does not come to more than 1,032.
-            max_inflation_ratio: config
-                .max_inflation_ratio
-                .map(|ratio| NonZeroU16::try_from(ratio).unwrap_or(NonZeroU16::MAX)),
-        }
-    }
-}
 
 /// What one endpoint may send next.
 #[derive(Debug)]
@@ -98,7 +53,7 @@ struct Bound {
 }
 
 impl Rules {
-    pub(crate) fn new(sender: Endpoint, limits: Limits) -> Self {
+    pub(crate) fn new(sender: Endpoint, limits: FrameLimits) -> Self {
         Self {
             sender,
             max_fragments: limits.max_fragments,
@@ -134,8 +89,8 @@ impl Rules {
         self.sender
     }
 
-    pub(crate) fn limit(&mut self, limits: Limits) {
-        let Limits { max_frame_size, max_message_size, max_fragments, max_inflation_ratio } =
+    pub(crate) fn limit(&mut self, limits: FrameLimits) {
+        let FrameLimits { max_frame_size, max_message_size, max_fragments, max_inflation_ratio } =
             limits;
         self.max_frame_size = max_frame_size;
         self.max_message_size = max_message_size;
@@ -155,8 +110,7 @@ impl Rules {
             self.judge_reserved(head)?;
         }
         let opcode = head.opcode();
-        if matches!(opcode, OpCode::Data(Data::Reserved(_)) | OpCode::Control(Control::Reserved(_)))
-        {
+        if matches!(opcode, Opcode::Reserved(_)) {
             return Err(Rule::ReservedOpcode);
         }
         match (self.sender, head.masked()) {
@@ -164,27 +118,24 @@ impl Rules {
             (Endpoint::Upstream, true) => return Err(Rule::UpstreamMasked),
             _ => {}
         }
-        match opcode {
-            OpCode::Control(control) => judge_control(control, head),
-            OpCode::Data(data) => self.judge_place(data),
-        }
+        if head.is_control() { judge_control(head) } else { self.judge_place(opcode) }
     }
 
     /// RFC 7692 section 6: RSV1 says of a message's first frame that the message is compressed.
     #[cold]
     fn judge_reserved(&self, head: &HeaderBytes) -> Result<(), Rule> {
         match (&self.inflation, head.rsv(), head.opcode()) {
-            (Some(_), 0b100, OpCode::Data(Data::Text | Data::Binary)) => Ok(()),
+            (Some(_), 0b100, Opcode::Text | Opcode::Binary) => Ok(()),
             (Some(_), 0b100, _) => Err(Rule::CompressedBit),
             _ => Err(Rule::ReservedBits),
         }
     }
 
     /// RFC 6455 section 5.4: where a data frame may stand.
-    fn judge_place(&self, data: Data) -> Result<(), Rule> {
-        match (data, self.message.open) {
-            (Data::Continue, false) => Err(Rule::ContinuationAlone),
-            (Data::Text | Data::Binary, true) => Err(Rule::MessageInterrupted),
+    fn judge_place(&self, opcode: Opcode) -> Result<(), Rule> {
+        match (opcode, self.message.open) {
+            (Opcode::Continuation, false) => Err(Rule::ContinuationAlone),
+            (Opcode::Text | Opcode::Binary, true) => Err(Rule::MessageInterrupted),
             _ => Ok(()),
         }
     }
@@ -200,7 +151,7 @@ impl Rules {
         }
         self.judge_size(head, length)?;
         if !self.message.open {
-            let text = head.opcode() == OpCode::Data(Data::Text);
+            let text = head.opcode() == Opcode::Text;
             let compressed = head.rsv() != 0;
             self.message = Message { open: true, text, compressed, ..Message::default() };
         }
@@ -223,7 +174,7 @@ impl Rules {
             Err(Rule::FrameSize)
         } else if sum.is_none_or(|sum| sum > self.max_message_size) {
             Err(self.size_rule())
-        } else if fragments >= self.max_fragments && self.max_fragments != Limits::ANY_NUMBER {
+        } else if fragments >= self.max_fragments && self.max_fragments != FrameLimits::ANY_NUMBER {
             Err(Rule::Fragments)
         } else {
             Ok(())
@@ -336,12 +287,12 @@ impl Message {
 }
 
 /// RFC 6455 section 5.5 and, for the length of a Close, section 5.5.1.
-fn judge_control(control: Control, head: &HeaderBytes) -> Result<(), Rule> {
+fn judge_control(head: &HeaderBytes) -> Result<(), Rule> {
     if !head.fin() {
         Err(Rule::ControlFragmented)
     } else if usize::from(head.short_length()) > LONGEST_PAYLOAD {
         Err(Rule::ControlLength)
-    } else if control == Control::Close && head.short_length() == 1 {
+    } else if head.opcode() == Opcode::Close && head.short_length() == 1 {
         Err(Rule::CloseLength)
     } else {
         Ok(())
@@ -360,12 +311,12 @@ fn judge_length(form: u8, length: u64) -> Result<(), Rule> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Endpoint, HeaderBytes, Limits, Rule, Rules};
+    use super::{Endpoint, FrameLimits, HeaderBytes, Rule, Rules};
 
     /// Reached with headers alone; a sender would have to send 2^63 bytes in between.
     #[test]
     fn the_sum_of_a_message_does_not_wrap() {
-        let limits = Limits {
+        let limits = FrameLimits {
             max_frame_size: u64::MAX,
             max_message_size: u64::MAX,
             max_fragments: u32::MAX,
@@ -385,10 +336,10 @@ mod tests {
 
     #[test]
     fn any_number_of_fragments_has_no_end() {
-        let limits = Limits {
+        let limits = FrameLimits {
             max_frame_size: u64::MAX,
             max_message_size: u64::MAX,
-            max_fragments: Limits::ANY_NUMBER,
+            max_fragments: FrameLimits::ANY_NUMBER,
             max_inflation_ratio: None,
         };
         let mut rules = Rules::new(Endpoint::Upstream, limits);

@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
-
-use super::HeaderBytes;
+use super::{HeaderBytes, Opcode};
 use crate::values::Endpoint;
 use crate::values::Reason;
 use crate::values::{Offence, RequestContext};
@@ -143,9 +141,7 @@ impl Violation {
             | Rule::CloseReason
             | Rule::CompressedBit => true,
             // A later frame of a message does not say whether the message is compressed.
-            Rule::Text => {
-                self.header.rsv() == 0 && self.header.opcode() == OpCode::Data(Data::Text)
-            }
+            Rule::Text => self.header.rsv() == 0 && self.header.opcode() == Opcode::Text,
             Rule::UpstreamMasked
             | Rule::CloseCode
             | Rule::Deflate

@@ -5,7 +5,6 @@ use std::task::Context;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
 
 use super::end::{Cause, Farewell};
 use super::pair::{Pair, Parting};
@@ -13,7 +12,8 @@ use super::pump::drain;
 use super::side::{Draining, Ending, Stage};
 use crate::values::Endpoint;
 use crate::values::Reason;
-use crate::wire::close::{ControlFrame, close_frame, control_frame, text_frame};
+use crate::wire::close::text_frame;
+use crate::wire::{ControlFrame, Opcode, close_frame, control_frame};
 
 /// How long an end may take to answer a Close of the gateway's, or to reach a frame boundary before
 /// one.
@@ -211,7 +211,7 @@ impl Pair {
                 if side.awaited.is_ping_owed() && boundary && !told && side.blocked.is_none() =>
             {
                 let frame =
-                    control_frame(endpoint, Control::Ping, &side.gate.own_ping(), super::random());
+                    control_frame(endpoint, Opcode::Ping, &side.gate.own_ping(), super::random());
                 side.send(cx, frame.as_ref(), now);
                 side.awaited.pinged_now(side.heard(), sent, now);
             }
@@ -275,7 +275,7 @@ impl Pair {
 fn farewell_frame(to: Endpoint, (code, text): Farewell) -> ControlFrame {
     match code {
         Some(code) => close_frame(to, code, text, super::random()),
-        None => control_frame(to, Control::Close, &[], super::random()),
+        None => control_frame(to, Opcode::Close, &[], super::random()),
     }
 }
 

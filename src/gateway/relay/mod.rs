@@ -10,6 +10,7 @@ mod lease;
 mod meter;
 mod pair;
 mod pump;
+mod settings;
 mod side;
 mod terms;
 
@@ -31,6 +32,7 @@ pub use end::{Cause, SessionEnd};
 pub use lease::{Lease, Renewal, Verifying};
 pub use meter::Meter;
 use pair::Pair;
+pub(super) use settings::{control_frame_rate, frame_limits};
 pub use terms::{Amendments, Terms};
 
 /// The two streams of a session, and what was read behind each side's handshake.

@@ -13,6 +13,7 @@ use super::clock::{Clock, Due};
 use super::end::{Cause, SessionEnd};
 use super::lease::{self, Expiry, Lease, Renewal, Verifying};
 use super::pump::{Notice, Noticed, pump};
+use super::settings::{client_rates, frame_limits};
 use super::side::{Ending, Side, Stage};
 use super::terms::Terms;
 use super::{Streams, awaited};
@@ -20,7 +21,6 @@ use crate::config::Route;
 use crate::tls::socket::USER_TIMEOUT;
 use crate::values::Endpoint;
 use crate::values::Reason;
-use crate::wire::Limits;
 use crate::wire::allowance::{Allowance, Ruling};
 use crate::wire::budget::HoldBudget;
 use crate::wire::gate::Gate;
@@ -97,14 +97,14 @@ impl Pair {
         let Lease { expires, renewal } = lease;
         let side = |stream, early, sender| {
             // Each end has a payload of its own: neither can make the other seem to answer.
-            let gate = Gate::new(sender, Limits::of(sender, &route.websocket), super::random());
+            let gate = Gate::new(sender, frame_limits(sender, &route.websocket), super::random());
             Side::new(stream, early, gate)
         };
         let Streams { client, client_early, upstream, upstream_early, compression } = streams;
         let mut clock = Clock::new(&route.websocket, now);
         clock.expiry = Expiry::new(expires, now, SystemTime::now());
         let mut client = side(client, client_early, Endpoint::Client);
-        client.gate.allow(Allowance::new(&route.limits, user, now));
+        client.gate.allow(Allowance::new(&client_rates(&route.limits), user, now));
         let refresh = renewal.map(|renewal| {
             client.gate.expect_token(Arc::clone(&renewal.member));
             Box::new(Refresh { renewal, verifying: None, answer: None })
@@ -138,9 +138,9 @@ impl Pair {
             self.upstream.awaited.forget_pings();
         }
         let tcp_patience = awaited::tcp_patience(&self.route.websocket, USER_TIMEOUT);
-        self.client.gate.limit(Limits::of(Endpoint::Client, settings));
-        self.upstream.gate.limit(Limits::of(Endpoint::Upstream, settings));
-        self.client.gate.allow(Allowance::new(&route.limits, user, now));
+        self.client.gate.limit(frame_limits(Endpoint::Client, settings));
+        self.upstream.gate.limit(frame_limits(Endpoint::Upstream, settings));
+        self.client.gate.allow(Allowance::new(&client_rates(&route.limits), user, now));
         // The rate that it waited for may be another now.
         self.client.resume(now);
         self.route = route;

@@ -182,7 +182,7 @@ fn relays(source: &Side, sink: &Side) -> bool {
 /// How many bytes may be read at once. The rest of a read of a client that is delayed has to be kept:
 /// where the budget has no room for it, the bytes stay in the kernel.
 fn at_once(source: &mut Side, budget: &HoldBudget) -> usize {
-    if !source.gate.is_read_little() {
+    if !source.gate.wants_small_reads() {
         AT_ONCE
     } else if source.gate.may_be_delayed() && budget.left() < LITTLE {
         SCANT

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::Route;
-use crate::state::limits::UserShare;
+use crate::values::UserShare;
 
 /// What a session is held to.
 #[derive(Debug, Clone)]

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout_at};
-use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
 
 use super::Caller;
 use crate::config::Issuer;
 use crate::gateway::Gateway;
+use crate::gateway::relay;
 use crate::gateway::upstream::{Failure, Upstream};
 use crate::journal::Subject;
 use crate::policy::{Admission, Shown, Standing, Trace};
@@ -22,7 +22,7 @@ use crate::values::RequestContext;
 use crate::values::TokenPlace;
 use crate::values::json;
 use crate::values::{Reason, Refusal};
-use crate::wire::{FirstMessage, HoldBudget, HoldPermit, Limits, Opened, Opening, control_frame};
+use crate::wire::{FirstMessage, HoldBudget, HoldPermit, Opcode, Opened, Opening, control_frame};
 
 /// One read while the token is waited for.
 const READ: usize = 4 * 1024;
@@ -54,8 +54,8 @@ pub(super) async fn introduce(
     };
     let issuer = issuers.first().as_ref();
     let opening = Opening::new(
-        Limits::of(Endpoint::Client, &admission.route().websocket),
-        &admission.route().limits,
+        relay::frame_limits(Endpoint::Client, &admission.route().websocket),
+        relay::control_frame_rate(&admission.route().limits),
         issuers.max_token() + AROUND,
         budget,
         Instant::now(),
@@ -112,7 +112,7 @@ async fn read(
     loop {
         match opening.next(Instant::now()) {
             Some(Opened::Ping(payload)) => {
-                let pong = control_frame(Endpoint::Client, Control::Pong, &payload, [0; 4]);
+                let pong = control_frame(Endpoint::Client, Opcode::Pong, &payload, [0; 4]);
                 let sent = client.write_all(pong.as_ref()).await;
                 sent.map_err(|error| lost(error.to_string()))?;
             }

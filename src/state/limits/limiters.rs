@@ -2,11 +2,10 @@
 
 use std::time::Instant;
 
-use super::{Counts, Permit, Rates, UserShare, Users};
+use super::{Counts, Permit, Rates, Users};
 use crate::config::Limits;
 use crate::state::limits::Full;
-use crate::values::Rate;
-use crate::values::{AddressKey, UserKey, Wait};
+use crate::values::{AddressKey, Rate, UserKey, UserShare, Wait};
 
 /// The limits of addresses and users. Shared by all connections; a reload changes what they allow,
 /// and none of what was counted.

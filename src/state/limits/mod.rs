@@ -8,11 +8,10 @@
 mod cells;
 mod counts;
 mod limiters;
-mod pace;
 mod rates;
 mod users;
 
 pub use counts::{Counts, Full, Permit};
 pub use limiters::{AddressPermit, Limiters, TooOften, UserPermit};
 pub use rates::{MOST_KEYS, Monotonic, Rates};
-pub use users::{UserShare, Users};
+pub use users::Users;

@@ -10,9 +10,9 @@ use governor::nanos::Nanos;
 use governor::{Quota, RateLimiter};
 
 use super::cells::{Cells, Store};
-use super::pace::Pace;
 use crate::values::Rate;
 use crate::values::Wait;
+use crate::values::pace::Pace;
 
 /// Keys that a limiter keeps apart. With addresses it has 3.3 MB at most, 50 bytes a key with the
 /// slack of its maps.

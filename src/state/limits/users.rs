@@ -1,13 +1,10 @@
 //! What a user's sessions share.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
-use super::pace::Pace;
-use crate::values::Rate;
-use crate::values::{UserKey, Wait};
+use crate::values::{Rate, UserKey, UserShare};
 
 /// Users without a session whose debt is remembered.
 const MOST_IDLE: usize = 65_536;
@@ -27,21 +24,9 @@ pub struct Users {
 
 #[derive(Debug, Default)]
 struct Held {
-    cells: HashMap<(UserKey, Rate), Arc<Cell>>,
+    cells: HashMap<(UserKey, Rate), UserShare>,
     /// So many entries are worth a sweep: twice what the last one left.
     sweep_at: usize,
-}
-
-/// A session's part in its user's rate. Cheap to clone; all clones count together.
-#[derive(Debug, Clone)]
-pub struct UserShare(Arc<Cell>);
-
-#[derive(Debug)]
-struct Cell {
-    pace: Pace,
-    origin: Instant,
-    /// When the debt is over, in nanoseconds after `origin`.
-    debt_until: AtomicU64,
 }
 
 impl Users {
@@ -52,7 +37,7 @@ impl Users {
             held.sweep(now, self.most_idle());
         }
         let cell = held.cells.entry((user.clone(), *rate));
-        UserShare(Arc::clone(cell.or_insert_with(|| Arc::new(Cell::new(rate, now)))))
+        cell.or_insert_with(|| UserShare::new(rate, now)).clone()
     }
 
     /// Forgets the users that have no session and owe nothing. To be called every few seconds.
@@ -78,14 +63,13 @@ impl Users {
 impl Held {
     fn sweep(&mut self, now: Instant, most_idle: usize) {
         // A share is only ever made under the lock that is held here.
-        let is_idle = |cell: &Arc<Cell>| Arc::strong_count(cell) == 1;
-        self.cells.retain(|_, cell| !is_idle(cell) || cell.owes(now) > 0);
-        let idle = self.cells.values().filter(|cell| is_idle(cell));
+        self.cells.retain(|_, cell| !cell.is_only_one() || cell.owes(now) > 0);
+        let idle = self.cells.values().filter(|cell| cell.is_only_one());
         let mut debts: Vec<_> = idle.map(|cell| cell.owes(now)).collect();
         if let Some(over) = debts.len().checked_sub(most_idle).filter(|over| *over > 0) {
             let (_, least, _) = debts.select_nth_unstable(over - 1);
             let least = *least;
-            self.cells.retain(|_, cell| !is_idle(cell) || cell.owes(now) > least);
+            self.cells.retain(|_, cell| !cell.is_only_one() || cell.owes(now) > least);
         }
         if self.cells.capacity() / 4 > self.cells.len() {
             self.cells.shrink_to(self.cells.len() * 2);
@@ -94,57 +78,13 @@ impl Held {
     }
 }
 
-impl UserShare {
-    /// Counts one message, if it may come now; one that may not is not counted.
-    pub fn take(&self, now: Instant) -> Result<(), Wait> {
-        self.0.take(now)
-    }
-}
-
-impl Cell {
-    fn new(rate: &Rate, now: Instant) -> Self {
-        Self { pace: Pace::from(rate), origin: now, debt_until: AtomicU64::new(0) }
-    }
-
-    /// The generic cell rate algorithm: each message moves the end of the debt on by an interval,
-    /// and may as long as that is not more than a burst ahead.
-    fn take(&self, now: Instant) -> Result<(), Wait> {
-        let now = self.at(now);
-        let tolerance = self.pace.tolerance();
-        let mut until = self.debt_until.load(Ordering::Relaxed);
-        loop {
-            let ahead = until.saturating_sub(now);
-            if ahead > tolerance {
-                return Err(Wait(Duration::from_nanos(ahead - tolerance)));
-            }
-            let next = until.max(now).saturating_add(self.pace.interval);
-            let order = Ordering::Relaxed;
-            match self.debt_until.compare_exchange_weak(until, next, order, order) {
-                Ok(_) => return Ok(()),
-                Err(other) => until = other,
-            }
-        }
-    }
-
-    /// Nanoseconds until the burst is whole.
-    fn owes(&self, now: Instant) -> u64 {
-        self.debt_until.load(Ordering::Relaxed).saturating_sub(self.at(now))
-    }
-
-    fn at(&self, now: Instant) -> u64 {
-        let since = now.saturating_duration_since(self.origin);
-        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::thread;
     use std::time::{Duration, Instant};
 
-    use super::{UserShare, Users};
-    use crate::values::Rate;
-    use crate::values::{UserKey, Wait};
+    use super::Users;
+    use crate::values::{Rate, UserKey, UserShare, Wait};
 
     const SECOND: Duration = Duration::from_secs(1);
     const RATE: Rate = Rate { count: 10, per: SECOND, burst: 20 };

@@ -1,10 +1,8 @@
 //! Control frames, which are judged when they are whole.
 
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, OpCode};
-
 use super::super::allowance::Ruling;
 use super::super::close::LONGEST_PAYLOAD;
-use super::super::{CloseFrame, Event, Violation, mask};
+use super::super::{CloseFrame, Event, Opcode, Violation, mask};
 use super::{Reader, Run};
 
 impl Reader {
@@ -15,13 +13,13 @@ impl Reader {
     ) -> Result<Option<Event>, Violation> {
         let frame = &input[run.safe..run.at];
         let event = match self.frame.head.opcode() {
-            OpCode::Control(Control::Pong) if self.is_own_pong(frame) => {
+            Opcode::Pong if self.is_own_pong(frame) => {
                 self.hold.discard();
                 self.frame.end();
                 return Ok(Some(Event::OwnPong));
             }
-            OpCode::Control(Control::Close) => Some(Event::Close(self.judge_close(frame)?)),
-            OpCode::Control(Control::Ping) => {
+            Opcode::Close => Some(Event::Close(self.judge_close(frame)?)),
+            Opcode::Ping => {
                 self.activity += 1;
                 None
             }

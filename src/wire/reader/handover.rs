@@ -3,10 +3,8 @@
 
 use std::sync::Arc;
 
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
-
 use super::super::inflate::Inflation;
-use super::super::{Event, HeaderBytes, mask};
+use super::super::{Event, HeaderBytes, Opcode, mask};
 use super::form::{Form, HandIn};
 use super::{Reader, Run, WHOLE, WHOLE_SIZE};
 use serde_json::Value;
@@ -35,10 +33,10 @@ impl Handover {
     /// A frame begins; its header was judged.
     pub(crate) fn begin(&mut self, head: &HeaderBytes) {
         match head.opcode() {
-            OpCode::Data(Data::Text) => {
+            Opcode::Text => {
                 (self.form, self.fragmented) = (Form::default(), !head.fin());
             }
-            OpCode::Data(Data::Binary) => self.form = Form::OTHER,
+            Opcode::Binary => self.form = Form::OTHER,
             // A continuation goes on where the frame before it ended.
             _ => {}
         }

@@ -266,7 +266,7 @@ fn a_bomb_costs_what_a_message_may() {
     let zeros = Deflater::new(15, false).flushed(&vec![0; 1 << 20], flate2::FlushCompress::Full);
     let bomb = zeros.repeat(1024);
     assert!(bomb.len() < 1 << 21);
-    let limits = Limits { max_frame_size: 1 << 21, max_message_size: 1 << 20, ..LIMITS };
+    let limits = FrameLimits { max_frame_size: 1 << 21, max_message_size: 1 << 20, ..LIMITS };
     let budget = HoldBudget::new(1 << 16);
     for (sender, context, rule) in [
         (Client, Context::Anew, Rule::MessageSize),
@@ -297,7 +297,7 @@ fn a_limit_that_is_lowered_holds_for_the_message_in_progress() {
     let parts = fragments(Client, TEXT, &payload, &[5_000]);
     let mut gate = gate(Client, Context::Anew);
     assert_eq!(pass_on(&mut gate, &parts[0], &[900], &ample()).violation, None);
-    gate.limit(Limits { max_message_size: 1_000, ..LIMITS });
+    gate.limit(FrameLimits { max_message_size: 1_000, ..LIMITS });
     let outcome = pass_on(&mut gate, &parts[1], &[900], &ample());
     assert_eq!(outcome.violation.map(|violation| violation.rule), Some(Rule::MessageSize));
 }

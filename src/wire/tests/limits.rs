@@ -3,7 +3,7 @@
 use super::super::Rule;
 use super::rules::{LONG, accepted, refused};
 use super::*;
-use crate::values::Endpoint::{Client, Upstream};
+use crate::values::Endpoint::Upstream;
 
 #[test]
 fn the_header_is_judged() {
@@ -26,7 +26,7 @@ fn the_header_is_judged() {
 
 #[test]
 fn sums_do_not_overflow() {
-    let limits = Limits {
+    let limits = FrameLimits {
         max_frame_size: u64::MAX,
         max_message_size: i64::MAX as u64,
         max_fragments: u32::MAX,
@@ -37,17 +37,6 @@ fn sums_do_not_overflow() {
     let mut gate = Gate::new(Upstream, limits, OWN_PING);
     let outcome = pass_on(&mut gate, &stream, &[stream.len()], &ample());
     assert_eq!(outcome.violation.map(|violation| violation.rule), Some(Rule::ReplySize));
-}
-
-/// Each direction has limits of its own, and by default the application has none.
-#[test]
-fn the_application_has_the_limits_that_it_is_given() {
-    let default = Limits::of(Upstream, &settings(""));
-    assert_eq!((default.max_frame_size, default.max_message_size), (u64::MAX, u64::MAX));
-    assert_eq!((default.max_fragments, default.max_inflation_ratio), (Limits::ANY_NUMBER, None));
-    let given = settings("max_reply_size = \"2KiB\"\nmax_message_size = \"1KiB\"");
-    assert_eq!(Limits::of(Upstream, &given).max_message_size, 2048);
-    assert_eq!(Limits::of(Client, &given).max_message_size, 1024);
 }
 
 #[test]
@@ -67,8 +56,8 @@ fn fragments_are_counted() {
 /// A message of one frame is one too many where none may be sent, and counts are per message.
 #[test]
 fn the_first_frame_counts_too() {
-    let none = Limits { max_fragments: 0, ..LIMITS };
-    let small = Limits { max_message_size: 4, ..LIMITS };
+    let none = FrameLimits { max_fragments: 0, ..LIMITS };
+    let small = FrameLimits { max_message_size: 4, ..LIMITS };
     let stream = frame(Upstream, 0x81, b"Hello");
     for (limits, rule) in [(none, Rule::Fragments), (small, Rule::ReplySize)] {
         let mut gate = Gate::new(Upstream, limits, OWN_PING);

@@ -15,30 +15,19 @@ mod rates;
 mod ratio;
 mod rules;
 
-use crate::config::WebSocket;
 use crate::values::Endpoint;
 use crate::values::Flow;
-use crate::wire::{CloseFrame, Event, Gate, HoldBudget, Limits, Violation};
+use crate::wire::{CloseFrame, Event, FrameLimits, Gate, HoldBudget, Violation};
 pub(crate) use deflater::Deflater;
 
 pub(crate) const OWN_PING: [u8; 8] = *b"ownping!";
 pub(crate) const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
-pub(crate) const LIMITS: Limits = Limits {
+pub(crate) const LIMITS: FrameLimits = FrameLimits {
     max_frame_size: 100_000,
     max_message_size: 150_000,
     max_fragments: 8,
     max_inflation_ratio: None,
 };
-
-/// `[websocket]` with these lines.
-pub(crate) fn settings(lines: &str) -> WebSocket {
-    let text = format!(
-        "[server]\nlisten = [\"127.0.0.1:0\"]\n[tls]\nmode = \"off\"\n[websocket]\n{lines}\n\
-         [routes.a]\npath = \"/\"\nupstream = [\"ws://127.0.0.1:1\"]\nauth = \"none\"\n"
-    );
-    let loaded = crate::config::parse(&text, std::path::Path::new("test.toml"));
-    loaded.unwrap().config.routes[0].websocket.clone()
-}
 
 /// Enough for every frame of a test.
 pub(crate) fn ample() -> HoldBudget {

@@ -6,8 +6,6 @@ use tokio::time::Instant;
 
 use super::super::{FirstMessage, HoldBudget, Opened, Opening, Rule};
 use super::{LIMITS, frame};
-use crate::config;
-use crate::config::OnExceed;
 use crate::values::Endpoint;
 use crate::values::Rate;
 use crate::values::Reason;
@@ -20,13 +18,17 @@ fn client(first: u8, payload: &[u8]) -> Vec<u8> {
 
 /// What `stream` comes to, cut in two at `cut`, pings left out; and how many pings there were.
 fn opened(stream: &[u8], cut: usize) -> (Option<Opened>, usize) {
-    opened_within(&config::Limits::default(), stream, cut)
+    opened_within(None, stream, cut)
 }
 
-fn opened_within(rates: &config::Limits, stream: &[u8], cut: usize) -> (Option<Opened>, usize) {
+fn opened_within(
+    control_frames: Option<Rate>,
+    stream: &[u8],
+    cut: usize,
+) -> (Option<Opened>, usize) {
     let now = Instant::now();
     let budget = HoldBudget::new(1 << 20);
-    let mut opening = Opening::new(LIMITS, rates, LONGEST_OPENING, budget, now);
+    let mut opening = Opening::new(LIMITS, control_frames, LONGEST_OPENING, budget, now);
     let mut pings = 0;
     for part in [&stream[..cut], &stream[cut..]] {
         assert!(opening.push(part));
@@ -86,8 +88,7 @@ fn anything_else_is_said_for_what_it_is() {
 /// An opening that has read this much of a first message of 9,000 bytes, in reads of 500.
 fn half_opened(read: usize, budget: &HoldBudget) -> Option<Opening> {
     let now = Instant::now();
-    let mut opening =
-        Opening::new(LIMITS, &config::Limits::default(), LONGEST_OPENING, budget.clone(), now);
+    let mut opening = Opening::new(LIMITS, None, LONGEST_OPENING, budget.clone(), now);
     let message = client(0x81, &[b'a'; 9000]);
     for part in message[..read].chunks(500) {
         if !opening.push(part) {
@@ -134,16 +135,10 @@ fn a_token_of_usual_length_needs_no_budget() {
 #[test]
 fn pings_have_a_rate_before_the_first_message_too() {
     let rate = Rate { count: 1, per: Duration::from_secs(60), burst: 2 };
-    let rates = config::Limits {
-        control_frames: Some(rate),
-        messages: Some(rate),
-        on_exceed: OnExceed::Delay,
-        ..config::Limits::default()
-    };
     let ping = client(0x89, b"ping");
-    let (none, pings) = opened_within(&rates, &ping.repeat(2), 1);
+    let (none, pings) = opened_within(Some(rate), &ping.repeat(2), 1);
     assert!(none.is_none() && pings == 2);
-    let (over, pings) = opened_within(&rates, &ping.repeat(3), 1);
+    let (over, pings) = opened_within(Some(rate), &ping.repeat(3), 1);
     assert!(matches!(over, Some(Opened::Exceeded(Reason::LimitControl))), "{over:?}");
     assert_eq!(pings, 2);
 }

@@ -1,18 +1,15 @@
 //! Rates, as the gate charges them.
 
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::{LIMITS, OWN_PING, ample, frame, frames};
-use crate::config;
-use crate::config::{Mode, OnExceed};
 use crate::values::Endpoint::Client;
 use crate::values::Rate;
 use crate::values::Reason;
 use crate::wire::allowance::Ruling;
-use crate::wire::{Allowance, Event, Gate};
+use crate::wire::{AboveRate, Allowance, ClientRates, Event, Gate};
 
 fn rate(count: u64, burst: u64) -> Rate {
     Rate { count, per: Duration::from_secs(1), burst }
@@ -25,7 +22,7 @@ struct Driven {
 }
 
 impl Driven {
-    fn new(limits: &config::Limits) -> Self {
+    fn new(limits: &ClientRates) -> Self {
         let now = Instant::now() + Duration::from_secs(86_400);
         let mut gate = Gate::new(Client, LIMITS, OWN_PING);
         gate.allow(Allowance::new(limits, None, now));
@@ -50,8 +47,8 @@ impl Driven {
     }
 }
 
-fn messages(on_exceed: OnExceed) -> config::Limits {
-    config::Limits { messages: Some(rate(10, 2)), on_exceed, ..config::Limits::default() }
+fn messages(above: AboveRate) -> ClientRates {
+    ClientRates { messages: Some(rate(10, 2)), above, ..ClientRates::default() }
 }
 
 const HELLO: (u8, &[u8]) = (0x81, b"hello");
@@ -60,7 +57,7 @@ const HELLO: (u8, &[u8]) = (0x81, b"hello");
 fn a_message_above_the_rate_ends_the_session_and_none_before_it() {
     let two = frames(Client, &[HELLO, HELLO]);
     let three = frames(Client, &[HELLO, HELLO, HELLO]);
-    let mut driven = Driven::new(&messages(OnExceed::Close));
+    let mut driven = Driven::new(&messages(AboveRate::Close));
     assert_eq!(driven.pass(&two), (two.clone(), vec![], two.len()), "the burst");
     driven.now += Duration::from_millis(100);
     let (one, rest) = three.split_at(two.len() / 2);
@@ -74,7 +71,7 @@ fn a_message_is_charged_once_however_many_frames_it_has() {
     let fragments: Vec<(u8, &[u8])> =
         vec![(0x01, b"a"), (0x89, b""), (0x00, b"b"), (0x00, b""), (0x80, b"c")];
     let stream = [frames(Client, &fragments), frames(Client, &fragments)].concat();
-    let mut driven = Driven::new(&messages(OnExceed::Close));
+    let mut driven = Driven::new(&messages(AboveRate::Close));
     assert_eq!(driven.pass(&stream), (stream.clone(), vec![], stream.len()));
     let (_, events, _) = driven.pass(&frame(Client, 0x01, b""));
     assert_eq!(events, [Event::Exceeded(Reason::LimitMessages)]);
@@ -84,7 +81,7 @@ fn a_message_is_charged_once_however_many_frames_it_has() {
 fn a_delayed_message_waits_untouched_until_it_is_within_the_rate() {
     let stream = frames(Client, &[HELLO, HELLO, HELLO, HELLO]);
     let two = stream.len() / 2;
-    let mut driven = Driven::new(&messages(OnExceed::Delay));
+    let mut driven = Driven::new(&messages(AboveRate::Delay));
     let (released, events, consumed) = driven.pass(&stream);
     assert_eq!((released.as_slice(), consumed), (&stream[..two], two));
     let until = driven.now + Duration::from_millis(100);
@@ -104,7 +101,7 @@ fn a_dropped_message_is_dropped_whole_and_what_is_between_its_frames_is_not() {
     let start = frames(Client, &[HELLO, HELLO]);
     let stream = [start.clone(), frames(Client, &dropped)].concat();
     for cut in 1..=stream.len() {
-        let mut driven = Driven::new(&messages(OnExceed::Drop));
+        let mut driven = Driven::new(&messages(AboveRate::Drop));
         let mut released = Vec::new();
         for piece in stream.chunks(cut) {
             let (bytes, events, _) = driven.pass(piece);
@@ -122,7 +119,7 @@ fn a_dropped_message_is_dropped_whole_and_what_is_between_its_frames_is_not() {
 
 #[test]
 fn limits_that_are_lifted_within_a_dropped_message_do_not_let_its_rest_through() {
-    let mut driven = Driven::new(&messages(OnExceed::Drop));
+    let mut driven = Driven::new(&messages(AboveRate::Drop));
     driven.pass(&frames(Client, &[HELLO, HELLO, (0x01, b"lost ")]));
     driven.gate.allow(None);
     let next = frame(Client, 0x81, b"next");
@@ -132,7 +129,7 @@ fn limits_that_are_lifted_within_a_dropped_message_do_not_let_its_rest_through()
 
 #[test]
 fn a_dropped_message_is_still_held_to_the_rules() {
-    let mut driven = Driven::new(&messages(OnExceed::Drop));
+    let mut driven = Driven::new(&messages(AboveRate::Drop));
     driven.pass(&frames(Client, &[HELLO, HELLO]));
     let (_, events, _) = driven.pass(&frame(Client, 0x81, b"\xff"));
     assert!(matches!(events.as_slice(), [Event::Violation(_)]), "{events:?}");
@@ -140,7 +137,7 @@ fn a_dropped_message_is_still_held_to_the_rules() {
 
 #[test]
 fn a_frame_too_large_to_hold_is_not_dropped_but_ends_the_session() {
-    let mut driven = Driven::new(&messages(OnExceed::Drop));
+    let mut driven = Driven::new(&messages(AboveRate::Drop));
     driven.pass(&frames(Client, &[HELLO, HELLO]));
     let large = frame(Client, 0x82, &vec![0; 17 * 1024]);
     let (released, events, _) = driven.pass(&large);
@@ -149,30 +146,27 @@ fn a_frame_too_large_to_hold_is_not_dropped_but_ends_the_session() {
 
 #[test]
 fn pings_and_pongs_have_a_rate_of_their_own_and_closes_none() {
-    let limits = |on_exceed| config::Limits {
-        control_frames: Some(rate(10, 2)),
-        on_exceed,
-        ..config::Limits::default()
-    };
+    let limits =
+        |above| ClientRates { control_frames: Some(rate(10, 2)), above, ..ClientRates::default() };
     let ping = frame(Client, 0x89, b"p");
     let burst = [ping.clone(), frame(Client, 0x8a, b"q")].concat();
     let more = [burst.clone(), ping.clone()].concat();
-    let (released, events, _) = Driven::new(&limits(OnExceed::Close)).pass(&more);
+    let (released, events, _) = Driven::new(&limits(AboveRate::Close)).pass(&more);
     assert_eq!((released, events), (burst.clone(), vec![Event::Exceeded(Reason::LimitControl)]));
 
-    let (released, events, _) = Driven::new(&limits(OnExceed::Drop)).pass(&more);
+    let (released, events, _) = Driven::new(&limits(AboveRate::Drop)).pass(&more);
     assert_eq!((released, events), (burst.clone(), vec![Event::Dropped]));
 
-    let mut driven = Driven::new(&limits(OnExceed::Delay));
+    let mut driven = Driven::new(&limits(AboveRate::Delay));
     let (released, events, _) = driven.pass(&more);
     assert_eq!(released, more, "it is whole, and what follows waits");
     assert_eq!(events, [Event::Wait(driven.now + Duration::from_millis(100))]);
 
-    let mut driven = Driven::new(&limits(OnExceed::Close));
+    let mut driven = Driven::new(&limits(AboveRate::Close));
     driven.pass(&burst);
     let close = frame(Client, 0x88, b"");
     assert_eq!(driven.pass(&close).0, close);
-    let mut driven = Driven::new(&limits(OnExceed::Close));
+    let mut driven = Driven::new(&limits(AboveRate::Close));
     driven.pass(&burst);
     let (_, events, _) = driven.pass(&frame(Client, 0x8a, &OWN_PING));
     assert_eq!(events, [Event::OwnPong], "the answer to a ping of the gateway's is not charged");
@@ -180,10 +174,10 @@ fn pings_and_pongs_have_a_rate_of_their_own_and_closes_none() {
 
 #[test]
 fn bytes_are_a_debt_that_is_paid_by_waiting() {
-    let limits = config::Limits {
+    let limits = ClientRates {
         bytes: Some(rate(1000, 2000)),
-        on_exceed: OnExceed::Delay,
-        ..config::Limits::default()
+        above: AboveRate::Delay,
+        ..ClientRates::default()
     };
     let now = Instant::now() + Duration::from_secs(86_400);
     let mut allowance = Allowance::new(&limits, None, now).unwrap();
@@ -195,11 +189,11 @@ fn bytes_are_a_debt_that_is_paid_by_waiting() {
 
 #[test]
 fn report_mode_lets_everything_through_and_tells_each_reason_once() {
-    let limits = config::Limits {
+    let limits = ClientRates {
         messages: Some(rate(10, 1)),
         control_frames: Some(rate(10, 1)),
-        mode: Mode::Report,
-        ..config::Limits::default()
+        above: AboveRate::Report,
+        ..ClientRates::default()
     };
     let mut driven = Driven::new(&limits);
     let stream = frames(Client, &[HELLO, HELLO, HELLO, (0x89, b""), (0x89, b"")]);
@@ -212,19 +206,15 @@ fn report_mode_lets_everything_through_and_tells_each_reason_once() {
 
 #[test]
 fn new_limits_forget_nothing_of_a_rate_that_stays() {
-    let mut driven = Driven::new(&messages(OnExceed::Close));
+    let mut driven = Driven::new(&messages(AboveRate::Close));
     driven.pass(&frames(Client, &[HELLO, HELLO]));
-    let more = config::Limits {
-        control_frames: Some(rate(1, 1)),
-        connections_per_ip: NonZeroU32::new(5),
-        ..messages(OnExceed::Close)
-    };
+    let more = ClientRates { control_frames: Some(rate(1, 1)), ..messages(AboveRate::Close) };
     driven.gate.allow(Allowance::new(&more, None, driven.now));
     let (_, events, _) = driven.pass(&frames(Client, &[HELLO]));
     assert_eq!(events, [Event::Exceeded(Reason::LimitMessages)], "as used up as before");
 
-    let higher = config::Limits { messages: Some(rate(10, 4)), ..messages(OnExceed::Close) };
-    let mut driven = Driven::new(&messages(OnExceed::Close));
+    let higher = ClientRates { messages: Some(rate(10, 4)), ..messages(AboveRate::Close) };
+    let mut driven = Driven::new(&messages(AboveRate::Close));
     driven.pass(&frames(Client, &[HELLO, HELLO]));
     driven.gate.allow(Allowance::new(&higher, None, driven.now));
     assert_eq!(driven.pass(&frames(Client, &[HELLO])).1, [], "another rate begins anew");
@@ -234,15 +224,15 @@ fn new_limits_forget_nothing_of_a_rate_that_stays() {
 
 #[test]
 fn what_was_let_through_stays_counted_when_limits_change_or_end() {
-    let limits = config::Limits {
-        mode: Mode::Report,
+    let limits = ClientRates {
+        above: AboveRate::Report,
         messages: Some(rate(10, 1)),
-        ..messages(OnExceed::Close)
+        ..messages(AboveRate::Close)
     };
     let mut driven = Driven::new(&limits);
     driven.pass(&frames(Client, &[HELLO, HELLO, HELLO]));
     assert_eq!(driven.gate.allowance().unwrap().untold(), Some(Reason::LimitMessages));
-    let more = config::Limits { control_frames: Some(rate(10, 1)), ..limits.clone() };
+    let more = ClientRates { control_frames: Some(rate(10, 1)), ..limits };
     driven.gate.allow(Allowance::new(&more, None, driven.now));
     driven.pass(&frames(Client, &[HELLO, (0x89, b""), (0x89, b"")]));
     let allowance = driven.gate.allowance().unwrap();
@@ -257,10 +247,10 @@ fn what_was_let_through_stays_counted_when_limits_change_or_end() {
 
 #[test]
 fn what_report_mode_lets_through_is_no_debt() {
-    let limits = config::Limits {
+    let limits = ClientRates {
         bytes: Some(rate(1000, 2000)),
-        mode: Mode::Report,
-        ..config::Limits::default()
+        above: AboveRate::Report,
+        ..ClientRates::default()
     };
     let mut driven = Driven::new(&limits);
     let ruling =
@@ -270,7 +260,7 @@ fn what_report_mode_lets_through_is_no_debt() {
         assert_eq!(ruling(&mut driven, 5000, now), Ruling::Pass);
     }
     assert_eq!(driven.gate.allowance().unwrap().let_through(), 100);
-    let enforced = config::Limits { mode: Mode::Enforce, ..limits };
+    let enforced = ClientRates { above: AboveRate::Close, ..limits };
     driven.gate.allow(Allowance::new(&enforced, None, now));
     let rested = now + Duration::from_secs(2);
     assert_eq!(ruling(&mut driven, 2000, rested), Ruling::Pass, "a burst, as after any other");

@@ -15,19 +15,20 @@ use crate::values::Endpoint::{Client, Upstream};
 const UNRATED: usize = 64 * 1024;
 
 /// More than the ratios of these tests let anything be.
-const ROOMY: Limits = Limits { max_frame_size: 1 << 30, max_message_size: 1 << 30, ..LIMITS };
+const ROOMY: FrameLimits =
+    FrameLimits { max_frame_size: 1 << 30, max_message_size: 1 << 30, ..LIMITS };
 
-fn limited(ratio: u16) -> Limits {
-    Limits { max_inflation_ratio: NonZeroU16::new(ratio), ..ROOMY }
+fn limited(ratio: u16) -> FrameLimits {
+    FrameLimits { max_inflation_ratio: NonZeroU16::new(ratio), ..ROOMY }
 }
 
-fn gate(sender: Endpoint, limits: Limits, context: Context) -> Gate {
+fn gate(sender: Endpoint, limits: FrameLimits, context: Context) -> Gate {
     let mut gate = Gate::new(sender, limits, OWN_PING);
     gate.inflate(context);
     gate
 }
 
-fn read(sender: Endpoint, limits: Limits, stream: &[u8], reads: &[usize]) -> Outcome {
+fn read(sender: Endpoint, limits: FrameLimits, stream: &[u8], reads: &[usize]) -> Outcome {
     pass_on(&mut gate(sender, limits, Context::Anew), stream, reads, &ample())
 }
 
@@ -98,7 +99,7 @@ fn the_size_of_a_message_is_limited_too() {
         (UNRATED, 1, Rule::MessageSize),
         (UNRATED + 1, 1, Rule::InflationRatio),
     ] {
-        let limits = Limits { max_message_size: most as u64, ..limited(ratio) };
+        let limits = FrameLimits { max_message_size: most as u64, ..limited(ratio) };
         let outcome = read(Client, limits, &stream, &[333]);
         assert_eq!(outcome.violation.map(|violation| violation.rule), Some(rule), "{most}");
     }

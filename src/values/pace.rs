@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::values::Rate;
+use super::Rate;
 
 /// The shortest time from one to the next, in nanoseconds: five million a second, which no client
 /// reaches. Up to there a rate is never less than it says, and at most half a percent more, for
@@ -15,11 +15,11 @@ const LONGEST: u64 = 100 * 365 * 24 * 3600 * 1_000_000_000;
 
 /// One every `interval`, and `burst` at once: the terms of the generic cell rate algorithm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     /// In nanoseconds, from [`SHORTEST`] up.
-    pub(super) interval: u64,
+    pub(crate) interval: u64,
     /// With which `burst * interval` is at most [`LONGEST`].
-    pub(super) burst: NonZeroU32,
+    pub(crate) burst: NonZeroU32,
 }
 
 impl From<&Rate> for Pace {
@@ -33,12 +33,12 @@ impl From<&Rate> for Pace {
 }
 
 impl Pace {
-    pub(super) fn interval(self) -> Duration {
+    pub(crate) fn interval(self) -> Duration {
         Duration::from_nanos(self.interval)
     }
 
     /// How far ahead of its time the last of a burst is, in nanoseconds.
-    pub(super) fn tolerance(self) -> u64 {
+    pub(crate) fn tolerance(self) -> u64 {
         self.interval * u64::from(self.burst.get() - 1)
     }
 }

@@ -1,0 +1,65 @@
+//! The rate that the sessions of one user share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::pace::Pace;
+use super::{Rate, Wait};
+
+/// A session's part in its user's rate. Cheap to clone; all clones count together.
+#[derive(Debug, Clone)]
+pub struct UserShare(Arc<Cell>);
+
+#[derive(Debug)]
+struct Cell {
+    pace: Pace,
+    origin: Instant,
+    /// When the debt is over, in nanoseconds after `origin`.
+    debt_until: AtomicU64,
+}
+
+impl UserShare {
+    /// A rate of which nothing is used.
+    #[must_use]
+    pub fn new(rate: &Rate, now: Instant) -> Self {
+        Self(Arc::new(Cell { pace: Pace::from(rate), origin: now, debt_until: AtomicU64::new(0) }))
+    }
+
+    /// Counts one message, if it may come now; one that may not is not counted.
+    ///
+    /// The generic cell rate algorithm: each message moves the end of the debt on by an interval,
+    /// and may as long as that is not more than a burst ahead.
+    pub fn take(&self, now: Instant) -> Result<(), Wait> {
+        let now = self.at(now);
+        let tolerance = self.0.pace.tolerance();
+        let mut until = self.0.debt_until.load(Ordering::Relaxed);
+        loop {
+            let ahead = until.saturating_sub(now);
+            if ahead > tolerance {
+                return Err(Wait(Duration::from_nanos(ahead - tolerance)));
+            }
+            let next = until.max(now).saturating_add(self.0.pace.interval);
+            let order = Ordering::Relaxed;
+            match self.0.debt_until.compare_exchange_weak(until, next, order, order) {
+                Ok(_) => return Ok(()),
+                Err(other) => until = other,
+            }
+        }
+    }
+
+    /// Nanoseconds until the burst is whole.
+    pub(crate) fn owes(&self, now: Instant) -> u64 {
+        self.0.debt_until.load(Ordering::Relaxed).saturating_sub(self.at(now))
+    }
+
+    /// Whether no other clone exists.
+    pub(crate) fn is_only_one(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
+    }
+
+    fn at(&self, now: Instant) -> u64 {
+        let since = now.saturating_duration_since(self.0.origin);
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    }
+}

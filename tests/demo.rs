@@ -235,8 +235,8 @@ fn what_the_demo_prints_works() {
     for (what, status, reason) in [
         ("no token: 401", 401, "token.missing"),
         ("an expired token: 401", 401, "token.expired"),
-        ("somebody else signed: 401", 401, "token.invalid"),
-        ("another origin, whatever its token: 403", 403, "origin.denied"),
+        ("a signature of another key: 401", 401, "token.invalid"),
+        ("another origin, with a valid token: 403", 403, "origin.denied"),
         ("plain HTTP: 426", 426, "upgrade.required"),
     ] {
         assert_eq!(demo.refused(what), (status, reason.to_owned()));
@@ -316,11 +316,11 @@ fn the_printed_lines_can_be_copied() {
         (demo.line("Accepted: "), "HTTP/1.1 101 Switching Protocols\r\n"),
         (demo.line("no token: 401"), "\"reason\":\"token.missing\""),
         (demo.line("an expired token: 401"), "\"reason\":\"token.expired\""),
-        (demo.line("somebody else signed: 401"), "\"reason\":\"token.invalid\""),
-        (demo.line("another origin, whatever its token"), "\"reason\":\"origin.denied\""),
+        (demo.line("a signature of another key: 401"), "\"reason\":\"token.invalid\""),
+        (demo.line("another origin, with a valid token"), "\"reason\":\"origin.denied\""),
         (demo.line("plain HTTP: 426"), "\"reason\":\"upgrade.required\""),
         (demo.line("max_message_size: closed"), "closed with 1009 frame.too_big\n"),
-        (demo.line("its session with it: closed"), "closed with 4401 token.expired\n"),
+        (demo.line("session ends with it: closed"), "closed with 4401 token.expired\n"),
     ] {
         let (said, succeeded) = run(&demo, line);
         assert!(said.contains(wanted), "{line}: {said}");

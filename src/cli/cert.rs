@@ -32,10 +32,10 @@ pub(super) struct NewArgs {
     /// The folder for dev.pem and dev.key
     #[arg(long, value_name = "DIR", default_value = "certs")]
     out: PathBuf,
-    /// A further host name or address
+    /// An additional host name or address
     #[arg(long = "name", value_name = "HOST")]
     names: Vec<String>,
-    /// How long it is valid; some clients refuse more than 825
+    /// Days of validity; some clients refuse more than 825
     #[arg(long, value_name = "N", default_value_t = 90,
           value_parser = clap::value_parser!(u16).range(1..=825))]
     days: u16,

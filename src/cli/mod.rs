@@ -48,33 +48,33 @@ struct Cli {
 enum Command {
     /// Run the gateway until SIGTERM or SIGINT
     Run(RunArgs),
-    /// Load and lint a configuration, and start nothing
+    /// Check a configuration without starting the gateway
     Check(CheckArgs),
-    /// Say which rule decides about a client, step by step, without connecting
+    /// Show which check admits or refuses a client, step by step, without connecting
     Explain(explain::ExplainArgs),
-    /// Run the gateway in front of a small application, on this machine alone
+    /// Run a demonstration: the gateway in front of a small application, on loopback only
     Demo,
     /// Make certificates for development
     #[command(subcommand)]
     Cert(CertCommand),
-    /// Make a token for development, or say what one says and whether it would pass
+    /// Make a token for development, or inspect one
     #[command(subcommand)]
     Token(token::TokenCommand),
-    /// How a running gateway is
+    /// Show the status of a running gateway
     Status(admin::StatusArgs),
-    /// The sessions of a running gateway
+    /// List the sessions of a running gateway
     Sessions(admin::SessionsArgs),
-    /// End sessions of a running gateway
+    /// Close sessions of a running gateway
     Kick(admin::KickArgs),
-    /// Let a running gateway load its configuration again
+    /// Reload the configuration of a running gateway
     Reload(admin::ReloadArgs),
-    /// Refuse the tokens of a user, or one token, and end their sessions
+    /// Revoke the tokens of a user, or one token, and close their sessions
     Revoke(admin::RevokeArgs),
-    /// Refuse an address or network for a time, and end its sessions
+    /// Ban an address or network for a time, and close its sessions
     Ban(admin::BanArgs),
-    /// Take a ban back
+    /// Remove a ban
     Unban(admin::UnbanArgs),
-    /// The bans in force, for people or for a packet filter
+    /// List the bans in force, as a table or for a packet filter
     Bans(admin::BansArgs),
 }
 
@@ -87,7 +87,7 @@ pub struct RunArgs {
     /// The unix socket of the admin client, instead of `[admin] socket`
     #[arg(long, value_name = "PATH")]
     pub admin_socket: Option<PathBuf>,
-    /// Load the configuration again when it, or a file that it names, changes
+    /// Reload the configuration when it, or a file that it names, changes
     #[arg(long)]
     pub watch: bool,
 }
@@ -98,14 +98,14 @@ pub struct CheckArgs {
     /// The configuration
     #[command(flatten)]
     pub config: ConfigFile,
-    /// Lints are errors too
+    /// Treat warnings as errors
     #[arg(long)]
     pub strict: bool,
 }
 
 #[derive(Debug, Subcommand)]
 enum CertCommand {
-    /// Make a self-signed certificate for localhost, and for the names given
+    /// Make a self-signed certificate for localhost and further names
     New(cert::NewArgs),
 }
 

@@ -56,7 +56,8 @@ fn bind_help(address: &SocketAddr, error: &io::Error) -> String {
             "this machine does not have that address: `ip address` shows those that it has"
                 .to_owned()
         }
-        _ => "is the address this machine's, and may this user use the port?".to_owned(),
+        _ => "check that the address belongs to this machine and that this user may use the port"
+            .to_owned(),
     }
 }
 

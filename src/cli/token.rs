@@ -15,7 +15,7 @@ use super::{Failure, print};
 pub(super) enum TokenCommand {
     /// Make a token and print it, alone
     Mint(mint::MintArgs),
-    /// Say what a token says, what is wrong with it, and whether an issuer's would pass
+    /// Show a token's claims and problems, and whether a [jwt.NAME] of the configuration accepts it
     Inspect(inspect::InspectArgs),
 }
 

@@ -94,7 +94,7 @@ pub const ATTACKS: [Attack; 10] = [
     ),
     frames(
         "unmasked",
-        "A frame of a client without a mask",
+        "A client frame without a mask",
         "RFC 6455 section 5.1",
         "frame.protocol",
         Payload::Unmasked,
@@ -158,7 +158,7 @@ pub const ATTACKS: [Attack; 10] = [
         token: Token::Forged,
         ..frames(
             "forged-token",
-            "A token that somebody else signed",
+            "A token with a signature of another key",
             "RFC 7515 section 5.2",
             "token.invalid",
             Payload::Handshake,
@@ -370,7 +370,7 @@ impl std::fmt::Display for Answer {
 /// Whether something of the attack reached the application, and what.
 fn describe(attack: &Attack, record: Option<&Record>) -> (bool, String) {
     let Some(record) = record else {
-        return (false, "the application was not even called".to_owned());
+        return (false, "the gateway did not connect to the application".to_owned());
     };
     if matches!(attack.payload, Payload::Handshake) {
         let origin = record.field("origin").unwrap_or("none");

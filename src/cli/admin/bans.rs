@@ -19,16 +19,16 @@ use crate::values::UnixTime;
 pub(in crate::cli) struct BanArgs {
     #[command(flatten)]
     reach: Reach,
-    /// Whom; in IPv6, the /64 of an address
+    /// The address or network; for an IPv6 address, its /64
     #[arg(value_name = "ADDRESS[/PREFIX]")]
     network: Network,
-    /// How long, such as 30m, 24h or 7d
+    /// Duration, such as 30m, 24h or 7d
     #[arg(long = "for", value_name = "TIME", value_parser = lasting, default_value = "24h")]
     lasting: String,
-    /// Until when (RFC 3339)
+    /// End time (RFC 3339), instead of a duration
     #[arg(long, value_name = "TIME", conflicts_with = "lasting")]
     until: Option<UnixTime>,
-    /// A remark for people, kept with it
+    /// A remark, stored with the ban
     #[arg(long, value_name = "TEXT")]
     why: Option<String>,
 }
@@ -38,7 +38,7 @@ pub(in crate::cli) struct BanArgs {
 pub(in crate::cli) struct UnbanArgs {
     #[command(flatten)]
     reach: Reach,
-    /// As it was banned
+    /// The network, as `framewall bans` shows it
     #[arg(value_name = "ADDRESS[/PREFIX]")]
     network: Network,
 }
@@ -48,18 +48,18 @@ pub(in crate::cli) struct UnbanArgs {
 pub(in crate::cli) struct BansArgs {
     #[command(flatten)]
     reach: Reach,
-    /// How they are printed
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table, conflicts_with = "json")]
     format: Format,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Format {
-    /// For people
+    /// A table
     Table,
-    /// A script for `nft -f -`, which fills two sets anew
+    /// A script for `nft -f -` that replaces the content of two sets
     Nft,
-    /// Lines for `ipset restore`, which fill two sets anew
+    /// Lines for `ipset restore` that replace the content of two sets
     Ipset,
 }
 
@@ -80,7 +80,7 @@ pub(in crate::cli) fn bans(args: &BansArgs) -> Result<ExitCode, Failure> {
         let now = UnixTime::now();
         // A set must not be emptied because the answer was not understood.
         let Listed { bans, exempt } = Listed::deserialize(answer).map_err(|error| {
-            Failure::Other(format!("the gateway's answer is not what it should be: {error}"))
+            Failure::Other(format!("the gateway's answer is not valid: {error}"))
         })?;
         Ok(match args.format {
             Format::Table => rows(&bans, now),

@@ -22,8 +22,8 @@ const MAX_ANSWER: u64 = 256 * 1024 * 1024;
 pub(super) fn ask(socket: &Path, request: &Request) -> Result<Value, Failure> {
     let unreachable = |error: io::Error| {
         Failure::Unavailable(format!(
-            "no gateway answers on {}: {error}; is it running, with this admin socket, and may \
-             this user open it?",
+            "no gateway answers on {}: {error}; check that it runs with this admin socket, and that \
+             this user may open it",
             socket.display()
         ))
     };
@@ -64,7 +64,7 @@ pub(super) fn socket_of(path: &Path) -> Result<PathBuf, Failure> {
         .map_err(|error| Failure::Config(format!("framewall: {name}: {error}")))?;
     let socket = read.admin.and_then(|admin| admin.socket).ok_or_else(|| {
         Failure::Config(format!(
-            "framewall: {name} has no [admin] socket; add one and start the gateway anew, or name \
+            "framewall: {name} has no [admin] socket; add one and restart the gateway, or name \
              the socket of `run --admin-socket` with --socket"
         ))
     })?;

@@ -46,19 +46,19 @@ struct Place {
 /// Which sessions: those that have all of what is given.
 #[derive(Debug, Args)]
 struct Which {
-    /// Of this user
+    /// Sessions of this user
     #[arg(long)]
     user: Option<String>,
-    /// On this route
+    /// Sessions on this route
     #[arg(long, value_name = "NAME")]
     route: Option<String>,
-    /// From this address or network
+    /// Sessions from this address or network
     #[arg(long, value_name = "ADDRESS[/PREFIX]")]
     ip: Option<Network>,
-    /// The one with this request id
+    /// The session with this request id
     #[arg(long)]
     id: Option<String>,
-    /// With the token that has this `jti`
+    /// Sessions with the token that has this `jti`
     #[arg(long, value_name = "JTI")]
     token: Option<String>,
 }
@@ -96,7 +96,7 @@ pub(super) struct SessionsArgs {
     reach: Reach,
     #[command(flatten)]
     which: Which,
-    /// The longest list
+    /// List at most this many sessions
     #[arg(long, value_name = "N", default_value_t = 1000)]
     limit: usize,
 }
@@ -126,13 +126,13 @@ pub(super) struct RevokeArgs {
     reach: Reach,
     #[command(flatten)]
     whose: Whose,
-    /// How long, such as 30m, 24h or 7d
+    /// Duration, such as 30m, 24h or 7d
     #[arg(long = "for", value_name = "TIME", value_parser = lasting, default_value = "24h")]
     lasting: String,
-    /// Until when (RFC 3339)
+    /// End time (RFC 3339), instead of a duration
     #[arg(long, value_name = "TIME", conflicts_with = "lasting")]
     until: Option<UnixTime>,
-    /// A remark for people, kept with it
+    /// A remark, stored with the revocation
     #[arg(long, value_name = "TEXT")]
     why: Option<String>,
 }

@@ -68,36 +68,36 @@ impl fmt::Display for Guide<'_> {
             f,
             "
 Open this page:  http://{application}/
-It sends attacks through a blind proxy and through Framewall, side by side, with the gateway's log.
+It sends attacks through a blind proxy and through Framewall, and shows both results and the gateway's log.
 
-The gateway is on wss://localhost:{port}/ws, and without TLS, for the page, on ws://{plain}/ws.
+The gateway listens on wss://localhost:{port}/ws, and for the page without TLS on ws://{plain}/ws.
 Its configuration: {}
-The application behind it admits nobody itself: the gateway wants a token of user {USER}.
+The application has no authentication of its own: the gateway requires a token of user {USER}.
 
-To try it from a shell, set the variables of the lines below:
+To try it from a shell, set the variables that the commands below use:
   . {}
 
-Accepted: a 101, and with Python (pip install websockets) a greeting by name and an echo
+Accepted: curl shows the 101; Python (pip install websockets) shows a greeting by name and an echo
   curl -K $CURL --no-show-error -m 1 -H \"Authorization: Bearer $GOOD\" | head -n 1
   python3 $TALK $GOOD hello
 
-Refused, each with the reason that the log below gives, too:
+Refused, each with the reason that the log below shows:
   no token: 401 token.missing
   curl -K $CURL
   an expired token: 401 token.expired
   curl -K $CURL -H \"Authorization: Bearer $EXPIRED\"
-  a token that somebody else signed: 401 token.invalid
+  a token with a signature of another key: 401 token.invalid
   curl -K $CURL -H \"Authorization: Bearer $FORGED\"
-  a page of another origin, whatever its token: 403 origin.denied
+  a page of another origin, with a valid token: 403 origin.denied
   curl -K $CURL -H \"Authorization: Bearer $GOOD\" -H 'Origin: https://evil.example'
   plain HTTP: 426 upgrade.required
   curl -i --cacert $CA https://localhost:{port}/ws
   a message above max_message_size: closed with 1009 frame.too_big
   python3 $TALK $GOOD --bytes 2097152
-  a token that lasts {SHORT}, and its session with it: closed with 4401 token.expired
+  a token with a lifetime of {SHORT}; the session ends with it: closed with 4401 token.expired
   python3 $TALK $(short_token) --stay
 
-Ctrl-C stops it.
+Ctrl-C stops the demo.
 ",
             folder.config().display(),
             folder.environment().display(),

@@ -31,10 +31,10 @@ pub(super) struct ExplainArgs {
     /// The client's address
     #[arg(long, value_name = "ADDRESS")]
     ip: IpAddr,
-    /// The name that TLS is asked for (SNI); not given: none, as from some programs
+    /// The server name in the TLS handshake (SNI); default: none, as from some programs
     #[arg(long, value_name = "NAME", value_parser = server_name)]
     server_name: Option<String>,
-    /// A PEM file with the certificate that the client shows in TLS, and its chain; not given: none
+    /// A PEM file with the client's TLS certificate and its chain; default: none
     #[arg(long, value_name = "FILE")]
     client_cert: Option<PathBuf>,
     /// The request's path, with its query if it has one
@@ -43,13 +43,13 @@ pub(super) struct ExplainArgs {
     /// The Host header
     #[arg(long, value_name = "HOST", default_value = "localhost")]
     host: String,
-    /// The Origin header; not given: none, as from a program
+    /// The Origin header; default: none, as from a program
     #[arg(long, value_name = "ORIGIN")]
     origin: Option<String>,
-    /// A token; - reads it from standard input
+    /// A token, or - to read it from standard input
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
-    /// Where the token is: header, header:NAME, subprotocol, query:NAME, cookie:NAME or message; not given: the
+    /// The place of the token: header, header:NAME, subprotocol, query:NAME, cookie:NAME or message; default: the
     /// first of the route's `token_from`
     #[arg(long, value_name = "PLACE", requires = "token", value_parser = token_place)]
     token_from: Option<TokenPlace>,

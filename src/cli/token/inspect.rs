@@ -27,13 +27,13 @@ const TIMES: [&str; 4] = ["exp", "nbf", "iat", "auth_time"];
 /// What `framewall token inspect` is given.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct InspectArgs {
-    /// The TOML file whose issuer would verify the token
+    /// The TOML file with the issuer that verifies the token
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The NAME of [jwt.NAME]; not needed where there is one alone
+    /// The NAME of [jwt.NAME]; not needed if there is only one
     #[arg(long, value_name = "NAME", requires = "config")]
     issuer: Option<String>,
-    /// The token, or - to read it from standard input, where no other user sees it
+    /// The token, or - to read it from standard input, hidden from other users
     token: String,
 }
 
@@ -162,7 +162,7 @@ fn in_words(name: &str, value: &Value, now: SystemTime) -> Option<String> {
 
 fn list(text: &mut String, problems: &[String]) {
     if !problems.is_empty() {
-        text.push_str("wrong with it, whoever verifies it\n");
+        text.push_str("problems with every issuer\n");
     }
     for problem in problems {
         let _ = writeln!(text, "  - {}", shown(problem));

@@ -21,28 +21,28 @@ const OWN: [&str; 6] = ["sub", "iss", "aud", "iat", "exp", "jti"];
 pub(in crate::cli) struct MintArgs {
     #[command(flatten)]
     key: KeyArgs,
-    /// HS256 by default for a secret; what the key is for, for a private key
+    /// The algorithm; default: HS256 with a secret, the algorithm of the key with a private key
     #[arg(long, value_name = "ALGORITHM", value_parser = algorithm)]
     alg: Option<Algorithm>,
-    /// Who the token is for (sub)
+    /// The user (sub)
     #[arg(long)]
     user: String,
-    /// Who makes it (iss)
+    /// The issuer (iss)
     #[arg(long)]
     issuer: Option<String>,
-    /// Whom it is shown to (aud); may be repeated
+    /// The audience (aud); may be repeated
     #[arg(long)]
     audience: Vec<String>,
-    /// How long it is valid
+    /// The lifetime
     #[arg(long, default_value = "1h", value_parser = duration)]
     lifetime: Duration,
-    /// A further claim; the value is JSON, or else a text
+    /// An additional claim; the value is JSON, or else text
     #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim)]
     claims: Vec<(String, Value)>,
-    /// Which key of a JWK Set signs it
+    /// The id of the signing key (kid)
     #[arg(long)]
     kid: Option<String>,
-    /// The token's own id; made up by default
+    /// The token's id (jti); default: random
     #[arg(long)]
     jti: Option<String>,
 }

@@ -26,7 +26,7 @@ const CLOCK_SLACK: Duration = Duration::from_secs(60 * 60);
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What `framewall cert new` is given.
+/// The arguments of `framewall cert new`.
 #[derive(Debug, Args)]
 pub(super) struct NewArgs {
     /// The folder for dev.pem and dev.key
@@ -57,7 +57,7 @@ pub struct DevCertificate {
 /// Why a certificate could not be made or written.
 #[derive(Debug, thiserror::Error)]
 pub enum CertError {
-    /// The user gave something that is not a name.
+    /// A `--name` is neither a host name nor an address.
     #[error(
         "--name {0:?} is not a host name or an address; write it as in a URL, without scheme and port (international names as xn--...)"
     )]
@@ -65,7 +65,7 @@ pub enum CertError {
     /// The key or the certificate could not be generated.
     #[error("cannot make the certificate: {0}")]
     Make(#[from] rcgen::Error),
-    /// A file is there, and the user did not say that it may go.
+    /// A file exists, and `--force` was not given.
     #[error("{} is there already; --force replaces it, --out DIR writes elsewhere", .0.display())]
     Exists(PathBuf),
     /// The system refused.
@@ -73,13 +73,13 @@ pub enum CertError {
     Write {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
 
 /// Makes a certificate for localhost, 127.0.0.1, `::1` and `names`, valid from an hour ago for
-/// `days`: ECDSA P-256, CA:FALSE, for TLS servers alone.
+/// `days`: ECDSA P-256, CA:FALSE, for TLS servers only.
 pub fn make(names: &[String], days: u16) -> Result<DevCertificate, CertError> {
     let names = all_names(names)?;
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
@@ -87,7 +87,7 @@ pub fn make(names: &[String], days: u16) -> Result<DevCertificate, CertError> {
     Ok(DevCertificate { names, cert_pem: cert.pem(), key_pem: key.serialize_pem() })
 }
 
-/// The command: makes a certificate, writes it, and says what to do with it.
+/// Makes a certificate, writes it, and prints how to use it.
 pub(super) fn new(args: &NewArgs) -> Result<(), Failure> {
     let made = make(&args.names, args.days).map_err(Failure::other)?;
     let paths = write(&args.out, &made, args.force).map_err(Failure::other)?;

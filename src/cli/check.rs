@@ -1,4 +1,4 @@
-//! `framewall check`: loads the configuration, says what is wrong or unwise, and starts nothing.
+//! `framewall check`: loads the configuration, prints errors and warnings, and starts nothing.
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -8,13 +8,13 @@ use super::CONFIG;
 use crate::config::{self, Lint, Loaded};
 use crate::policy::token::Verifiers;
 
-/// Checks the file at `path` and tells standard error. 0: valid, warnings printed; 78: invalid, or
-/// with warnings while `strict`.
+/// Checks the file at `path` and prints the result to standard error. Exit code 0: valid, perhaps with warnings;
+/// 78: invalid, or with warnings and `strict`.
 #[must_use]
 pub fn check(path: &Path, strict: bool) -> ExitCode {
     let mut stderr = std::io::stderr();
     let (code, text) = verdict(path, strict, stderr.is_terminal());
-    // Nobody may be listening; the exit code still says it.
+    // Standard error may be closed; the exit code still reports the result.
     let _ = stderr.write_all(text.as_bytes());
     ExitCode::from(code)
 }
@@ -23,7 +23,7 @@ pub fn check(path: &Path, strict: bool) -> ExitCode {
 #[must_use]
 pub fn verdict(path: &Path, strict: bool, styled: bool) -> (u8, String) {
     match config::examine(path) {
-        // The keys are judged by what the gateway verifies tokens with.
+        // The gateway's own verifier checks the keys.
         Ok(loaded) => match Verifiers::new(&loaded.config, None) {
             Ok(_) => accept(path, strict, styled, &loaded),
             Err(error) => (CONFIG, format!("error: {error}\n{} is refused\n", path.display())),
@@ -137,7 +137,7 @@ mod tests {
         assert_eq!((code, text.as_str()), (78, expected));
     }
 
-    /// What only the verifier sees: a key of the right type under which anybody can sign.
+    /// Only the verifier finds a key of the right type with which anyone can sign.
     #[test]
     fn keys_are_judged_by_the_verifier() {
         let modulus = "x".repeat(342) + "w";

@@ -1,4 +1,4 @@
-//! Where the configuration is when the command line does not say.
+//! `--config` and the default paths of the configuration.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::Failure;
 
-/// The places that are looked at, in this order.
+/// The default paths, in order of preference.
 const DEFAULTS: [&str; 2] = ["framewall.toml", "/etc/framewall/framewall.toml"];
 
 /// `--config`.
@@ -27,7 +27,7 @@ impl ConfigFile {
     }
 }
 
-/// The first of the default places where there is something.
+/// The first default path that exists.
 pub(super) fn default() -> Result<PathBuf, Failure> {
     let found = DEFAULTS.iter().map(Path::new).find(|path| path.exists());
     found.map(Path::to_owned).ok_or_else(|| {

@@ -16,7 +16,7 @@ use crate::gateway::listen::bind_beside;
 use crate::gateway::{Gateway, Source, StartError};
 use crate::journal::{self, ObserveError};
 
-/// How long the tasks of sessions that are cut off may take to say so in the log.
+/// How long the tasks of cut sessions may take to write their log records.
 pub(super) const CUT_OFF: Duration = Duration::from_secs(1);
 
 /// Why the gateway did not start, or did not stop cleanly.
@@ -25,10 +25,10 @@ pub(super) enum RunError {
     /// The log could not be opened.
     #[error(transparent)]
     Observe(#[from] ObserveError),
-    /// There is no gateway for the configuration.
+    /// The gateway could not be built from the configuration.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// An address could not be listened on.
+    /// The gateway cannot listen on an address.
     #[error("cannot listen on {0}: {1}; {help}", help = bind_help(.0, .1))]
     Bind(SocketAddr, io::Error),
     /// The runtime or its signal handlers could not be set up.
@@ -39,7 +39,7 @@ pub(super) enum RunError {
     Impatient,
 }
 
-/// What to do about an address that cannot be listened on.
+/// The remedy for an address on which the gateway cannot listen.
 fn bind_help(address: &SocketAddr, error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::PermissionDenied => format!(
@@ -75,10 +75,10 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     })
 }
 
-/// How the configuration is loaded again.
+/// How the configuration is reloaded.
 struct Again {
     source: Source,
-    /// What was loaded.
+    /// The text of the loaded file.
     text: String,
     watch: bool,
 }
@@ -153,7 +153,8 @@ pub(super) async fn until_stopped(
     }
 }
 
-/// A panic costs one session; the log says where it was. Its message could hold what a peer sent.
+/// Logs the place of a panic, which ends one session. The panic message is not logged, because it could contain data of a
+/// peer.
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();

@@ -29,8 +29,8 @@ impl Signals {
     }
 }
 
-/// SIGUSR1 and SIGHUP, which open the log files again, and signals that would end the process without a
-/// word and are only told.
+/// SIGUSR1 and SIGHUP, which open the log files again, and signals that are ignored and logged because their default
+/// action would end the process silently.
 pub(super) struct OtherSignals {
     reopen: Signal,
     hangup: Signal,
@@ -55,7 +55,7 @@ impl OtherSignals {
         loop {
             let ignored = tokio::select! {
                 _ = self.reopen.recv() => None,
-                // The reload that it asks for is the gateway's.
+                // The gateway does the reload.
                 _ = self.hangup.recv() => None,
                 _ = self.user.recv() => Some("SIGUSR2"),
                 _ = self.quit.recv() => Some("SIGQUIT"),

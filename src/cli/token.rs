@@ -1,4 +1,4 @@
-//! `framewall token`: a token for development, and what is wrong with one that does not pass.
+//! `framewall token`: makes a token for development, or shows the problems of one.
 
 mod inspect;
 mod mint;
@@ -10,10 +10,10 @@ use clap::Subcommand;
 
 use super::{Failure, print};
 
-/// What `framewall token` does.
+/// The subcommands of `framewall token`.
 #[derive(Debug, Subcommand)]
 pub(super) enum TokenCommand {
-    /// Make a token and print it, alone
+    /// Make a token and print only the token
     Mint(mint::MintArgs),
     /// Show a token's claims and problems, and whether a [jwt.NAME] of the configuration accepts it
     Inspect(inspect::InspectArgs),

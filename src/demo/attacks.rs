@@ -1,5 +1,5 @@
-//! The attacks that the page shows: each is sent through a blind proxy and through the gateway, to the
-//! same application, and both outcomes are told side by side.
+//! The attacks of the page. Each is sent to the same application through a blind proxy and through the gateway, and the
+//! page shows both outcomes side by side.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -19,13 +19,13 @@ use super::witness::{Frame, Record, Witness};
 /// How long a connection may take to open and a handshake to be answered.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long the proxy's side may take to be done after the client's is.
+/// How long the application's side of a connection may take to end after the client's side.
 const RECORD_WITHIN: Duration = Duration::from_secs(1);
 
 /// The largest answer that is read, in bytes.
 const MAX_ANSWER: usize = 64 * 1024;
 
-/// Bytes that are shown of what reached the application.
+/// Bytes shown of the data that reached the application.
 const SHOWN: usize = 16;
 
 /// One button of the page.
@@ -33,7 +33,7 @@ const SHOWN: usize = 16;
 pub struct Attack {
     /// Its name in addresses.
     pub name: &'static str,
-    /// What is sent.
+    /// The attack, described for the page.
     pub title: &'static str,
     /// The rule that it breaks.
     pub rule: &'static str,
@@ -175,13 +175,13 @@ pub struct Targets {
     pub origin: String,
     /// A token that verifies.
     pub valid: String,
-    /// A token that is over.
+    /// An expired token.
     pub expired: String,
     /// A token with another signature.
     pub forged: String,
 }
 
-/// Sends attacks and says what came of them.
+/// Sends attacks and reports their outcomes.
 #[derive(Debug, Clone)]
 pub(super) struct Attacker {
     pub(super) targets: Targets,
@@ -197,18 +197,18 @@ pub(super) struct Outcomes {
     framewall: Outcome,
 }
 
-/// What became of an attack on one way.
+/// The outcome of an attack on one of the two paths.
 #[derive(Debug, Serialize)]
 struct Outcome {
     /// Something of the attack reached the application.
     reached: bool,
-    /// What did, in words.
+    /// A description of the data that reached it.
     application: String,
-    /// What the attacker was told, in words.
+    /// A description of the attacker's answer.
     client: String,
 }
 
-/// What the attacker was answered.
+/// The attacker's answer.
 #[derive(Debug, PartialEq, Eq)]
 enum Answer {
     /// The handshake was refused with this status and reason.
@@ -222,7 +222,7 @@ enum Answer {
 }
 
 impl Attacker {
-    /// Sends the attack with this name on both ways at once; `None`: there is none.
+    /// Sends the attack with this name on both paths at once; `None` if there is no such attack.
     pub(super) async fn attack(&self, name: &str) -> Option<Outcomes> {
         let attack = ATTACKS.iter().find(|attack| attack.name == name)?;
         let (blind, framewall) =
@@ -271,7 +271,7 @@ impl Attacker {
     }
 }
 
-/// Sends a handshake and what follows, and waits for the answer.
+/// Sends a handshake and a payload, and waits for the answer.
 async fn exchange(target: SocketAddr, request: &str, payload: Payload) -> std::io::Result<Answer> {
     let late = || std::io::Error::from(std::io::ErrorKind::TimedOut);
     let mut stream =
@@ -281,7 +281,7 @@ async fn exchange(target: SocketAddr, request: &str, payload: Payload) -> std::i
     let (head, mut rest) = head;
     let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
     if status != 101 {
-        // The connection ends behind the answer; what came of it until then is enough.
+        // The connection ends after the answer; the data recorded until then is enough.
         let _ = timeout(HANDSHAKE_WITHIN, read_rest(&mut stream, &mut rest)).await;
         return Ok(Answer::Status(status, reason(&rest)));
     }
@@ -367,7 +367,7 @@ impl std::fmt::Display for Answer {
     }
 }
 
-/// Whether something of the attack reached the application, and what.
+/// Whether a part of the attack reached the application, with a description.
 fn describe(attack: &Attack, record: Option<&Record>) -> (bool, String) {
     let Some(record) = record else {
         return (false, "the gateway did not connect to the application".to_owned());

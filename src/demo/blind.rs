@@ -1,4 +1,5 @@
-//! A proxy as most are: behind the 101, and here before it too, it copies bytes and looks at none.
+//! A proxy that copies bytes without looking at them, as most proxies do after the 101. This one does so from the first
+//! byte.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,6 +17,6 @@ pub(super) async fn copy(mut client: TcpStream, upstream: SocketAddr) {
         let mut upstream = TcpStream::connect(upstream).await?;
         copy_bidirectional(&mut client, &mut upstream).await
     };
-    // It has no opinion about how a connection ends.
+    // A blind proxy ignores how a connection ends.
     let _ = timeout(WITHIN, copied).await;
 }

@@ -1,4 +1,4 @@
-//! The demo's socket: it greets, and whatever comes in goes out again.
+//! The demo's WebSocket application: sends a greeting, then echoes each message.
 
 use std::time::Duration;
 
@@ -11,16 +11,16 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_util::sync::CancellationToken;
 
-/// What the socket says first to `user`, or to somebody whom nobody named.
+/// The greeting of `user`, or of an unnamed client.
 pub(super) fn greeting(user: Option<&str>) -> String {
     let user = user.map(|user| format!(" {user},")).unwrap_or_default();
     format!("Hello{user} from behind Framewall. Whatever you send comes back.")
 }
 
-/// Above what the gateway lets through by default, so that it is the gateway that refuses.
+/// Larger than the gateway's default limit, so that the gateway refuses first.
 const MAX_MESSAGE: usize = 4 * 1024 * 1024;
 
-/// A visitor who does not read what is echoed is left after this long.
+/// A client that does not read its echo is disconnected after this time.
 const SEND_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long the other side may take to answer our Close.

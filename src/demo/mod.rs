@@ -1,7 +1,6 @@
-//! What `framewall demo` has behind and beside the gateway, all of it on this machine alone: the page
-//! with a WebSocket that echoes; an application that only records what reaches it; and a proxy that
-//! copies bytes blindly, to compare the gateway with. Each answers at most 100 connections at once and
-//! ends when it is told to.
+//! The servers that `framewall demo` runs beside the gateway, all on loopback: the page with a WebSocket echo; an
+//! application that only records the bytes that reach it; and a proxy that copies bytes blindly, for comparison with the
+//! gateway. Each serves at most 100 connections at once until shutdown.
 
 mod attacks;
 mod blind;
@@ -37,12 +36,12 @@ const MAX_CONNECTIONS: usize = 100;
 /// From accept to the 101, or to the last answer: longer than any attack takes.
 const HTTP_WITHIN: Duration = Duration::from_secs(20);
 
-/// The header by which the gateway says who is there.
+/// The header in which the gateway forwards the user.
 const USER: &str = "x-user-id";
 
 const PAGE: &str = include_str!("page.html");
 
-/// The page needs nothing but itself and a WebSocket to anywhere.
+/// The page loads nothing but itself, and may open a WebSocket to any address.
 const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
      connect-src 'self' ws: wss:; frame-ancestors 'none'",
@@ -54,7 +53,7 @@ pub use log::LogLines;
 use attacks::Attacker;
 use witness::Witness;
 
-/// What the page has to know.
+/// The values that the page is rendered with.
 #[derive(Debug, Clone)]
 pub struct Page {
     /// The gateway's route to this application, without TLS: `ws://127.0.0.1:8080/ws`.
@@ -68,13 +67,13 @@ pub struct Page {
 pub struct Listeners {
     /// The page and the echo.
     pub application: TcpListener,
-    /// The application that records what reaches it.
+    /// The application that records the bytes that reach it.
     pub witness: TcpListener,
     /// The blind proxy in front of it.
     pub blind: TcpListener,
 }
 
-/// What the answers of the page are made from.
+/// The data that the page's answers are made from.
 struct Site {
     html: Bytes,
     attacker: Attacker,
@@ -177,7 +176,7 @@ fn attribute(text: &str) -> String {
 /// A request that became a WebSocket.
 struct Visit {
     socket: OnUpgrade,
-    /// Who the gateway says is there.
+    /// The user that the gateway forwards.
     user: Option<String>,
 }
 
@@ -195,7 +194,7 @@ async fn connection(stream: TcpStream, site: Arc<Site>, stop: CancellationToken)
     if let Some(Visit { socket, user }) = visit
         && let Ok(socket) = socket.await
     {
-        // A visitor who leaves in the middle of a message is no news to anybody.
+        // A client that leaves in the middle of a message is not worth an error.
         let _ = echo::echo(TokioIo::new(socket), user.as_deref(), &stop).await;
     }
 }

@@ -1,5 +1,4 @@
-//! The application that attacks are aimed at: it accepts every handshake and only records which bytes
-//! reach it, as no real application could afford to.
+//! The target application of the attacks. It accepts every handshake and only records the bytes that reach it.
 
 use std::collections::HashMap;
 use std::io::Cursor;
@@ -23,7 +22,7 @@ const RECORDED: usize = 256 * 1024;
 /// How long one connection may take, longer than any attack.
 const WITHIN: Duration = Duration::from_secs(10);
 
-/// What reached the application over one connection.
+/// The data that reached the application over one connection.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Record {
     /// The request head.
@@ -44,7 +43,7 @@ pub(super) struct Witness {
 }
 
 impl Witness {
-    /// Answers a handshake and records what follows until the peer is done.
+    /// Answers a handshake and records the data after it until the peer is done.
     pub(super) async fn attend(&self, mut stream: TcpStream) {
         let mut id = None;
         // A peer that is done, broken or too slow ends the record all the same.
@@ -115,7 +114,7 @@ impl Witness {
                 changed.await;
             }
         };
-        // What was recorded until now is the answer, too.
+        // The bytes recorded so far are the answer, too.
         let _ = timeout(patience, over).await;
         self.records.lock().unwrap_or_else(PoisonError::into_inner).remove(&id)
     }

@@ -287,13 +287,13 @@ mod tests {
         format!(
             "# Refusals\n\n\
              <!-- Made from the table in src/values/refusal.rs; a test compares them. -->\n\n\
-             Every reason to refuse a handshake or to end a session has one name, the same in the\n\
-             answer, in the Close frame, in the log and here. Before the 101 a refusal is an HTTP\n\
-             answer with a problem body (RFC 9457); after it, the side at fault gets a Close frame\n\
-             with the code, and the name as its reason. The other side gets 1001 where the client\n\
-             was at fault or is gone, 1014 where the upstream was, with the name of the reason.\n\
+             Every reason to refuse a handshake or to end a session has one name, used in the HTTP answer,\n\
+             in the Close frame and in the log. Before the 101 a refusal is an HTTP answer with a problem\n\
+             body (RFC 9457). After the 101, the peer at fault gets a Close frame with the code, and the name\n\
+             as its reason. The other peer gets 1001 if the client was at fault or is lost, or 1014 if the\n\
+             upstream was, with the same name (`upstream.protocol` for an invalid frame of the upstream).\n\
              A head that is not HTTP may get a bare 400 or 431 without a body.\n\n\
-             | reason | status | close code | log level | what the client is told |\n\
+             | reason | status | close code | log level | text for the client |\n\
              |---|---|---|---|---|\n{rows}\n"
         )
     }

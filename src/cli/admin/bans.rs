@@ -14,7 +14,7 @@ use crate::state::store::{Author, Ban};
 use crate::values::Network;
 use crate::values::UnixTime;
 
-/// What `framewall ban` is given.
+/// The arguments of `framewall ban`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct BanArgs {
     #[command(flatten)]
@@ -33,7 +33,7 @@ pub(in crate::cli) struct BanArgs {
     why: Option<String>,
 }
 
-/// What `framewall unban` is given.
+/// The arguments of `framewall unban`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct UnbanArgs {
     #[command(flatten)]
@@ -43,7 +43,7 @@ pub(in crate::cli) struct UnbanArgs {
     network: Network,
 }
 
-/// What `framewall bans` is given.
+/// The arguments of `framewall bans`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct BansArgs {
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! One request over the socket.
+//! Sends one request over the admin socket.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -13,12 +13,12 @@ use super::Failure;
 use crate::config;
 use crate::control::admin::Request;
 
-/// Longer than the gateway takes for a request.
+/// How long to wait for the answer: longer than the gateway takes for any request.
 const PATIENCE: Duration = Duration::from_secs(45);
-/// The longest answer.
+/// The largest accepted answer, in bytes.
 const MAX_ANSWER: u64 = 256 * 1024 * 1024;
 
-/// The answer of the gateway that listens on `socket`.
+/// Sends a request to the gateway that listens on `socket`, and returns its answer.
 pub(super) fn ask(socket: &Path, request: &Request) -> Result<Value, Failure> {
     let unreachable = |error: io::Error| {
         Failure::Unavailable(format!(
@@ -44,7 +44,8 @@ fn exchange(socket: &Path, request: &Request) -> io::Result<String> {
     Ok(text)
 }
 
-/// As much of the configuration as is needed here: its secrets and keys may not be this user's.
+/// The one key of the configuration that the admin client reads. It loads nothing else, because the user may not be
+/// allowed to read the secrets and keys.
 #[derive(Deserialize)]
 struct Shallow {
     admin: Option<ShallowAdmin>,

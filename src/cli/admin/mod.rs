@@ -1,5 +1,5 @@
-//! `framewall status`, `sessions`, `kick`, `revoke`, `ban`, `unban` and `bans`: the admin client. It asks one thing over the
-//! gateway's socket and prints the answer, for people or as the JSON that came.
+//! `framewall status`, `reload`, `sessions`, `kick`, `revoke`, `ban`, `unban` and `bans`: the admin client. It sends one request
+//! over the gateway's socket and prints the answer, as text or as the received JSON.
 
 mod bans;
 mod client;
@@ -21,7 +21,7 @@ pub(super) use bans::{BanArgs, BansArgs, UnbanArgs, ban, bans, unban};
 use client::ask;
 pub(super) use show::plain;
 
-/// Where the gateway is, and how its answer is printed.
+/// The gateway's socket, and the format of the printed answer.
 #[derive(Debug, Args)]
 pub(super) struct Reach {
     #[command(flatten)]
@@ -43,7 +43,7 @@ struct Place {
     socket: Option<PathBuf>,
 }
 
-/// Which sessions: those that have all of what is given.
+/// A filter; a session must match every given option.
 #[derive(Debug, Args)]
 struct Which {
     /// Sessions of this user
@@ -75,21 +75,21 @@ impl Which {
     }
 }
 
-/// What `framewall status` is given.
+/// The arguments of `framewall status`.
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
     #[command(flatten)]
     reach: Reach,
 }
 
-/// What `framewall reload` is given.
+/// The arguments of `framewall reload`.
 #[derive(Debug, Args)]
 pub(super) struct ReloadArgs {
     #[command(flatten)]
     reach: Reach,
 }
 
-/// What `framewall sessions` is given.
+/// The arguments of `framewall sessions`.
 #[derive(Debug, Args)]
 pub(super) struct SessionsArgs {
     #[command(flatten)]
@@ -101,7 +101,7 @@ pub(super) struct SessionsArgs {
     limit: usize,
 }
 
-/// What `framewall kick` is given.
+/// The arguments of `framewall kick`.
 #[derive(Debug, Args)]
 #[command(group(
     clap::ArgGroup::new("which")
@@ -119,7 +119,7 @@ pub(super) struct KickArgs {
     all: bool,
 }
 
-/// What `framewall revoke` is given.
+/// The arguments of `framewall revoke`.
 #[derive(Debug, Args)]
 pub(super) struct RevokeArgs {
     #[command(flatten)]
@@ -177,7 +177,7 @@ pub(super) fn revoke(args: RevokeArgs) -> Result<ExitCode, Failure> {
     command(&reach, &Request::Revoke { target }, |answer| Ok(show::revoke(answer)))
 }
 
-/// Asks, prints, and says with the exit code what came of it: 0 done, 1 refused or not found.
+/// Sends the request and prints the answer. Exit code 0: done; 1: refused or not found.
 fn command(
     reach: &Reach,
     request: &Request,

@@ -1,4 +1,4 @@
-//! Answers for people: aligned, short, and with nothing in them that steers a terminal.
+//! Formats answers as text: aligned, short, and without characters that control a terminal.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::values::UnixTime;
 
-/// `text` without control characters, which are shown as escapes.
+/// Escapes the control characters of `text`.
 pub(in crate::cli) fn plain(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
@@ -20,13 +20,13 @@ pub(in crate::cli) fn plain(text: &str) -> String {
     shown
 }
 
-/// A text of several lines, each as [`plain`].
+/// Applies [`plain`] to each line of a text.
 pub(super) fn lines(text: &str) -> String {
     let lines: Vec<_> = text.trim_end().lines().map(plain).collect();
     lines.join("\n")
 }
 
-/// Line breaks and marks of direction, with which a text could look like another one.
+/// Whether a character is a line break or a mark of direction, which can make a text look like another one.
 fn is_invisible(character: char) -> bool {
     matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}')
 }

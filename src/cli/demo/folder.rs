@@ -1,4 +1,4 @@
-//! Where the demo writes: one folder, for as long as it runs.
+//! The demo's temporary folder, which exists while the demo runs.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};

@@ -1,4 +1,4 @@
-//! What the demo prints: the page, and lines to copy with what each of them gets.
+//! The text that the demo prints: the page's address, and commands with the expected result of each.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use super::tokens::{AUDIENCE, Tokens, USER};
 /// The client in Python, written into the demo's folder.
 pub(super) const TALK: &str = include_str!("talk.py");
 
-/// How long the token lives whose session is watched to its end.
+/// Lifetime of the token whose session is watched until it ends.
 const SHORT: &str = "5s";
 
 pub(super) struct Guide<'a> {

@@ -25,7 +25,7 @@ use tokens::{AUDIENCE, Tokens};
 /// The port that the gateway listens on if it is free.
 const PORT: u16 = 8443;
 const CERTIFICATE_DAYS: u16 = 7;
-/// What a browser offers beside its token, and the gateway answers.
+/// The subprotocol that a browser offers beside its token, and that the gateway selects.
 const SUBPROTOCOL: &str = "demo";
 
 /// Runs the demonstration until a signal.

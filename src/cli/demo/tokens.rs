@@ -1,4 +1,4 @@
-//! The demo's secret, made anew each time, and tokens that pass or do not.
+//! The demo's secret, which is new in each run, with a valid, an expired and a forged token.
 
 use std::time::{Duration, SystemTime, SystemTimeError};
 
@@ -9,15 +9,15 @@ use serde_json::{Map, Value, json};
 use crate::config::Algorithm;
 use crate::policy::token::{MintError, Signer};
 
-/// Whom the tokens name.
+/// The user in the tokens.
 pub(super) const USER: &str = "ada";
-/// Whom they are shown to.
+/// The audience of the tokens.
 pub(super) const AUDIENCE: &str = "demo";
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// Why there are no tokens.
+/// Why the tokens could not be made.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TokensError {
     #[error("there is no randomness for a secret: {0}")]
@@ -29,13 +29,13 @@ pub(super) enum TokensError {
 }
 
 pub(super) struct Tokens {
-    /// What the gateway verifies with; only this machine's user sees it.
+    /// The secret of the issuer, in a file that only this user can read.
     pub(super) secret: String,
-    /// Good for a day.
+    /// Valid for a day.
     pub(super) valid: String,
-    /// Over for an hour.
+    /// Expired an hour ago.
     pub(super) expired: String,
-    /// Says the same as the valid one, and is signed with another secret.
+    /// The claims of the valid token, signed with another secret.
     pub(super) forged: String,
 }
 

@@ -21,7 +21,7 @@ use crate::values::canonical_ip;
 use crate::values::{Reason, Refusal};
 use crate::values::{RequestContext, Sender};
 
-/// How long the keys of an issuer may take to be fetched.
+/// Deadline for fetching an issuer's keys.
 const KEYS_WITHIN: Duration = Duration::from_secs(10);
 
 /// Walks the journey of [`crate::connection`] up to the upstream.
@@ -58,7 +58,7 @@ pub(super) async fn admit(
     Ok(format!("as {user}"))
 }
 
-/// What is decided as soon as a connection comes, by its address alone.
+/// The checks right after accept, by address only.
 fn accept(args: &ExplainArgs, gateway: &Gateway, trace: &mut Trace) -> Result<Peer, Refusal> {
     let in_force = gateway.in_force();
     let trusted = &in_force.server.trusted_proxies;
@@ -95,7 +95,7 @@ fn accept(args: &ExplainArgs, gateway: &Gateway, trace: &mut Trace) -> Result<Pe
     })
 }
 
-/// What TLS makes of the certificate that the client shows, if it shows one.
+/// Verifies the client's TLS certificate, if it shows one.
 fn certificate(
     gateway: &Gateway,
     shown: Option<&[Certificate]>,
@@ -127,7 +127,7 @@ fn certificate(
     }
 }
 
-/// Who the client is. A trusted proxy is explained as one that speaks for itself.
+/// Explains the client's address. A trusted proxy is explained as a client that connects for itself.
 fn client(
     peer: &Peer,
     gateway: &Gateway,
@@ -153,7 +153,7 @@ fn client(
     ClientAddress::resolve(peer, trusted_proxies, *unknown_clients, head.headers())
 }
 
-/// The request before it is known where a token belongs. No key decides about it.
+/// Checks the request head, before the route is known. No key decides about it.
 fn head(args: &ExplainArgs, trace: &mut Trace) -> Result<UpgradeRequest, Refusal> {
     let parsed = request(args, None);
     trace.note(|| Step {
@@ -167,7 +167,7 @@ fn head(args: &ExplainArgs, trace: &mut Trace) -> Result<UpgradeRequest, Refusal
     parsed
 }
 
-/// Where the token is said, or first looked for.
+/// The place of the token: the given one, or the first of the route.
 fn place(args: &ExplainArgs, route: &Route) -> TokenPlace {
     let first = match &route.auth {
         Auth::Jwt(issuers) => issuers.first().token_from.first().cloned(),
@@ -176,7 +176,7 @@ fn place(args: &ExplainArgs, route: &Route) -> TokenPlace {
     args.token_from.clone().or(first).unwrap_or(TokenPlace::Header)
 }
 
-/// Who was admitted; whoever comes in the first message is asked for it.
+/// The admitted user. With the token in the first message, checks that it was given.
 async fn user(
     gateway: &Gateway,
     admission: &Admission,
@@ -207,8 +207,7 @@ async fn user(
     }
 }
 
-/// What the client is held to once it is connected. A limit that the route has of `[limits]` is
-/// named there.
+/// The rate limits of the session. A limit that the route inherits is shown as a key of `[limits]`.
 fn rates(route: &Route, default: &Limits) -> Step {
     let Limits { messages, bytes, control_frames, messages_per_user, on_exceed, mode, .. } =
         &route.limits;
@@ -226,7 +225,7 @@ fn rates(route: &Route, default: &Limits) -> Step {
         (Mode::Enforce, OnExceed::Delay) => "what is more has to wait",
         (Mode::Enforce, OnExceed::Drop) => "what is more is dropped",
     };
-    // What is counted across routes is not the route's, and may be derived.
+    // Limits counted across routes are not the route's, and their defaults may be derived.
     let connections_per_ip = route.limits.connections_per_ip;
     let shared = Limits { connections_per_ip, ..default.clone() };
     let key = if route.limits == shared {

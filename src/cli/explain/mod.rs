@@ -1,5 +1,5 @@
-//! `framewall explain`: what the gateway would decide about a client, step by step, without
-//! connecting to it or to an upstream. It calls what the gateway calls, and prints what that found.
+//! `framewall explain`: prints how the gateway would decide about a client, check by check. It runs the gateway's own
+//! checks on a described request, and connects neither to a gateway nor to an upstream.
 
 mod admission;
 mod request;
@@ -23,7 +23,7 @@ use crate::tls::Certificate;
 use crate::values::Refusal;
 use crate::values::{Host, TokenPlace};
 
-/// What `framewall explain` is given.
+/// The arguments of `framewall explain`.
 #[derive(Debug, Args)]
 pub(super) struct ExplainArgs {
     #[command(flatten)]
@@ -55,10 +55,10 @@ pub(super) struct ExplainArgs {
     token_from: Option<TokenPlace>,
 }
 
-/// What was decided in the end: as whom and where to, or why not.
+/// The final decision: the admitted user, or the refusal.
 type Verdict = Result<String, Refusal>;
 
-/// Explains, and exits with 0 if the client is admitted, with 2 if it is refused.
+/// Prints the decision. Exit code 0: the client is admitted; 2: it is refused.
 pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
     let loaded =
         config::load(&args.config.path()?).map_err(|error| Failure::Config(error.to_string()))?;
@@ -80,7 +80,7 @@ async fn decide(
     shown: Option<Vec<Certificate>>,
     token: Option<String>,
 ) -> Result<(Vec<Step>, Verdict), Failure> {
-    // What belongs to a running gateway is left to it, and nothing is written.
+    // The socket and files of a running gateway are not opened or created; nothing is written.
     config.admin.socket = None;
     if config.admin.revocations.as_deref().is_some_and(|path| !path.exists()) {
         config.admin.revocations = None;
@@ -94,7 +94,7 @@ async fn decide(
     Ok((trace.into_steps(), verdict))
 }
 
-/// A line a step, and the verdict.
+/// One line per step, then the verdict.
 fn text(steps: &[Step], verdict: &Verdict) -> String {
     let mut text = String::new();
     let mut line = |name: &str, said: &str| {

@@ -17,14 +17,14 @@ use crate::config::{self, Issuer};
 use crate::policy::token::{Identity, Inspection, Verifier, inspect as read_token};
 use crate::values::Refusal;
 
-/// How much of standard input may be a token.
+/// The largest token read from standard input, in bytes.
 const MAX_INPUT: u64 = 64 * 1024;
-/// How long a JWK Set may take that has to be fetched first.
+/// Deadline for fetching a JWK Set.
 const FETCH: Duration = Duration::from_secs(15);
 /// The claims that are times (RFC 7519 section 4.1).
 const TIMES: [&str; 4] = ["exp", "nbf", "iat", "auth_time"];
 
-/// What `framewall token inspect` is given.
+/// The arguments of `framewall token inspect`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct InspectArgs {
     /// The TOML file with the issuer that verifies the token
@@ -37,8 +37,8 @@ pub(in crate::cli) struct InspectArgs {
     token: String,
 }
 
-/// Prints what the token says. 0: an issuer accepts it, or nothing is wrong with it in itself; 2: it
-/// would be refused.
+/// Prints the token's claims and problems. Exit code 0: the issuer accepts the token, or without an issuer it has no
+/// problems; 2: it would be refused.
 pub(super) fn inspect(args: &InspectArgs) -> Result<ExitCode, Failure> {
     let issuer = args.config.as_deref().map(|path| issuer(path, args.issuer.as_deref()));
     let issuer = issuer.transpose()?;
@@ -81,7 +81,7 @@ fn pick<'a>(issuers: &'a [Arc<Issuer>], name: Option<&str>) -> Result<&'a Arc<Is
     })
 }
 
-/// What the gateway would say: the same code, with the same keys.
+/// Verifies the token with the gateway's own code and keys.
 pub(super) struct Verdict {
     issuer: String,
     outcome: Result<Identity, Refusal>,
@@ -97,7 +97,7 @@ pub(super) fn verdict(
     let runtime = runtime().map_err(Failure::other)?;
     let outcome = runtime.block_on(async {
         let verifying = async {
-            // Without a set in time, the verifier says so itself.
+            // If the set does not come in time, the verifier reports it.
             let _ = tokio::time::timeout(FETCH, verifier.looked()).await;
             verifier.verify(token, now).await
         };
@@ -114,7 +114,7 @@ pub(super) fn verdict(
     Ok(Verdict { issuer: issuer.name.clone(), outcome })
 }
 
-/// The whole answer, and whether it is a good one.
+/// The text to print, and whether the token passes.
 pub(super) fn report(
     read: Result<Inspection, Refusal>,
     verdict: Option<&Verdict>,

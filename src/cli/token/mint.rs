@@ -16,7 +16,7 @@ use crate::values::file;
 /// Claims that have an option of their own.
 const OWN: [&str; 6] = ["sub", "iss", "aud", "iat", "exp", "jti"];
 
-/// What `framewall token mint` is given.
+/// The arguments of `framewall token mint`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct MintArgs {
     #[command(flatten)]
@@ -58,7 +58,7 @@ struct KeyArgs {
     key: Option<PathBuf>,
 }
 
-/// The token that the arguments ask for.
+/// Makes the token.
 pub(super) fn mint(args: &MintArgs) -> Result<String, Failure> {
     let signer = signer(args)?;
     let claims = claims(args, SystemTime::now())?;

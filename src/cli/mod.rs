@@ -19,6 +19,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::config;
 use crate::gateway::StartError;
 
 pub use cert::{CertError, DevCertificate, make};
@@ -50,6 +51,8 @@ enum Command {
     Run(RunArgs),
     /// Check a configuration without starting the gateway
     Check(CheckArgs),
+    /// Print the JSON Schema of the configuration, for editors and other checkers
+    Schema,
     /// Show which check admits or refuses a client, step by step, without connecting
     Explain(explain::ExplainArgs),
     /// Run a demonstration: the gateway in front of a small application, on loopback only
@@ -173,6 +176,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Run(args) => run::run(&args).map(done),
         Command::Check(args) => Ok(check::check(&args.config.path()?, args.strict)),
+        Command::Schema => print(&config::schema()).map(done),
         Command::Explain(args) => explain::explain(&args),
         Command::Demo => demo::demo().map(done),
         Command::Cert(CertCommand::New(args)) => cert::new(&args).map(done),

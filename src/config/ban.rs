@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use toml::Spanned;
 
 use super::files::check_place;
-use super::keys::{self, Section};
+use super::keys;
 use super::lints::LintName;
 use super::model::Admin;
 use super::protection::Ban;
@@ -19,7 +19,7 @@ use super::units::show_duration;
 /// Reads `ban` of `[firewall]`, if it is given. The file is not opened, but its folder must exist.
 pub(super) fn read(firewall: &Reader<'_>) -> Option<Ban> {
     firewall.span_of(keys::BAN.name)?;
-    let reader = firewall.table(&keys::BAN, Section::Ban);
+    let reader = firewall.table(&keys::BAN);
     let (duration, max_duration) = durations(&reader);
     let file = reader.get(&keys::BAN_FILE);
     if let Some(file) = &file {

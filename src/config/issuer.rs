@@ -179,6 +179,11 @@ impl Algorithm {
         self.name() == alg || (self == Self::EdDSA && alg == "Ed25519")
     }
 
+    /// Every name.
+    pub(super) fn names() -> Vec<&'static str> {
+        Self::ALL.into_iter().map(Self::name).collect()
+    }
+
     /// The name in a token's header.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde_json::{Value as Json, json};
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -43,6 +44,9 @@ impl Fault {
 /// What a value is called in messages and in the reference, its bounds included.
 pub(super) trait Words {
     fn words(&self) -> String;
+
+    /// The JSON Schema of a value, as narrow as a schema can be without refusing a good one.
+    fn schema(&self) -> Json;
 
     /// What to write for a value of another type whose meaning is plain: `"10s"` for `10`.
     fn rewritten(&self, _: &Item<'_>) -> Option<String> {
@@ -87,6 +91,10 @@ impl Words for Integer {
         format!("a whole number from {} to {}", self.min, self.max)
     }
 
+    fn schema(&self) -> Json {
+        json!({ "type": "integer", "minimum": self.min, "maximum": self.max })
+    }
+
     fn rewritten(&self, item: &Item<'_>) -> Option<String> {
         number_in_quotes(item)
     }
@@ -125,6 +133,10 @@ impl Words for Count {
         self.integer().words()
     }
 
+    fn schema(&self) -> Json {
+        self.integer().schema()
+    }
+
     fn rewritten(&self, item: &Item<'_>) -> Option<String> {
         self.integer().rewritten(item)
     }
@@ -148,6 +160,10 @@ pub(super) struct Bool;
 impl Words for Bool {
     fn words(&self) -> String {
         "true or false".to_owned()
+    }
+
+    fn schema(&self) -> Json {
+        json!({ "type": "boolean" })
     }
 
     fn rewritten(&self, item: &Item<'_>) -> Option<String> {
@@ -183,6 +199,10 @@ impl Words for Size {
         format!("a size in quotes, from \"{min}\" to \"{max}\"")
     }
 
+    fn schema(&self) -> Json {
+        matching(&format!("^{}$", units::SIZE_PATTERN))
+    }
+
     fn rewritten(&self, item: &Item<'_>) -> Option<String> {
         whole_number(item).map(|number| format!("\"{number}B\""))
     }
@@ -215,6 +235,10 @@ impl Words for Time {
         format!("a duration in quotes, from \"{min}\" to \"{max}\"")
     }
 
+    fn schema(&self) -> Json {
+        matching(&format!("^{}$", units::TIME_PATTERN))
+    }
+
     fn rewritten(&self, item: &Item<'_>) -> Option<String> {
         whole_number(item).map(|number| format!("\"{number}s\""))
     }
@@ -243,6 +267,10 @@ pub(super) const OFF_OR: &str = "\"off\" or ";
 impl<K: Words> Words for OrOff<K> {
     fn words(&self) -> String {
         format!("{OFF_OR}{}", self.0.words())
+    }
+
+    fn schema(&self) -> Json {
+        json!({ "anyOf": [{ "const": "off" }, self.0.schema()] })
     }
 
     fn rewritten(&self, item: &Item<'_>) -> Option<String> {
@@ -312,6 +340,10 @@ impl<T> Words for Choice<T> {
             None => String::new(),
         }
     }
+
+    fn schema(&self) -> Json {
+        json!({ "enum": self.names().collect::<Vec<_>>() })
+    }
 }
 
 impl<T: Copy + PartialEq> Kind for Choice<T> {
@@ -327,15 +359,54 @@ impl<T: Copy + PartialEq> Kind for Choice<T> {
     }
 }
 
+/// The schema of a string that matches a regular expression.
+pub(super) fn matching(pattern: &str) -> Json {
+    json!({ "type": "string", "pattern": pattern })
+}
+
 /// A text with a form of its own.
 pub(super) struct Text<T> {
-    pub(super) words: &'static str,
-    pub(super) parse: fn(&str) -> Result<T, Fault>,
+    words: &'static str,
+    parse: fn(&str) -> Result<T, Fault>,
+    form: Form,
+}
+
+/// The part of a text's form that a JSON Schema can check.
+enum Form {
+    Pattern(&'static str),
+    OneOf(fn() -> Vec<&'static str>),
+}
+
+impl<T> Text<T> {
+    /// A text that `parse` reads. Every text that it accepts matches the regular expression `pattern`.
+    pub(super) const fn new(
+        words: &'static str,
+        pattern: &'static str,
+        parse: fn(&str) -> Result<T, Fault>,
+    ) -> Self {
+        Self { words, parse, form: Form::Pattern(pattern) }
+    }
+
+    /// A text that is one of `names`, with an error of its own for any other.
+    pub(super) const fn one_of(
+        words: &'static str,
+        names: fn() -> Vec<&'static str>,
+        parse: fn(&str) -> Result<T, Fault>,
+    ) -> Self {
+        Self { words, parse, form: Form::OneOf(names) }
+    }
 }
 
 impl<T> Words for Text<T> {
     fn words(&self) -> String {
         self.words.to_owned()
+    }
+
+    fn schema(&self) -> Json {
+        match self.form {
+            Form::Pattern(pattern) => matching(pattern),
+            Form::OneOf(names) => json!({ "enum": names() }),
+        }
     }
 }
 
@@ -357,6 +428,10 @@ pub(super) struct File;
 impl Words for File {
     fn words(&self) -> String {
         "the path of a file".to_owned()
+    }
+
+    fn schema(&self) -> Json {
+        matching(r"^[^\x00-\x1f]+$")
     }
 }
 

@@ -68,6 +68,11 @@ lints! {
 }
 
 impl LintName {
+    /// Every name.
+    pub(super) fn names() -> Vec<&'static str> {
+        Self::ALL.iter().map(|lint| lint.name()).collect()
+    }
+
     /// Reads a name as `allow` has it.
     pub(super) fn parse(text: &str) -> Result<Self, Fault> {
         let known = || Self::ALL.iter().copied();

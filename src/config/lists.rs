@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 
+use serde_json::{Value as Json, json};
 use toml::Spanned;
 
+use super::keys::Section;
 use super::kinds::{Fault, Item, Kind, Text, Words};
 use super::reader::Place;
 use super::report::Problem;
@@ -25,6 +27,12 @@ impl<T> List<Text<T>> {
 impl<K: Words> Words for List<K> {
     fn words(&self) -> String {
         format!("a list, each entry {}", self.of.words())
+    }
+
+    fn schema(&self) -> Json {
+        let least = usize::from(self.never_empty.is_some());
+        let items = self.of.schema();
+        json!({ "type": "array", "items": items, "minItems": least, "uniqueItems": true })
     }
 
     fn rewritten(&self, item: &Item<'_>) -> Option<String> {
@@ -92,6 +100,10 @@ impl<K: Words> Words for OneOrMore<K> {
     fn words(&self) -> String {
         format!("{}, or a list of such", self.0.of.words())
     }
+
+    fn schema(&self) -> Json {
+        json!({ "anyOf": [self.0.of.schema(), self.0.schema()] })
+    }
 }
 
 impl<K: Kind<Value: PartialEq>> Kind for OneOrMore<K> {
@@ -110,20 +122,28 @@ impl<K: Kind<Value: PartialEq>> Kind for OneOrMore<K> {
     }
 }
 
-/// A table of a section of its own.
-pub(super) struct Table;
+/// A table with the keys of a section.
+pub(super) struct Table(pub(super) Section);
 
 impl Words for Table {
     fn words(&self) -> String {
         "a table".to_owned()
     }
+
+    fn schema(&self) -> Json {
+        self.0.reference()
+    }
 }
 
-/// A list of tables, at least one.
-pub(super) struct Tables;
+/// A list of tables with the keys of a section, at least one.
+pub(super) struct Tables(pub(super) Section);
 
 impl Words for Tables {
     fn words(&self) -> String {
         "a list of tables, at least one".to_owned()
+    }
+
+    fn schema(&self) -> Json {
+        json!({ "type": "array", "items": self.0.reference(), "minItems": 1 })
     }
 }

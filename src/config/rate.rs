@@ -3,9 +3,11 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::kinds::{Fault, Item, Kind, Words, in_bounds, whole_number};
+use serde_json::Value as Json;
+
+use super::kinds::{Fault, Item, Kind, Words, in_bounds, matching, whole_number};
 use super::reader::Place;
-use super::units::{parse_size, show_size};
+use super::units::{SIZE_PATTERN, parse_size, show_size};
 use crate::values::Rate;
 
 /// What a rate counts.
@@ -140,6 +142,14 @@ impl Words for RateOf {
             }
         };
         format!("a rate in quotes such as {}, {bounds}", self.example())
+    }
+
+    fn schema(&self) -> Json {
+        let number = match self {
+            Self::Events => "[0-9]+",
+            Self::Bytes => SIZE_PATTERN,
+        };
+        matching(&format!("^{number}/(s|m|h)( burst {number})?$"))
     }
 
     fn rewritten(&self, item: &Item<'_>) -> Option<String> {

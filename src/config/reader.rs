@@ -19,6 +19,9 @@ use crate::tls::Roots;
 /// The longest name of a table that the user names, in bytes.
 const MAX_NAME: usize = 64;
 
+/// A regular expression for the names that [`is_name`] accepts.
+pub(super) const NAME: &str = "^[0-9A-Za-z_-]{1,64}$";
+
 /// What the reading of one file has gathered so far.
 pub(super) struct Context {
     pub(super) source: Arc<Source>,
@@ -304,7 +307,8 @@ impl<'a> Reader<'a> {
     }
 
     /// A table within this one; an empty one if it is not given.
-    pub(super) fn table<A>(&self, key: &Key<Table, A>, section: Section) -> Reader<'a> {
+    pub(super) fn table<A>(&self, key: &Key<Table, A>) -> Reader<'a> {
+        let Table(section) = key.kind;
         match self.item(key.name) {
             Some(item) => self.enter(item, key.name, section, &key.kind),
             None => Reader::new(self.cx, section, self.key(key.name), None, None),
@@ -317,19 +321,20 @@ impl<'a> Reader<'a> {
         entries.sort_by_key(|(name, _)| name.span().start);
         let enter = |(name, item): (&Spanned<_>, &'a Item<'a>)| {
             let text: &str = AsRef::<str>::as_ref(name.get_ref());
-            (text.to_owned(), name.span(), self.enter(item, text, section, &Table))
+            (text.to_owned(), name.span(), self.enter(item, text, section, &Table(section)))
         };
         entries.into_iter().map(enter).collect()
     }
 
     /// The tables of a list.
-    pub(super) fn tables<A>(&self, key: &Key<Tables, A>, section: Section) -> Vec<Reader<'a>> {
+    pub(super) fn tables<A>(&self, key: &Key<Tables, A>) -> Vec<Reader<'a>> {
+        let Tables(section) = key.kind;
         let Some(item) = self.item(key.name) else {
             return Vec::new();
         };
         match item.get_ref().as_array() {
             Some(items) if !items.is_empty() => {
-                let enter = |item| self.enter(item, key.name, section, &Table);
+                let enter = |item| self.enter(item, key.name, section, &Table(section));
                 items.iter().map(enter).collect()
             }
             Some(_) => {

@@ -8,6 +8,10 @@ const INTRO: &str = "# Configuration reference
 One TOML file. An unknown key, a wrong type, a contradiction or a missing file is refused at start, with the place.
 Relative paths are relative to the file's folder. This page is written from the table of keys in `src/config/keys/`.
 
+The same table is a JSON Schema: [config/framewall.schema.json](../config/framewall.schema.json), which `framewall schema`
+prints. Editors complete and check keys by it, VS Code with the extension Even Better TOML, others with the language server
+Taplo, where the first line of the file names it: `#:schema framewall.schema.json`, a path relative to the file, or an address.
+
 - A size is a whole number and `B`, `KiB`, `MiB` or `GiB`: `\"64KiB\"`.
 - A duration is a whole number and `ms`, `s`, `m`, `h` or `d`: `\"30s\"`.
 - A rate is a number or a size, and `/s`, `/m` or `/h`: `\"100/s\"`. `\"100/s burst 200\"` lets 200 come at once;
@@ -43,7 +47,7 @@ fn section(section: Section) -> String {
         other => format!("`{other}`"),
     };
     let head = "| key | value | not given | meaning |\n|---|---|---|---|\n";
-    let rows = keys::all().filter(|row| row.section() == section);
+    let rows = keys::of(section);
     let rows: String = rows.map(table_row).collect();
     format!("\n## {title}\n\n{head}{rows}")
 }
@@ -87,7 +91,9 @@ mod tests {
             Section::Ban => ("[firewall.ban]\n".into(), "firewall.ban.".into()),
             Section::Limits => ("[limits]\n".into(), "limits.".into()),
             Section::WebSocket => ("[websocket]\n".into(), "websocket.".into()),
-            Section::Issuers | Section::Routes => unreachable!("its keys are the user's"),
+            Section::Issuers | Section::Routes | Section::RouteLimits => {
+                unreachable!("no key of its own")
+            }
             Section::Issuer => ("[jwt.x]\n".into(), "jwt.x.".into()),
             Section::Admin => ("[admin]\n".into(), "admin.".into()),
             Section::Route => ("[routes.x]\n".into(), "routes.x.".into()),

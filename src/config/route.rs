@@ -68,9 +68,9 @@ fn read_one(
     let subprotocols = reader.get(&keys::SUBPROTOCOLS);
     let auth = auth::read(reader, &name, issuers);
     let refresh = auth::refresh(reader, auth.as_ref());
-    let websocket = reader.table(&keys::ROUTE_WEBSOCKET, Section::WebSocket);
+    let websocket = reader.table(&keys::ROUTE_WEBSOCKET);
     let websocket = websocket::overlay(&websocket, &base.websocket);
-    let limits = reader.table(&keys::ROUTE_LIMITS, Section::Limits);
+    let limits = reader.table(&keys::ROUTE_LIMITS);
     let limits = limits::of_route(&limits, &base.limits, auth.as_ref());
     if let Some(path) = &path {
         take(reader, &name, hosts.as_ref(), path, taken);

@@ -67,7 +67,7 @@ fn lint_plain(reader: &Reader<'_>, span: Range<usize>, listen: &[SocketAddr]) {
 }
 
 fn certificates(reader: &Reader<'_>) -> Vec<ServerCertificate> {
-    let entries = reader.tables(&keys::CERTIFICATES, Section::Certificate);
+    let entries = reader.tables(&keys::CERTIFICATES);
     entries.iter().filter_map(certificate).collect()
 }
 

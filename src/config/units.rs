@@ -11,6 +11,11 @@ const SIZES: [(&str, u64); 4] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), (
 const TIMES: [(&str, u64); 5] =
     [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
+/// A regular expression for the texts that [`parse_size`] reads, and some that are too large.
+pub(super) const SIZE_PATTERN: &str = "[0-9]+(B|KiB|MiB|GiB)";
+/// The same for [`parse_duration`].
+pub(super) const TIME_PATTERN: &str = "[0-9]+(ms|s|m|h|d)";
+
 const SIZE_HELP: &str = "write a whole number and B, KiB, MiB or GiB, such as \"64KiB\"";
 const TIME_HELP: &str = "write a whole number and ms, s, m, h or d, such as \"30s\"";
 

@@ -7,6 +7,8 @@ use framewall::config::{LoadError, Loaded, load};
 use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
 use tempfile::TempDir;
 
+use crate::schema::faults;
+
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -115,11 +117,15 @@ pub(crate) fn set_mode(path: &Path, mode: u32) {
 #[cfg(not(unix))]
 pub(crate) fn set_mode(_: &Path, _: u32) {}
 
-/// Loads `text` as `f.toml` of `folder`.
+/// Loads `text` as `f.toml` of `folder`. What is accepted fits the schema.
 pub(crate) fn load_in(folder: &TempDir, text: &str) -> Result<Loaded, LoadError> {
     let path = folder.path().join("f.toml");
     fs::write(&path, text).unwrap();
-    load(&path)
+    let loaded = load(&path);
+    if loaded.is_ok() {
+        faults(text).unwrap_or_else(|fault| panic!("{fault}\n{text}"));
+    }
+    loaded
 }
 
 pub(crate) fn without_folder(text: &str, folder: &TempDir) -> String {

@@ -10,6 +10,7 @@ mod lints;
 mod places;
 mod profile;
 mod routes;
+mod schema;
 mod tokens;
 
 use std::fs;

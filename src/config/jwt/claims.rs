@@ -1,18 +1,21 @@
 //! `require` and `forward`: tables whose keys are the user's.
 
 use http::HeaderName;
-use serde_json::Value;
+use serde_json::{Value, json};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::super::issuer::Requirement;
-use super::super::kinds::{Fault, Item, Kind, Words};
+use super::super::kinds::{Fault, Item, Kind, Words, matching};
 use super::super::reader::Place;
 use super::super::report::Problem;
 use crate::values::{fold, is_reserved};
 
 /// The longest name or text of a claim, in bytes.
 const MAX_TEXT: usize = 1024;
+
+/// A regular expression for the names and texts of claims.
+pub(in super::super) const CLAIM: &str = r"^[\s\S]+$";
 
 /// Reads the name or the text of a claim.
 pub(in super::super) fn parse_name(text: &str) -> Result<String, Fault> {
@@ -63,6 +66,10 @@ impl Words for Require {
     fn words(&self) -> String {
         "a table, claim = text, whole number, true or false, or a list of those".to_owned()
     }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "object", "minProperties": 1, "additionalProperties": Allowed.schema() })
+    }
 }
 
 impl Kind for Require {
@@ -88,6 +95,10 @@ pub(in super::super) struct Forward;
 impl Words for Forward {
     fn words(&self) -> String {
         "a table, header = claim".to_owned()
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "object", "minProperties": 1, "additionalProperties": Claim.schema() })
     }
 }
 
@@ -117,6 +128,10 @@ impl Words for Claim {
     fn words(&self) -> String {
         "the name of a claim, or a path such as \"/realm_access/roles\"".to_owned()
     }
+
+    fn schema(&self) -> Value {
+        matching(CLAIM)
+    }
 }
 
 struct Allowed;
@@ -124,6 +139,14 @@ struct Allowed;
 impl Words for Allowed {
     fn words(&self) -> String {
         "a text, a whole number, true or false, or a list of those".to_owned()
+    }
+
+    fn schema(&self) -> Value {
+        let one = ["string", "integer", "boolean"];
+        json!({ "anyOf": [
+            { "type": one },
+            { "type": "array", "items": { "type": one }, "minItems": 1 },
+        ] })
     }
 }
 

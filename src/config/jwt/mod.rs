@@ -23,7 +23,7 @@ use super::report::Problem;
 use super::units::nearest;
 use crate::config::lints::LintName;
 
-pub(super) use claims::{Forward, Require, parse_claim, parse_name, parse_path};
+pub(super) use claims::{CLAIM, Forward, Require, parse_claim, parse_name, parse_path};
 pub(super) use jwks::{JwksRef, parse_jwks};
 pub(super) use places::parse_place;
 pub use places::token_place;

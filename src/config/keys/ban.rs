@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{DAY, Entries, Fallback, Key, ListOf, Optional, Row, Section, YEAR, secs};
-use crate::config::address::parse_network;
-use crate::config::kinds::{File, Integer, Text, Time};
+use super::{DAY, Entries, Fallback, Key, ListOf, NETWORK, Optional, Row, Section, YEAR, secs};
+use crate::config::kinds::{File, Integer, Time};
 use crate::config::lists::List;
 
 keys! {
@@ -25,9 +24,7 @@ keys! {
         Fallback(DAY),
         "The longest ban, at least `duration`; and how long a ban is remembered after its end.";
     EXEMPT: ListOf<IpNet>, Fallback<Entries<IpNet>> = Ban "exempt"
-        List { of: Text { words: "an address or network such as \"10.0.0.0/8\"",
-            parse: parse_network },
-            never_empty: None },
+        List { of: NETWORK, never_empty: None },
         Fallback(Vec::new()),
         "Addresses that neither strike nor are banned, beside `server.trusted_proxies`.";
     BAN_FILE: File, Optional = Ban "file" File,

@@ -2,18 +2,15 @@
 
 use ipnet::IpNet;
 
-use super::{Entries, Fallback, Key, ListOf, Optional, Row, Section};
-use crate::config::address::parse_network;
+use super::{Entries, Fallback, Key, ListOf, NETWORK, Optional, Row, Section};
 use crate::config::firewall::parse_country;
 use crate::config::kinds::{Choice, File, Integer, Text};
 use crate::config::lists::{List, OneOrMore, Table};
 use crate::config::protection::Mode;
 use crate::firewall::Country;
 
-const NETWORK: Text<IpNet> =
-    Text { words: "an address or network such as \"10.0.0.0/8\"", parse: parse_network };
 const COUNTRY: Text<Country> =
-    Text { words: "a country such as \"DE\" (ISO 3166-1 alpha-2)", parse: parse_country };
+    Text::new("a country such as \"DE\" (ISO 3166-1 alpha-2)", "^[A-Z]{2}$", parse_country);
 
 keys! {
     FIREWALL_ROWS;
@@ -54,6 +51,6 @@ keys! {
             never_empty: Some("leave `deny_asns` out to deny no autonomous system") },
         Optional("no autonomous system"),
         "Numbers of autonomous systems whose addresses may not connect, whatever their country.";
-    BAN: Table, Optional = Firewall "ban" Table, Optional("nobody is banned but by an operator"),
+    BAN: Table, Optional = Firewall "ban" Table(Section::Ban), Optional("nobody is banned but by an operator"),
         "Bans of addresses that offend again and again; see [bans](bans.md).";
 }

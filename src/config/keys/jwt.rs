@@ -9,8 +9,8 @@ use super::{
 };
 use crate::config::issuer::{Algorithm, LONGEST_TOKEN, OnExpiry};
 use crate::config::jwt::{
-    Forward, JwksRef, Require, SecretRef, parse_algorithm, parse_claim, parse_jwks, parse_name,
-    parse_path, parse_place, parse_secret,
+    CLAIM, Forward, JwksRef, Require, SecretRef, parse_algorithm, parse_claim, parse_jwks,
+    parse_name, parse_path, parse_place, parse_secret,
 };
 use crate::config::kinds::{Bool, Choice, File, Size, Text, Time};
 use crate::config::lists::List;
@@ -23,15 +23,15 @@ keys! {
     JWT_ROWS;
 
     ALGORITHMS: ListOf<Algorithm>, Required = Issuer "algorithms"
-        List::never_empty(Text { words: "a signature algorithm such as \"HS256\" or \"ES256\"",
-            parse: parse_algorithm },
+        List::never_empty(Text::one_of("a signature algorithm such as \"HS256\" or \"ES256\"",
+            Algorithm::names, parse_algorithm),
             "name the algorithm that the issuer signs with"),
         Required("write algorithms = [\"HS256\"], or whatever the issuer signs with"),
         "What a token may be signed with, never taken from the token: HS256, HS384, HS512; or \
          RS256, RS384, RS512, PS256, PS384, PS512; or ES256, ES384; or EdDSA (Ed25519). All of one \
          of these families.";
     SECRET: Text<SecretRef>, Optional = Issuer "secret"
-        Text { words: "\"env:NAME\" or \"file:PATH\"", parse: parse_secret },
+        Text::new("\"env:NAME\" or \"file:PATH\"", "^(env:[A-Za-z_][0-9A-Za-z_]*|file:.+)$", parse_secret),
         Optional(ONE_KEY),
         "For HS*: the variable or the file with the shared secret, used as it is, without the line \
          break at a file's end. At least as long as the hash: 32, 48 or 64 bytes. `openssl rand \
@@ -40,8 +40,8 @@ keys! {
         "For the others: PEM file of the issuer's public key (`BEGIN PUBLIC KEY`) or of its \
          certificate. RSA keys have 2048 bits or more.";
     JWKS: Text<JwksRef>, Optional = Issuer "jwks"
-        Text { words: "the path of a file or an address such as \"https://issuer.example/jwks.json\"",
-            parse: parse_jwks },
+        Text::new("the path of a file or an address such as \"https://issuer.example/jwks.json\"",
+            r"^[^{\s]", parse_jwks),
         Optional(ONE_KEY),
         "For the others: the issuer's keys as a JWK Set (RFC 7517), in a file of at most 1 MiB or at \
          an `https://` address; `http://` on this machine (127.0.0.0/8, ::1, localhost).";
@@ -51,11 +51,11 @@ keys! {
         "PEM file of the roots that the certificate of the `https://` address must chain to. Only \
          with such an address.";
     ISSUER: Text<String>, Optional = Issuer "issuer"
-        Text { words: "the text of the claim `iss`", parse: parse_name },
+        Text::new("the text of the claim `iss`", CLAIM, parse_name),
         Optional("not checked, which `check` warns of"),
         "What `iss` must be, compared exactly. A token without it is refused.";
     AUDIENCE: ListOf<String>, Optional = Issuer "audience"
-        List::never_empty(Text { words: "a text of the claim `aud`", parse: parse_name },
+        List::never_empty(Text::new("a text of the claim `aud`", CLAIM, parse_name),
             "leave `audience` out to accept tokens for anybody"),
         Optional("not checked, which `check` warns of"),
         "`aud` must name one of these. A token without it is refused.";
@@ -64,13 +64,14 @@ keys! {
         "How far the clocks may be apart: added to `exp` and to the end of a session, taken from \
          `nbf`.";
     USER_CLAIM: Text<String>, Made<String> = Issuer "user_claim"
-        Text { words: "the name of a claim, or a path such as \"/realm_access/roles\"", parse: parse_claim },
+        Text::new("the name of a claim, or a path such as \"/realm_access/roles\"", CLAIM, parse_claim),
         Made(|| "sub".to_owned()),
         "The claim that says who the user is. What begins with `/` is a JSON pointer (RFC 6901) to a claim \
          inside others, here and in `require` and `forward`.";
     TOKEN_FROM: ListOf<TokenPlace>, Made<Entries<TokenPlace>> = Issuer "token_from"
-        List::never_empty(Text { words: "\"header\", \"header:NAME\", \"subprotocol\", \
-            \"query:NAME\", \"cookie:NAME\" or \"message\"", parse: parse_place },
+        List::never_empty(Text::new("\"header\", \"header:NAME\", \"subprotocol\", \
+            \"query:NAME\", \"cookie:NAME\" or \"message\"",
+            "^(subprotocol|message|header(:.+)?|(query|cookie):.+)$", parse_place),
             "name at least one place, such as \"header\""),
         Made(|| vec![Spanned::new(0..0, TokenPlace::Header)]),
         "Where a token may be; other places do not count. `\"header\"`: `Authorization: Bearer`; \
@@ -81,7 +82,7 @@ keys! {
         Time { min: SHORTEST, max: secs(60) }, Fallback(secs(5)),
         "How long the first message may take. Only with `token_from = [\"message\"]`.";
     MESSAGE_TOKEN: Text<String>, Optional = Issuer "message_token"
-        Text { words: "a path such as \"/payload/token\"", parse: parse_path },
+        Text::new("a path such as \"/payload/token\"", "^/.", parse_path),
         Optional("the first message is the token, or a JSON object with a member `token`"),
         "Where the token is in the JSON object of the first message: a JSON pointer (RFC 6901). Only with \
          `token_from = [\"message\"]`.";

@@ -6,6 +6,10 @@ use std::time::Duration;
 
 use toml::Spanned;
 
+use ipnet::IpNet;
+use serde_json::{Value as Json, json};
+
+use super::address::parse_network;
 use super::kinds::{Kind, Text, Words};
 use super::lists::List;
 
@@ -83,6 +87,12 @@ const fn secs(seconds: u64) -> Duration {
 pub(in crate::config) type ListOf<T> = List<Text<T>>;
 type Entries<T> = Vec<Spanned<T>>;
 
+const NETWORK: Text<IpNet> = Text::new(
+    "an address or network such as \"10.0.0.0/8\"",
+    "^[0-9A-Fa-f:.]+(/[0-9]+)?$",
+    parse_network,
+);
+
 /// The tables that keys are in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::config) enum Section {
@@ -93,6 +103,8 @@ pub(in crate::config) enum Section {
     Firewall,
     Ban,
     Limits,
+    /// The keys of `[limits]` that a route has, too.
+    RouteLimits,
     WebSocket,
     /// `[jwt]`, whose keys are names of the user's.
     Issuers,
@@ -121,6 +133,11 @@ impl Section {
         Self::Admin,
     ];
 
+    /// A JSON Schema that refers to the section's own.
+    pub(in crate::config) fn reference(self) -> Json {
+        json!({ "$ref": format!("#/definitions/{self:?}") })
+    }
+
     /// Whether its keys are names of the user's.
     pub(in crate::config) fn is_named(self) -> bool {
         matches!(self, Self::Issuers | Self::Routes)
@@ -137,6 +154,7 @@ impl fmt::Display for Section {
             Self::Firewall => "[firewall]",
             Self::Ban => "[firewall.ban]",
             Self::Limits => "[limits]",
+            Self::RouteLimits => "[routes.NAME.limits]",
             Self::WebSocket => "[websocket]",
             Self::Issuers => "[jwt]",
             Self::Issuer => "[jwt.NAME]",
@@ -208,11 +226,25 @@ pub(in crate::config) struct Optional(pub(in crate::config) &'static str);
 /// What the reference says of a key that is not given.
 pub(in crate::config) trait Absent<K> {
     fn words(&self, kind: &K) -> String;
+
+    /// The default as TOML, if it is one.
+    fn default(&self, _: &K) -> Option<String> {
+        None
+    }
+
+    /// Whether the key must be given.
+    fn is_required(&self) -> bool {
+        false
+    }
 }
 
 impl<K: Kind> Absent<K> for Fallback<K::Value> {
     fn words(&self, kind: &K) -> String {
         format!("`{}`", kind.show(&self.0))
+    }
+
+    fn default(&self, kind: &K) -> Option<String> {
+        Some(kind.show(&self.0))
     }
 }
 
@@ -220,11 +252,19 @@ impl<K: Kind> Absent<K> for Made<K::Value> {
     fn words(&self, kind: &K) -> String {
         format!("`{}`", kind.show(&self.0()))
     }
+
+    fn default(&self, kind: &K) -> Option<String> {
+        Some(kind.show(&self.0()))
+    }
 }
 
 impl<K> Absent<K> for Required {
     fn words(&self, _: &K) -> String {
         "required".to_owned()
+    }
+
+    fn is_required(&self) -> bool {
+        true
     }
 }
 
@@ -241,6 +281,11 @@ pub(in crate::config) trait Row: Sync {
     fn words(&self) -> String;
     fn absent(&self) -> String;
     fn meaning(&self) -> &'static str;
+    fn is_required(&self) -> bool;
+    /// The default as TOML, if it is one.
+    fn default(&self) -> Option<String>;
+    /// The JSON Schema of a value.
+    fn schema(&self) -> Json;
 }
 
 impl<K: Words + Sync, A: Absent<K> + Sync> Row for Key<K, A> {
@@ -263,6 +308,18 @@ impl<K: Words + Sync, A: Absent<K> + Sync> Row for Key<K, A> {
     fn meaning(&self) -> &'static str {
         self.meaning
     }
+
+    fn is_required(&self) -> bool {
+        self.absent.is_required()
+    }
+
+    fn default(&self) -> Option<String> {
+        self.absent.default(&self.kind)
+    }
+
+    fn schema(&self) -> Json {
+        self.kind.schema()
+    }
 }
 
 pub(in crate::config) fn is_known(section: Section, name: &str) -> bool {
@@ -270,8 +327,14 @@ pub(in crate::config) fn is_known(section: Section, name: &str) -> bool {
 }
 
 /// The keys of a section, in the order of the table.
+pub(in crate::config) fn of(section: Section) -> impl Iterator<Item = &'static dyn Row> {
+    let home = if section == Section::RouteLimits { Section::Limits } else { section };
+    all().filter(move |row| row.section() == home)
+}
+
+/// Their names.
 pub(in crate::config) fn names(section: Section) -> Vec<&'static str> {
-    all().filter(|row| row.section() == section).map(Row::name).collect()
+    of(section).map(Row::name).collect()
 }
 
 /// The one section that has a key of this name, if there is one.

@@ -6,9 +6,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::{
-    Entries, Fallback, HOUR, Key, ListOf, MIB, Optional, Required, Row, SHORTEST, Section, secs,
+    Entries, Fallback, HOUR, Key, ListOf, MIB, NETWORK, Optional, Required, Row, SHORTEST, Section,
+    secs,
 };
-use crate::config::address::{parse_listen, parse_network};
+use crate::config::address::parse_listen;
 use crate::config::fields::parse_field;
 use crate::config::kinds::{Choice, Integer, Size, Text, Time};
 use crate::config::lists::List;
@@ -16,17 +17,18 @@ use crate::config::model::{ProxyProtocol, UnknownClients};
 use crate::config::server::parse_health;
 use crate::values::FieldPattern;
 
-const FIELD: Text<FieldPattern> = Text {
-    words: "the name of a header field, or the beginning of names such as \"X-Azure-*\"",
-    parse: parse_field,
-};
+const FIELD: Text<FieldPattern> = Text::new(
+    "the name of a header field, or the beginning of names such as \"X-Azure-*\"",
+    r"^[^\s*]+\*?$",
+    parse_field,
+);
 
 keys! {
     SERVER_ROWS;
 
     LISTEN: ListOf<SocketAddr>, Required = Server "listen"
-        List::never_empty(Text { words: "an address and port such as \"0.0.0.0:8443\"",
-            parse: parse_listen },
+        List::never_empty(Text::new("an address and port such as \"0.0.0.0:8443\"",
+            r"^(\[[0-9A-Fa-f:.%]+\]|[0-9.]+):[0-9]+$", parse_listen),
             "name at least one address to listen on"),
         Required("write listen = [\"0.0.0.0:8443\"] under [server]"),
         "Addresses to listen on. Port 0 takes a free one. `[::]` takes IPv4, too, unless an IPv4 address \
@@ -50,9 +52,7 @@ keys! {
         Time { min: SHORTEST, max: HOUR }, Fallback(secs(30)),
         "How long sessions may take to end after the first signal.";
     TRUSTED_PROXIES: ListOf<IpNet>, Fallback<Entries<IpNet>> = Server "trusted_proxies"
-        List { of: Text { words: "an address or network such as \"10.0.0.0/8\"",
-            parse: parse_network },
-            never_empty: None },
+        List { of: NETWORK, never_empty: None },
         Fallback(Vec::new()),
         "Peers whose X-Forwarded-* and PROXY protocol headers are believed, read from right to \
          left. Empty: nobody's.";
@@ -62,7 +62,7 @@ keys! {
         "Whether each connection starts with a PROXY protocol header (v1 or v2), accepted from \
          `trusted_proxies` alone.";
     HEALTH_PATH: Text<String>, Optional = Server "health_path"
-        Text { words: "a path such as \"/healthz\"", parse: parse_health },
+        Text::new("a path such as \"/healthz\"", "^/[^*?#]*$", parse_health),
         Optional("there is none"),
         "The path where GET and HEAD are answered by the gateway itself, on every host and before \
          routes and tokens: 200, or 503 while it stops.";

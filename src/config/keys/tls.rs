@@ -11,7 +11,7 @@ keys! {
     TLS_MODE: Choice<bool>, Fallback<bool> = Tls "mode"
         Choice::of(&[("on", true), ("off", false)]), Fallback(true),
         "`\"off\"` speaks plain HTTP. It goes with no other key of [tls].";
-    CERTIFICATES: Tables, Optional = Tls "certificates" Tables,
+    CERTIFICATES: Tables, Optional = Tls "certificates" Tables(Section::Certificate),
         Optional("refused, unless `mode = \"off\"`"),
         "Certificates with their keys. The client's server name picks one; the first is the \
          default.";

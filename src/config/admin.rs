@@ -11,10 +11,9 @@ use super::kinds::Fault;
 use super::model::Admin;
 use super::reader::Reader;
 use super::report::Problem;
-use super::tls::check;
 
-/// Reads `[admin]`. Nothing is made or opened, but the folders must exist.
-pub(super) fn read(reader: &Reader<'_>) -> Admin {
+/// Checks `[admin]`. Nothing is made or opened, but the folders must exist.
+pub(super) fn check(reader: &Reader<'_>) -> Admin {
     let socket = reader.get(&keys::ADMIN_SOCKET);
     let revocations = reader.get(&keys::REVOCATIONS);
     if let (Some(socket), Some(revocations)) = (&socket, &revocations)
@@ -35,12 +34,12 @@ pub(super) fn read(reader: &Reader<'_>) -> Admin {
 
 fn checked(
     reader: &Reader<'_>,
-    name: &str,
+    name: &'static str,
     path: Option<Spanned<PathBuf>>,
     checked: fn(&Path) -> Result<(), Fault>,
 ) -> Option<PathBuf> {
     let path = path?;
-    check(reader, name, &path, checked)?;
+    reader.will_create(name, &path, checked);
     Some(path.into_inner())
 }
 

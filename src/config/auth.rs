@@ -18,8 +18,29 @@ use super::units::nearest;
 /// What `auth` says to admit anybody.
 pub(super) const NONE: &str = "none";
 
-/// Reads who may connect to the route `name`. `None`: what is wrong was reported.
-pub(super) fn read(reader: &Reader<'_>, name: &str, issuers: &Issuers) -> Option<Auth> {
+/// Who may connect to a route, before the keys of issuers are read.
+pub(super) enum CheckedAuth {
+    /// Anybody.
+    None,
+    /// Clients with a token of one of these issuers, by their positions in the file; at least one.
+    Jwt(Vec<usize>),
+}
+
+impl CheckedAuth {
+    /// Takes the issuers that were read; `None`: what is wrong with one of them was reported.
+    pub(super) fn load(&self, issuers: &[Option<Arc<Issuer>>]) -> Option<Auth> {
+        let Self::Jwt(positions) = self else {
+            return Some(Auth::None);
+        };
+        let found = positions.iter().map(|position| issuers.get(*position)?.clone());
+        let found: Vec<_> = found.collect::<Option<_>>()?;
+        let (first, others) = found.split_first()?;
+        Some(Auth::Jwt(RouteIssuers::new(Arc::clone(first), others)))
+    }
+}
+
+/// Checks who may connect to the route `name`. `None`: what is wrong was reported.
+pub(super) fn check(reader: &Reader<'_>, name: &str, issuers: &Issuers<'_>) -> Option<CheckedAuth> {
     let said = reader.required(&keys::AUTH)?.into_inner();
     if let Some(none) = said.iter().find(|said| said.get_ref() == NONE) {
         if said.len() > 1 {
@@ -29,19 +50,19 @@ pub(super) fn read(reader: &Reader<'_>, name: &str, issuers: &Issuers) -> Option
             return None;
         }
         lint_open(reader, name, none.span());
-        return Some(Auth::None);
+        return Some(CheckedAuth::None);
     }
     let find = |said: &Spanned<String>| {
-        let found = issuers.find(said.get_ref());
-        if found.is_none() {
+        let Some((position, issuer)) = issuers.find(said.get_ref()) else {
             refuse_unknown(reader, said, &issuers.names());
-        }
-        found.cloned().flatten()
+            return None;
+        };
+        Some((position, issuer?))
     };
     // All of them are looked for, so that all that is wrong is said.
-    let found: Vec<Option<Arc<Issuer>>> = said.iter().map(find).collect();
-    let found: Vec<Arc<Issuer>> = found.into_iter().collect::<Option<_>>()?;
-    let (first, others) = found.split_first()?;
+    let found: Vec<Option<(usize, &Issuer<()>)>> = said.iter().map(find).collect();
+    let found: Vec<_> = found.into_iter().collect::<Option<_>>()?;
+    let (positions, found): (Vec<_>, Vec<_>) = found.into_iter().unzip();
     for (index, (issuer, said)) in found.iter().zip(&said).enumerate() {
         if let (Some((what, help)), true) = (mixed_up(issuer, &found[..index]), found.len() > 1) {
             let what = format!("{}: {what}", reader.key(keys::AUTH.name));
@@ -49,11 +70,11 @@ pub(super) fn read(reader: &Reader<'_>, name: &str, issuers: &Issuers) -> Option
             return None;
         }
     }
-    Some(Auth::Jwt(RouteIssuers::new(Arc::clone(first), others)))
+    Some(CheckedAuth::Jwt(positions))
 }
 
 /// Why an issuer cannot stand on a route beside those before it, and what to do.
-fn mixed_up(issuer: &Issuer, before: &[Arc<Issuer>]) -> Option<(String, String)> {
+fn mixed_up(issuer: &Issuer<()>, before: &[&Issuer<()>]) -> Option<(String, String)> {
     let name = &issuer.name;
     let Some(iss) = &issuer.issuer else {
         return Some((
@@ -62,7 +83,7 @@ fn mixed_up(issuer: &Issuer, before: &[Arc<Issuer>]) -> Option<(String, String)>
         ));
     };
     let same = before.iter().find(|other| other.issuer.as_ref() == Some(iss));
-    if let Some(Issuer { name: other, .. }) = same.map(AsRef::as_ref) {
+    if let Some(Issuer { name: other, .. }) = same {
         return Some((
             format!("jwt.{other} and jwt.{name} say the same issuer: no token could be told apart"),
             "give each the `iss` of its own tokens, or name one of them".to_owned(),
@@ -114,9 +135,9 @@ fn lint_open(reader: &Reader<'_>, name: &str, span: Range<usize>) {
 }
 
 /// Reads the member by which a client hands in a new token; a route without tokens has none.
-pub(super) fn refresh(reader: &Reader<'_>, auth: Option<&Auth>) -> Option<String> {
+pub(super) fn refresh(reader: &Reader<'_>, auth: Option<&CheckedAuth>) -> Option<String> {
     let member = reader.get(&keys::REFRESH)?;
-    if let Some(Auth::None) = auth {
+    if let Some(CheckedAuth::None) = auth {
         let key = reader.key(keys::REFRESH.name);
         let mut problem =
             Problem::at(member.span(), format!("{key} is given, but auth is \"none\""))

@@ -13,17 +13,16 @@ use super::model::Admin;
 use super::protection::Ban;
 use super::reader::Reader;
 use super::report::Problem;
-use super::tls::check;
 use super::units::show_duration;
 
-/// Reads `ban` of `[firewall]`, if it is given. The file is not opened, but its folder must exist.
-pub(super) fn read(firewall: &Reader<'_>) -> Option<Ban> {
+/// Checks `ban` of `[firewall]`, if it is given. The file is not opened, but its folder must exist.
+pub(super) fn check(firewall: &Reader<'_>) -> Option<Ban> {
     firewall.span_of(keys::BAN.name)?;
     let reader = firewall.table(&keys::BAN);
     let (duration, max_duration) = durations(&reader);
     let file = reader.get(&keys::BAN_FILE);
     if let Some(file) = &file {
-        check(&reader, keys::BAN_FILE.name, file, check_place);
+        reader.will_create(keys::BAN_FILE.name, file, check_place);
     }
     Some(Ban {
         strikes: NonZeroU32::new(reader.value(&keys::STRIKES)).unwrap_or(NonZeroU32::MIN),

@@ -7,7 +7,7 @@ use x509_parser::parse_x509_certificate;
 
 use super::host::HostPattern;
 use super::lints::LintName;
-use super::reader::Reader;
+use super::reader::Scope;
 use super::report::Problem;
 use crate::tls::{ServerCertificate, ServerSettings};
 use crate::values::UnixTime;
@@ -18,7 +18,7 @@ const SOON: i64 = 14 * 24 * 3600;
 
 /// Warns of a chain whose earliest end is over or near, or that is not valid yet.
 pub(super) fn lint_validity(
-    reader: &Reader<'_>,
+    scope: &Scope<'_>,
     span: Range<usize>,
     certificate: &ServerCertificate,
 ) {
@@ -43,7 +43,7 @@ pub(super) fn lint_validity(
         return;
     };
     let problem = Problem::at(span, what);
-    reader.lint(
+    scope.lint(
         name,
         match name {
             LintName::CertificateExpiring => problem.help("renew it, then reload the gateway"),
@@ -56,7 +56,7 @@ pub(super) fn lint_validity(
 
 /// Warns of each host of a route that no certificate is valid for.
 pub(super) fn lint_hosts(
-    reader: &Reader<'_>,
+    scope: &Scope<'_>,
     hosts: &[Spanned<HostPattern>],
     tls: Option<&ServerSettings>,
 ) {
@@ -67,7 +67,7 @@ pub(super) fn lint_hosts(
     for host in hosts {
         let name = host.get_ref().to_string();
         if !tls.certificates.iter().any(|certificate| certificate.is_valid_for(&name)) {
-            reader.lint(
+            scope.lint(
                 LintName::CertificateHost,
                 Problem::at(host.span(), format!("no certificate is valid for {name}"))
                     .label("clients get the first certificate, and refuse it")

@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 
+use super::check::Checked;
 use super::keys;
 use super::lints::LintName;
-use super::model::{Config, Route};
 use super::protection::Limits;
 use super::reader::Reader;
 use super::report::Problem;
+use super::route::CheckedRoute;
 
 /// The first address that other machines can reach.
 pub(super) fn exposed(listen: &[SocketAddr]) -> Option<&SocketAddr> {
@@ -16,15 +17,15 @@ pub(super) fn exposed(listen: &[SocketAddr]) -> Option<&SocketAddr> {
 
 /// Warns once, at `listen`, of every protection that a reachable address lacks. `reader` is that of
 /// `[server]`.
-pub(super) fn lint(reader: &Reader<'_>, config: &Config, has_profile: bool) {
+pub(super) fn lint(reader: &Reader<'_>, checked: &Checked<'_>, has_profile: bool) {
     let (Some(open), Some(span)) =
-        (exposed(&config.server.listen), reader.span_of(keys::LISTEN.name))
+        (exposed(&checked.server.listen), reader.span_of(keys::LISTEN.name))
     else {
         return;
     };
-    let limits = missing_limits(config);
+    let limits = missing_limits(checked);
     let by_profile = !has_profile && !limits.is_empty();
-    let ban = config.firewall.ban.is_none().then(|| "firewall.ban".to_owned());
+    let ban = checked.firewall.ban.is_none().then(|| "firewall.ban".to_owned());
     let missing: Vec<_> = limits.into_iter().chain(ban).collect();
     if missing.is_empty() {
         return;
@@ -41,25 +42,29 @@ pub(super) fn lint(reader: &Reader<'_>, config: &Config, has_profile: bool) {
 }
 
 /// The full names of limits that are off and should not be.
-fn missing_limits(config: &Config) -> Vec<String> {
+fn missing_limits(checked: &Checked<'_>) -> Vec<String> {
     let named = |is_off: bool, name| is_off.then(|| format!("limits.{name}"));
-    let limits = &config.limits;
+    let limits = &checked.limits;
     let of_addresses = [
         named(limits.connections_per_ip.is_none(), keys::CONNECTIONS_PER_IP.name),
         named(limits.handshakes_per_ip.is_none(), keys::HANDSHAKES_PER_IP.name),
     ];
     let of_sessions = [
-        missing_in_routes(config, keys::LIMIT_MESSAGES.name, |limits| limits.messages.is_none()),
-        missing_in_routes(config, keys::LIMIT_BYTES.name, |limits| limits.bytes.is_none()),
+        missing_in_routes(checked, keys::LIMIT_MESSAGES.name, |limits| limits.messages.is_none()),
+        missing_in_routes(checked, keys::LIMIT_BYTES.name, |limits| limits.bytes.is_none()),
     ];
     of_addresses.into_iter().flatten().chain(of_sessions.into_iter().flatten()).collect()
 }
 
 /// The key of `[limits]` if every route lacks it, otherwise that of each route that does.
-fn missing_in_routes(config: &Config, name: &str, is_off: fn(&Limits) -> bool) -> Vec<String> {
-    let without = config.routes.iter().filter(|route| is_off(&route.limits));
-    let without: Vec<&Route> = without.map(AsRef::as_ref).collect();
-    if without.len() == config.routes.len() {
+fn missing_in_routes(
+    checked: &Checked<'_>,
+    name: &str,
+    is_off: fn(&Limits) -> bool,
+) -> Vec<String> {
+    let without = checked.routes.iter().filter(|route| is_off(&route.limits));
+    let without: Vec<&CheckedRoute<'_>> = without.collect();
+    if without.len() == checked.routes.len() {
         return vec![format!("limits.{name}")];
     }
     without.iter().map(|route| format!("routes.{}.limits.{name}", route.name)).collect()

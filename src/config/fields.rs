@@ -9,7 +9,7 @@ use super::report::Problem;
 use crate::values::{FieldPattern, FieldRules};
 
 /// Reads both lists. A pattern that cannot have an effect is refused.
-pub(super) fn read(reader: &Reader<'_>) -> FieldRules {
+pub(super) fn check(reader: &Reader<'_>) -> FieldRules {
     let dropped = reader.value(&keys::DROP_HEADERS);
     let kept = reader.value(&keys::KEEP_HEADERS);
     let drop: Vec<_> = dropped.iter().map(|item| item.get_ref().clone()).collect();

@@ -1,7 +1,7 @@
 //! `[firewall]`
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -10,12 +10,13 @@ use toml::Spanned;
 use super::address::network_help;
 use super::ban;
 use super::files::{Help, read_up_to};
-use super::geoip;
-use super::keys::{self, Key};
-use super::kinds::{Fault, Kind};
+use super::geoip::{self, CheckedGeo};
+use super::keys;
+use super::kinds::Fault;
 use super::lints::LintName;
-use super::protection::{Firewall, Mode};
-use super::reader::Reader;
+use super::load::Loader;
+use super::protection::{Ban, Firewall, Mode};
+use super::reader::{Reader, Scope};
 use super::report::Problem;
 use crate::firewall::{Action, BadLine, BadList, Builder, Entry, Error, List, MAX_LINES, Rules};
 use crate::firewall::{Country, Source};
@@ -30,27 +31,70 @@ const LIST: Help = Help {
 
 const ONE_A_LINE: &str = "expected one address or network a line; # starts a comment";
 
-/// Reads `[firewall]` and the files that it names. What is wrong was reported if the result is not
-/// whole.
-pub(super) fn read(reader: &Reader<'_>, proxies: &[IpNet]) -> Firewall {
-    let mut lists = Lists { reader, builder: Rules::builder(), places: Vec::new() };
-    if let Some(allow) = reader.get(&keys::ALLOW) {
-        lists.add(Action::Allow, "firewall.allow", &keys::ALLOW, allow.into_inner());
+/// `[firewall]`, its files unread.
+pub(super) struct CheckedFirewall<'a> {
+    scope: Scope<'a>,
+    allow: Option<Networks>,
+    deny: Option<Networks>,
+    deny_files: Vec<Spanned<PathBuf>>,
+    geo: Option<CheckedGeo>,
+    mode: Mode,
+    pub(super) ban: Option<Ban>,
+}
+
+type Networks = Spanned<Vec<Spanned<IpNet>>>;
+
+/// Checks `[firewall]`. What is wrong was reported if the result is not whole.
+pub(super) fn check<'a>(reader: &Reader<'a>) -> CheckedFirewall<'a> {
+    let allow = reader.get(&keys::ALLOW);
+    let deny = reader.get(&keys::DENY);
+    lint_everybody(reader, Action::Allow, keys::ALLOW.name, allow.as_ref());
+    lint_everybody(reader, Action::Deny, keys::DENY.name, deny.as_ref());
+    CheckedFirewall {
+        allow,
+        deny,
+        deny_files: reader.get(&keys::DENY_FILES).map_or(Vec::new(), Spanned::into_inner),
+        geo: geoip::check(reader),
+        mode: mode(reader),
+        ban: ban::check(reader),
+        scope: Scope::clone(reader),
     }
-    lists.add(Action::Deny, "firewall.deny", &keys::DENY, reader.value(&keys::DENY));
-    let files = reader.get(&keys::DENY_FILES).map_or(Vec::new(), Spanned::into_inner);
-    for path in &files {
-        lists.add_file(path);
+}
+
+/// Warns of a list that has every address in it.
+fn lint_everybody(reader: &Reader<'_>, action: Action, name: &str, list: Option<&Networks>) {
+    let networks = list.into_iter().flat_map(Spanned::get_ref);
+    for network in networks.filter(|network| network.get_ref().prefix_len() == 0) {
+        let what = format!("{}: {}", reader.key(name), every(*network.get_ref()));
+        reader.lint(LintName::FirewallAll, everybody(network.span(), action, &what));
     }
-    if let Some(geo) = geoip::read(reader) {
-        lists.builder.geo(geo);
+}
+
+impl CheckedFirewall<'_> {
+    /// Reads its files. What is wrong was reported if the result is not whole.
+    pub(super) fn load(self, loader: &Loader, proxies: &[IpNet]) -> Firewall {
+        let Self { scope, allow, deny, deny_files, geo, mode, ban } = self;
+        let mut lists =
+            Lists { scope: &scope, loader, builder: Rules::builder(), places: Vec::new() };
+        if let Some(allow) = allow {
+            lists.add(Action::Allow, "firewall.allow", keys::ALLOW.name, allow);
+        }
+        if let Some(deny) = deny {
+            lists.add(Action::Deny, "firewall.deny", keys::DENY.name, deny);
+        }
+        for path in &deny_files {
+            lists.add_file(path);
+        }
+        if let Some(geo) = geo.and_then(|geo| geo.load(&scope, loader)) {
+            lists.builder.geo(geo);
+        }
+        let Lists { builder, places, .. } = lists;
+        let rules = builder.build();
+        for proxy in proxies {
+            lint_proxy(&scope, &rules, &places, *proxy);
+        }
+        Firewall { rules: Arc::new(rules), mode, ban }
     }
-    let Lists { builder, places, .. } = lists;
-    let rules = builder.build();
-    for proxy in proxies {
-        lint_proxy(reader, &rules, &places, *proxy);
-    }
-    Firewall { rules: Arc::new(rules), mode: mode(reader), ban: ban::read(reader) }
 }
 
 fn mode(reader: &Reader<'_>) -> Mode {
@@ -74,30 +118,22 @@ type Places = Vec<(Source, Vec<Range<usize>>)>;
 
 /// The lists as they are read.
 struct Lists<'r, 'a> {
-    reader: &'r Reader<'a>,
+    scope: &'r Scope<'a>,
+    loader: &'r Loader,
     builder: Builder,
     places: Places,
 }
 
 impl Lists<'_, '_> {
-    fn add<K: Kind, A>(
-        &mut self,
-        action: Action,
-        name: &'static str,
-        key: &Key<K, A>,
-        networks: Vec<Spanned<IpNet>>,
-    ) {
-        let spans: Vec<_> = networks.iter().map(Spanned::span).collect();
-        for network in networks.iter().filter(|network| network.get_ref().prefix_len() == 0) {
-            let what = format!("{name}: {}", every(*network.get_ref()));
-            self.reader.lint(LintName::FirewallAll, everybody(network.span(), action, &what));
-        }
+    fn add(&mut self, action: Action, source: &'static str, name: &str, list: Networks) {
+        let span = list.span();
+        let networks = list.into_inner();
+        let spans = networks.iter().map(Spanned::span).collect();
         let networks: Vec<_> = networks.into_iter().map(Spanned::into_inner).collect();
-        if let Err(error) = self.builder.list(action, name, &networks) {
-            let span = self.reader.span_of(key.name).unwrap_or_default();
-            self.reader.refuse(key.name, span, too_long("this list", &error));
+        if let Err(error) = self.builder.list(action, source, &networks) {
+            self.scope.refuse(name, span, too_long("this list", &error));
         }
-        self.places.push((Source::Key(name), spans));
+        self.places.push((Source::Key(source), spans));
     }
 
     fn add_file(&mut self, path: &Spanned<PathBuf>) {
@@ -106,29 +142,28 @@ impl Lists<'_, '_> {
             return;
         };
         if let Some((network, line)) = list.iter().find(|(network, _)| network.prefix_len() == 0) {
-            let key = self.reader.key(name);
+            let key = self.scope.key(name);
             let what =
                 format!("{key}: {} line {line}: {}", path.get_ref().display(), every(network));
-            self.reader.lint(LintName::FirewallAll, everybody(path.span(), Action::Deny, &what));
+            self.scope.lint(LintName::FirewallAll, everybody(path.span(), Action::Deny, &what));
         }
         if let Err(error) = self.builder.file(path.get_ref(), &list) {
             let file = path.get_ref().display().to_string();
-            self.reader.refuse(name, path.span(), too_long(&file, &error));
+            self.scope.refuse(name, path.span(), too_long(&file, &error));
         }
         self.places.push((Source::File(path.get_ref().clone()), vec![path.span()]));
     }
 
     fn read(&self, path: &Spanned<PathBuf>) -> Option<List> {
         let name = keys::DENY_FILES.name;
-        self.reader.cx.reads(path.get_ref());
-        let bytes = read_up_to(path.get_ref(), MAX_LIST, &LIST);
-        let bytes = bytes.map_err(|fault| self.reader.refuse(name, path.span(), fault)).ok()?;
+        let read = |path: &Path| read_up_to(path, MAX_LIST, &LIST);
+        let bytes = self.loader.read(self.scope, name, path, read)?;
         match List::parse(&bytes) {
             Ok(list) => return Some(list),
             Err(BadList::Lines { first, more }) => self.refuse_lines(path, &first, more),
             Err(BadList::TooLong) => {
                 let what = format!("{} has more than {MAX_LINES} lines", path.get_ref().display());
-                self.reader.refuse(name, path.span(), Fault::new(what).help(LIST.wrong));
+                self.scope.refuse(name, path.span(), Fault::new(what).help(LIST.wrong));
             }
         }
         None
@@ -136,16 +171,16 @@ impl Lists<'_, '_> {
 
     fn refuse_lines(&self, path: &Spanned<PathBuf>, first: &[BadLine], more: usize) {
         let file = path.get_ref().display();
-        let start = format!("{}: {file}", self.reader.key(keys::DENY_FILES.name));
+        let start = format!("{}: {file}", self.scope.key(keys::DENY_FILES.name));
         for line in first {
             let problem = Problem::at(path.span(), format!("{start} {line}")).label(ONE_A_LINE);
             let help = network_help(&line.error).into_iter();
-            self.reader.cx.refuse(help.fold(problem, Problem::help));
+            self.scope.cx.refuse(help.fold(problem, Problem::help));
         }
         if more > 0 {
             let lines = if more == 1 { "line" } else { "lines" };
             let what = format!("{start} has {more} more {lines} that cannot be read");
-            self.reader.cx.refuse(Problem::at(path.span(), what).help("is it the right file?"));
+            self.scope.cx.refuse(Problem::at(path.span(), what).help("is it the right file?"));
         }
     }
 }
@@ -169,7 +204,7 @@ fn everybody(span: Range<usize>, action: Action, what: &str) -> Problem {
 }
 
 /// Warns of a list that denies a trusted proxy.
-fn lint_proxy(reader: &Reader<'_>, rules: &Rules, places: &Places, proxy: IpNet) {
+fn lint_proxy(scope: &Scope<'_>, rules: &Rules, places: &Places, proxy: IpNet) {
     let Some((Action::Deny, entry)) = rules.listed(proxy) else {
         return;
     };
@@ -181,7 +216,7 @@ fn lint_proxy(reader: &Reader<'_>, rules: &Rules, places: &Places, proxy: IpNet)
     } else {
         proxy.to_string()
     };
-    reader.lint(
+    scope.lint(
         LintName::FirewallProxy,
         Problem::at(span, format!("{entry} covers the trusted proxy {proxy}"))
             .label("a connection for which it names no client is denied")

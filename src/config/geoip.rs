@@ -8,9 +8,9 @@ use toml::Spanned;
 use super::files::{Help, read_up_to};
 use super::keys;
 use super::kinds::Fault;
-use super::reader::Reader;
+use super::load::Loader;
+use super::reader::{Reader, Scope};
 use super::report::Problem;
-use super::tls::load;
 use crate::firewall::{Database, Geo, GeoRules, Says};
 
 /// The largest database that is read, in bytes.
@@ -24,26 +24,38 @@ const DATABASE: Help = Help {
 const COUNTRIES: &str = "countries (`country.iso_code`)";
 const SYSTEMS: &str = "numbers of autonomous systems (`autonomous_system_number`)";
 
-/// Reads the keys that need a database, and the databases. `None`: there are none, or what is wrong
-/// was reported.
-pub(super) fn read(reader: &Reader<'_>) -> Option<Geo> {
+/// The rules that need a database, and where the databases are.
+pub(super) struct CheckedGeo {
+    rules: GeoRules,
+    databases: Vec<Spanned<PathBuf>>,
+    users: Users,
+}
+
+/// Checks the keys that need a database. `None`: there is none, or what is wrong was reported.
+pub(super) fn check(reader: &Reader<'_>) -> Option<CheckedGeo> {
     let rules = GeoRules {
         allow_countries: values(reader.get(&keys::ALLOW_COUNTRIES)),
         deny_countries: values(reader.get(&keys::DENY_COUNTRIES)),
         deny_asns: values(reader.get(&keys::DENY_ASNS)),
     };
-    let paths = reader.get(&keys::GEOIP);
+    let databases = reader.get(&keys::GEOIP);
     let users = Users::of(reader);
     users.refuse_contradictions(reader);
     users.refuse_missing(reader);
-    let databases = paths?.into_inner();
-    let count = databases.len();
-    let databases: Vec<_> =
-        databases.iter().filter_map(|path| users.database(reader, path)).collect();
-    if users.needs() == Says::default() || databases.len() < count {
-        return None;
+    Some(CheckedGeo { rules, databases: databases?.into_inner(), users })
+}
+
+impl CheckedGeo {
+    /// Reads the databases. `None`: what is wrong was reported.
+    pub(super) fn load(self, scope: &Scope<'_>, loader: &Loader) -> Option<Geo> {
+        let Self { rules, databases: paths, users } = self;
+        let databases: Vec<_> =
+            paths.iter().filter_map(|path| users.database(scope, loader, path)).collect();
+        if users.needs() == Says::default() || databases.len() < paths.len() {
+            return None;
+        }
+        users.check_known(scope, &databases).then(|| Geo::new(rules, databases))
     }
-    users.check_known(reader, &databases).then(|| Geo::new(rules, databases))
 }
 
 fn values<T>(list: Option<Spanned<Vec<Spanned<T>>>>) -> Vec<T> {
@@ -116,8 +128,13 @@ impl Users {
     }
 
     /// Reads a database that has something of what is needed.
-    fn database(&self, reader: &Reader<'_>, path: &Spanned<PathBuf>) -> Option<Database> {
-        let database = load(reader, keys::GEOIP.name, path, read_database)?;
+    fn database(
+        &self,
+        scope: &Scope<'_>,
+        loader: &Loader,
+        path: &Spanned<PathBuf>,
+    ) -> Option<Database> {
+        let database = loader.read(scope, keys::GEOIP.name, path, read_database)?;
         let (needs, says) = (self.needs(), database.says());
         let wanted = match (needs.countries && !says.countries, needs.asns && !says.asns) {
             (true, true) => format!("neither {COUNTRIES} nor {SYSTEMS}"),
@@ -127,12 +144,12 @@ impl Users {
         };
         let fault = Fault::new(format!("{} has {wanted}", path.get_ref().display()));
         let help = "give a database that has them, or leave this one out";
-        reader.refuse(keys::GEOIP.name, path.span(), fault.help(help));
+        scope.refuse(keys::GEOIP.name, path.span(), fault.help(help));
         None
     }
 
     /// Whether the databases together have what is needed; what is missing is reported.
-    fn check_known(&self, reader: &Reader<'_>, databases: &[Database]) -> bool {
+    fn check_known(&self, scope: &Scope<'_>, databases: &[Database]) -> bool {
         let needs = self.needs();
         let countries = databases.iter().any(|database| database.says().countries);
         let asns = databases.iter().any(|database| database.says().asns);
@@ -146,7 +163,7 @@ impl Users {
                 known = false;
                 let fault = Fault::new(format!("no database of firewall.geoip has {missing}"));
                 let help = "add one that has them to `geoip`, which takes a list, too";
-                reader.refuse(name, span.clone(), fault.help(help));
+                scope.refuse(name, span.clone(), fault.help(help));
             }
         }
         known

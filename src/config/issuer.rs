@@ -13,15 +13,15 @@ use http::{HeaderName, Uri};
 /// The most that `max_token` may be, in bytes.
 pub const LONGEST_TOKEN: usize = 64 * 1024;
 
-/// A `[jwt.NAME]` table, checked. Every file and variable that it names was read.
+/// A `[jwt.NAME]` table, checked. `K` is its key: one that was read, unless the table is only checked so far.
 #[derive(Debug, Clone)]
-pub struct Issuer {
+pub struct Issuer<K = KeySource> {
     /// The NAME.
     pub name: String,
     /// The algorithms that a token may be signed with; at least one, all of one family.
     pub algorithms: Vec<Algorithm>,
     /// What signatures are verified with.
-    pub key: KeySource,
+    pub key: K,
     /// What `iss` must be; not checked if not given.
     pub issuer: Option<String>,
     /// One of which `aud` must name; not checked if empty.
@@ -48,6 +48,29 @@ pub struct Issuer {
     pub forward_token: bool,
     /// What happens to a session whose token expires.
     pub on_expiry: OnExpiry,
+}
+
+impl Issuer<()> {
+    /// The issuer with its key.
+    pub(super) fn with_key(self, key: KeySource) -> Issuer {
+        Issuer {
+            name: self.name,
+            algorithms: self.algorithms,
+            key,
+            issuer: self.issuer,
+            audience: self.audience,
+            leeway: self.leeway,
+            user_claim: self.user_claim,
+            token_from: self.token_from,
+            message_deadline: self.message_deadline,
+            message_token: self.message_token,
+            max_token: self.max_token,
+            require: self.require,
+            forward: self.forward,
+            forward_token: self.forward_token,
+            on_expiry: self.on_expiry,
+        }
+    }
 }
 
 /// The issuers whose tokens a route accepts, at least one. Of several, each has an `issuer` of its own, by

@@ -3,14 +3,14 @@
 use std::cell::Cell;
 use std::num::NonZeroU32;
 use std::ops::Range;
-use std::sync::Arc;
 
+use super::auth::CheckedAuth;
 use super::keys;
 use super::lints::LintName;
-use super::model::{Auth, Route};
 use super::protection::{Limits, Mode, OnExceed};
 use super::reader::Reader;
 use super::report::Problem;
+use super::route::CheckedRoute;
 
 /// What is counted across routes, so that no route has it of its own, and of what.
 pub(super) static OF_NO_ROUTE: [(&str, &str); 3] = [
@@ -98,8 +98,8 @@ fn limits_sessions(limits: &Limits) -> bool {
         || limits.control_frames.is_some()
 }
 
-/// Reads `[limits]`; what it does not give is as in `base`.
-pub(super) fn read(reader: &Reader<'_>, base: &Layer) -> Layer {
+/// Checks `[limits]`; what it does not give is as in `base`.
+pub(super) fn check(reader: &Reader<'_>, base: &Layer) -> Layer {
     let layer = overlay(reader, base);
     check_drop(reader, &layer);
     lint_report(reader, &layer);
@@ -107,7 +107,7 @@ pub(super) fn read(reader: &Reader<'_>, base: &Layer) -> Layer {
 }
 
 /// Reads a route's limits; what it does not give is as in `base`.
-pub(super) fn of_route(reader: &Reader<'_>, base: &Layer, auth: Option<&Auth>) -> Limits {
+pub(super) fn of_route(reader: &Reader<'_>, base: &Layer, auth: Option<&CheckedAuth>) -> Limits {
     for (name, whom) in OF_NO_ROUTE {
         refuse_in_route(reader, name, whom);
     }
@@ -120,14 +120,14 @@ pub(super) fn of_route(reader: &Reader<'_>, base: &Layer, auth: Option<&Auth>) -
         refuse_idle(reader, keys::ON_EXCEED.name);
         refuse_idle(reader, keys::LIMITS_MODE.name);
     }
-    if let Some(Auth::None) = auth {
+    if let Some(CheckedAuth::None) = auth {
         lint_nobody(reader, keys::MESSAGES_PER_USER.name, "auth is \"none\"");
     }
     layer.values
 }
 
 /// Checks, once the routes are read, that what `[limits]` says is of use to one of them.
-pub(super) fn check_used(reader: &Reader<'_>, layer: &Layer, routes: &[Arc<Route>]) {
+pub(super) fn check_used(reader: &Reader<'_>, layer: &Layer, routes: &[CheckedRoute<'_>]) {
     let of_sessions = layer.limited || layer.limited_in_route.get();
     if !of_sessions {
         refuse_idle(reader, keys::ON_EXCEED.name);
@@ -140,7 +140,7 @@ pub(super) fn check_used(reader: &Reader<'_>, layer: &Layer, routes: &[Arc<Route
     if !of_sessions && !of_others {
         refuse_idle(reader, keys::LIMITS_MODE.name);
     }
-    if !routes.iter().any(|route| matches!(route.auth, Auth::Jwt(_))) {
+    if !routes.iter().any(|route| matches!(route.auth, Some(CheckedAuth::Jwt(_)))) {
         for name in OF_USERS {
             lint_nobody(reader, name, "no route asks for a token");
         }

@@ -1,20 +1,22 @@
-//! From a file or a text to a [`Config`], or to every error of it.
+//! The third step, and the way through all three: a text becomes a [`Raw`], that becomes a [`Checked`],
+//! and with the files that it names a [`Config`]; or every error of all of it.
 
-use std::path::Path;
+use std::cell::{OnceCell, RefCell};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use toml::de::{DeTable, Error};
+use toml::Spanned;
 
+use super::check::{self, Checked};
 use super::files::read_bounded;
-use super::keys;
+use super::kinds::Fault;
 use super::model::Config;
-use super::profile::{self, Base};
-use super::reader::{Context, Reader};
-use super::report::{Lint, LoadError, Problem, Report, Source};
-use super::{admin, ban, exposure, firewall, jwt, limits, log, route, server, tls, websocket};
-
-/// How many errors of syntax are shown: one often causes the next.
-const SYNTAX_SHOWN: usize = 10;
+use super::raw::Raw;
+use super::reader::{Context, Scope};
+use super::report::{Lint, LoadError, Problem, Report};
+use super::route::Shared;
+use crate::tls::Roots;
 
 /// A configuration that may run, and what is unwise about it.
 #[derive(Debug, Clone)]
@@ -55,88 +57,101 @@ pub fn parse(text: &str, file_name: &Path) -> Result<Loaded, LoadError> {
 }
 
 fn parse_with(text: &str, file_name: &Path, looks_up: bool) -> Result<Loaded, LoadError> {
-    let source = Arc::new(Source::new(file_name.display().to_string(), text.to_owned()));
-    let (table, errors) = DeTable::parse_recoverable(text);
-    if !errors.is_empty() {
-        let problems = syntax_problems(&source, &errors);
-        return Err(LoadError::Invalid(Report::new(source, problems)));
-    }
+    let raw = Raw::read(text, file_name)?;
     let base = file_name.parent().unwrap_or(Path::new("")).to_owned();
-    let cx = Context::new(Arc::clone(&source), base, looks_up);
-    cx.reads(file_name);
-    let mut config = read(&Reader::root(&cx, table.get_ref()));
-    config.files = cx.files.take();
-    let problems = cx.problems.into_inner();
+    let cx = Context::new(Arc::clone(&raw.source), base);
+    let checked = check::check(&raw.reader(&cx));
+    // Even if something was wrong: all errors of the file are told at once.
+    let config = checked.load(Loader::new(file_name, looks_up));
+    cx.judge_new_files();
+    let source = Arc::clone(&raw.source);
+    let problems = cx.problems.take();
     if !problems.is_empty() {
         return Err(LoadError::Invalid(Report::new(source, problems)));
     }
-    let lints = cx.allowed.into_inner().rest(cx.lints.into_inner());
+    let lints = cx.allowed.take().rest(cx.lints.take());
     let lints = Lint::all(&source, lints);
     Ok(Loaded { config, lints })
 }
 
-/// Reads the whole file. The result is worth something only if nothing was reported.
-fn read(root: &Reader<'_>) -> Config {
-    root.demand(keys::ROUTES.name, keys::ROUTES.absent.0);
-    root.acknowledge(&keys::FILE_ALLOW);
-    let defaults = profile::read(root);
-    let listener = root.table(&keys::SERVER);
-    let server = server::read(&listener);
-    let tls = tls::read(&root.table(&keys::TLS), &server.listen);
-    let websocket = root.table(&keys::WEBSOCKET);
-    let websocket = websocket::overlay(&websocket, &defaults.websocket);
-    let limits_table = root.table(&keys::LIMITS);
-    let limits = limits::read(&limits_table, &defaults.limits);
-    let base = Base { websocket, limits, ..defaults };
-    let issuers = jwt::read(&root.table(&keys::JWT));
-    let routes = root.table(&keys::ROUTES);
-    let shared =
-        route::Shared { base: &base, issuers: &issuers, tls: tls.as_ref(), listen: &server.listen };
-    let routes = route::read(&routes, &shared);
-    limits::check_used(&limits_table, &base.limits, &routes);
-    let log = log::read(&root.table(&keys::LOG));
-    let admin = admin::read(&root.table(&keys::ADMIN));
-    let issuers = issuers.finish(root);
-    let firewall = root.table(&keys::FIREWALL);
-    let firewall = firewall::read(&firewall, &server.trusted_proxies);
-    ban::check_file(root, firewall.ban.as_ref(), &admin);
-    let limits = base.limits.values;
-    let mut config =
-        Config { server, tls, routes, log, issuers, admin, firewall, limits, files: Vec::new() };
-    exposure::lint(&listener, &config, base.profile.is_some());
-    // Last: what is derived is not what the file says.
-    let most = config.server.max_connections;
-    config.limits = limits::bound_addresses(&limits_table, config.limits, most);
-    config
+/// Reads what a file names.
+pub(super) struct Loader {
+    /// The files that were read, or were to be.
+    files: RefCell<Vec<PathBuf>>,
+    /// Whether the names of upstreams are looked up.
+    pub(super) looks_up: bool,
+    /// The system's roots, or why there are none; read when the first table needs them.
+    system_roots: OnceCell<Result<Roots, String>>,
 }
 
-/// The first error of each line, up to one within a list: a list that is not closed makes errors of
-/// everything after it.
-fn syntax_problems(source: &Source, errors: &[Error]) -> Vec<Problem> {
-    let mut errors: Vec<_> = errors.iter().map(|error| (start(error), error)).collect();
-    errors.sort_by_key(|(start, _)| *start);
-    let breaks: Vec<_> = source.text.match_indices('\n').map(|(at, _)| at).collect();
-    errors.dedup_by_key(|(start, _)| breaks.partition_point(|at| at < start));
-    let in_list = errors.iter().position(|(_, error)| is_in_list(error));
-    let shown = in_list.map_or(errors.len(), |last| last + 1).min(SYNTAX_SHOWN);
-    let shown = errors.into_iter().take(shown);
-    shown.map(|(_, error)| syntax_problem(error)).collect()
+impl Loader {
+    fn new(file_name: &Path, looks_up: bool) -> Self {
+        let files = RefCell::new(vec![file_name.to_owned()]);
+        Self { files, looks_up, system_roots: OnceCell::new() }
+    }
+
+    /// What `read` makes of the file of a key; a fault is reported there.
+    pub(super) fn read<T>(
+        &self,
+        scope: &Scope<'_>,
+        name: &str,
+        path: &Spanned<PathBuf>,
+        read: impl FnOnce(&Path) -> Result<T, Fault>,
+    ) -> Option<T> {
+        let mut files = self.files.borrow_mut();
+        if !files.contains(path.get_ref()) {
+            files.push(path.get_ref().clone());
+        }
+        scope.judge(name, path, read)
+    }
+
+    /// The system's roots; that there are none is reported at `span`, where `whom` would be verified.
+    pub(super) fn system_roots(
+        &self,
+        scope: &Scope<'_>,
+        span: Range<usize>,
+        whom: &str,
+        instead: &str,
+    ) -> Option<Roots> {
+        match self.system_roots.get_or_init(Roots::system) {
+            Ok(roots) => Some(roots.clone()),
+            Err(reason) => {
+                let what = format!("the system has no roots to verify {whom} with{reason}");
+                let help = format!("install the system's CA certificates, or give {instead}");
+                scope.cx.refuse(Problem::at(span, what).help(help));
+                None
+            }
+        }
+    }
 }
 
-fn start(error: &Error) -> usize {
-    error.span().map_or(0, |span| span.start)
+/// Where the roots are that a server's certificate must chain to.
+#[derive(Debug)]
+pub(super) enum RootsFrom {
+    File(Spanned<PathBuf>),
+    /// The system's, for what is at this place.
+    System(Range<usize>),
 }
 
-fn is_in_list(error: &Error) -> bool {
-    error.message().contains("array")
-}
-
-fn syntax_problem(error: &Error) -> Problem {
-    let what = format!("this is not TOML: {}", error.message());
-    let problem = Problem::at(error.span().unwrap_or(0..0), what);
-    if is_in_list(error) {
-        problem.help("is the list before this place closed with ]?")
-    } else {
-        problem
+impl Checked<'_> {
+    /// Reads its files. The result is worth something only if nothing was reported.
+    fn load(self, loader: Loader) -> Config {
+        let tls = self.tls.map(|tls| tls.load(&loader));
+        let issuers = self.issuers.load(&loader);
+        let shared = Shared { issuers: &issuers, tls: tls.as_ref(), listen: &self.server.listen };
+        let routes = self.routes.into_iter().filter_map(|route| route.load(&shared, &loader));
+        let routes = routes.map(Arc::new).collect();
+        let firewall = self.firewall.load(&loader, &self.server.trusted_proxies);
+        Config {
+            server: self.server,
+            tls,
+            routes,
+            log: self.log,
+            issuers: issuers.into_iter().flatten().collect(),
+            admin: self.admin,
+            firewall,
+            limits: self.limits,
+            files: loader.files.into_inner(),
+        }
     }
 }

@@ -10,10 +10,9 @@ use super::kinds::File;
 use super::model::Log;
 use super::reader::Reader;
 use super::report::Problem;
-use super::tls::check;
 
-/// Reads `[log]`. Its files are not opened, but their folders must exist.
-pub(super) fn read(reader: &Reader<'_>) -> Log {
+/// Checks `[log]`. Its files are not opened, but their folders must exist.
+pub(super) fn check(reader: &Reader<'_>) -> Log {
     let file = log_file(reader, &keys::LOG_FILE);
     let error_file = log_file(reader, &keys::LOG_ERROR_FILE);
     if let (Some(file), Some(error_file)) = (&file, &error_file)
@@ -35,6 +34,6 @@ pub(super) fn read(reader: &Reader<'_>) -> Log {
 
 fn log_file(reader: &Reader<'_>, key: &Key<File, Optional>) -> Option<Spanned<PathBuf>> {
     let path = reader.get(key)?;
-    check(reader, key.name, &path, check_place)?;
+    reader.will_create(key.name, &path, check_place);
     Some(path)
 }

@@ -1,14 +1,19 @@
-//! The configuration: one TOML file in, a checked and immutable [`Config`] out, or every error of
-//! the file at its place. It reads the file and the files that it names, and nothing else.
+//! The configuration: one TOML file in, an immutable [`Config`] out, or every error of the file at its
+//! place. It reads the file and the files that it names, and nothing else.
 //!
-//! [`load`] takes a path, [`parse`] a text. `keys` is the one table of keys, `reader` walks the
-//! syntax tree by it, and each section of the file has a module of its own.
+//! [`load`] takes a path, [`parse`] a text. Three steps follow each other, each with a type of its own:
+//! `raw` turns the text into a syntax tree, `check` the tree into checked values without reading
+//! anything, and `load` reads the certificates, keys, lists and databases that these name. All errors
+//! of all steps are reported at once; only a file that is not TOML ends after the first. `keys` is the
+//! one table of keys, `reader` takes values out of the tree by it, and each section of the file has a
+//! module of its own.
 
 mod address;
 mod admin;
 mod auth;
 mod ban;
 mod certificates;
+mod check;
 mod exposure;
 mod fields;
 mod files;
@@ -31,6 +36,7 @@ mod path;
 mod profile;
 mod protection;
 mod rate;
+mod raw;
 mod reachability;
 mod reader;
 mod reference;

@@ -14,7 +14,7 @@ use super::report::Problem;
 use crate::values::{Origin, OriginError, OriginPattern};
 
 /// Reads a route's origins.
-pub(super) fn read(reader: &Reader<'_>) -> Origins {
+pub(super) fn check(reader: &Reader<'_>) -> Origins {
     let Some(list) = reader.get(&keys::ORIGINS) else {
         return Origins::Same;
     };

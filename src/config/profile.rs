@@ -31,7 +31,7 @@ pub(super) struct Base {
 }
 
 /// Reads which profile the file asks for.
-pub(super) fn read(root: &Reader<'_>) -> Base {
+pub(super) fn check(root: &Reader<'_>) -> Base {
     match root.get(&keys::PROFILE) {
         None => Base {
             profile: None,

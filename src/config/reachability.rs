@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::lints::LintName;
 use super::model::Upstream;
-use super::reader::Reader;
+use super::reader::Scope;
 use super::report::Problem;
 
 /// How long one name may take to resolve.
@@ -16,7 +16,12 @@ const LOOK_UP: Duration = Duration::from_secs(5);
 
 /// Warns of upstreams that are an address of `listen`; and, where names are looked up, of names that
 /// do not resolve.
-pub(super) fn lint(reader: &Reader<'_>, upstreams: &[Spanned<Upstream>], listen: &[SocketAddr]) {
+pub(super) fn lint(
+    scope: &Scope<'_>,
+    upstreams: &[Spanned<Upstream>],
+    listen: &[SocketAddr],
+    looks_up: bool,
+) {
     for upstream in upstreams {
         let (Upstream::Ws { host, port } | Upstream::Wss { host, port }) = upstream.get_ref()
         else {
@@ -24,7 +29,7 @@ pub(super) fn lint(reader: &Reader<'_>, upstreams: &[Spanned<Upstream>], listen:
         };
         let addresses = match literal(host) {
             Some(address) => vec![address],
-            None if !reader.cx.looks_up => continue,
+            None if !looks_up => continue,
             None => match resolve(host, *port) {
                 Ok(addresses) => addresses,
                 Err(reason) => {
@@ -32,7 +37,7 @@ pub(super) fn lint(reader: &Reader<'_>, upstreams: &[Spanned<Upstream>], listen:
                         format!("the upstream {} does not resolve: {reason}", upstream.get_ref());
                     let help = "correct the name, or the name service of this machine; sessions of this \
                                 route get upstream.unavailable";
-                    reader.lint(
+                    scope.lint(
                         LintName::UpstreamName,
                         Problem::at(upstream.span(), what).help(help),
                     );
@@ -48,7 +53,7 @@ pub(super) fn lint(reader: &Reader<'_>, upstreams: &[Spanned<Upstream>], listen:
             let problem = Problem::at(upstream.span(), what)
                 .label("each request would come back until max_connections is reached")
                 .help("write the address of the application");
-            reader.lint(LintName::UpstreamSelf, problem);
+            scope.lint(LintName::UpstreamSelf, problem);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Walks the syntax tree of the file, asks for keys of the table of keys and collects every error.
 
-use std::cell::{OnceCell, RefCell};
-use std::ops::Range;
+use std::cell::RefCell;
+use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,7 +14,6 @@ use super::lints::{Acknowledged, Found, LintName};
 use super::lists::{Table, Tables};
 use super::report::{Problem, Source};
 use super::units;
-use crate::tls::Roots;
 
 /// The longest name of a table that the user names, in bytes.
 const MAX_NAME: usize = 64;
@@ -22,7 +21,7 @@ const MAX_NAME: usize = 64;
 /// A regular expression for the names that [`is_name`] accepts.
 pub(super) const NAME: &str = "^[0-9A-Za-z_-]{1,64}$";
 
-/// What the reading of one file has gathered so far.
+/// What was found in one file so far.
 pub(super) struct Context {
     pub(super) source: Arc<Source>,
     /// The folder that relative paths are relative to.
@@ -31,25 +30,36 @@ pub(super) struct Context {
     pub(super) lints: RefCell<Vec<Found>>,
     /// The lints that the file acknowledges.
     pub(super) allowed: RefCell<Acknowledged>,
-    /// The files that were read, or were to be.
-    pub(super) files: RefCell<Vec<PathBuf>>,
-    /// Whether the names of upstreams are looked up.
-    pub(super) looks_up: bool,
-    /// The system's roots, or why there are none; read when the first route needs them.
-    pub(super) system_roots: OnceCell<Result<Roots, String>>,
+    new_files: RefCell<Vec<NewFile>>,
+}
+
+/// Whether a file can be made at a path.
+type Judge = fn(&Path) -> Result<(), Fault>;
+
+/// A path where the gateway will make a file.
+struct NewFile {
+    table: String,
+    name: &'static str,
+    path: Spanned<PathBuf>,
+    judge: Judge,
 }
 
 impl Context {
-    pub(super) fn new(source: Arc<Source>, base: PathBuf, looks_up: bool) -> Self {
+    pub(super) fn new(source: Arc<Source>, base: PathBuf) -> Self {
         Self {
             source,
             base,
             problems: RefCell::default(),
             lints: RefCell::default(),
             allowed: RefCell::default(),
-            files: RefCell::default(),
-            looks_up,
-            system_roots: OnceCell::new(),
+            new_files: RefCell::default(),
+        }
+    }
+
+    /// Reports the paths where no file can be made.
+    pub(super) fn judge_new_files(&self) {
+        for NewFile { table, name, path, judge } in self.new_files.take() {
+            Scope { cx: self, path: table }.judge(name, &path, judge);
         }
     }
 
@@ -57,13 +67,53 @@ impl Context {
     pub(super) fn refuse(&self, problem: Problem) {
         self.problems.borrow_mut().push(problem);
     }
+}
 
-    /// Records a file that is read.
-    pub(super) fn reads(&self, path: &Path) {
-        let mut files = self.files.borrow_mut();
-        if !files.iter().any(|known| known == path) {
-            files.push(path.to_owned());
-        }
+/// One table of the file by its name, for reports about what is in it. It outlives the syntax tree's
+/// reading, so that loading reports at the same places as checking.
+#[derive(Clone)]
+pub(super) struct Scope<'a> {
+    pub(super) cx: &'a Context,
+    /// As in `routes.chat`; empty for the file itself.
+    path: String,
+}
+
+impl Scope<'_> {
+    /// The full name of a key of this table.
+    pub(super) fn key(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+
+    /// Reports something about a value of this table.
+    pub(super) fn refuse(&self, name: &str, span: Range<usize>, fault: Fault) {
+        let problem = Problem::at(span, format!("{}: {}", self.key(name), fault.what));
+        self.cx.refuse(match fault.help {
+            Some(help) => problem.help(help),
+            None => problem,
+        });
+    }
+
+    /// What `judge` makes of a path of this table; a fault is reported at its place.
+    pub(super) fn judge<T>(
+        &self,
+        name: &str,
+        path: &Spanned<PathBuf>,
+        judge: impl FnOnce(&Path) -> Result<T, Fault>,
+    ) -> Option<T> {
+        let refuse = |fault: Fault| self.refuse(name, path.span(), fault);
+        judge(path.get_ref()).map_err(refuse).ok()
+    }
+
+    /// Notes a path of this table where the gateway will make a file: loading finds out whether it can.
+    pub(super) fn will_create(&self, name: &'static str, path: &Spanned<PathBuf>, judge: Judge) {
+        let file = NewFile { table: self.path.clone(), name, path: path.clone(), judge };
+        self.cx.new_files.borrow_mut().push(file);
+    }
+
+    /// Records a lint about this table. It is shown unless an `allow` of this table, or of one around
+    /// it, acknowledges it.
+    pub(super) fn lint(&self, name: LintName, problem: Problem) {
+        self.cx.lints.borrow_mut().push(Found { name, table: self.path.clone(), problem });
     }
 }
 
@@ -134,9 +184,7 @@ fn type_of(value: &DeValue<'_>) -> &'static str {
 /// One table of the file, or the place where it could be. Unknown keys are reported when it is
 /// made.
 pub(super) struct Reader<'a> {
-    pub(super) cx: &'a Context,
-    /// As in `routes.chat`; empty for the file itself.
-    path: String,
+    scope: Scope<'a>,
     /// `None`: the file has no such table.
     table: Option<&'a DeTable<'a>>,
     span: Option<Range<usize>>,
@@ -144,6 +192,14 @@ pub(super) struct Reader<'a> {
     malformed: bool,
     /// Keys that unknown ones were taken for: that they are missing is the same mistake.
     misspelt: Vec<&'static str>,
+}
+
+impl<'a> Deref for Reader<'a> {
+    type Target = Scope<'a>;
+
+    fn deref(&self) -> &Scope<'a> {
+        &self.scope
+    }
 }
 
 impl<'a> Reader<'a> {
@@ -160,7 +216,8 @@ impl<'a> Reader<'a> {
         span: Option<Range<usize>>,
     ) -> Self {
         let malformed = table.is_none() && span.is_some();
-        let mut reader = Self { cx, path, table, span, malformed, misspelt: Vec::new() };
+        let scope = Scope { cx, path };
+        let mut reader = Self { scope, table, span, malformed, misspelt: Vec::new() };
         if let (Some(table), false) = (table, section.is_named()) {
             let unknown = table.keys().filter(|key| !keys::is_known(section, key.get_ref()));
             for key in unknown {
@@ -201,28 +258,8 @@ impl<'a> Reader<'a> {
         near
     }
 
-    /// The full name of a key of this table.
-    pub(super) fn key(&self, name: &str) -> String {
-        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
-    }
-
     fn place(&self, name: &str) -> Place<'a> {
         Place { cx: self.cx, key: self.key(name), or: "" }
-    }
-
-    /// Reports something about a value of this table.
-    pub(super) fn refuse(&self, name: &str, span: Range<usize>, fault: Fault) {
-        let problem = Problem::at(span, format!("{}: {}", self.key(name), fault.what));
-        self.cx.refuse(match fault.help {
-            Some(help) => problem.help(help),
-            None => problem,
-        });
-    }
-
-    /// Records a lint about this table. It is shown unless an `allow` of this table, or of one around
-    /// it, acknowledges it.
-    pub(super) fn lint(&self, name: LintName, problem: Problem) {
-        self.cx.lints.borrow_mut().push(Found { name, table: self.path.clone(), problem });
     }
 
     /// Takes the lints that `allow` acknowledges in this table and in those below it.

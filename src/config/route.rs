@@ -6,30 +6,80 @@ use std::sync::Arc;
 
 use toml::Spanned;
 
-use super::auth;
+use super::auth::{self, CheckedAuth};
 use super::host::HostPattern;
+use super::issuer::Issuer;
 use super::jwt::Issuers;
 use super::keys::{self, Section};
 use super::kinds::Fault;
 use super::lints::LintName;
-use super::model::Route;
+use super::load::Loader;
+use super::model::{Origins, Route, WebSocket};
 use super::path::PathPattern;
 use super::profile::Base;
-use super::reader::{Reader, check_name};
+use super::protection::Limits;
+use super::reader::{Reader, Scope, check_name};
 use super::report::Problem;
+use super::upstream::Upstreams;
 use super::{certificates, limits, origins, reachability, upstream, websocket};
 use crate::tls::ServerSettings;
 
-/// What a route takes from the other sections of the file.
+/// `[routes.NAME]`, its files unread. What is wrong was reported where a part of it is missing.
+pub(super) struct CheckedRoute<'a> {
+    scope: Scope<'a>,
+    pub(super) name: String,
+    hosts: Vec<Spanned<HostPattern>>,
+    path: Option<PathPattern>,
+    upstreams: Upstreams,
+    origins: Origins,
+    require_origin: bool,
+    subprotocols: Vec<String>,
+    pub(super) auth: Option<CheckedAuth>,
+    websocket: WebSocket,
+    pub(super) limits: Limits,
+    refresh: Option<String>,
+}
+
+/// What a route takes from the other sections once their files are read.
 pub(super) struct Shared<'a> {
-    pub(super) base: &'a Base,
-    pub(super) issuers: &'a Issuers,
+    pub(super) issuers: &'a [Option<Arc<Issuer>>],
     pub(super) tls: Option<&'a ServerSettings>,
     pub(super) listen: &'a [SocketAddr],
 }
 
-/// Reads every route, in the order of the file. What is wrong was reported if one is missing.
-pub(super) fn read(reader: &Reader<'_>, shared: &Shared<'_>) -> Vec<Arc<Route>> {
+impl CheckedRoute<'_> {
+    /// Reads its files. `None`: what is wrong was reported.
+    pub(super) fn load(self, shared: &Shared<'_>, loader: &Loader) -> Option<Route> {
+        let (scope, upstreams) = (self.scope, self.upstreams);
+        certificates::lint_hosts(&scope, &self.hosts, shared.tls);
+        reachability::lint(&scope, &upstreams.list, shared.listen, loader.looks_up);
+        let trust = upstreams.trust;
+        Some(Route {
+            upstream_trust: trust.and_then(|roots| upstream::load(&scope, &roots, loader)),
+            name: self.name.into(),
+            hosts: plain(self.hosts),
+            path: self.path?,
+            upstreams: plain(upstreams.list),
+            upstream_server_name: upstreams.server_name,
+            upstream_host: upstreams.host,
+            dial_timeout: upstreams.dial_timeout,
+            origins: self.origins,
+            require_origin: self.require_origin,
+            subprotocols: self.subprotocols,
+            auth: self.auth?.load(shared.issuers)?,
+            websocket: self.websocket,
+            limits: self.limits,
+            refresh: self.refresh,
+        })
+    }
+}
+
+/// Checks every route, in the order of the file.
+pub(super) fn check<'a>(
+    reader: &Reader<'a>,
+    base: &Base,
+    issuers: &Issuers<'_>,
+) -> Vec<CheckedRoute<'a>> {
     let entries = reader.entries(Section::Route);
     if entries.is_empty() {
         reader.refuse_empty("routes: there is no route", keys::ROUTES.absent.0);
@@ -38,9 +88,7 @@ pub(super) fn read(reader: &Reader<'_>, shared: &Shared<'_>) -> Vec<Arc<Route>> 
     let mut routes = Vec::new();
     for (name, span, reader) in &entries {
         check_name(reader, name, span.clone(), "a route");
-        if let Some(route) = read_one(reader, name.clone(), shared, &mut taken) {
-            routes.push(Arc::new(route));
-        }
+        routes.push(check_one(reader, name.clone(), base, issuers, &mut taken));
     }
     for (name, _, reader) in &entries {
         lint_bare_path(reader, name, &taken);
@@ -48,54 +96,46 @@ pub(super) fn read(reader: &Reader<'_>, shared: &Shared<'_>) -> Vec<Arc<Route>> 
     routes
 }
 
-fn read_one(
-    reader: &Reader<'_>,
+fn check_one<'a>(
+    reader: &Reader<'a>,
     name: String,
-    shared: &Shared<'_>,
+    base: &Base,
+    issuers: &Issuers<'_>,
     taken: &mut Vec<Taken>,
-) -> Option<Route> {
-    let Shared { base, issuers, .. } = *shared;
+) -> CheckedRoute<'a> {
     reader.acknowledge(&keys::ROUTE_ALLOW);
     let hosts = reader.get(&keys::HOST);
-    if let Some(hosts) = &hosts {
-        certificates::lint_hosts(reader, hosts.get_ref(), shared.tls);
-    }
     let path = reader.required(&keys::PATH);
-    let upstreams = upstream::read(reader);
-    reachability::lint(reader, &upstreams.list, shared.listen);
-    let origins = origins::read(reader);
+    if let Some(path) = &path {
+        take(reader, &name, hosts.as_ref(), path, taken);
+    }
+    let upstreams = upstream::check(reader);
+    let origins = origins::check(reader);
     let require_origin = reader.value_or(&keys::REQUIRE_ORIGIN, base.require_origin);
     let subprotocols = reader.get(&keys::SUBPROTOCOLS);
-    let auth = auth::read(reader, &name, issuers);
+    let auth = auth::check(reader, &name, issuers);
     let refresh = auth::refresh(reader, auth.as_ref());
     let websocket = reader.table(&keys::ROUTE_WEBSOCKET);
     let websocket = websocket::overlay(&websocket, &base.websocket);
     let limits = reader.table(&keys::ROUTE_LIMITS);
     let limits = limits::of_route(&limits, &base.limits, auth.as_ref());
-    if let Some(path) = &path {
-        take(reader, &name, hosts.as_ref(), path, taken);
-    }
-    Some(Route {
-        name: name.into(),
-        hosts: plain(hosts),
-        path: path?.into_inner(),
-        upstreams: upstreams.list.into_iter().map(Spanned::into_inner).collect(),
-        upstream_trust: upstreams.trust,
-        upstream_server_name: upstreams.server_name,
-        upstream_host: upstreams.host,
-        dial_timeout: upstreams.dial_timeout,
+    CheckedRoute {
+        scope: Scope::clone(reader),
+        name,
+        hosts: hosts.map_or(Vec::new(), Spanned::into_inner),
+        path: path.map(Spanned::into_inner),
+        upstreams,
         origins,
         require_origin,
-        subprotocols: plain(subprotocols),
-        auth: auth?,
+        subprotocols: subprotocols.map_or(Vec::new(), |list| plain(list.into_inner())),
+        auth,
         websocket,
         limits,
         refresh,
-    })
+    }
 }
 
-fn plain<T>(list: Option<Spanned<Vec<Spanned<T>>>>) -> Vec<T> {
-    let list = list.map_or(Vec::new(), Spanned::into_inner);
+fn plain<T>(list: Vec<Spanned<T>>) -> Vec<T> {
     list.into_iter().map(Spanned::into_inner).collect()
 }
 

@@ -15,7 +15,7 @@ use super::{fields, keys};
 use crate::values::canonical_path;
 
 /// Reads `[server]`. What is wrong was reported if the result is not whole.
-pub(super) fn read(reader: &Reader<'_>) -> Server {
+pub(super) fn check(reader: &Reader<'_>) -> Server {
     let listen = reader.required(&keys::LISTEN);
     let listen = listen.map_or(Vec::new(), Spanned::into_inner);
     refuse_collisions(reader, &listen);
@@ -30,7 +30,7 @@ pub(super) fn read(reader: &Reader<'_>) -> Server {
         trusted_proxies: trusted_proxies(reader),
         health_path: reader.get(&keys::HEALTH_PATH).map(Spanned::into_inner),
         unknown_clients: reader.value(&keys::UNKNOWN_CLIENTS),
-        fields: fields::read(reader),
+        fields: fields::check(reader),
     }
 }
 

@@ -10,18 +10,33 @@ use super::certificates;
 use super::exposure::exposed;
 use super::files;
 use super::keys::{self, Demand, Section};
-use super::kinds::Fault;
 use super::lints::LintName;
-use super::reader::Reader;
+use super::load::Loader;
+use super::reader::{Reader, Scope};
 use super::report::Problem;
-use crate::tls::{ClientAuth, Roots, ServerCertificate, ServerSettings};
+use crate::tls::{ClientAuth, Roots, ServerCertificate, ServerSettings, TlsVersion};
 
 const NO_CERTIFICATES: &str = "make a development certificate with `framewall cert new` and write \
     certificates = [{ cert = \"certs/dev.pem\", key = \"certs/dev.key\" }] under [tls], or say \
     mode = \"off\" to speak plain HTTP";
 
-/// Reads `[tls]`; `None` is `mode = "off"`. What is wrong was reported if the result is not whole.
-pub(super) fn read(reader: &Reader<'_>, listen: &[SocketAddr]) -> Option<ServerSettings> {
+/// `[tls]`, its files unread.
+pub(super) struct CheckedTls<'a> {
+    scope: Scope<'a>,
+    certificates: Vec<CheckedCertificate<'a>>,
+    min_version: TlsVersion,
+    client_auth: Demand,
+    client_ca: Option<Spanned<PathBuf>>,
+}
+
+struct CheckedCertificate<'a> {
+    scope: Scope<'a>,
+    cert: Option<Spanned<PathBuf>>,
+    key: Option<Spanned<PathBuf>>,
+}
+
+/// Checks `[tls]`; `None` is `mode = "off"`. What is wrong was reported if the result is not whole.
+pub(super) fn check<'a>(reader: &Reader<'a>, listen: &[SocketAddr]) -> Option<CheckedTls<'a>> {
     let mode = reader.get(&keys::TLS_MODE);
     // A mode that is neither on nor off was reported; whether certificates are missing is then
     // not known.
@@ -34,11 +49,63 @@ pub(super) fn read(reader: &Reader<'_>, listen: &[SocketAddr]) -> Option<ServerS
         }
         reader.demand(keys::CERTIFICATES.name, NO_CERTIFICATES);
     }
-    Some(ServerSettings {
-        certificates: certificates(reader),
+    let certificate = |entry: Reader<'a>| CheckedCertificate {
+        cert: entry.required(&keys::CERT),
+        key: entry.required(&keys::CERT_KEY),
+        scope: Scope::clone(&entry),
+    };
+    let certificates = reader.tables(&keys::CERTIFICATES).into_iter().map(certificate).collect();
+    let client_auth = reader.get(&keys::CLIENT_AUTH);
+    check_client_ca(reader, client_auth.as_ref());
+    Some(CheckedTls {
+        certificates,
         min_version: reader.value(&keys::MIN_VERSION),
-        client_auth: client_auth(reader),
+        client_auth: client_auth.map_or(keys::CLIENT_AUTH.absent.0, Spanned::into_inner),
+        client_ca: reader.get(&keys::CLIENT_CA),
+        scope: Scope::clone(reader),
     })
+}
+
+impl CheckedTls<'_> {
+    /// Reads its files. What is wrong was reported if the result is not whole.
+    pub(super) fn load(self, loader: &Loader) -> ServerSettings {
+        let ca = self.client_ca.as_ref();
+        let roots = ca.and_then(|path| {
+            loader.read(&self.scope, keys::CLIENT_CA.name, path, files::read_roots)
+        });
+        let roots = roots.unwrap_or_else(Roots::empty);
+        ServerSettings {
+            certificates: self
+                .certificates
+                .into_iter()
+                .filter_map(|one| one.load(loader))
+                .collect(),
+            min_version: self.min_version,
+            client_auth: match self.client_auth {
+                Demand::Off => ClientAuth::Off,
+                Demand::Optional => ClientAuth::Optional(roots),
+                Demand::Required => ClientAuth::Required(roots),
+            },
+        }
+    }
+}
+
+impl CheckedCertificate<'_> {
+    fn load(self, loader: &Loader) -> Option<ServerCertificate> {
+        let Self { scope, cert, key } = &self;
+        let chain = cert
+            .as_ref()
+            .and_then(|path| loader.read(scope, keys::CERT.name, path, files::read_chain));
+        let secret = key
+            .as_ref()
+            .and_then(|path| loader.read(scope, keys::CERT_KEY.name, path, files::read_key));
+        let (cert, chain, key, secret) = (cert.as_ref()?, chain?, key.as_ref()?, secret?);
+        lint_readable(scope, key, "private key");
+        let certify = |path: &Path| files::certify(cert.get_ref().clone(), chain, secret, path);
+        let certificate = scope.judge(keys::CERT_KEY.name, key, certify)?;
+        certificates::lint_validity(scope, cert.span(), &certificate);
+        Some(certificate)
+    }
 }
 
 fn refuse_with_mode_off(reader: &Reader<'_>, mode: &Range<usize>) {
@@ -66,89 +133,16 @@ fn lint_plain(reader: &Reader<'_>, span: Range<usize>, listen: &[SocketAddr]) {
     );
 }
 
-fn certificates(reader: &Reader<'_>) -> Vec<ServerCertificate> {
-    let entries = reader.tables(&keys::CERTIFICATES);
-    entries.iter().filter_map(certificate).collect()
-}
-
-fn certificate(reader: &Reader<'_>) -> Option<ServerCertificate> {
-    let cert = reader.required(&keys::CERT);
-    let key = reader.required(&keys::CERT_KEY);
-    let chain = cert.as_ref().and_then(|path| load(reader, "cert", path, files::read_chain));
-    let secret = key.as_ref().and_then(|path| load(reader, "key", path, files::read_key));
-    let (cert, chain, key, secret) = (cert?, chain?, key?, secret?);
-    lint_readable(reader, key.span(), "private key", key.get_ref());
-    let span = cert.span();
-    let certify = |path: &Path| files::certify(cert.into_inner(), chain, secret, path);
-    let certificate = load(reader, "key", &key, certify)?;
-    certificates::lint_validity(reader, span, &certificate);
-    Some(certificate)
-}
-
-/// What `read` makes of the file at a place of the configuration; a fault is reported there. The file
-/// is one of those that the configuration was read from.
-pub(super) fn load<T>(
-    reader: &Reader<'_>,
-    name: &str,
-    path: &Spanned<PathBuf>,
-    read: impl FnOnce(&Path) -> Result<T, Fault>,
-) -> Option<T> {
-    reader.cx.reads(path.get_ref());
-    check(reader, name, path, read)
-}
-
-/// What `read` makes of a path at a place of the configuration; a fault is reported there.
-pub(super) fn check<T>(
-    reader: &Reader<'_>,
-    name: &str,
-    path: &Spanned<PathBuf>,
-    read: impl FnOnce(&Path) -> Result<T, Fault>,
-) -> Option<T> {
-    let refuse = |fault: Fault| reader.refuse(name, path.span(), fault);
-    read(path.get_ref()).map_err(refuse).ok()
-}
-
 /// Warns of a file with a secret in it that others than its owner may read.
-pub(super) fn lint_readable(reader: &Reader<'_>, span: Range<usize>, what: &str, path: &Path) {
-    if files::others_may_read(path) {
-        let path = path.display();
-        reader.lint(
+pub(super) fn lint_readable(scope: &Scope<'_>, path: &Spanned<PathBuf>, what: &str) {
+    if files::others_may_read(path.get_ref()) {
+        let span = path.span();
+        let path = path.get_ref().display();
+        scope.lint(
             LintName::SecretReadable,
             Problem::at(span, format!("the {what} {path} can be read by other users"))
                 .help(format!("chmod 600 {path}")),
         );
-    }
-}
-
-/// The system's roots; that there are none is reported at `span`, where `whom` would be verified.
-pub(super) fn system_roots(
-    reader: &Reader<'_>,
-    span: Range<usize>,
-    whom: &str,
-    instead: &str,
-) -> Option<Roots> {
-    match reader.cx.system_roots.get_or_init(Roots::system) {
-        Ok(roots) => Some(roots.clone()),
-        Err(reason) => {
-            let what = format!("the system has no roots to verify {whom} with{reason}");
-            let help = format!("install the system's CA certificates, or give {instead}");
-            reader.cx.refuse(Problem::at(span, what).help(help));
-            None
-        }
-    }
-}
-
-fn client_auth(reader: &Reader<'_>) -> ClientAuth {
-    let demand = reader.get(&keys::CLIENT_AUTH);
-    let ca = reader.get(&keys::CLIENT_CA);
-    check_client_ca(reader, demand.as_ref());
-    let roots = ca.and_then(|path| load(reader, keys::CLIENT_CA.name, &path, files::read_roots));
-    let demand = demand.map_or(keys::CLIENT_AUTH.absent.0, Spanned::into_inner);
-    let roots = roots.unwrap_or_else(Roots::empty);
-    match demand {
-        Demand::Off => ClientAuth::Off,
-        Demand::Optional => ClientAuth::Optional(roots),
-        Demand::Required => ClientAuth::Required(roots),
     }
 }
 

@@ -10,29 +10,29 @@ use super::address::MAX_UNIX_PATH;
 use super::files;
 use super::keys;
 use super::kinds::Fault;
+use super::load::{Loader, RootsFrom};
 use super::model::Upstream;
-use crate::values::{is_host, split_port};
-
-use super::reader::Reader;
+use super::reader::{Reader, Scope};
 use super::report::Problem;
-use super::tls::{load, system_roots};
 use crate::tls::{ServerTrust, is_server_name};
+use crate::values::{is_host, split_port};
 
 /// What a route says of its upstreams.
 pub(super) struct Upstreams {
     pub(super) list: Vec<Spanned<Upstream>>,
-    pub(super) trust: Option<ServerTrust>,
+    /// Where the roots are that a `wss://` upstream is verified with; `None` where there is none.
+    pub(super) trust: Option<RootsFrom>,
     pub(super) server_name: Option<String>,
     pub(super) host: Option<String>,
     pub(super) dial_timeout: Duration,
 }
 
 /// Reads them. What is wrong was reported if the result is not whole.
-pub(super) fn read(reader: &Reader<'_>) -> Upstreams {
+pub(super) fn check(reader: &Reader<'_>) -> Upstreams {
     let list = list(reader);
     let secure = list.iter().find(|one| matches!(one.get_ref(), Upstream::Wss { .. }));
     let ca = reader.get(&keys::UPSTREAM_CA);
-    let trust = secure.and_then(|secure| trust(reader, secure, ca.as_ref()));
+    let trust = secure.and_then(|secure| trust(reader, secure, ca));
     let server_name = reader.get(&keys::UPSTREAM_SERVER_NAME);
     if secure.is_none() && !list.is_empty() {
         for name in [keys::UPSTREAM_CA.name, keys::UPSTREAM_SERVER_NAME.name] {
@@ -75,20 +75,30 @@ fn resolve(reader: &Reader<'_>, upstream: Spanned<Upstream>) -> Option<Spanned<U
     Some(Spanned::new(span, Upstream::Unix(path)))
 }
 
-/// What a `wss://` upstream is verified with: the certificates of `upstream_ca`, or the system's
-/// roots.
+/// Where the roots are that a `wss://` upstream is verified with.
 fn trust(
     reader: &Reader<'_>,
     upstream: &Spanned<Upstream>,
-    ca: Option<&Spanned<PathBuf>>,
-) -> Option<ServerTrust> {
-    let name = keys::UPSTREAM_CA.name;
+    ca: Option<Spanned<PathBuf>>,
+) -> Option<RootsFrom> {
     match ca {
-        Some(path) => load(reader, name, path, files::read_trusted),
-        None if reader.span_of(name).is_none() => {
-            system_roots(reader, upstream.span(), "this upstream", name).map(ServerTrust::from)
+        Some(path) => Some(RootsFrom::File(path)),
+        None if reader.span_of(keys::UPSTREAM_CA.name).is_none() => {
+            Some(RootsFrom::System(upstream.span()))
         }
         None => None,
+    }
+}
+
+/// Reads the certificates of `upstream_ca`, or the system's roots.
+pub(super) fn load(scope: &Scope<'_>, roots: &RootsFrom, loader: &Loader) -> Option<ServerTrust> {
+    let name = keys::UPSTREAM_CA.name;
+    match roots {
+        RootsFrom::File(path) => loader.read(scope, name, path, files::read_trusted),
+        RootsFrom::System(span) => {
+            let roots = loader.system_roots(scope, span.clone(), "this upstream", name);
+            roots.map(ServerTrust::from)
+        }
     }
 }
 

@@ -1,31 +1,43 @@
 //! `secret`, `public_key` and `jwks`: exactly one, of the family of the algorithms.
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use http::Uri;
 use toml::Spanned;
 
 use super::super::files;
 use super::super::issuer::{Algorithm, Family, KeySource};
 use super::super::keys;
 use super::super::lints::LintName;
-use super::super::reader::Reader;
+use super::super::load::{Loader, RootsFrom};
+use super::super::reader::{Reader, Scope};
 use super::super::report::Problem;
-use super::super::tls::{load, system_roots};
 use super::jwks::{self, JwksRef};
+use super::secret::SecretRef;
 use super::{public_key, secret};
 use crate::tls::Roots;
 
 const MISSING: &str = "write secret = \"env:NAME\" for HS*, or public_key = \"keys/issuer.pem\" or \
     jwks = \"https://...\" for the others";
 
-/// Reads what the signatures of the issuer `name` are verified with; `algorithms` is `None` if they
+/// Where the key is that an issuer's tokens are verified with.
+#[derive(Debug)]
+pub(super) enum KeyPlace {
+    Secret(Spanned<SecretRef>),
+    PublicKey(Spanned<PathBuf>),
+    JwksFile(Spanned<PathBuf>),
+    /// The address of a JWK Set, and the roots of its `https://`.
+    JwksUrl(Uri, Option<RootsFrom>),
+}
+
+/// Checks what the signatures of the issuer `name` are verified with; `algorithms` is `None` if they
 /// are wrong.
-pub(super) fn read(
+pub(super) fn check(
     reader: &Reader<'_>,
     name: &str,
     algorithms: Option<&[Algorithm]>,
-) -> Option<KeySource> {
+) -> Option<KeyPlace> {
     let algorithms = algorithms.unwrap_or_default();
     let (ca, insecure) = (jwks_ca(reader), jwks_insecure(reader));
     let names = [keys::SECRET.name, keys::PUBLIC_KEY.name, keys::JWKS.name];
@@ -43,12 +55,49 @@ pub(super) fn read(
             return None;
         }
     }
-    let secret = reader.get(&keys::SECRET);
-    let secret = secret.and_then(|reference| secret::read(reader, algorithms, &reference));
+    let secret = reader.get(&keys::SECRET).map(KeyPlace::Secret);
     secret
-        .map(KeySource::Secret)
-        .or_else(|| public_key(reader, algorithms))
-        .or_else(|| jwks(reader, algorithms, ca, insecure))
+        .or_else(|| reader.get(&keys::PUBLIC_KEY).map(KeyPlace::PublicKey))
+        .or_else(|| jwks(reader, ca, insecure))
+}
+
+impl KeyPlace {
+    /// Reads the key, but one at an address. `None`: what is wrong with it was reported.
+    pub(super) fn load(
+        self,
+        scope: &Scope<'_>,
+        algorithms: &[Algorithm],
+        loader: &Loader,
+    ) -> Option<KeySource> {
+        Some(match self {
+            Self::Secret(place) => {
+                KeySource::Secret(secret::load(scope, algorithms, &place, loader)?)
+            }
+            Self::PublicKey(path) => {
+                let read = |path: &Path| public_key::read(path, algorithms);
+                let pem = loader.read(scope, keys::PUBLIC_KEY.name, &path, read)?;
+                KeySource::PublicKey { path: path.into_inner(), pem }
+            }
+            Self::JwksFile(path) => {
+                let read = |path: &Path| jwks::read(path, algorithms);
+                let json = loader.read(scope, keys::JWKS.name, &path, read)?;
+                KeySource::JwksFile { path: path.into_inner(), json }
+            }
+            Self::JwksUrl(url, roots) => {
+                let name = keys::JWKS_CA.name;
+                let roots = match roots {
+                    None => Some(Roots::empty()),
+                    Some(RootsFrom::File(path)) => {
+                        loader.read(scope, name, &path, files::read_roots)
+                    }
+                    Some(RootsFrom::System(span)) => {
+                        loader.system_roots(scope, span, "this address", name)
+                    }
+                };
+                KeySource::JwksUrl { url, roots: roots? }
+            }
+        })
+    }
 }
 
 fn refuse_many(
@@ -94,13 +143,6 @@ fn check_family(
     None
 }
 
-fn public_key(reader: &Reader<'_>, algorithms: &[Algorithm]) -> Option<KeySource> {
-    let path = reader.get(&keys::PUBLIC_KEY)?;
-    let pem =
-        load(reader, keys::PUBLIC_KEY.name, &path, |path| public_key::read(path, algorithms))?;
-    Some(KeySource::PublicKey { path: path.into_inner(), pem })
-}
-
 /// Reads where the roots are for a JWK Set's address; without such an address they are refused.
 fn jwks_ca(reader: &Reader<'_>) -> Option<Spanned<PathBuf>> {
     let ca = reader.get(&keys::JWKS_CA)?;
@@ -113,34 +155,27 @@ fn jwks_ca(reader: &Reader<'_>) -> Option<Spanned<PathBuf>> {
     Some(ca)
 }
 
-fn jwks(
-    reader: &Reader<'_>,
-    algorithms: &[Algorithm],
-    ca: Option<Spanned<PathBuf>>,
-    insecure: bool,
-) -> Option<KeySource> {
+fn jwks(reader: &Reader<'_>, ca: Option<Spanned<PathBuf>>, insecure: bool) -> Option<KeyPlace> {
     let jwks = reader.get(&keys::JWKS)?;
     let span = jwks.span();
     match jwks.into_inner() {
         JwksRef::File(path) => {
-            let path = Spanned::new(span, reader.cx.base.join(path));
-            let json = load(reader, keys::JWKS.name, &path, |path| jwks::read(path, algorithms))?;
-            Some(KeySource::JwksFile { path: path.into_inner(), json })
+            Some(KeyPlace::JwksFile(Spanned::new(span, reader.cx.base.join(path))))
         }
         JwksRef::Url(url) if url.scheme_str() == Some("http") => {
             if jwks::is_exposed(&url) && !insecure {
                 refuse_exposed(reader, span, &url);
                 return None;
             }
-            Some(KeySource::JwksUrl { url, roots: Roots::empty() })
+            Some(KeyPlace::JwksUrl(url, None))
         }
         JwksRef::Url(url) => {
             let roots = match ca {
-                Some(path) => load(reader, keys::JWKS_CA.name, &path, files::read_roots),
-                None if reader.span_of(keys::JWKS_CA.name).is_some() => None,
-                None => system_roots(reader, span, "this address", keys::JWKS_CA.name),
+                Some(path) => RootsFrom::File(path),
+                None if reader.span_of(keys::JWKS_CA.name).is_some() => return None,
+                None => RootsFrom::System(span),
             };
-            Some(KeySource::JwksUrl { url, roots: roots? })
+            Some(KeyPlace::JwksUrl(url, Some(roots)))
         }
     }
 }
@@ -168,7 +203,7 @@ fn jwks_insecure(reader: &Reader<'_>) -> bool {
     true
 }
 
-fn refuse_exposed(reader: &Reader<'_>, span: Range<usize>, url: &http::Uri) {
+fn refuse_exposed(reader: &Reader<'_>, span: Range<usize>, url: &Uri) {
     let key = reader.key(keys::JWKS.name);
     let what = format!("{key}: over http:// anybody on the way can put in keys of their own");
     let rest = url.to_string();

@@ -1,5 +1,5 @@
-//! `[jwt.*]`: from the tables of the file to checked [`Issuer`]s. Files and variables that they name
-//! are read here; a key at an `https://` address is not fetched.
+//! `[jwt.*]`: from the tables of the file to [`Issuer`]s. Loading reads the files and variables that they
+//! name; a key at an `https://` address is not fetched.
 
 mod claims;
 mod jwks;
@@ -18,10 +18,12 @@ use super::auth::NONE;
 use super::issuer::{Algorithm, Issuer, LONGEST_TOKEN, OnExpiry};
 use super::keys::{self, Section};
 use super::kinds::Fault;
-use super::reader::{Reader, check_name, is_name};
+use super::load::Loader;
+use super::reader::{Reader, Scope, check_name, is_name};
 use super::report::Problem;
 use super::units::nearest;
 use crate::config::lints::LintName;
+use key::KeyPlace;
 
 pub(super) use claims::{CLAIM, Forward, Require, parse_claim, parse_name, parse_path};
 pub(super) use jwks::{JwksRef, parse_jwks};
@@ -29,24 +31,32 @@ pub(super) use places::parse_place;
 pub use places::token_place;
 pub(super) use secret::{SecretRef, parse_secret};
 
-/// What `[jwt]` has.
-pub(super) struct Issuers(Vec<Entry>);
+/// `[jwt]`, its keys unread.
+pub(super) struct Issuers<'a>(Vec<Entry<'a>>);
 
-struct Entry {
+struct Entry<'a> {
     name: String,
     span: Range<usize>,
-    /// `None`: what is wrong with it was reported.
-    issuer: Option<Arc<Issuer>>,
+    checked: CheckedIssuer<'a>,
     /// Whether a route names it.
     used: Cell<bool>,
 }
 
-impl Issuers {
-    /// The table of this name, if there is one, and the issuer, if it is whole.
-    pub(super) fn find(&self, name: &str) -> Option<&Option<Arc<Issuer>>> {
-        let entry = self.0.iter().find(|entry| entry.name == name)?;
+/// `[jwt.NAME]`. What is wrong was reported where a part of it is missing.
+struct CheckedIssuer<'a> {
+    scope: Scope<'a>,
+    algorithms: Vec<Algorithm>,
+    key: Option<KeyPlace>,
+    issuer: Option<Issuer<()>>,
+}
+
+impl Issuers<'_> {
+    /// The position of the table of this name, if there is one, and the issuer, if it is whole.
+    pub(super) fn find(&self, name: &str) -> Option<(usize, Option<&Issuer<()>>)> {
+        let position = self.0.iter().position(|entry| entry.name == name)?;
+        let entry = &self.0[position];
         entry.used.set(true);
-        Some(&entry.issuer)
+        Some((position, entry.checked.issuer.as_ref()))
     }
 
     /// The names that `auth` can give, in the order of the file.
@@ -55,30 +65,41 @@ impl Issuers {
         names.filter(|name| is_name(name) && *name != NONE).collect()
     }
 
-    /// Every issuer, in the order of the file, once the routes are read: one that none of them
-    /// named is warned of.
-    pub(super) fn finish(self, root: &Reader<'_>) -> Vec<Arc<Issuer>> {
+    /// Warns, once the routes are checked, of each issuer that none of them names.
+    pub(super) fn lint_unused(&self, root: &Reader<'_>) {
         for Entry { name, span, .. } in self.0.iter().filter(|entry| !entry.used.get()) {
             let what = format!("jwt.{name} is used by no route: nobody's token is checked with it");
             let help = format!("say auth = \"{name}\" in a route, or remove the table");
             root.lint(LintName::JwtUnused, Problem::at(span.clone(), what).help(help));
         }
-        self.0.into_iter().filter_map(|entry| entry.issuer).collect()
+    }
+
+    /// Reads their keys. The issuers are in the order of the file; `None`: what is wrong was reported.
+    pub(super) fn load(self, loader: &Loader) -> Vec<Option<Arc<Issuer>>> {
+        let load = |CheckedIssuer { scope, algorithms, key, issuer }| {
+            let key = key.and_then(|key: KeyPlace| key.load(&scope, &algorithms, loader))?;
+            Some(Arc::new(issuer?.with_key(key)))
+        };
+        self.0.into_iter().map(|entry| load(entry.checked)).collect()
     }
 }
 
-/// Reads every `[jwt.*]`.
-pub(super) fn read(reader: &Reader<'_>) -> Issuers {
+/// Checks every `[jwt.*]`.
+pub(super) fn check<'a>(reader: &Reader<'a>) -> Issuers<'a> {
     let entries = reader.entries(Section::Issuer).into_iter();
-    let read = |(name, span, reader): (String, Range<usize>, Reader<'_>)| {
+    let check = |(name, span, reader): (String, Range<usize>, Reader<'a>)| {
         check_name(&reader, &name, span.clone(), "an issuer");
         if name == NONE {
             refuse_none(&reader, span.clone());
         }
-        let issuer = read_one(&reader, &name, &span).map(Arc::new);
-        Entry { name, span, issuer, used: Cell::new(false) }
+        let algorithms = algorithms(&reader);
+        let key = key::check(&reader, &name, algorithms.as_deref());
+        let issuer = check_one(&reader, &name, &span, algorithms.clone());
+        let algorithms = algorithms.unwrap_or_default();
+        let checked = CheckedIssuer { scope: Scope::clone(&reader), algorithms, key, issuer };
+        Entry { name, span, checked, used: Cell::new(false) }
     };
-    Issuers(entries.map(read).collect())
+    Issuers(entries.map(check).collect())
 }
 
 fn refuse_none(reader: &Reader<'_>, span: Range<usize>) {
@@ -86,16 +107,19 @@ fn refuse_none(reader: &Reader<'_>, span: Range<usize>) {
     reader.cx.refuse(Problem::at(span, what).help("give the table another name"));
 }
 
-fn read_one(reader: &Reader<'_>, name: &str, span: &Range<usize>) -> Option<Issuer> {
-    let algorithms = algorithms(reader);
-    let key = key::read(reader, name, algorithms.as_deref());
+fn check_one(
+    reader: &Reader<'_>,
+    name: &str,
+    span: &Range<usize>,
+    algorithms: Option<Vec<Algorithm>>,
+) -> Option<Issuer<()>> {
     let issuer = reader.get(&keys::ISSUER).map(Spanned::into_inner);
     let audience = reader.get(&keys::AUDIENCE).map_or(Vec::new(), Spanned::into_inner);
     let audience: Vec<_> = audience.into_iter().map(Spanned::into_inner).collect();
     lint_unchecked(reader, name, span);
     let leeway = reader.value(&keys::LEEWAY);
     let user_claim = reader.value(&keys::USER_CLAIM);
-    let token_from = places::read(reader);
+    let token_from = places::check(reader);
     let message_deadline = places::message_deadline(reader, token_from.as_deref());
     let message_token = places::message_token(reader, token_from.as_deref());
     let max_token = reader.value(&keys::MAX_TOKEN);
@@ -106,7 +130,7 @@ fn read_one(reader: &Reader<'_>, name: &str, span: &Range<usize>) -> Option<Issu
     Some(Issuer {
         name: name.to_owned(),
         algorithms: algorithms?,
-        key: key?,
+        key: (),
         issuer,
         audience,
         leeway,

@@ -18,7 +18,7 @@ use crate::values::TokenPlace;
 use crate::values::is_reserved;
 
 /// Reads the places, at least one. `None`: what is wrong was reported.
-pub(super) fn read(reader: &Reader<'_>) -> Option<Vec<TokenPlace>> {
+pub(super) fn check(reader: &Reader<'_>) -> Option<Vec<TokenPlace>> {
     let list = match reader.get(&keys::TOKEN_FROM) {
         Some(list) => list.into_inner(),
         None if reader.span_of(keys::TOKEN_FROM.name).is_some() => return None,

@@ -1,8 +1,6 @@
 //! `secret`: a reference to shared bytes, and the bytes.
 
 use std::fmt;
-use std::ops::Range;
-use std::path::Path;
 
 use toml::Spanned;
 
@@ -10,8 +8,9 @@ use super::super::files::{self, Help};
 use super::super::issuer::{Algorithm, Secret};
 use super::super::keys;
 use super::super::kinds::{Fault, check_path};
+use super::super::load::Loader;
 use super::super::mask::is_variable;
-use super::super::reader::Reader;
+use super::super::reader::Scope;
 use super::super::tls::lint_readable;
 
 const MAKE: &str = "make one with `openssl rand -base64 48`, and give it to the issuer too";
@@ -58,18 +57,24 @@ pub(in super::super) fn parse_secret(text: &str) -> Result<SecretRef, Fault> {
 }
 
 /// Reads the secret and whether it is long enough for `algorithms`.
-pub(super) fn read(
-    reader: &Reader<'_>,
+pub(super) fn load(
+    scope: &Scope<'_>,
     algorithms: &[Algorithm],
     reference: &Spanned<SecretRef>,
+    loader: &Loader,
 ) -> Option<Secret> {
-    let found = match reference.get_ref() {
-        SecretRef::Env(name) => from_variable(name),
-        SecretRef::File(path) => from_file(reader, reference.span(), &reader.cx.base.join(path)),
+    let name = keys::SECRET.name;
+    let refuse = |fault| scope.refuse(name, reference.span(), fault);
+    let bytes = match reference.get_ref() {
+        SecretRef::Env(variable) => from_variable(variable).map_err(refuse).ok()?,
+        SecretRef::File(path) => {
+            let path = Spanned::new(reference.span(), scope.cx.base.join(path));
+            let bytes = loader.read(scope, name, &path, |path| files::read(path, &FILE))?;
+            lint_readable(scope, &path, "secret");
+            without_line_break(bytes)
+        }
     };
-    let checked = found.and_then(|bytes| check_length(bytes, reference.get_ref(), algorithms));
-    let refuse = |fault| reader.refuse(keys::SECRET.name, reference.span(), fault);
-    checked.map(Secret).map_err(refuse).ok()
+    check_length(bytes, reference.get_ref(), algorithms).map(Secret).map_err(refuse).ok()
 }
 
 fn from_variable(name: &str) -> Result<Vec<u8>, Fault> {
@@ -82,17 +87,14 @@ fn from_variable(name: &str) -> Result<Vec<u8>, Fault> {
     }
 }
 
-fn from_file(reader: &Reader<'_>, span: Range<usize>, path: &Path) -> Result<Vec<u8>, Fault> {
-    reader.cx.reads(path);
-    let mut bytes = files::read(path, &FILE)?;
-    lint_readable(reader, span, "secret", path);
+fn without_line_break(mut bytes: Vec<u8>) -> Vec<u8> {
     if bytes.last() == Some(&b'\n') {
         bytes.pop();
         if bytes.last() == Some(&b'\r') {
             bytes.pop();
         }
     }
-    Ok(bytes)
+    bytes
 }
 
 /// RFC 7518 section 3.2: a key is at least as long as the hash.

@@ -1,0 +1,55 @@
+//! The second step: from the syntax tree to checked values. It reads no file, asks for no name and
+//! looks at no clock, so that it says the same of a file everywhere.
+
+use super::firewall::CheckedFirewall;
+use super::jwt::Issuers;
+use super::keys;
+use super::model::{Admin, Log, Server};
+use super::profile::{self, Base};
+use super::protection::Limits;
+use super::reader::Reader;
+use super::route::CheckedRoute;
+use super::tls::CheckedTls;
+use super::{admin, ban, exposure, firewall, jwt, limits, log, route, server, tls, websocket};
+
+/// The sections of a file, none of whose files was read. What is wrong was reported where something is
+/// missing.
+pub(super) struct Checked<'a> {
+    pub(super) server: Server,
+    pub(super) tls: Option<CheckedTls<'a>>,
+    pub(super) routes: Vec<CheckedRoute<'a>>,
+    pub(super) log: Log,
+    pub(super) issuers: Issuers<'a>,
+    pub(super) admin: Admin,
+    pub(super) firewall: CheckedFirewall<'a>,
+    pub(super) limits: Limits,
+}
+
+/// Checks the whole file.
+pub(super) fn check<'a>(root: &Reader<'a>) -> Checked<'a> {
+    root.demand(keys::ROUTES.name, keys::ROUTES.absent.0);
+    root.acknowledge(&keys::FILE_ALLOW);
+    let defaults = profile::check(root);
+    let listener = root.table(&keys::SERVER);
+    let server = server::check(&listener);
+    let tls = tls::check(&root.table(&keys::TLS), &server.listen);
+    let websocket = websocket::overlay(&root.table(&keys::WEBSOCKET), &defaults.websocket);
+    let limits_table = root.table(&keys::LIMITS);
+    let limits = limits::check(&limits_table, &defaults.limits);
+    let base = Base { websocket, limits, ..defaults };
+    let issuers = jwt::check(&root.table(&keys::JWT));
+    let routes = route::check(&root.table(&keys::ROUTES), &base, &issuers);
+    limits::check_used(&limits_table, &base.limits, &routes);
+    let log = log::check(&root.table(&keys::LOG));
+    let admin = admin::check(&root.table(&keys::ADMIN));
+    issuers.lint_unused(root);
+    let firewall = firewall::check(&root.table(&keys::FIREWALL));
+    ban::check_file(root, firewall.ban.as_ref(), &admin);
+    let limits = base.limits.values;
+    let mut checked = Checked { server, tls, routes, log, issuers, admin, firewall, limits };
+    exposure::lint(&listener, &checked, base.profile.is_some());
+    // Last: what is derived is not what the file says.
+    let most = checked.server.max_connections;
+    checked.limits = limits::bound_addresses(&limits_table, checked.limits, most);
+    checked
+}

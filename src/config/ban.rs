@@ -40,8 +40,8 @@ fn durations(reader: &Reader<'_>) -> (Duration, Duration) {
     let or = |given: &Option<Spanned<Duration>>, default| {
         given.as_ref().map_or(default, |it| *it.get_ref())
     };
-    let duration = or(&given, keys::BAN_DURATION.absent.0);
-    let max_duration = or(&longest, keys::MAX_DURATION.absent.0);
+    let duration = or(&given, keys::BAN_DURATION.absent.value());
+    let max_duration = or(&longest, keys::MAX_DURATION.absent.value());
     if max_duration >= duration {
         return (duration, max_duration);
     }

@@ -3,14 +3,13 @@
 
 use super::firewall::CheckedFirewall;
 use super::jwt::Issuers;
-use super::keys;
+use super::keys::{self, Limits, WebSocket};
 use super::model::{Admin, Log, Server};
 use super::profile::{self, Base};
-use super::protection::Limits;
 use super::reader::Reader;
 use super::route::CheckedRoute;
 use super::tls::CheckedTls;
-use super::{admin, ban, exposure, firewall, jwt, limits, log, route, server, tls, websocket};
+use super::{admin, ban, exposure, firewall, jwt, limits, log, route, server, tls};
 
 /// The sections of a file, none of whose files was read. What is wrong was reported where something is
 /// missing.
@@ -33,7 +32,7 @@ pub(super) fn check<'a>(root: &Reader<'a>) -> Checked<'a> {
     let listener = root.table(&keys::SERVER);
     let server = server::check(&listener);
     let tls = tls::check(&root.table(&keys::TLS), &server.listen);
-    let websocket = websocket::overlay(&root.table(&keys::WEBSOCKET), &defaults.websocket);
+    let websocket = WebSocket::over(&defaults.websocket, &root.table(&keys::WEBSOCKET));
     let limits_table = root.table(&keys::LIMITS);
     let limits = limits::check(&limits_table, &defaults.limits);
     let base = Base { websocket, limits, ..defaults };

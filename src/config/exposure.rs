@@ -3,9 +3,8 @@
 use std::net::SocketAddr;
 
 use super::check::Checked;
-use super::keys;
+use super::keys::{self, Limits};
 use super::lints::LintName;
-use super::protection::Limits;
 use super::reader::Reader;
 use super::report::Problem;
 use super::route::CheckedRoute;

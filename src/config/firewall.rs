@@ -99,7 +99,7 @@ impl CheckedFirewall<'_> {
 
 fn mode(reader: &Reader<'_>) -> Mode {
     let Some(mode) = reader.get(&keys::FIREWALL_MODE) else {
-        return keys::FIREWALL_MODE.absent.0;
+        return keys::FIREWALL_MODE.absent.value();
     };
     if *mode.get_ref() == Mode::Report {
         let what = "firewall.mode is \"report\": what it denies is let through";

@@ -5,9 +5,9 @@ use std::num::NonZeroU32;
 use std::ops::Range;
 
 use super::auth::CheckedAuth;
-use super::keys;
+use super::keys::{self, Limits};
 use super::lints::LintName;
-use super::protection::{Limits, Mode, OnExceed};
+use super::protection::{Mode, OnExceed};
 use super::reader::Reader;
 use super::report::Problem;
 use super::route::CheckedRoute;
@@ -29,21 +29,6 @@ static IN_SESSIONS: [&str; 4] = [
 
 /// What counts users, whom only a token names.
 static OF_USERS: [&str; 2] = [keys::CONNECTIONS_PER_USER.name, keys::MESSAGES_PER_USER.name];
-
-/// What holds where neither the file nor its profile says anything.
-pub(super) fn defaults() -> Limits {
-    Limits {
-        connections_per_ip: keys::CONNECTIONS_PER_IP.absent.0,
-        handshakes_per_ip: keys::HANDSHAKES_PER_IP.absent.0,
-        connections_per_user: keys::CONNECTIONS_PER_USER.absent.0,
-        messages: keys::LIMIT_MESSAGES.absent.0,
-        bytes: keys::LIMIT_BYTES.absent.0,
-        messages_per_user: keys::MESSAGES_PER_USER.absent.0,
-        control_frames: keys::CONTROL_FRAMES.absent.0,
-        on_exceed: keys::ON_EXCEED.absent.0,
-        mode: keys::LIMITS_MODE.absent.0,
-    }
-}
 
 /// The limits that hold in a table of the file, with what is needed to find contradictions.
 #[derive(Debug)]
@@ -148,19 +133,7 @@ pub(super) fn check_used(reader: &Reader<'_>, layer: &Layer, routes: &[CheckedRo
 }
 
 fn overlay(reader: &Reader<'_>, base: &Layer) -> Layer {
-    let above = &base.values;
-    let values = Limits {
-        connections_per_ip: reader.value_or(&keys::CONNECTIONS_PER_IP, above.connections_per_ip),
-        handshakes_per_ip: reader.value_or(&keys::HANDSHAKES_PER_IP, above.handshakes_per_ip),
-        connections_per_user: reader
-            .value_or(&keys::CONNECTIONS_PER_USER, above.connections_per_user),
-        messages: reader.value_or(&keys::LIMIT_MESSAGES, above.messages),
-        bytes: reader.value_or(&keys::LIMIT_BYTES, above.bytes),
-        messages_per_user: reader.value_or(&keys::MESSAGES_PER_USER, above.messages_per_user),
-        control_frames: reader.value_or(&keys::CONTROL_FRAMES, above.control_frames),
-        on_exceed: reader.value_or(&keys::ON_EXCEED, above.on_exceed),
-        mode: reader.value_or(&keys::LIMITS_MODE, above.mode),
-    };
+    let values = Limits::over(&base.values, reader);
     let said = |name, above: &Option<_>| reader.span_of(name).or_else(|| above.clone());
     Layer {
         bytes: said(keys::LIMIT_BYTES.name, &base.bytes),

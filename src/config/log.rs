@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use toml::Spanned;
 
 use super::files::check_place;
-use super::keys::{self, Key, Optional};
+use super::keys::{self, Key, Omittable};
 use super::kinds::File;
 use super::model::Log;
 use super::reader::Reader;
@@ -32,7 +32,7 @@ pub(super) fn check(reader: &Reader<'_>) -> Log {
     }
 }
 
-fn log_file(reader: &Reader<'_>, key: &Key<File, Optional>) -> Option<Spanned<PathBuf>> {
+fn log_file(reader: &Reader<'_>, key: &Key<File, Omittable>) -> Option<Spanned<PathBuf>> {
     let path = reader.get(key)?;
     reader.will_create(key.name, &path, check_place);
     Some(path)

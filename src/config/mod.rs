@@ -47,7 +47,6 @@ mod server;
 mod tls;
 mod units;
 mod upstream;
-mod websocket;
 
 pub use host::HostPattern;
 pub use issuer::{
@@ -55,14 +54,15 @@ pub use issuer::{
     Secret,
 };
 pub use jwt::token_place;
+pub use keys::{Limits, WebSocket};
 pub use lints::LintName;
 pub use load::{Loaded, examine, load, parse, read_text};
 pub use model::{
     Admin, Auth, Compression, Config, Log, LogFormat, Origins, ProxyProtocol, Route, Server,
-    UnknownClients, Upstream, WebSocket,
+    UnknownClients, Upstream,
 };
 pub use path::PathPattern;
-pub use protection::{Ban, Firewall, Limits, Mode, OnExceed};
+pub use protection::{Ban, Firewall, Mode, OnExceed};
 pub use reference::reference;
 pub use report::{Lint, LoadError, Report};
 pub use schema::schema;

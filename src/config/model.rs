@@ -1,7 +1,6 @@
 //! The checked configuration: what every other room works from. Immutable once loaded.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +9,9 @@ use ipnet::IpNet;
 
 use super::host::HostPattern;
 use super::issuer::{Issuer, RouteIssuers};
+use super::keys::{Limits, WebSocket};
 use super::path::PathPattern;
-use super::protection::{Firewall, Limits};
+use super::protection::Firewall;
 use crate::tls::{ServerSettings, ServerTrust};
 use crate::values::FieldRules;
 use crate::values::OriginPattern;
@@ -169,36 +169,6 @@ pub enum Upstream {
     },
     /// `unix:PATH`
     Unix(PathBuf),
-}
-
-/// `[websocket]`; `None` is "off". Sizes are the client's, but for `max_reply_size`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WebSocket {
-    /// Payload bytes of a client's message.
-    pub max_message_size: u64,
-    /// Payload bytes of a client's frame.
-    pub max_frame_size: u64,
-    /// Payload bytes of a message of the application's.
-    pub max_reply_size: Option<u64>,
-    /// Frames of a client's message.
-    pub max_fragments: u32,
-    /// Bytes that a client's compressed message may inflate to for each byte on the wire, once it
-    /// has inflated to more than 64 KiB.
-    pub max_inflation_ratio: Option<NonZeroU32>,
-    /// How long a client's message, or a control frame, may take from the first byte of its header
-    /// to its last; how long one of the application's may stand still; and a third of how long a
-    /// peer may take nothing of what it is sent.
-    pub message_timeout: Option<Duration>,
-    /// No data frame and no ping of a peer's own, either way.
-    pub idle_timeout: Option<Duration>,
-    /// Between the gateway's own pings, to both sides.
-    pub ping_interval: Option<Duration>,
-    /// Whether only a pong answers a ping; otherwise everything that a peer sends does.
-    pub require_pong: bool,
-    /// From the 101 to a Close.
-    pub max_lifetime: Option<Duration>,
-    /// What becomes of permessage-deflate (RFC 7692).
-    pub compression: Compression,
 }
 
 /// `[websocket] compression`

@@ -4,12 +4,9 @@ use std::num::NonZeroU32;
 use std::ops::Range;
 use std::time::Duration;
 
-use super::keys;
-use super::limits::{self, Layer};
-use super::model::WebSocket;
-use super::protection::Limits;
+use super::keys::{self, Limits, WebSocket};
+use super::limits::Layer;
 use super::reader::Reader;
-use super::websocket;
 use crate::values::Rate;
 
 /// `profile`
@@ -35,9 +32,9 @@ pub(super) fn check(root: &Reader<'_>) -> Base {
     match root.get(&keys::PROFILE) {
         None => Base {
             profile: None,
-            websocket: websocket::defaults(),
-            limits: Layer::new(limits::defaults(), None),
-            require_origin: keys::REQUIRE_ORIGIN.absent.0,
+            websocket: WebSocket::defaults(),
+            limits: Layer::new(Limits::defaults(), None),
+            require_origin: keys::REQUIRE_ORIGIN.absent.value(),
         },
         Some(said) => Base {
             profile: Some(said.span()),
@@ -56,7 +53,7 @@ impl Profile {
             max_frame_size: 64 << 10,
             idle_timeout: Some(minutes(15)),
             ping_interval: Some(Duration::from_secs(30)),
-            ..websocket::defaults()
+            ..WebSocket::defaults()
         }
     }
 
@@ -72,7 +69,7 @@ impl Profile {
             bytes: Some(Rate { count: 8 << 20, per: minutes(1), burst: 8 << 20 }),
             messages_per_user: Some(Rate { count: 400, per: minutes(1), burst: 400 }),
             control_frames: Some(Rate { count: 2, per: Duration::from_secs(1), burst: 20 }),
-            ..limits::defaults()
+            ..Limits::defaults()
         }
     }
 
@@ -88,83 +85,31 @@ const fn minutes(minutes: u64) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::{Profile, keys, limits, websocket};
-    use crate::config::keys::Key;
-    use crate::config::kinds::Kind;
-    use crate::config::model::WebSocket;
-    use crate::config::protection;
+    use super::{Limits, Profile, WebSocket, keys};
+    use crate::config::keys::Row;
 
     const DOCS: &str = include_str!("../../docs/hardening.md");
 
-    /// A key's full name and the value as TOML.
+    /// A key and its value as TOML.
     type Shown = (String, String);
 
-    fn show<K: Kind, A>(key: &Key<K, A>, value: &K::Value) -> Shown {
-        let table = key.section.to_string().replace(['[', ']'], "").replace("NAME", "*");
-        (format!("{table}.{}", key.name), key.kind.show(value))
-    }
-
-    /// Every value that a profile may set; a new key does not compile before it is here.
-    fn values(
-        websocket: &WebSocket,
-        limits: &protection::Limits,
-        require_origin: bool,
-    ) -> Vec<Shown> {
-        let WebSocket {
-            max_message_size,
-            max_frame_size,
-            max_reply_size,
-            max_fragments,
-            max_inflation_ratio,
-            message_timeout,
-            idle_timeout,
-            ping_interval,
-            require_pong,
-            max_lifetime,
-            compression,
-        } = websocket;
-        let protection::Limits {
-            connections_per_ip,
-            handshakes_per_ip,
-            connections_per_user,
-            messages,
-            bytes,
-            messages_per_user,
-            control_frames,
-            on_exceed,
-            mode,
-        } = limits;
-        vec![
-            show(&keys::MAX_MESSAGE_SIZE, max_message_size),
-            show(&keys::MAX_FRAME_SIZE, max_frame_size),
-            show(&keys::MAX_REPLY_SIZE, max_reply_size),
-            show(&keys::MAX_FRAGMENTS, max_fragments),
-            show(&keys::MAX_INFLATION_RATIO, max_inflation_ratio),
-            show(&keys::MESSAGE_TIMEOUT, message_timeout),
-            show(&keys::IDLE_TIMEOUT, idle_timeout),
-            show(&keys::PING_INTERVAL, ping_interval),
-            show(&keys::REQUIRE_PONG, require_pong),
-            show(&keys::MAX_LIFETIME, max_lifetime),
-            show(&keys::COMPRESSION, compression),
-            show(&keys::CONNECTIONS_PER_IP, connections_per_ip),
-            show(&keys::HANDSHAKES_PER_IP, handshakes_per_ip),
-            show(&keys::CONNECTIONS_PER_USER, connections_per_user),
-            show(&keys::LIMIT_MESSAGES, messages),
-            show(&keys::LIMIT_BYTES, bytes),
-            show(&keys::MESSAGES_PER_USER, messages_per_user),
-            show(&keys::CONTROL_FRAMES, control_frames),
-            show(&keys::ON_EXCEED, on_exceed),
-            show(&keys::LIMITS_MODE, mode),
-            show(&keys::REQUIRE_ORIGIN, &require_origin),
-        ]
+    /// Every value that a profile may set.
+    fn values(websocket: &WebSocket, limits: &Limits, require_origin: bool) -> Vec<Shown> {
+        let within = |table: &str, shown: Vec<Shown>| -> Vec<Shown> {
+            shown.into_iter().map(|(key, value)| (format!("{table}.{key}"), value)).collect()
+        };
+        let mut values = within("websocket", websocket.shown());
+        values.extend(within("limits", limits.shown()));
+        values.push(("routes.*.require_origin".to_owned(), require_origin.to_string()));
+        values
     }
 
     /// `docs/hardening.md` has a row for each default that is not off, and no other: nothing else is
     /// limited where the file says nothing.
     #[test]
     fn what_changes_by_default_is_listed() {
-        let require_origin = keys::REQUIRE_ORIGIN.absent.0;
-        let defaults = values(&websocket::defaults(), &limits::defaults(), require_origin);
+        let require_origin = keys::REQUIRE_ORIGIN.absent.value();
+        let defaults = values(&WebSocket::defaults(), &Limits::defaults(), require_origin);
         // Of the limits, how they would be applied says nothing as long as none is given.
         let idle = ["limits.on_exceed", "limits.mode"];
         let on = |(key, value): &&Shown| {
@@ -184,7 +129,6 @@ mod tests {
         for (line, expected) in table.iter().zip(&expected) {
             assert!(line.starts_with(expected), "{line}\nis not\n{expected}");
         }
-        assert_eq!(websocket::defaults().max_reply_size, None);
     }
 
     /// `docs/hardening.md` has a row for each key that the profile changes, and no other.
@@ -192,13 +136,13 @@ mod tests {
     fn the_table_of_the_profile_is_true() {
         let owasp = Profile::Owasp;
         let with = values(&owasp.websocket(), &owasp.limits(), owasp.require_origin());
-        let without = keys::REQUIRE_ORIGIN.absent.0;
-        let without = values(&websocket::defaults(), &limits::defaults(), without);
+        let without = keys::REQUIRE_ORIGIN.absent.value();
+        let without = values(&WebSocket::defaults(), &Limits::defaults(), without);
         let changed = with.iter().zip(&without).filter(|(with, without)| with != without);
         let row = |((key, with), (_, without)): (&Shown, &Shown)| {
-            let derived = keys::CONNECTIONS_PER_IP.absent.1;
+            let derived = keys::CONNECTIONS_PER_IP.absent();
             let without = match key.as_str() {
-                "limits.connections_per_ip" => derived.to_owned(),
+                "limits.connections_per_ip" => derived,
                 _ => format!("`{without}`"),
             };
             format!("| `{key}` | `{with}` | {without} | ")

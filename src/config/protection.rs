@@ -8,7 +8,6 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::firewall::Rules;
-use crate::values::Rate;
 
 /// Whether what a section refuses is refused.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -46,29 +45,6 @@ pub struct Ban {
     pub exempt: Vec<IpNet>,
     /// Where bans are kept over a restart; `None`: in memory alone.
     pub file: Option<PathBuf>,
-}
-
-/// `[limits]`; `None` is off.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// Connections of one address, IPv6 by /64.
-    pub connections_per_ip: Option<NonZeroU32>,
-    /// Handshakes of one address, IPv6 by /64.
-    pub handshakes_per_ip: Option<Rate>,
-    /// Sessions of one user of one issuer.
-    pub connections_per_user: Option<NonZeroU32>,
-    /// Messages of one connection, client to server.
-    pub messages: Option<Rate>,
-    /// Bytes of one connection on the wire, client to server.
-    pub bytes: Option<Rate>,
-    /// Messages of one user across its connections.
-    pub messages_per_user: Option<Rate>,
-    /// The client's pings and pongs, of one connection.
-    pub control_frames: Option<Rate>,
-    /// What becomes of what is too much within a session.
-    pub on_exceed: OnExceed,
-    /// Whether anything becomes of it.
-    pub mode: Mode,
 }
 
 /// `[limits] on_exceed`

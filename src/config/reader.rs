@@ -8,7 +8,7 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{self, Default, Key, ListOf, Required, Section};
+use super::keys::{self, DefaultTo, Key, ListOf, Needed, Section};
 use super::kinds::{Fault, Item, Kind, OFF_OR, Words};
 use super::lints::{Acknowledged, Found, LintName};
 use super::lists::{Table, Tables};
@@ -311,21 +311,24 @@ impl<'a> Reader<'a> {
     }
 
     /// The key's value, or its default.
-    pub(super) fn value<K: Kind, A: Default<K::Value>>(&self, key: &Key<K, A>) -> K::Value {
+    pub(super) fn value<K: Kind<Value: Clone>>(
+        &self,
+        key: &Key<K, DefaultTo<K::Value>>,
+    ) -> K::Value {
         self.get(key).map_or_else(|| key.absent.value(), Spanned::into_inner)
     }
 
     /// The key's value, or `base` if it is not given; its default if it is wrong and reported.
-    pub(super) fn value_or<K: Kind, A: Default<K::Value>>(
+    pub(super) fn value_or<K: Kind<Value: Clone>>(
         &self,
-        key: &Key<K, A>,
+        key: &Key<K, DefaultTo<K::Value>>,
         base: K::Value,
     ) -> K::Value {
         if self.item(key.name).is_some() { self.value(key) } else { base }
     }
 
     /// The key's value; that it is missing is reported.
-    pub(super) fn required<K: Kind>(&self, key: &Key<K, Required>) -> Option<Spanned<K::Value>> {
+    pub(super) fn required<K: Kind>(&self, key: &Key<K, Needed>) -> Option<Spanned<K::Value>> {
         self.demand(key.name, key.absent.0);
         self.get(key)
     }

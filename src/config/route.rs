@@ -10,18 +10,17 @@ use super::auth::{self, CheckedAuth};
 use super::host::HostPattern;
 use super::issuer::Issuer;
 use super::jwt::Issuers;
-use super::keys::{self, Section};
+use super::keys::{self, Limits, Section, WebSocket};
 use super::kinds::Fault;
 use super::lints::LintName;
 use super::load::Loader;
-use super::model::{Origins, Route, WebSocket};
+use super::model::{Origins, Route};
 use super::path::PathPattern;
 use super::profile::Base;
-use super::protection::Limits;
 use super::reader::{Reader, Scope, check_name};
 use super::report::Problem;
 use super::upstream::Upstreams;
-use super::{certificates, limits, origins, reachability, upstream, websocket};
+use super::{certificates, limits, origins, reachability, upstream};
 use crate::tls::ServerSettings;
 
 /// `[routes.NAME]`, its files unread. What is wrong was reported where a part of it is missing.
@@ -116,7 +115,7 @@ fn check_one<'a>(
     let auth = auth::check(reader, &name, issuers);
     let refresh = auth::refresh(reader, auth.as_ref());
     let websocket = reader.table(&keys::ROUTE_WEBSOCKET);
-    let websocket = websocket::overlay(&websocket, &base.websocket);
+    let websocket = WebSocket::over(&base.websocket, &websocket);
     let limits = reader.table(&keys::ROUTE_LIMITS);
     let limits = limits::of_route(&limits, &base.limits, auth.as_ref());
     CheckedRoute {

@@ -89,7 +89,7 @@ fn lint_everybody(reader: &Reader<'_>, span: Range<usize>) {
 
 fn proxy_protocol(reader: &Reader<'_>) -> ProxyProtocol {
     let Some(mode) = reader.get(&keys::PROXY_PROTOCOL) else {
-        return keys::PROXY_PROTOCOL.absent.0;
+        return keys::PROXY_PROTOCOL.absent.value();
     };
     let nobody = reader.is_empty_list(keys::TRUSTED_PROXIES.name);
     if *mode.get_ref() == ProxyProtocol::Required && nobody {

@@ -60,7 +60,8 @@ pub(super) fn check<'a>(reader: &Reader<'a>, listen: &[SocketAddr]) -> Option<Ch
     Some(CheckedTls {
         certificates,
         min_version: reader.value(&keys::MIN_VERSION),
-        client_auth: client_auth.map_or(keys::CLIENT_AUTH.absent.0, Spanned::into_inner),
+        client_auth: client_auth
+            .map_or_else(|| keys::CLIENT_AUTH.absent.value(), Spanned::into_inner),
         client_ca: reader.get(&keys::CLIENT_CA),
         scope: Scope::clone(reader),
     })

@@ -194,7 +194,7 @@ fn near_algorithm(text: &str) -> Option<&'static str> {
 
 fn on_expiry(reader: &Reader<'_>, name: &str) -> OnExpiry {
     let Some(said) = reader.get(&keys::ON_EXPIRY) else {
-        return keys::ON_EXPIRY.absent.0;
+        return keys::ON_EXPIRY.absent.value();
     };
     if *said.get_ref() == OnExpiry::Ignore {
         let what = format!("jwt.{name} leaves sessions open when their token expires");

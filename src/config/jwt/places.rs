@@ -22,7 +22,7 @@ pub(super) fn check(reader: &Reader<'_>) -> Option<Vec<TokenPlace>> {
     let list = match reader.get(&keys::TOKEN_FROM) {
         Some(list) => list.into_inner(),
         None if reader.span_of(keys::TOKEN_FROM.name).is_some() => return None,
-        None => (keys::TOKEN_FROM.absent.0)(),
+        None => keys::TOKEN_FROM.absent.value(),
     };
     let message = list.iter().find(|place| *place.get_ref() == TokenPlace::Message);
     if let (Some(message), true) = (message, list.len() > 1) {
@@ -48,7 +48,7 @@ pub(super) fn check(reader: &Reader<'_>) -> Option<Vec<TokenPlace>> {
 /// Reads how long the first message may take, which only matters where the token is in it.
 pub(super) fn message_deadline(reader: &Reader<'_>, places: Option<&[TokenPlace]>) -> Duration {
     let Some(deadline) = reader.get(&keys::MESSAGE_DEADLINE) else {
-        return keys::MESSAGE_DEADLINE.absent.0;
+        return keys::MESSAGE_DEADLINE.absent.value();
     };
     let label = "nothing would wait for it";
     check_message(reader, places, keys::MESSAGE_DEADLINE.name, deadline.span(), label);

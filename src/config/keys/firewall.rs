@@ -2,7 +2,8 @@
 
 use ipnet::IpNet;
 
-use super::{Entries, Fallback, Key, ListOf, NETWORK, Optional, Row, Section};
+use super::DefaultTo::Value;
+use super::{DefaultTo, Entries, Key, ListOf, NETWORK, Omittable, Row, Section};
 use crate::config::firewall::parse_country;
 use crate::config::kinds::{Choice, File, Integer, Text};
 use crate::config::lists::{List, OneOrMore, Table};
@@ -15,42 +16,42 @@ const COUNTRY: Text<Country> =
 keys! {
     FIREWALL_ROWS;
 
-    ALLOW: ListOf<IpNet>, Optional = Firewall "allow"
+    ALLOW: ListOf<IpNet>, Omittable = Firewall "allow"
         List::never_empty(NETWORK, "leave `allow` out to admit every address that is not denied"),
-        Optional("every address that is not denied"),
+        Omittable("every address that is not denied"),
         "Addresses and networks that may connect. Given, nobody else may, but from the countries \
          of `allow_countries`.";
-    DENY: ListOf<IpNet>, Fallback<Entries<IpNet>> = Firewall "deny"
-        List { of: NETWORK, never_empty: None }, Fallback(Vec::new()),
+    DENY: ListOf<IpNet>, DefaultTo<Entries<IpNet>> = Firewall "deny"
+        List { of: NETWORK, never_empty: None }, Value(Vec::new()),
         "Addresses and networks that may not connect.";
-    DENY_FILES: List<File>, Optional = Firewall "deny_files"
-        List { of: File, never_empty: None }, Optional("no file is read"),
+    DENY_FILES: List<File>, Omittable = Firewall "deny_files"
+        List { of: File, never_empty: None }, Omittable("no file is read"),
         "Files of addresses and networks that may not connect, one a line; `#` starts a comment. \
          At most 256 MiB each, and 4,000,000 entries in all lists together.";
-    FIREWALL_MODE: Choice<Mode>, Fallback<Mode> = Firewall "mode"
+    FIREWALL_MODE: Choice<Mode>, DefaultTo<Mode> = Firewall "mode"
         Choice::of(&[("enforce", Mode::Enforce), ("report", Mode::Report)]),
-        Fallback(Mode::Enforce),
+        Value(Mode::Enforce),
         "`\"report\"`: what is denied is logged and counted, and let through.";
-    GEOIP: OneOrMore<File>, Optional = Firewall "geoip"
+    GEOIP: OneOrMore<File>, Omittable = Firewall "geoip"
         OneOrMore(List { of: File, never_empty: Some("leave `geoip` out if no key needs it") }),
-        Optional("countries and autonomous systems are not known"),
+        Omittable("countries and autonomous systems are not known"),
         "Databases in the MaxMind DB format, at most 1 GiB each; the first that knows an address \
          decides. Goes with `allow_countries`, `deny_countries` or `deny_asns`.";
-    ALLOW_COUNTRIES: ListOf<Country>, Optional = Firewall "allow_countries"
+    ALLOW_COUNTRIES: ListOf<Country>, Omittable = Firewall "allow_countries"
         List::never_empty(COUNTRY, "leave `allow_countries` out to admit every country"),
-        Optional("every country"),
+        Omittable("every country"),
         "Countries whose addresses may connect. Given, other addresses, and those of which no \
          country is known, may not, unless `allow` lists them.";
-    DENY_COUNTRIES: ListOf<Country>, Optional = Firewall "deny_countries"
+    DENY_COUNTRIES: ListOf<Country>, Omittable = Firewall "deny_countries"
         List::never_empty(COUNTRY, "leave `deny_countries` out to deny no country"),
-        Optional("no country"),
+        Omittable("no country"),
         "Countries whose addresses may not connect. Not with `allow` or `allow_countries`, which \
          deny the others already.";
-    DENY_ASNS: List<Integer>, Optional = Firewall "deny_asns"
+    DENY_ASNS: List<Integer>, Omittable = Firewall "deny_asns"
         List { of: Integer { min: 1, max: u32::MAX },
             never_empty: Some("leave `deny_asns` out to deny no autonomous system") },
-        Optional("no autonomous system"),
+        Omittable("no autonomous system"),
         "Numbers of autonomous systems whose addresses may not connect, whatever their country.";
-    BAN: Table, Optional = Firewall "ban" Table(Section::Ban), Optional("nobody is banned but by an operator"),
+    BAN: Table, Omittable = Firewall "ban" Table(Section::Ban), Omittable("nobody is banned but by an operator"),
         "Bans of addresses that offend again and again; see [bans](bans.md).";
 }

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use toml::Spanned;
 
-use super::{
-    Entries, Fallback, Key, ListOf, Made, Optional, Required, Row, SHORTEST, Section, secs,
-};
+use super::DefaultTo::{Made, Value};
+use super::{DefaultTo, Entries, Key, ListOf, Needed, Omittable, Row, SHORTEST, Section, secs};
 use crate::config::issuer::{Algorithm, LONGEST_TOKEN, OnExpiry};
 use crate::config::jwt::{
     CLAIM, Forward, JwksRef, Require, SecretRef, parse_algorithm, parse_claim, parse_jwks,
@@ -22,53 +21,53 @@ const ONE_KEY: &str = "exactly one of `secret`, `public_key` and `jwks` is requi
 keys! {
     JWT_ROWS;
 
-    ALGORITHMS: ListOf<Algorithm>, Required = Issuer "algorithms"
+    ALGORITHMS: ListOf<Algorithm>, Needed = Issuer "algorithms"
         List::never_empty(Text::one_of("a signature algorithm such as \"HS256\" or \"ES256\"",
             Algorithm::names, parse_algorithm),
             "name the algorithm that the issuer signs with"),
-        Required("write algorithms = [\"HS256\"], or whatever the issuer signs with"),
+        Needed("write algorithms = [\"HS256\"], or whatever the issuer signs with"),
         "What a token may be signed with, never taken from the token: HS256, HS384, HS512; or \
          RS256, RS384, RS512, PS256, PS384, PS512; or ES256, ES384; or EdDSA (Ed25519). All of one \
          of these families.";
-    SECRET: Text<SecretRef>, Optional = Issuer "secret"
+    SECRET: Text<SecretRef>, Omittable = Issuer "secret"
         Text::new("\"env:NAME\" or \"file:PATH\"", "^(env:[A-Za-z_][0-9A-Za-z_]*|file:.+)$", parse_secret),
-        Optional(ONE_KEY),
+        Omittable(ONE_KEY),
         "For HS*: the variable or the file with the shared secret, used as it is, without the line \
          break at a file's end. At least as long as the hash: 32, 48 or 64 bytes. `openssl rand \
          -base64 48` makes a new one.";
-    PUBLIC_KEY: File, Optional = Issuer "public_key" File, Optional(ONE_KEY),
+    PUBLIC_KEY: File, Omittable = Issuer "public_key" File, Omittable(ONE_KEY),
         "For the others: PEM file of the issuer's public key (`BEGIN PUBLIC KEY`) or of its \
          certificate. RSA keys have 2048 bits or more.";
-    JWKS: Text<JwksRef>, Optional = Issuer "jwks"
+    JWKS: Text<JwksRef>, Omittable = Issuer "jwks"
         Text::new("the path of a file or an address such as \"https://issuer.example/jwks.json\"",
             r"^[^{\s]", parse_jwks),
-        Optional(ONE_KEY),
+        Omittable(ONE_KEY),
         "For the others: the issuer's keys as a JWK Set (RFC 7517), in a file of at most 1 MiB or at \
          an `https://` address; `http://` on this machine (127.0.0.0/8, ::1, localhost).";
-    JWKS_INSECURE: Bool, Fallback<bool> = Issuer "jwks_insecure" Bool, Fallback(false),
+    JWKS_INSECURE: Bool, DefaultTo<bool> = Issuer "jwks_insecure" Bool, Value(false),
         "Accept an `http://` address of another machine in `jwks`. Anybody on the way can then sign tokens.";
-    JWKS_CA: File, Optional = Issuer "jwks_ca" File, Optional("the system's roots"),
+    JWKS_CA: File, Omittable = Issuer "jwks_ca" File, Omittable("the system's roots"),
         "PEM file of the roots that the certificate of the `https://` address must chain to. Only \
          with such an address.";
-    ISSUER: Text<String>, Optional = Issuer "issuer"
+    ISSUER: Text<String>, Omittable = Issuer "issuer"
         Text::new("the text of the claim `iss`", CLAIM, parse_name),
-        Optional("not checked, which `check` warns of"),
+        Omittable("not checked, which `check` warns of"),
         "What `iss` must be, compared exactly. A token without it is refused.";
-    AUDIENCE: ListOf<String>, Optional = Issuer "audience"
+    AUDIENCE: ListOf<String>, Omittable = Issuer "audience"
         List::never_empty(Text::new("a text of the claim `aud`", CLAIM, parse_name),
             "leave `audience` out to accept tokens for anybody"),
-        Optional("not checked, which `check` warns of"),
+        Omittable("not checked, which `check` warns of"),
         "`aud` must name one of these. A token without it is refused.";
-    LEEWAY: Time, Fallback<Duration> = Issuer "leeway"
-        Time { min: Duration::ZERO, max: secs(60) }, Fallback(secs(30)),
+    LEEWAY: Time, DefaultTo<Duration> = Issuer "leeway"
+        Time { min: Duration::ZERO, max: secs(60) }, Value(secs(30)),
         "How far the clocks may be apart: added to `exp` and to the end of a session, taken from \
          `nbf`.";
-    USER_CLAIM: Text<String>, Made<String> = Issuer "user_claim"
+    USER_CLAIM: Text<String>, DefaultTo<String> = Issuer "user_claim"
         Text::new("the name of a claim, or a path such as \"/realm_access/roles\"", CLAIM, parse_claim),
         Made(|| "sub".to_owned()),
         "The claim that says who the user is. What begins with `/` is a JSON pointer (RFC 6901) to a claim \
          inside others, here and in `require` and `forward`.";
-    TOKEN_FROM: ListOf<TokenPlace>, Made<Entries<TokenPlace>> = Issuer "token_from"
+    TOKEN_FROM: ListOf<TokenPlace>, DefaultTo<Entries<TokenPlace>> = Issuer "token_from"
         List::never_empty(Text::new("\"header\", \"header:NAME\", \"subprotocol\", \
             \"query:NAME\", \"cookie:NAME\" or \"message\"",
             "^(subprotocol|message|header(:.+)?|(query|cookie):.+)$", parse_place),
@@ -78,28 +77,28 @@ keys! {
          `\"header:NAME\"`: another field, the token alone or behind `Bearer`. \
          `\"subprotocol\"`: `Sec-WebSocket-Protocol`. `\"message\"`, which stands alone: the first \
          text message.";
-    MESSAGE_DEADLINE: Time, Fallback<Duration> = Issuer "message_deadline"
-        Time { min: SHORTEST, max: secs(60) }, Fallback(secs(5)),
+    MESSAGE_DEADLINE: Time, DefaultTo<Duration> = Issuer "message_deadline"
+        Time { min: SHORTEST, max: secs(60) }, Value(secs(5)),
         "How long the first message may take. Only with `token_from = [\"message\"]`.";
-    MESSAGE_TOKEN: Text<String>, Optional = Issuer "message_token"
+    MESSAGE_TOKEN: Text<String>, Omittable = Issuer "message_token"
         Text::new("a path such as \"/payload/token\"", "^/.", parse_path),
-        Optional("the first message is the token, or a JSON object with a member `token`"),
+        Omittable("the first message is the token, or a JSON object with a member `token`"),
         "Where the token is in the JSON object of the first message: a JSON pointer (RFC 6901). Only with \
          `token_from = [\"message\"]`.";
-    MAX_TOKEN: Size, Fallback<u64> = Issuer "max_token"
-        Size { min: 1 << 10, max: LONGEST_TOKEN as u64 }, Fallback(16 << 10),
+    MAX_TOKEN: Size, DefaultTo<u64> = Issuer "max_token"
+        Size { min: 1 << 10, max: LONGEST_TOKEN as u64 }, Value(16 << 10),
         "The longest token that is looked at. It has to fit into the head of the request, too; one that \
          is handed in by `refresh` into a frame of 16 KiB.";
-    REQUIRE: Require, Optional = Issuer "require" Require, Optional("no claim is demanded"),
+    REQUIRE: Require, Omittable = Issuer "require" Require, Omittable("no claim is demanded"),
         "Claims that a token must have. A list allows any of its values. A claim matches when it is \
          the value, is a list with it, or is a text with it as a space-separated word.";
-    FORWARD: Forward, Optional = Issuer "forward" Forward, Optional("no claim is forwarded"),
+    FORWARD: Forward, Omittable = Issuer "forward" Forward, Omittable("no claim is forwarded"),
         "Header fields towards the upstream, each with the claim it is made from. A field named \
          here, in any [jwt.NAME], is removed from clients on every route, however they spell it.";
-    FORWARD_TOKEN: Bool, Fallback<bool> = Issuer "forward_token" Bool, Fallback(false),
+    FORWARD_TOKEN: Bool, DefaultTo<bool> = Issuer "forward_token" Bool, Value(false),
         "Whether the upstream gets the token too.";
-    ON_EXPIRY: Choice<OnExpiry>, Fallback<OnExpiry> = Issuer "on_expiry"
+    ON_EXPIRY: Choice<OnExpiry>, DefaultTo<OnExpiry> = Issuer "on_expiry"
         Choice::of(&[("close", OnExpiry::Close), ("ignore", OnExpiry::Ignore)]),
-        Fallback(OnExpiry::Close),
+        Value(OnExpiry::Close),
         "What happens to a session whose token expires. `\"close\"`: code 4401.";
 }

@@ -30,6 +30,53 @@ macro_rules! keys {
     };
 }
 
+/// A section whose every key has a default, and which a table can take over from another one. From
+/// each row come the key, the field of the section, its default and its reader.
+macro_rules! layered {
+    ($(#[$attribute:meta])* $section:ident $rows:ident; $($id:ident $field:ident: $value:ty = $kind:ty,
+        $made:expr, $default:expr, $meaning:literal;)*) => {
+        $(#[$attribute])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct $section {
+            $(#[doc = $meaning] pub $field: $value,)*
+        }
+
+        $(pub(in crate::config) static $id: Key<$kind, DefaultTo<$value>> = Key {
+            section: Section::$section,
+            name: stringify!($field),
+            kind: $made,
+            absent: $default,
+            meaning: $meaning,
+        };)*
+
+        /// The keys of this file, in the order of the reference.
+        pub(super) static $rows: &[&dyn Row] = &[$(&$id,)*];
+
+        impl $section {
+            /// The values where neither the file nor its profile has one.
+            pub(in crate::config) fn defaults() -> Self {
+                Self { $($field: $id.absent.value(),)* }
+            }
+
+            /// The values of a table; those that it does not give are as in `base`.
+            pub(in crate::config) fn over(
+                base: &Self,
+                reader: &crate::config::reader::Reader<'_>,
+            ) -> Self {
+                Self { $($field: reader.value_or(&$id, base.$field),)* }
+            }
+
+            /// Each key with its value as TOML.
+            #[cfg(test)]
+            pub(in crate::config) fn shown(&self) -> Vec<(String, String)> {
+                use crate::config::kinds::Kind;
+
+                vec![$(($id.name.to_owned(), Kind::show(&$id.kind, &self.$field)),)*]
+            }
+        }
+    };
+}
+
 mod admin;
 mod ban;
 mod file;
@@ -47,11 +94,13 @@ pub(in crate::config) use ban::*;
 pub(in crate::config) use file::*;
 pub(in crate::config) use firewall::*;
 pub(in crate::config) use jwt::*;
+pub use limits::Limits;
 pub(in crate::config) use limits::*;
 pub(in crate::config) use log::*;
 pub(in crate::config) use route::*;
 pub(in crate::config) use server::*;
 pub(in crate::config) use tls::*;
+pub use websocket::WebSocket;
 pub(in crate::config) use websocket::*;
 
 /// Every key; those of a section are in the order of the reference.
@@ -175,56 +224,33 @@ pub(in crate::config) struct Key<K, A> {
     pub(in crate::config) meaning: &'static str,
 }
 
-/// Not given, the key has this value.
-pub(in crate::config) struct Fallback<V>(pub(in crate::config) V);
-
-/// Not given, the key has the value that is made here.
-pub(in crate::config) struct Made<V>(pub(in crate::config) fn() -> V);
-
-/// A default that the reader can take.
-pub(in crate::config) trait Default<V> {
-    fn value(&self) -> V;
+/// The key has this value where it is not given.
+pub(in crate::config) enum DefaultTo<V: 'static> {
+    Value(V),
+    /// Made anew each time, because it cannot be a constant.
+    Made(fn() -> V),
+    /// It depends on other keys, as the text says, and is put in where those are known; up to then it
+    /// is this one.
+    Derived(V, &'static str),
 }
 
-impl<V: Clone> Default<V> for Fallback<V> {
-    fn value(&self) -> V {
-        self.0.clone()
-    }
-}
-
-impl<V> Default<V> for Made<V> {
-    fn value(&self) -> V {
-        self.0()
-    }
-}
-
-/// Not given, the key has a value that depends on other keys, as the text says. It is put in where those
-/// are known; up to then it is this one.
-pub(in crate::config) struct Derived<V>(
-    pub(in crate::config) V,
-    pub(in crate::config) &'static str,
-);
-
-impl<V: Clone> Default<V> for Derived<V> {
-    fn value(&self) -> V {
-        self.0.clone()
-    }
-}
-
-impl<K: Kind> Absent<K> for Derived<K::Value> {
-    fn words(&self, _: &K) -> String {
-        self.1.to_owned()
+impl<V: Clone> DefaultTo<V> {
+    pub(in crate::config) fn value(&self) -> V {
+        match self {
+            Self::Value(value) | Self::Derived(value, _) => value.clone(),
+            Self::Made(make) => make(),
+        }
     }
 }
 
 /// The key must be given; the text says what to write.
-pub(in crate::config) struct Required(pub(in crate::config) &'static str);
+pub(in crate::config) struct Needed(pub(in crate::config) &'static str);
 
 /// The key may be left out; the text says what that means.
-pub(in crate::config) struct Optional(pub(in crate::config) &'static str);
+pub(in crate::config) struct Omittable(pub(in crate::config) &'static str);
 
 /// What the reference says of a key that is not given.
-pub(in crate::config) trait Absent<K> {
+pub(in crate::config) trait Absence<K> {
     fn words(&self, kind: &K) -> String;
 
     /// The default as TOML, if it is one.
@@ -238,27 +264,23 @@ pub(in crate::config) trait Absent<K> {
     }
 }
 
-impl<K: Kind> Absent<K> for Fallback<K::Value> {
+impl<K: Kind<Value: Clone>> Absence<K> for DefaultTo<K::Value> {
     fn words(&self, kind: &K) -> String {
-        format!("`{}`", kind.show(&self.0))
+        match self {
+            Self::Derived(_, words) => (*words).to_owned(),
+            _ => format!("`{}`", kind.show(&self.value())),
+        }
     }
 
     fn default(&self, kind: &K) -> Option<String> {
-        Some(kind.show(&self.0))
+        match self {
+            Self::Derived(..) => None,
+            _ => Some(kind.show(&self.value())),
+        }
     }
 }
 
-impl<K: Kind> Absent<K> for Made<K::Value> {
-    fn words(&self, kind: &K) -> String {
-        format!("`{}`", kind.show(&self.0()))
-    }
-
-    fn default(&self, kind: &K) -> Option<String> {
-        Some(kind.show(&self.0()))
-    }
-}
-
-impl<K> Absent<K> for Required {
+impl<K> Absence<K> for Needed {
     fn words(&self, _: &K) -> String {
         "required".to_owned()
     }
@@ -268,7 +290,7 @@ impl<K> Absent<K> for Required {
     }
 }
 
-impl<K> Absent<K> for Optional {
+impl<K> Absence<K> for Omittable {
     fn words(&self, _: &K) -> String {
         self.0.to_owned()
     }
@@ -288,7 +310,7 @@ pub(in crate::config) trait Row: Sync {
     fn schema(&self) -> Json;
 }
 
-impl<K: Words + Sync, A: Absent<K> + Sync> Row for Key<K, A> {
+impl<K: Words + Sync, A: Absence<K> + Sync> Row for Key<K, A> {
     fn section(&self) -> Section {
         self.section
     }

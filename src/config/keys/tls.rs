@@ -1,6 +1,7 @@
 //! `[tls]` and its certificates.
 
-use super::{Fallback, Key, Optional, Required, Row, Section};
+use super::DefaultTo::Value;
+use super::{DefaultTo, Key, Needed, Omittable, Row, Section};
 use crate::config::kinds::{Choice, File};
 use crate::config::lists::Tables;
 use crate::tls::TlsVersion;
@@ -8,31 +9,31 @@ use crate::tls::TlsVersion;
 keys! {
     TLS_ROWS;
 
-    TLS_MODE: Choice<bool>, Fallback<bool> = Tls "mode"
-        Choice::of(&[("on", true), ("off", false)]), Fallback(true),
+    TLS_MODE: Choice<bool>, DefaultTo<bool> = Tls "mode"
+        Choice::of(&[("on", true), ("off", false)]), Value(true),
         "`\"off\"` speaks plain HTTP. It goes with no other key of [tls].";
-    CERTIFICATES: Tables, Optional = Tls "certificates" Tables(Section::Certificate),
-        Optional("refused, unless `mode = \"off\"`"),
+    CERTIFICATES: Tables, Omittable = Tls "certificates" Tables(Section::Certificate),
+        Omittable("refused, unless `mode = \"off\"`"),
         "Certificates with their keys. The client's server name picks one; the first is the \
          default.";
-    CERT: File, Required = Certificate "cert" File,
-        Required("name the PEM file of the certificate chain"),
+    CERT: File, Needed = Certificate "cert" File,
+        Needed("name the PEM file of the certificate chain"),
         "PEM file of the chain, the server's own certificate first. At most 1 MiB.";
-    CERT_KEY: File, Required = Certificate "key" File,
-        Required("name the PEM file of the private key"),
+    CERT_KEY: File, Needed = Certificate "key" File,
+        Needed("name the PEM file of the private key"),
         "PEM file of its private key, not encrypted: PKCS#8, SEC1 or PKCS#1; RSA, ECDSA or \
          Ed25519. Readable by the gateway's user alone.";
-    MIN_VERSION: Choice<TlsVersion>, Fallback<TlsVersion> = Tls "min_version"
+    MIN_VERSION: Choice<TlsVersion>, DefaultTo<TlsVersion> = Tls "min_version"
         Choice::of(&[("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)]),
-        Fallback(TlsVersion::Tls12),
+        Value(TlsVersion::Tls12),
         "The lowest TLS version.";
-    CLIENT_AUTH: Choice<Demand>, Fallback<Demand> = Tls "client_auth"
+    CLIENT_AUTH: Choice<Demand>, DefaultTo<Demand> = Tls "client_auth"
         Choice::of(&[("off", Demand::Off), ("optional", Demand::Optional),
             ("required", Demand::Required)]),
-        Fallback(Demand::Off),
+        Value(Demand::Off),
         "Whether clients show a certificate. `\"optional\"`: one that is shown must verify.";
-    CLIENT_CA: File, Optional = Tls "client_ca" File,
-        Optional("needed, unless `client_auth` is `\"off\"`"),
+    CLIENT_CA: File, Omittable = Tls "client_ca" File,
+        Omittable("needed, unless `client_auth` is `\"off\"`"),
         "PEM file of the roots that client certificates must chain to.";
 }
 

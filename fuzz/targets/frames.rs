@@ -142,10 +142,12 @@ impl Outcome {
             self.released.extend(judged.release.concat());
             piece = &piece[judged.consumed..];
             match judged.event {
-                Some(Event::Dropped | Event::Wait(_) | Event::Exceeded(_)) => {
+                Some(Event::Dropped | Event::Wait(_) | Event::Refused(_)) => {
                     panic!("there are no rates")
                 }
-                Some(Event::Token(_)) => panic!("nobody asked for a token"),
+                Some(Event::Token(_) | Event::FirstMessage | Event::Ping(_)) => {
+                    panic!("nobody asked for a message")
+                }
                 None => {}
                 Some(Event::OwnPong) => self.own_pongs += 1,
                 Some(Event::Close(close)) => self.closed = Some(close),

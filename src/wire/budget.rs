@@ -191,12 +191,12 @@ pub struct HoldPermit {
 }
 
 impl HoldPermit {
-    pub(crate) fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// One permit for what both stand for.
-    pub(crate) fn merged(first: Option<Self>, mut second: Self) -> Self {
+    pub(super) fn merged(first: Option<Self>, mut second: Self) -> Self {
         if let Some(mut first) = first {
             debug_assert!(Arc::ptr_eq(&first.budget.0, &second.budget.0));
             second.bytes += std::mem::take(&mut first.bytes);

@@ -4,7 +4,7 @@ use super::{Opcode, Rule, mask};
 use crate::values::Endpoint;
 
 /// The longest payload of a control frame (RFC 6455 section 5.5).
-pub(crate) const LONGEST_PAYLOAD: usize = 125;
+pub(super) const LONGEST_PAYLOAD: usize = 125;
 
 /// The longest control frame: two bytes, a masking key, the payload.
 const LONGEST: usize = 2 + 4 + LONGEST_PAYLOAD;
@@ -17,9 +17,9 @@ pub struct CloseFrame {
 }
 
 impl CloseFrame {
-    /// Judges the unmasked payload. An error is the rule and the place in the payload of the byte
+    /// Checks the unmasked payload. An error is the rule and the place in the payload of the byte
     /// that broke it.
-    pub(crate) fn judge(payload: &[u8]) -> Result<Self, (Rule, usize)> {
+    pub(super) fn check(payload: &[u8]) -> Result<Self, (Rule, usize)> {
         let Some((code, reason)) = payload.split_first_chunk() else {
             return if payload.is_empty() {
                 Ok(Self { code: None })
@@ -31,12 +31,12 @@ impl CloseFrame {
         if !may_be_sent(code) {
             return Err((Rule::CloseCode, 1));
         }
-        judge_reason(reason).map_err(|at| (Rule::CloseReason, 2 + at))?;
+        check_reason(reason).map_err(|at| (Rule::CloseReason, 2 + at))?;
         Ok(Self { code: Some(code) })
     }
 }
 
-fn judge_reason(reason: &[u8]) -> Result<(), usize> {
+fn check_reason(reason: &[u8]) -> Result<(), usize> {
     let mut utf8 = super::utf8::Utf8::default();
     utf8.push(reason)?;
     if utf8.is_whole() { Ok(()) } else { Err(reason.len() - 1) }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::reader::{Handover, Reader, Run};
-use super::{Allowance, CloseFrame, Context, FrameLimits, HoldBudget, Violation};
+use super::inspect::{FirstMessageInspector, Handover, MessageInspector};
+use super::reader::{Reader, Run};
+use super::{Allowance, CloseFrame, Context, FirstMessage, FrameLimits, HoldBudget, Violation};
 use crate::values::Endpoint;
 use crate::values::Flow;
 use crate::values::Reason;
@@ -53,14 +54,19 @@ pub enum Event {
     Token(String),
     /// A valid Close, released with this call.
     Close(CloseFrame),
-    /// A whole frame was taken out of the stream: its message is above its rate.
+    /// The first message of a client is whole, and was taken out of the stream.
+    FirstMessage,
+    /// A ping before the end of the first message, with its payload. It was taken out of the stream.
+    Ping(Box<[u8]>),
+    /// A whole frame was taken out of the stream: it is above a rate, or comes before the end
+    /// of a first message.
     Dropped,
-    /// What follows may not be judged before this instant; nothing of it was taken. A ping or pong
-    /// that this is about was released.
+    /// The bytes that follow may not be read before this instant; none of them was taken. A ping or
+    /// pong that this is about was released.
     Wait(Instant),
-    /// What follows is above a rate, or a token is handed in that cannot be taken out; nothing of
-    /// this endpoint is released any more.
-    Exceeded(Reason),
+    /// An inspector refuses a frame that the rules accept: it is above a rate, or hands in a token that
+    /// cannot be taken out. Nothing of this peer is released any more.
+    Refused(Reason),
     /// The frame is refused; nothing of this endpoint is released any more.
     Violation(Box<Violation>),
 }
@@ -81,9 +87,24 @@ impl Gate {
     /// From here on a text message that begins with `{"MEMBER": {"token": "` is the gateway's:
     /// no byte of a frame is released that holds some of the token. Of one frame of at most
     /// 16 KiB it is taken out ([`Event::Token`]); any other, and one for which the budget has no
-    /// room, ends the session ([`Event::Exceeded`]).
+    /// room, ends the session ([`Event::Refused`]).
     pub fn expect_token(&mut self, member: Arc<str>) {
-        self.reader.handover = Some(Box::new(Handover::new(member)));
+        let handover = MessageInspector::Handover(Handover::new(member));
+        self.reader.inspectors.messages = Some(Box::new(handover));
+    }
+
+    /// From here on every frame up to the end of the first message is taken out of the stream.
+    pub(super) fn take_first_message(&mut self, inspector: FirstMessageInspector) {
+        let first = MessageInspector::FirstMessage(inspector);
+        self.reader.inspectors.messages = Some(Box::new(first));
+    }
+
+    /// The message that [`Event::FirstMessage`] said is whole.
+    pub(super) fn first_message(&mut self) -> Option<FirstMessage> {
+        match self.reader.inspectors.messages.as_deref_mut() {
+            Some(MessageInspector::FirstMessage(first)) => Some(first.message()),
+            Some(MessageInspector::Handover(_)) | None => None,
+        }
     }
 
     /// From here on messages may be compressed (RFC 7692). They are released as they came; a copy
@@ -103,13 +124,13 @@ impl Gate {
     #[must_use]
     pub fn wants_small_reads(&self) -> bool {
         self.reader.inflates()
-            || self.reader.allowance.as_ref().is_some_and(|rates| rates.wants_small_reads())
+            || self.reader.inspectors.rates.as_ref().is_some_and(|rates| rates.wants_small_reads())
     }
 
     /// Whether the sender's rates may keep it waiting, with bytes of it unjudged.
     #[must_use]
     pub fn may_be_delayed(&self) -> bool {
-        self.reader.allowance.as_ref().is_some_and(|rates| rates.may_delay())
+        self.reader.inspectors.rates.as_ref().is_some_and(|rates| rates.may_delay())
     }
 
     /// How many bytes of compressed messages were inflated so far: what judging them cost.
@@ -126,8 +147,8 @@ impl Gate {
     /// The rates that what follows is held to; `None`: none. What was used of a rate that stays the
     /// same stays used.
     pub fn allow(&mut self, allowance: Option<Box<Allowance>>) {
-        let old = self.reader.allowance.take();
-        self.reader.allowance = match (allowance, old) {
+        let old = self.reader.inspectors.rates.take();
+        self.reader.inspectors.rates = match (allowance, old) {
             (Some(new), Some(mut old)) => Some(new.inheriting(&mut old)),
             (None, Some(old)) if old.outlasts_rates() => Some(old.lifted()),
             (allowance, _) => allowance,
@@ -136,7 +157,7 @@ impl Gate {
 
     /// The rates, and what was used of them.
     pub fn allowance(&mut self) -> Option<&mut Allowance> {
-        self.reader.allowance.as_deref_mut()
+        self.reader.inspectors.rates.as_deref_mut()
     }
 
     /// Judges the next bytes. Runs of whole frames are released in one piece, straight from the
@@ -149,13 +170,8 @@ impl Gate {
     /// After a violation the gate must not be asked again; it would drop them too.
     #[inline]
     pub fn judge<'a>(&'a mut self, input: &'a [u8], budget: &HoldBudget) -> Judged<'a> {
-        self.judge_within(input, Some(budget))
-    }
-
-    /// As [`Gate::judge`]; without a budget, no data is held.
-    fn judge_within<'a>(&'a mut self, input: &'a [u8], budget: Option<&HoldBudget>) -> Judged<'a> {
         debug_assert_ne!(self.state, State::Refused, "a refused stream is not read on");
-        self.reader.hold.forget_spent();
+        self.reader.buffer.forget_spent();
         if self.state != State::Open {
             return Judged { consumed: input.len(), release: [&[], &[]], event: None };
         }
@@ -167,27 +183,21 @@ impl Gate {
         };
         match event {
             Some(Event::Close(_)) => self.state = State::Closed,
-            Some(Event::Exceeded(_)) => {
+            Some(Event::Refused(_)) => {
                 self.state = State::Refused;
-                self.reader.hold.discard();
+                self.reader.buffer.discard();
             }
             Some(_) | None => {}
         }
-        let release = [self.reader.hold.spent(), &input[..run.safe]];
+        let release = [self.reader.buffer.spent(), &input[..run.safe]];
         self.reader.flow.bytes += (release[0].len() + release[1].len()) as u64;
         Judged { consumed: run.at, release, event }
-    }
-
-    /// As [`Gate::judge`], for a caller that keeps the bytes itself and passes none on: nothing is
-    /// held but the beginning of a header or of a control frame.
-    pub(crate) fn judge_only<'a>(&'a mut self, input: &'a [u8]) -> Judged<'a> {
-        self.judge_within(input, None)
     }
 
     #[cold]
     fn refuse(&mut self, violation: Violation) -> Event {
         self.state = State::Refused;
-        self.reader.hold.discard();
+        self.reader.buffer.discard();
         Event::Violation(Box::new(violation))
     }
 
@@ -238,7 +248,10 @@ impl Gate {
     #[must_use]
     pub fn flow(&self) -> Flow {
         let Flow { frames, messages, bytes } = self.reader.flow;
-        let kept = self.reader.handover.as_ref().map_or(0, |handover| handover.taken);
+        let kept = match self.reader.inspectors.messages.as_deref() {
+            Some(MessageInspector::Handover(handover)) => handover.taken,
+            Some(MessageInspector::FirstMessage(_)) | None => 0,
+        };
         Flow { frames: frames - kept, messages: messages - kept, bytes }
     }
 
@@ -267,7 +280,7 @@ impl Gate {
     /// Frees the buffer that frames are held in, unless one is held now. For a session that goes
     /// idle.
     pub fn release_memory(&mut self) {
-        self.reader.hold.free();
+        self.reader.buffer.free();
     }
 }
 

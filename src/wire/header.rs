@@ -33,13 +33,22 @@ impl HeaderBytes {
         }
     }
 
-    pub(crate) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         usize::from(self.len)
+    }
+
+    /// The header that `bytes` begin with, as far as it is there.
+    pub(super) fn read(bytes: &[u8]) -> Self {
+        let mut head = Self::default();
+        if head.fill(bytes, 2) == 2 {
+            head.fill(&bytes[2..], head.size());
+        }
+        head
     }
 
     /// Takes bytes from the front of `input` until `size` are there; returns how many it took.
     #[inline]
-    pub(crate) fn fill(&mut self, input: &[u8], size: usize) -> usize {
+    pub(super) fn fill(&mut self, input: &[u8], size: usize) -> usize {
         let have = self.len();
         let taken = input.len().min(size - have);
         self.bytes[have..have + taken].copy_from_slice(&input[..taken]);
@@ -51,50 +60,50 @@ impl HeaderBytes {
 
     /// How long the whole header is; known once two bytes are there.
     #[inline]
-    pub(crate) fn size(&self) -> usize {
+    pub(super) fn size(&self) -> usize {
         2 + self.length_size() + if self.masked() { 4 } else { 0 }
     }
 
-    pub(crate) fn is_complete(&self) -> bool {
+    pub(super) fn is_complete(&self) -> bool {
         self.len >= 2 && self.len() == self.size()
     }
 
-    pub(crate) fn fin(&self) -> bool {
+    pub(super) fn fin(&self) -> bool {
         self.bytes[0] & 0x80 != 0
     }
 
-    pub(crate) fn rsv(&self) -> u8 {
+    pub(super) fn rsv(&self) -> u8 {
         (self.bytes[0] >> 4) & 0x07
     }
 
     #[inline]
-    pub(crate) fn opcode(&self) -> Opcode {
+    pub(super) fn opcode(&self) -> Opcode {
         Opcode::new(self.bytes[0])
     }
 
     /// Opcodes 0x8 to 0xF, reserved ones among them.
-    pub(crate) fn is_control(&self) -> bool {
+    pub(super) fn is_control(&self) -> bool {
         self.bytes[0] & 0x08 != 0
     }
 
-    pub(crate) fn masked(&self) -> bool {
+    pub(super) fn masked(&self) -> bool {
         self.bytes[1] & 0x80 != 0
     }
 
     /// The seven bits of the second byte: a length up to 125, or 126 and 127 for the long forms.
-    pub(crate) fn short_length(&self) -> u8 {
+    pub(super) fn short_length(&self) -> u8 {
         self.bytes[1] & 0x7f
     }
 
     /// The payload's length as declared; `None` while it is not whole. Not judged.
     #[inline]
-    pub(crate) fn length(&self) -> Option<u64> {
+    pub(super) fn length(&self) -> Option<u64> {
         (self.len() >= 2 + self.length_size()).then(|| self.declared())
     }
 
     /// The payload's length as declared, of a header that is complete.
     #[inline]
-    pub(crate) fn declared(&self) -> u64 {
+    pub(super) fn declared(&self) -> u64 {
         let b = &self.bytes;
         match self.short_length() {
             126 => u64::from(u16::from_be_bytes([b[2], b[3]])),
@@ -105,7 +114,7 @@ impl HeaderBytes {
 
     /// The masking key of a header that is complete; all zeroes when it has none.
     #[inline]
-    pub(crate) fn key(&self) -> [u8; 4] {
+    pub(super) fn key(&self) -> [u8; 4] {
         if !self.masked() {
             return [0; 4];
         }

@@ -39,7 +39,7 @@ pub enum Context {
 /// The compressed messages of one direction. While none is in progress it holds no inflater; with
 /// [`Context::Anew`], nothing at all.
 #[derive(Debug)]
-pub(crate) struct Inflation {
+pub(super) struct Inflation {
     /// While a message is in progress.
     stream: Option<Stream>,
     /// What the next message may refer to.
@@ -62,7 +62,7 @@ struct Window {
 }
 
 impl Inflation {
-    pub(crate) fn new(context: Context) -> Self {
+    pub(super) fn new(context: Context) -> Self {
         let window = match context {
             Context::Anew => None,
             Context::TakenOver(bits) => {
@@ -73,24 +73,24 @@ impl Inflation {
     }
 
     /// How many bytes were inflated so far.
-    pub(crate) fn inflated(&self) -> u64 {
+    pub(super) fn inflated(&self) -> u64 {
         self.inflated
     }
 
     /// How many payload bytes the message in progress has on the wire, in frames that are over.
-    pub(crate) fn packed(&self) -> u64 {
+    pub(super) fn packed(&self) -> u64 {
         self.packed
     }
 
     /// A frame of the message, with so many payload bytes, is over.
-    pub(crate) fn end_frame(&mut self, length: u64) {
+    pub(super) fn end_frame(&mut self, length: u64) {
         self.packed = self.packed.saturating_add(length);
     }
 
     /// The next bytes of a message's payload, unmasked, of any of its frames. `take` gets what they
     /// inflate to, in pieces; the first error, its own or that of the data, is the outcome. What it
     /// gets and when it is an error depend on the bytes alone, not on how they were cut.
-    pub(crate) fn push(
+    pub(super) fn push(
         &mut self,
         compressed: &[u8],
         mut take: impl FnMut(&[u8]) -> Result<(), Rule>,
@@ -111,7 +111,7 @@ impl Inflation {
     }
 
     /// The end of a message. It must be where a block ends.
-    pub(crate) fn finish(
+    pub(super) fn finish(
         &mut self,
         take: impl FnMut(&[u8]) -> Result<(), Rule>,
     ) -> Result<(), Rule> {
@@ -127,7 +127,7 @@ impl Inflation {
     /// A message of its own, inflated whole; `None` if that is more than `most` bytes, or it is not
     /// valid.
     #[cold]
-    pub(crate) fn whole(compressed: &[u8], most: usize) -> Option<Vec<u8>> {
+    pub(super) fn whole(compressed: &[u8], most: usize) -> Option<Vec<u8>> {
         let mut whole = Vec::new();
         let mut message = Self::new(Context::Anew);
         let mut take = |text: &[u8]| {

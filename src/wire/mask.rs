@@ -2,7 +2,7 @@
 
 /// The key as seen from a byte `done` bytes into the payload.
 #[inline]
-pub(crate) fn key_at(mut key: [u8; 4], done: u64) -> [u8; 4] {
+pub(super) fn key_at(mut key: [u8; 4], done: u64) -> [u8; 4] {
     key.rotate_left((done % 4) as usize);
     key
 }
@@ -10,7 +10,7 @@ pub(crate) fn key_at(mut key: [u8; 4], done: u64) -> [u8; 4] {
 /// Writes `block` to `out` with `key` applied, eight bytes at a time. Both are equally long; the
 /// key belongs to the block's first byte.
 #[inline]
-pub(crate) fn unmask(block: &[u8], key: [u8; 4], out: &mut [u8]) {
+pub(super) fn unmask(block: &[u8], key: [u8; 4], out: &mut [u8]) {
     debug_assert_eq!(block.len(), out.len());
     let wide = widen(key);
     let mut from = block.chunks_exact(8);
@@ -26,7 +26,7 @@ pub(crate) fn unmask(block: &[u8], key: [u8; 4], out: &mut [u8]) {
 
 /// Whether `block`, with `key` applied, is ASCII; nothing is written.
 #[inline]
-pub(crate) fn is_ascii(block: &[u8], key: [u8; 4]) -> bool {
+pub(super) fn is_ascii(block: &[u8], key: [u8; 4]) -> bool {
     let wide = widen(key);
     let words = block.chunks_exact(8);
     let tail = words.remainder().iter().zip(key.iter().cycle());

@@ -11,15 +11,15 @@ use crate::values::Endpoint;
 
 /// A compressed frame is judged in parts of its payload of this many bytes, so that the place where
 /// it is refused does not depend on how it was cut into reads.
-pub(crate) const BLOCK: u16 = 1024;
+pub(super) const BLOCK: u16 = 1024;
 
 /// What a compressed message may inflate to whatever its ratio: a little text that repeats itself is
 /// common, and does no harm.
-pub(crate) const UNRATED: u64 = 64 * 1024;
+pub(super) const UNRATED: u64 = 64 * 1024;
 
 /// What one endpoint may send next.
 #[derive(Debug)]
-pub(crate) struct Rules {
+pub(super) struct Rules {
     sender: Endpoint,
     // The limits, one by one: a session has two of these, and so they are eight bytes smaller.
     max_fragments: u32,
@@ -53,7 +53,7 @@ struct Bound {
 }
 
 impl Rules {
-    pub(crate) fn new(sender: Endpoint, limits: FrameLimits) -> Self {
+    pub(super) fn new(sender: Endpoint, limits: FrameLimits) -> Self {
         Self {
             sender,
             max_fragments: limits.max_fragments,
@@ -66,30 +66,30 @@ impl Rules {
     }
 
     /// From here on messages may be compressed.
-    pub(crate) fn inflate(&mut self, context: Context) {
+    pub(super) fn inflate(&mut self, context: Context) {
         self.inflation = Some(Box::new(Inflation::new(context)));
     }
 
-    pub(crate) fn inflates(&self) -> bool {
+    pub(super) fn inflates(&self) -> bool {
         self.inflation.is_some()
     }
 
     /// How many bytes of compressed messages were inflated so far.
-    pub(crate) fn inflated(&self) -> u64 {
+    pub(super) fn inflated(&self) -> u64 {
         self.inflation.as_ref().map_or(0, |inflation| inflation.inflated())
     }
 
     /// Whether the data message in progress is compressed.
     #[inline]
-    pub(crate) fn message_compressed(&self) -> bool {
+    pub(super) fn message_compressed(&self) -> bool {
         self.message.compressed
     }
 
-    pub(crate) fn sender(&self) -> Endpoint {
+    pub(super) fn sender(&self) -> Endpoint {
         self.sender
     }
 
-    pub(crate) fn limit(&mut self, limits: FrameLimits) {
+    pub(super) fn limit(&mut self, limits: FrameLimits) {
         let FrameLimits { max_frame_size, max_message_size, max_fragments, max_inflation_ratio } =
             limits;
         self.max_frame_size = max_frame_size;
@@ -99,15 +99,15 @@ impl Rules {
     }
 
     /// Whether a data message is in progress, its first header judged.
-    pub(crate) fn message_open(&self) -> bool {
+    pub(super) fn message_open(&self) -> bool {
         self.message.open
     }
 
     /// What the first two bytes of a header decide, whatever follows them.
     #[inline]
-    pub(crate) fn judge_start(&self, head: &HeaderBytes) -> Result<(), Rule> {
+    pub(super) fn check_start(&self, head: &HeaderBytes) -> Result<(), Rule> {
         if head.rsv() != 0 {
-            self.judge_reserved(head)?;
+            self.check_reserved(head)?;
         }
         let opcode = head.opcode();
         if matches!(opcode, Opcode::Reserved(_)) {
@@ -118,12 +118,12 @@ impl Rules {
             (Endpoint::Upstream, true) => return Err(Rule::UpstreamMasked),
             _ => {}
         }
-        if head.is_control() { judge_control(head) } else { self.judge_place(opcode) }
+        if head.is_control() { check_control(head) } else { self.check_place(opcode) }
     }
 
     /// RFC 7692 section 6: RSV1 says of a message's first frame that the message is compressed.
     #[cold]
-    fn judge_reserved(&self, head: &HeaderBytes) -> Result<(), Rule> {
+    fn check_reserved(&self, head: &HeaderBytes) -> Result<(), Rule> {
         match (&self.inflation, head.rsv(), head.opcode()) {
             (Some(_), 0b100, Opcode::Text | Opcode::Binary) => Ok(()),
             (Some(_), 0b100, _) => Err(Rule::CompressedBit),
@@ -132,7 +132,7 @@ impl Rules {
     }
 
     /// RFC 6455 section 5.4: where a data frame may stand.
-    fn judge_place(&self, opcode: Opcode) -> Result<(), Rule> {
+    fn check_place(&self, opcode: Opcode) -> Result<(), Rule> {
         match (opcode, self.message.open) {
             (Opcode::Continuation, false) => Err(Rule::ContinuationAlone),
             (Opcode::Text | Opcode::Binary, true) => Err(Rule::MessageInterrupted),
@@ -143,13 +143,13 @@ impl Rules {
     /// The rest, of a header that is complete and whose start was judged. A data frame that
     /// passes is part of its message from here on.
     #[inline]
-    pub(crate) fn judge_header(&mut self, head: &HeaderBytes) -> Result<(), Rule> {
+    pub(super) fn check_header(&mut self, head: &HeaderBytes) -> Result<(), Rule> {
         let length = head.declared();
-        judge_length(head.short_length(), length)?;
+        check_length(head.short_length(), length)?;
         if head.is_control() {
             return Ok(());
         }
-        self.judge_size(head, length)?;
+        self.check_size(head, length)?;
         if !self.message.open {
             let text = head.opcode() == Opcode::Text;
             let compressed = head.rsv() != 0;
@@ -164,7 +164,7 @@ impl Rules {
 
     /// The limits, as if the frame were already part of the message. How long a compressed one is,
     /// only its payload says.
-    fn judge_size(&self, head: &HeaderBytes, length: u64) -> Result<(), Rule> {
+    fn check_size(&self, head: &HeaderBytes, length: u64) -> Result<(), Rule> {
         let message = &self.message;
         let (bytes, fragments) =
             if message.open { (message.bytes, message.fragments) } else { (0, 0) };
@@ -192,7 +192,7 @@ impl Rules {
     /// The next piece of a data frame's payload, `done` bytes into it. An error is the place in
     /// `piece` of the byte that made the text invalid.
     #[inline]
-    pub(crate) fn judge_payload(
+    pub(super) fn check_payload(
         &mut self,
         head: &HeaderBytes,
         done: u64,
@@ -210,7 +210,7 @@ impl Rules {
     /// long. It may inflate to as much as all of the first `weighed` bytes may, whether or not they
     /// are there: where a ratio is judged must not depend on how the frame was cut into reads. `see`
     /// gets the text that it inflates to.
-    pub(crate) fn judge_compressed(
+    pub(super) fn check_compressed(
         &mut self,
         head: &HeaderBytes,
         done: u64,
@@ -245,7 +245,7 @@ impl Rules {
 
     /// The end of a data frame; `true` if it is the end of its message too.
     #[inline]
-    pub(crate) fn judge_end(&mut self, head: &HeaderBytes) -> Result<bool, Rule> {
+    pub(super) fn check_end(&mut self, head: &HeaderBytes) -> Result<bool, Rule> {
         if self.message.compressed {
             self.end_compressed(head)?;
         }
@@ -287,7 +287,7 @@ impl Message {
 }
 
 /// RFC 6455 section 5.5 and, for the length of a Close, section 5.5.1.
-fn judge_control(head: &HeaderBytes) -> Result<(), Rule> {
+fn check_control(head: &HeaderBytes) -> Result<(), Rule> {
     if !head.fin() {
         Err(Rule::ControlFragmented)
     } else if usize::from(head.short_length()) > LONGEST_PAYLOAD {
@@ -300,7 +300,7 @@ fn judge_control(head: &HeaderBytes) -> Result<(), Rule> {
 }
 
 /// RFC 6455 section 5.2: "the minimal number of bytes MUST be used to encode the length".
-fn judge_length(form: u8, length: u64) -> Result<(), Rule> {
+fn check_length(form: u8, length: u64) -> Result<(), Rule> {
     match form {
         126 if length < 126 => Err(Rule::LengthForm),
         127 if length < 0x1_0000 => Err(Rule::LengthForm),
@@ -327,7 +327,7 @@ mod tests {
             let bytes = [&[first, 127], i64::MAX.to_be_bytes().as_slice()].concat();
             let mut head = HeaderBytes::default();
             head.fill(&bytes, bytes.len());
-            rules.judge_header(&head)
+            rules.check_header(&head)
         };
         assert_eq!(declare(0x02), Ok(()));
         assert_eq!(declare(0x00), Ok(()), "2^64 - 2");
@@ -346,7 +346,7 @@ mod tests {
         let declare = |rules: &mut Rules, first: u8| {
             let mut head = HeaderBytes::default();
             head.fill(&[first, 0], 2);
-            rules.judge_header(&head)
+            rules.check_header(&head)
         };
         assert_eq!(declare(&mut rules, 0x02), Ok(()));
         rules.message.fragments = u32::MAX - 1;

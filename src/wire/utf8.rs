@@ -13,7 +13,7 @@ const TINY: usize = 64;
 /// Checks a text as it arrives, failing at the first byte that no valid text could continue with,
 /// however the text is cut into pieces.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Utf8 {
+pub(super) struct Utf8 {
     /// The bytes of a character that is not whole yet.
     tail: [u8; 3],
     tail_len: u8,
@@ -21,14 +21,14 @@ pub(crate) struct Utf8 {
 
 impl Utf8 {
     /// Whether the text so far ends between two characters.
-    pub(crate) fn is_whole(self) -> bool {
+    pub(super) fn is_whole(self) -> bool {
         self.tail_len == 0
     }
 
     /// The next piece of the text. An error is the place in `text` of the byte that made it
     /// invalid.
     #[inline]
-    pub(crate) fn push(&mut self, text: &[u8]) -> Result<(), usize> {
+    pub(super) fn push(&mut self, text: &[u8]) -> Result<(), usize> {
         let done = self.push_tail(text)?;
         let rest = &text[done..];
         if rest.is_empty() {
@@ -46,7 +46,7 @@ impl Utf8 {
 
     /// The next piece of a text that is masked; `key` belongs to the piece's first byte.
     #[inline]
-    pub(crate) fn push_masked(&mut self, text: &[u8], key: [u8; 4]) -> Result<(), usize> {
+    pub(super) fn push_masked(&mut self, text: &[u8], key: [u8; 4]) -> Result<(), usize> {
         if self.is_whole() && mask::is_ascii(text, key) {
             return Ok(());
         }

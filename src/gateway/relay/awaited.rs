@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::config::WebSocket;
 use crate::values::Endpoint;
-use crate::wire::gate::Gate;
+use crate::wire::Gate;
 
 /// A client that sends a message at no less than so many bytes a second is not too slow, however large
 /// the message is.

@@ -12,8 +12,7 @@ use super::pump::drain;
 use super::side::{Draining, Ending, Stage};
 use crate::values::Endpoint;
 use crate::values::Reason;
-use crate::wire::close::text_frame;
-use crate::wire::{ControlFrame, Opcode, close_frame, control_frame};
+use crate::wire::{ControlFrame, Opcode, close_frame, control_frame, text_frame};
 
 /// How long an end may take to answer a Close of the gateway's, or to reach a frame boundary before
 /// one.

@@ -3,7 +3,7 @@
 use crate::values::Endpoint;
 use crate::values::Flow;
 use crate::values::Reason;
-use crate::wire::violation::Violation;
+use crate::wire::Violation;
 
 /// How a session ended.
 #[derive(Debug)]

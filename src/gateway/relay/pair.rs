@@ -21,9 +21,7 @@ use crate::config::Route;
 use crate::tls::socket::USER_TIMEOUT;
 use crate::values::Endpoint;
 use crate::values::Reason;
-use crate::wire::allowance::{Allowance, Ruling};
-use crate::wire::budget::HoldBudget;
-use crate::wire::gate::Gate;
+use crate::wire::{Allowance, Gate, HoldBudget, Verdict};
 
 // What the log says of a time that is over begins with its key.
 const IDLE: &str = "websocket.idle_timeout: neither end said anything";
@@ -279,7 +277,7 @@ impl Pair {
             Notice::Pong => self.ponged(from, now),
             Notice::Token(token) => self.renew(token),
             Notice::Closed(code) => self.closed(from, code, now),
-            Notice::Exceeded(reason) => self.exceeded(from, reason, now),
+            Notice::Refused(reason) => self.exceeded(from, reason, now),
             Notice::Violation(violation) => {
                 self.side(from).ending = Some(Ending::Refused);
                 self.end(Cause::Violation(violation), now);
@@ -299,11 +297,11 @@ impl Pair {
     fn ponged(&mut self, from: Endpoint, now: Instant) {
         let side = self.side(from);
         let asked = side.awaited.ponged();
-        let ruling = side.gate.allowance().filter(|_| !asked).map(Allowance::control_frame);
-        match ruling {
-            Some(Ruling::Refuse(reason)) => self.exceeded(from, reason, now),
-            Some(Ruling::Wait(until)) => self.wait(from, until, now),
-            Some(Ruling::Pass | Ruling::Drop(_)) | None => {}
+        let verdict = side.gate.allowance().filter(|_| !asked).map(Allowance::control_frame);
+        match verdict {
+            Some(Verdict::Refuse(reason)) => self.exceeded(from, reason, now),
+            Some(Verdict::Wait(until)) => self.wait(from, until, now),
+            Some(Verdict::Pass | Verdict::Hold | Verdict::Take | Verdict::Drop(_)) | None => {}
         }
     }
 

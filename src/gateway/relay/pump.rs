@@ -9,11 +9,7 @@ use tokio::time::Instant;
 use super::side::{Ending, Side, Stage};
 use crate::tls::transport::AT_ONCE;
 use crate::values::Reason;
-use crate::wire::allowance::Ruling;
-use crate::wire::budget::HoldBudget;
-use crate::wire::gate::{Event, Gate};
-use crate::wire::hold::UNCOUNTED;
-use crate::wire::violation::Violation;
+use crate::wire::{Event, Gate, HoldBudget, UNCOUNTED, Verdict, Violation};
 
 /// Released bytes from here on are written without being gathered first.
 const GATHER_BELOW: usize = 4 * 1024;
@@ -48,7 +44,7 @@ pub(super) enum Notice {
     /// It sent a Close with this code, which was passed on.
     Closed(Option<u16>),
     /// It is above a rate.
-    Exceeded(Reason),
+    Refused(Reason),
     /// It sent a frame that is refused.
     Violation(Box<Violation>),
     /// Its stream ended.
@@ -152,7 +148,7 @@ pub(super) fn drain(
                 gate.allow(None);
                 let judged = judging.then(|| judge(gate, bytes, budget, now, |_| {}));
                 let notice = judged.and_then(|(_, noticed)| noticed.notice);
-                let refused = matches!(notice, Some(Notice::Violation(_) | Notice::Exceeded(_)));
+                let refused = matches!(notice, Some(Notice::Violation(_) | Notice::Refused(_)));
                 (bytes.len(), (bytes.len(), refused))
             });
             match drained {
@@ -221,14 +217,15 @@ fn judge(
         }
         rest = &rest[judged.consumed..];
         match judged.event {
-            None | Some(Event::Dropped) => {}
+            // No first message is taken out of a session's stream.
+            None | Some(Event::Dropped | Event::FirstMessage | Event::Ping(_)) => {}
             Some(Event::OwnPong) => notice = notice.or(Some(Notice::Pong)),
             Some(Event::Token(token)) => notice = Some(Notice::Token(token)),
             Some(Event::Close(close)) => notice = Some(Notice::Closed(close.code)),
             Some(Event::Wait(until)) => {
                 return (bytes.len() - rest.len(), Noticed { notice, wait: Some(until) });
             }
-            Some(Event::Exceeded(reason)) => return (bytes.len(), Notice::Exceeded(reason).into()),
+            Some(Event::Refused(reason)) => return (bytes.len(), Notice::Refused(reason).into()),
             Some(Event::Violation(violation)) => {
                 return (bytes.len(), Notice::Violation(violation).into());
             }
@@ -239,12 +236,12 @@ fn judge(
 
 /// Charges an end for bytes that were read of it, whatever else came of them.
 fn charge(source: &mut Side, bytes: usize, noticed: Noticed, now: Instant) -> Noticed {
-    let ruling = source.gate.allowance().map(|allowance| allowance.bytes(bytes as u64, now));
-    match (ruling, noticed.notice) {
-        (Some(Ruling::Refuse(reason)), None | Some(Notice::Pong | Notice::Token(_))) => {
-            Notice::Exceeded(reason).into()
+    let verdict = source.gate.allowance().map(|allowance| allowance.bytes(bytes as u64, now));
+    match (verdict, noticed.notice) {
+        (Some(Verdict::Refuse(reason)), None | Some(Notice::Pong | Notice::Token(_))) => {
+            Notice::Refused(reason).into()
         }
-        (Some(Ruling::Wait(until)), notice) => {
+        (Some(Verdict::Wait(until)), notice) => {
             Noticed { notice, wait: noticed.wait.max(Some(until)) }
         }
         (_, notice) => Noticed { notice, ..noticed },

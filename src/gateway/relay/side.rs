@@ -13,8 +13,7 @@ use tokio::time::Instant;
 use super::awaited::{Awaited, Heard};
 use super::end::Farewell;
 use crate::tls::transport::Transport;
-use crate::wire::budget::{HoldBudget, HoldPermit};
-use crate::wire::gate::Gate;
+use crate::wire::{Gate, HoldBudget, HoldPermit};
 
 /// How an end's sending came to its own end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

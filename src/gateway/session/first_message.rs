@@ -22,7 +22,10 @@ use crate::values::RequestContext;
 use crate::values::TokenPlace;
 use crate::values::json;
 use crate::values::{Reason, Refusal};
-use crate::wire::{FirstMessage, HoldBudget, HoldPermit, Opcode, Opened, Opening, control_frame};
+use crate::wire::{
+    FirstMessage, FirstMessageEvent, FirstMessageReader, HoldBudget, HoldPermit, Opcode,
+    control_frame,
+};
 
 /// One read while the token is waited for.
 const READ: usize = 4 * 1024;
@@ -53,14 +56,14 @@ pub(super) async fn introduce(
         return Err(Refusal::new(Reason::Internal, "the token was not announced"));
     };
     let issuer = issuers.first().as_ref();
-    let opening = Opening::new(
+    let reader = FirstMessageReader::new(
         relay::frame_limits(Endpoint::Client, &admission.route().websocket),
         relay::control_frame_rate(&admission.route().limits),
         issuers.max_token() + AROUND,
         budget,
         Instant::now(),
     );
-    let reading = read(client, early, opening, &admission, issuer);
+    let reading = read(client, early, reader, &admission, issuer);
     let first = match timeout_at(Instant::now() + issuer.message_deadline, reading).await {
         Ok(first) => first?,
         Err(_elapsed) => {
@@ -98,45 +101,43 @@ pub(super) async fn introduce(
 async fn read(
     client: &mut Transport,
     early: Bytes,
-    mut opening: Opening,
+    mut reader: FirstMessageReader,
     admission: &Admission,
     issuer: &Issuer,
 ) -> Result<First, Refusal> {
     let lost = |detail: String| Refusal::new(Reason::ClientLost, detail);
-    let full = || Refusal::new(Reason::Capacity, "there is no room to hold the first message");
-    if !opening.push(&early) {
-        return Err(full());
-    }
+    reader.push(&early, Instant::now());
     drop(early);
     let mut scratch = [0; READ];
     loop {
-        match opening.next(Instant::now()) {
-            Some(Opened::Ping(payload)) => {
+        match reader.next(Instant::now()) {
+            Some(FirstMessageEvent::Ping(payload)) => {
                 let pong = control_frame(Endpoint::Client, Opcode::Pong, &payload, [0; 4]);
                 let sent = client.write_all(pong.as_ref()).await;
                 sent.map_err(|error| lost(error.to_string()))?;
             }
-            Some(opened) => return first(opened, issuer, admission.context()),
+            Some(event) => return first(event, issuer, admission.context()),
             None => {
                 let read = poll_fn(|cx| {
-                    client.poll_lend(cx, &mut scratch, |_, bytes| opening.push(bytes))
+                    client.poll_lend(cx, &mut scratch, |_, bytes| {
+                        reader.push(bytes, Instant::now());
+                    })
                 });
-                let held = read
-                    .await
-                    .map_err(|error| lost(error.to_string()))?
-                    .ok_or_else(|| lost("the client closed before it said who it is".to_owned()))?;
-                if !held {
-                    return Err(full());
-                }
+                let read = read.await.map_err(|error| lost(error.to_string()))?;
+                read.ok_or_else(|| lost("the client closed before it said who it is".to_owned()))?;
             }
         }
     }
 }
 
-fn first(opened: Opened, issuer: &Issuer, context: RequestContext) -> Result<First, Refusal> {
+fn first(
+    event: FirstMessageEvent,
+    issuer: &Issuer,
+    context: RequestContext,
+) -> Result<First, Refusal> {
     let refuse = |reason, detail: &str| Err(Refusal::new(reason, detail));
-    match opened {
-        Opened::Message(FirstMessage { text, mut frames, rest, permit }) => {
+    match event {
+        FirstMessageEvent::Message(FirstMessage { text, mut frames, rest, permit }) => {
             let early = if issuer.forward_token {
                 frames.extend_from_slice(&rest);
                 frames
@@ -146,14 +147,20 @@ fn first(opened: Opened, issuer: &Issuer, context: RequestContext) -> Result<Fir
             let token = token_in(&text, issuer.message_token.as_deref())?;
             Ok(First { token, early, _permit: permit })
         }
-        Opened::Binary => refuse(Reason::TokenInvalid, "the first message is binary, not text"),
-        Opened::TooBig => refuse(Reason::MessageTooBig, "the first message is too long"),
-        Opened::Exceeded(reason) => refuse(reason, "it sent more than its rate allows"),
-        Opened::Violation(violation) => {
+        FirstMessageEvent::Refused(reason) => {
+            let detail = match reason {
+                Reason::TokenInvalid => "the first message is binary, not text",
+                Reason::MessageTooBig => "the first message is too long",
+                Reason::Capacity => "there is no room to hold the first message",
+                _ => "it sent more than its rate allows",
+            };
+            refuse(reason, detail)
+        }
+        FirstMessageEvent::Violation(violation) => {
             let refusal = Refusal::new(violation.rule.reason(), violation.to_string());
             Err(refusal.as_offence(violation.offence(context)))
         }
-        Opened::Closed | Opened::Ping(_) => {
+        FirstMessageEvent::Closed | FirstMessageEvent::Ping(_) => {
             refuse(Reason::ClientLost, "the client closed before it said who it is")
         }
     }

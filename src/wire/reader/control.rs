@@ -1,12 +1,12 @@
-//! Control frames, which are judged when they are whole.
+//! Control frames, which are checked when they are whole.
 
-use super::super::allowance::Ruling;
 use super::super::close::LONGEST_PAYLOAD;
+use super::super::inspect::Verdict;
 use super::super::{CloseFrame, Event, Opcode, Violation, mask};
 use super::{Reader, Run};
 
 impl Reader {
-    pub(crate) fn end_control(
+    pub(in crate::wire) fn end_control(
         &mut self,
         input: &[u8],
         run: &mut Run,
@@ -14,11 +14,11 @@ impl Reader {
         let frame = &input[run.safe..run.at];
         let event = match self.frame.head.opcode() {
             Opcode::Pong if self.is_own_pong(frame) => {
-                self.hold.discard();
+                self.buffer.discard();
                 self.frame.end();
                 return Ok(Some(Event::OwnPong));
             }
-            Opcode::Close => Some(Event::Close(self.judge_close(frame)?)),
+            Opcode::Close => Some(Event::Close(self.check_close(frame)?)),
             Opcode::Ping => {
                 self.activity += 1;
                 None
@@ -29,13 +29,22 @@ impl Reader {
             self.accept(run);
             return Ok(event);
         }
-        let ruling = self.allowance.as_mut().map_or(Ruling::Pass, |rates| rates.control_frame());
-        match ruling {
-            Ruling::Drop(_) => return Ok(Some(self.drop_frame())),
-            Ruling::Refuse(_) => {}
-            Ruling::Pass | Ruling::Wait(_) => self.accept(run),
+        let verdict = self.inspectors.control_frame();
+        match verdict {
+            Verdict::Drop(_) => return Ok(Some(self.drop_frame())),
+            Verdict::Take if self.frame.head.opcode() == Opcode::Pong => {
+                return Ok(Some(self.drop_frame()));
+            }
+            Verdict::Take => {
+                let length = usize::from(self.frame.head.short_length());
+                let payload = self.control_payload(frame)[..length].into();
+                self.drop_frame();
+                return Ok(Some(Event::Ping(payload)));
+            }
+            Verdict::Refuse(_) => {}
+            Verdict::Pass | Verdict::Hold | Verdict::Wait(_) => self.accept(run),
         }
-        Ok(ruling.event())
+        Ok(verdict.event())
     }
 
     fn is_own_pong(&self, frame: &[u8]) -> bool {
@@ -43,9 +52,9 @@ impl Reader {
             && self.control_payload(frame)[..self.own_ping.len()] == self.own_ping
     }
 
-    fn judge_close(&self, frame: &[u8]) -> Result<CloseFrame, Violation> {
+    fn check_close(&self, frame: &[u8]) -> Result<CloseFrame, Violation> {
         let length = usize::from(self.frame.head.short_length());
-        CloseFrame::judge(&self.control_payload(frame)[..length]).map_err(|(rule, at)| {
+        CloseFrame::check(&self.control_payload(frame)[..length]).map_err(|(rule, at)| {
             let header = self.frame.head.size() as u64;
             self.refuse(rule, self.frame.offset + header + at as u64)
         })
@@ -54,7 +63,7 @@ impl Reader {
     /// The unmasked payload of a control frame that is whole: held bytes, then `rest`.
     fn control_payload(&self, rest: &[u8]) -> [u8; LONGEST_PAYLOAD] {
         let head = &self.frame.head;
-        let bytes = self.hold.pending().iter().chain(rest).skip(head.size());
+        let bytes = self.buffer.pending().iter().chain(rest).skip(head.size());
         let mut masked = [0; LONGEST_PAYLOAD];
         for (to, from) in masked.iter_mut().zip(bytes) {
             *to = *from;

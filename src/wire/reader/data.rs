@@ -1,12 +1,13 @@
-//! Data frames: their payload read and judged, plain or in blocks, and what their end means.
+//! Data frames: their payload is checked, plain or in blocks, and their end carried out.
 
+use super::super::inspect::Verdict;
 use super::super::rules::BLOCK;
 use super::super::{Event, Rule, Violation};
 use super::{Frame, Reader, Run};
 
 impl Reader {
     #[inline]
-    pub(crate) fn read_data(
+    pub(in crate::wire) fn read_data(
         &mut self,
         input: &[u8],
         run: &mut Run,
@@ -16,8 +17,8 @@ impl Reader {
         } else {
             self.read_plain(input, run)?;
         }
-        if self.handover.is_some()
-            && let Some(event) = self.judge_hand_in(run)
+        if self.inspectors.messages.is_some()
+            && let Some(event) = self.inspect(run)
         {
             return Ok(Some(event));
         }
@@ -27,17 +28,28 @@ impl Reader {
         Ok(None)
     }
 
+    /// After a piece of a data frame was read: ends the session, or lets a large frame go on that was held,
+    /// where an inspector says so.
+    #[inline(never)]
+    fn inspect(&mut self, run: &mut Run) -> Option<Event> {
+        let verdict = self.verdict();
+        if verdict == Verdict::Pass {
+            self.release_large(run);
+        }
+        verdict.event()
+    }
+
     #[inline]
     fn read_plain(&mut self, input: &[u8], run: &mut Run) -> Result<(), Violation> {
         let done = self.frame.head.declared() - self.frame.left;
         let start = run.at;
         let piece = self.skip_payload(input, run);
-        let judged = self.rules.judge_payload(&self.frame.head, done, piece);
-        if let Some(handover) = &mut self.handover {
-            let good = judged.err().unwrap_or(piece.len());
-            handover.read(&self.frame.head, done, &piece[..good]);
+        let checked = self.rules.check_payload(&self.frame.head, done, piece);
+        if let Some(messages) = &mut self.inspectors.messages {
+            let good = checked.err().unwrap_or(piece.len());
+            messages.read(&self.frame.head, done, &piece[..good]);
         }
-        if let Err(at) = judged {
+        if let Err(at) = checked {
             run.at = start + at + 1;
             // Where it is refused must not depend on how it was cut into reads.
             self.release_large(run);
@@ -50,7 +62,7 @@ impl Reader {
     }
 
     /// Reads on in a block of a compressed frame, to its end or the end of the input. Where the
-    /// frame is cut through, the block is passed on when all of it was judged.
+    /// frame is cut through, the block is passed on when all of it was checked.
     #[inline(never)]
     fn read_block(&mut self, input: &[u8], run: &mut Run) -> Result<(), Violation> {
         if self.must_wait(&input[run.at..]) {
@@ -59,17 +71,17 @@ impl Reader {
         let (done, end) = self.frame.block();
         let weighed = if self.frame.is_large() { end } else { self.frame.head.declared() };
         let piece = self.skip(input, run, end - done);
-        let Self { rules, handover, frame: Frame { head, .. }, .. } = self;
+        let Self { rules, inspectors, frame: Frame { head, .. }, .. } = self;
         let see = |text: &[u8]| {
-            if let Some(handover) = handover {
-                handover.read_plain(text);
+            if let Some(messages) = &mut inspectors.messages {
+                messages.read_inflated(text);
             }
         };
-        if let Err(rule) = rules.judge_compressed(head, done, weighed, piece, see) {
+        if let Err(rule) = rules.check_compressed(head, done, weighed, piece, see) {
             return Err(self.refuse_payload(rule, end.wrapping_sub(1)));
         }
         if self.frame.through && self.frame.left > 0 && done + piece.len() as u64 == end {
-            self.hold.spend();
+            self.buffer.spend();
             run.safe = run.at;
         }
         Ok(())
@@ -78,7 +90,7 @@ impl Reader {
     /// Whether a block of a compressed frame that is cut through begins with `rest` and is not
     /// there to its end.
     #[cold]
-    pub(crate) fn block_is_cut(&self, rest: &[u8]) -> bool {
+    pub(in crate::wire) fn block_is_cut(&self, rest: &[u8]) -> bool {
         let Frame { head, left, through, .. } = &self.frame;
         let compressed =
             head.is_complete() && !head.is_control() && self.rules.message_compressed();
@@ -92,28 +104,38 @@ impl Reader {
 
     #[inline]
     fn end_data(&mut self, input: &[u8], run: &mut Run) -> Result<Option<Event>, Violation> {
-        match self.rules.judge_end(&self.frame.head) {
-            Ok(message_ends) => {
-                self.activity += 1;
-                if self.dropped().is_some() {
-                    return Ok(Some(self.drop_frame()));
-                }
-                self.flow.messages += u64::from(message_ends);
-                if self.handover.is_none() || !self.hands_in() {
-                    self.accept(run);
-                    return Ok(None);
-                }
-                let token = self.handed_over(&input[run.safe..run.at]);
-                self.flow.frames += 1;
-                self.hold.discard();
-                self.frame.end();
-                Ok(Some(Event::Token(token)))
-            }
+        let message_ends = match self.rules.check_end(&self.frame.head) {
+            Ok(message_ends) => message_ends,
             Err(rule) => {
                 let length = self.frame.head.declared();
-                Err(self.refuse_at(rule, length.wrapping_sub(1), run))
+                return Err(self.refuse_at(rule, length.wrapping_sub(1), run));
             }
+        };
+        self.activity += 1;
+        let verdict = self.verdict();
+        if matches!(verdict, Verdict::Drop(_)) {
+            return Ok(Some(self.drop_frame()));
         }
+        self.flow.messages += u64::from(message_ends);
+        if verdict == Verdict::Take {
+            return Ok(Some(self.take_frame(&input[run.safe..run.at])));
+        }
+        self.accept(run);
+        Ok(None)
+    }
+
+    /// The frame is whole and good, and an inspector takes it: the bytes that are held, then `rest`.
+    #[cold]
+    fn take_frame(&mut self, rest: &[u8]) -> Event {
+        debug_assert!(!self.frame.through, "a frame that may be taken is never cut through");
+        let compressed = self.rules.message_compressed();
+        let event = match &mut self.inspectors.messages {
+            Some(messages) => messages.take(&self.frame.head, &mut self.buffer, rest, compressed),
+            None => Event::Dropped,
+        };
+        self.flow.frames += 1;
+        self.drop_frame();
+        event
     }
 
     /// A data frame, proved wrong by the byte that was read last, `at` bytes into the payload.
@@ -128,11 +150,10 @@ impl Reader {
 }
 
 impl Reader {
-    /// A large frame goes on once it is known to hold no token; a compressed one where a block ends.
+    /// Lets a large frame go on that is not held any more; a compressed one where a block ends.
     #[cold]
-    pub(crate) fn release_large(&mut self, run: &mut Run) {
-        let waits = self.frame.is_large() && !self.frame.through && !self.may_hand_in();
-        if !waits || self.dropped().is_some() {
+    fn release_large(&mut self, run: &mut Run) {
+        if !self.frame.is_large() || self.frame.through || self.verdict() != Verdict::Pass {
             return;
         }
         let (done, _) = self.frame.block();

@@ -208,7 +208,7 @@ fn pass(stream: &[u8], reads: &[usize], room: usize, compress: bool) -> Outcome 
             input = &input[judged.consumed..];
             match judged.event {
                 Some(Event::Token(token)) => outcome.tokens.push(token),
-                Some(Event::Exceeded(_)) => outcome.ended = true,
+                Some(Event::Refused(_)) => outcome.ended = true,
                 Some(other) => panic!("a valid stream led to {other:?}"),
                 None => {}
             }

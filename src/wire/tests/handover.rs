@@ -99,7 +99,7 @@ fn a_token_in_fragments_ends_the_session_before_a_byte_of_it_leaves() {
         let stream = [&first[..], &ping, &frame(Endpoint::Client, 0x80, second)].concat();
         for read in READS {
             let (released, event) = judged(&stream, read, &HoldBudget::new(1 << 20));
-            assert_eq!(event, Some(Event::Exceeded(Reason::MessageFragments)));
+            assert_eq!(event, Some(Event::Refused(Reason::MessageFragments)));
             // Fragments before the value hold none of it.
             let before = if cut < value { [&first[..], &ping].concat() } else { Vec::new() };
             assert_eq!(released, before, "{cut}");
@@ -119,12 +119,12 @@ fn a_token_in_a_message_that_is_too_large_to_be_held_ends_the_session() {
         let stream = frame(Endpoint::Client, 0x81, text.as_bytes());
         for read in READS {
             let (released, event) = judged(&stream, read, &HoldBudget::new(1 << 20));
-            assert_eq!(event, Some(Event::Exceeded(Reason::MessageTooBig)));
+            assert_eq!(event, Some(Event::Refused(Reason::MessageTooBig)));
             assert_eq!(released, b"", "in reads of {read}");
         }
         // The bytes that prove it are enough.
         let (_, event) = judged(&stream[..most.min(stream.len())], 999, &HoldBudget::new(1 << 20));
-        assert_eq!(event, Some(Event::Exceeded(Reason::MessageTooBig)));
+        assert_eq!(event, Some(Event::Refused(Reason::MessageTooBig)));
     }
 }
 
@@ -136,7 +136,7 @@ fn a_token_for_which_there_is_no_room_ends_the_session() {
         let stream = frame(Endpoint::Client, 0x81, text.as_bytes());
         for read in [1, 3, 1000, 5000] {
             let (released, event) = judged(&stream, read, &HoldBudget::new(0));
-            assert_eq!((released, event), (Vec::new(), Some(Event::Exceeded(Reason::Capacity))));
+            assert_eq!((released, event), (Vec::new(), Some(Event::Refused(Reason::Capacity))));
         }
         let (_, event) = judged(&stream, stream.len(), &HoldBudget::new(0));
         assert!(matches!(event, Some(Event::Token(_))), "a frame that is there needs no room");

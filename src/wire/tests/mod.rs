@@ -4,12 +4,12 @@ mod credentials;
 mod cuts;
 mod deflate;
 mod deflater;
+mod first_message;
+mod frame_buffer;
 mod handover;
 mod headers;
-mod hold;
 mod limits;
 mod model;
-mod opening;
 mod places;
 mod rates;
 mod ratio;
@@ -17,7 +17,7 @@ mod rules;
 
 use crate::values::Endpoint;
 use crate::values::Flow;
-use crate::wire::{CloseFrame, Event, FrameLimits, Gate, HoldBudget, Violation};
+use crate::wire::{CloseFrame, Event, FrameLimits, Gate, HeaderBytes, HoldBudget, Violation, mask};
 pub(crate) use deflater::Deflater;
 
 pub(crate) const OWN_PING: [u8; 8] = *b"ownping!";
@@ -60,6 +60,17 @@ pub(crate) fn frame(sender: Endpoint, first: u8, payload: &[u8]) -> Vec<u8> {
 
 pub(crate) fn frames(sender: Endpoint, frames: &[(u8, &[u8])]) -> Vec<u8> {
     frames.iter().flat_map(|(first, payload)| frame(sender, *first, payload)).collect()
+}
+
+/// The first byte, the unmasked payload and the size of the frame that the bytes begin with; `None` while
+/// it is not whole.
+pub(crate) fn whole_frame(bytes: &[u8]) -> Option<(u8, Vec<u8>, usize)> {
+    let head = HeaderBytes::read(bytes);
+    let size = head.size() + usize::try_from(head.declared()).expect("a small frame");
+    let masked = bytes.get(head.size()..size).filter(|_| head.is_complete())?;
+    let mut payload = vec![0; masked.len()];
+    mask::unmask(masked, head.key(), &mut payload);
+    Some((bytes[0], payload, size))
 }
 
 /// All that came of a stream. Two readings of one stream are compared whole.
@@ -115,10 +126,11 @@ fn judge_all(gate: &mut Gate, mut input: &[u8], budget: &HoldBudget, outcome: &m
         let released = outcome.released.len();
         match judged.event {
             Some(Event::OwnPong) => outcome.own_pongs.push(released),
-            Some(event @ (Event::Dropped | Event::Wait(_) | Event::Exceeded(_))) => {
+            Some(event @ (Event::Dropped | Event::Wait(_) | Event::Refused(_))) => {
                 panic!("nothing was limited: {event:?}")
             }
             Some(Event::Token(token)) => panic!("nobody asked for a token: {token}"),
+            Some(Event::FirstMessage | Event::Ping(_)) => panic!("no first message is taken"),
             Some(Event::Close(close)) => outcome.close = Some((released, close)),
             Some(Event::Violation(violation)) => outcome.violation = Some(*violation),
             None => {}

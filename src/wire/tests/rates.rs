@@ -8,8 +8,7 @@ use super::{LIMITS, OWN_PING, ample, frame, frames};
 use crate::values::Endpoint::Client;
 use crate::values::Rate;
 use crate::values::Reason;
-use crate::wire::allowance::Ruling;
-use crate::wire::{AboveRate, Allowance, ClientRates, Event, Gate};
+use crate::wire::{AboveRate, Allowance, ClientRates, Event, Gate, Verdict};
 
 fn rate(count: u64, burst: u64) -> Rate {
     Rate { count, per: Duration::from_secs(1), burst }
@@ -37,7 +36,7 @@ impl Driven {
             let judged = self.gate.judge(stream, &budget);
             released.extend(judged.release.concat());
             stream = &stream[judged.consumed..];
-            let over = matches!(judged.event, Some(Event::Wait(_) | Event::Exceeded(_)));
+            let over = matches!(judged.event, Some(Event::Wait(_) | Event::Refused(_)));
             events.extend(judged.event);
             if over {
                 break;
@@ -63,7 +62,7 @@ fn a_message_above_the_rate_ends_the_session_and_none_before_it() {
     let (one, rest) = three.split_at(two.len() / 2);
     assert_eq!(driven.pass(one).1, [], "one more after a tenth of a second");
     let (released, events, _) = driven.pass(rest);
-    assert_eq!((released, events), (vec![], vec![Event::Exceeded(Reason::LimitMessages)]));
+    assert_eq!((released, events), (vec![], vec![Event::Refused(Reason::LimitMessages)]));
 }
 
 #[test]
@@ -74,7 +73,7 @@ fn a_message_is_charged_once_however_many_frames_it_has() {
     let mut driven = Driven::new(&messages(AboveRate::Close));
     assert_eq!(driven.pass(&stream), (stream.clone(), vec![], stream.len()));
     let (_, events, _) = driven.pass(&frame(Client, 0x01, b""));
-    assert_eq!(events, [Event::Exceeded(Reason::LimitMessages)]);
+    assert_eq!(events, [Event::Refused(Reason::LimitMessages)]);
 }
 
 #[test]
@@ -141,7 +140,7 @@ fn a_frame_too_large_to_hold_is_not_dropped_but_ends_the_session() {
     driven.pass(&frames(Client, &[HELLO, HELLO]));
     let large = frame(Client, 0x82, &vec![0; 17 * 1024]);
     let (released, events, _) = driven.pass(&large);
-    assert_eq!((released, events), (vec![], vec![Event::Exceeded(Reason::LimitMessages)]));
+    assert_eq!((released, events), (vec![], vec![Event::Refused(Reason::LimitMessages)]));
 }
 
 #[test]
@@ -152,7 +151,7 @@ fn pings_and_pongs_have_a_rate_of_their_own_and_closes_none() {
     let burst = [ping.clone(), frame(Client, 0x8a, b"q")].concat();
     let more = [burst.clone(), ping.clone()].concat();
     let (released, events, _) = Driven::new(&limits(AboveRate::Close)).pass(&more);
-    assert_eq!((released, events), (burst.clone(), vec![Event::Exceeded(Reason::LimitControl)]));
+    assert_eq!((released, events), (burst.clone(), vec![Event::Refused(Reason::LimitControl)]));
 
     let (released, events, _) = Driven::new(&limits(AboveRate::Drop)).pass(&more);
     assert_eq!((released, events), (burst.clone(), vec![Event::Dropped]));
@@ -181,10 +180,10 @@ fn bytes_are_a_debt_that_is_paid_by_waiting() {
     };
     let now = Instant::now() + Duration::from_secs(86_400);
     let mut allowance = Allowance::new(&limits, None, now).unwrap();
-    assert_eq!(allowance.bytes(2000, now), Ruling::Pass);
+    assert_eq!(allowance.bytes(2000, now), Verdict::Pass);
     let until = now + Duration::from_secs(3);
-    assert_eq!(allowance.bytes(3000, now), Ruling::Wait(until));
-    assert_eq!(allowance.bytes(0, until), Ruling::Pass);
+    assert_eq!(allowance.bytes(3000, now), Verdict::Wait(until));
+    assert_eq!(allowance.bytes(0, until), Verdict::Pass);
 }
 
 #[test]
@@ -211,7 +210,7 @@ fn new_limits_forget_nothing_of_a_rate_that_stays() {
     let more = ClientRates { control_frames: Some(rate(1, 1)), ..messages(AboveRate::Close) };
     driven.gate.allow(Allowance::new(&more, None, driven.now));
     let (_, events, _) = driven.pass(&frames(Client, &[HELLO]));
-    assert_eq!(events, [Event::Exceeded(Reason::LimitMessages)], "as used up as before");
+    assert_eq!(events, [Event::Refused(Reason::LimitMessages)], "as used up as before");
 
     let higher = ClientRates { messages: Some(rate(10, 4)), ..messages(AboveRate::Close) };
     let mut driven = Driven::new(&messages(AboveRate::Close));
@@ -253,16 +252,16 @@ fn what_report_mode_lets_through_is_no_debt() {
         ..ClientRates::default()
     };
     let mut driven = Driven::new(&limits);
-    let ruling =
+    let verdict =
         |driven: &mut Driven, count, now| driven.gate.allowance().unwrap().bytes(count, now);
     let now = driven.now;
     for _ in 0..100 {
-        assert_eq!(ruling(&mut driven, 5000, now), Ruling::Pass);
+        assert_eq!(verdict(&mut driven, 5000, now), Verdict::Pass);
     }
     assert_eq!(driven.gate.allowance().unwrap().let_through(), 100);
     let enforced = ClientRates { above: AboveRate::Close, ..limits };
     driven.gate.allow(Allowance::new(&enforced, None, now));
     let rested = now + Duration::from_secs(2);
-    assert_eq!(ruling(&mut driven, 2000, rested), Ruling::Pass, "a burst, as after any other");
-    assert_eq!(ruling(&mut driven, 1, rested), Ruling::Refuse(Reason::LimitBytes));
+    assert_eq!(verdict(&mut driven, 2000, rested), Verdict::Pass, "a burst, as after any other");
+    assert_eq!(verdict(&mut driven, 1, rested), Verdict::Refuse(Reason::LimitBytes));
 }

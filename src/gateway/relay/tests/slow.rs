@@ -25,7 +25,7 @@ use crate::tls::transport::Transport;
 use crate::tls::{ClientStream, ServerTrust, TlsClient, tests::localhost};
 use crate::values::Endpoint::{Client, Upstream};
 use crate::values::Reason;
-use crate::wire::{HeaderBytes, HoldBudget, mask};
+use crate::wire::HoldBudget;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -112,7 +112,7 @@ impl Peer {
             Ok(Err(_) | Ok(0)) => return false,
             Ok(Ok(read)) => self.unread.extend_from_slice(&bytes[..read]),
         }
-        while let Some((first, payload, size)) = self.whole() {
+        while let Some((first, payload, size)) = whole_frame(&self.unread) {
             self.unread.drain(..size);
             if first & 0x0f != 9 {
                 self.got.push((first & 0x0f, payload.len()));
@@ -126,22 +126,6 @@ impl Peer {
             }
         }
         true
-    }
-
-    fn whole(&self) -> Option<(u8, Vec<u8>, usize)> {
-        let mut head = HeaderBytes::default();
-        head.fill(&self.unread, 2);
-        if head.len() < 2 {
-            return None;
-        }
-        head.fill(&self.unread[2..], head.size());
-        let size = head.size() + usize::try_from(head.declared()).unwrap();
-        if !head.is_complete() || self.unread.len() < size {
-            return None;
-        }
-        let mut payload = vec![0; size - head.size()];
-        mask::unmask(&self.unread[head.size()..size], head.key(), &mut payload);
-        Some((self.unread[0], payload, size))
     }
 
     /// Reads `rate` bytes a second for so many seconds, or up to the end.

@@ -4,20 +4,20 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::{FirstMessage, HoldBudget, Opened, Opening, Rule};
+use super::super::{FirstMessage, FirstMessageEvent, FirstMessageReader, HoldBudget, Rule};
 use super::{LIMITS, frame};
 use crate::values::Endpoint;
 use crate::values::Rate;
 use crate::values::Reason;
 
-const LONGEST_OPENING: usize = 9 * 1024;
+const LONGEST: usize = 9 * 1024;
 
 fn client(first: u8, payload: &[u8]) -> Vec<u8> {
     frame(Endpoint::Client, first, payload)
 }
 
 /// What `stream` comes to, cut in two at `cut`, pings left out; and how many pings there were.
-fn opened(stream: &[u8], cut: usize) -> (Option<Opened>, usize) {
+fn opened(stream: &[u8], cut: usize) -> (Option<FirstMessageEvent>, usize) {
     opened_within(None, stream, cut)
 }
 
@@ -25,17 +25,17 @@ fn opened_within(
     control_frames: Option<Rate>,
     stream: &[u8],
     cut: usize,
-) -> (Option<Opened>, usize) {
+) -> (Option<FirstMessageEvent>, usize) {
     let now = Instant::now();
     let budget = HoldBudget::new(1 << 20);
-    let mut opening = Opening::new(LIMITS, control_frames, LONGEST_OPENING, budget, now);
+    let mut reader = FirstMessageReader::new(LIMITS, control_frames, LONGEST, budget, now);
     let mut pings = 0;
     for part in [&stream[..cut], &stream[cut..]] {
-        assert!(opening.push(part));
-        while let Some(opened) = opening.next(now) {
+        reader.push(part, now);
+        while let Some(opened) = reader.next(now) {
             match opened {
-                Opened::Ping(payload) => {
-                    assert_eq!(payload, b"ping");
+                FirstMessageEvent::Ping(payload) => {
+                    assert_eq!(*payload, *b"ping");
                     pings += 1;
                 }
                 other => return (Some(other), pings),
@@ -52,7 +52,7 @@ fn a_message_in_fragments_is_put_together_however_it_is_cut() {
         [client(0x89, b"ping"), client(0x8a, b"pong"), client(0x82, b"after")];
     let stream = [&fragments[0][..], &ping, &answer, &fragments[1], &after].concat();
     for cut in 0..stream.len() {
-        let (Some(Opened::Message(message)), pings) = opened(&stream, cut) else {
+        let (Some(FirstMessageEvent::Message(message)), pings) = opened(&stream, cut) else {
             panic!("a message expected, cut at {cut}");
         };
         let FirstMessage { text, frames, rest, .. } = message;
@@ -64,39 +64,47 @@ fn a_message_in_fragments_is_put_together_however_it_is_cut() {
 
 #[test]
 fn nothing_is_waited_for_that_is_too_big() {
-    let large = vec![b'a'; LONGEST_OPENING + 1];
+    let large = vec![b'a'; LONGEST + 1];
     let header = &client(0x81, &large)[..8];
-    assert!(matches!(opened(header, 3).0, Some(Opened::TooBig)));
-    let half = vec![b'a'; LONGEST_OPENING / 2 + 1];
+    assert!(matches!(opened(header, 3).0, Some(FirstMessageEvent::Refused(Reason::MessageTooBig))));
+    let half = vec![b'a'; LONGEST / 2 + 1];
     let stream = [client(0x01, &half), client(0x80, &half)].concat();
-    assert!(matches!(opened(&stream, 9).0, Some(Opened::TooBig)));
+    assert!(matches!(
+        opened(&stream, 9).0,
+        Some(FirstMessageEvent::Refused(Reason::MessageTooBig))
+    ));
     let fits = client(0x81, &large[1..]);
-    assert!(matches!(opened(&fits, 9).0, Some(Opened::Message(_))));
+    assert!(matches!(opened(&fits, 9).0, Some(FirstMessageEvent::Message(_))));
 }
 
 #[test]
 fn anything_else_is_said_for_what_it_is() {
-    assert!(matches!(opened(&client(0x82, b"bytes"), 1).0, Some(Opened::Binary)));
-    assert!(matches!(opened(&client(0x88, b""), 1).0, Some(Opened::Closed)));
-    let Some(Opened::Violation(violation)) = opened(b"\x81\x01a", 1).0 else {
+    assert!(matches!(
+        opened(&client(0x82, b"bytes"), 1).0,
+        Some(FirstMessageEvent::Refused(Reason::TokenInvalid))
+    ));
+    assert!(matches!(opened(&client(0x88, b""), 1).0, Some(FirstMessageEvent::Closed)));
+    let Some(FirstMessageEvent::Violation(violation)) = opened(b"\x81\x01a", 1).0 else {
         panic!("a violation expected");
     };
     assert_eq!(violation.rule, Rule::ClientUnmasked);
     assert!(opened(&client(0x81, b"half")[..7], 3).0.is_none());
 }
 
-/// An opening that has read this much of a first message of 9,000 bytes, in reads of 500.
-fn half_opened(read: usize, budget: &HoldBudget) -> Option<Opening> {
+/// A reader that has read this much of a first message of 9,000 bytes, in reads of 500.
+fn half_opened(read: usize, budget: &HoldBudget) -> Option<FirstMessageReader> {
     let now = Instant::now();
-    let mut opening = Opening::new(LIMITS, None, LONGEST_OPENING, budget.clone(), now);
+    let mut reader = FirstMessageReader::new(LIMITS, None, LONGEST, budget.clone(), now);
     let message = client(0x81, &[b'a'; 9000]);
     for part in message[..read].chunks(500) {
-        if !opening.push(part) {
-            return None;
+        reader.push(part, now);
+        match reader.next(now) {
+            None => {}
+            Some(FirstMessageEvent::Refused(Reason::Capacity)) => return None,
+            Some(other) => panic!("it is not whole: {other:?}"),
         }
-        assert!(opening.next(now).is_none(), "it is not whole");
     }
-    Some(opening)
+    Some(reader)
 }
 
 #[test]
@@ -104,9 +112,9 @@ fn its_bytes_are_taken_from_the_budget_once() {
     let total = 1 << 20;
     for (read, taken) in [(4096, 0), (4097, 4096), (8192, 4096), (8999, 12 * 1024)] {
         let budget = HoldBudget::new(total);
-        let opening = half_opened(read, &budget).expect("there is room");
+        let reader = half_opened(read, &budget).expect("there is room");
         assert_eq!(total - budget.left(), taken, "{read} bytes");
-        drop(opening);
+        drop(reader);
         assert_eq!(budget.left(), total);
     }
 }
@@ -114,12 +122,12 @@ fn its_bytes_are_taken_from_the_budget_once() {
 #[test]
 fn the_room_is_given_back_when_the_message_has_been_used() {
     let budget = HoldBudget::new(1 << 20);
-    let mut opening = half_opened(8999, &budget).expect("there is room");
-    assert!(opening.push(&client(0x81, &[b'a'; 9000])[8999..]));
-    let Some(Opened::Message(message)) = opening.next(Instant::now()) else {
+    let mut reader = half_opened(8999, &budget).expect("there is room");
+    reader.push(&client(0x81, &[b'a'; 9000])[8999..], Instant::now());
+    let Some(FirstMessageEvent::Message(message)) = reader.next(Instant::now()) else {
         panic!("a message expected");
     };
-    drop(opening);
+    drop(reader);
     assert_eq!((1 << 20) - budget.left(), 12 * 1024, "it is still held");
     drop(message);
     assert_eq!(budget.left(), 1 << 20);
@@ -139,13 +147,13 @@ fn pings_have_a_rate_before_the_first_message_too() {
     let (none, pings) = opened_within(Some(rate), &ping.repeat(2), 1);
     assert!(none.is_none() && pings == 2);
     let (over, pings) = opened_within(Some(rate), &ping.repeat(3), 1);
-    assert!(matches!(over, Some(Opened::Exceeded(Reason::LimitControl))), "{over:?}");
+    assert!(matches!(over, Some(FirstMessageEvent::Refused(Reason::LimitControl))), "{over:?}");
     assert_eq!(pings, 2);
 }
 
 #[test]
 fn what_is_refused_is_refused_at_the_byte_that_proves_it() {
-    let large = vec![b'a'; LONGEST_OPENING + 1];
+    let large = vec![b'a'; LONGEST + 1];
     let broken = [
         (client(0xc1, &large), 2, Rule::ReservedBits),
         (client(0x83, &large), 2, Rule::ReservedOpcode),
@@ -156,7 +164,8 @@ fn what_is_refused_is_refused_at_the_byte_that_proves_it() {
     ];
     for (stream, enough, rule) in broken {
         for cut in 0..=enough {
-            let Some(Opened::Violation(violation)) = opened(&stream[..enough], cut).0 else {
+            let Some(FirstMessageEvent::Violation(violation)) = opened(&stream[..enough], cut).0
+            else {
                 panic!("{rule:?} expected, cut at {cut}");
             };
             assert_eq!(violation.rule, rule);

@@ -1,9 +1,10 @@
-//! What a client may still send within its rates. Pure: the instant is passed in.
+//! Holds a client to its rates. The instant is passed in.
 
 use tokio::time::Instant;
 
+use super::super::{AboveRate, ClientRates};
+use super::Verdict;
 use super::gcra::Gcra;
-use super::{AboveRate, ClientRates, Event};
 use crate::values::{Reason, UserShare, Wait};
 
 /// The rates of one client, and how much of them it has used.
@@ -18,18 +19,19 @@ pub struct Allowance {
     small_reads: bool,
     /// The message in progress is not passed on: it is above this rate.
     dropping: Option<Reason>,
-    /// What was above its rate and let through, in report mode; `None`: nothing yet.
+    /// Counts of report mode; `None`: nothing was above its rate yet.
     reports: Option<Box<Reports>>,
-    /// When what is judged now was read.
+    /// When the bytes were read that are checked now.
     now: Instant,
 }
 
-/// What report mode let through.
+/// Messages, control frames and reads that were above a rate in report mode.
 #[derive(Debug, Default)]
 struct Reports {
     count: u64,
-    /// Reasons that were met, each once, and how many of them were told.
+    /// Reasons that were met, each once.
     met: Vec<Reason>,
+    /// How many of them were told.
     told: usize,
 }
 
@@ -38,31 +40,6 @@ impl Reports {
         self.count += 1;
         if !self.met.contains(&reason) {
             self.met.push(reason);
-        }
-    }
-}
-
-/// What becomes of a frame, or of bytes, as far as rates go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ruling {
-    /// Within the rate, or let through in report mode.
-    Pass,
-    /// Not before this instant.
-    Wait(Instant),
-    /// Not passed on: above this rate.
-    Drop(Reason),
-    /// The session is to be closed.
-    Refuse(Reason),
-}
-
-impl Ruling {
-    /// What the caller of the gate has to act on; that a message passes, or is dropped once it is
-    /// whole, is nothing.
-    pub(crate) fn event(self) -> Option<Event> {
-        match self {
-            Self::Pass | Self::Drop(_) => None,
-            Self::Wait(until) => Some(Event::Wait(until)),
-            Self::Refuse(reason) => Some(Event::Exceeded(reason)),
         }
     }
 }
@@ -89,9 +66,9 @@ impl Allowance {
         }))
     }
 
-    /// The rates of other limits. What was used of a rate that is the same stays used, and what was
-    /// let through stays counted.
-    pub(crate) fn inheriting(mut self: Box<Self>, old: &mut Self) -> Box<Self> {
+    /// New rates in the place of `old`. A rate that is the same stays as used as it was, and reports stay
+    /// counted.
+    pub(in crate::wire) fn inheriting(mut self: Box<Self>, old: &mut Self) -> Box<Self> {
         self.dropping = old.dropping;
         self.reports = old.reports.take();
         for (new, old) in [
@@ -106,65 +83,64 @@ impl Allowance {
         self
     }
 
-    /// No rates any more.
-    pub(crate) fn lifted(mut self: Box<Self>) -> Box<Self> {
+    /// The allowance without its rates; it still knows the message to drop and the reports.
+    pub(in crate::wire) fn lifted(mut self: Box<Self>) -> Box<Self> {
         (self.messages, self.bytes, self.control, self.user) = (None, None, None, None);
         self.small_reads = false;
         self
     }
 
     /// Whether the sender is to be read a little at a time.
-    pub(crate) fn wants_small_reads(&self) -> bool {
+    pub(in crate::wire) fn wants_small_reads(&self) -> bool {
         self.small_reads
     }
 
     /// Whether the sender may be paused.
-    pub(crate) fn may_delay(&self) -> bool {
+    pub(in crate::wire) fn may_delay(&self) -> bool {
         self.small_reads && self.above == AboveRate::Delay
     }
 
-    /// Whether there is something to remember without rates: that the rest of a message whose
-    /// beginning was dropped must be dropped too, or what was let through.
-    pub(crate) fn outlasts_rates(&self) -> bool {
+    /// Whether it must outlive its rates: a message whose beginning was dropped is to be dropped to its
+    /// end, and reports stay counted.
+    pub(in crate::wire) fn outlasts_rates(&self) -> bool {
         self.dropping.is_some() || self.reports.is_some()
     }
 
-    /// The next reason for which something was let through in report mode and that was not told
-    /// yet: each is told once a session.
-    pub(crate) fn untold(&mut self) -> Option<Reason> {
+    /// The next reason met in report mode that was not told yet. Each is told once a session.
+    pub fn untold(&mut self) -> Option<Reason> {
         let reports = self.reports.as_deref_mut()?;
         let reason = reports.met.get(reports.told).copied()?;
         reports.told += 1;
         Some(reason)
     }
 
-    /// How often something was let through in report mode.
+    /// How often report mode let a message, a control frame or a read through.
     #[must_use]
     pub fn let_through(&self) -> u64 {
         self.reports.as_ref().map_or(0, |reports| reports.count)
     }
 
-    /// What is judged from now on was read at `now`.
-    pub(crate) fn at(&mut self, now: Instant) {
+    /// Notes that the bytes that follow were read at `now`.
+    pub fn at(&mut self, now: Instant) {
         self.now = now;
     }
 
-    /// A message begins: its first data frame.
-    pub(crate) fn begin(&mut self) -> Ruling {
-        let ruling = self.message();
-        self.dropping = match ruling {
-            Ruling::Drop(reason) => Some(reason),
+    /// Charges a message that begins.
+    pub(in crate::wire) fn begin(&mut self) -> Verdict {
+        let verdict = self.message();
+        self.dropping = match verdict {
+            Verdict::Drop(reason) => Some(reason),
             _ => None,
         };
-        ruling
+        verdict
     }
 
-    /// The rate that the message in progress is above, so that it is not passed on.
-    pub(crate) fn dropping(&self) -> Option<Reason> {
+    /// The rate for which the message in progress is dropped.
+    pub(in crate::wire) fn dropping(&self) -> Option<Reason> {
         self.dropping
     }
 
-    fn message(&mut self) -> Ruling {
+    fn message(&mut self) -> Verdict {
         let now = self.now;
         let ready = self.messages.as_ref().map_or(now, |messages| messages.ready(now));
         if ready > now {
@@ -176,45 +152,45 @@ impl Allowance {
         if let Some(messages) = &mut self.messages {
             messages.take(1, now);
         }
-        Ruling::Pass
+        Verdict::Pass
     }
 
-    /// A ping or a pong of the client's own is whole. Where it has to wait, what follows it does.
-    pub(crate) fn control_frame(&mut self) -> Ruling {
+    /// Charges a ping or a pong of the client's own that is whole. `Wait` is about the bytes behind it.
+    pub fn control_frame(&mut self) -> Verdict {
         let now = self.now;
         let Some(control) = &mut self.control else {
-            return Ruling::Pass;
+            return Verdict::Pass;
         };
         let ready = control.ready(now);
         if ready <= now || self.above == AboveRate::Delay {
             control.take(1, now);
         }
-        if ready <= now { Ruling::Pass } else { self.exceeded(Reason::LimitControl, ready) }
+        if ready <= now { Verdict::Pass } else { self.exceeded(Reason::LimitControl, ready) }
     }
 
-    /// So many bytes were read. They are gone: what is too much is a debt.
-    pub(crate) fn bytes(&mut self, count: u64, now: Instant) -> Ruling {
+    /// Charges bytes that were read. They have passed: those above the rate are a debt.
+    pub fn bytes(&mut self, count: u64, now: Instant) -> Verdict {
         self.now = now;
         let Some(bytes) = &mut self.bytes else {
-            return Ruling::Pass;
+            return Verdict::Pass;
         };
         let until = match self.above {
             // Reported bytes are no debt, should the rate be enforced one day.
             AboveRate::Report => (!bytes.take_within(count, now)).then_some(now),
             _ => bytes.take(count, now),
         };
-        until.map_or(Ruling::Pass, |until| self.exceeded(Reason::LimitBytes, until))
+        until.map_or(Verdict::Pass, |until| self.exceeded(Reason::LimitBytes, until))
     }
 
-    fn exceeded(&mut self, reason: Reason, until: Instant) -> Ruling {
+    fn exceeded(&mut self, reason: Reason, until: Instant) -> Verdict {
         match self.above {
             AboveRate::Report => {
                 self.reports.get_or_insert_default().note(reason);
-                Ruling::Pass
+                Verdict::Pass
             }
-            AboveRate::Close => Ruling::Refuse(reason),
-            AboveRate::Delay => Ruling::Wait(until),
-            AboveRate::Drop => Ruling::Drop(reason),
+            AboveRate::Close => Verdict::Refuse(reason),
+            AboveRate::Delay => Verdict::Wait(until),
+            AboveRate::Drop => Verdict::Drop(reason),
         }
     }
 }

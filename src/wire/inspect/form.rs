@@ -3,7 +3,7 @@
 
 /// What the text so far says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::wire) enum HandIn {
+pub(super) enum HandIn {
     /// All of it belongs to `{"MEMBER": {"token": "`, so a token may follow. None of it is one.
     Undecided,
     /// The value of the token has begun: the message is the gateway's, whatever follows.
@@ -15,7 +15,7 @@ pub(in crate::wire) enum HandIn {
 /// Reads the text of a message from its first byte on, across frames. JSON (RFC 8259) allows blanks
 /// between the parts and escapes within the names, and so does this.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(in crate::wire) struct Form {
+pub(super) struct Form {
     part: Part,
     /// Bytes of the name in progress that were read and match.
     matched: u8,
@@ -54,10 +54,9 @@ const TOKEN: &[u8] = b"token";
 
 impl Form {
     /// The form of a message that is not looked at.
-    pub(in crate::wire) const OTHER: Self =
-        Self { part: Part::Other, matched: 0, escape: Escape::None };
+    pub(super) const OTHER: Self = Self { part: Part::Other, matched: 0, escape: Escape::None };
 
-    pub(in crate::wire) fn hand_in(self) -> HandIn {
+    pub(super) fn hand_in(self) -> HandIn {
         match self.part {
             Part::Value => HandIn::Token,
             Part::Other => HandIn::Other,
@@ -66,7 +65,7 @@ impl Form {
     }
 
     /// Reads on. `member` is the name of the outer member, at most 64 ASCII characters.
-    pub(in crate::wire) fn push(&mut self, member: &str, text: impl IntoIterator<Item = u8>) {
+    pub(super) fn push(&mut self, member: &str, text: impl IntoIterator<Item = u8>) {
         for byte in text {
             if self.hand_in() != HandIn::Undecided {
                 return;

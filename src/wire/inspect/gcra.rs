@@ -9,7 +9,7 @@ use crate::values::Rate;
 
 /// How much of a rate its sender has used.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Gcra {
+pub(super) struct Gcra {
     pace: Pace,
     /// The theoretical arrival time: when all that was taken will have been paid for.
     arrival: Option<Instant>,
@@ -17,24 +17,24 @@ pub(crate) struct Gcra {
 
 impl Gcra {
     /// Nothing was used: a whole burst may come.
-    pub(crate) fn new(rate: Rate) -> Self {
+    pub(super) fn new(rate: Rate) -> Self {
         Self { pace: Pace::from(&rate), arrival: None }
     }
 
     /// The same rate, used as much as `old` was; `None` where the old one was another.
-    pub(crate) fn inheriting(self, old: Self) -> Option<Self> {
+    pub(super) fn inheriting(self, old: Self) -> Option<Self> {
         (self.pace == old.pace).then_some(old)
     }
 
     /// When one more would be within the rate: `now`, or later.
-    pub(crate) fn ready(&self, now: Instant) -> Instant {
+    pub(super) fn ready(&self, now: Instant) -> Instant {
         let next = self.due(now) + self.pace.one();
         now.max(back(next, self.pace.burst()).unwrap_or(now))
     }
 
     /// Takes `count`, whether or not they are within the rate. Gives when the sender is within it
     /// again: `None` if it is.
-    pub(crate) fn take(&mut self, count: u64, now: Instant) -> Option<Instant> {
+    pub(super) fn take(&mut self, count: u64, now: Instant) -> Option<Instant> {
         let arrival = self.due(now) + self.pace.time(count);
         self.arrival = Some(arrival);
         back(arrival, self.pace.burst()).filter(|within| *within > now)
@@ -42,7 +42,7 @@ impl Gcra {
 
     /// Takes `count`, and of what is above the rate no more than empties the burst. Says whether it
     /// was.
-    pub(crate) fn take_within(&mut self, count: u64, now: Instant) -> bool {
+    pub(super) fn take_within(&mut self, count: u64, now: Instant) -> bool {
         let arrival = self.due(now) + self.pace.time(count);
         let empty = now + self.pace.burst();
         self.arrival = Some(arrival.min(empty));

@@ -1,17 +1,17 @@
-//! The bytes of a frame that is not whole yet, kept back from the other side.
+//! The frame buffer: bytes of a frame that is not whole yet, kept back from the other peer.
 
 use super::budget::{HoldBudget, HoldPermit};
 
-/// Up to here a buffer is not counted against the budget: what others hold never keeps a control
-/// frame, a small message or a token from being held until it is whole.
+/// Bytes of a buffer that are not counted against the budget: however much other sessions hold, a control
+/// frame, a small message or a token can be held until it is whole.
 pub(crate) const UNCOUNTED: usize = 4 * 1024;
 /// The smallest buffer: a control frame (131 bytes at most) or a header always fits.
 const SMALLEST: usize = 256;
 
-/// What was taken from the sender and not released. Costs a pointer while nothing is held; its
-/// buffer grows with the bytes that arrive, never with a length that is only declared.
+/// Bytes that were taken from the sender and not released. Costs a pointer while nothing is held; it
+/// grows with the bytes that arrive, never with a length that is only declared.
 #[derive(Debug, Default)]
-pub(crate) struct Hold(Option<Box<Buffer>>);
+pub(super) struct FrameBuffer(Option<Box<Buffer>>);
 
 #[derive(Debug, Default)]
 struct Buffer {
@@ -22,20 +22,20 @@ struct Buffer {
 
 /// Bytes whose room beyond [`UNCOUNTED`] is taken from a budget, and given back with them.
 #[derive(Debug, Default)]
-pub(crate) struct CountedBytes {
-    pub(crate) bytes: Vec<u8>,
+pub(super) struct CountedBytes {
+    pub(super) bytes: Vec<u8>,
     /// For the capacity above `UNCOUNTED`.
     permit: Option<HoldPermit>,
 }
 
-impl Hold {
-    /// The bytes that are held back.
-    pub(crate) fn pending(&self) -> &[u8] {
+impl FrameBuffer {
+    /// The bytes that are held.
+    pub(super) fn pending(&self) -> &[u8] {
         self.buffer(false)
     }
 
     /// The bytes that are released with this call.
-    pub(crate) fn spent(&self) -> &[u8] {
+    pub(super) fn spent(&self) -> &[u8] {
         self.buffer(true)
     }
 
@@ -46,53 +46,56 @@ impl Hold {
         }
     }
 
-    /// Holds `more` back too, up to the frame size that is held at all. `false`, and nothing
-    /// done, when the budget has not enough.
+    /// Holds `more` too. `false`, and nothing is done, when the budget has not enough.
     #[must_use]
-    pub(crate) fn push(&mut self, more: &[u8], budget: &HoldBudget) -> bool {
+    pub(super) fn push(&mut self, more: &[u8], budget: &HoldBudget) -> bool {
         let buffer = self.0.get_or_insert_default();
         debug_assert!(!buffer.spent, "released bytes are forgotten before others are held");
         buffer.counted.push(more, budget)
     }
 
-    /// As [`Hold::push`], for what needs no budget.
+    /// Puts `first` before the bytes that are held. `false`, and nothing is held, when the budget has
+    /// not enough.
     #[must_use]
-    pub(crate) fn push_small(&mut self, more: &[u8]) -> bool {
-        let CountedBytes { bytes, .. } = &mut self.0.get_or_insert_default().counted;
-        let fits = bytes.len() + more.len() <= SMALLEST;
-        if fits {
-            bytes.extend_from_slice(more);
-        }
-        fits
+    pub(super) fn put_before(&mut self, first: CountedBytes, budget: &HoldBudget) -> bool {
+        let held = self.take();
+        self.0.get_or_insert_default().counted = first;
+        self.push(&held.bytes, budget)
     }
 
-    /// What is held is released.
+    /// Takes the bytes that are held.
+    pub(super) fn take(&mut self) -> CountedBytes {
+        debug_assert!(self.spent().is_empty(), "released bytes are not held any more");
+        self.0.take().map(|buffer| buffer.counted).unwrap_or_default()
+    }
+
+    /// Releases the bytes that are held.
     #[inline]
-    pub(crate) fn spend(&mut self) {
+    pub(super) fn spend(&mut self) {
         if let Some(buffer) = &mut self.0 {
             buffer.spent |= !buffer.counted.bytes.is_empty();
         }
     }
 
-    /// Released bytes are gone; the buffer stays for the next frame.
+    /// Forgets released bytes; the buffer stays for the next frame.
     #[inline]
-    pub(crate) fn forget_spent(&mut self) {
+    pub(super) fn forget_spent(&mut self) {
         match &mut self.0 {
             Some(buffer) if buffer.spent => buffer.clear(),
             _ => {}
         }
     }
 
-    /// What is held back is thrown away.
-    pub(crate) fn discard(&mut self) {
+    /// Throws away the bytes that are held.
+    pub(super) fn discard(&mut self) {
         match &mut self.0 {
             Some(buffer) if !buffer.spent => buffer.clear(),
             _ => {}
         }
     }
 
-    /// Frees the buffer, if nothing is held back.
-    pub(crate) fn free(&mut self) {
+    /// Frees the buffer, if nothing is held.
+    pub(super) fn free(&mut self) {
         if self.pending().is_empty() {
             self.0 = None;
         }
@@ -109,7 +112,7 @@ impl Buffer {
 impl CountedBytes {
     /// Appends `more`. `false`, and nothing done, when the budget has not enough.
     #[must_use]
-    pub(crate) fn push(&mut self, more: &[u8], budget: &HoldBudget) -> bool {
+    pub(super) fn push(&mut self, more: &[u8], budget: &HoldBudget) -> bool {
         let granted = self.grow(self.bytes.len() + more.len(), budget);
         if granted {
             self.bytes.extend_from_slice(more);
@@ -117,8 +120,8 @@ impl CountedBytes {
         granted
     }
 
-    /// The permit alone: the bytes are held in another way.
-    pub(crate) fn into_permit(self) -> Option<HoldPermit> {
+    /// The permit alone, for a caller that holds the bytes itself.
+    pub(super) fn into_permit(self) -> Option<HoldPermit> {
         self.permit
     }
 

@@ -1,0 +1,193 @@
+//! Takes the first message of a client out of the stream, where it holds the token.
+
+use std::mem;
+
+use tokio::time::Instant;
+
+use super::super::budget::HoldPermit;
+use super::super::frame_buffer::{CountedBytes, FrameBuffer};
+use super::super::{
+    ClientRates, Event, FrameLimits, Gate, HeaderBytes, HoldBudget, Judged, Opcode, Violation,
+};
+use super::{Allowance, Verdict, payloads};
+use crate::values::{Endpoint, Rate, Reason};
+
+/// Reads a client's frames up to the end of its first message. Every byte of it is kept once.
+#[derive(Debug)]
+pub struct FirstMessageReader {
+    gate: Gate,
+    budget: HoldBudget,
+    /// An event of the last push.
+    found: Option<FirstMessageEvent>,
+    /// Bytes behind that event.
+    unread: CountedBytes,
+}
+
+/// An event before or at the end of a client's first message.
+#[derive(Debug)]
+pub enum FirstMessageEvent {
+    /// A ping, to be answered with its payload.
+    Ping(Box<[u8]>),
+    /// The first message is whole.
+    Message(FirstMessage),
+    /// The client closed.
+    Closed,
+    /// The first message is binary ([`Reason::TokenInvalid`]) or too long ([`Reason::MessageTooBig`]),
+    /// the budget has no room for it ([`Reason::Capacity`]), or a ping or pong is above its rate.
+    Refused(Reason),
+    /// A frame is refused.
+    Violation(Box<Violation>),
+}
+
+/// A first message.
+#[derive(Debug)]
+pub struct FirstMessage {
+    /// Its text.
+    pub text: String,
+    /// Its frames, as they came.
+    pub frames: Vec<u8>,
+    /// The bytes behind it.
+    pub rest: Vec<u8>,
+    /// The room that all of it takes of the budget.
+    pub permit: Option<HoldPermit>,
+}
+
+impl FirstMessageReader {
+    /// A reader that has read nothing. A client above the rate of `control_frames` is refused, never
+    /// paused. `budget` bounds the bytes that are kept; the first 4 KiB need none.
+    #[must_use]
+    pub fn new(
+        limits: FrameLimits,
+        control_frames: Option<Rate>,
+        longest: usize,
+        budget: HoldBudget,
+        now: Instant,
+    ) -> Self {
+        let rates = ClientRates { control_frames, ..ClientRates::default() };
+        let mut gate = Gate::new(Endpoint::Client, limits, [0; 8]);
+        gate.allow(Allowance::new(&rates, None, now));
+        gate.take_first_message(FirstMessageInspector::new(longest, budget.clone()));
+        Self { gate, budget, found: None, unread: CountedBytes::default() }
+    }
+
+    /// Reads the next bytes, up to an event; bytes behind it are kept.
+    pub fn push(&mut self, bytes: &[u8], now: Instant) {
+        let mut read = 0;
+        if self.found.is_none() && self.unread.bytes.is_empty() {
+            (read, self.found) = self.read(bytes, now);
+        }
+        if !self.unread.push(&bytes[read..], &self.budget) {
+            self.found = Some(FirstMessageEvent::Refused(Reason::Capacity));
+        }
+    }
+
+    /// The next event; `None`: more bytes are needed. After any event but a ping the reader is done.
+    pub fn next(&mut self, now: Instant) -> Option<FirstMessageEvent> {
+        if self.found.is_none() {
+            let mut unread = mem::take(&mut self.unread);
+            let (read, found) = self.read(&unread.bytes, now);
+            self.found = found;
+            if read < unread.bytes.len() {
+                unread.bytes.drain(..read);
+                self.unread = unread;
+            }
+        }
+        let mut found = self.found.take();
+        if let Some(FirstMessageEvent::Message(message)) = &mut found {
+            let mut unread = mem::take(&mut self.unread);
+            message.rest = mem::take(&mut unread.bytes);
+            message.permit = match (message.permit.take(), unread.into_permit()) {
+                (first, Some(second)) => Some(HoldPermit::merged(first, second)),
+                (first, None) => first,
+            };
+        }
+        found
+    }
+
+    /// Reads up to an event. Says how many bytes that took.
+    fn read(&mut self, bytes: &[u8], now: Instant) -> (usize, Option<FirstMessageEvent>) {
+        if let Some(allowance) = self.gate.allowance() {
+            allowance.at(now);
+        }
+        let mut read = 0;
+        while read < bytes.len() {
+            // Of all frames only a Close is released, and the session ends with it.
+            let Judged { consumed, event, .. } = self.gate.judge(&bytes[read..], &self.budget);
+            read += consumed;
+            let found = match event {
+                Some(Event::Ping(payload)) => FirstMessageEvent::Ping(payload),
+                Some(Event::FirstMessage) => match self.gate.first_message() {
+                    Some(message) => FirstMessageEvent::Message(message),
+                    None => continue,
+                },
+                Some(Event::Close(_)) => FirstMessageEvent::Closed,
+                Some(Event::Refused(reason)) => FirstMessageEvent::Refused(reason),
+                Some(Event::Violation(violation)) => FirstMessageEvent::Violation(violation),
+                Some(Event::OwnPong | Event::Token(_) | Event::Dropped | Event::Wait(_)) | None => {
+                    continue;
+                }
+            };
+            return (read, Some(found));
+        }
+        (read, None)
+    }
+}
+
+/// Takes every frame of the first message.
+#[derive(Debug)]
+pub(in crate::wire) struct FirstMessageInspector {
+    budget: HoldBudget,
+    /// The longest first message, in bytes.
+    longest: usize,
+    /// Payload bytes of the frames that are whole.
+    length: usize,
+    /// The frames that are whole. While another one of the message arrives, they are in the frame
+    /// buffer before it, so that no byte is held twice.
+    frames: CountedBytes,
+}
+
+impl FirstMessageInspector {
+    fn new(longest: usize, budget: HoldBudget) -> Self {
+        Self { budget, longest, length: 0, frames: CountedBytes::default() }
+    }
+
+    pub(super) fn begin_frame(&mut self, buffer: &mut FrameBuffer) -> Verdict {
+        let frames = mem::take(&mut self.frames);
+        if frames.bytes.is_empty() || buffer.put_before(frames, &self.budget) {
+            Verdict::Pass
+        } else {
+            Verdict::Refuse(Reason::Capacity)
+        }
+    }
+
+    pub(super) fn verdict(&self, head: &HeaderBytes) -> Verdict {
+        let left = self.longest.saturating_sub(self.length) as u64;
+        if head.declared() > left { Verdict::Refuse(Reason::MessageTooBig) } else { Verdict::Take }
+    }
+
+    pub(super) fn take(
+        &mut self,
+        head: &HeaderBytes,
+        buffer: &mut FrameBuffer,
+        rest: &[u8],
+    ) -> Event {
+        if head.opcode() == Opcode::Binary {
+            return Event::Refused(Reason::TokenInvalid);
+        }
+        self.frames = buffer.take();
+        if !self.frames.push(rest, &self.budget) {
+            return Event::Refused(Reason::Capacity);
+        }
+        self.length += usize::try_from(head.declared()).unwrap_or(self.longest);
+        if head.fin() { Event::FirstMessage } else { Event::Dropped }
+    }
+
+    /// The message, once it is whole.
+    pub(in crate::wire) fn message(&mut self) -> FirstMessage {
+        let mut counted = mem::take(&mut self.frames);
+        let frames = mem::take(&mut counted.bytes);
+        // The rules have seen that it is UTF-8.
+        let text = String::from_utf8_lossy(&payloads(&frames)).into_owned();
+        FirstMessage { text, frames, rest: Vec::new(), permit: counted.into_permit() }
+    }
+}

@@ -1,0 +1,166 @@
+//! Inspectors decide about frames that the rules accept: whether they go on, wait, are dropped, are
+//! taken out of the stream, or end the session. Each gives a [`Verdict`]; the reader carries it out.
+//!
+//! The reader asks before the first byte of a message ([`Inspectors::begin`]), when the header of a
+//! data frame is complete ([`Inspectors::begin_frame`]) and, as its payload arrives, for the verdict so
+//! far ([`Inspectors::verdict`]). About a control frame it asks once, when it is whole. Where there is no
+//! inspector each question costs the test of a pointer.
+
+mod first_message;
+mod form;
+mod gcra;
+mod handover;
+mod rates;
+
+use tokio::time::Instant;
+
+use super::frame_buffer::FrameBuffer;
+use super::reader::{Frame, WHOLE};
+use super::{Event, HeaderBytes, mask};
+use crate::values::Reason;
+pub(in crate::wire) use first_message::FirstMessageInspector;
+pub use first_message::{FirstMessage, FirstMessageEvent, FirstMessageReader};
+pub(in crate::wire) use handover::Handover;
+pub use rates::Allowance;
+
+/// What an inspector decides about a message, a frame, or bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes on.
+    Pass,
+    /// It depends on the bytes that follow: none of the frame is released before they are there.
+    Hold,
+    /// The inspector takes it out of the stream, frame by frame.
+    Take,
+    /// It is thrown away: it is above this rate.
+    Drop(Reason),
+    /// Nothing that follows may be read before this instant.
+    Wait(Instant),
+    /// The session ends.
+    Refuse(Reason),
+}
+
+impl Verdict {
+    /// The event that ends the run of the reader at once, if any.
+    pub(in crate::wire) fn event(self) -> Option<Event> {
+        match self {
+            Self::Pass | Self::Hold | Self::Take | Self::Drop(_) => None,
+            Self::Wait(until) => Some(Event::Wait(until)),
+            Self::Refuse(reason) => Some(Event::Refused(reason)),
+        }
+    }
+}
+
+/// The inspectors of one direction. Boxed, since few sessions have any.
+#[derive(Debug, Default)]
+pub(in crate::wire) struct Inspectors {
+    /// The rates of the sender.
+    pub(in crate::wire) rates: Option<Box<Allowance>>,
+    /// The inspector of messages.
+    pub(in crate::wire) messages: Option<Box<MessageInspector>>,
+}
+
+/// An inspector that reads messages and may take them out of the stream.
+#[derive(Debug)]
+pub(in crate::wire) enum MessageInspector {
+    Handover(Handover),
+    FirstMessage(FirstMessageInspector),
+}
+
+impl Inspectors {
+    /// The verdict before the first byte of a message. `Drop` holds for all of the message.
+    #[inline]
+    pub(in crate::wire) fn begin(&mut self) -> Verdict {
+        self.rates.as_mut().map_or(Verdict::Pass, |rates| rates.begin())
+    }
+
+    /// The verdict on a data frame whose header is complete. `buffer` holds its bytes of earlier reads.
+    #[inline]
+    pub(in crate::wire) fn begin_frame(
+        &mut self,
+        frame: &Frame,
+        buffer: &mut FrameBuffer,
+    ) -> Verdict {
+        let begun = match self.messages.as_deref_mut() {
+            Some(MessageInspector::Handover(handover)) => handover.begin_frame(&frame.head),
+            Some(MessageInspector::FirstMessage(first)) => first.begin_frame(buffer),
+            None => Verdict::Pass,
+        };
+        if begun == Verdict::Pass { self.verdict(frame) } else { begun }
+    }
+
+    /// The verdict on a data frame as far as it was read.
+    #[inline]
+    pub(in crate::wire) fn verdict(&self, frame: &Frame) -> Verdict {
+        if let Some(reason) = self.rates.as_ref().and_then(|rates| rates.dropping()) {
+            // Above this size a frame is not held until it is whole, and would be dropped in part.
+            return match frame.head.declared() {
+                0..=WHOLE => Verdict::Drop(reason),
+                _ => Verdict::Refuse(reason),
+            };
+        }
+        match self.messages.as_deref() {
+            Some(MessageInspector::Handover(handover)) => handover.verdict(frame),
+            Some(MessageInspector::FirstMessage(first)) => first.verdict(&frame.head),
+            None => Verdict::Pass,
+        }
+    }
+
+    /// The verdict on a ping or pong of the sender's own that is whole.
+    pub(in crate::wire) fn control_frame(&mut self) -> Verdict {
+        let verdict = self.rates.as_mut().map_or(Verdict::Pass, |rates| rates.control_frame());
+        match (verdict, self.messages.as_deref()) {
+            (Verdict::Pass, Some(MessageInspector::FirstMessage(_))) => Verdict::Take,
+            _ => verdict,
+        }
+    }
+}
+
+impl MessageInspector {
+    /// Reads payload of a frame that is not compressed, `done` bytes into it.
+    pub(in crate::wire) fn read(&mut self, head: &HeaderBytes, done: u64, piece: &[u8]) {
+        if let Self::Handover(handover) = self {
+            handover.read(head, done, piece);
+        }
+    }
+
+    /// Reads the next text of a compressed message.
+    pub(in crate::wire) fn read_inflated(&mut self, text: &[u8]) {
+        if let Self::Handover(handover) = self {
+            handover.read_inflated(text);
+        }
+    }
+
+    /// Takes a data frame that is whole: the bytes in `buffer`, then `rest`.
+    pub(in crate::wire) fn take(
+        &mut self,
+        head: &HeaderBytes,
+        buffer: &mut FrameBuffer,
+        rest: &[u8],
+        compressed: bool,
+    ) -> Event {
+        match self {
+            Self::Handover(handover) => {
+                handover.take(&[buffer.pending(), rest].concat(), compressed)
+            }
+            Self::FirstMessage(first) => first.take(head, buffer, rest),
+        }
+    }
+}
+
+/// The unmasked payloads of whole frames.
+fn payloads(mut frames: &[u8]) -> Vec<u8> {
+    let mut payloads = Vec::with_capacity(frames.len());
+    while !frames.is_empty() {
+        let head = HeaderBytes::read(frames);
+        let length = usize::try_from(head.declared()).unwrap_or(usize::MAX);
+        let end = head.size().saturating_add(length).min(frames.len());
+        let (frame, others) = frames.split_at(end);
+        let masked = frame.get(head.size()..).unwrap_or_default();
+        let start = payloads.len();
+        payloads.resize(start + masked.len(), 0);
+        mask::unmask(masked, head.key(), &mut payloads[start..]);
+        frames = others;
+    }
+    payloads
+}

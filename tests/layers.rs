@@ -28,8 +28,6 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("src/gateway/session/live.rs", "gateway"),
     ("src/gateway/session/mod.rs", "gateway"),
     ("src/gateway/session/mod.rs", "gateway/listen"),
-    ("src/journal/emit.rs", "state"),
-    ("src/journal/rate.rs", "state"),
 ];
 
 /// The layer that the row is about, and the layers that it may import.

@@ -3,7 +3,7 @@
 use std::fs;
 
 use framewall::config::{Log, LogFormat};
-use framewall::journal::{self, ObserveError, Subject};
+use framewall::journal::{self, Event, LogError, Subject};
 use tempfile::TempDir;
 
 // One test: the subscriber belongs to the process.
@@ -18,7 +18,7 @@ fn the_process_has_one_log_and_its_guard_flushes_it() {
         error_file: None,
     };
     let guard = journal::start(&log).unwrap();
-    assert!(matches!(journal::start(&log), Err(ObserveError::AlreadyStarted)));
+    assert!(matches!(journal::start(&log), Err(LogError::AlreadyStarted)));
 
     let subject = Subject {
         request_id: "1".to_owned(),
@@ -33,7 +33,10 @@ fn the_process_has_one_log_and_its_guard_flushes_it() {
     let threads: Vec<_> = (0..4)
         .map(|_| {
             let subject = subject.clone();
-            std::thread::spawn(move || (0..1000).for_each(|_| journal::session_opened(&subject)))
+            let journal = guard.journal();
+            std::thread::spawn(move || {
+                (0..1000).for_each(|_| journal.record(Event::SessionOpened { subject: &subject }));
+            })
         })
         .collect();
     for thread in threads {

@@ -14,7 +14,7 @@ use super::{Failure, RunArgs};
 use crate::config::{Config, LoadError, Loaded};
 use crate::gateway::listen::bind_beside;
 use crate::gateway::{Gateway, Source, StartError};
-use crate::journal::{self, ObserveError};
+use crate::journal::{self, Event, Journal, LogError};
 
 /// How long the tasks of cut sessions may take to write their log records.
 pub(super) const CUT_OFF: Duration = Duration::from_secs(1);
@@ -24,7 +24,7 @@ pub(super) const CUT_OFF: Duration = Duration::from_secs(1);
 pub(super) enum RunError {
     /// The log could not be opened.
     #[error(transparent)]
-    Observe(#[from] ObserveError),
+    Log(#[from] LogError),
     /// The gateway could not be built from the configuration.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -86,24 +86,25 @@ struct Again {
 fn serve(loaded: &Loaded, again: Again) -> Result<(), RunError> {
     let Loaded { config, lints } = loaded;
     let log = journal::start(&config.log)?;
-    log_panics();
+    let journal = log.journal();
+    record_panics(journal.clone());
     for lint in lints {
-        tracing::warn!(event = "lint", lint = %lint.name(), line = lint.line(), "{}", lint.message());
+        let name = lint.name().name();
+        journal.record(Event::Lint { name, line: lint.line(), message: lint.message() });
     }
-    raise_open_files(config.server.max_connections);
+    raise_open_files(&journal, config.server.max_connections);
     let runtime = runtime()?;
-    let files = log.files();
     let outcome = runtime.block_on(async {
         let signals = Signals::new().map_err(RunError::Runtime)?;
         let others = OtherSignals::new().map_err(RunError::Runtime)?;
         let hangups = signal(SignalKind::hangup()).map_err(RunError::Runtime)?;
-        let (gateway, listeners) = open(config)?;
+        let (gateway, listeners) = open(config, &journal)?;
         gateway.reload_from(again.source, &again.text);
         gateway.reload_on(hangups);
         gateway.watch(again.watch);
         tokio::select! {
-            outcome = until_stopped(gateway, listeners, signals) => outcome,
-            never = others.attend(&files) => match never {},
+            outcome = until_stopped(gateway, &journal, listeners, signals) => outcome,
+            never = others.attend(&log) => match never {},
         }
     });
     runtime.shutdown_timeout(CUT_OFF);
@@ -117,15 +118,18 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, RunError> {
     builder.enable_all().build().map_err(RunError::Runtime)
 }
 
-/// The gateway with its listening sockets, each said in the log with the port that it really has.
-pub(super) fn open(config: &Config) -> Result<(Arc<Gateway>, Vec<TcpListener>), RunError> {
-    let gateway = Gateway::new(config)?;
+/// Makes the gateway and its listening sockets, and records each socket with the port that it has.
+pub(super) fn open(
+    config: &Config,
+    journal: &Journal,
+) -> Result<(Arc<Gateway>, Vec<TcpListener>), RunError> {
+    let gateway = Gateway::new(config, journal.clone())?;
     let mut listeners = Vec::new();
     for address in &config.server.listen {
         let failed = |error| RunError::Bind(*address, error);
         let listener = bind_beside(*address, &config.server.listen).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        tracing::info!(event = "listening", %address, tls = config.tls.is_some(), "listening");
+        journal.record(Event::Listening { address, tls: config.tls.is_some() });
         listeners.push(listener);
     }
     Ok((gateway, listeners))
@@ -134,6 +138,7 @@ pub(super) fn open(config: &Config) -> Result<(Arc<Gateway>, Vec<TcpListener>), 
 /// Serves until the first signal and closes every session; a second signal ends at once.
 pub(super) async fn until_stopped(
     gateway: Arc<Gateway>,
+    journal: &Journal,
     listeners: Vec<TcpListener>,
     mut signals: Signals,
 ) -> Result<(), RunError> {
@@ -146,25 +151,25 @@ pub(super) async fn until_stopped(
     };
     tokio::select! {
         () = serving => {
-            tracing::info!(event = "stopped", "the gateway stopped");
+            journal.record(Event::Stopped);
             Ok(())
         }
         () = impatience => Err(RunError::Impatient),
     }
 }
 
-/// Logs the place of a panic, which ends one session. The panic message is not logged, because it could contain data of a
-/// peer.
-fn log_panics() {
-    std::panic::set_hook(Box::new(|panic| {
+/// Records the place of a panic, which ends one session. The panic message is left out, because it could
+/// contain data of a peer.
+fn record_panics(journal: Journal) {
+    std::panic::set_hook(Box::new(move |panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        tracing::error!(event = "panic", place, "a fault of the gateway ended one connection");
+        journal.record(Event::Panic { place: &place });
     }));
 }
 
 /// A session takes two file descriptors. The limit is raised to what `max_connections` asks for, as
 /// far as this user may; the log says so where that is less.
-fn raise_open_files(max_connections: usize) {
+fn raise_open_files(journal: &Journal, max_connections: usize) {
     const OTHER_FILES: u64 = 64;
     let wanted = 2 * u64::try_from(max_connections).unwrap_or(u64::MAX / 4) + OTHER_FILES;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
@@ -179,16 +184,10 @@ fn raise_open_files(max_connections: usize) {
     {
         tracing::debug!(%error, "the limit of open files could not be raised");
     }
-    if let Some(open) = getrlimit(Resource::Nofile).current
-        && open < wanted
+    if let Some(limit) = getrlimit(Resource::Nofile).current
+        && limit < wanted
     {
-        tracing::warn!(
-            event = "open_files",
-            limit = open,
-            wanted,
-            "the limit of open files is lower than max_connections asks for: raise it (ulimit -n, \
-             or LimitNOFILE of systemd), or lower max_connections"
-        );
+        journal.record(Event::OpenFiles { limit, wanted });
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::journal::LogFiles;
+use crate::journal::{Event, LogGuard};
 
 /// SIGINT and SIGTERM, which stop the gateway.
 pub(super) struct Signals {
@@ -51,7 +51,8 @@ impl OtherSignals {
     }
 
     /// Acts on each as it comes, for as long as it is polled.
-    pub(super) async fn attend(mut self, log: &LogFiles) -> Infallible {
+    pub(super) async fn attend(mut self, log: &LogGuard) -> Infallible {
+        let (files, journal) = (log.files(), log.journal());
         loop {
             let ignored = tokio::select! {
                 _ = self.reopen.recv() => None,
@@ -62,13 +63,8 @@ impl OtherSignals {
                 _ = self.alarm.recv() => Some("SIGALRM"),
             };
             match ignored {
-                None => log.reopen(),
-                Some(name) => tracing::warn!(
-                    event = "signal.ignored",
-                    signal = name,
-                    "the signal is ignored: SIGTERM stops the gateway, SIGHUP reloads it, SIGUSR1 \
-                     opens its log files again"
-                ),
+                None => files.reopen(),
+                Some(signal) => journal.record(Event::SignalIgnored { signal }),
             }
         }
     }

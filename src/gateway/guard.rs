@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::Gateway;
 use crate::gateway::session::Filter;
-use crate::journal::{self, Caused, Subject};
+use crate::journal::{Event, Subject};
 use crate::state::bans::{Now, Struck};
 use crate::values::AddressKey;
 use crate::values::Network;
@@ -23,39 +23,32 @@ const SWEEP: Duration = Duration::from_secs(5);
 impl Gateway {
     /// A connection is dropped without an answer: nothing was read of it.
     pub(crate) fn dropped(&self, peer: SocketAddr, refusal: &Refusal) {
-        if self.records.allows(Caused::Dropped, peer.ip()) {
-            journal::dropped(peer, refusal.reason, &refusal.detail);
-        }
+        let Refusal { reason, detail, .. } = refusal;
+        self.journal.record(Event::Dropped { peer, reason: *reason, detail });
     }
 
     /// A handshake was refused.
     pub(crate) fn refused(&self, subject: &Subject, refusal: &Refusal) {
-        if self.records.allows(Caused::Refused, subject.peer.ip()) {
-            journal::refused(subject, refusal.reason, &refusal.detail);
-        }
+        let Refusal { reason, detail, .. } = refusal;
+        self.journal.record(Event::Refused { subject, reason: *reason, detail });
         self.strike_for(subject.peer.ip(), refusal);
     }
 
     /// A client that has its 101 was refused.
     pub(crate) fn turned_away(&self, subject: &Subject, refusal: &Refusal) {
-        if self.records.allows(Caused::Refused, subject.peer.ip()) {
-            journal::turned_away(subject, refusal.reason, &refusal.detail);
-        }
+        let Refusal { reason, detail, .. } = refusal;
+        self.journal.record(Event::RefusedAfterHandshake { subject, reason: *reason, detail });
         self.strike_for(subject.peer.ip(), refusal);
     }
 
     /// The upstream refused a handshake; `cut`: its body was too long to be passed on whole.
     pub(crate) fn answered(&self, subject: &Subject, status: u16, cut: bool) {
-        if self.records.allows(Caused::Refused, subject.peer.ip()) {
-            journal::answered(subject, status, cut);
-        }
+        self.journal.record(Event::Answered { subject, status, cut });
     }
 
     /// A connection failed.
     pub(crate) fn connection_error(&self, subject: &Subject, reason: Reason, detail: &str) {
-        if self.records.allows(Caused::ConnectionError, subject.peer.ip()) {
-            journal::connection_error(subject, reason, detail);
-        }
+        self.journal.record(Event::ConnectionError { subject, reason, detail });
     }
 
     /// A client was refused; it is a strike if the refusal says so.
@@ -68,9 +61,8 @@ impl Gateway {
     /// A section in report mode would have refused; it is told and counted.
     pub(crate) fn let_through(&self, subject: &Subject, refusal: &Refusal) {
         self.reported.fetch_add(1, Ordering::Relaxed);
-        if self.records.allows(Caused::WouldRefuse, subject.peer.ip()) {
-            journal::would_refuse(subject, refusal.reason, &refusal.detail);
-        }
+        let Refusal { reason, detail, .. } = refusal;
+        self.journal.record(Event::WouldRefuse { subject, reason: *reason, detail });
     }
 
     /// Notes that a client at `address` committed an offence. The last strike bans it, and ends its
@@ -78,14 +70,11 @@ impl Gateway {
     pub(crate) fn strike(&self, address: IpAddr, offence: Offence) {
         match self.bans.strike(address, offence, Now::read()) {
             Struck::Noted => {}
-            Struck::NoRoom => tracing::error!(
-                event = "bans.full",
-                %address,
-                reason = offence.reason().name(),
-                "an address has earned a ban, and there is no room for another"
-            ),
+            Struck::NoRoom => {
+                self.journal.record(Event::BansFull { address, reason: offence.reason() });
+            }
             Struck::Banned(ban) => {
-                journal::banned(&ban);
+                self.journal.record(ban.event());
                 // A flood of offences from everywhere must not look at every session for each.
                 if self.limiters.open(&AddressKey::from(address)) > 0 {
                     self.end_banned(ban.ban.network);
@@ -107,7 +96,7 @@ impl Gateway {
     /// What goes on beside the connections: bans are saved, who owes nothing is forgotten, and the
     /// records that were suppressed are counted in the log.
     pub(super) fn keep_house(self: &Arc<Self>) {
-        self.tasks.spawn(Arc::clone(&self.bans).keep(self.stopping.clone()));
+        self.tasks.spawn(Arc::clone(&self.bans).keep(self.journal.clone(), self.stopping.clone()));
         let gateway = Arc::clone(self);
         let sweeping = async move {
             loop {
@@ -122,11 +111,17 @@ impl Gateway {
             let told = async {
                 loop {
                     tokio::time::sleep(TELL_REST).await;
-                    gateway.records.tell();
+                    gateway.tell_suppressed();
                 }
             };
             gateway.stopping.run_until_cancelled(told).await;
-            gateway.records.tell();
+            gateway.tell_suppressed();
         });
+    }
+
+    fn tell_suppressed(&self) {
+        if let Some(suppressed) = self.records.take() {
+            self.journal.record(Event::Suppressed(&suppressed));
+        }
     }
 }

@@ -29,11 +29,11 @@ use crate::gateway::exchange::Accepted;
 use crate::gateway::listen::{Slots, accept_each};
 use crate::gateway::session::Sessions;
 use crate::handshake::{HeadBudget, Peer};
-use crate::journal::RecordRate;
+use crate::journal::{Event, Journal};
 use crate::policy::token::TokenError;
 use crate::policy::{Entrance, Trace};
 use crate::state::bans::{Bans, Now};
-use crate::state::limits::Limiters;
+use crate::state::limits::{Limiters, RecordRate};
 use crate::state::store::{RevocationStore, Revocations, StoreError};
 use crate::tls::TlsError;
 use crate::values::UnixTime;
@@ -93,15 +93,17 @@ pub struct Gateway {
     /// Until it is served.
     admin: Mutex<Option<AdminSocket>>,
     slots: Slots,
-    /// How many records clients may cause.
-    pub(crate) records: RecordRate,
+    /// Is told what happens.
+    pub(crate) journal: Journal,
+    /// Bounds the records that clients can cause.
+    pub(crate) records: Arc<RecordRate>,
     /// What sections in report mode let through.
     pub(crate) reported: AtomicU64,
 }
 
 impl Gateway {
-    /// A gateway for a checked configuration.
-    pub fn new(config: &Config) -> Result<Arc<Self>, StartError> {
+    /// A gateway for a checked configuration, which tells `journal` what happens.
+    pub fn new(config: &Config, journal: Journal) -> Result<Arc<Self>, StartError> {
         // First: it keeps a second gateway from the files of this one.
         let admin = config.admin.socket.as_deref().map(AdminSocket::bind).transpose()?;
         let revocations = match &config.admin.revocations {
@@ -114,6 +116,7 @@ impl Gateway {
         let in_force = InForce::new(config, &revocations, None)?;
         let limiters = Limiters::default();
         limiters.set(&config.limits);
+        let records = Arc::new(RecordRate::default());
         Ok(Arc::new(Self {
             in_force: RwLock::new(Arc::new(in_force)),
             reloading: Reloading::new(config),
@@ -127,7 +130,8 @@ impl Gateway {
             closed: CancellationToken::new(),
             admin: Mutex::new(admin),
             slots: Slots::new(config.server.max_connections),
-            records: RecordRate::default(),
+            journal: journal.limited_by(records.clone()),
+            records,
             reported: AtomicU64::new(0),
             limiters,
         }))
@@ -146,7 +150,9 @@ impl Gateway {
         self.serve_admin(&listeners);
         for listener in listeners {
             let gateway = Arc::clone(&self);
-            let accept = accept_each(listener, move |stream, peer| gateway.serve(stream, peer));
+            let journal = self.journal.clone();
+            let serve = move |stream, peer| gateway.serve(stream, peer);
+            let accept = accept_each(listener, journal, serve);
             let closing = Arc::clone(&self).closing();
             // No task that is waited for: with a health_path it goes on while sessions end.
             tokio::spawn(async move {
@@ -156,20 +162,19 @@ impl Gateway {
                 }
             });
         }
-        self.in_force().policy.verifiers().run(&self.tasks, &self.stopping);
+        self.in_force().policy.verifiers().run(&self.journal, &self.tasks, &self.stopping);
         self.keep_house();
         self.expire_certificates();
         shutdown.await;
         self.stopping.cancel();
         self.tasks.close();
-        tracing::info!(event = "stopping", sessions = self.sessions.count(), "the gateway stops");
+        self.journal.record(Event::Stopping { sessions: self.sessions.count() });
         let grace = self.in_force().server.shutdown_grace;
         let spread = LONGEST_SPREAD.min(grace / 2);
         let close_all = self.sessions.end_all(Reason::Shutdown, spread);
         let all_over = async { tokio::join!(close_all, self.tasks.wait()) };
         if tokio::time::timeout(grace, all_over).await.is_err() {
-            let left = self.sessions.count();
-            tracing::warn!(event = "cut", sessions = left, "shutdown_grace is over");
+            self.journal.record(Event::Cut { sessions: self.sessions.count() });
         }
         self.closed.cancel();
     }

@@ -11,6 +11,7 @@ use super::{Gateway, InForce, StartError};
 use crate::config::{self, Config, LoadError, Loaded, Route};
 use crate::gateway::relay::Terms;
 use crate::gateway::session::Entry;
+use crate::journal::Event;
 use crate::values::UnixTime;
 use crate::values::UserKey;
 
@@ -207,19 +208,13 @@ impl Gateway {
     pub(super) fn tell(&self, outcome: &Result<Reloaded, ReloadError>) {
         let error = outcome.as_ref().err().map(ToString::to_string);
         match outcome {
-            Ok(Reloaded { generation, closed, warnings, after_restart }) => tracing::info!(
-                event = "reloaded",
-                generation,
-                sessions = closed,
-                warnings = warnings.len(),
-                after_restart = (!after_restart.is_empty()).then(|| after_restart.join(", ")),
-                "the configuration was loaded again"
-            ),
-            Err(error) => tracing::error!(
-                event = "reload.failed",
-                detail = %error,
-                "the configuration was not loaded; the one before it is still in force"
-            ),
+            Ok(reloaded) => self.journal.record(Event::Reloaded {
+                generation: reloaded.generation,
+                sessions: reloaded.closed,
+                warnings: reloaded.warnings.len(),
+                after_restart: &reloaded.after_restart,
+            }),
+            Err(error) => self.journal.record(Event::ReloadFailed { error }),
         }
         *self.reloading.last.lock().unwrap_or_else(PoisonError::into_inner) =
             LastReload { at: Some(UnixTime::now()), error };
@@ -242,7 +237,7 @@ impl Gateway {
             Ok((config, lints, next, (source, text)))
         });
         let (config, lints, next, source) = loading.await?;
-        next.policy.verifiers().run(&self.tasks, &self.stopping);
+        next.policy.verifiers().run(&self.journal, &self.tasks, &self.stopping);
         let _ = tokio::time::timeout(KEYS_WITHIN, next.policy.verifiers().looked()).await;
         let after_restart = self.reloading.fixed.changed(&Fixed::of(&config));
         let generation = next.generation;

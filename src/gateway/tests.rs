@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Gateway;
 use crate::config;
+use crate::journal::Journal;
 use crate::state::bans::MOST_STRUCK;
 use crate::state::store::MAX_BANS;
 use crate::values::Refusal;
@@ -16,7 +17,7 @@ fn gateway(tables: &str) -> Arc<Gateway> {
          upstream = [\"ws://127.0.0.1:1\"]\nauth = \"none\"\n{tables}"
     );
     let config = config::parse(&text, Path::new("framewall.toml")).unwrap().config;
-    Gateway::new(&config).unwrap()
+    Gateway::new(&config, Journal::default()).unwrap()
 }
 
 /// The first address of a /64 of its own.

@@ -1,5 +1,5 @@
-//! One line of the log, in either format. Every text passes through the escaping here, whoever
-//! wrote it: a peer's text can neither forge a line nor move a terminal's cursor.
+//! One line of the log, in either format. Every text is escaped here, from whatever source it comes: a
+//! peer's text can neither forge a line nor move a terminal's cursor.
 
 use std::fmt::{Display, Write};
 
@@ -21,17 +21,16 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Begins a line with the time of day (RFC 3339, UTC) and the level.
-    pub(super) fn new(format: LogFormat, level: Level) -> Self {
-        let now = now();
+    /// Begins a line with its time and its level.
+    pub(super) fn new(format: LogFormat, level: Level, time: &str) -> Self {
         let head = match format {
-            LogFormat::Json => format!(r#"{{"timestamp":"{now}","level":"{level}""#),
-            LogFormat::Pretty => format!("{now} {level:>5}"),
+            LogFormat::Json => format!(r#"{{"timestamp":"{time}","level":"{level}""#),
+            LogFormat::Pretty => format!("{time} {level:>5}"),
         };
         Self { format, head, message: String::new(), fields: String::new() }
     }
 
-    /// The sentence that names what happened.
+    /// Sets the sentence that says what happened.
     pub(super) fn message(&mut self, text: &str) {
         self.message.clear();
         match self.format {
@@ -40,8 +39,13 @@ impl Line {
         }
     }
 
-    /// A field whose value is text.
-    pub(super) fn text(&mut self, name: &str, value: &str) {
+    /// Appends a field, unless its value is `None`.
+    pub(super) fn field(&mut self, name: &str, value: impl Value) -> &mut Self {
+        value.append_to(self, name);
+        self
+    }
+
+    fn text(&mut self, name: &str, value: &str) {
         self.name(name);
         match self.format {
             LogFormat::Json => push_json(&mut self.fields, value),
@@ -49,8 +53,8 @@ impl Line {
         }
     }
 
-    /// A field whose value is a number or a boolean, which both formats write alike.
-    pub(super) fn plain(&mut self, name: &str, value: impl Display) {
+    /// Appends a number or a boolean, which both formats write alike.
+    fn plain(&mut self, name: &str, value: impl Display) {
         self.name(name);
         push(&mut self.fields, format_args!("{value}"));
     }
@@ -76,11 +80,52 @@ impl Line {
     }
 }
 
+/// The value of a field: text, a number, a boolean, or nothing.
+pub(super) trait Value {
+    fn append_to(self, line: &mut Line, name: &str);
+}
+
+/// A value that is written as its display text.
+pub(super) struct Shown<T>(pub(super) T);
+
+impl Value for &str {
+    fn append_to(self, line: &mut Line, name: &str) {
+        line.text(name, self);
+    }
+}
+
+impl<T: Display> Value for Shown<T> {
+    fn append_to(self, line: &mut Line, name: &str) {
+        line.text(name, &self.0.to_string());
+    }
+}
+
+impl<T: Value> Value for Option<T> {
+    fn append_to(self, line: &mut Line, name: &str) {
+        if let Some(value) = self {
+            value.append_to(line, name);
+        }
+    }
+}
+
+macro_rules! plain {
+    ($($type:ty)*) => {
+        $(impl Value for $type {
+            fn append_to(self, line: &mut Line, name: &str) {
+                line.plain(name, self);
+            }
+        })*
+    };
+}
+
+plain!(bool u16 u32 u64 u128 usize i64);
+
 fn or_empty(json: &str) -> &str {
     if json.is_empty() { "\"\"" } else { json }
 }
 
-fn now() -> String {
+/// The time of day (RFC 3339, UTC, microseconds).
+pub(super) fn now() -> String {
     let mut text = String::new();
     // A clock that cannot be formatted leaves the time empty; the record is worth more.
     let _ = SystemTime.format_time(&mut Writer::new(&mut text));
@@ -149,16 +194,15 @@ mod tests {
     use serde_json::Value;
     use tracing::Level;
 
-    use super::{Line, MAX_TEXT};
+    use super::{Line, MAX_TEXT, now};
     use crate::config::LogFormat;
 
     const HOSTILE: &str = "a\nb\r\u{1b}[2J\u{9b}31m\u{202e}\u{2028}\u{7f}\t\"=\\ é😀'";
 
     fn line(format: LogFormat, value: &str) -> String {
-        let mut line = Line::new(format, Level::WARN);
+        let mut line = Line::new(format, Level::WARN, &now());
         line.message("it happened");
-        line.text("detail", value);
-        line.plain("count", 3);
+        line.field("detail", value).field("count", 3_u64);
         line.finish()
     }
 

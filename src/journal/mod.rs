@@ -1,29 +1,99 @@
-//! What the gateway says about what it did: one record when a session opens, one when it ends, one
-//! for each refusal, and the protocol and connection errors alone in a file of their own. It never
-//! writes a payload, a token or a query string, and writing never blocks a session.
+//! What happens in the gateway, told once and written wherever it is wanted: [`Journal::record`] passes
+//! an [`Event`] to every [`Sink`]. The log and the error log are the first two sinks. No event holds a
+//! payload, a token or a query string, and no sink may block a session.
 //!
-//! A room hands a [`Subject`] and what happened to one of the functions below. They emit a tracing
-//! event; [`start`] has installed the subscriber that turns events into lines, and each line goes
-//! through a bounded queue to a thread that writes it. Lines that could not be written are counted
-//! and the count is written instead. Every record and field is described in `docs/logging.md`.
+//! [`start`] opens the log: each record becomes a line, and each line goes through a bounded queue to a
+//! thread that writes it. Lines that could not be written are counted, and the count is written instead.
+//! Every record and field is described in `docs/logging.md`. What libraries say by way of tracing is
+//! written to the log, too; the gateway itself uses tracing only for diagnostics that are no event.
 
-mod emit;
+mod diagnostics;
+mod event;
 mod line;
-mod rate;
-mod record;
+mod render;
+mod sinks;
 mod start;
-mod subscriber;
-mod upstream;
+mod subject;
 mod writer;
 
-pub use emit::{
-    answered, banned, connection_error, dropped, is_error, limited, protocol_error, refused,
-    session_ended, session_opened, silent, token_renewal, turned_away, would_refuse,
-};
-pub use rate::{Caused, RecordRate, Suppressed};
-pub use record::{Ended, ProtocolError, Subject};
-pub use start::{LogFiles, LogGuard, ObserveError, start, start_with_copy};
-pub use upstream::{upstream_down, upstream_up};
+use std::cell::OnceCell;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+pub use event::{AdminAction, ClientCaused, Ended, Event, ProtocolError, Suppressed};
+pub use sinks::is_error;
+pub use start::{LogError, LogFiles, LogGuard, start, start_with_copy};
+pub use subject::Subject;
+
+/// Takes what happens. A sink must return at once: it is called where the event happens.
+pub trait Sink: Send + Sync {
+    /// Takes an event, or ignores it.
+    fn record(&self, record: &Record<'_>);
+}
+
+/// An event on its way to the sinks.
+pub struct Record<'a> {
+    /// What happened.
+    pub event: Event<'a>,
+    /// Whether clients cause more of these events than the log takes. A sink that only counts takes the
+    /// event all the same.
+    pub over_rate: bool,
+    time: OnceCell<String>,
+}
+
+impl Record<'_> {
+    /// The time of the event (RFC 3339, UTC, microseconds), the same for every sink.
+    #[must_use]
+    pub fn time(&self) -> &str {
+        self.time.get_or_init(line::now)
+    }
+}
+
+/// Bounds the records that clients can cause at will.
+pub trait RecordLimit: Send + Sync {
+    /// Whether the log may take another record of this kind about `address`; counts it if not.
+    fn allows(&self, kind: ClientCaused, address: IpAddr) -> bool;
+}
+
+/// Passes events to sinks. Clones share them; the default has none.
+#[derive(Clone, Default)]
+pub struct Journal {
+    sinks: Arc<[Arc<dyn Sink>]>,
+    limit: Option<Arc<dyn RecordLimit>>,
+}
+
+impl Journal {
+    /// The same journal with one more sink.
+    #[must_use]
+    pub fn with(self, sink: Arc<dyn Sink>) -> Self {
+        Self { sinks: self.sinks.iter().cloned().chain([sink]).collect(), ..self }
+    }
+
+    /// The same journal with a rate limit for what clients can cause.
+    #[must_use]
+    pub fn limited_by(self, limit: Arc<dyn RecordLimit>) -> Self {
+        Self { limit: Some(limit), ..self }
+    }
+
+    /// Passes an event to every sink.
+    pub fn record(&self, event: Event<'_>) {
+        let over_rate = match (&self.limit, event.client_caused()) {
+            (Some(limit), Some((kind, address))) => !limit.allows(kind, address),
+            _ => false,
+        };
+        let record = Record { event, over_rate, time: OnceCell::new() };
+        for sink in self.sinks.iter() {
+            sink.record(&record);
+        }
+    }
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Journal").field("sinks", &self.sinks.len()).finish_non_exhaustive()
+    }
+}
 
 #[cfg(test)]
 mod tests;

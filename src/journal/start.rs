@@ -4,13 +4,16 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tracing_subscriber::Registry;
 use tracing_subscriber::layer::SubscriberExt;
 
-use super::subscriber::Recorder;
+use super::diagnostics::Diagnostics;
+use super::sinks::{ErrorSink, LogSink};
 use super::writer::{BOUNDS, Lost, Writer};
+use super::{Journal, Sink};
 use crate::config::{Log, LogFormat};
 
 /// How long the end of the program may wait for the log.
@@ -21,7 +24,7 @@ const MODE: u32 = 0o640;
 
 /// Why the log could not be started. The operator is at fault, but for `AlreadyStarted`.
 #[derive(Debug, thiserror::Error)]
-pub enum ObserveError {
+pub enum LogError {
     /// A file could not be opened or created.
     #[error(
         "[log] {key}: cannot append to {}: {source}; create its folder and let this user write to it, or name another file",
@@ -32,7 +35,7 @@ pub enum ObserveError {
         key: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// The system refused a thread.
@@ -43,30 +46,46 @@ pub enum ObserveError {
     AlreadyStarted,
 }
 
-/// Keeps the log open. Dropped, it writes what still waits, for at most two seconds. How many lines
-/// were lost the log says itself; if a file could not, standard error is told, which is given one
-/// second more.
+/// Keeps the log open. Dropped, it writes the queued lines for at most two seconds. The log itself says how
+/// many lines were lost; losses that a file does not contain are written to standard error, for at most
+/// one second more.
 #[derive(Debug)]
 #[must_use = "the log ends when its guard is dropped"]
 pub struct LogGuard {
     /// With the file that each writes to; standard error has none.
     writers: Vec<(Option<PathBuf>, Writer)>,
+    journal: Journal,
 }
 
-/// Opens the files of the log again, for programs that rotate them: lines from then on are in the files
-/// that have the names now.
+/// Opens the files of the log again, for programs that rotate them: later lines are in the files that have
+/// the names then.
 #[derive(Debug, Clone)]
 pub struct LogFiles(Vec<Writer>);
 
 impl LogFiles {
-    /// Returns at once; the files are opened by the threads that write them, which say so in them.
+    /// Returns at once: the threads that write the files open them, and write that they did.
     pub fn reopen(&self) {
         self.0.iter().for_each(Writer::reopen);
     }
 }
 
 impl LogGuard {
-    /// The files of the log; none where it is written to standard error.
+    /// The journal whose events are written to the log.
+    #[must_use]
+    pub fn journal(&self) -> Journal {
+        self.journal.clone()
+    }
+
+    /// Adds a sink to the journal. It gets all events, those of the log's own files included.
+    pub fn with(mut self, sink: Arc<dyn Sink>) -> Self {
+        self.journal = self.journal.clone().with(sink);
+        for (_, writer) in &self.writers {
+            writer.tell(&self.journal);
+        }
+        self
+    }
+
+    /// The files of the log; none if it is written to standard error.
     #[must_use]
     pub fn files(&self) -> LogFiles {
         let files = self.writers.iter().filter(|(path, _)| path.is_some());
@@ -74,53 +93,60 @@ impl LogGuard {
     }
 }
 
-/// Opens the log that `[log]` describes and sends every event of the process there.
+/// Opens the log that `[log]` describes, and makes a journal that writes to it. What the process says by way
+/// of tracing is written there, too.
 ///
-/// The level is the configuration's own, `RUST_LOG` is not read, and other crates are heard from
-/// warnings up. Files are appended to, and created readable for owner and group. Call it once, and
+/// The level is that of the configuration, `RUST_LOG` is not read, and of other crates only warnings and
+/// errors are written. Files are appended to, and created readable for owner and group. Call it once, and
 /// keep the guard until the end of `main`.
-pub fn start(log: &Log) -> Result<LogGuard, ObserveError> {
-    let (recorder, guard) = open(log)?;
-    install(recorder)?;
+pub fn start(log: &Log) -> Result<LogGuard, LogError> {
+    let (diagnostics, guard) = open(log, None)?;
+    install(diagnostics)?;
     Ok(guard)
 }
 
-/// [`start`], and writes every line of the log to `copy`, too.
-pub fn start_with_copy(
+/// Does what [`start`] does, and writes every line of the log to `copy`, too.
+pub fn start_with_copy(log: &Log, copy: impl Write + Send + 'static) -> Result<LogGuard, LogError> {
+    let (diagnostics, guard) = open(log, Some(Box::new(copy)))?;
+    install(diagnostics)?;
+    Ok(guard)
+}
+
+fn install(diagnostics: Diagnostics) -> Result<(), LogError> {
+    tracing::subscriber::set_global_default(Registry::default().with(diagnostics))
+        .map_err(|_| LogError::AlreadyStarted)
+}
+
+pub(super) fn open(
     log: &Log,
-    copy: impl Write + Send + 'static,
-) -> Result<LogGuard, ObserveError> {
-    let (mut recorder, mut guard) = open(log)?;
-    let writer = write_to(copy, recorder.format)?;
-    guard.writers.push((None, writer.clone()));
-    recorder.copy = Some(writer);
-    install(recorder)?;
-    Ok(guard)
-}
-
-fn install(recorder: Recorder) -> Result<(), ObserveError> {
-    tracing::subscriber::set_global_default(Registry::default().with(recorder))
-        .map_err(|_| ObserveError::AlreadyStarted)
-}
-
-pub(super) fn open(log: &Log) -> Result<(Recorder, LogGuard), ObserveError> {
+    copy: Option<Box<dyn Write + Send>>,
+) -> Result<(Diagnostics, LogGuard), LogError> {
     let format = format(log, io::stderr().is_terminal());
+    let to_log = |writer: &Writer| LogSink { level: log.level, format, writer: writer.clone() };
     let writer = match &log.file {
         Some(path) => write_file("file", path, format)?,
         None => write_to(io::stderr(), format)?,
     };
-    let mut writers = vec![(log.file.clone(), writer.clone())];
-    let mut errors = None;
+    let mut logs = vec![to_log(&writer)];
+    let mut writers = vec![(log.file.clone(), writer)];
+    if let Some(copy) = copy {
+        let writer = write_to(copy, format)?;
+        logs.push(to_log(&writer));
+        writers.push((None, writer));
+    }
+    let mut guard = LogGuard { writers, journal: Journal::default() };
+    for log in &logs {
+        guard = guard.with(Arc::new(log.clone()));
+    }
     if let Some(path) = &log.error_file {
         let writer = write_file("error_file", path, format)?;
-        writers.push((Some(path.clone()), writer.clone()));
-        errors = Some(writer);
+        guard.writers.push((Some(path.clone()), writer.clone()));
+        guard = guard.with(Arc::new(ErrorSink { format, writer }));
     }
-    let recorder = Recorder { level: log.level, format, log: writer, errors, copy: None };
-    Ok((recorder, LogGuard { writers }))
+    Ok((Diagnostics(logs), guard))
 }
 
-/// Pretty for people, JSON for everything else.
+/// Chooses the pretty format for a terminal, and JSON for everything else.
 pub(super) fn format(log: &Log, terminal: bool) -> LogFormat {
     match log.format {
         Some(format) => format,
@@ -129,20 +155,19 @@ pub(super) fn format(log: &Log, terminal: bool) -> LogFormat {
     }
 }
 
-fn write_file(key: &'static str, path: &Path, format: LogFormat) -> Result<Writer, ObserveError> {
+fn write_file(key: &'static str, path: &Path, format: LogFormat) -> Result<Writer, LogError> {
     let file =
-        append(path).map_err(|source| ObserveError::Open { key, path: path.to_owned(), source })?;
+        append(path).map_err(|source| LogError::Open { key, path: path.to_owned(), source })?;
     let again = path.to_owned();
-    Writer::start_reopening(file, move || append(&again), format, BOUNDS)
-        .map_err(ObserveError::Thread)
+    Writer::start_reopening(file, move || append(&again), format, BOUNDS).map_err(LogError::Thread)
 }
 
 fn append(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).mode(MODE).open(path)
 }
 
-fn write_to(out: impl Write + Send + 'static, format: LogFormat) -> Result<Writer, ObserveError> {
-    Writer::start(out, format, BOUNDS).map_err(ObserveError::Thread)
+fn write_to(out: impl Write + Send + 'static, format: LogFormat) -> Result<Writer, LogError> {
+    Writer::start(out, format, BOUNDS).map_err(LogError::Thread)
 }
 
 impl Drop for LogGuard {
@@ -167,13 +192,13 @@ impl Drop for LogGuard {
     }
 }
 
-/// One line for people about what a file does not say.
+/// One line for people about the lines that a file lacks.
 fn last_word(path: &Path, lost: &Lost) -> String {
     let why = lost.error.as_deref().unwrap_or("writing was too slow");
     format!("framewall: {} lines of {} were lost at the end: {why}\n", lost.lines(), path.display())
 }
 
-/// Standard error may be the very pipe that nobody reads, so it is not waited for either.
+/// Writes to standard error, which may be a pipe without a reader, so this waits for a bounded time only.
 fn say(text: String) {
     if let Ok(writer) = Writer::start(io::stderr(), LogFormat::Pretty, BOUNDS) {
         writer.push(text.into());

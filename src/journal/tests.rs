@@ -1,7 +1,9 @@
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -10,16 +12,15 @@ use tracing::Level;
 use tracing_subscriber::Registry;
 use tracing_subscriber::layer::SubscriberExt;
 
-use super::emit::is_error;
-use super::start::{self, ObserveError};
+use super::start::{self, LogError};
 use super::writer::Lost;
-use super::{Ended, ProtocolError, Subject};
+use super::{
+    AdminAction, ClientCaused, Ended, Event, Journal, ProtocolError, Record, RecordLimit, Sink,
+    Subject, Suppressed, is_error, line, render,
+};
 use crate::config::{Log, LogFormat};
-use crate::state::bans::NewBan;
-use crate::state::store::{Author, Ban};
 use crate::values::Endpoint;
 use crate::values::Flow;
-use crate::values::Network;
 use crate::values::Reason;
 use crate::values::RequestSummary;
 
@@ -28,7 +29,7 @@ const DOCS: &str = include_str!("../../docs/logging.md");
 /// The time of every example in the documentation.
 const EXAMPLE_TIME: &str = "2026-03-09T08:15:42.250917Z";
 
-/// The two files of a log, and what they hold once `say` was run and the log ended.
+/// The two files of a log, with their lines after the log has ended.
 struct Written {
     log: Vec<String>,
     errors: Vec<String>,
@@ -44,10 +45,12 @@ fn log(folder: &TempDir, level: Level, format: LogFormat) -> Log {
     Log { level, format: Some(format), file: Some(file), error_file: Some(error_file) }
 }
 
-fn written(level: Level, format: LogFormat, say: impl FnOnce()) -> Written {
+fn written(level: Level, format: LogFormat, act: impl FnOnce(&Journal)) -> Written {
     let folder = TempDir::new().unwrap();
-    let (recorder, guard) = start::open(&log(&folder, level, format)).unwrap();
-    tracing::subscriber::with_default(Registry::default().with(recorder), say);
+    let (diagnostics, guard) = start::open(&log(&folder, level, format), None).unwrap();
+    tracing::subscriber::with_default(Registry::default().with(diagnostics), || {
+        act(&guard.journal());
+    });
     drop(guard);
     let (file, error_file) = files(&folder);
     Written { log: lines(&file), errors: lines(&error_file) }
@@ -107,6 +110,10 @@ fn bad_frame() -> ProtocolError<'static> {
     }
 }
 
+fn lost_line(format: LogFormat) -> String {
+    render::line(&lost().event(), format, &line::now()).finish()
+}
+
 fn lost() -> Lost {
     Lost {
         write_failed: 3,
@@ -115,19 +122,44 @@ fn lost() -> Lost {
     }
 }
 
-/// One of each record, as the documentation shows them.
-fn say_examples() {
+/// Records the events that the documentation has examples of.
+fn record_examples(journal: &Journal) {
     let tried = Subject { subprotocol: None, ..asking() };
     let refused = Subject { upstream: None, ..tried.clone() };
-    super::refused(&refused, Reason::OriginDenied, "Origin: https://evil.example");
-    super::answered(&tried, 401, false);
-    super::session_opened(&subject());
-    super::protocol_error(&subject(), &bad_frame());
-    super::session_ended(&subject(), &ended());
-    super::connection_error(&early(), Reason::TlsFailed, "received fatal alert: UnknownCA");
-    super::limited(&subject(), Reason::LimitMessages, "it sent more than its rate allows");
-    let denied = "203.0.113.7: firewall.deny: 203.0.113.0/24";
-    super::would_refuse(&early(), Reason::FirewallDenied, denied);
+    let subject = &subject();
+    let early = &early();
+    for event in [
+        Event::Refused {
+            subject: &refused,
+            reason: Reason::OriginDenied,
+            detail: "Origin: https://evil.example",
+        },
+        Event::Answered { subject: &tried, status: 401, cut: false },
+        Event::SessionOpened { subject },
+        Event::ProtocolError { subject, error: bad_frame() },
+        Event::SessionEnded { subject, ended: &ended() },
+        Event::ConnectionError {
+            subject: early,
+            reason: Reason::TlsFailed,
+            detail: "received fatal alert: UnknownCA",
+        },
+        Event::Limited {
+            subject,
+            reason: Reason::LimitMessages,
+            detail: "it sent more than its rate allows",
+        },
+        Event::WouldRefuse {
+            subject: early,
+            reason: Reason::FirewallDenied,
+            detail: "203.0.113.7: firewall.deny: 203.0.113.0/24",
+        },
+    ] {
+        journal.record(event);
+    }
+}
+
+fn refused(journal: &Journal, subject: &Subject, reason: Reason, detail: &str) {
+    journal.record(Event::Refused { subject, reason, detail });
 }
 
 fn at_example_time(line: &str, format: LogFormat) -> String {
@@ -161,12 +193,12 @@ fn documented_fields(heading: &str) -> Vec<(String, bool)> {
 #[test]
 fn the_documentation_shows_what_is_written() {
     for format in [LogFormat::Json, LogFormat::Pretty] {
-        let written = written(Level::INFO, format, say_examples);
+        let written = written(Level::INFO, format, record_examples);
         let real: BTreeSet<_> = written
             .log
             .iter()
             .map(String::as_str)
-            .chain([lost().line(format).trim_end()])
+            .chain([lost_line(format).trim_end()])
             .map(|line| at_example_time(line, format))
             .collect();
         assert_eq!(documented_examples(format), real);
@@ -175,18 +207,18 @@ fn the_documentation_shows_what_is_written() {
 
 #[test]
 fn the_documentation_lists_every_field() {
-    let say = || {
+    let act = |journal: &Journal| {
         let subject = Subject { unlisted: Some("chat.v9".to_owned()), ..asking() };
-        super::refused(&subject, Reason::UpstreamHandshake, "x");
-        super::refused(&asking(), Reason::RouteNone, "");
-        super::answered(&subject, 500, true);
-        say_examples();
-        super::refused(&early(), Reason::ProxyMalformed, "");
+        refused(journal, &subject, Reason::UpstreamHandshake, "x");
+        refused(journal, &asking(), Reason::RouteNone, "");
+        journal.record(Event::Answered { subject: &subject, status: 500, cut: true });
+        record_examples(journal);
+        refused(journal, &early(), Reason::ProxyMalformed, "");
     };
     let common =
         documented_fields("Every line").into_iter().chain(documented_fields("Every record"));
     let common: Vec<_> = common.collect();
-    for line in written(Level::INFO, LogFormat::Json, say).log {
+    for line in written(Level::INFO, LogFormat::Json, act).log {
         let record: Value = serde_json::from_str(&line).unwrap();
         let record = record.as_object().unwrap();
         let heading = format!("`{}`", record["event"].as_str().unwrap());
@@ -201,26 +233,14 @@ fn the_documentation_lists_every_field() {
     }
 }
 
-/// Every `event = "NAME"` of the source, wherever it is said.
-fn events(folder: &Path, found: &mut BTreeSet<String>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            events(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let source = fs::read_to_string(&path).unwrap();
-            let names = source.split("event = \"").skip(1);
-            found.extend(names.filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())));
-        }
-    }
-}
-
 #[test]
 fn the_documentation_names_every_event() {
     let mut found = BTreeSet::new();
-    events(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
-    found
-        .retain(|name| name.bytes().all(|byte| byte.is_ascii_lowercase() || b"._".contains(&byte)));
+    for_every_event(|event| {
+        found.insert(event.name());
+    });
+    // The log has no record of it.
+    assert!(found.remove("connected"));
     assert!(found.contains("session.opened"), "{found:?}");
     for event in found {
         let heading = DOCS.contains(&format!("\n## `{event}`\n"));
@@ -243,11 +263,11 @@ fn the_documentation_lists_what_the_error_file_gets() {
 
 #[test]
 fn the_error_file_gets_errors_alone() {
-    let written = written(Level::INFO, LogFormat::Pretty, || {
-        say_examples();
-        super::refused(&subject(), Reason::UpstreamUnavailable, "");
-        super::refused(&early(), Reason::RouteNone, "");
-        super::refused(&early(), Reason::HandshakeMalformed, "");
+    let written = written(Level::INFO, LogFormat::Pretty, |journal| {
+        record_examples(journal);
+        refused(journal, &subject(), Reason::UpstreamUnavailable, "");
+        refused(journal, &early(), Reason::RouteNone, "");
+        refused(journal, &early(), Reason::HandshakeMalformed, "");
         tracing::error!("something of the gateway's own");
     });
     assert_eq!(written.log.len(), 12);
@@ -266,14 +286,14 @@ fn the_error_file_gets_errors_alone() {
 
 #[test]
 fn the_error_file_does_not_depend_on_the_level() {
-    let written = written(Level::ERROR, LogFormat::Json, say_examples);
+    let written = written(Level::ERROR, LogFormat::Json, record_examples);
     assert_eq!(written.log, Vec::<String>::new());
     assert_eq!(written.errors.len(), 2);
 }
 
 #[test]
 fn other_crates_are_heard_from_warnings_up() {
-    let written = written(Level::TRACE, LogFormat::Json, || {
+    let written = written(Level::TRACE, LogFormat::Json, |_| {
         tracing::trace!("ours");
         tracing::info!(target: "hyper::proto", "theirs");
         tracing::info!(target: "framewallish", "not ours either");
@@ -291,23 +311,23 @@ fn other_crates_are_heard_from_warnings_up() {
 #[test]
 fn a_peer_cannot_forge_a_line() {
     let forged = "x\n{\"event\":\"session.opened\"}\u{1b}[1A\r";
-    let say = || {
+    let act = |journal: &Journal| {
         let subject = Subject {
             request_id: forged.to_owned(),
             subprotocol: Some(forged.to_owned()),
             unlisted: Some(forged.to_owned()),
             ..subject()
         };
-        super::refused(&subject, Reason::HandshakeMalformed, forged);
+        refused(journal, &subject, Reason::HandshakeMalformed, forged);
     };
     for format in [LogFormat::Json, LogFormat::Pretty] {
-        let written = written(Level::INFO, format, say);
+        let written = written(Level::INFO, format, act);
         assert_eq!(written.log.len(), 1);
         assert!(!written.log[0].contains(char::is_control));
         assert_eq!(written.errors, written.log);
     }
     let json: Value =
-        serde_json::from_str(&written(Level::INFO, LogFormat::Json, say).log[0]).unwrap();
+        serde_json::from_str(&written(Level::INFO, LogFormat::Json, act).log[0]).unwrap();
     assert_eq!(json["detail"], forged);
 }
 
@@ -315,8 +335,8 @@ fn a_peer_cannot_forge_a_line() {
 fn no_more_of_a_frame_than_its_header_is_written() {
     let frame: Vec<u8> = (0..40).collect();
     let error = ProtocolError { header: &frame, ..bad_frame() };
-    let written = written(Level::INFO, LogFormat::Json, || {
-        super::protocol_error(&subject(), &error);
+    let written = written(Level::INFO, LogFormat::Json, |journal| {
+        journal.record(Event::ProtocolError { subject: &subject(), error });
     });
     let record: Value = serde_json::from_str(&written.log[0]).unwrap();
     assert_eq!(record["header_hex"], "00 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d");
@@ -328,10 +348,8 @@ fn files_are_appended_to_and_closed_to_others() {
     let (file, _) = files(&folder);
     for _ in 0..2 {
         let log = log(&folder, Level::INFO, LogFormat::Json);
-        let (recorder, _guard) = start::open(&log).unwrap();
-        tracing::subscriber::with_default(Registry::default().with(recorder), || {
-            super::session_opened(&subject());
-        });
+        let (_, guard) = start::open(&log, None).unwrap();
+        guard.journal().record(Event::SessionOpened { subject: &subject() });
     }
     assert_eq!(lines(&file).len(), 2);
     let mode = fs::metadata(&file).unwrap().permissions().mode();
@@ -345,8 +363,8 @@ fn a_file_that_cannot_be_opened_names_its_key() {
         error_file: Some("/nonexistent/errors.log".into()),
         ..log(&folder, Level::INFO, LogFormat::Json)
     };
-    let error = start::open(&log).unwrap_err();
-    assert!(matches!(error, ObserveError::Open { key: "error_file", .. }));
+    let error = start::open(&log, None).unwrap_err();
+    assert!(matches!(error, LogError::Open { key: "error_file", .. }));
     assert_eq!(
         error.to_string(),
         "[log] error_file: cannot append to /nonexistent/errors.log: No such file or directory \
@@ -369,19 +387,15 @@ fn the_format_follows_the_reader() {
 #[test]
 fn a_ban_is_a_line_that_fail2ban_finds() {
     let bans = include_str!("../../docs/bans.md");
-    let network: Network = "2001:db8:7::/64".parse().unwrap();
-    let ban = Ban {
-        network,
-        until: "2026-03-09T08:30:42Z".parse().unwrap(),
-        at: "2026-03-09T08:15:42Z".parse().unwrap(),
-        by: Author::Gateway,
-        why: Some("frame.protocol".to_owned()),
+    let banned = Event::Banned {
+        address: "2001:db8:7::29".parse().unwrap(),
+        network: "2001:db8:7::/64".parse().unwrap(),
+        reason: Reason::FrameProtocol,
+        strikes: 20,
         offences: 1,
-        remembered: None,
+        until: "2026-03-09T08:30:42Z".parse().unwrap(),
     };
-    let address = "2001:db8:7::29".parse().unwrap();
-    let new = NewBan { address, reason: Reason::FrameProtocol, strikes: 20, ban };
-    let written = written(Level::INFO, LogFormat::Json, || super::banned(&new));
+    let written = written(Level::INFO, LogFormat::Json, |journal| journal.record(banned));
     assert_eq!(written.errors, Vec::<String>::new());
     let [line] = &written.log[..] else {
         panic!("{:?}", written.log);
@@ -397,21 +411,23 @@ fn a_ban_is_a_line_that_fail2ban_finds() {
     assert!(line.contains(&found), "{line}");
     // Within a text of a client's, every quote has a backslash before it.
     let forged = Subject { user: Some(line), ..subject() };
-    let forged = self::written(Level::INFO, LogFormat::Json, || super::session_opened(&forged));
+    let forged = self::written(Level::INFO, LogFormat::Json, |journal| {
+        journal.record(Event::SessionOpened { subject: &forged });
+    });
     assert!(!forged.log[0].contains(&found), "{}", forged.log[0]);
 }
 
 #[test]
 fn an_upstream_that_is_down_says_what_was_not_written_if_anything() {
-    let written = written(Level::INFO, LogFormat::Json, || {
+    let written = written(Level::INFO, LogFormat::Json, |journal| {
         for unlogged in [0, 3] {
-            super::upstream_down(
-                "ws://[::1]:1",
-                "app",
-                "refused",
-                Duration::from_secs(2),
+            journal.record(Event::UpstreamDown {
+                upstream: "ws://[::1]:1",
+                route: "app",
+                detail: "refused",
+                rest: Duration::from_secs(2),
                 unlogged,
-            );
+            });
         }
     });
     for lines in [written.log, written.errors] {
@@ -420,4 +436,257 @@ fn an_upstream_that_is_down_says_what_was_not_written_if_anything() {
         assert_eq!((&first["retry_ms"], first.get("unlogged")), (&2000.into(), None));
         assert_eq!(second["unlogged"], 3);
     }
+}
+
+/// Makes an event of every variant.
+fn for_every_event(mut take: impl FnMut(Event<'_>)) {
+    let subject = &asking();
+    let peer = subject.peer;
+    let address = peer.ip();
+    let error: &dyn std::fmt::Display = &"broken";
+    let admin = AdminAction {
+        action: Some("kick"),
+        result: "done",
+        refused: false,
+        uid: Some(1000),
+        sessions: Some(3),
+        request: Some("{\"kick\":{}}"),
+        detail: Some("x"),
+    };
+    let suppressed = Suppressed { counts: [1; ClientCaused::COUNT], mostly: Some(address) };
+    let until = "2026-03-09T08:30:42Z".parse().unwrap();
+    let reason = Reason::RouteNone;
+    let detail = "x";
+    let second = Duration::from_secs(1);
+    let (issuer, source) = ("main", "https://id.example/keys");
+    let upstream = "ws://127.0.0.1:8765";
+    let all = [
+        Event::Listening { address: peer, tls: true },
+        Event::Lint { name: "log_file", line: Some(3), message: "x" },
+        Event::OpenFiles { limit: 1024, wanted: 4096 },
+        Event::AcceptFailed { error, pause: second },
+        Event::SignalIgnored { signal: "SIGUSR2" },
+        Event::Reloaded { generation: 1, sessions: 2, warnings: 0, after_restart: &["[log]"] },
+        Event::ReloadFailed { error },
+        Event::Panic { place: "src/main.rs:1:1" },
+        Event::Stopping { sessions: 2 },
+        Event::Cut { sessions: 1 },
+        Event::Stopped,
+        Event::Connected { peer },
+        Event::Dropped { peer, reason, detail },
+        Event::Silent { subject, detail },
+        Event::ConnectionError { subject, reason, detail },
+        Event::Refused { subject, reason, detail },
+        Event::RefusedAfterHandshake { subject, reason, detail },
+        Event::Answered { subject, status: 401, cut: true },
+        Event::WouldRefuse { subject, reason, detail },
+        Event::SessionOpened { subject },
+        Event::TokenRenewal { request_id: "1", peer: address, result: "renewed" },
+        Event::ProtocolError { subject, error: bad_frame() },
+        Event::Limited { subject, reason, detail },
+        Event::SessionEnded { subject, ended: &ended() },
+        Event::UpstreamDown { upstream, route: "chat", detail, rest: second, unlogged: 1 },
+        Event::UpstreamUp { upstream, after: second, failures: 3 },
+        Event::JwksRefreshed { issuer, source, keys: 2, names: "a, b" },
+        Event::JwksStale { issuer, source, age: second, error: "x" },
+        Event::JwksFailed { issuer, source, error: "x" },
+        Event::Banned {
+            address,
+            network: "203.0.113.7/32".parse().unwrap(),
+            reason,
+            strikes: 20,
+            offences: 1,
+            until,
+        },
+        Event::BansFull { address, reason },
+        Event::BansUnsaved { error },
+        Event::Admin(admin),
+        Event::AdminTimeout,
+        Event::AdminFailed { error },
+        Event::Suppressed(&suppressed),
+        Event::LinesLost { queue_full: 1, write_failed: 2, error: Some("x") },
+        Event::LogReopened,
+        Event::LogReopenFailed { error: "x" },
+    ];
+    let mut variants: Vec<_> = all.iter().map(variant).collect();
+    variants.sort_unstable();
+    assert_eq!(variants, (0..all.len()).collect::<Vec<_>>(), "one event of each variant");
+    all.into_iter().for_each(&mut take);
+}
+
+/// A number for each variant. A new variant does not compile without one, and with one
+/// [`for_every_event`] fails until it makes such an event.
+fn variant(event: &Event<'_>) -> usize {
+    match event {
+        Event::Listening { .. } => 0,
+        Event::Lint { .. } => 1,
+        Event::OpenFiles { .. } => 2,
+        Event::AcceptFailed { .. } => 3,
+        Event::SignalIgnored { .. } => 4,
+        Event::Reloaded { .. } => 5,
+        Event::ReloadFailed { .. } => 6,
+        Event::Panic { .. } => 7,
+        Event::Stopping { .. } => 8,
+        Event::Cut { .. } => 9,
+        Event::Stopped => 10,
+        Event::Connected { .. } => 11,
+        Event::Dropped { .. } => 12,
+        Event::Silent { .. } => 13,
+        Event::ConnectionError { .. } => 14,
+        Event::Refused { .. } => 15,
+        Event::RefusedAfterHandshake { .. } => 16,
+        Event::Answered { .. } => 17,
+        Event::WouldRefuse { .. } => 18,
+        Event::SessionOpened { .. } => 19,
+        Event::TokenRenewal { .. } => 20,
+        Event::ProtocolError { .. } => 21,
+        Event::Limited { .. } => 22,
+        Event::SessionEnded { .. } => 23,
+        Event::UpstreamDown { .. } => 24,
+        Event::UpstreamUp { .. } => 25,
+        Event::JwksRefreshed { .. } => 26,
+        Event::JwksStale { .. } => 27,
+        Event::JwksFailed { .. } => 28,
+        Event::Banned { .. } => 29,
+        Event::BansFull { .. } => 30,
+        Event::BansUnsaved { .. } => 31,
+        Event::Admin(_) => 32,
+        Event::AdminTimeout => 33,
+        Event::AdminFailed { .. } => 34,
+        Event::Suppressed(_) => 35,
+        Event::LinesLost { .. } => 36,
+        Event::LogReopened => 37,
+        Event::LogReopenFailed { .. } => 38,
+    }
+}
+
+/// A third sink, which counts events by their names.
+#[derive(Default)]
+struct Counter {
+    names: Mutex<Vec<&'static str>>,
+    over_rate: Mutex<usize>,
+}
+
+impl Sink for Counter {
+    fn record(&self, record: &Record<'_>) {
+        self.names.lock().unwrap().push(record.event.name());
+        *self.over_rate.lock().unwrap() += usize::from(record.over_rate);
+    }
+}
+
+/// Allows nothing.
+struct Nothing;
+
+impl RecordLimit for Nothing {
+    fn allows(&self, _: ClientCaused, _: IpAddr) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_third_sink_sees_every_event() {
+    let counter = Arc::new(Counter::default());
+    let journal = Journal::default().with(counter.clone());
+    let mut names = Vec::new();
+    for_every_event(|event| {
+        names.push(event.name());
+        journal.record(event);
+    });
+    assert_eq!(*counter.names.lock().unwrap(), names);
+    assert_eq!(*counter.over_rate.lock().unwrap(), 0);
+}
+
+#[test]
+fn a_sink_that_counts_sees_what_the_log_omits() {
+    let counter = Arc::new(Counter::default());
+    let sink = counter.clone();
+    let written = written(Level::TRACE, LogFormat::Json, |journal| {
+        let journal = journal.clone().with(sink).limited_by(Arc::new(Nothing));
+        refused(&journal, &subject(), Reason::HandshakeMalformed, "");
+        journal.record(Event::SessionOpened { subject: &subject() });
+    });
+    assert_eq!(*counter.names.lock().unwrap(), ["refused", "session.opened"]);
+    assert_eq!(*counter.over_rate.lock().unwrap(), 1);
+    assert_eq!(written.log.len(), 1);
+    assert_eq!(written.errors, Vec::<String>::new());
+}
+
+#[test]
+fn the_sinks_of_a_log_see_what_happens_to_its_files() {
+    let folder = TempDir::new().unwrap();
+    let (_, guard) = start::open(&log(&folder, Level::INFO, LogFormat::Json), None).unwrap();
+    let counter = Arc::new(Counter::default());
+    let guard = guard.with(counter.clone());
+    guard.files().reopen();
+    drop(guard);
+    assert_eq!(*counter.names.lock().unwrap(), ["log.reopened"; 2]);
+    for file in [files(&folder).0, files(&folder).1] {
+        assert_eq!(lines(&file).len(), 1, "each file has its own");
+    }
+}
+
+/// The level, and the meaning with its fields, that the documentation's table has for an event.
+fn documented_row(event: &str) -> (&'static str, &'static str) {
+    let (_, section) = DOCS.split_once("\n## The gateway's own\n").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let row = section.lines().find_map(|line| line.strip_prefix(&format!("| `{event}` | ")));
+    row.and_then(|row| row.split_once(" | ")).unwrap_or_else(|| panic!("no row of {event}"))
+}
+
+#[test]
+fn the_log_writes_every_event_as_documented() {
+    let everywhere =
+        documented_fields("Every line").into_iter().chain([("event".to_owned(), true)]);
+    let everywhere: Vec<_> = everywhere.collect();
+    for_every_event(|event| {
+        let line = render::line(&event, LogFormat::Json, EXAMPLE_TIME).finish();
+        let record: Value = serde_json::from_str(&line).unwrap();
+        let heading = format!("`{}`", event.name());
+        assert_eq!(record["event"], event.name());
+        let mut fields = everywhere.clone();
+        if event.subject().is_some() {
+            fields.extend(documented_fields("Every record"));
+        }
+        let has_section = DOCS.contains(&format!("\n## {heading}\n"));
+        if has_section {
+            fields.extend(documented_fields(&heading));
+        }
+        let is_documented = |name: &String| {
+            fields.iter().any(|(known, _)| known == name)
+                || !has_section && documented_row(event.name()).1.contains(&format!("`{name}`"))
+        };
+        if matches!(event, Event::Connected { .. }) {
+            return;
+        }
+        for name in record.as_object().unwrap().keys() {
+            assert!(is_documented(name), "{name}: {line}");
+        }
+        if !has_section {
+            let (level, _) = documented_row(event.name());
+            assert!(level.contains(record["level"].as_str().unwrap()), "{level}: {line}");
+        }
+    });
+}
+
+#[test]
+fn the_log_omits_what_is_less_important_than_its_level() {
+    let mut names = BTreeSet::new();
+    let written = written(Level::INFO, LogFormat::Json, |journal| {
+        for_every_event(|event| {
+            if event.level() <= Level::INFO {
+                names.insert(event.name());
+            }
+            journal.record(event);
+        });
+    });
+    let events = written.log.iter().map(|line| {
+        let record: Value = serde_json::from_str(line).unwrap();
+        record["event"].as_str().unwrap().to_owned()
+    });
+    let events: BTreeSet<String> = events.collect();
+    // The files themselves have these.
+    for name in ["log.lost", "log.reopened", "log.reopen_failed"] {
+        assert!(names.remove(name));
+    }
+    assert_eq!(events, names.into_iter().map(str::to_owned).collect());
 }

@@ -8,9 +8,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use tracing::Level;
-
-use super::line::Line;
+use super::event::Event;
+use super::{Journal, line, render};
 use crate::config::LogFormat;
 
 /// How much may wait to be written; more is lost.
@@ -31,13 +30,13 @@ const REPORT_AFTER_LINES: u32 = 1024;
 /// While nothing is written, reporting losses is tried again after this long.
 const REPORT_AGAIN: Duration = Duration::from_secs(1);
 
-/// The queue's end for those who have something to say. Clones share the queue.
+/// The end of the queue that takes lines. Clones share the queue.
 #[derive(Debug, Clone)]
 pub(super) struct Writer {
     queue: Arc<Queue>,
 }
 
-/// What had to be left unsaid.
+/// How many lines were lost.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Lost {
     /// Lines for which there was no room.
@@ -54,18 +53,18 @@ pub(super) struct Lost {
 struct Queue {
     bounds: Bounds,
     state: Mutex<State>,
-    /// There is something to write, or the end has come.
+    /// Signalled when there is something to write, or when the thread is to end.
     work: Condvar,
-    /// The thread is done.
+    /// Signalled when the thread ends.
     done: Condvar,
 }
 
-/// What the thread has to do, in this order.
+/// One task of the thread; it does them in their order.
 #[derive(Debug)]
 enum Entry {
     /// Write a line, with its newline.
     Line(Arc<str>),
-    /// Open the output again: lines from here on belong in the file that has its name now.
+    /// Open the output again: the lines that follow belong in the file that has its name now.
     Reopen,
 }
 
@@ -78,6 +77,8 @@ struct State {
     /// The thread has taken a line out of the queue and not yet settled its fate.
     writing: bool,
     lost: Lost,
+    /// Is told what happens to the output. The thread drops it at its end, because its sinks have writers.
+    journal: Journal,
     stopped: bool,
     finished: bool,
 }
@@ -136,23 +137,31 @@ impl Writer {
         }
     }
 
-    /// Has the output opened again before the lines that are pushed from now on.
+    /// Lets the thread open the output again before the lines that are pushed from now on.
     pub(super) fn reopen(&self) {
         let mut state = self.queue.lock();
-        // What was asked for and not done yet is not asked for twice.
+        // A request that waits already is enough.
         if !state.stopped && !matches!(state.entries.back(), Some(Entry::Reopen)) {
             state.entries.push_back(Entry::Reopen);
             self.queue.work.notify_one();
         }
     }
 
-    /// From now on no line is taken; those in the queue are written and the thread ends.
+    /// Tells `journal` from now on what happens to the output: lost lines, and whether it was opened again.
+    pub(super) fn tell(&self, journal: &Journal) {
+        let mut state = self.queue.lock();
+        if !state.finished {
+            state.journal = journal.clone();
+        }
+    }
+
+    /// Takes no more lines; those in the queue are written and the thread ends.
     pub(super) fn stop(&self) {
         self.queue.lock().stopped = true;
         self.queue.work.notify_one();
     }
 
-    /// Waits for the thread to end, and says what the log itself could not.
+    /// Waits for the thread to end, and returns the losses that its output does not contain.
     pub(super) fn finish(&self, within: Duration) -> Lost {
         let (state, _) = self
             .queue
@@ -170,17 +179,13 @@ impl Lost {
         self.queue_full + self.write_failed + self.unwritten
     }
 
-    /// The line that says so in the log itself.
-    pub(super) fn line(&self, format: LogFormat) -> String {
-        let mut line = Line::new(format, Level::WARN);
-        line.message("lines of this log were lost");
-        line.text("event", "log.lost");
-        line.plain("queue_full", self.queue_full);
-        line.plain("write_failed", self.write_failed);
-        if let Some(error) = &self.error {
-            line.text("detail", error);
+    /// The event that reports them.
+    pub(super) fn event(&self) -> Event<'_> {
+        Event::LinesLost {
+            queue_full: self.queue_full,
+            write_failed: self.write_failed,
+            error: self.error.as_deref(),
         }
-        line.finish()
     }
 }
 
@@ -210,7 +215,7 @@ impl Queue {
         }
     }
 
-    /// Waits for a line, at most `REPORT_AGAIN`. False: there will be none.
+    /// Waits for a line, at most `REPORT_AGAIN`. Returns false if there will be none.
     fn wait(&self) -> bool {
         let state = self.lock();
         if state.stopped || !state.entries.is_empty() {
@@ -272,40 +277,42 @@ impl<W: Write> Worker<W> {
         }
     }
 
-    /// Goes on with a newly opened output, or with the old one where that fails, and says which.
+    /// Continues with a newly opened output, or with the old one if that fails, and writes which.
     fn reopen(&mut self) {
         let Some(opened) = self.open.as_mut().map(|open| open()) else {
             return;
         };
-        let line = match opened {
+        // If this line cannot be written, neither can the next ones, and they are counted.
+        let _ = match opened {
             Ok(out) => {
                 self.out = out;
                 self.torn = false;
-                let mut line = Line::new(self.format, Level::INFO);
-                line.message("the log file was opened again");
-                line.text("event", "log.reopened");
-                line
+                self.put_event(Event::LogReopened)
             }
-            Err(error) => {
-                let mut line = Line::new(self.format, Level::ERROR);
-                line.message("the log file could not be opened again; the old one is written on");
-                line.text("event", "log.reopen_failed");
-                line.text("detail", &error.to_string());
-                line
-            }
+            Err(error) => self.put_event(Event::LogReopenFailed { error: &error.to_string() }),
         };
-        // A line that cannot be written here is one of those that `report` counts anyway.
-        let _ = self.put(&line.finish());
     }
 
-    /// Says how many lines were lost since it was last said. If that cannot be written either,
-    /// the count stands.
+    /// Writes how many lines were lost since the last report. If that cannot be written either, the count
+    /// stays.
     fn report(&mut self) {
         self.since_report = 0;
         let lost = self.queue.losses();
-        if lost.lines() > 0 && self.put(&lost.line(self.format)).is_ok() {
+        if lost.lines() > 0 && self.put_event(lost.event()).is_ok() {
             self.queue.reported(&lost);
         }
+    }
+
+    /// Writes an event of the output itself, and passes it on to the journal; losses once they were
+    /// written, because until then they are reported again.
+    fn put_event(&mut self, event: Event<'_>) -> io::Result<()> {
+        let line = render::line(&event, self.format, &line::now());
+        let outcome = self.put(&line.finish());
+        if outcome.is_ok() || !matches!(event, Event::LinesLost { .. }) {
+            let journal = self.queue.lock().journal.clone();
+            journal.record(event);
+        }
+        outcome
     }
 
     fn put(&mut self, line: &str) -> io::Result<()> {
@@ -331,7 +338,11 @@ impl<W: Write> Worker<W> {
 
 impl<W> Drop for Worker<W> {
     fn drop(&mut self) {
-        self.queue.lock().finished = true;
+        let mut state = self.queue.lock();
+        state.finished = true;
+        let journal = std::mem::take(&mut state.journal);
+        drop(state);
+        drop(journal);
         self.queue.done.notify_all();
     }
 }

@@ -191,7 +191,10 @@ fn a_ban_that_cannot_be_saved_is_refused_and_in_force() {
 fn a_broken_file_of_bans_stops_the_start() {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("bans.json"), "{\"version\":1,\"bans\":[").unwrap();
-    let Err(error) = framewall::gateway::Gateway::new(&with_file(&folder)) else {
+    let Err(error) = framewall::gateway::Gateway::new(
+        &with_file(&folder),
+        framewall::journal::Journal::default(),
+    ) else {
         panic!("it started");
     };
     assert!(error.to_string().contains("bans.json is broken"), "{error}");

@@ -54,12 +54,13 @@ async fn show(folder: &Folder) -> Result<(), Failure> {
     let config = configure(&folder.config(), &(with_tls(port) + &routes))?;
     let plain_config = configure(&folder.plain_config(), &(WITHOUT_TLS.to_owned() + &routes))?;
     let log = LogLines::default();
-    let _log = journal::start_with_copy(&config.log, log.clone()).map_err(Failure::other)?;
+    let guard = journal::start_with_copy(&config.log, log.clone()).map_err(Failure::other)?;
+    let journal = guard.journal();
     let (signals, plain_signals) = (Signals::new(), Signals::new());
     let (signals, plain_signals) =
         (signals.map_err(Failure::other)?, plain_signals.map_err(Failure::other)?);
-    let (gateway, listeners) = open(&config).map_err(Failure::other)?;
-    let (plain_gateway, plain_listeners) = open(&plain_config).map_err(Failure::other)?;
+    let (gateway, listeners) = open(&config, &journal).map_err(Failure::other)?;
+    let (plain_gateway, plain_listeners) = open(&plain_config, &journal).map_err(Failure::other)?;
     let plain = plain_listeners.first().map(TcpListener::local_addr);
     let plain = plain.transpose().map_err(Failure::other)?.unwrap_or(application);
     let guide = Guide {
@@ -92,8 +93,8 @@ async fn show(folder: &Folder) -> Result<(), Failure> {
     let served = serve(sockets, page, targets, log, shutdown.clone());
     let gateways = async {
         let (outcome, plain_outcome) = tokio::join!(
-            until_stopped(gateway, listeners, signals),
-            until_stopped(plain_gateway, plain_listeners, plain_signals)
+            until_stopped(gateway, &journal, listeners, signals),
+            until_stopped(plain_gateway, &journal, plain_listeners, plain_signals)
         );
         shutdown.cancel();
         outcome.and(plain_outcome)

@@ -14,6 +14,7 @@ use crate::config::{
 };
 use crate::gateway::Gateway;
 use crate::handshake::{ClientAddress, Peer, UpgradeRequest};
+use crate::journal::Journal;
 use crate::policy::{Admission, Arrival, Shown, Standing, Step, Table, Trace};
 use crate::tls::{Certificate, CertificateNames, ClientCertificate};
 use crate::values::TokenPlace;
@@ -260,7 +261,7 @@ async fn wait_for_keys(gateway: &Gateway, issuer: &Issuer) {
         return;
     };
     let stop = CancellationToken::new();
-    in_force.policy.verifiers().run(&TaskTracker::new(), &stop);
+    in_force.policy.verifiers().run(&Journal::default(), &TaskTracker::new(), &stop);
     // Without them the verdict says so.
     let _ = tokio::time::timeout(KEYS_WITHIN, verifier.looked()).await;
     stop.cancel();

@@ -18,6 +18,7 @@ use super::{ConfigFile, Failure, REFUSED, print};
 use crate::config;
 use crate::config::{Config, token_place};
 use crate::gateway::Gateway;
+use crate::journal::Journal;
 use crate::policy::{Step, Trace};
 use crate::tls::Certificate;
 use crate::values::Refusal;
@@ -88,7 +89,7 @@ async fn decide(
     if let Some(ban) = &mut config.firewall.ban {
         ban.file.take_if(|path| !path.exists());
     }
-    let gateway = Gateway::new(&config).map_err(Failure::start)?;
+    let gateway = Gateway::new(&config, Journal::default()).map_err(Failure::start)?;
     let mut trace = Trace::on();
     let verdict = admission::admit(args, &gateway, shown, token, &mut trace).await;
     Ok((trace.into_steps(), verdict))

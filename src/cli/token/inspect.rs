@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::time::{from_now, utc};
 use crate::cli::{Failure, REFUSED, print, run::runtime};
 use crate::config::{self, Issuer};
+use crate::journal::Journal;
 use crate::policy::token::{Identity, Inspection, Verifier, inspect as read_token};
 use crate::values::Refusal;
 
@@ -101,7 +102,7 @@ pub(super) fn verdict(
             let _ = tokio::time::timeout(FETCH, verifier.looked()).await;
             verifier.verify(token, now).await
         };
-        let Some(fetching) = verifier.run(CancellationToken::new()) else {
+        let Some(fetching) = verifier.run(Journal::default(), CancellationToken::new()) else {
             return verifying.await;
         };
         tokio::pin!(fetching, verifying);

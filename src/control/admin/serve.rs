@@ -14,6 +14,7 @@ use super::act::{Running, act};
 use super::protocol::{Answer, Outcome, Request};
 use super::socket::AdminSocket;
 use crate::gateway::Gateway;
+use crate::journal::{AdminAction, Event, Journal};
 use crate::values::UnixTime;
 
 /// Requests at once that are acted on, beside `status`, which waits for none of them.
@@ -42,12 +43,12 @@ pub(crate) async fn serve(
     let running = Arc::new(Running { since: UnixTime::now(), listeners });
     let (listener, _file) = match socket.listen() {
         Ok(listening) => listening,
-        Err(error) => return failed(&error),
+        Err(error) => return failed(&gateway.journal, &error),
     };
     let places = Arc::new(Places::default());
     let mut awaited = Awaited::default();
     loop {
-        let stream = accept(&listener).await;
+        let stream = accept(&gateway.journal, &listener).await;
         let place = awaited.enter();
         let (tracked, running) = (Arc::clone(&gateway), Arc::clone(&running));
         let places = Arc::clone(&places);
@@ -55,11 +56,7 @@ pub(crate) async fn serve(
             let stopping = tracked.stopping.clone();
             let answering = answer(&tracked, &running, &places, place, stream);
             if stopping.run_until_cancelled(answering).await == Some(Err(TooLong)) {
-                tracing::warn!(
-                    event = "admin",
-                    result = "refused",
-                    "an admin request took too long"
-                );
+                tracked.journal.record(Event::AdminTimeout);
             }
         });
     }
@@ -99,20 +96,20 @@ impl Awaited {
     }
 }
 
-async fn accept(listener: &UnixListener) -> UnixStream {
+async fn accept(journal: &Journal, listener: &UnixListener) -> UnixStream {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => return stream,
             Err(error) => {
-                failed(&error);
+                failed(journal, &error);
                 tokio::time::sleep(PAUSE).await;
             }
         }
     }
 }
 
-fn failed(error: &io::Error) {
-    tracing::error!(event = "admin.failed", %error, "the admin socket does not work");
+fn failed(journal: &Journal, error: &io::Error) {
+    journal.record(Event::AdminFailed { error });
 }
 
 async fn answer(
@@ -132,7 +129,7 @@ async fn answer(
         let answer = match line {
             Ok(line) => respond(gateway, running, places, uid, &line).await,
             Err(Unread::TooLong) => {
-                refuse(uid, &format!("a request has at most {MAX_REQUEST} bytes"))
+                refuse(&gateway.journal, uid, &format!("a request has at most {MAX_REQUEST} bytes"))
             }
             Err(Unread::Gone) => return,
         };
@@ -153,7 +150,9 @@ async fn respond(
 ) -> Answer {
     let request = match serde_json::from_slice::<Request>(line) {
         Ok(request) => request,
-        Err(error) => return refuse(uid, &format!("this is not a request: {error}")),
+        Err(error) => {
+            return refuse(&gateway.journal, uid, &format!("this is not a request: {error}"));
+        }
     };
     let text = serde_json::to_string(&request).unwrap_or_default();
     let action = request.name();
@@ -161,13 +160,14 @@ async fn respond(
         act(gateway, running, request).await
     } else {
         let Ok(_request) = places.requests.try_acquire() else {
-            return refuse(uid, "too many requests at once; try again in a moment");
+            let error = "too many requests at once; try again in a moment";
+            return refuse(&gateway.journal, uid, error);
         };
         // The semaphore is never closed.
         let _acting = places.acting.acquire().await;
         act(gateway, running, request).await
     };
-    log(uid, Some(action), &text, &answer);
+    record(&gateway.journal, uid, Some(action), &text, &answer);
     answer
 }
 
@@ -191,43 +191,28 @@ async fn read(stream: &mut UnixStream) -> Result<Vec<u8>, Unread> {
     }
 }
 
-fn refuse(uid: Option<u32>, error: &str) -> Answer {
+fn refuse(journal: &Journal, uid: Option<u32>, error: &str) -> Answer {
     let answer = Answer::failed(Outcome::Refused, error);
-    log(uid, None, "", &answer);
+    record(journal, uid, None, "", &answer);
     answer
 }
 
-/// `request` names users and token ids, and never holds a token.
-fn log(uid: Option<u32>, action: Option<&str>, request: &str, answer: &Answer) {
-    let result = answer.outcome.name();
-    let request = (!request.is_empty()).then_some(request);
-    let (sessions, detail) = (answer.sessions, answer.error.as_deref());
-    match answer.outcome {
-        Outcome::Done | Outcome::NotFound => {
-            tracing::info!(
-                event = "admin",
-                action,
-                result,
-                uid,
-                sessions,
-                request,
-                detail,
-                "admin"
-            );
-        }
-        Outcome::Refused => {
-            tracing::warn!(
-                event = "admin",
-                action,
-                result,
-                uid,
-                sessions,
-                request,
-                detail,
-                "admin"
-            );
-        }
-    }
+fn record(
+    journal: &Journal,
+    uid: Option<u32>,
+    action: Option<&str>,
+    request: &str,
+    answer: &Answer,
+) {
+    journal.record(Event::Admin(AdminAction {
+        action,
+        result: answer.outcome.name(),
+        refused: matches!(answer.outcome, Outcome::Refused),
+        uid,
+        sessions: answer.sessions,
+        request: (!request.is_empty()).then_some(request),
+        detail: answer.error.as_deref(),
+    }));
 }
 
 #[cfg(test)]

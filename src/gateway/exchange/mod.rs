@@ -23,7 +23,7 @@ use crate::gateway::listen::{Slot, read_header};
 use crate::gateway::session::{Permits, Session};
 use crate::gateway::{Gateway, InForce};
 use crate::handshake::{self, HeadLimits, HeadTap, Peer, RawHead, Respelled, Spelling};
-use crate::journal::{self, Subject};
+use crate::journal::{self, Event, Subject};
 use crate::policy::{Entrance, Trace};
 use crate::tls::transport::Transport;
 use crate::tls::{ClientCertificate, PROXY_HEADER_UNASKED, Terminated, describe_failure};
@@ -86,7 +86,8 @@ pub(crate) async fn serve(gateway: Arc<Gateway>, accepted: Accepted) {
             connection.exchange(secured).await;
         }
         Err(refusal) if journal::is_error(refusal.reason) && !heard => {
-            journal::silent(&subject, "nothing was sent before TLS");
+            let detail = "nothing was sent before TLS";
+            gateway.journal.record(Event::Silent { subject: &subject, detail });
         }
         Err(refusal) if journal::is_error(refusal.reason) => {
             gateway.connection_error(&subject, refusal.reason, &refusal.detail);
@@ -316,7 +317,8 @@ async fn conclude(
     match outcome {
         Some(Ok(())) if head.is_complete() => {}
         Some(Ok(()) | Err(_)) if head.is_empty() => {
-            journal::silent(subject, "the connection ended before a request");
+            let detail = "the connection ended before a request";
+            gateway.journal.record(Event::Silent { subject, detail });
         }
         Some(Ok(())) => {
             let detail = "the client closed before it sent a request";
@@ -348,7 +350,7 @@ async fn conclude(
         None => {
             let detail = "server.handshake_timeout: the request head did not arrive in time";
             if head.is_empty() {
-                journal::silent(subject, detail);
+                gateway.journal.record(Event::Silent { subject, detail });
             } else {
                 gateway.refused(subject, &Refusal::new(Reason::HandshakeTimeout, detail));
             }

@@ -163,7 +163,8 @@ impl Reception {
         let next = if announced {
             Next::FirstMessage(Box::new(caller))
         } else {
-            let connecting = caller.connect(&admission, &mut self.subject, self.deadline);
+            let journal = &self.gateway.journal;
+            let connecting = caller.connect(journal, &admission, &mut self.subject, self.deadline);
             Next::Relay(Box::new(connecting.await?))
         };
         Ok(Admitted { key, admission, next, address, user })

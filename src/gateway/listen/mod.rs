@@ -4,6 +4,7 @@
 mod proxy_protocol;
 mod slots;
 
+use crate::journal::{Event, Journal};
 use crate::tls::socket::tune;
 use crate::values::canonical;
 
@@ -51,24 +52,26 @@ pub fn bind_beside(address: SocketAddr, others: &[SocketAddr]) -> io::Result<Tcp
     TcpListener::from_std(socket.into())
 }
 
-/// Accepts connections and passes each to `serve`, until the future is dropped. A failed accept is
-/// retried with growing pauses, so that a process out of file descriptors neither spins nor stops.
-pub async fn accept_each(listener: TcpListener, mut serve: impl FnMut(TcpStream, SocketAddr)) {
+/// Accepts connections, records them and passes each to `serve`, until the future is dropped. A failed
+/// accept is retried with growing pauses, so that a process out of file descriptors neither spins nor
+/// stops.
+pub async fn accept_each(
+    listener: TcpListener,
+    journal: Journal,
+    mut serve: impl FnMut(TcpStream, SocketAddr),
+) {
     let mut back_off = FIRST_BACK_OFF;
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 back_off = FIRST_BACK_OFF;
-                serve(stream, canonical(peer));
+                let peer = canonical(peer);
+                journal.record(Event::Connected { peer });
+                serve(stream, peer);
             }
             Err(error) if is_the_connections_own(&error) => {}
             Err(error) => {
-                tracing::error!(
-                    event = "accept.failed",
-                    error = %error,
-                    pause_ms = back_off.as_millis(),
-                    "no connection can be accepted; is the limit of open files too low?"
-                );
+                journal.record(Event::AcceptFailed { error: &error, pause: back_off });
                 tokio::time::sleep(back_off).await;
                 back_off = (back_off * 2).min(LONGEST_BACK_OFF);
             }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::gateway::InForce;
 use crate::gateway::upstream::{self, Allowance, Failure, Upstream};
 use crate::handshake::{ClientAddress, Letters, Peer, Provenance, UpgradeRequest};
-use crate::journal::Subject;
+use crate::journal::{Journal, Subject};
 use crate::policy::{Admission, Standing};
 use crate::tls::ClientCertificate;
 
@@ -27,6 +27,7 @@ impl Caller {
     /// Connects to an upstream that it was admitted to, which `subject` names from then on.
     pub(crate) async fn connect(
         &self,
+        journal: &Journal,
         admission: &Admission,
         subject: &mut Subject,
         deadline: Instant,
@@ -49,6 +50,8 @@ impl Caller {
         };
         let allowance = Allowance { deadline, whole: self.in_force.server.handshake_timeout };
         let dialer = &self.in_force.dialer;
-        upstream::connect(dialer, admission, &self.request, provenance, upstream, allowance).await
+        let request = &self.request;
+        upstream::connect(dialer, journal, admission, request, provenance, upstream, allowance)
+            .await
     }
 }

@@ -88,7 +88,7 @@ pub(super) async fn introduce(
         gateway.let_through(subject, &refusal);
     }
     let admission = admission.identified(identity);
-    match caller.connect(&admission, subject, deadline).await {
+    match caller.connect(&gateway.journal, &admission, subject, deadline).await {
         Ok(upstream) => Ok((admission, upstream, Bytes::from(first.early))),
         Err(Failure::Refused(refusal)) => Err(refusal),
         Err(Failure::Answered(answer)) => {

@@ -6,7 +6,7 @@ use super::registry::{Entry, Record};
 use crate::config::{Auth, Issuer, OnExpiry, RouteIssuers};
 use crate::gateway::Gateway;
 use crate::gateway::relay::{Lease, Renewal, Verifying};
-use crate::journal::{self, Caused};
+use crate::journal::Event;
 use crate::policy::token::Identity;
 use crate::policy::{Admission, Shown, Standing, Trace};
 use crate::values::Reason;
@@ -49,9 +49,8 @@ fn verify(
                 record.end_if_revoked(&*gateway.revocations, UnixTime::now());
             }
             let result = renewed.as_ref().err().map_or("renewed", |reason| reason.name());
-            if gateway.records.allows(Caused::TokenRenewal, record.peer.ip()) {
-                journal::token_renewal(&record.id, result);
-            }
+            let peer = record.peer.ip();
+            gateway.journal.record(Event::TokenRenewal { request_id: &record.id, peer, result });
             renewed.map(|identity| identity.expires())
         })
     })

@@ -11,7 +11,7 @@ use super::bell::Told;
 use super::{Entry, Identity, Permits, lease};
 use crate::gateway::Gateway;
 use crate::gateway::relay::{Amendments, Cause, Meter, Outside, SessionEnd, Streams, relay};
-use crate::journal::{self, Caused, Ended, ProtocolError, Subject};
+use crate::journal::{self, Ended, Event, Journal, ProtocolError, Subject};
 use crate::policy::{Admission, Standing};
 use crate::values::Flow;
 use crate::values::Reason;
@@ -45,7 +45,8 @@ impl Live {
         }
         let route = gateway.settle(entry, generation, admission.route());
         let unlisted = admission.unlisted().map(str::to_owned);
-        journal::session_opened(&Subject { unlisted, ..entry.record().subject() });
+        let subject = Subject { unlisted, ..entry.record().subject() };
+        gateway.journal.record(Event::SessionOpened { subject: &subject });
         let lease = lease::of(gateway, admission, entry);
         let terms = gateway.terms(&route, entry.record().user());
         let identified = matches!(admission.standing(), Standing::Identified(_));
@@ -59,7 +60,7 @@ impl Live {
     fn conclude(&mut self, end: &SessionEnd) {
         drop(self.permits.take());
         let about = self.entry.record();
-        record(&about.subject(), end, about.began.elapsed());
+        record(&self.gateway.journal, &about.subject(), end, about.began.elapsed());
     }
 }
 
@@ -77,10 +78,8 @@ impl Outside for Live {
     }
 
     fn would_refuse(&self, reason: Reason) {
-        let record = self.entry.record();
-        if self.gateway.records.allows(Caused::WouldRefuse, record.peer.ip()) {
-            journal::would_refuse(&record.subject(), reason, "");
-        }
+        let subject = &self.entry.record().subject();
+        self.gateway.journal.record(Event::WouldRefuse { subject, reason, detail: "" });
     }
 
     fn ending(&mut self, cause: &Cause) {
@@ -110,10 +109,10 @@ impl Drop for Live {
 /// Writes the record of what ends a session, if that is something wrong. It does not wait for the end,
 /// which a peer that does not answer its Close puts off by seconds.
 fn what_was_wrong(gateway: &Gateway, subject: &Subject, cause: &Cause) {
-    let allows = |caused| gateway.records.allows(caused, subject.peer.ip());
     let (reason, detail) = (cause.reason(), cause.detail());
+    let detail = detail.as_deref().unwrap_or_default();
     match cause {
-        Cause::Violation(violation) if allows(Caused::ProtocolError) => {
+        Cause::Violation(violation) => {
             let decoded = violation.header.decoded().to_string();
             let error = ProtocolError {
                 reason,
@@ -125,24 +124,20 @@ fn what_was_wrong(gateway: &Gateway, subject: &Subject, cause: &Cause) {
                 section: violation.rule.section(),
                 rule: violation.rule.text(),
             };
-            journal::protocol_error(subject, &error);
+            gateway.journal.record(Event::ProtocolError { subject, error });
         }
         Cause::AtFault(..) if !journal::is_error(reason) => {
-            let detail = detail.as_deref().unwrap_or_default();
-            if allows(Caused::ProtocolError) {
-                journal::limited(subject, reason, detail);
-            }
+            gateway.journal.record(Event::Limited { subject, reason, detail });
         }
         Cause::AtFault(..) | Cause::Lost(..) => {
-            let detail = detail.as_deref().unwrap_or_default();
             gateway.connection_error(subject, reason, detail);
         }
-        Cause::Violation(_) | Cause::Closed(..) | Cause::Gateway(_) => {}
+        Cause::Closed(..) | Cause::Gateway(_) => {}
     }
 }
 
 /// Writes the last record of a session.
-fn record(subject: &Subject, end: &SessionEnd, duration: Duration) {
+fn record(journal: &Journal, subject: &Subject, end: &SessionEnd, duration: Duration) {
     let ended = Ended {
         by: end.cause.by(),
         reason: end.cause.reason(),
@@ -153,7 +148,7 @@ fn record(subject: &Subject, end: &SessionEnd, duration: Duration) {
         upstream: end.upstream,
         let_through: end.let_through,
     };
-    journal::session_ended(subject, &ended);
+    journal.record(Event::SessionEnded { subject, ended: &ended });
 }
 
 impl SessionEnd {

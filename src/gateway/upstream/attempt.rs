@@ -16,7 +16,7 @@ use super::exchange::{ExchangeError, Outcome, exchange};
 use super::health::{Change, Failed};
 use super::{Allowance, Failure, Upstream, refused, verify};
 use crate::handshake::{Provenance, UpgradeRequest, upstream_request};
-use crate::journal;
+use crate::journal::{Event, Journal};
 use crate::policy::Admission;
 use crate::values::AddressKey;
 use crate::values::Reason;
@@ -27,6 +27,7 @@ const LAST_DIAL: Duration = Duration::from_secs(5);
 
 /// The attempts of one client.
 pub(super) struct Attempts<'a> {
+    pub(super) journal: &'a Journal,
     pub(super) admission: &'a Admission,
     pub(super) request: &'a UpgradeRequest,
     pub(super) provenance: Provenance<'a>,
@@ -54,7 +55,8 @@ impl Attempts<'_> {
         match self.try_one(target).await {
             Ok(outcome) => {
                 if let Some(Change::Up { after, failures }) = target.health.answered(now()) {
-                    journal::upstream_up(&target.name, after, failures);
+                    let upstream = &target.name;
+                    self.journal.record(Event::UpstreamUp { upstream, after, failures });
                 }
                 Some(outcome)
             }
@@ -63,8 +65,13 @@ impl Attempts<'_> {
                     let dice = getrandom::u32().unwrap_or_default();
                     let change = target.health.failed(began, now(), dice, failed, &detail);
                     if let Some(Change::Down { rest, unlogged }) = change {
-                        let route = &self.admission.route().name;
-                        journal::upstream_down(&target.name, route, &detail, rest, unlogged);
+                        self.journal.record(Event::UpstreamDown {
+                            upstream: &target.name,
+                            route: &self.admission.route().name,
+                            detail: &detail,
+                            rest,
+                            unlogged,
+                        });
                     }
                 }
                 if reason == Reason::UpstreamTimeout || self.reason != Reason::UpstreamTimeout {

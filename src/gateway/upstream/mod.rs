@@ -16,6 +16,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::Instant;
 
 use crate::handshake::{Deflate, Letters, Provenance, UpgradeRequest};
+use crate::journal::Journal;
 use crate::policy::Admission;
 use crate::tls::transport::Transport;
 use crate::values::{Reason, Refusal};
@@ -86,6 +87,7 @@ pub struct Allowance {
 /// tried last.
 pub(crate) async fn connect(
     dialer: &Dialer,
+    journal: &Journal,
     admission: &Admission,
     request: &UpgradeRequest,
     provenance: Provenance<'_>,
@@ -94,6 +96,7 @@ pub(crate) async fn connect(
 ) -> Result<Upstream, Failure> {
     let targets = dialer.targets(admission.route());
     let mut attempts = Attempts {
+        journal,
         admission,
         request,
         provenance,

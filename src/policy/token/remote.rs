@@ -14,6 +14,7 @@ use super::fetch::{FetchError, Fetched, Fetcher};
 use super::jwks::KeySet;
 use super::status::Status;
 use crate::config::Algorithm;
+use crate::journal::{Event, Journal};
 
 /// Between two successful fetches, unless the issuer says another time.
 const INTERVAL: Duration = Duration::from_secs(10 * 60);
@@ -108,20 +109,21 @@ impl Remote {
     }
 
     /// Fetches now, and again and again until `shutdown`.
-    pub(super) async fn run(&self, shutdown: CancellationToken) {
-        let ended = shutdown.run_until_cancelled(self.keep_fresh(|| self.fetcher.fetch())).await;
+    pub(super) async fn run(&self, journal: &Journal, shutdown: CancellationToken) {
+        let fetching = self.keep_fresh(journal, || self.fetcher.fetch());
+        let ended = shutdown.run_until_cancelled(fetching).await;
         debug_assert!(ended.is_none(), "it ends only with the gateway");
     }
 
     /// The loop alone; tests bring answers of their own.
-    pub(super) async fn keep_fresh<F>(&self, fetch: impl Fn() -> F)
+    pub(super) async fn keep_fresh<F>(&self, journal: &Journal, fetch: impl Fn() -> F)
     where
         F: Future<Output = Result<Fetched, FetchError>>,
     {
         let mut failures = 0;
         loop {
             self.begun.fetch_add(1, Ordering::AcqRel);
-            let judged = self.judge(fetch().await);
+            let judged = self.judge(journal, fetch().await);
             failures = if judged.is_some() { 0 } else { failures + 1 };
             let pause = judged.unwrap_or_else(|| back_off(failures));
             tokio::select! {
@@ -132,14 +134,14 @@ impl Remote {
     }
 
     /// Publishes what came of a fetch, and says how long it is good for; `None`: it failed.
-    fn judge(&self, fetched: Result<Fetched, FetchError>) -> Option<Duration> {
+    fn judge(&self, journal: &Journal, fetched: Result<Fetched, FetchError>) -> Option<Duration> {
         let read = fetched.map_err(|error| error.to_string()).and_then(|fetched| {
             let set = KeySet::read(&fetched.body, &self.algorithms).map_err(|e| e.to_string())?;
             Ok((set, fetched.max_age.unwrap_or(INTERVAL).clamp(SHORTEST, LONGEST)))
         });
         match read {
             Ok((set, pause)) => {
-                self.tell_refreshed(&set);
+                self.tell_refreshed(journal, &set);
                 self.publish(|snapshot| {
                     snapshot.good = Some((Arc::new(set), Instant::now()));
                     snapshot.error = None;
@@ -147,7 +149,7 @@ impl Remote {
                 Some(pause)
             }
             Err(error) => {
-                self.tell_failed(&error);
+                self.tell_failed(journal, &error);
                 self.publish(|snapshot| snapshot.error = Some(error));
                 None
             }
@@ -161,36 +163,22 @@ impl Remote {
         });
     }
 
-    fn tell_refreshed(&self, set: &KeySet) {
-        tracing::info!(
-            event = "jwks.refreshed",
-            issuer = self.issuer,
-            source = self.fetcher.shown(),
-            keys = set.len(),
-            names = set.names(),
-            "the JWK Set was fetched"
-        );
+    fn tell_refreshed(&self, journal: &Journal, set: &KeySet) {
+        journal.record(Event::JwksRefreshed {
+            issuer: &self.issuer,
+            source: &self.fetcher.shown(),
+            keys: set.len(),
+            names: &set.names(),
+        });
     }
 
-    fn tell_failed(&self, error: &str) {
-        let (issuer, source) = (&self.issuer, self.fetcher.shown());
+    fn tell_failed(&self, journal: &Journal, error: &str) {
+        let issuer = &self.issuer;
+        let source = &self.fetcher.shown();
         if let Some((_, since)) = &self.snapshot.borrow().good {
-            tracing::warn!(
-                event = "jwks.stale",
-                issuer,
-                source,
-                age_s = since.elapsed().as_secs(),
-                error,
-                "the JWK Set cannot be fetched; the last one is kept"
-            );
+            journal.record(Event::JwksStale { issuer, source, age: since.elapsed(), error });
         } else {
-            tracing::error!(
-                event = "jwks.failed",
-                issuer,
-                source,
-                error,
-                "the JWK Set cannot be fetched; until it is, no token of this issuer is accepted"
-            );
+            journal.record(Event::JwksFailed { issuer, source, error });
         }
     }
 

@@ -20,6 +20,7 @@ use super::key::{Key, KeyError};
 use super::remote::Remote;
 use super::status::Status;
 use crate::config::{Issuer, KeySource};
+use crate::journal::Journal;
 use crate::values::{Reason, Refusal};
 
 /// Why tokens of an issuer cannot be verified: the configuration is at fault.
@@ -139,7 +140,11 @@ impl Verifier {
     /// What keeps a fetched set fresh until `shutdown`, or until the last verifier that has it is
     /// dropped; `None` where nothing is fetched, or something does already.
     #[must_use]
-    pub fn run(&self, shutdown: CancellationToken) -> Option<impl Future<Output = ()> + use<>> {
+    pub fn run(
+        &self,
+        journal: Journal,
+        shutdown: CancellationToken,
+    ) -> Option<impl Future<Output = ()> + use<>> {
         let fetched = matches!(*self.keys, Keys::Remote(_));
         if !fetched || self.fetching.begun.swap(true, Ordering::Relaxed) {
             return None;
@@ -147,7 +152,7 @@ impl Verifier {
         let (keys, over) = (Arc::clone(&self.keys), self.fetching.over.clone());
         Some(async move {
             if let Keys::Remote(remote) = &*keys {
-                over.run_until_cancelled(remote.run(shutdown)).await;
+                over.run_until_cancelled(remote.run(&journal, shutdown)).await;
             }
         })
     }

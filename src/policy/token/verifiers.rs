@@ -10,6 +10,7 @@ use super::compact::{invalid, unverified_issuer};
 use super::status::Status;
 use super::verifier::{TokenError, Verifier};
 use crate::config::{Config, Issuer, RouteIssuers};
+use crate::journal::Journal;
 use crate::values::Refusal;
 
 /// The issuer that is to verify a token on a route: the only one, or the one that its `iss` names.
@@ -54,9 +55,9 @@ impl Verifiers {
 
     /// Starts what keeps fetched sets fresh, until `shutdown` or until no verifier has them any
     /// more.
-    pub fn run(&self, tracker: &TaskTracker, shutdown: &CancellationToken) {
+    pub fn run(&self, journal: &Journal, tracker: &TaskTracker, shutdown: &CancellationToken) {
         for verifier in self.by_name.values() {
-            if let Some(fetching) = verifier.run(shutdown.clone()) {
+            if let Some(fetching) = verifier.run(journal.clone(), shutdown.clone()) {
                 tracker.spawn(fetching);
             }
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::Bans;
+use crate::journal::{Event, Journal};
 use crate::values::UnixTime;
 
 /// How long after a change it is saved, with all that came meanwhile: an attack that makes a thousand
@@ -16,9 +17,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(10);
 
 impl Bans {
     /// Saves what changes, a second later, until `stopping`; and then what is left. A failure
-    /// is told in the log, and it is tried again. One task of the gateway runs it:
-    /// `tasks.spawn(Arc::clone(&bans).keep(stopping.clone()))`.
-    pub async fn keep(self: Arc<Self>, stopping: CancellationToken) {
+    /// is recorded, and it is tried again. One task of the gateway runs it:
+    /// `tasks.spawn(Arc::clone(&bans).keep(journal, stopping.clone()))`.
+    pub async fn keep(self: Arc<Self>, journal: Journal, stopping: CancellationToken) {
         let mut failed = false;
         loop {
             let due = async {
@@ -30,7 +31,7 @@ impl Bans {
                 }
             };
             let stopped = stopping.run_until_cancelled(due).await.is_none();
-            failed = !self.save_aside().await;
+            failed = !self.save_aside(&journal).await;
             if stopped {
                 return;
             }
@@ -38,18 +39,14 @@ impl Bans {
     }
 
     /// Whether everything is saved then.
-    async fn save_aside(self: &Arc<Self>) -> bool {
+    async fn save_aside(self: &Arc<Self>, journal: &Journal) -> bool {
         if !self.store.is_unsaved() {
             return true;
         }
         let bans = Arc::clone(self);
         let saved = tokio::task::spawn_blocking(move || bans.save(UnixTime::now())).await;
         if let Ok(Err(error)) = &saved {
-            tracing::error!(
-                event = "bans.unsaved",
-                %error,
-                "bans are in force, but will be forgotten when the gateway stops"
-            );
+            journal.record(Event::BansUnsaved { error });
         }
         matches!(saved, Ok(Ok(())))
     }

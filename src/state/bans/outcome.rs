@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Instant;
 
+use crate::journal::Event;
 use crate::state::store::{Ban, BanError};
 use crate::values::Network;
 use crate::values::Reason;
@@ -32,11 +33,11 @@ impl Now {
 pub enum Struck {
     /// It was counted, or is none, or concerns nobody who could be banned.
     Noted,
-    /// It was the last one: the address is banned from now on. To be told in the log with
-    /// [`crate::journal::banned`], and the sessions of [`Bans::reach`](super::Bans::reach) are to be ended.
+    /// It was the last one: the address is banned from now on. The caller records
+    /// [`NewBan::event`], and ends the sessions of [`Bans::reach`](super::Bans::reach).
     Banned(Box<NewBan>),
-    /// It was the last one, and there is no room for another ban: the strikes are forgotten. To be
-    /// told in the log.
+    /// It was the last one, and there is no room for another ban: the strikes are forgotten. The
+    /// caller records it.
     NoRoom,
 }
 
@@ -51,6 +52,21 @@ pub struct NewBan {
     pub strikes: u32,
     /// What came of it; in IPv6 it is of the whole /64.
     pub ban: Ban,
+}
+
+impl NewBan {
+    /// The event that reports it.
+    #[must_use]
+    pub fn event(&self) -> Event<'_> {
+        Event::Banned {
+            address: self.address,
+            network: self.ban.network,
+            reason: self.reason,
+            strikes: self.strikes,
+            offences: self.ban.offences,
+            until: self.ban.until,
+        }
+    }
 }
 
 /// Why an operator's word was not followed.

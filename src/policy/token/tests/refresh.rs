@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::{P256, P384, encode, forged, issuer, jwk, now, signed};
 use crate::config::Algorithm::{ES256, ES384};
 use crate::config::{Issuer, KeySource};
+use crate::journal::Journal;
 use crate::policy::token::Verifier;
 use crate::policy::token::fetch::{FetchError, Fetched};
 use crate::values::Reason::{TokenInvalid, TokenUnverifiable};
@@ -62,7 +63,9 @@ fn start() -> (Arc<Verifier>, Arc<Script>) {
     let verifier = Arc::new(Verifier::new(&Arc::new(remote())).unwrap());
     let script = Arc::new(Script::default());
     let (task, answers) = (Arc::clone(&verifier), Arc::clone(&script));
-    tokio::spawn(async move { task.remote().keep_fresh(|| answers.fetch()).await });
+    tokio::spawn(
+        async move { task.remote().keep_fresh(&Journal::default(), || answers.fetch()).await },
+    );
     (verifier, script)
 }
 

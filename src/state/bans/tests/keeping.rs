@@ -1,6 +1,7 @@
 //! How bans get into their file, and when.
 
 use super::*;
+use crate::journal::Journal;
 
 fn in_file(folder: &TempDir) -> Arc<Bans> {
     let terms = config::Ban { file: Some(folder.path().join("bans.json")), ..terms() };
@@ -35,7 +36,7 @@ async fn what_strikes_ban_is_saved_a_second_later_and_at_the_end() {
     let folder = TempDir::new().unwrap();
     let bans = in_file(&folder);
     let stopping = CancellationToken::new();
-    let keeper = tokio::spawn(Arc::clone(&bans).keep(stopping.clone()));
+    let keeper = tokio::spawn(Arc::clone(&bans).keep(Journal::default(), stopping.clone()));
     strike_out(&bans, "192.0.2.1");
     assert_eq!(saved(&folder), 0, "a strike writes nothing");
     strike_out(&bans, "192.0.2.2");
@@ -54,7 +55,7 @@ async fn what_could_not_be_saved_is_tried_again() {
     let folder = TempDir::new().unwrap();
     let bans = in_file(&folder);
     let stopping = CancellationToken::new();
-    let keeper = tokio::spawn(Arc::clone(&bans).keep(stopping.clone()));
+    let keeper = tokio::spawn(Arc::clone(&bans).keep(Journal::default(), stopping.clone()));
     let blocked = folder.path().join("bans.json.new");
     fs::create_dir(&blocked).unwrap();
     strike_out(&bans, "192.0.2.1");

@@ -1,0 +1,381 @@
+//! Everything that the journal is told about: one variant for each thing that can happen.
+
+use std::fmt::Display;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use tracing::Level;
+
+use super::subject::Subject;
+use crate::values::Endpoint;
+use crate::values::Flow;
+use crate::values::Network;
+use crate::values::Reason;
+use crate::values::UnixTime;
+
+/// Something that happened. It borrows all that it says, so that an event that no sink wants costs no
+/// allocation. A `detail` may quote a peer and is not for peers; it never holds a credential or a query
+/// string.
+#[derive(Clone, Copy)]
+#[expect(
+    missing_docs,
+    reason = "a variant names its fields, and docs/logging.md says what they mean"
+)]
+pub enum Event<'a> {
+    /// A listening socket was opened at `address`.
+    Listening { address: SocketAddr, tls: bool },
+    /// The configuration in use has a flaw that `framewall check` warns of.
+    Lint { name: &'a str, line: Option<usize>, message: &'a str },
+    /// The system allows fewer open files than `max_connections` needs.
+    OpenFiles { limit: u64, wanted: u64 },
+    /// A listener could not accept; it tries again after `pause`.
+    AcceptFailed { error: &'a dyn Display, pause: Duration },
+    /// A signal came that the gateway ignores.
+    SignalIgnored { signal: &'a str },
+    /// A configuration was loaded and is in force.
+    Reloaded { generation: u64, sessions: usize, warnings: usize, after_restart: &'a [&'a str] },
+    /// A configuration could not be loaded; the one before it stays in force.
+    ReloadFailed { error: &'a dyn Display },
+    /// A task panicked at `place` in the source.
+    Panic { place: &'a str },
+    /// Shutdown began while this many sessions were open.
+    Stopping { sessions: usize },
+    /// `shutdown_grace` is over, and this many sessions are cut.
+    Cut { sessions: usize },
+    /// The gateway stopped.
+    Stopped,
+
+    /// A client connected to a listener.
+    Connected { peer: SocketAddr },
+    /// A connection was dropped before anything was read from it.
+    Dropped { peer: SocketAddr, reason: Reason, detail: &'a str },
+    /// A connection ended before its client sent a byte: a probe of a load balancer, or a browser that
+    /// connected in advance.
+    Silent { subject: &'a Subject, detail: &'a str },
+    /// A connection failed and its handshake was not answered with a status: a peer was lost, TLS failed
+    /// or a timeout expired.
+    ConnectionError { subject: &'a Subject, reason: Reason, detail: &'a str },
+
+    /// A handshake was refused with an HTTP status.
+    Refused { subject: &'a Subject, reason: Reason, detail: &'a str },
+    /// A client was refused after its 101: its first message brought no valid token, or the handshake
+    /// with the upstream failed.
+    RefusedAfterHandshake { subject: &'a Subject, reason: Reason, detail: &'a str },
+    /// The upstream refused a handshake, and its answer was forwarded; `cut`: not the whole body.
+    Answered { subject: &'a Subject, status: u16, cut: bool },
+    /// A section in report mode let something through that it would have refused.
+    WouldRefuse { subject: &'a Subject, reason: Reason, detail: &'a str },
+
+    /// The client got its 101, and frames are relayed.
+    SessionOpened { subject: &'a Subject },
+    /// A client sent a new token; `result` is `renewed` or the name of a reason.
+    TokenRenewal { request_id: &'a str, peer: IpAddr, result: &'a str },
+    /// A frame violated RFC 6455 or a limit of `[websocket]`. The end of the session follows.
+    ProtocolError { subject: &'a Subject, error: ProtocolError<'a> },
+    /// A client exceeded a rate limit, and its session is being closed.
+    Limited { subject: &'a Subject, reason: Reason, detail: &'a str },
+    /// Both directions of a session have ended.
+    SessionEnded { subject: &'a Subject, ended: &'a Ended },
+
+    /// An upstream failed and is tried last for `rest`; it went down `unlogged` times before without an
+    /// event.
+    UpstreamDown {
+        upstream: &'a str,
+        route: &'a str,
+        detail: &'a str,
+        rest: Duration,
+        unlogged: u32,
+    },
+    /// An upstream answered again, `after` this long and this many failures.
+    UpstreamUp { upstream: &'a str, after: Duration, failures: u32 },
+    /// A JWK Set was fetched.
+    JwksRefreshed { issuer: &'a str, source: &'a str, keys: usize, names: &'a str },
+    /// A JWK Set could not be fetched, and the one of `age` stays in use.
+    JwksStale { issuer: &'a str, source: &'a str, age: Duration, error: &'a str },
+    /// A JWK Set could not be fetched, and there is none to use.
+    JwksFailed { issuer: &'a str, source: &'a str, error: &'a str },
+
+    /// Strikes led to a ban.
+    Banned {
+        address: IpAddr,
+        network: Network,
+        reason: Reason,
+        strikes: u32,
+        offences: u32,
+        until: UnixTime,
+    },
+    /// Strikes would have led to a ban, but the table of bans is full.
+    BansFull { address: IpAddr, reason: Reason },
+    /// Bans could not be saved to their file.
+    BansUnsaved { error: &'a dyn Display },
+    /// The admin client sent a request.
+    Admin(AdminAction<'a>),
+    /// A request of the admin client, or its answer, was not transferred in time.
+    AdminTimeout,
+    /// The admin socket cannot accept connections.
+    AdminFailed { error: &'a dyn Display },
+
+    /// The log omitted records because clients caused too many.
+    Suppressed(&'a Suppressed),
+    /// A log file lacks lines: the queue was full, or writing failed with `error`.
+    LinesLost { queue_full: u64, write_failed: u64, error: Option<&'a str> },
+    /// A log file was opened again under its name.
+    LogReopened,
+    /// A log file could not be opened again.
+    LogReopenFailed { error: &'a str },
+}
+
+/// How a session ended.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// The peer that closed or was at fault; `None` is the gateway itself.
+    pub by: Option<Endpoint>,
+    /// The reason of the table.
+    pub reason: Reason,
+    /// The close code that was sent, if one was.
+    pub code: Option<u16>,
+    /// Details beyond the reason, for the log alone.
+    pub detail: Option<String>,
+    /// From the 101 to the end.
+    pub duration: Duration,
+    /// What was forwarded from the client.
+    pub client: Flow,
+    /// What was forwarded from the upstream.
+    pub upstream: Flow,
+    /// How often limits in report mode let something through.
+    pub let_through: u64,
+}
+
+/// A frame that violates a rule, described without its payload.
+#[derive(Debug, Clone, Copy)]
+pub struct ProtocolError<'a> {
+    /// The reason of the table.
+    pub reason: Reason,
+    /// The peer that sent the frame.
+    pub from: Endpoint,
+    /// Where the frame begins: bytes of this direction before it, counted from the 101.
+    pub frame_offset: u64,
+    /// The byte that violates the rule, counted likewise.
+    pub offset: u64,
+    /// The frame's header as far as it was received. The log writes at most 14 bytes of it, the longest
+    /// header (RFC 6455 section 5.2).
+    pub header: &'a [u8],
+    /// The decoded header: `FIN=1 RSV=000 opcode=text MASK=1 length=5`.
+    pub decoded: &'a str,
+    /// The section of RFC 6455, or the key of the configuration, that contains the rule.
+    pub section: &'a str,
+    /// The violation, in one sentence.
+    pub rule: &'a str,
+}
+
+/// A request of the admin client and its result.
+#[derive(Debug, Clone, Copy)]
+pub struct AdminAction<'a> {
+    /// The command; `None`: the request could not be parsed.
+    pub action: Option<&'a str>,
+    /// `done`, `refused` or `not_found`.
+    pub result: &'a str,
+    /// Whether the request was refused.
+    pub refused: bool,
+    /// The user id of the caller, if the system tells it.
+    pub uid: Option<u32>,
+    /// How many sessions it affected.
+    pub sessions: Option<usize>,
+    /// The parsed request, which names users and token ids and never holds a token.
+    pub request: Option<&'a str>,
+    /// The error, if there was one.
+    pub detail: Option<&'a str>,
+}
+
+/// A kind of event that a client can cause at will, so that the log limits its rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientCaused {
+    /// [`Event::Dropped`]
+    Dropped,
+    /// [`Event::Refused`], [`Event::RefusedAfterHandshake`] and [`Event::Answered`]
+    Refused,
+    /// [`Event::ConnectionError`]
+    ConnectionError,
+    /// [`Event::ProtocolError`] and [`Event::Limited`]
+    ProtocolError,
+    /// [`Event::TokenRenewal`]
+    TokenRenewal,
+    /// [`Event::WouldRefuse`]
+    WouldRefuse,
+}
+
+impl ClientCaused {
+    /// How many kinds there are.
+    pub const COUNT: usize = 6;
+}
+
+/// How many records the log omitted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Suppressed {
+    /// By [`ClientCaused`], in its order.
+    pub counts: [u64; ClientCaused::COUNT],
+    /// The address that caused more than half of them, if there is one.
+    pub mostly: Option<IpAddr>,
+}
+
+impl ProtocolError<'_> {
+    /// The direction of the frame.
+    #[must_use]
+    pub fn direction(&self) -> &'static str {
+        match self.from {
+            Endpoint::Client => "client to upstream",
+            Endpoint::Upstream => "upstream to client",
+        }
+    }
+}
+
+impl Event<'_> {
+    /// The name of the event, the same in the log and in its documentation. Events that differ only in
+    /// when they happen share one.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Listening { .. } => "listening",
+            Self::Lint { .. } => "lint",
+            Self::OpenFiles { .. } => "open_files",
+            Self::AcceptFailed { .. } => "accept.failed",
+            Self::SignalIgnored { .. } => "signal.ignored",
+            Self::Reloaded { .. } => "reloaded",
+            Self::ReloadFailed { .. } => "reload.failed",
+            Self::Panic { .. } => "panic",
+            Self::Stopping { .. } => "stopping",
+            Self::Cut { .. } => "cut",
+            Self::Stopped => "stopped",
+            Self::Connected { .. } => "connected",
+            Self::Dropped { .. } => "dropped",
+            Self::Silent { .. } => "connection.silent",
+            Self::ConnectionError { .. } => "connection.error",
+            Self::Refused { .. } | Self::RefusedAfterHandshake { .. } => "refused",
+            Self::Answered { .. } => "answered",
+            Self::WouldRefuse { .. } => "would_refuse",
+            Self::SessionOpened { .. } => "session.opened",
+            Self::TokenRenewal { .. } => "token.renewal",
+            Self::ProtocolError { .. } => "protocol.error",
+            Self::Limited { .. } => "limited",
+            Self::SessionEnded { .. } => "session.ended",
+            Self::UpstreamDown { .. } => "upstream.down",
+            Self::UpstreamUp { .. } => "upstream.up",
+            Self::JwksRefreshed { .. } => "jwks.refreshed",
+            Self::JwksStale { .. } => "jwks.stale",
+            Self::JwksFailed { .. } => "jwks.failed",
+            Self::Banned { .. } => "banned",
+            Self::BansFull { .. } => "bans.full",
+            Self::BansUnsaved { .. } => "bans.unsaved",
+            Self::Admin(_) | Self::AdminTimeout => "admin",
+            Self::AdminFailed { .. } => "admin.failed",
+            Self::Suppressed(_) => "suppressed",
+            Self::LinesLost { .. } => "log.lost",
+            Self::LogReopened => "log.reopened",
+            Self::LogReopenFailed { .. } => "log.reopen_failed",
+        }
+    }
+
+    /// How important the event is. That of a refusal, or of a failed connection, is its reason's.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        match self {
+            Self::AcceptFailed { .. }
+            | Self::ReloadFailed { .. }
+            | Self::Panic { .. }
+            | Self::UpstreamDown { .. }
+            | Self::JwksFailed { .. }
+            | Self::BansFull { .. }
+            | Self::BansUnsaved { .. }
+            | Self::AdminFailed { .. }
+            | Self::LogReopenFailed { .. } => Level::ERROR,
+            Self::Lint { .. }
+            | Self::OpenFiles { .. }
+            | Self::SignalIgnored { .. }
+            | Self::Cut { .. }
+            | Self::Dropped { .. }
+            | Self::JwksStale { .. }
+            | Self::Banned { .. }
+            | Self::AdminTimeout
+            | Self::Suppressed(_)
+            | Self::LinesLost { .. } => Level::WARN,
+            Self::Admin(action) if action.refused => Level::WARN,
+            Self::Listening { .. }
+            | Self::Reloaded { .. }
+            | Self::Stopping { .. }
+            | Self::Stopped
+            | Self::Answered { .. }
+            | Self::SessionOpened { .. }
+            | Self::TokenRenewal { .. }
+            | Self::SessionEnded { .. }
+            | Self::UpstreamUp { .. }
+            | Self::JwksRefreshed { .. }
+            | Self::Admin(_)
+            | Self::LogReopened => Level::INFO,
+            Self::Silent { .. } => Level::DEBUG,
+            Self::Connected { .. } => Level::TRACE,
+            Self::ConnectionError { reason, .. }
+            | Self::Refused { reason, .. }
+            | Self::RefusedAfterHandshake { reason, .. }
+            | Self::WouldRefuse { reason, .. }
+            | Self::Limited { reason, .. } => reason.level(),
+            Self::ProtocolError { error, .. } => error.reason.level(),
+        }
+    }
+
+    /// Why it happened, for events that have a reason of the table.
+    #[must_use]
+    pub fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::Dropped { reason, .. }
+            | Self::ConnectionError { reason, .. }
+            | Self::Refused { reason, .. }
+            | Self::RefusedAfterHandshake { reason, .. }
+            | Self::WouldRefuse { reason, .. }
+            | Self::Limited { reason, .. }
+            | Self::Banned { reason, .. }
+            | Self::BansFull { reason, .. } => Some(*reason),
+            Self::ProtocolError { error, .. } => Some(error.reason),
+            Self::SessionEnded { ended, .. } => Some(ended.reason),
+            _ => None,
+        }
+    }
+
+    /// The connection that the event is about, for events about one.
+    #[must_use]
+    pub fn subject(&self) -> Option<&Subject> {
+        match self {
+            Self::Silent { subject, .. }
+            | Self::ConnectionError { subject, .. }
+            | Self::Refused { subject, .. }
+            | Self::RefusedAfterHandshake { subject, .. }
+            | Self::Answered { subject, .. }
+            | Self::WouldRefuse { subject, .. }
+            | Self::SessionOpened { subject }
+            | Self::ProtocolError { subject, .. }
+            | Self::Limited { subject, .. }
+            | Self::SessionEnded { subject, .. } => Some(subject),
+            _ => None,
+        }
+    }
+
+    /// The kind of an event that a client can cause at will, and the address of that client.
+    #[must_use]
+    pub fn client_caused(&self) -> Option<(ClientCaused, IpAddr)> {
+        let (kind, peer) = match self {
+            Self::Dropped { peer, .. } => (ClientCaused::Dropped, peer.ip()),
+            Self::TokenRenewal { peer, .. } => (ClientCaused::TokenRenewal, *peer),
+            Self::Refused { subject, .. }
+            | Self::RefusedAfterHandshake { subject, .. }
+            | Self::Answered { subject, .. } => (ClientCaused::Refused, subject.peer.ip()),
+            Self::ConnectionError { subject, .. } => {
+                (ClientCaused::ConnectionError, subject.peer.ip())
+            }
+            Self::ProtocolError { subject, .. } | Self::Limited { subject, .. } => {
+                (ClientCaused::ProtocolError, subject.peer.ip())
+            }
+            Self::WouldRefuse { subject, .. } => (ClientCaused::WouldRefuse, subject.peer.ip()),
+            _ => return None,
+        };
+        Some((kind, peer))
+    }
+}

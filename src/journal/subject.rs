@@ -1,0 +1,55 @@
+//! The connection that an event is about.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::values::RequestSummary;
+use crate::values::clock_is_sound;
+
+/// Describes a connection to the journal; filled in while the connection proceeds.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// Names the connection in every record, in the problem body and in X-Request-Id.
+    pub request_id: String,
+    /// The client's address, canonical; behind a trusted proxy, the address that the proxy forwarded.
+    pub peer: SocketAddr,
+    /// Known once a route was found.
+    pub route: Option<Arc<str>>,
+    /// The subprotocol that the upstream selected.
+    pub subprotocol: Option<String>,
+    /// Subprotocols that the client offered and the route does not list.
+    pub unlisted: Option<String>,
+    /// The user in the token; known once the token was verified.
+    pub user: Option<String>,
+    /// What the request says; known from the head to the 101.
+    pub request: Option<Box<RequestSummary>>,
+    /// The upstream of the session, or the one that was tried last.
+    pub upstream: Option<Arc<str>>,
+}
+
+/// Makes the id of a connection. With a clock outside of 1970 to 9999, ids are without order.
+fn request_id() -> uuid::Uuid {
+    if clock_is_sound() {
+        uuid::Uuid::now_v7()
+    } else {
+        uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, 0, 0))
+    }
+}
+
+impl Subject {
+    /// Describes a connection of which only the peer is known, with a new id (UUID version 7, RFC 9562:
+    /// ids sort by time).
+    #[must_use]
+    pub fn new(peer: SocketAddr) -> Self {
+        Self {
+            request_id: request_id().to_string(),
+            peer,
+            route: None,
+            subprotocol: None,
+            unlisted: None,
+            user: None,
+            request: None,
+            upstream: None,
+        }
+    }
+}

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use super::kinds::Fault;
 use super::model::Upstream;
 use super::units::nearest;
-use crate::firewall;
+use crate::values::{Network, NetworkError};
 use crate::values::{is_host, split_port};
 
 /// The longest path of a unix socket, in bytes: `sun_path` without its final zero.
@@ -44,26 +44,25 @@ fn high_port(text: &str) -> Option<&str> {
     (is_number && port.parse::<u16>().is_err() && names_address).then_some(port)
 }
 
-/// Reads an address or a network, as [`firewall::parse_network`] does.
+/// Reads an address or a network, as [`Network::parse`] does.
 pub(super) fn parse_network(text: &str) -> Result<IpNet, Fault> {
-    firewall::parse_network(text).map_err(|error| {
+    Network::parse(text).map(Network::prefix).map_err(|error| {
         let fault = Fault::new(format!("\"{text}\" {error}"));
-        network_help(&error).into_iter().fold(fault, Fault::help)
+        fault.help(network_help(error))
     })
 }
 
 /// What to write instead of what is no network.
-pub(super) fn network_help(error: &firewall::Error) -> Option<String> {
+pub(super) fn network_help(error: NetworkError) -> String {
     match error {
-        firewall::Error::HostBits(network) => Some(format!(
+        NetworkError::HostBits(network) => format!(
             "for the whole network write \"{}\", for the one address \"{}\"",
             network.trunc(),
             network.addr()
-        )),
-        firewall::Error::NotANetwork => Some(
-            "write an address, or a network as ADDRESS/PREFIX, such as \"10.0.0.0/8\"".to_owned(),
         ),
-        _ => None,
+        NetworkError::NotANetwork => {
+            "write an address, or a network as ADDRESS/PREFIX, such as \"10.0.0.0/8\"".to_owned()
+        }
     }
 }
 

@@ -174,8 +174,7 @@ impl Lists<'_, '_> {
         let start = format!("{}: {file}", self.scope.key(keys::DENY_FILES.name));
         for line in first {
             let problem = Problem::at(path.span(), format!("{start} {line}")).label(ONE_A_LINE);
-            let help = network_help(&line.error).into_iter();
-            self.scope.cx.refuse(help.fold(problem, Problem::help));
+            self.scope.cx.refuse(problem.help(network_help(line.error)));
         }
         if more > 0 {
             let lines = if more == 1 { "line" } else { "lines" };

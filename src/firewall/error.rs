@@ -1,6 +1,5 @@
 //! What cannot become a rule.
 
-use ipnet::IpNet;
 use maxminddb::MaxMindDbError;
 
 use super::rules::MAX_PREFIXES;
@@ -8,12 +7,6 @@ use super::rules::MAX_PREFIXES;
 /// Why something is no rule. The texts go after the name of what is at fault: an entry, a file.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Neither an address nor a network in CIDR notation.
-    #[error("is not an address or network")]
-    NotANetwork,
-    /// An address and a prefix that are not the network's own address.
-    #[error("has bits set beyond its prefix")]
-    HostBits(IpNet),
     /// All lists together have more than [`MAX_PREFIXES`] entries, or more than 2^32 - 1 lines.
     #[error("makes the lists longer than {MAX_PREFIXES} entries in all")]
     TooLong,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use ipnet::IpNet;
 
-use super::{Error, parse_network};
+use crate::values::{Network, NetworkError};
 
 /// The most lines of a list, comments included.
 pub const MAX_LINES: u32 = 1 << 24;
@@ -41,7 +41,7 @@ pub struct BadLine {
     /// Its beginning, without its comment; what is not printable is escaped.
     pub text: String,
     /// What is wrong with it.
-    pub error: Error,
+    pub error: NetworkError,
 }
 
 impl List {
@@ -92,12 +92,13 @@ impl List {
 }
 
 /// What a line lists, if anything.
-fn parse_line(line: &[u8]) -> Option<Result<IpNet, Error>> {
+fn parse_line(line: &[u8]) -> Option<Result<IpNet, NetworkError>> {
     let entry = entry(line);
     if entry.is_empty() {
         return None;
     }
-    Some(std::str::from_utf8(entry).map_err(|_| Error::NotANetwork).and_then(parse_network))
+    let text = std::str::from_utf8(entry).map_err(|_| NetworkError::NotANetwork);
+    Some(text.and_then(Network::parse).map(Network::prefix))
 }
 
 /// A line without its comment and the space around the rest.

@@ -5,7 +5,6 @@ mod country;
 mod error;
 mod geo;
 mod list;
-mod network;
 mod rules;
 mod table;
 mod verdict;
@@ -14,7 +13,6 @@ pub use country::Country;
 pub use error::Error;
 pub use geo::{Database, Geo, GeoRules, Says};
 pub use list::{BadLine, BadList, List, MAX_LINES};
-pub use network::parse_network;
 pub use rules::{Builder, MAX_PREFIXES, Rules};
 pub use verdict::{Action, Entry, Source, Verdict, Why};
 

@@ -9,9 +9,9 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::Error;
 use super::geo::Geo;
 use super::list::List;
-use super::network::canonical;
 use super::table::{Row, Table};
 use super::verdict::{Action, Entry, Source, Verdict, Why};
+use crate::values::Network;
 
 /// The most prefixes of all lists, repeated ones counted each time.
 pub const MAX_PREFIXES: usize = 4_000_000;
@@ -169,7 +169,7 @@ impl Builder {
             let id = first.checked_add(position).filter(|id| *id < u32::MAX);
             let id = id.ok_or(Error::TooLong)?;
             self.next = self.next.max(id + 1);
-            match canonical(network) {
+            match Network::canonical(network) {
                 IpNet::V4(v4) => {
                     let start = v4.addr().to_bits();
                     self.v4.push(Row { start, length: v4.prefix_len(), action, id });

@@ -4,10 +4,11 @@ use std::path::Path;
 use ipnet::IpNet;
 use proptest::prelude::*;
 
-use super::{Action, Error, List, MAX_PREFIXES, Rules, Source, Why, parse_network};
+use super::{Action, Error, List, MAX_PREFIXES, Rules, Source, Why};
+use crate::values::Network;
 
 fn nets(texts: &[&str]) -> Vec<IpNet> {
-    texts.iter().map(|text| parse_network(text).unwrap()).collect()
+    texts.iter().map(|text| Network::parse(text).unwrap().prefix()).collect()
 }
 
 fn rules(allow: Option<&[&str]>, deny: &[&str]) -> Rules {

@@ -31,7 +31,7 @@ pub use client_fields::{FieldPattern, FieldRules, fold, is_reserved};
 pub use endpoint::Endpoint;
 pub use flow::Flow;
 pub use keys::{AddressKey, UserKey};
-pub use network::{Network, NotANetwork};
+pub use network::{Network, NetworkError, NotANetwork};
 pub use offence::{Offence, RequestContext, Sender};
 pub use origin::{Origin, OriginError, OriginPattern};
 pub use path::{PathError, canonical_path};

@@ -1,4 +1,5 @@
-//! Networks as people and files write them: `192.0.2.7`, `10.0.0.0/8`, `2001:db8::/64`.
+//! Networks in CIDR notation, as operators and files write them: `192.0.2.7`, `10.0.0.0/8`, `2001:db8::/64`.
+//! The only parser of them.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,7 +8,8 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// An address, or a network in CIDR notation; an IPv4 address mapped into IPv6 is the IPv4 address.
+/// An address, or a network in CIDR notation. IPv4 addresses and networks that are mapped into IPv6
+/// (`::ffff:0:0/96`, RFC 4291 section 2.5.5.2) are the IPv4 ones, since every address that is compared is canonical.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Network(IpNet);
 
@@ -16,11 +18,38 @@ pub struct Network(IpNet);
 #[error("write an address, or a network as ADDRESS/PREFIX, such as 10.0.0.0/8")]
 pub struct NotANetwork;
 
+/// Why a text is no network of the configuration. The texts go after the name of the entry at fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NetworkError {
+    /// Neither an address nor a network in CIDR notation.
+    #[error("is not an address or network")]
+    NotANetwork,
+    /// An address and a prefix that are not the network's own address.
+    #[error("has bits set beyond its prefix")]
+    HostBits(IpNet),
+}
+
 impl Network {
+    /// Reads an address or a network, and refuses bits that are set beyond the prefix: `10.0.0.1/8` may
+    /// mean the address or the network. [`FromStr`] keeps such bits.
+    pub fn parse(text: &str) -> Result<Self, NetworkError> {
+        let network = read(text).map_err(|NotANetwork| NetworkError::NotANetwork)?;
+        if network != network.trunc() {
+            return Err(NetworkError::HostBits(network));
+        }
+        Ok(network.into())
+    }
+
     /// The one of this length that `address` is in; `None` if addresses are shorter.
     #[must_use]
     pub fn around(address: IpAddr, length: u8) -> Option<Self> {
         IpNet::new(address, length).ok().map(|prefix| Self(prefix.trunc()))
+    }
+
+    /// The same network without bits beyond its prefix, in canonical form.
+    #[must_use]
+    pub fn canonical(network: IpNet) -> IpNet {
+        unmap(network.trunc())
     }
 
     /// As a prefix.
@@ -44,7 +73,7 @@ impl Network {
 
 impl From<IpNet> for Network {
     fn from(prefix: IpNet) -> Self {
-        Self(prefix)
+        Self(unmap(prefix))
     }
 }
 
@@ -58,11 +87,24 @@ impl FromStr for Network {
     type Err = NotANetwork;
 
     fn from_str(text: &str) -> Result<Self, NotANetwork> {
-        match text.parse::<IpAddr>() {
-            Ok(address) => Ok(address.into()),
-            Err(_) => text.parse().map(Self).map_err(|_| NotANetwork),
-        }
+        read(text).map(Self::from)
     }
+}
+
+fn read(text: &str) -> Result<IpNet, NotANetwork> {
+    match text.parse::<IpAddr>() {
+        Ok(address) => Ok(address.into()),
+        Err(_) => text.parse().map_err(|_| NotANetwork),
+    }
+}
+
+/// The IPv4 network that is mapped into an IPv6 one; any other network as it is.
+fn unmap(network: IpNet) -> IpNet {
+    let mapped = match network {
+        IpNet::V6(v6) => v6.addr().to_ipv4_mapped().zip(v6.prefix_len().checked_sub(96)),
+        IpNet::V4(_) => None,
+    };
+    mapped.and_then(|(address, prefix)| IpNet::new(address.into(), prefix).ok()).unwrap_or(network)
 }
 
 impl fmt::Display for Network {
@@ -85,5 +127,34 @@ impl<'de> Deserialize<'de> for Network {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         text.parse().map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Network, NetworkError};
+
+    fn shown(text: &str) -> [String; 2] {
+        [Network::parse(text).unwrap().to_string(), text.parse::<Network>().unwrap().to_string()]
+    }
+
+    #[test]
+    fn mapped_addresses_and_networks_are_ipv4() {
+        for (text, form) in [
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+            ("::ffff:0:0/96", "0.0.0.0/0"),
+            ("2001:db8::/64", "2001:db8::/64"),
+        ] {
+            assert_eq!(shown(text), [form, form], "{text}");
+        }
+    }
+
+    #[test]
+    fn bits_beyond_the_prefix_are_kept_or_refused() {
+        for text in ["10.0.0.1/8", "2001:db8::1/64", "::ffff:10.0.0.1/104"] {
+            assert_eq!(Network::parse(text), Err(NetworkError::HostBits(text.parse().unwrap())));
+            assert_ne!(text.parse::<Network>().unwrap().trunc(), text.parse().unwrap());
+        }
     }
 }

@@ -6,10 +6,13 @@ use super::Opcode;
 
 /// The longest header: two bytes, a 64-bit length, a masking key.
 const LONGEST: usize = 14;
+/// Bytes that every header has; they say how long it is.
+const START: usize = 2;
 
 /// The first bytes of a frame: its header, or the part of it that was read so far.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Default)]
 pub struct HeaderBytes {
+    /// The first `len` are the header's; the others may be anything.
     bytes: [u8; LONGEST],
     len: u8,
 }
@@ -51,7 +54,16 @@ impl HeaderBytes {
     pub(super) fn fill(&mut self, input: &[u8], size: usize) -> usize {
         let have = self.len();
         let taken = input.len().min(size - have);
-        self.bytes[have..have + taken].copy_from_slice(&input[..taken]);
+        // A copy of a fixed length is a few moves, any other a call. Almost every header takes
+        // these two.
+        let (start, rest) = self.bytes.split_at_mut(START);
+        if have == 0 && size == START && input.len() >= START {
+            start.copy_from_slice(&input[..START]);
+        } else if have == START && input.len() >= rest.len() {
+            rest.copy_from_slice(&input[..LONGEST - START]);
+        } else {
+            self.bytes[have..have + taken].copy_from_slice(&input[..taken]);
+        }
         #[expect(clippy::cast_possible_truncation, reason = "never above LONGEST")]
         let len = (have + taken) as u8;
         self.len = len;
@@ -130,6 +142,14 @@ impl HeaderBytes {
         }
     }
 }
+
+impl PartialEq for HeaderBytes {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_slice() == other.as_slice()
+    }
+}
+
+impl Eq for HeaderBytes {}
 
 /// Hexadecimal, a space between bytes: `81 fe 00 7e`.
 impl fmt::Display for HeaderBytes {

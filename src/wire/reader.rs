@@ -184,8 +184,9 @@ impl Reader {
             self.rules.check_start(head).map_err(|rule| self.refuse_header(rule))?;
         }
         let head = &mut self.frame.head;
-        run.at += head.fill(&input[run.at..], head.size());
-        if !head.is_complete() {
+        let size = head.size();
+        run.at += head.fill(&input[run.at..], size);
+        if head.len() < size {
             return Ok(false);
         }
         self.rules.check_header(head).map_err(|rule| self.refuse_header(rule))?;
@@ -288,18 +289,18 @@ impl Frame {
     /// Whether it is too large to be held until it is whole. Its header is complete.
     #[inline]
     pub(super) fn is_large(&self) -> bool {
-        self.head.size() as u64 + self.head.declared() > WHOLE
+        self.head.len() as u64 + self.head.declared() > WHOLE
     }
 
     /// How many of its bytes were read, header included. Its header is complete.
     pub(super) fn read(&self) -> u64 {
-        self.head.size() as u64 + self.head.declared() - self.left
+        self.head.len() as u64 + self.head.declared() - self.left
     }
 
     /// The next frame begins.
     #[inline]
     fn end(&mut self) {
-        let size = self.head.size() as u64 + self.head.declared();
+        let size = self.head.len() as u64 + self.head.declared();
         *self = Self { offset: self.offset + size, ..Self::default() };
     }
 }

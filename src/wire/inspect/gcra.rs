@@ -32,6 +32,18 @@ impl Gcra {
         now.max(back(next, self.pace.burst()).unwrap_or(now))
     }
 
+    /// The arrival time after one more, for [`Gcra::settle`]; an error says when one more would be
+    /// within the rate.
+    pub(crate) fn after_one(&self, now: Instant) -> Result<Instant, Instant> {
+        let arrival = self.due(now) + self.pace.one();
+        if arrival <= now + self.pace.burst() { Ok(arrival) } else { Err(self.ready(now)) }
+    }
+
+    /// Takes one, for which [`Gcra::after_one`] gave `arrival`.
+    pub(crate) fn settle(&mut self, arrival: Instant) {
+        self.arrival = Some(arrival);
+    }
+
     /// Takes `count`, whether or not they are within the rate. Gives when the sender is within it
     /// again: `None` if it is.
     pub(super) fn take(&mut self, count: u64, now: Instant) -> Option<Instant> {

@@ -142,15 +142,16 @@ impl Allowance {
 
     fn message(&mut self) -> Verdict {
         let now = self.now;
-        let ready = self.messages.as_ref().map_or(now, |messages| messages.ready(now));
-        if ready > now {
-            return self.exceeded(Reason::LimitMessages, ready);
-        }
+        let arrival = match self.messages.as_ref().map(|messages| messages.after_one(now)) {
+            Some(Err(ready)) => return self.exceeded(Reason::LimitMessages, ready),
+            Some(Ok(arrival)) => Some(arrival),
+            None => None,
+        };
         if let Some(Err(Wait(wait))) = self.user.as_ref().map(|user| user.take(now.into_std())) {
             return self.exceeded(Reason::LimitUser, now + wait);
         }
-        if let Some(messages) = &mut self.messages {
-            messages.take(1, now);
+        if let (Some(messages), Some(arrival)) = (&mut self.messages, arrival) {
+            messages.settle(arrival);
         }
         Verdict::Pass
     }

@@ -4,11 +4,11 @@ use std::io;
 use std::sync::Arc;
 
 use rustls::ClientConfig;
-use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::handshake::{self, Longest};
+use super::handshake::{self, MessageLimit};
+use super::rustls_engine::RustlsEngine;
 use super::settings::{ServerTrust, TlsVersion};
 use super::stream::Stream;
 use super::trust::Trust;
@@ -62,11 +62,10 @@ impl Connector {
     pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         socket: S,
-    ) -> io::Result<Box<Stream<UnbufferedClientConnection, S>>> {
+    ) -> io::Result<Box<Stream<S>>> {
         let config = Arc::clone(&self.client.config);
-        let connection = UnbufferedClientConnection::new(config, self.name.clone());
-        let connection = connection.map_err(io::Error::other)?;
-        Ok(Box::new(handshake::shake(socket, connection, Longest::OF_SERVER).await?))
+        let engine = RustlsEngine::client(config, self.name.clone()).map_err(io::Error::other)?;
+        Ok(Box::new(handshake::perform(socket, engine, MessageLimit::FOR_SERVER).await?))
     }
 
     /// Whether the same servers are accepted.

@@ -1,4 +1,5 @@
-//! The TLS handshake: messages read and written in turns until application data may flow both ways.
+//! The TLS handshake: messages are read and written in turns until application data may flow both
+//! ways.
 
 use std::future::poll_fn;
 use std::io;
@@ -8,66 +9,70 @@ use std::task::{Context, Poll, ready};
 use rustls::Error;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-use super::buffers::{self, Reading};
-use super::records::{Driven, MAX_RECORD, Outgoing, Records, alerts, drive};
-use super::stream::{Stream, invalid};
-use super::words::NotTls;
+use super::buffers::{ReadBuffers, with_read_buffers};
+use super::describe::NotTls;
+use super::engine::{Engine, OutgoingRecords, Progress};
+use super::records::MAX_RECORD;
+use super::stream::{Leftover, Stream, invalid};
 use crate::values::spoken::{First, Spoken};
 use crate::values::tight;
 
-/// One read from the socket.
+/// The most bytes of one read from the socket.
 const READ: usize = 4 * 1024;
-/// How much is kept of a handshake message, with the headers of its records, until it is whole; a
-/// longer one is refused. rustls has one bound of 64 KiB for every message.
+
+/// The longest handshake message that is accepted, with the headers of its records: it is kept until
+/// it is whole. rustls has one bound of 64 KiB for every message.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Longest {
-    /// Before this end has said anything.
+pub(super) struct MessageLimit {
+    /// Before this side has sent anything.
     pub(super) hello: usize,
     /// Afterwards.
     pub(super) later: usize,
 }
 
-impl Longest {
+impl MessageLimit {
     const SHORT: usize = 16 * 1024;
-    /// As long as rustls takes it.
+    /// The bound of rustls.
     const LONG: usize = 64 * 1024;
 
-    /// Of a client. Only one that shows certificates has more to say than 16 KiB, and not in its
-    /// first message.
-    pub(super) fn of_client(shows_certificates: bool) -> Self {
+    /// For messages of a client. Only one that shows certificates sends more than 16 KiB, and not in
+    /// its first message.
+    pub(super) fn for_client(shows_certificates: bool) -> Self {
         Self {
             hello: Self::SHORT,
             later: if shows_certificates { Self::LONG } else { Self::SHORT },
         }
     }
 
-    /// Of a server, which shows certificates.
-    pub(super) const OF_SERVER: Self = Self { hello: Self::LONG, later: Self::LONG };
+    /// For messages of a server, which shows certificates.
+    pub(super) const FOR_SERVER: Self = Self { hello: Self::LONG, later: Self::LONG };
 }
 
-/// Performs the handshake, as whichever end `connection` is. The caller sets the deadline.
+/// Performs the handshake, of either side. The caller sets the deadline.
 ///
 /// # Errors
-/// Of the kind `UnexpectedEof` when the peer closes in the middle; of the kind `InvalidData` with the
-/// [`Error`] in it when it failed, and then the alert was handed to the socket; or what the socket
-/// says.
-pub(super) async fn shake<C: Records, S: AsyncRead + AsyncWrite + Unpin>(
+/// Of the kind `UnexpectedEof` if the peer closes in the middle; of the kind `InvalidData` with the
+/// [`Error`] in it if TLS failed, and then the alert was handed to the socket; or an error of the
+/// socket.
+pub(super) async fn perform<S: AsyncRead + AsyncWrite + Unpin, E: Engine>(
     mut socket: S,
-    mut connection: C,
-    longest: Longest,
-) -> io::Result<Stream<C, S>> {
-    let (mut raw, mut plain, mut out) = (Vec::new(), Vec::new(), Outgoing::default());
+    mut engine: E,
+    limit: MessageLimit,
+) -> io::Result<Stream<S, E>> {
+    let mut raw = Vec::new();
+    let mut plain = Vec::new();
+    let mut out = OutgoingRecords::default();
     let mut first = First::default();
     let mut answered = false;
     loop {
         let give = |bytes: &[u8], _| plain.extend_from_slice(bytes);
-        let Driven { used, closed, outcome } =
-            drive(&mut connection, &mut raw, None, &mut out, give);
+        let Progress { used, peer_closed, outcome } =
+            engine.process(&mut raw, None, &mut out, give);
         raw.drain(..used);
-        let handshaking = connection.common().is_handshaking();
+        let handshaking = engine.is_handshaking();
         let most = match (handshaking, answered) {
-            (true, false) => longest.hello,
-            (true, true) => longest.later,
+            (true, false) => limit.hello,
+            (true, true) => limit.later,
             (false, _) => MAX_RECORD,
         };
         let outcome = match outcome {
@@ -77,25 +82,27 @@ pub(super) async fn shake<C: Records, S: AsyncRead + AsyncWrite + Unpin>(
             outcome => outcome,
         };
         if let Err(error) = outcome {
-            alerts(&mut connection, &mut raw, &mut out);
-            send_what_fits(&mut socket, out.records()).await;
+            send_what_fits(&mut socket, out.bytes()).await;
             return Err(match first.spoken() {
                 None | Some(Spoken::Tls) => invalid(error),
                 Some(spoken) => io::Error::new(io::ErrorKind::InvalidData, NotTls { spoken }),
             });
         }
-        if !handshaking && connection.has_the_last_word() {
-            return Ok(Stream::new(socket, connection, [&raw, out.records()], plain, closed));
+        if !handshaking && engine.ends_with_tickets() {
+            let tickets = out.bytes().to_vec();
+            let leftover = Leftover { inbound: raw, plain, tickets, peer_closed };
+            return Ok(Stream::new(socket, engine, leftover));
         }
-        if !out.records().is_empty() {
-            socket.write_all(out.records()).await?;
+        if !out.bytes().is_empty() {
+            socket.write_all(out.bytes()).await?;
             socket.flush().await?;
-            // Nothing is held while the peer thinks.
-            out = Outgoing::default();
+            // No buffer is held while the peer thinks.
+            out = OutgoingRecords::default();
             answered = true;
         }
         if !handshaking {
-            return Ok(Stream::new(socket, connection, [&raw, &[]], plain, closed));
+            let leftover = Leftover { inbound: raw, plain, tickets: Vec::new(), peer_closed };
+            return Ok(Stream::new(socket, engine, leftover));
         }
         if raw.is_empty() {
             raw = Vec::new();
@@ -110,13 +117,13 @@ pub(super) async fn shake<C: Records, S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-/// Reads once, by a buffer of the worker's: a peer that says nothing costs none.
+/// Reads once, through the buffer of the worker thread: a silent peer costs none.
 fn poll_more<S: AsyncRead + Unpin>(
     socket: &mut S,
     cx: &mut Context<'_>,
     raw: &mut Vec<u8>,
 ) -> Poll<io::Result<usize>> {
-    buffers::reading(|Reading { raw: scratch, .. }| {
+    with_read_buffers(|ReadBuffers { raw: scratch, .. }| {
         let mut buffer = ReadBuf::new(&mut scratch[..READ]);
         ready!(Pin::new(socket).poll_read(cx, &mut buffer))?;
         tight::extend(raw, buffer.filled());
@@ -124,7 +131,8 @@ fn poll_more<S: AsyncRead + Unpin>(
     })
 }
 
-/// The error counts, whether or not the peer can be told: nothing is waited for.
+/// Writes the alert as far as the socket takes it, without waiting: the handshake has failed either
+/// way.
 async fn send_what_fits<S: AsyncWrite + Unpin>(socket: &mut S, mut records: &[u8]) {
     poll_fn(|cx| {
         while !records.is_empty() {

@@ -1,16 +1,20 @@
-//! TLS: which certificate a client gets, which versions are spoken, and how an upstream's
-//! certificate is verified. Takes a TCP stream, gives a TLS stream that holds no buffer while it
-//! waits; never looks at a request.
+//! TLS on both sides: certificates by server name, client certificates, verification of upstreams, and
+//! streams that hold no buffer while they wait. Takes a TCP stream, gives a TLS stream; never looks
+//! at a request. Nothing outside names an item of rustls, and inside `rustls_engine.rs` alone names its
+//! connections.
 
 mod buffers;
 mod certificate_names;
 mod client;
 mod client_certificate;
+mod describe;
+mod engine;
 mod handshake;
-mod kept;
 mod names;
 mod pem;
+mod pending;
 mod records;
+mod rustls_engine;
 mod settings;
 pub mod socket;
 mod stream;
@@ -20,7 +24,6 @@ mod tickets;
 mod tokio_io;
 pub mod transport;
 mod trust;
-mod words;
 
 use std::io;
 use std::sync::Arc;
@@ -28,9 +31,7 @@ use std::time::SystemTime;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::UnixTime;
-use rustls::server::{
-    NoServerSessionStorage, ServerSessionMemoryCache, UnbufferedServerConnection,
-};
+use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache};
 use rustls::time_provider::TimeProvider;
 use rustls::{ServerConfig, SupportedProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -40,59 +41,59 @@ pub use certificate_names::CertificateNames;
 pub use client::{Connector, TlsClient};
 use client_certificate::unix_time;
 pub use client_certificate::{ClientCertificate, ClientVerifier};
-use handshake::Longest;
-use names::Asked;
+pub(crate) use describe::PROXY_HEADER_UNASKED;
+pub use describe::{describe_failure, describe_upstream_failure};
+use handshake::MessageLimit;
 pub use names::ServerNames;
+use names::SniRecorder;
 pub use pem::{Certificate, PemError, PrivateKey, PrivateKeyForm, public_key, public_keys};
-pub use records::Records;
+use rustls_engine::RustlsEngine;
 pub use settings::{
     ClientAuth, NotARoot, Roots, ServerCertificate, ServerKeyError, ServerSettings, ServerTrust,
     TlsVersion, is_server_name,
 };
-pub use stream::{ClientStream, ServerStream, Stream};
+pub use stream::{Held, Stream};
 use tickets::Tickets;
-pub(crate) use words::PROXY_HEADER_UNASKED;
-pub use words::{describe_failure, describe_upstream_failure};
 
-/// TLS 1.2 sessions remembered for resumption; TLS 1.3 resumes from tickets alone.
+/// TLS 1.2 sessions that are remembered for resumption; TLS 1.3 resumes from tickets alone.
 const SESSION_CACHE: usize = 1024;
 
 static TLS13_ALONE: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 
-/// Why TLS could not be set up from a checked configuration.
+/// Why TLS cannot be set up from a checked configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// Versions, keys or tickets that rustls does not accept.
+    /// rustls does not accept the versions, keys or tickets.
     #[error("TLS cannot be set up: {0}")]
     Rustls(#[from] rustls::Error),
-    /// The roots that upstreams are verified with.
+    /// The roots for upstreams cannot be used.
     #[error("upstreams cannot be verified: {0}")]
     Roots(rustls::server::VerifierBuilderError),
-    /// An upstream's host that no certificate can name.
+    /// No certificate can name the upstream's host.
     #[error(
         "no certificate can be for the upstream's host {0}: give a name as upstream_server_name"
     )]
     Name(String),
-    /// The certificate authorities for client certificates.
+    /// The authorities for client certificates cannot be used.
     #[error("client certificates cannot be verified: {0}")]
     ClientCa(#[from] rustls::server::VerifierBuilderError),
 }
 
-/// Accepts TLS connections, and knows which names share a certificate.
+/// The server side of TLS: accepts connections of clients.
 #[derive(Clone)]
 pub struct Terminator {
     config: Arc<ServerConfig>,
-    /// Which certificate goes with which name.
+    /// The certificates by name.
     pub names: Arc<ServerNames>,
-    /// How client certificates are verified.
+    /// The verifier of client certificates.
     pub clients: ClientVerifier,
 }
 
-/// A connection behind its TLS handshake.
+/// A client's connection after its TLS handshake.
 #[derive(Debug)]
 pub struct Terminated<S> {
     /// The stream inside TLS.
-    pub stream: Box<Stream<UnbufferedServerConnection, S>>,
+    pub stream: Box<Stream<S>>,
     /// The server name that the client asked for, in lower case (RFC 6066 section 3).
     pub server_name: Option<String>,
     /// The certificate that the client showed.
@@ -136,26 +137,24 @@ impl Terminator {
     /// Performs the handshake with a client; the caller sets the deadline.
     ///
     /// # Errors
-    /// [`describe_failure`] says what they are. The client was sent the alert, if there is one.
+    /// [`describe_failure`] has their log texts. The client was sent the alert, if there is one.
     pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         socket: S,
     ) -> io::Result<Terminated<S>> {
-        let asked = Arc::new(Asked::new(Arc::clone(&self.names)));
+        let recorder = Arc::new(SniRecorder::new(Arc::clone(&self.names)));
         let mut config = ServerConfig::clone(&self.config);
-        config.cert_resolver = Arc::clone(&asked) as Arc<_>;
-        let connection =
-            UnbufferedServerConnection::new(Arc::new(config)).map_err(io::Error::other)?;
-        let longest = Longest::of_client(self.clients.rustls().is_some());
-        let stream = Box::new(handshake::shake(socket, connection, longest).await?);
-        let chain = stream.common().peer_certificates().unwrap_or_default();
-        let chain = chain.iter().map(|one| Certificate(one.clone().into_owned())).collect();
+        config.cert_resolver = Arc::clone(&recorder) as Arc<_>;
+        let engine = RustlsEngine::server(config).map_err(io::Error::other)?;
+        let limit = MessageLimit::for_client(self.clients.rustls().is_some());
+        let stream = Box::new(handshake::perform(socket, engine, limit).await?);
+        let chain = stream.engine().peer_certificates();
         let certificate = self.clients.admit(chain).map_err(stream::invalid)?;
-        Ok(Terminated { stream, server_name: asked.name(), certificate })
+        Ok(Terminated { stream, server_name: recorder.name(), certificate })
     }
 }
 
-/// The wall clock for rustls, which panics on one before 1970 otherwise.
+/// The wall clock for rustls, which otherwise panics on a time before 1970.
 #[derive(Debug)]
 struct WallClock;
 

@@ -1,4 +1,4 @@
-//! Which certificate goes with which DNS name (RFC 6066 section 3, RFC 9525).
+//! Certificates by DNS name (RFC 6066 section 3, RFC 9525).
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -56,7 +56,7 @@ impl ServerNames {
 }
 
 impl ResolvesServerCert for ServerNames {
-    /// Of the certificates for the name, the first whose key the client can verify.
+    /// Returns the first of the name's certificates whose key the client can verify.
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let candidates = self.candidates(hello.server_name());
         let usable = |index: &&usize| {
@@ -67,38 +67,38 @@ impl ResolvesServerCert for ServerNames {
     }
 }
 
-/// The certificates as one connection sees them: it remembers which name its client asked for, which
-/// rustls' unbuffered connections do not tell.
+/// The certificates for one connection. Records the name that the client asks for, which the unbuffered
+/// connections of rustls do not tell.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct SniRecorder {
     names: Arc<ServerNames>,
     name: OnceLock<String>,
 }
 
-impl Asked {
+impl SniRecorder {
     pub(super) fn new(names: Arc<ServerNames>) -> Self {
         Self { names, name: OnceLock::new() }
     }
 
-    /// In the canonical form of hosts. rustls asks for a certificate in every handshake, resumed or not, so that a
-    /// name that was sent is here.
+    /// The name in the canonical form of hosts. rustls asks for a certificate in every handshake, resumed
+    /// or not, so that no name is missed.
     pub(super) fn name(&self) -> Option<String> {
         self.name.get().cloned()
     }
 }
 
-impl ResolvesServerCert for Asked {
+impl ResolvesServerCert for SniRecorder {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         if let Some(name) = hello.server_name() {
-            // Asked again after a retry: rustls makes sure that it is the same name.
+            // The second time after a retry: rustls makes sure that it is the same name.
             let _ = self.name.set(canonical(name));
         }
         self.names.resolve(hello)
     }
 }
 
-/// A server name has the canonical form of a host, so that the two can be compared. One without such a
-/// form, as `127.1`, is of no certificate.
+/// The canonical form of a host, so that the two can be compared. A name without such a form, such as
+/// `127.1`, is in no certificate.
 fn canonical(name: &str) -> String {
     Host::parse(name).map_or_else(|_| name.to_ascii_lowercase(), |host| host.to_string())
 }

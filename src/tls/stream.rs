@@ -1,95 +1,105 @@
-//! A TLS stream that holds no buffer while it waits: records are read into a buffer of the worker's,
-//! decrypted there and lent; records are written from another. Only what is not whole yet, or what
-//! the socket did not take, is kept with the connection.
+//! A TLS stream that holds no buffer while it waits: records are read into a buffer of the worker
+//! thread, decrypted there and lent to the caller; records are written from another one. The
+//! connection keeps only an incomplete record, and records that the socket did not take.
 
 use std::io;
 use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use rustls::client::UnbufferedClientConnection;
-use rustls::server::UnbufferedServerConnection;
-use rustls::{CommonState, Error};
+use rustls::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::buffers::{self, AT_ONCE, Reading};
-use super::kept::Kept;
-use super::records::{
-    Driven, MAX_RECORD, Outgoing, Records, Wish, alerts, drive, is_partial, unfinished,
-};
+use super::buffers::{AT_ONCE, ReadBuffers, with_read_buffers};
+use super::engine::{Engine, OutgoingRecords, Progress, Send};
+use super::pending::PendingBytes;
+use super::records::{MAX_RECORD, incomplete_tail, is_incomplete};
+use super::rustls_engine::RustlsEngine;
 
-/// Bytes of records that wait for the socket; while there are more, nothing is read, because what a
-/// peer sends can make TLS answer: one that takes no answers gets no more of them.
+/// The most bytes of records that wait for the socket before reading stops. A peer's records can make
+/// TLS answer: one that takes no answers is not read any more.
 pub(super) const MOST_OUTBOUND: usize = AT_ONCE + 64 * 1024;
-
-/// TLS with a client, over TCP.
-pub type ServerStream = Stream<UnbufferedServerConnection>;
-/// TLS with an upstream, over TCP.
-pub type ClientStream = Stream<UnbufferedClientConnection>;
 
 /// A TLS connection after its handshake. Large: it belongs on the heap.
 ///
 /// Without an error the end of the stream is the peer's `close_notify`; a connection that ends
-/// before one is an error of the kind `UnexpectedEof`. What TLS does not allow is one of the kind
-/// `InvalidData` with the [`rustls::Error`] in it, and the peer is sent its alert. Every poll may be
+/// before one is an error of the kind `UnexpectedEof`. A violation of TLS is one of the kind
+/// `InvalidData` with the error of rustls in it, and the peer is sent its alert. Every poll may be
 /// the last: nothing is lost, or sent twice, when one is dropped.
-pub struct Stream<C, S = TcpStream> {
+pub struct Stream<S = TcpStream, E = RustlsEngine> {
     pub(super) socket: S,
-    connection: C,
-    /// What was read and is no whole record, or no whole handshake message: less than
-    /// [`MAX_RECORD`] bytes.
+    engine: E,
+    /// The beginning of a record, or of a handshake message: less than [`MAX_RECORD`] bytes.
     inbound: Vec<u8>,
-    /// `inbound` is the beginning of a record alone, or nothing. What rustls wants to see again
-    /// because of handshake messages need not begin with a header.
+    /// `inbound` is empty, or begins with the header of a record. Handshake messages that rustls wants
+    /// to see again need not.
     aligned: bool,
-    /// Plaintext that was not asked for yet, of one read of at most [`MAX_RECORD`] bytes.
-    pub(super) plain: Kept,
-    /// Records that the socket did not take: of one write, and of a few messages of TLS itself.
-    pub(super) outbound: Kept,
-    /// `outbound` is what nobody waits for: it goes with what is written next, and not before.
-    pub(super) at_leisure: bool,
-    pub(super) ended: Option<Ended>,
-    /// `close_notify` was sent, or is kept in `outbound`.
-    pub(super) shut: bool,
+    /// Plaintext that no reader took yet, of one read of at most [`MAX_RECORD`] bytes.
+    pub(super) plain: PendingBytes,
+    /// Records that the socket did not take: of one write, and a few messages of TLS itself.
+    pub(super) outbound: PendingBytes,
+    /// `outbound` is tickets alone: they go out with the next write, and not before.
+    pub(super) deferred: bool,
+    pub(super) read_end: Option<ReadEnd>,
+    /// `close_notify` was sent, or is in `outbound`.
+    pub(super) close_sent: bool,
 }
 
 /// Why nothing more is read.
-pub(super) enum Ended {
+pub(super) enum ReadEnd {
+    /// The peer sent `close_notify`.
     Closed,
     Failed(Box<Error>),
 }
 
-impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
-    /// A stream behind its handshake. With what was read behind it: plaintext, and bytes that are no
-    /// whole record; with records that nobody waits for, but before anything else; and whether the peer has closed
-    /// already.
-    pub(super) fn new(
-        socket: S,
-        connection: C,
-        [inbound, outbound]: [&[u8]; 2],
-        plain: Vec<u8>,
-        closed: bool,
-    ) -> Self {
+/// State that the handshake leaves to the stream.
+pub(super) struct Leftover {
+    /// Input behind the handshake that is no whole record.
+    pub(super) inbound: Vec<u8>,
+    /// Plaintext that came with the end of the handshake.
+    pub(super) plain: Vec<u8>,
+    /// Records that no peer waits for; they precede all others.
+    pub(super) tickets: Vec<u8>,
+    /// The peer has sent `close_notify`.
+    pub(super) peer_closed: bool,
+}
+
+/// Bytes that a stream keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// Of an incomplete record.
+    pub inbound: usize,
+    /// Of plaintext.
+    pub plain: usize,
+    /// Of records that the socket did not take.
+    pub outbound: usize,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin, E: Engine> Stream<S, E> {
+    /// A stream after its handshake.
+    pub(super) fn new(socket: S, engine: E, leftover: Leftover) -> Self {
+        let Leftover { mut inbound, plain, tickets, peer_closed } = leftover;
+        inbound.shrink_to_fit();
         Self {
             socket,
-            connection,
-            inbound: inbound.to_vec(),
+            engine,
             aligned: inbound.is_empty(),
-            plain: Kept::from(plain),
-            outbound: Kept::from(outbound.to_vec()),
-            at_leisure: !outbound.is_empty(),
-            ended: closed.then_some(Ended::Closed),
-            shut: false,
+            inbound,
+            plain: PendingBytes::from(plain),
+            deferred: !tickets.is_empty(),
+            outbound: PendingBytes::from(tickets),
+            read_end: peer_closed.then_some(ReadEnd::Closed),
+            close_sent: false,
         }
     }
 
-    /// Waits for plaintext and lends it to `take`, which must deal with all of it: that of one
-    /// record where it lies, that of several put together. At most `most` bytes are read for it, or
-    /// 144 KiB, or a record if that is more. `None` is the end of the stream.
+    /// Waits for plaintext and lends it to `take`, which must consume all of it: that of one record in
+    /// place, that of several put together. At most `most` bytes are read for it, but never less than
+    /// a record and never more than 144 KiB. `None` is the end of the stream.
     ///
     /// # Errors
-    /// As described above, or what the socket says.
+    /// Those of the stream or of the socket.
     pub fn poll_lend<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -101,12 +111,12 @@ impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
             return Poll::Ready(Ok(Some(take(cx, plain.rest()))));
         }
         let mut take = Some(take);
-        buffers::reading(|Reading { raw, plain }| {
+        with_read_buffers(|ReadBuffers { raw, plain }| {
             plain.clear();
             let raw = &mut raw[..most.clamp(MAX_RECORD, AT_ONCE)];
             loop {
-                if let Some(ended) = &self.ended {
-                    return Poll::Ready(ended.report().map(|()| None));
+                if let Some(end) = &self.read_end {
+                    return Poll::Ready(end.report().map(|()| None));
                 }
                 let mut taken = None;
                 let polled = self.poll_records(cx, raw, |cx, bytes, last| {
@@ -117,7 +127,7 @@ impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
                 });
                 ready!(polled)?;
                 if let Some(taken) = taken {
-                    // Not to be expected, but not to be lost either.
+                    // No plaintext is expected here, and none may be lost.
                     self.plain.push(plain);
                     return Poll::Ready(Ok(Some(taken)));
                 }
@@ -128,8 +138,7 @@ impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
         })
     }
 
-    /// Reads once, and gives on what came of it; that may be nothing. Every record that is whole is
-    /// done with afterwards.
+    /// Reads once, and gives the plaintext of all whole records to `give`; there may be none.
     pub(super) fn poll_records(
         &mut self,
         cx: &mut Context<'_>,
@@ -141,15 +150,15 @@ impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
         }
         let length = ready!(self.poll_raw(cx, raw))?;
         let raw = &mut raw[..length];
-        let tail = self.aligned.then(|| unfinished(raw));
-        let mut out = Outgoing::default();
+        let tail = self.aligned.then(|| incomplete_tail(raw));
+        let mut out = OutgoingRecords::default();
         let give = |bytes: &[u8], last: bool| give(cx, bytes, last);
-        let Driven { used, closed, outcome } =
-            drive(&mut self.connection, raw, None, &mut out, give);
-        if closed {
-            // What comes behind close_notify is ignored (RFC 8446 section 6.1).
+        let Progress { used, peer_closed, outcome } =
+            self.engine.process(raw, None, &mut out, give);
+        if peer_closed {
+            // Data behind close_notify is ignored (RFC 8446 section 6.1).
             self.keep(&[]);
-            self.ended = Some(Ended::Closed);
+            self.read_end = Some(ReadEnd::Closed);
         } else {
             self.keep(&raw[used..]);
         }
@@ -160,21 +169,20 @@ impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
             Ok(()) => Some(Error::General("a handshake message is too long".to_owned())),
         };
         if let Some(error) = error {
-            alerts(&mut self.connection, &mut raw[used..], &mut out);
             self.inbound = Vec::new();
-            self.ended = Some(Ended::Failed(Box::new(error)));
+            self.read_end = Some(ReadEnd::Failed(Box::new(error)));
         }
-        // Behind close_notify nothing is said (RFC 8446 section 6.1), and the socket may be half-closed.
-        if !out.records().is_empty() && !self.shut {
-            self.outbound.push(out.records());
-            // A write says what goes wrong here.
+        // No record may follow close_notify (RFC 8446 section 6.1), and the socket may be half-closed.
+        if !out.bytes().is_empty() && !self.close_sent {
+            self.outbound.push(out.bytes());
+            // The next write reports an error of the socket.
             let _ = self.poll_drain(cx);
         }
         Poll::Ready(Ok(()))
     }
 
-    /// Reads behind what is kept, until there is a whole record or more than the beginning of one.
-    /// Says how many bytes of `raw` that is.
+    /// Reads behind the kept bytes until rustls has something to do with them: a whole record, or a
+    /// header. Returns how many bytes of `raw` that is.
     fn poll_raw(&mut self, cx: &mut Context<'_>, raw: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
             let kept = self.inbound.len();
@@ -188,7 +196,7 @@ impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
             if kept == 0 {
                 return Poll::Ready(Ok(length));
             }
-            if !self.aligned || !is_partial(&self.inbound, read) {
+            if !self.aligned || !is_incomplete(&self.inbound, read) {
                 raw[..kept].copy_from_slice(&self.inbound);
                 return Poll::Ready(Ok(length));
             }
@@ -206,23 +214,22 @@ impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
         }
     }
 
-    /// Makes records of what is to be said.
-    pub(super) fn seal(&mut self, wish: Wish<'_>, out: &mut Outgoing) -> io::Result<()> {
-        let Self { connection, inbound, plain, .. } = self;
-        let driven = drive(connection, inbound, Some(wish), out, |bytes, _| plain.push(bytes));
-        inbound.drain(..driven.used);
-        if driven.closed {
-            self.ended = Some(Ended::Closed);
+    /// Makes the records of `send`.
+    pub(super) fn seal(&mut self, send: Send<'_>, out: &mut OutgoingRecords) -> io::Result<()> {
+        let Self { engine, inbound, plain, .. } = self;
+        let progress = engine.process(inbound, Some(send), out, |bytes, _| plain.push(bytes));
+        inbound.drain(..progress.used);
+        if progress.peer_closed {
+            self.read_end = Some(ReadEnd::Closed);
         }
-        driven.outcome.map_err(|error| {
-            alerts(&mut self.connection, &mut self.inbound, out);
-            self.outbound.push(out.records());
-            self.ended = Some(Ended::Failed(Box::new(error.clone())));
+        progress.outcome.map_err(|error| {
+            self.outbound.push(out.bytes());
+            self.read_end = Some(ReadEnd::Failed(Box::new(error.clone())));
             invalid(error)
         })
     }
 
-    /// Writes `records`, and keeps what the socket does not take.
+    /// Writes `records`, and keeps those that the socket does not take.
     pub(super) fn send(&mut self, cx: &mut Context<'_>, records: &[u8]) -> io::Result<()> {
         let mut written = 0;
         while written < records.len() {
@@ -238,9 +245,9 @@ impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
         Ok(())
     }
 
-    /// Whether the socket has taken all that was kept for it.
+    /// Waits until the socket has taken all records that were kept for it.
     pub(super) fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.at_leisure = false;
+        self.deferred = false;
         while !self.outbound.is_empty() {
             let taken = ready!(Pin::new(&mut self.socket).poll_write(cx, self.outbound.rest()))?;
             if taken == 0 {
@@ -252,49 +259,43 @@ impl<C: Records, S: AsyncRead + AsyncWrite + Unpin> Stream<C, S> {
     }
 }
 
-impl<C: Records, S> Stream<C, S> {
-    /// What was negotiated in the handshake.
-    pub(super) fn common(&self) -> &CommonState {
-        self.connection.common()
-    }
-}
-
-impl<C, S> Stream<C, S> {
-    /// Bytes kept: of records that came, of plaintext, of records that go.
+impl<S, E> Stream<S, E> {
+    /// Bytes that the stream keeps.
     #[must_use]
-    pub fn kept(&self) -> [usize; 3] {
-        [self.inbound.len(), self.plain.rest().len(), self.outbound.rest().len()]
+    pub fn held(&self) -> Held {
+        Held {
+            inbound: self.inbound.len(),
+            plain: self.plain.rest().len(),
+            outbound: self.outbound.rest().len(),
+        }
     }
-}
 
-impl<C, S> Stream<C, S> {
     /// The socket underneath, to set its options.
     #[must_use]
     pub fn socket(&self) -> &S {
         &self.socket
     }
+
+    pub(super) fn engine(&self) -> &E {
+        &self.engine
+    }
 }
 
 #[cfg(test)]
-impl<C, S> Stream<C, S> {
-    pub(super) fn connection(&self) -> &C {
-        &self.connection
-    }
-
-    /// Bytes of memory for all of that.
+impl<S, E> Stream<S, E> {
+    /// Bytes of memory for all that is held.
     pub(super) fn memory(&self) -> usize {
-        let kept = [self.plain.capacity(), self.outbound.capacity()];
-        self.inbound.capacity() + kept.iter().sum::<usize>()
+        self.inbound.capacity() + self.plain.capacity() + self.outbound.capacity()
     }
 }
 
-impl<C, S: std::fmt::Debug> std::fmt::Debug for Stream<C, S> {
+impl<S: std::fmt::Debug, E> std::fmt::Debug for Stream<S, E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Stream").field("socket", &self.socket).finish_non_exhaustive()
     }
 }
 
-impl Ended {
+impl ReadEnd {
     pub(super) fn report(&self) -> io::Result<()> {
         match self {
             Self::Closed => Ok(()),
@@ -303,7 +304,7 @@ impl Ended {
     }
 }
 
-/// What rustls says, as an error of the stream.
+/// An error of rustls as an error of the stream.
 pub(super) fn invalid(error: Error) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }

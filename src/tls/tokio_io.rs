@@ -1,5 +1,5 @@
-//! The stream as tokio's traits have it: for HTTP, which wants as much as it has room for, and for
-//! everything that is written.
+//! tokio's traits for the stream: reads for HTTP, which asks for as much as it has room for, and all
+//! writes.
 
 use std::io::{self, IoSlice};
 use std::mem;
@@ -8,15 +8,16 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::buffers::{self, AT_ONCE, Reading};
-use super::kept::Kept;
-use super::records::{MAX_RECORD, Records, Wish};
-use super::stream::{Ended, Stream};
+use super::buffers::{AT_ONCE, ReadBuffers, with_read_buffers, with_write_buffer};
+use super::engine::{Engine, Send};
+use super::pending::PendingBytes;
+use super::records::MAX_RECORD;
+use super::stream::{ReadEnd, Stream};
 
-/// Bytes of records that wait, tickets say, which the next write takes along.
+/// The most bytes of pending records, tickets for instance, that the next write takes along.
 const JOINED: usize = 2 * 1024;
 
-impl<C: Records + Unpin, S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<C, S> {
+impl<S: AsyncRead + AsyncWrite + Unpin, E: Engine + Unpin> AsyncRead for Stream<S, E> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -30,12 +31,12 @@ impl<C: Records + Unpin, S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream
                 this.plain.advance(taken);
                 return Poll::Ready(Ok(()));
             }
-            if let Some(ended) = &this.ended {
-                return Poll::Ready(ended.report());
+            if let Some(end) = &this.read_end {
+                return Poll::Ready(end.report());
             }
-            let mut plain = Kept::default();
-            let polled = buffers::reading(|Reading { raw, .. }| {
-                // A record at most: what is read and not asked for is kept.
+            let mut plain = PendingBytes::default();
+            let polled = with_read_buffers(|ReadBuffers { raw, .. }| {
+                // One record at most: plaintext that does not fit into `buf` stays with the stream.
                 this.poll_records(cx, &mut raw[..MAX_RECORD], |_, bytes, _| plain.push(bytes))
             });
             this.plain = plain;
@@ -44,26 +45,26 @@ impl<C: Records + Unpin, S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream
     }
 }
 
-impl<C: Records + Unpin, S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<C, S> {
+impl<S: AsyncRead + AsyncWrite + Unpin, E: Engine + Unpin> AsyncWrite for Stream<S, E> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if this.shut || matches!(this.ended, Some(Ended::Failed(_))) {
+        if this.close_sent || matches!(this.read_end, Some(ReadEnd::Failed(_))) {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         if this.outbound.rest().len() > JOINED {
             ready!(this.poll_drain(cx))?;
         }
-        // So much the socket may leave to be kept.
+        // The socket may take nothing of it, and then all of it is kept.
         let bytes = &bytes[..bytes.len().min(AT_ONCE)];
-        buffers::writing(|out| {
-            this.at_leisure = false;
+        with_write_buffer(|out| {
+            this.deferred = false;
             out.push(mem::take(&mut this.outbound).rest());
-            this.seal(Wish::Seal(bytes), out)?;
-            this.send(cx, out.records())?;
+            this.seal(Send::Data(bytes), out)?;
+            this.send(cx, out.bytes())?;
             Poll::Ready(Ok(bytes.len()))
         })
     }
@@ -88,19 +89,20 @@ impl<C: Records + Unpin, S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Strea
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if !this.at_leisure {
+        if !this.deferred {
             ready!(this.poll_drain(cx))?;
         }
         Pin::new(&mut this.socket).poll_flush(cx)
     }
 
-    /// Sends `close_notify`, unless an alert was the last word, and half-closes the socket.
+    /// Sends `close_notify`, unless the alert of an error was sent, and half-closes the socket.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if !mem::replace(&mut this.shut, true) && !matches!(this.ended, Some(Ended::Failed(_))) {
-            buffers::writing(|out| {
-                this.seal(Wish::Close, out)?;
-                this.outbound.push(out.records());
+        let failed = matches!(this.read_end, Some(ReadEnd::Failed(_)));
+        if !mem::replace(&mut this.close_sent, true) && !failed {
+            with_write_buffer(|out| {
+                this.seal(Send::CloseNotify, out)?;
+                this.outbound.push(out.bytes());
                 io::Result::Ok(())
             })?;
         }

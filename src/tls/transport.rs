@@ -1,5 +1,4 @@
-//! A byte stream to a peer: TCP, TLS over TCP, or a unix socket. The one place that knows which; the
-//! rooms above see bytes that are lent to them and bytes that are taken.
+//! A byte stream to a peer: TCP, TLS over TCP, or a unix socket. No other module knows which one it is.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -11,8 +10,8 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 pub(crate) use crate::tls::AT_ONCE;
+use crate::tls::Stream;
 use crate::tls::socket::set_user_timeout;
-use crate::tls::{ClientStream, ServerStream};
 
 /// A connected stream. Small, so that a session's task is: the TLS state stays on the heap.
 #[derive(Debug)]
@@ -21,30 +20,26 @@ pub enum Transport {
     Tcp(TcpStream),
     /// A unix socket.
     Unix(UnixStream),
-    /// TLS with a client.
-    Tls(Box<ServerStream>),
-    /// TLS with an upstream.
-    Wss(Box<ClientStream>),
+    /// TLS over TCP, with a client or with an upstream.
+    Tls(Box<Stream>),
 }
 
 impl Transport {
-    /// Waits for bytes and lends them to `take`, which must deal with all of them; `None` is the
-    /// end of the stream. At most as much is read as `scratch` has room for, or a TLS record. While
-    /// nothing arrives no buffer is held: TLS has buffers of the worker's, the others read into
-    /// `scratch`, which is the worker's, too.
+    /// Waits for bytes and lends them to `take`, which must consume all of them; `None` is the end of
+    /// the stream. At most as much is read as `scratch` has room for, or a TLS record. No buffer is held
+    /// while nothing arrives: TLS reads into buffers of the worker thread, the others into `scratch`,
+    /// which belongs to the worker thread, too.
     ///
     /// # Errors
-    /// What the socket or TLS says; the stream is over then.
+    /// Those of the socket or of TLS; the stream is over then.
     pub fn poll_lend<T>(
         &mut self,
         cx: &mut Context<'_>,
         scratch: &mut [u8],
         take: impl FnOnce(&mut Context<'_>, &[u8]) -> T,
     ) -> Poll<io::Result<Option<T>>> {
-        match self {
-            Self::Tls(stream) => return stream.poll_lend(cx, scratch.len(), take),
-            Self::Wss(stream) => return stream.poll_lend(cx, scratch.len(), take),
-            Self::Tcp(_) | Self::Unix(_) => {}
+        if let Self::Tls(stream) = self {
+            return stream.poll_lend(cx, scratch.len(), take);
         }
         let mut buffer = ReadBuf::new(scratch);
         ready!(Pin::new(self).poll_read(cx, &mut buffer))?;
@@ -54,46 +49,42 @@ impl Transport {
 }
 
 impl Transport {
-    /// Bytes that were written and that the socket did not take: records of TLS.
+    /// Bytes of TLS records that the socket did not take yet.
     #[must_use]
     pub fn unsent(&self) -> usize {
         match self {
             Self::Tcp(_) | Self::Unix(_) => 0,
-            Self::Tls(stream) => stream.kept()[2],
-            Self::Wss(stream) => stream.kept()[2],
+            Self::Tls(stream) => stream.held().outbound,
         }
     }
 
-    /// Bytes that were read and that nobody was lent: the beginning of a record of TLS.
+    /// Bytes of an incomplete TLS record that were read.
     #[must_use]
     pub fn partial(&self) -> usize {
         match self {
             Self::Tcp(_) | Self::Unix(_) => 0,
-            Self::Tls(stream) => stream.kept()[0],
-            Self::Wss(stream) => stream.kept()[0],
+            Self::Tls(stream) => stream.held().inbound,
         }
     }
 
-    /// How long TCP waits until what was sent is acknowledged, or taken at all, before it gives the
-    /// connection up; `None`: as long as the kernel does by itself.
+    /// Sets how long TCP waits for sent bytes to be acknowledged, or to be taken at all, before it gives
+    /// the connection up; `None`: the kernel's default.
     pub fn set_tcp_patience(&self, patience: Option<Duration>) {
         match self {
             Self::Tcp(socket) => set_user_timeout(socket, patience),
             Self::Tls(stream) => set_user_timeout(stream.socket(), patience),
-            Self::Wss(stream) => set_user_timeout(stream.socket(), patience),
             Self::Unix(_) => {}
         }
     }
 }
 
-/// How long, and how much, a peer is still read from that was told something at last.
+/// Bounds of reading from a peer after the last bytes were sent to it.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: u64 = 256 * 1024;
 
 impl Transport {
-    /// Sends `last`, half-closes, then reads and throws away what the peer still sends until it
-    /// closes, so that it reads what it was told and not a reset. A peer that sends more than
-    /// 256 KiB is not read any further, and cut off only after 2 s, when the time is over.
+    /// Sends `last`, half-closes, then reads and discards until the peer closes, so that the peer reads
+    /// `last` and not a reset. After 256 KiB nothing more is read, and the connection is cut after 2 s.
     pub async fn part(mut self, last: &[u8]) {
         let _ = timeout(LINGER, async {
             self.write_all(last).await?;
@@ -109,17 +100,13 @@ impl Transport {
     }
 }
 
-/// Runs `$call` on the stream within, whichever it is.
+/// Runs `$call` on the stream within.
 macro_rules! each {
     ($self:expr, $stream:ident => $call:expr) => {
         match $self.get_mut() {
             Transport::Tcp($stream) => $call,
             Transport::Unix($stream) => $call,
             Transport::Tls(boxed) => {
-                let $stream = boxed.as_mut();
-                $call
-            }
-            Transport::Wss(boxed) => {
                 let $stream = boxed.as_mut();
                 $call
             }

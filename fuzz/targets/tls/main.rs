@@ -72,7 +72,7 @@ impl<'a> Case<'a> {
 
     fn go_on<C: tls::Records + Unpin>(
         self,
-        stream: std::io::Result<Box<tls::Stream<C, Socket>>>,
+        stream: std::io::Result<Box<tls::Stream<Socket>>>,
         mut peer: Honest,
     ) {
         let stream = match stream {

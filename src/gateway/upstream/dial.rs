@@ -155,7 +155,7 @@ impl Target {
             (Upstream::Wss { host, port }, Some(connector)) => {
                 let stream = tcp(host, *port, limit).await?;
                 let secured = connector.connect(stream).await;
-                secured.map(Transport::Wss).map_err(|error| {
+                secured.map(Transport::Tls).map_err(|error| {
                     io::Error::new(error.kind(), tls::describe_upstream_failure(&error))
                 })
             }

@@ -38,15 +38,13 @@ impl Forger {
 }
 
 /// A server's stream, its socket, and who speaks for the client.
-pub(super) fn forged(
-    version: &'static SupportedProtocolVersion,
-) -> (Pair<UnbufferedServerConnection>, Forger) {
+pub(super) fn forged(version: &'static SupportedProtocolVersion) -> (Pair, Forger) {
     let socket = Socket::default();
     let mut config = client_config(version);
     config.enable_secret_extraction = true;
     let config = Arc::new(config);
     let mut peer = Peer::client(Arc::clone(&config), &socket);
-    let stream = peer.shake(terminator().accept(socket.clone())).unwrap().stream;
+    let stream = peer.handshake(terminator().accept(socket.clone())).unwrap().stream;
     let placeholder = Peer::client(config, &socket);
     let Connection::Client(client) = peer.tls else { panic!("a client") };
     let suite = client.negotiated_cipher_suite().unwrap();

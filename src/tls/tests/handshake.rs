@@ -18,7 +18,7 @@ fn accept(
     let socket = Socket::default();
     prepare(&socket);
     let mut peer = Peer::client(Arc::clone(config), &socket);
-    let accepted = peer.shake(async {
+    let accepted = peer.handshake(async {
         let Terminated { mut stream, server_name, .. } = terminator.accept(socket).await?;
         // The tickets go out with the first answer.
         poll_fn(|cx| stream.poll_drain(cx)).await?;
@@ -70,7 +70,7 @@ fn sessions_are_resumed_by_ticket_and_by_id_and_after_a_reload() {
 fn two_tickets_are_sent_in_one_write_with_the_first_answer() {
     let socket = Socket::default();
     let mut peer = Peer::client(client_config(TLS13), &socket);
-    let stream = peer.shake(terminator().accept(socket.clone())).unwrap().stream;
+    let stream = peer.handshake(terminator().accept(socket.clone())).unwrap().stream;
     let mut pair = Pair { stream, peer };
     let tickets = |pair: &Pair<_>| match &pair.peer.tls {
         Connection::Client(client) => client.tls13_tickets_received(),
@@ -91,7 +91,7 @@ fn a_client_that_waits_for_the_last_word_has_it_at_once() {
     // Of TLS 1.2 the server's Finished is the end of the handshake.
     let socket = Socket::default();
     let mut peer = Peer::client(client_config(TLS12), &socket);
-    peer.shake(terminator().accept(socket)).unwrap();
+    peer.handshake(terminator().accept(socket)).unwrap();
     assert!(!peer.tls.is_handshaking());
 }
 
@@ -143,7 +143,7 @@ fn a_hello_may_be_cut_anywhere_and_end_anywhere() {
         socket.deliver(&bytes[..cut]);
         assert!(poll(|cx| accepting.as_mut().poll(cx)).is_pending());
         socket.deliver(&bytes[cut..]);
-        assert!(peer.shake(accepting).is_ok(), "cut at {cut}");
+        assert!(peer.handshake(accepting).is_ok(), "cut at {cut}");
 
         let socket = Socket::default();
         socket.deliver(&bytes[..cut]);
@@ -281,7 +281,7 @@ fn an_upstream_with_another_name_is_refused_and_told() {
         .unwrap();
     let mut peer = Peer::new(ServerConnection::new(Arc::new(config)).unwrap().into(), &socket);
     let connector = connector("other.example");
-    let Err(error) = peer.shake(connector.connect(socket)) else { panic!("it was trusted") };
+    let Err(error) = peer.handshake(connector.connect(socket)) else { panic!("it was trusted") };
     assert!(error.to_string().contains("not valid for name"), "{error}");
     let alert = AlertDescription::BadCertificate;
     assert_eq!(peer.ended, Some(Err(Error::AlertReceived(alert))));

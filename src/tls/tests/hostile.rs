@@ -45,7 +45,7 @@ fn a_message_in_pieces_is_kept_while_the_other_way_goes_on() {
         pair.peer.socket.deliver(&forger.handshake(&KEY_UPDATE[..cut]));
         assert_eq!(pair.lend(), Lent::Nothing);
         pair.write_all(b"in between");
-        assert!(pair.stream.kept()[0] > 0, "it is needed again");
+        assert!(pair.stream.held().inbound > 0, "it is needed again");
         // Byte by byte, so that each is looked at behind what is kept.
         pair.peer.socket.lock().read_at_most = Some(1);
         pair.peer.socket.deliver(&forger.handshake(&KEY_UPDATE[cut..]));
@@ -95,10 +95,10 @@ fn a_message_that_grows_and_grows_is_an_error() {
             if last != Lent::Nothing {
                 break;
             }
-            assert!(pair.stream.kept()[0] < MAX_RECORD);
+            assert!(pair.stream.held().inbound < MAX_RECORD);
         }
         assert!(matches!(&last, Lent::Error(_, text) if text.contains("too long")), "{last:?}");
-        assert_eq!(pair.stream.kept()[0], 0);
+        assert_eq!(pair.stream.held().inbound, 0);
         assert!(matches!(pair.flush(), Poll::Ready(Ok(()))));
     }
 }

@@ -15,20 +15,21 @@ use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, Waker};
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
-use rustls::client::{UnbufferedClientConnection, WebPkiServerVerifier};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::UnbufferedServerConnection;
 use rustls::{
     ClientConfig, ClientConnection, Connection, Error, RootCertStore, ServerConfig,
     ServerConnection, SupportedProtocolVersion,
 };
 
 use super::{
-    AT_ONCE, Certificate, ClientAuth, Connector, PrivateKey, Records, Roots, ServerCertificate,
+    AT_ONCE, Certificate, ClientAuth, Connector, Held, PrivateKey, Roots, ServerCertificate,
     ServerSettings, ServerTrust, Stream, Terminated, Terminator, TlsClient, TlsVersion,
 };
+use crate::tls::engine::Engine;
+use crate::tls::rustls_engine::RustlsEngine;
 use socket::Socket;
 
 const TLS12: &SupportedProtocolVersion = &rustls::version::TLS12;
@@ -170,11 +171,11 @@ impl Peer {
     }
 
     /// Runs a handshake of this library's to its end.
-    fn shake<T>(&mut self, shaking: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-        let mut shaking = Box::pin(shaking);
+    fn handshake<T>(&mut self, handshake: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+        let mut handshake = Box::pin(handshake);
         loop {
             self.speak();
-            if let Poll::Ready(result) = poll(|cx| shaking.as_mut().poll(cx)) {
+            if let Poll::Ready(result) = poll(|cx| handshake.as_mut().poll(cx)) {
                 self.listen();
                 return result;
             }
@@ -184,16 +185,16 @@ impl Peer {
 }
 
 /// A stream with its peer, after the handshake.
-struct Pair<C> {
-    stream: Box<Stream<C, Socket>>,
+struct Pair<E = RustlsEngine> {
+    stream: Box<Stream<Socket, E>>,
     peer: Peer,
 }
 
 /// The stream is a server's.
-fn serving(version: &'static SupportedProtocolVersion) -> Pair<UnbufferedServerConnection> {
+fn serving(version: &'static SupportedProtocolVersion) -> Pair {
     let socket = Socket::default();
     let mut peer = Peer::client(client_config(version), &socket);
-    let stream = peer.shake(terminator().accept(socket)).unwrap().stream;
+    let stream = peer.handshake(terminator().accept(socket)).unwrap().stream;
     let mut pair = Pair { stream, peer };
     assert!(poll(|cx| pair.stream.poll_drain(cx)).is_ready(), "the tickets are sent");
     pair.peer.listen();
@@ -201,7 +202,7 @@ fn serving(version: &'static SupportedProtocolVersion) -> Pair<UnbufferedServerC
 }
 
 /// The stream is a client's.
-fn calling(version: &'static SupportedProtocolVersion) -> Pair<UnbufferedClientConnection> {
+fn calling(version: &'static SupportedProtocolVersion) -> Pair {
     let socket = Socket::default();
     let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[version])
@@ -210,7 +211,7 @@ fn calling(version: &'static SupportedProtocolVersion) -> Pair<UnbufferedClientC
         .with_single_cert(vec![ISSUED.0.clone()], key())
         .unwrap();
     let mut peer = Peer::new(ServerConnection::new(Arc::new(config)).unwrap().into(), &socket);
-    let stream = peer.shake(connector(NAME).connect(socket)).unwrap();
+    let stream = peer.handshake(connector(NAME).connect(socket)).unwrap();
     Pair { stream, peer }
 }
 
@@ -233,7 +234,7 @@ impl Lent {
     }
 }
 
-impl<C: Records + Unpin> Pair<C> {
+impl<E: Engine + Unpin> Pair<E> {
     fn lend(&mut self) -> Lent {
         self.lend_at_most(AT_ONCE)
     }

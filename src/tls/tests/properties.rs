@@ -39,7 +39,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 struct Run {
-    pair: Pair<UnbufferedServerConnection>,
+    pair: Pair,
     version: &'static SupportedProtocolVersion,
     /// Said, and still on its way.
     coming: Vec<u8>,
@@ -100,7 +100,7 @@ impl Run {
             }
         }
         self.pair.peer.listen();
-        let [inbound, plain, outbound] = self.pair.stream.kept();
+        let Held { inbound, plain, outbound } = self.pair.stream.held();
         assert!(inbound < MAX_RECORD && plain < MAX_RECORD && outbound < AT_ONCE + 3000);
     }
 
@@ -183,7 +183,7 @@ impl Damage {
 }
 
 /// The stream lends nothing that was not said, in the end it fails, and then it is silent.
-fn survives<C: Records + Unpin>(mut pair: Pair<C>, records: &[u8], pieces: &[usize], said: &[u8]) {
+fn survives(mut pair: Pair, records: &[u8], pieces: &[usize], said: &[u8]) {
     let socket = pair.peer.socket.clone();
     let (mut lent, mut rest) = (Vec::new(), records);
     let mut last = Lent::Nothing;

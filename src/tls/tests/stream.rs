@@ -4,12 +4,13 @@ use std::io::ErrorKind;
 use std::pin::Pin;
 use std::task::Poll;
 
-use rustls::unbuffered::UnbufferedStatus;
-use rustls::{CommonState, Error};
+use rustls::Error;
+use rustls::server::UnbufferedServerConnection;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::*;
-use crate::tls::Longest;
+use crate::tls::engine::{OutgoingRecords, Progress, Send};
+use crate::tls::handshake::MessageLimit;
 use crate::tls::records::MAX_RECORD;
 use crate::tls::stream::MOST_OUTBOUND;
 
@@ -45,7 +46,7 @@ fn nothing_is_held_while_nothing_comes() {
 #[test]
 fn a_stream_stays_small() {
     let connection = size_of::<UnbufferedServerConnection>();
-    let own = size_of::<crate::tls::ServerStream>() - connection;
+    let own = size_of::<Stream>() - connection;
     assert!(own <= 104, "{own} bytes beside rustls' {connection}");
     assert!(connection <= 1088, "{connection}");
 }
@@ -60,7 +61,7 @@ fn records_are_lent_together_and_a_read_at_a_time() {
     pair.peer.say(&pattern(10 * AT_ONCE));
     let Lent::Bytes(bytes) = pair.lend() else { panic!("nothing was lent") };
     assert!(bytes.len() <= AT_ONCE, "{}", bytes.len());
-    assert!(pair.stream.kept()[0] < MAX_RECORD);
+    assert!(pair.stream.held().inbound < MAX_RECORD);
 }
 
 #[test]
@@ -116,38 +117,46 @@ fn records_may_come_and_go_byte_by_byte() {
     }
 }
 
-/// Counts how often rustls looks at something.
-struct Counting(UnbufferedServerConnection, usize);
+/// Counts the calls of the engine.
+struct Counting(RustlsEngine, usize);
 
-impl Records for Counting {
-    type Data = rustls::server::ServerConnectionData;
-
-    fn process<'c, 'i>(&'c mut self, raw: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
+impl Engine for Counting {
+    fn process(
+        &mut self,
+        raw: &mut [u8],
+        send: Option<Send<'_>>,
+        out: &mut OutgoingRecords,
+        give: impl FnMut(&[u8], bool),
+    ) -> Progress {
         self.1 += 1;
-        self.0.process(raw)
+        self.0.process(raw, send, out, give)
     }
 
-    fn common(&self) -> &CommonState {
-        self.0.common()
+    fn is_handshaking(&self) -> bool {
+        self.0.is_handshaking()
+    }
+
+    fn ends_with_tickets(&self) -> bool {
+        false
     }
 }
 
 #[test]
 fn a_record_that_dribbles_in_is_not_looked_at_each_time() {
     let socket = Socket::default();
-    let config = Arc::clone(&terminator().config);
-    let connection = Counting(UnbufferedServerConnection::new(config).unwrap(), 0);
+    let config = ServerConfig::clone(&terminator().config);
+    let engine = Counting(RustlsEngine::server(config).unwrap(), 0);
     let mut peer = Peer::client(client_config(TLS13), &socket);
-    let longest = Longest::of_client(false);
-    let shaking = crate::tls::handshake::shake(socket.clone(), connection, longest);
-    let stream = Box::new(peer.shake(shaking).unwrap());
+    let limit = MessageLimit::for_client(false);
+    let handshake = crate::tls::handshake::perform(socket.clone(), engine, limit);
+    let stream = Box::new(peer.handshake(handshake).unwrap());
     let mut pair = Pair { stream, peer };
-    let before = pair.stream.connection().1;
+    let before = pair.stream.engine().1;
     socket.lock().read_at_most = Some(1);
     pair.peer.say(&pattern(16_000));
     assert_eq!(pair.lend_all(), (pattern(16_000), Lent::Nothing));
-    // Its header, which is five bytes, and the whole.
-    assert_eq!(pair.stream.connection().1, before + 6);
+    // The five bytes of its header one by one, and the whole record.
+    assert_eq!(pair.stream.engine().1, before + 6);
 }
 
 #[test]
@@ -216,7 +225,7 @@ fn a_socket_that_takes_nothing_is_told_nothing_more() {
     assert_eq!(taken, AT_ONCE, "one write's worth is kept");
     assert!(pair.write(&message[taken..]).is_pending());
     assert!(pair.flush().is_pending());
-    assert!(pair.stream.kept()[2] <= AT_ONCE + 2048);
+    assert!(pair.stream.held().outbound <= AT_ONCE + 2048);
     socket.lock().room = Some(500);
     assert!(pair.write(&message[taken..]).is_pending(), "what is kept goes first");
     pair.peer.say(b"reading goes on");
@@ -253,7 +262,7 @@ fn a_reader_may_ask_for_less_than_there_is() {
         let read = poll(|cx| Pin::new(&mut pair.stream).poll_read(cx, &mut buf));
         assert!(matches!(read, Poll::Ready(Ok(()))));
         heard.extend_from_slice(buf.filled());
-        assert!(pair.stream.kept()[1] <= MAX_RECORD);
+        assert!(pair.stream.held().plain <= MAX_RECORD);
     }
     heard.extend(pair.lend_all().0);
     assert_eq!(heard, [b"a head, ".to_vec(), pattern(40_000)].concat());

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
-use framewall::tls::{Records, Stream};
+use framewall::tls::{Held, Stream};
 use framewall_fuzz::tls::{Calls, Socket, pattern};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -25,12 +25,12 @@ impl Wake for Caller {
     fn wake(self: Arc<Self>) {}
 }
 
-impl<C: Records + Unpin> Run<C> {
+impl Run {
     /// Calls the stream once, as a task that may go away afterwards.
     fn call<T>(
         &mut self,
         wait: Wait,
-        work: impl FnOnce(Pin<&mut Stream<C, Socket>>, &mut Context<'_>) -> Poll<T>,
+        work: impl FnOnce(Pin<&mut Stream<Socket>>, &mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
         let waker = Waker::from(Arc::new(Caller));
         self.socket.lock().calls = Calls::default();
@@ -43,7 +43,7 @@ impl<C: Records + Unpin> Run<C> {
             *left = left.checked_sub(calls.written).expect("something was said behind an error");
         }
         if polled.is_pending() {
-            let full = self.stream.kept()[2] > MOST_OUTBOUND;
+            let full = self.stream.held().outbound > MOST_OUTBOUND;
             let reading = wait == Wait::Read && socket.reader_is(&waker);
             let writing = wait == Wait::Write || full;
             assert!(reading || writing && socket.writer_is(&waker), "who wakes it?");
@@ -116,7 +116,7 @@ impl<C: Records + Unpin> Run<C> {
 
     /// From here on nothing is sealed.
     fn break_down(&mut self) {
-        let [inbound, plain, outbound] = self.stream.kept();
+        let Held { inbound, plain, outbound } = self.stream.held();
         assert_eq!(inbound, 0, "nothing more is looked at");
         assert!(plain == 0 || self.failure.is_none(), "the error comes last");
         self.last_words.get_or_insert(outbound);
@@ -137,13 +137,13 @@ impl<C: Records + Unpin> Run<C> {
             several => stream.poll_write_vectored(cx, several),
         });
         match polled {
-            Poll::Pending => assert!(self.stream.kept()[2] > 0, "nothing was in the way"),
+            Poll::Pending => assert!(self.stream.held().outbound > 0, "nothing was in the way"),
             Poll::Ready(Ok(taken)) => {
                 assert!(!self.shut && self.last_words.is_none(), "nothing may be said any more");
                 assert_eq!(taken, (at - self.taken).min(AT_ONCE));
                 self.taken += taken;
                 self.at_leisure = false;
-                assert!(self.stream.kept()[2] <= ONE_WRITE, "more than one write is kept");
+                assert!(self.stream.held().outbound <= ONE_WRITE, "more than one write is kept");
             }
             Poll::Ready(Err(error)) => self.refuse(&error),
         }
@@ -165,7 +165,7 @@ impl<C: Records + Unpin> Run<C> {
         match self.call(Wait::Write, AsyncWrite::poll_flush) {
             Poll::Pending => return false,
             Poll::Ready(Ok(())) => {
-                assert!(self.at_leisure || self.stream.kept()[2] == 0, "something is kept");
+                assert!(self.at_leisure || self.stream.held().outbound == 0, "something is kept");
             }
             Poll::Ready(Err(error)) => self.refuse(&error),
         }
@@ -179,7 +179,7 @@ impl<C: Records + Unpin> Run<C> {
             Poll::Ready(Ok(())) => {
                 let socket = self.socket.lock();
                 assert!(socket.shut || socket.reset);
-                assert_eq!(self.stream.kept()[2], 0, "something is kept");
+                assert_eq!(self.stream.held().outbound, 0, "something is kept");
             }
             Poll::Ready(Err(error)) => self.refuse(&error),
         }

@@ -3,7 +3,7 @@
 mod calls;
 mod way;
 
-use framewall::tls::{Records, Stream};
+use framewall::tls::{Held, Stream};
 use framewall_fuzz::tls::{Forger, Honest, Link, MAX_RECORD, Socket};
 
 /// Plaintext that one write takes, at most.
@@ -23,8 +23,8 @@ pub(crate) enum Peer {
     Corrupt(Forger),
 }
 
-pub(crate) struct Run<C> {
-    stream: Box<Stream<C, Socket>>,
+pub(crate) struct Run {
+    stream: Box<Stream<Socket>>,
     socket: Socket,
     peer: Peer,
     link: Link,
@@ -49,9 +49,9 @@ pub(crate) struct Run<C> {
     last_words: Option<usize>,
 }
 
-impl<C: Records + Unpin> Run<C> {
+impl Run {
     pub(crate) fn new(
-        stream: Box<Stream<C, Socket>>,
+        stream: Box<Stream<Socket>>,
         socket: Socket,
         peer: Peer,
         link: Link,
@@ -60,7 +60,7 @@ impl<C: Records + Unpin> Run<C> {
         let (said, lent, taken, updates) = (0, 0, 0, 0);
         let mut run = Self {
             damaged: link.damaged,
-            at_leisure: stream.kept()[2] > 0,
+            at_leisure: stream.held().outbound > 0,
             stream,
             socket,
             peer,
@@ -117,7 +117,7 @@ impl<C: Records + Unpin> Run<C> {
             23 => self.socket.lock().room = None,
             _ => _ = self.lend(0),
         }
-        let [inbound, plain, outbound] = self.stream.kept();
+        let Held { inbound, plain, outbound } = self.stream.held();
         assert!(inbound < MAX_RECORD, "{inbound} bytes of a record");
         assert!(plain <= MAX_RECORD, "{plain} bytes of plaintext");
         assert!(outbound <= MOST_OUTBOUND + ONE_WRITE, "{outbound} bytes of records");

@@ -1,12 +1,11 @@
 //! What the peer does, and what happens to bytes on their way.
 
-use framewall::tls::Records;
 use framewall_fuzz::tls::pattern;
 use rustls::ContentType;
 
 use super::{Peer, Run, UPDATES, VOLUME};
 
-impl<C: Records + Unpin> Run<C> {
+impl Run {
     pub(super) fn send(&mut self, records: Vec<u8>) {
         let records = self.link.pass(records);
         self.damaged |= self.link.damaged;

@@ -22,7 +22,7 @@ use super::*;
 use crate::config::parse;
 use crate::gateway::listen;
 use crate::tls::transport::Transport;
-use crate::tls::{ClientStream, ServerTrust, TlsClient, tests::localhost};
+use crate::tls::{ServerTrust, Stream, TlsClient, tests::localhost};
 use crate::values::Endpoint::{Client, Upstream};
 use crate::values::Reason;
 use crate::wire::HoldBudget;
@@ -248,7 +248,7 @@ async fn sockets() -> (TcpStream, TcpStream) {
     (near, far)
 }
 
-async fn secured(near: TcpStream, far: TcpStream) -> (Transport, Box<ClientStream>) {
+async fn secured(near: TcpStream, far: TcpStream) -> (Transport, Box<Stream>) {
     let (terminator, roots) = localhost();
     let client = TlsClient::new(&ServerTrust::from(roots)).unwrap();
     let connector = client.connector("localhost").unwrap();

@@ -1,4 +1,4 @@
-//! What the log says of TLS that failed: the usual mistake and what to change, where it is known.
+//! Log texts for failures of TLS: the usual mistake and its remedy, where they are known.
 
 use std::io;
 
@@ -14,7 +14,7 @@ pub(super) struct NotTls {
     pub(super) spoken: Spoken,
 }
 
-/// What the log should say about a failed TLS handshake with a client.
+/// The log text for a failed TLS handshake with a client.
 #[must_use]
 pub fn describe_failure(error: &io::Error) -> String {
     match spoken(error) {
@@ -55,7 +55,7 @@ pub fn describe_failure(error: &io::Error) -> String {
     }
 }
 
-/// What the log says of a connection that begins with a PROXY protocol header where none is expected.
+/// The log text for a connection that begins with a PROXY protocol header where none is expected.
 pub(crate) const PROXY_HEADER_UNASKED: &str = "the connection begins with a PROXY protocol header, \
     and server.proxy_protocol is \"off\": say \"required\", with the proxy in trusted_proxies, or let \
     the proxy send none";
@@ -63,7 +63,7 @@ pub(crate) const PROXY_HEADER_UNASKED: &str = "the connection begins with a PROX
 const NO_TLS_CLIENT: &str =
     "the client does not speak TLS; does it use ws:// or http:// on a TLS port?";
 
-/// What the log should say about a failed TLS handshake with an upstream, which it names before.
+/// The log text for a failed TLS handshake with an upstream, behind the upstream's name.
 #[must_use]
 pub fn describe_upstream_failure(error: &io::Error) -> String {
     let text = match (spoken(error), tls_error(error)) {

@@ -1,17 +1,17 @@
-//! Bytes that wait to be taken.
+//! Bytes of a connection that wait for a reader or for the socket.
 
-/// Bytes that wait. Costs a pointer while there are none.
+/// A queue of bytes. Costs a pointer while it is empty.
 #[derive(Default)]
-pub(super) struct Kept(Option<Box<Bytes>>);
+pub(super) struct PendingBytes(Option<Box<Bytes>>);
 
 #[derive(Default)]
 struct Bytes {
     all: Vec<u8>,
-    /// So many are gone already.
+    /// The first byte that was not taken yet.
     start: usize,
 }
 
-impl Kept {
+impl PendingBytes {
     pub(super) fn is_empty(&self) -> bool {
         self.rest().is_empty()
     }
@@ -41,7 +41,7 @@ impl Kept {
     }
 }
 
-impl From<Vec<u8>> for Kept {
+impl From<Vec<u8>> for PendingBytes {
     fn from(bytes: Vec<u8>) -> Self {
         Self((!bytes.is_empty()).then(|| Box::new(Bytes { all: bytes, start: 0 })))
     }

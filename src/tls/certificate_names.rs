@@ -1,4 +1,4 @@
-//! Who a client certificate is of, in words: for `sessions`, `explain` and the log. The application
+//! The names in a client certificate as text, for `sessions`, `explain` and the log. The application
 //! gets the certificate itself (RFC 9440).
 
 use std::fmt::Write as _;
@@ -14,7 +14,7 @@ use super::pem::Certificate;
 /// The longest text of a subject or of alternative names, in characters.
 const LONGEST: usize = 256;
 
-/// What a client certificate says of its holder.
+/// The names of a client certificate's holder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CertificateNames {
     /// The subject (RFC 5280 section 4.1.2.6), such as `CN=charger-7, O=Example`. At most 256
@@ -31,7 +31,7 @@ pub struct CertificateNames {
 impl CertificateNames {
     /// Reads a certificate that was verified.
     #[must_use]
-    pub fn of(certificate: &Certificate) -> Self {
+    pub fn read(certificate: &Certificate) -> Self {
         let (subject, alternative) = match X509Certificate::from_der(certificate.der()) {
             Ok((_, parsed)) => (parsed.subject().to_string(), alternative(&parsed)),
             Err(_) => Default::default(),
@@ -96,7 +96,7 @@ mod tests {
         params.distinguished_name.push(DnType::OrganizationName, "Example");
         params.subject_alt_names = alternative;
         let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
-        CertificateNames::of(&certificate.der().to_vec().into())
+        CertificateNames::read(&certificate.der().to_vec().into())
     }
 
     #[test]
@@ -127,10 +127,10 @@ mod tests {
         assert_eq!(found.alternative, "");
     }
 
-    /// The digest of what cannot be parsed is that of the bytes.
+    /// A certificate that cannot be parsed still has the digest of its bytes.
     #[test]
     fn the_fingerprint_is_the_sha_256_of_the_certificate() {
-        let found = CertificateNames::of(&b"abc".to_vec().into());
+        let found = CertificateNames::read(&b"abc".to_vec().into());
         let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!((found.subject.as_str(), found.fingerprint.as_str()), ("", expected));
     }

@@ -11,7 +11,7 @@ use super::handshake::{self, MessageLimit};
 use super::rustls_engine::RustlsEngine;
 use super::settings::{ServerTrust, TlsVersion};
 use super::stream::Stream;
-use super::trust::Trust;
+use super::trust::UpstreamVerifier;
 use super::{TlsError, provider, versions};
 
 /// The client side of TLS with one set of trusted certificates. Sessions are resumed among its
@@ -38,7 +38,7 @@ impl TlsClient {
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         if !trust.exact.is_empty() {
-            config.dangerous().set_certificate_verifier(Arc::new(Trust::new(trust)?));
+            config.dangerous().set_certificate_verifier(Arc::new(UpstreamVerifier::new(trust)?));
         }
         Ok(Self { config: Arc::new(config), trust: trust.clone() })
     }

@@ -1,4 +1,4 @@
-//! Client certificates: until when a verified chain is valid, and whether a later configuration
+//! Client certificates: how long a verified chain stays valid, and whether a later configuration
 //! still accepts it.
 
 use std::sync::Arc;
@@ -15,11 +15,11 @@ use super::settings::ClientAuth;
 use crate::values::UnixTime;
 use crate::values::{Reason, Refusal};
 
-/// Certificates of a chain whose end is compared with the end of the whole chain; a longer chain
-/// ends with the earliest of them.
+/// The most expiry times of a chain that are tried as its end. A chain with more of them ends at the
+/// last one that is tried.
 const MOST_ENDS: usize = 8;
 
-/// A certificate chain that a client showed and that was verified in its handshake.
+/// The certificate chain of a client, verified in its handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientCertificate {
     chain: Vec<Certificate>,
@@ -33,9 +33,9 @@ impl ClientCertificate {
         &self.chain
     }
 
-    /// When the chain verifies no longer: the second after the `notAfter` (which is included, RFC 5280
-    /// section 4.1.2.5) of the client's certificate, or of an intermediate certificate that it needs
-    /// and that ends before it.
+    /// The first second at which the chain does not verify any more: after the `notAfter` (which is
+    /// included, RFC 5280 section 4.1.2.5) of the client's certificate, or of an intermediate
+    /// certificate that it needs and that expires earlier.
     #[must_use]
     pub fn ends(&self) -> SystemTime {
         self.ends
@@ -56,7 +56,7 @@ pub struct ClientVerifier(Option<Verifier>);
 
 #[derive(Debug, Clone)]
 struct Verifier {
-    rustls: Arc<dyn ClientCertVerifier>,
+    handshake: Arc<dyn ClientCertVerifier>,
     required: bool,
 }
 
@@ -71,7 +71,7 @@ impl ClientVerifier {
         let builder =
             WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots.0), super::provider());
         let builder = if required { builder } else { builder.allow_unauthenticated() };
-        Ok(Self(Some(Verifier { rustls: builder.build()?, required })))
+        Ok(Self(Some(Verifier { handshake: builder.build()?, required })))
     }
 
     /// Whether a client without a certificate is refused.
@@ -80,15 +80,15 @@ impl ClientVerifier {
         self.0.as_ref().is_some_and(|verifier| verifier.required)
     }
 
-    /// What rustls verifies certificates with in a handshake; `None` where none is asked for.
-    pub(super) fn rustls(&self) -> Option<Arc<dyn ClientCertVerifier>> {
-        self.0.as_ref().map(|verifier| Arc::clone(&verifier.rustls))
+    /// The verifier for handshakes; `None` if no certificate is asked for.
+    pub(super) fn for_handshakes(&self) -> Option<Arc<dyn ClientCertVerifier>> {
+        self.0.as_ref().map(|verifier| Arc::clone(&verifier.handshake))
     }
 
-    /// Finds out how long a chain that was verified in a handshake stays valid.
+    /// Computes how long a chain that was verified in a handshake stays valid.
     ///
     /// # Errors
-    /// A validity that cannot be read, so that the session would have no end.
+    /// A validity cannot be read, so that the session would have no end.
     pub(super) fn admit(
         &self,
         chain: Vec<Certificate>,
@@ -101,16 +101,16 @@ impl ClientVerifier {
         ends.dedup();
         let last = ends.len().min(MOST_ENDS) - 1;
         let broken = |end: &&SystemTime| verifier.verify(&chain, **end).is_err();
-        // A certificate that the path does not need may end without ending the path.
+        // A certificate that the path does not need may expire without ending the path.
         let first = ends[..last].iter().find(broken).unwrap_or(&ends[last]);
         let ends = *first;
         Ok(Some(ClientCertificate { chain, ends }))
     }
 
-    /// Verifies a chain as a handshake at `now` would; `None` where no certificate is asked for.
+    /// Verifies a chain as a handshake at `now` would; `None` if no certificate is asked for.
     ///
     /// # Errors
-    /// `tls.failed`: the authorities do not vouch for it, or its time is over.
+    /// `tls.failed`: it chains to none of the authorities, or has expired.
     pub fn examine(
         &self,
         chain: &[Certificate],
@@ -126,11 +126,11 @@ impl ClientVerifier {
         self.admit(chain.to_vec()).map_err(failed)
     }
 
-    /// Judges an open session again by the certificate that it showed, if it showed one.
+    /// Checks an open session again by the certificate of its handshake, if there was one.
     ///
     /// # Errors
-    /// `certificate.expired` where its time is over, and `certificate.invalid` where the authorities
-    /// do not vouch for it, or where one is required and none was shown.
+    /// `certificate.expired`, or `certificate.invalid` if it chains to none of the authorities, or if one
+    /// is required now and there was none.
     pub fn review(
         &self,
         certificate: Option<&ClientCertificate>,
@@ -159,7 +159,7 @@ impl Verifier {
             return Err(rustls::Error::NoCertificatesPresented);
         };
         let intermediates: Vec<_> = intermediates.iter().map(Certificate::borrowed).collect();
-        self.rustls.verify_client_cert(&own.0, &intermediates, unix_time(now)).map(drop)
+        self.handshake.verify_client_cert(&own.0, &intermediates, unix_time(now)).map(drop)
     }
 }
 
@@ -168,19 +168,19 @@ fn expired(certificate: &ClientCertificate) -> Refusal {
     Refusal::new(Reason::CertificateExpired, format!("the certificate was valid before {end}"))
 }
 
-/// When a certificate is not valid any more.
+/// The first second at which a certificate is not valid any more.
 fn end(certificate: &Certificate) -> Result<SystemTime, rustls::Error> {
     let unreadable =
         || rustls::Error::General("a client certificate's validity is unreadable".into());
     let (_, parsed) = X509Certificate::from_der(certificate.der()).map_err(|_| unreadable())?;
     let seconds = parsed.validity().not_after.timestamp();
-    // A certificate that ended before 1970 does not verify; its end is the earliest there is.
+    // A certificate that expired before 1970 does not verify at any time.
     let seconds = u64::try_from(seconds).unwrap_or_default();
     UNIX_EPOCH.checked_add(Duration::from_secs(seconds.saturating_add(1))).ok_or_else(unreadable)
 }
 
-/// A time as rustls and webpki take it. A clock before 1970 says 1970, so that a machine without a
-/// battery for its clock refuses certificates and does not panic.
+/// Converts a time for rustls and webpki. A time before 1970 becomes 1970, so that a machine whose clock
+/// has no battery refuses certificates and does not panic.
 pub(super) fn unix_time(time: SystemTime) -> pki_types::UnixTime {
     pki_types::UnixTime::since_unix_epoch(time.duration_since(UNIX_EPOCH).unwrap_or_default())
 }

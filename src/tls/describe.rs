@@ -4,7 +4,7 @@ use std::io;
 
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
 
-use super::trust::is;
+use super::trust::is_webpki;
 use crate::values::spoken::Spoken;
 
 /// A peer whose first bytes are no TLS record.
@@ -118,7 +118,7 @@ fn of_upstream(error: &CertificateError) -> String {
             "its certificate is X.509 version 1, which names no hosts: make one of version 3 \
              (`openssl x509 -req` needs -extfile for that) with a subjectAltName"
         }
-        other if is(other, &webpki::Error::CaUsedAsEndEntity) => {
+        other if is_webpki(other, &webpki::Error::CaUsedAsEndEntity) => {
             "its certificate is that of an authority, and not one that upstream_ca has for this name: \
              give that very certificate as upstream_ca, or let it show one that the authority issued"
         }
@@ -129,7 +129,7 @@ fn of_upstream(error: &CertificateError) -> String {
 
 /// Whether the error is that a certificate is of X.509 version 1, which has no extensions.
 fn is_old(error: &CertificateError) -> bool {
-    is(error, &webpki::Error::UnsupportedCertVersion)
+    is_webpki(error, &webpki::Error::UnsupportedCertVersion)
 }
 
 fn tls_error(error: &io::Error) -> Option<&Error> {

@@ -113,7 +113,7 @@ impl Terminator {
         let clients = ClientVerifier::new(&tls.client_auth)?;
         let builder = ServerConfig::builder_with_details(provider(), Arc::new(WallClock))
             .with_protocol_versions(versions(tls.min_version))?;
-        let verifier = clients.rustls();
+        let verifier = clients.for_handshakes();
         let resumable = verifier.is_none();
         let builder = match verifier {
             None => builder.with_no_client_auth(),
@@ -124,7 +124,9 @@ impl Terminator {
         if !resumable {
             config.send_tls13_tickets = 0;
             config.session_storage = Arc::new(NoServerSessionStorage {});
-        } else if let Some(before) = before.filter(|before| before.clients.rustls().is_none()) {
+        } else if let Some(before) =
+            before.filter(|before| before.clients.for_handshakes().is_none())
+        {
             config.ticketer = Arc::clone(&before.config.ticketer);
             config.session_storage = Arc::clone(&before.config.session_storage);
         } else {
@@ -146,7 +148,7 @@ impl Terminator {
         let mut config = ServerConfig::clone(&self.config);
         config.cert_resolver = Arc::clone(&recorder) as Arc<_>;
         let engine = RustlsEngine::server(config).map_err(io::Error::other)?;
-        let limit = MessageLimit::for_client(self.clients.rustls().is_some());
+        let limit = MessageLimit::for_client(self.clients.for_handshakes().is_some());
         let stream = Box::new(handshake::perform(socket, engine, limit).await?);
         let chain = stream.engine().peer_certificates();
         let certificate = self.clients.admit(chain).map_err(stream::invalid)?;

@@ -174,12 +174,12 @@ impl PartialEq for Roots {
     }
 }
 
-/// What servers are verified with: roots, and certificates that are trusted as they are.
+/// The certificates that servers are verified with.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServerTrust {
-    /// The server's certificate chains to one of these.
+    /// Authorities that may have issued the server's certificate.
     pub roots: Roots,
-    /// Or it is one of these, CA certificates included, and names the server.
+    /// Certificates that are trusted as they are, CA certificates included, if they name the server.
     pub exact: Arc<[Certificate]>,
 }
 

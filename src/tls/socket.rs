@@ -17,7 +17,7 @@ pub(crate) const USER_TIMEOUT: Duration = Duration::from_secs(120);
 /// then, a slow reader looks like one that reads nothing.
 pub(crate) const UNSENT: u32 = 32 * 1024;
 
-/// Sets what a relayed stream wants. A socket that refuses an option works without it.
+/// Sets the options of a relayed stream. A socket that refuses an option works without it.
 pub fn tune(socket: &impl AsFd) {
     let socket = SockRef::from(socket);
     let keepalive =

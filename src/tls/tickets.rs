@@ -1,4 +1,4 @@
-//! Session tickets (RFC 5077, RFC 8446 section 4.6.1) that survive a clock without sense.
+//! Session tickets (RFC 5077, RFC 8446 section 4.6.1) that tolerate a clock before 1970.
 
 use std::sync::{Arc, OnceLock};
 
@@ -7,8 +7,8 @@ use rustls::server::ProducesTickets;
 
 use crate::values::clock_is_sound;
 
-/// rustls' own tickets, whose rotation of keys panics while the clock says a time before 1970: until the
-/// clock is set, none is made or read.
+/// The tickets of rustls, whose key rotation panics while the clock is before 1970: until the clock is
+/// set, no ticket is made or read.
 #[derive(Debug, Default)]
 pub(super) struct Tickets(OnceLock<Option<Arc<dyn ProducesTickets>>>);
 

@@ -1,5 +1,5 @@
-//! Verifying the certificates of upstreams: by roots, or because the operator gave the very
-//! certificate that is shown.
+//! Verifies the certificates of upstreams: by roots, or because the operator gave the very certificate
+//! that the upstream shows.
 
 use std::sync::Arc;
 
@@ -14,24 +14,24 @@ use super::pem::Certificate;
 use super::settings::ServerTrust;
 use super::{TlsError, provider};
 
-/// Verifies as rustls does; and where a chain cannot be built, trusts a certificate that is byte for
-/// byte one of those that the operator gave: `openssl req -x509` makes certificates that are their
+/// Verifies as rustls does; if no chain can be built, trusts a certificate that is byte for byte one of
+/// those that the operator gave: `openssl req -x509` makes certificates that are their
 /// own authority, which is no end-entity certificate by RFC 5280 section 4.2.1.9.
 #[derive(Debug)]
-pub(super) struct Trust {
+pub(super) struct UpstreamVerifier {
     roots: Arc<WebPkiServerVerifier>,
     exact: Arc<[Certificate]>,
 }
 
-impl Trust {
+impl UpstreamVerifier {
     pub(super) fn new(trust: &ServerTrust) -> Result<Self, TlsError> {
         let roots = Arc::clone(&trust.roots.0);
         let roots = WebPkiServerVerifier::builder_with_provider(roots, provider()).build();
         Ok(Self { roots: roots.map_err(TlsError::Roots)?, exact: Arc::clone(&trust.exact) })
     }
 
-    /// Whether `shown` was given, and `error` does no more than say that no root has signed it. Its
-    /// dates were verified before any of these errors.
+    /// Whether `shown` is one of the given certificates, and `error` says only that no root has signed
+    /// it. webpki checks the dates before it reports one of these errors.
     fn is_exact(&self, shown: &CertificateDer<'_>, name: &ServerName<'_>, error: &Error) -> bool {
         let Error::InvalidCertificate(error) = error else {
             return false;
@@ -41,7 +41,7 @@ impl Trust {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 false
             }
-            other => is(other, &webpki::Error::CaUsedAsEndEntity),
+            other => is_webpki(other, &webpki::Error::CaUsedAsEndEntity),
         };
         excused && self.is_given(shown) && is_for(shown, name)
     }
@@ -51,24 +51,24 @@ impl Trust {
     }
 }
 
-/// Whether the certificate names the server. One that names no server at all, as `openssl req -x509`
-/// makes it unless asked for a subjectAltName, can only have been meant for whoever shows it.
+/// Whether the certificate names the server. One that names no server at all, which `openssl req -x509`
+/// makes unless asked for a subjectAltName, can only be meant for the server that shows it.
 fn is_for(certificate: &CertificateDer<'_>, name: &ServerName<'_>) -> bool {
-    let names_nobody = parse_x509_certificate(certificate)
+    let names_none = parse_x509_certificate(certificate)
         .is_ok_and(|(_, parsed)| matches!(parsed.subject_alternative_name(), Ok(None)));
     let valid = |parsed: EndEntityCert<'_>| parsed.verify_is_valid_for_subject_name(name).is_ok();
-    names_nobody || EndEntityCert::try_from(certificate).is_ok_and(valid)
+    names_none || EndEntityCert::try_from(certificate).is_ok_and(valid)
 }
 
-/// Whether rustls passes on this error of webpki's, for which it has no name.
-pub(super) fn is(error: &CertificateError, wanted: &webpki::Error) -> bool {
+/// Whether `error` is this error of webpki, for which rustls has no variant.
+pub(super) fn is_webpki(error: &CertificateError, wanted: &webpki::Error) -> bool {
     let CertificateError::Other(OtherError(inner)) = error else {
         return false;
     };
     inner.downcast_ref::<webpki::Error>() == Some(wanted)
 }
 
-impl ServerCertVerifier for Trust {
+impl ServerCertVerifier for UpstreamVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -124,7 +124,7 @@ mod tests {
     use rustls::client::danger::ServerCertVerifier;
     use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
-    use super::{Certificate, ServerTrust, Trust};
+    use super::{Certificate, ServerTrust, UpstreamVerifier};
     use crate::tls::Roots;
 
     /// Self-signed, and its own authority; without names it has no subjectAltName.
@@ -150,7 +150,7 @@ mod tests {
     ) -> Result<(), String> {
         let given = [Certificate(given.clone())];
         let roots = Roots::new(&given).unwrap();
-        let trust = Trust::new(&ServerTrust { roots, exact: Arc::from(given) }).unwrap();
+        let trust = UpstreamVerifier::new(&ServerTrust { roots, exact: Arc::from(given) }).unwrap();
         let name = ServerName::try_from(name).unwrap();
         let verified = trust.verify_server_cert(shown, &[], &name, &[], now);
         verified.map(|_| ()).map_err(|error| format!("{error:?}"))

@@ -119,9 +119,10 @@ fn certificate(
         Some(chain) => {
             let examined = clients.examine(chain, SystemTime::now());
             trace.check("certificate", tls, examined, |found| match found {
-                Some(_) => {
-                    (format!("verified: {}", CertificateNames::of(&chain[0])), tls.key("client_ca"))
-                }
+                Some(_) => (
+                    format!("verified: {}", CertificateNames::read(&chain[0])),
+                    tls.key("client_ca"),
+                ),
                 None => ("none is asked for".to_owned(), tls.key("client_auth")),
             })
         }

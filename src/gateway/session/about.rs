@@ -178,7 +178,7 @@ impl Record {
 
     fn certificate_names(&self) -> Option<CertificateNames> {
         let own = self.presented.certificate()?.chain().first()?;
-        Some(CertificateNames::of(own))
+        Some(CertificateNames::read(own))
     }
 
     pub(super) fn summary(&self) -> Summary {

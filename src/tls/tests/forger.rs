@@ -37,7 +37,7 @@ impl Forger {
     }
 }
 
-/// A server's stream, its socket, and who speaks for the client.
+/// A server's stream with its socket, and a forger in place of the client.
 pub(super) fn forged(version: &'static SupportedProtocolVersion) -> (Pair, Forger) {
     let socket = Socket::default();
     let mut config = client_config(version);

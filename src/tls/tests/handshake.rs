@@ -193,7 +193,7 @@ fn data_right_behind_the_handshake_is_not_lost() {
     }
 }
 
-/// What the gateway says of bytes that are no hello, and what it sends.
+/// The gateway's error for bytes that are no hello, and its answer.
 fn refuse(bytes: &[u8]) -> (io::Error, Vec<u8>) {
     let socket = Socket::default();
     socket.deliver(bytes);

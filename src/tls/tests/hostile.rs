@@ -1,4 +1,4 @@
-//! What an honest client does not send.
+//! Records that no honest client sends.
 
 use rustls::{Error, PeerMisbehaved, ProtocolVersion};
 
@@ -46,7 +46,7 @@ fn a_message_in_pieces_is_kept_while_the_other_way_goes_on() {
         assert_eq!(pair.lend(), Lent::Nothing);
         pair.write_all(b"in between");
         assert!(pair.stream.held().inbound > 0, "it is needed again");
-        // Byte by byte, so that each is looked at behind what is kept.
+        // Byte by byte, so that rustls sees each behind the kept ones.
         pair.peer.socket.lock().read_at_most = Some(1);
         pair.peer.socket.deliver(&forger.handshake(&KEY_UPDATE[cut..]));
         assert_eq!(pair.lend(), Lent::Nothing);

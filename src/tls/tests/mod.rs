@@ -36,7 +36,7 @@ const TLS12: &SupportedProtocolVersion = &rustls::version::TLS12;
 const TLS13: &SupportedProtocolVersion = &rustls::version::TLS13;
 const NAME: &str = "chat.example.com";
 
-/// One certificate for everybody: making keys takes time.
+/// One certificate for all tests: making keys takes time.
 static ISSUED: LazyLock<(CertificateDer<'static>, Vec<u8>)> = LazyLock::new(|| {
     let made = rcgen::generate_simple_self_signed(vec![NAME.to_owned()]).unwrap();
     (made.cert.der().clone(), made.signing_key.serialize_der())
@@ -111,12 +111,12 @@ fn poll<T>(work: impl FnOnce(&mut Context<'_>) -> T) -> T {
     work(&mut Context::from_waker(Waker::noop()))
 }
 
-/// The other end of a stream.
+/// The peer of a stream.
 struct Peer {
     tls: Connection,
     socket: Socket,
     heard: Vec<u8>,
-    /// What it makes of what it was sent last, if that is the end.
+    /// How the connection ended for it, once it has.
     ended: Option<Result<(), Error>>,
 }
 
@@ -151,7 +151,7 @@ impl Peer {
         self.socket.deliver(&records);
     }
 
-    /// Takes what was written to the socket.
+    /// Reads the records that were written to the socket.
     fn listen(&mut self) -> &[u8] {
         let written = self.socket.collect();
         let mut written = written.as_slice();
@@ -215,7 +215,7 @@ fn calling(version: &'static SupportedProtocolVersion) -> Pair {
     Pair { stream, peer }
 }
 
-/// What came of asking a stream for plaintext.
+/// The result of asking a stream for plaintext.
 #[derive(Debug, PartialEq)]
 enum Lent {
     Nothing,

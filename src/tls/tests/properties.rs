@@ -11,7 +11,7 @@ use crate::tls::records::MAX_RECORD;
 enum Step {
     /// The peer says so many bytes, in one write of its own.
     Say(usize),
-    /// So many bytes of what it said arrive.
+    /// So many bytes from the peer arrive.
     Arrive(usize),
     Lend,
     Read(usize),
@@ -155,7 +155,7 @@ impl Run {
     }
 }
 
-/// What happens to records on their way.
+/// Damage to records on their way.
 #[derive(Debug, Clone)]
 enum Damage {
     Flip(u8),

@@ -40,17 +40,17 @@ impl Socket {
         (inner.reads, inner.writes)
     }
 
-    /// What the stream can read.
+    /// Bytes that the stream can read.
     pub(super) fn deliver(&self, bytes: &[u8]) {
         self.lock().inbound.extend(bytes);
     }
 
-    /// Takes back what the stream has not read.
+    /// Takes back the bytes that the stream has not read.
     pub(super) fn intercept(&self) -> Vec<u8> {
         self.lock().inbound.drain(..).collect()
     }
 
-    /// What the stream has written since.
+    /// Takes the bytes that the stream has written since.
     pub(super) fn collect(&self) -> Vec<u8> {
         std::mem::take(&mut self.lock().outbound)
     }

@@ -1,4 +1,4 @@
-//! Application data, closing, and what a slow socket makes of both.
+//! Application data, closing, and slow sockets.
 
 use std::io::ErrorKind;
 use std::pin::Pin;

@@ -19,39 +19,39 @@ keys! {
     ALLOW: ListOf<IpNet>, Omittable = Firewall "allow"
         List::never_empty(NETWORK, "leave `allow` out to admit every address that is not denied"),
         Omittable("every address that is not denied"),
-        "Addresses and networks that may connect. Given, nobody else may, but from the countries \
-         of `allow_countries`.";
+        "Addresses and networks that may connect. If given, no other address may, except from countries \
+         in `allow_countries`.";
     DENY: ListOf<IpNet>, DefaultTo<Entries<IpNet>> = Firewall "deny"
         List { of: NETWORK, never_empty: None }, Value(Vec::new()),
         "Addresses and networks that may not connect.";
     DENY_FILES: List<File>, Omittable = Firewall "deny_files"
-        List { of: File, never_empty: None }, Omittable("no file is read"),
-        "Files of addresses and networks that may not connect, one a line; `#` starts a comment. \
-         At most 256 MiB each, and 4,000,000 entries in all lists together.";
+        List { of: File, never_empty: None }, Omittable("none"),
+        "Files of addresses and networks that may not connect, one on each line; `#` starts a comment. At \
+         most 256 MiB each, and 4,000,000 entries in all lists together.";
     FIREWALL_MODE: Choice<Mode>, DefaultTo<Mode> = Firewall "mode"
         Choice::of(&[("enforce", Mode::Enforce), ("report", Mode::Report)]),
         Value(Mode::Enforce),
-        "`\"report\"`: what is denied is logged and counted, and let through.";
+        "`\"report\"`: denials are logged and counted, but the connection is admitted.";
     GEOIP: OneOrMore<File>, Omittable = Firewall "geoip"
         OneOrMore(List { of: File, never_empty: Some("leave `geoip` out if no key needs it") }),
-        Omittable("countries and autonomous systems are not known"),
-        "Databases in the MaxMind DB format, at most 1 GiB each; the first that knows an address \
-         decides. Goes with `allow_countries`, `deny_countries` or `deny_asns`.";
+        Omittable("none"),
+        "Databases in the MaxMind DB format, at most 1 GiB each. The first that knows an address decides. \
+         Needed by `allow_countries`, `deny_countries` and `deny_asns`, and only with one of them.";
     ALLOW_COUNTRIES: ListOf<Country>, Omittable = Firewall "allow_countries"
         List::never_empty(COUNTRY, "leave `allow_countries` out to admit every country"),
         Omittable("every country"),
-        "Countries whose addresses may connect. Given, other addresses, and those of which no \
-         country is known, may not, unless `allow` lists them.";
+        "Countries whose addresses may connect. If given, all other addresses, and addresses of unknown \
+         country, are denied unless `allow` lists them.";
     DENY_COUNTRIES: ListOf<Country>, Omittable = Firewall "deny_countries"
         List::never_empty(COUNTRY, "leave `deny_countries` out to deny no country"),
-        Omittable("no country"),
-        "Countries whose addresses may not connect. Not with `allow` or `allow_countries`, which \
-         deny the others already.";
+        Omittable("none"),
+        "Countries whose addresses may not connect. Not with `allow` or `allow_countries`, which already \
+         deny all others.";
     DENY_ASNS: List<Integer>, Omittable = Firewall "deny_asns"
         List { of: Integer { min: 1, max: u32::MAX },
             never_empty: Some("leave `deny_asns` out to deny no autonomous system") },
-        Omittable("no autonomous system"),
+        Omittable("none"),
         "Numbers of autonomous systems whose addresses may not connect, whatever their country.";
-    BAN: Table, Omittable = Firewall "ban" Table(Section::Ban), Omittable("nobody is banned but by an operator"),
-        "Bans of addresses that offend again and again; see [bans](bans.md).";
+    BAN: Table, Omittable = Firewall "ban" Table(Section::Ban), Omittable("only an operator bans"),
+        "Automatic bans of addresses that offend repeatedly; see [bans](bans.md).";
 }

@@ -26,14 +26,14 @@ keys! {
             Algorithm::names, parse_algorithm),
             "name the algorithm that the issuer signs with"),
         Needed("write algorithms = [\"HS256\"], or whatever the issuer signs with"),
-        "What a token may be signed with, never taken from the token: HS256, HS384, HS512; or \
-         RS256, RS384, RS512, PS256, PS384, PS512; or ES256, ES384; or EdDSA (Ed25519). All of one \
-         of these families.";
+        "The signature algorithms that are accepted, whatever the token says: HS256, HS384, HS512; or \
+         RS256, RS384, RS512, PS256, PS384, PS512; or ES256, ES384; or EdDSA (Ed25519). All from one of \
+         these families.";
     SECRET: Text<SecretRef>, Omittable = Issuer "secret"
         Text::new("\"env:NAME\" or \"file:PATH\"", "^(env:[A-Za-z_][0-9A-Za-z_]*|file:.+)$", parse_secret),
         Omittable(ONE_KEY),
-        "For HS*: the variable or the file with the shared secret, used as it is, without the line \
-         break at a file's end. At least as long as the hash: 32, 48 or 64 bytes. `openssl rand \
+        "For HS*: the environment variable or file with the shared secret, used as it is, without a line \
+         break at the end of a file. At least as long as the hash: 32, 48 or 64 bytes. `openssl rand \
          -base64 48` makes a new one.";
     PUBLIC_KEY: File, Omittable = Issuer "public_key" File, Omittable(ONE_KEY),
         "For the others: PEM file of the issuer's public key (`BEGIN PUBLIC KEY`) or of its \
@@ -45,60 +45,61 @@ keys! {
         "For the others: the issuer's keys as a JWK Set (RFC 7517), in a file of at most 1 MiB or at \
          an `https://` address; `http://` on this machine (127.0.0.0/8, ::1, localhost).";
     JWKS_INSECURE: Bool, DefaultTo<bool> = Issuer "jwks_insecure" Bool, Value(false),
-        "Accept an `http://` address of another machine in `jwks`. Anybody on the way can then sign tokens.";
-    JWKS_CA: File, Omittable = Issuer "jwks_ca" File, Omittable("the system's roots"),
-        "PEM file of the roots that the certificate of the `https://` address must chain to. Only \
-         with such an address.";
+        "Accept an `http://` address of another machine in `jwks`. Anyone on the network path can then \
+         forge tokens.";
+    JWKS_CA: File, Omittable = Issuer "jwks_ca" File, Omittable("the root certificates of the system"),
+        "PEM file of the root certificates for the `https://` address in `jwks`. Only with such an \
+         address.";
     ISSUER: Text<String>, Omittable = Issuer "issuer"
         Text::new("the text of the claim `iss`", CLAIM, parse_name),
-        Omittable("not checked, which `check` warns of"),
-        "What `iss` must be, compared exactly. A token without it is refused.";
+        Omittable("not checked; `framewall check` warns"),
+        "The required value of `iss`, compared exactly. A token without it is refused.";
     AUDIENCE: ListOf<String>, Omittable = Issuer "audience"
         List::never_empty(Text::new("a text of the claim `aud`", CLAIM, parse_name),
             "leave `audience` out to accept tokens for anybody"),
-        Omittable("not checked, which `check` warns of"),
-        "`aud` must name one of these. A token without it is refused.";
+        Omittable("not checked; `framewall check` warns"),
+        "`aud` must contain one of these. A token without it is refused.";
     LEEWAY: Time, DefaultTo<Duration> = Issuer "leeway"
         Time { min: Duration::ZERO, max: secs(60) }, Value(secs(30)),
-        "How far the clocks may be apart: added to `exp` and to the end of a session, taken from \
+        "Tolerance for clocks that differ: added to `exp` and to the end of a session, subtracted from \
          `nbf`.";
     USER_CLAIM: Text<String>, DefaultTo<String> = Issuer "user_claim"
         Text::new("the name of a claim, or a path such as \"/realm_access/roles\"", CLAIM, parse_claim),
         Made(|| "sub".to_owned()),
-        "The claim that says who the user is. What begins with `/` is a JSON pointer (RFC 6901) to a claim \
-         inside others, here and in `require` and `forward`.";
+        "The claim that identifies the user. A value that begins with `/` is a JSON pointer (RFC 6901) to \
+         a nested claim, here and in `require` and `forward`.";
     TOKEN_FROM: ListOf<TokenPlace>, DefaultTo<Entries<TokenPlace>> = Issuer "token_from"
         List::never_empty(Text::new("\"header\", \"header:NAME\", \"subprotocol\", \
             \"query:NAME\", \"cookie:NAME\" or \"message\"",
             "^(subprotocol|message|header(:.+)?|(query|cookie):.+)$", parse_place),
             "name at least one place, such as \"header\""),
         Made(|| vec![Spanned::new(0..0, TokenPlace::Header)]),
-        "Where a token may be; other places do not count. `\"header\"`: `Authorization: Bearer`; \
-         `\"header:NAME\"`: another field, the token alone or behind `Bearer`. \
-         `\"subprotocol\"`: `Sec-WebSocket-Protocol`. `\"message\"`, which stands alone: the first \
-         text message.";
+        "Where clients may put a token; other places are not read. `\"header\"`: `Authorization: Bearer`. \
+         `\"header:NAME\"`: another field, with the token alone or after `Bearer`. `\"subprotocol\"`: \
+         `Sec-WebSocket-Protocol`. `\"message\"`, only on its own: the first text message.";
     MESSAGE_DEADLINE: Time, DefaultTo<Duration> = Issuer "message_deadline"
         Time { min: SHORTEST, max: secs(60) }, Value(secs(5)),
-        "How long the first message may take. Only with `token_from = [\"message\"]`.";
+        "How long the client may take to send the first message. Only with `token_from = [\"message\"]`.";
     MESSAGE_TOKEN: Text<String>, Omittable = Issuer "message_token"
         Text::new("a path such as \"/payload/token\"", "^/.", parse_path),
         Omittable("the first message is the token, or a JSON object with a member `token`"),
-        "Where the token is in the JSON object of the first message: a JSON pointer (RFC 6901). Only with \
+        "The JSON pointer (RFC 6901) to the token in the JSON object of the first message. Only with \
          `token_from = [\"message\"]`.";
     MAX_TOKEN: Size, DefaultTo<u64> = Issuer "max_token"
         Size { min: 1 << 10, max: LONGEST_TOKEN as u64 }, Value(16 << 10),
-        "The longest token that is looked at. It has to fit into the head of the request, too; one that \
-         is handed in by `refresh` into a frame of 16 KiB.";
-    REQUIRE: Require, Omittable = Issuer "require" Require, Omittable("no claim is demanded"),
-        "Claims that a token must have. A list allows any of its values. A claim matches when it is \
-         the value, is a list with it, or is a text with it as a space-separated word.";
+        "The longest token that is accepted. It must also fit into the request head, or, if sent by \
+         `refresh`, into a frame of 16 KiB.";
+    REQUIRE: Require, Omittable = Issuer "require" Require, Omittable("no claim is required"),
+        "Claims that a token must have. Of a list, one value is enough. A claim matches if it equals the \
+         value, is a list that contains it, or is a text that contains it as a space-separated word.";
     FORWARD: Forward, Omittable = Issuer "forward" Forward, Omittable("no claim is forwarded"),
-        "Header fields towards the upstream, each with the claim it is made from. A field named \
-         here, in any [jwt.NAME], is removed from clients on every route, however they spell it.";
+        "Header fields sent to the upstream, each with the claim that it is set from. A field named here, \
+         in any [jwt.NAME], is removed from client requests on every route, however it is spelled.";
     FORWARD_TOKEN: Bool, DefaultTo<bool> = Issuer "forward_token" Bool, Value(false),
-        "Whether the upstream gets the token too.";
+        "Whether the upstream receives the token, too.";
     ON_EXPIRY: Choice<OnExpiry>, DefaultTo<OnExpiry> = Issuer "on_expiry"
         Choice::of(&[("close", OnExpiry::Close), ("ignore", OnExpiry::Ignore)]),
         Value(OnExpiry::Close),
-        "What happens to a session whose token expires. `\"close\"`: code 4401.";
+        "What happens to a session when its token expires. `\"close\"`: it is closed with 4401. \
+         `\"ignore\"`: it continues.";
 }

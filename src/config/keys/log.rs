@@ -14,13 +14,13 @@ keys! {
         Choice::of(&[("error", Level::ERROR), ("warn", Level::WARN), ("info", Level::INFO),
             ("debug", Level::DEBUG), ("trace", Level::TRACE)]),
         Value(Level::INFO),
-        "The lowest level that is written.";
+        "The lowest level that is logged.";
     LOG_FORMAT: Choice<LogFormat>, Omittable = Log "format"
         Choice::of(&[("json", LogFormat::Json), ("pretty", LogFormat::Pretty)]),
         Omittable("pretty on a terminal, JSON elsewhere"),
-        "JSON has one object a line.";
+        "`\"json\"` writes one object per line.";
     LOG_FILE: File, Omittable = Log "file" File, Omittable("standard error"),
-        "Where the log goes. Its folder must exist.";
-    LOG_ERROR_FILE: File, Omittable = Log "error_file" File, Omittable("no such file is written"),
-        "A second file for protocol and connection errors alone. Its folder must exist.";
+        "The log file. Its folder must exist.";
+    LOG_ERROR_FILE: File, Omittable = Log "error_file" File, Omittable("none"),
+        "A second file with protocol and connection errors only. Its folder must exist.";
 }

@@ -24,78 +24,77 @@ keys! {
             r"^(\*\.)?[^*]+$", HostPattern::parse),
             "leave `host` out to accept any host"),
         Omittable("any host"),
-        "Hosts, compared in one canonical form: letters without case, without one dot at the end and \
-         without the port, IPv6 addresses as in RFC 5952. Internationalised names are written with \
-         their A-labels (`xn--...`). `*.` stands for exactly one label.";
+        "Hosts, compared in one canonical form: case-insensitive, without a trailing dot and the port, \
+         IPv6 addresses as in RFC 5952. Internationalised names are written as A-labels (`xn--...`). `*.` \
+         matches exactly one label.";
     PATH: Text<PathPattern>, Needed = Route "path"
         Text::new("a path such as \"/ws\" or \"/ws/*\"", r"^/([^*]*/)?(\*|[^*/][^*]*)?$", PathPattern::parse),
         Needed("write path = \"/ws\", or \"/*\" for every path"),
-        "Exact; `/ws/*` is `/ws/` and everything below, but not `/ws` itself; `/*` is every path. \
-         Compared in the canonical form of RFC 3986 section 6.2.2.";
+        "An exact path; `/ws/*` matches `/ws/` and everything below it, but not `/ws` itself; `/*` \
+         matches every path. Compared in the canonical form of RFC 3986 section 6.2.2.";
     UPSTREAM: ListOf<Upstream>, Needed = Route "upstream"
         List::never_empty(Text::new("\"ws://HOST:PORT\", \"wss://HOST:PORT\" or \"unix:PATH\"",
             r"^(wss?://[^/?#@]+|unix:.+)$", Upstream::parse),
             "name at least one application, such as \"ws://127.0.0.1:8765\""),
         Needed("write upstream = [\"ws://127.0.0.1:8765\"], with your application's address"),
-        "The application, in the order of trying. Port 80 (ws) or 443 (wss) if not said. The \
-         client's path and query are forwarded as they came.";
-    UPSTREAM_CA: File, Omittable = Route "upstream_ca" File, Omittable("the system's roots"),
-        "PEM file of the roots that a wss:// upstream's certificate must chain to; an upstream that \
-         shows one of these certificates itself is trusted, too. Only with a wss:// upstream.";
+        "Addresses of the application, tried in this order. The default port is 80 (ws) or 443 (wss). The \
+         path and query of the client are forwarded unchanged.";
+    UPSTREAM_CA: File, Omittable = Route "upstream_ca" File, Omittable("the root certificates of the system"),
+        "PEM file of the root certificates for wss:// upstreams; an upstream that presents one of these \
+         certificates itself is trusted, too. Only with a wss:// upstream.";
     UPSTREAM_SERVER_NAME: Text<String>, Omittable = Route "upstream_server_name"
         Text::new("a host name or address such as \"app.example.com\"", r"^[^*/\s]+$", parse_server_name),
         Omittable("the host of the upstream"),
-        "The name that a wss:// upstream is asked for (SNI, RFC 6066 section 3) and that its certificate \
-         must have. Only with a wss:// upstream.";
+        "The server name sent to a wss:// upstream (SNI, RFC 6066 section 3); its certificate must be \
+         valid for this name. Only with a wss:// upstream.";
     UPSTREAM_HOST: Text<String>, Omittable = Route "upstream_host"
         Text::new("a host such as \"app.example.com\" or \"app.example.com:8080\"", r"^[^*/\s]+$",
             parse_upstream_host),
-        Omittable("the client's Host"),
-        "The Host header that upstreams get. X-Forwarded-Host and Forwarded say the client's.";
+        Omittable("the Host of the client"),
+        "The Host header sent to upstreams. X-Forwarded-Host and Forwarded keep the Host of the client.";
     DIAL_TIMEOUT: Time, DefaultTo<Duration> = Route "dial_timeout"
         Time { min: SHORTEST, max: secs(60) }, Value(secs(1)),
-        "How long an upstream may take to accept a connection, its name, TCP and TLS included, before \
-         the next is tried. The last that is left has 5 s where this is shorter.";
+        "How long name resolution, TCP and TLS of an upstream may take together before the next upstream \
+         is tried. The last one that is left has at least 5 s.";
     ORIGINS: ListOf<OriginEntry>, Omittable = Route "origins"
         List::never_empty(Text::new("an origin such as \"https://chat.example.com\"",
             r"^(\*|null|[A-Za-z][0-9A-Za-z+.-]*://[^/]*)?$", OriginEntry::parse),
             "leave `origins` out for the same origin alone, or say [\"*\"] for any"),
-        Omittable("same origin: scheme, host and port as the client used them"),
-        "Web pages that may connect: origins, compared in canonical form; in `https://*.example.com` \
-         the star is exactly one label. Pages of apps have origins such as `capacitor://localhost` or \
-         `qrc://`. `null`, `file://` and an empty Origin (`\"\"`) can be listed. `[\"*\"]`: any \
-         Origin header at all.";
+        Omittable("same origin: the scheme, host and port that the client used"),
+        "Origins whose web pages may connect, compared in canonical form; in `https://*.example.com` the \
+         star matches exactly one label. Origins of apps such as `capacitor://localhost` or `qrc://` are \
+         possible, and `null`, `file://` and an empty Origin (`\"\"`). `[\"*\"]`: any Origin header.";
     REQUIRE_ORIGIN: Bool, DefaultTo<bool> = Route "require_origin" Bool, Value(false),
-        "Refuse a request without an Origin header. Browsers always send one.";
+        "Refuse requests without an Origin header. Browsers always send one.";
     SUBPROTOCOLS: ListOf<String>, Omittable = Route "subprotocols"
         List::never_empty(Text::new("a subprotocol such as \"chat.v1\"", r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$",
             parse_subprotocol),
             "leave `subprotocols` out to let client and application agree"),
-        Omittable("whatever client and application agree on"),
-        "The subprotocols that may be agreed on (RFC 6455 section 1.9). Compared with case.";
+        Omittable("any that client and application negotiate"),
+        "Subprotocols that may be negotiated (RFC 6455 section 1.9), case-sensitive.";
     AUTH: OneOrMore<Text<String>>, Needed = Route "auth"
         OneOrMore(List::never_empty(
             Text::new("\"none\" or the name of a [jwt.NAME] table", NAME, parse_auth),
             "say \"none\" to admit anybody")),
         Needed("who may connect must be said: the name of a [jwt.NAME] table, or \"none\", which \
             admits anybody"),
-        "Who may connect: whoever has a token of the [jwt.NAME] table of this name, or of one of several, \
-         which each say another `issuer`: a token's `iss` picks the one that verifies it. `\"none\"`, \
-         which must be said: anybody.";
+        "Who may connect: clients with a token of this [jwt.NAME], or of one of several. Several must \
+         each have a different `issuer`: the `iss` of a token selects the table that verifies it. \
+         `\"none\"`: every client, without a token.";
     ROUTE_ALLOW: ListOf<LintName>, Omittable = Route "allow"
         List { of: Text::one_of("the name of a lint such as \"auth.none\"", LintName::names, LintName::parse),
             never_empty: None },
         Omittable("none is acknowledged"),
-        "Lints that are acknowledged for this route.";
+        "Acknowledged lints of this route.";
     REFRESH: Text<String>, Omittable = Route "refresh"
         Text::new("a name of 1 to 64 letters, digits, - and _", NAME, parse_member),
-        Omittable("no message is looked at for a token"),
-        "The member of a JSON text message by which a client hands in a new token before its old \
-         one expires: `{\"NAME\": {\"token\": \"...\"}}`. Not with `auth = \"none\"`.";
+        Omittable("tokens cannot be refreshed"),
+        "The member of a JSON text message in which a client sends a new token before the old one \
+         expires: `{\"NAME\": {\"token\": \"...\"}}`. Not with `auth = \"none\"`.";
     ROUTE_LIMITS: Table, Omittable = Route "limits" Table(Section::RouteLimits), Omittable("as in [limits]"),
-        "`messages`, `bytes`, `messages_per_user`, `control_frames`, `on_exceed` and `mode` of \
-         [limits], for this route alone. What is not given is as in [limits]; `\"off\"` switches \
-         a limit off. `mode` is that of these limits.";
+        "`messages`, `bytes`, `messages_per_user`, `control_frames`, `on_exceed` and `mode` of [limits] \
+         for this route. A key that is not given has its value of [limits]; `\"off\"` switches a limit \
+         off. `mode` applies to the limits of this route.";
     ROUTE_WEBSOCKET: Table, Omittable = Route "websocket" Table(Section::WebSocket), Omittable("as in [websocket]"),
-        "The keys of [websocket], for this route alone. What is not given is as in [websocket].";
+        "The keys of [websocket] for this route. A key that is not given has its value of [websocket].";
 }

@@ -11,11 +11,11 @@ keys! {
 
     TLS_MODE: Choice<bool>, DefaultTo<bool> = Tls "mode"
         Choice::of(&[("on", true), ("off", false)]), Value(true),
-        "`\"off\"` speaks plain HTTP. It goes with no other key of [tls].";
+        "`\"off\"`: plain HTTP. No other key of [tls] may be given then.";
     CERTIFICATES: Tables, Omittable = Tls "certificates" Tables(Section::Certificate),
         Omittable("refused, unless `mode = \"off\"`"),
-        "Certificates with their keys. The client's server name picks one; the first is the \
-         default.";
+        "Certificates with their private keys. The server name that a client asks for (SNI) selects one; \
+         the first is the default.";
     CERT: File, Needed = Certificate "cert" File,
         Needed("name the PEM file of the certificate chain"),
         "PEM file of the chain, the server's own certificate first. At most 1 MiB.";
@@ -31,7 +31,8 @@ keys! {
         Choice::of(&[("off", Demand::Off), ("optional", Demand::Optional),
             ("required", Demand::Required)]),
         Value(Demand::Off),
-        "Whether clients show a certificate. `\"optional\"`: one that is shown must verify.";
+        "Whether clients present a certificate. `\"optional\"`: a certificate that is presented must \
+         verify.";
     CLIENT_CA: File, Omittable = Tls "client_ca" File,
         Omittable("needed, unless `client_auth` is `\"off\"`"),
         "PEM file of the roots that client certificates must chain to.";

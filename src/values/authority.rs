@@ -3,21 +3,21 @@
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// The largest host name in bytes, without the dot at its end (RFC 1035 section 3.1).
+/// The largest host name in bytes, without a trailing dot (RFC 1035 section 3.1).
 const MAX_NAME: usize = 253;
 /// The largest label of a host name in bytes (RFC 1035 section 2.3.4).
 const MAX_LABEL: usize = 63;
 
 /// A host in canonical form: two spellings of the same host are equal.
 ///
-/// A name is in lower case and without the dot at its end, an IPv4 address in four decimal numbers,
-/// an IPv6 address in brackets and in the form of RFC 5952. Routes, certificates and origins are
-/// looked up by it, and the upstream gets it, so that no server behind the gateway can read another
-/// host than the gateway judged.
+/// A name is in lower case without a trailing dot, an IPv4 address in four decimal numbers, an IPv6
+/// address in brackets in the form of RFC 5952. Routes, certificates and origins are looked up by
+/// this form and the upstream receives it, so that no server behind the gateway can read another
+/// host than the gateway checked.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Host(String);
 
-/// A host and the port that was written with it (RFC 3986 section 3.2, without user information).
+/// A host and its optional port (RFC 3986 section 3.2, without user information).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Authority {
     /// The host, in canonical form.
@@ -26,10 +26,10 @@ pub struct Authority {
     pub port: Option<u16>,
 }
 
-/// Why a text has no canonical form as a host or as HOST:PORT.
+/// The reason why a text has no canonical form as a host or as HOST:PORT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HostError {
-    /// There is no host.
+    /// The host is empty.
     #[error("the host is empty")]
     Empty,
     /// A name in Unicode (a U-label of RFC 5890) or in any other encoding.
@@ -38,7 +38,7 @@ pub enum HostError {
          A-labels (xn--...)"
     )]
     NotAscii,
-    /// User information, with which one host is easily taken for another.
+    /// User information before the host, which makes one host look like another.
     #[error("there is a user name or password before the host")]
     UserInformation,
     /// Not a letter, a digit, `-`, `.` or `_`.
@@ -51,10 +51,10 @@ pub enum HostError {
         /// Where it is, counted from 1.
         place: usize,
     },
-    /// Nothing before, between or behind dots; one dot at the end is allowed.
+    /// An empty label: a leading dot, or two dots in a row. One trailing dot is allowed.
     #[error("the host has an empty label: it starts with a dot, or has two dots in a row")]
     EmptyLabel,
-    /// More than 63 bytes between two dots, or more than 253 bytes.
+    /// A label of more than 63 bytes, or a name of more than 253 bytes.
     #[error("the host has a label of more than 63 bytes, or more than 253 bytes")]
     TooLong,
     /// Numbers that some programs read as an IPv4 address, such as `127.1` or `0x7f000001`.
@@ -63,10 +63,11 @@ pub enum HostError {
          leading zeros"
     )]
     Numeric,
-    /// Brackets without an IPv6 address in them. A zone is none of a remote host.
+    /// Brackets without an IPv6 address in them. A zone is refused: it has no meaning for a remote
+    /// host.
     #[error("the host is not an IPv6 address in brackets, without a zone")]
     Ipv6,
-    /// An IPv6 address must be told apart from its port.
+    /// An IPv6 address without brackets, which cannot be told apart from a port.
     #[error("the host is an IPv6 address without brackets")]
     Bare,
     /// Not a number below 65536.
@@ -88,7 +89,7 @@ impl Host {
         let name = text.strip_suffix('.').unwrap_or(text);
         check_name(name, text.is_empty())?;
         if ends_in_a_number(name) {
-            // The standard library reads four decimal numbers alone.
+            // The standard library accepts only four decimal numbers.
             let address = name.parse::<Ipv4Addr>().map_err(|_| HostError::Numeric)?;
             return Ok(Self(address.to_string()));
         }
@@ -101,7 +102,7 @@ impl Host {
         &self.0
     }
 
-    /// Whether it is an IPv4 or IPv6 address.
+    /// Whether the host is an IPv4 or IPv6 address.
     #[must_use]
     pub fn is_address(&self) -> bool {
         self.0.starts_with('[') || ends_in_a_number(&self.0)
@@ -129,8 +130,8 @@ fn check_name(name: &str, nothing: bool) -> Result<(), HostError> {
     Ok(())
 }
 
-/// Whether the last label is a decimal or hexadecimal number: then resolvers, and browsers by the URL
-/// standard of the WHATWG, read the whole name as an IPv4 address or not at all.
+/// Whether the last label is a decimal or hexadecimal number. Resolvers, and browsers by the WHATWG
+/// URL standard, then read the whole name as an IPv4 address or refuse it.
 fn ends_in_a_number(name: &str) -> bool {
     let last = name.rsplit('.').next().unwrap_or_default();
     let hexadecimal = last.strip_prefix("0x").or_else(|| last.strip_prefix("0X"));
@@ -164,13 +165,13 @@ impl Authority {
     }
 }
 
-/// Reads decimal digits alone, with no sign.
+/// Reads a port of decimal digits only, without a sign.
 pub(crate) fn parse_port(text: &str) -> Option<u16> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().ok()).flatten()
 }
 
-/// The host with its brackets, and what is behind the colon.
+/// Splits into the host with its brackets, and the text after the colon.
 fn divide(text: &str) -> Result<(&str, Option<&str>), HostError> {
     if !text.starts_with('[') {
         if text.parse::<Ipv6Addr>().is_ok() {
@@ -194,8 +195,9 @@ impl fmt::Display for Authority {
     }
 }
 
-/// Splits `host[:port]` (RFC 3986 section 3.2.2), an IPv6 address in brackets kept in them. An
-/// empty port, one that is not a number below 65536, or a bare IPv6 address is `None`.
+/// Splits `host[:port]` (RFC 3986 section 3.2.2) and keeps the brackets of an IPv6 address. Returns
+/// `None` for an empty port, a port that is not a number below 65536, and an IPv6 address without
+/// brackets.
 #[must_use]
 pub fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
     match divide(authority).ok()? {
@@ -204,8 +206,8 @@ pub fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
     }
 }
 
-/// Whether `text` can be a host that the gateway itself asks for: letters, digits, `-`, `.` and `_`,
-/// or an IPv6 address in brackets. Such a name is resolved as it is written.
+/// Whether `text` can be a host that the gateway itself connects to: letters, digits, `-`, `.` and
+/// `_`, or an IPv6 address in brackets. The name is resolved as it is written.
 #[must_use]
 pub fn is_host(text: &str) -> bool {
     match text.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')) {
@@ -334,8 +336,8 @@ mod tests {
     }
 
     proptest! {
-        /// A canonical form is its own, and only case, a dot at the end and an IPv6 address's digits
-        /// can be lost on the way to it.
+        /// Canonicalising twice changes nothing, and canonicalising changes only case, a trailing
+        /// dot and the digits of an IPv6 address.
         #[test]
         fn the_form_of_a_form_is_itself(text in "[a-zA-Z0-9.:\\[\\]_-]{0,24}|\\[[0-9a-fA-F:]{2,20}\\]") {
             if let Ok(host) = Host::parse(&text) {

@@ -1,5 +1,6 @@
-//! The one list of header fields by which a proxy tells an application who its client is, and the
-//! rules by which they are removed from clients. `docs/fields.md` is generated from the list.
+//! The list of header fields by which a proxy tells an application who its client is, and the rules
+//! by which the gateway removes them from client requests. `docs/fields.md` is generated from the
+//! list.
 
 use std::net::IpAddr;
 
@@ -9,8 +10,9 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue};
 
-/// Fields of one connection (RFC 9110 section 7.6.1); `Expect`, which would ask the upstream for a
-/// 100 before its 101; and `Proxy`, which CGI takes for a setting. Compared in folded form.
+/// Hop-by-hop fields (RFC 9110 section 7.6.1); `Expect`, which would ask the upstream for a 100
+/// before its 101; and `Proxy`, which CGI programs take for a setting. Names are compared in folded
+/// form.
 pub(crate) const HOP_BY_HOP: [HeaderName; 12] = [
     CONNECTION,
     CONTENT_LENGTH,
@@ -26,8 +28,8 @@ pub(crate) const HOP_BY_HOP: [HeaderName; 12] = [
     HeaderName::from_static("proxy-connection"),
 ];
 
-/// Fields that hold the one address of the client. From a trusted proxy they go on with the address
-/// that the gateway found, whatever was in them.
+/// Fields that hold one address, that of the client. The gateway replaces their value with the
+/// address that it found, also when a trusted proxy sent them.
 const ADDRESSES: [&str; 30] = [
     "X-Real-IP",
     "X-Client-IP",
@@ -61,8 +63,8 @@ const ADDRESSES: [&str; 30] = [
     "X-True-Client-IP",
 ];
 
-/// Fields that the gateway writes itself, from clients and from trusted proxies. No configuration
-/// lets a client's own through.
+/// Fields that the gateway writes itself, for clients and for trusted proxies. No configuration
+/// lets a client's own value through.
 const WRITTEN: [&str; 12] = [
     "Forwarded",
     "X-Forwarded-For",
@@ -78,7 +80,7 @@ const WRITTEN: [&str; 12] = [
     "Client-Cert-Chain",
 ];
 
-/// All other fields of the kind; `*` stands for any end of a name.
+/// All other fields that describe the client; a `*` at the end stands for any rest of the name.
 const TOLD: &[&str] = &[
     "X-Forward*",
     "Forwarded*",
@@ -124,7 +126,7 @@ const TOLD: &[&str] = &[
     "X-Vercel-Proxied*",
     "X-Accel-*",
     "X-Sendfile-Type",
-    // Certificates of clients.
+    // Client certificates.
     "Client-Cert*",
     "SSL-*",
     "TLS-Client-*",
@@ -135,7 +137,7 @@ const TOLD: &[&str] = &[
     "X-MTLS-*",
     "X-SSL-*",
     "X-TLS-*",
-    // Users whom a proxy identified.
+    // Users that a proxy identified.
     "Auth-User",
     "MELLON-*",
     "OIDC-*",
@@ -159,7 +161,7 @@ const TOLD: &[&str] = &[
     "X-WebAuth-*",
 ];
 
-/// The name of a header field, or the beginning of names: `X-Azure-*`. Compared in folded form.
+/// The name of a header field, or a name prefix such as `X-Azure-*`. Compared in folded form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldPattern {
     folded: String,
@@ -171,12 +173,12 @@ pub struct FieldPattern {
 pub struct FieldRules {
     /// `drop_headers`: fields that are removed like those of the list.
     pub drop: Vec<FieldPattern>,
-    /// `keep_headers`: fields of the list that pass from everybody.
+    /// `keep_headers`: fields of the list that pass from every client.
     pub keep: Vec<FieldPattern>,
 }
 
 impl FieldPattern {
-    /// Reads `NAME` or `BEGINNING*`; `None` where it is neither.
+    /// Reads `NAME` or `PREFIX*`; returns `None` for any other text.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (name, prefix) = match text.strip_suffix('*') {
@@ -187,33 +189,33 @@ impl FieldPattern {
         (!name.as_str().contains('*')).then(|| Self { folded: fold(&name), prefix })
     }
 
-    /// Whether a folded name is meant.
+    /// Whether the pattern matches a folded name.
     #[must_use]
     pub fn matches(&self, folded: &str) -> bool {
         if self.prefix { folded.starts_with(&self.folded) } else { folded == self.folded }
     }
 
-    /// Whether some name is meant by both.
+    /// Whether some name matches both patterns.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
         self.matches(&other.folded) || other.matches(&self.folded)
     }
 
-    /// Whether the name is one of the handshake or of the connection, which no list may change.
+    /// Whether the pattern names a handshake or hop-by-hop field, which no list may change.
     #[must_use]
     pub fn is_of_the_handshake(&self) -> bool {
         let hop = HOP_BY_HOP.iter().chain(&[HOST]).any(|name| self.matches(name.as_str()));
         hop || self.folded.starts_with(WEBSOCKET) || WEBSOCKET.starts_with(&self.folded)
     }
 
-    /// Whether the gateway writes this field itself. A beginning that only includes such a field
-    /// is another matter: the field itself stays out of it.
+    /// Whether the pattern names a field that the gateway writes itself. A prefix that merely
+    /// covers such a field does not count: the field is exempt from the prefix.
     #[must_use]
     pub fn is_written_by_the_gateway(&self) -> bool {
         !self.prefix && is_one_of(&WRITTEN, &self.folded)
     }
 
-    /// Whether the list, or `drop`, has a field that is meant.
+    /// Whether the pattern matches a field of the list or overlaps a pattern of `drop`.
     #[must_use]
     pub fn is_removed(&self, drop: &[Self]) -> bool {
         let listed = ADDRESSES.iter().chain(TOLD).filter_map(|text| Self::parse(text));
@@ -227,13 +229,14 @@ impl std::fmt::Display for FieldPattern {
     }
 }
 
-/// The fields of the handshake itself.
+/// The name prefix of the handshake fields.
 const WEBSOCKET: &str = "sec-websocket-";
 
-/// Removes the fields by which the client could say who it is: those of the list as `rules` change
-/// it, and `owned`, the folded names of fields that carry claims of tokens. Those of a trusted proxy
-/// stay, but for `owned`, and for another spelling of a name than the one with hyphens. Where such
-/// a field holds the client's address, it goes on with `client`, the address that the gateway found.
+/// Removes the fields by which a client could claim an identity: those of the list as changed by
+/// `rules`, and those of `owned`, the folded names of fields that carry token claims. A trusted
+/// proxy's fields stay, except those of `owned` and those spelled otherwise than with hyphens. A
+/// proxy's field that holds the client's address is replaced with `client`, the address that the
+/// gateway found.
 pub(crate) fn replace_claims(
     headers: &mut HeaderMap,
     trusted: bool,
@@ -265,7 +268,7 @@ pub(crate) fn replace_claims(
 }
 
 impl FieldRules {
-    /// Whether a field is removed from clients.
+    /// Whether the gateway removes this field from client requests.
     fn remove(&self, folded: &str) -> bool {
         if is_one_of(&WRITTEN, folded) {
             return true;
@@ -280,7 +283,7 @@ fn is_one_of(names: &[&str], folded: &str) -> bool {
     names.iter().any(|name| name.eq_ignore_ascii_case(folded))
 }
 
-/// Whether an entry of the list, in its spelling, means a folded name.
+/// Whether an entry of the list covers a folded name.
 fn covers(told: &str, folded: &str) -> bool {
     match told.strip_suffix('*') {
         Some(beginning) => folded
@@ -291,16 +294,16 @@ fn covers(told: &str, folded: &str) -> bool {
     }
 }
 
-/// The one form of all spellings of a field name. Servers that turn names into variables make the
-/// same character of whatever is neither a letter nor a digit.
+/// Folds all spellings of a field name into one. Servers that turn names into variables replace
+/// every character that is neither a letter nor a digit by the same character.
 #[must_use]
 pub fn fold(name: &HeaderName) -> String {
     name.as_str().replace(|byte: char| !byte.is_ascii_alphanumeric(), "-")
 }
 
 /// Whether a field, in any spelling, already has a meaning that no configuration may change: it is
-/// of one connection, of the handshake, written by the gateway, or the client's own credential or
-/// origin.
+/// a hop-by-hop or handshake field, the gateway writes it, or it holds the client's own credential
+/// or origin.
 #[must_use]
 pub fn is_reserved(name: &HeaderName) -> bool {
     let folded = fold(name);
@@ -315,7 +318,7 @@ pub fn is_reserved(name: &HeaderName) -> bool {
 mod tests {
     use super::{ADDRESSES, FieldPattern, FieldRules, TOLD, WRITTEN, covers};
 
-    /// The names of the list, one each; a beginning with an end.
+    /// One name for each entry of the list; a prefix is completed.
     fn names() -> Vec<String> {
         let all = ADDRESSES.iter().chain(&WRITTEN).chain(TOLD);
         all.map(|name| name.to_ascii_lowercase().replace('*', "anything")).collect()
@@ -386,7 +389,7 @@ mod tests {
         assert!(pattern("x_forwarded_for").is_written_by_the_gateway());
     }
 
-    /// `docs/fields.md` lists what the code has; `UPDATE_DOCS=1` writes the list anew.
+    /// `docs/fields.md` matches the list in the code; `UPDATE_DOCS=1` rewrites it.
     #[test]
     fn the_documentation_is_the_list() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/fields.md");

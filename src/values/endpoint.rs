@@ -1,16 +1,16 @@
 //! The two peers of a session.
 
-/// One of the two ends that the gateway stands between.
+/// One of the two peers that the gateway relays between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Endpoint {
-    /// Who connected to the gateway. Its frames are masked (RFC 6455 section 5.1).
+    /// The peer that connected to the gateway. Its frames are masked (RFC 6455 section 5.1).
     Client,
     /// The application. Its frames are not masked.
     Upstream,
 }
 
 impl Endpoint {
-    /// The other end.
+    /// The other peer of the session.
     #[must_use]
     pub fn opposite(self) -> Self {
         match self {
@@ -19,7 +19,7 @@ impl Endpoint {
         }
     }
 
-    /// "client" or "upstream", as logs have it.
+    /// The name in logs: "client" or "upstream".
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

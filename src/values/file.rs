@@ -1,6 +1,6 @@
-//! Reads files that others write: certificates, keys, lists, databases, configurations, state. The
-//! one place that opens them, so that no kind of file can hold up the gateway: a named pipe or a
-//! device is refused instead of waited for, and every read is bounded.
+//! Reads files that others write: certificates, keys, lists, databases, configurations, state. Only
+//! this module opens them, so that no kind of file can block the gateway: a named pipe or a device
+//! is refused, and every read is bounded.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -12,18 +12,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::OFlags;
 
-/// Reads a regular file, or `None` where it has more than `most` bytes. The file is opened with
-/// `O_NONBLOCK`: opening a named pipe would otherwise wait for its writer.
+/// Reads a regular file; returns `None` for one of more than `most` bytes. The file is opened with
+/// `O_NONBLOCK`: opening a named pipe would otherwise block until it has a writer.
 ///
 /// # Errors
-/// The system's; [`NotRegular`] within one of the kind `InvalidInput` for a named pipe, a socket or
-/// a device; and one of the kind `IsADirectory` for a folder.
+/// The system's error; an `InvalidInput` that wraps [`NotRegular`] for a named pipe, a socket or a
+/// device; `IsADirectory` for a folder.
 pub(crate) fn read(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
     let _reading = Reading::begin(path);
-    // O_NOCTTY: a terminal must not become the gateway's own.
+    // O_NOCTTY: a terminal must not become the controlling terminal of the gateway.
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let flags = i32::try_from(flags.bits()).unwrap_or_default();
-    // A socket cannot be opened, and the system calls that "no such device or address".
+    // Opening a socket fails with "no such device or address".
     let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
         Ok(file) => file,
         Err(error) => return Err(unopened(path, error)),
@@ -34,7 +34,7 @@ pub(crate) fn read(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
         return Ok(None);
     }
     let mut bytes = Vec::new();
-    // It may grow while it is read.
+    // The file may grow while it is read.
     file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
     Ok(Some(bytes).filter(|bytes| u64::try_from(bytes.len()).is_ok_and(|length| length <= most)))
 }
@@ -59,12 +59,12 @@ fn check_kind(kind: std::fs::FileType) -> io::Result<()> {
     Err(io::Error::new(ErrorKind::InvalidInput, NotRegular(found)))
 }
 
-/// Whether a file was refused for what it is.
+/// Whether a file was refused because it is not a regular file.
 pub(crate) fn is_not_regular(error: &io::Error) -> bool {
     matches!(error.get_ref(), Some(inner) if inner.is::<NotRegular>())
 }
 
-/// Something at a path that is no regular file.
+/// The path leads to something other than a regular file.
 #[derive(Debug, thiserror::Error)]
 pub(crate) struct NotRegular(&'static str);
 
@@ -74,7 +74,7 @@ impl fmt::Display for NotRegular {
     }
 }
 
-/// Says which file a thread is reading, to another thread that waits for it.
+/// Reports the file that one thread is reading to another thread that waits for it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Progress(Arc<Mutex<Option<PathBuf>>>);
 
@@ -83,21 +83,21 @@ thread_local! {
 }
 
 impl Progress {
-    /// Runs `work`, and notes each file that it reads on this thread.
+    /// Runs `work` and records each file that it reads on this thread.
     pub(crate) fn follow<T>(&self, work: impl FnOnce() -> T) -> T {
-        // Also where `work` panics: the thread is over then.
+        // A panic of `work` ends the thread and drops this value, so that no cleanup is needed.
         PROGRESS.set(Some(self.clone()));
         let result = work();
         PROGRESS.set(None);
         result
     }
 
-    /// Whether the thread that was followed has ended its work.
+    /// Whether the followed thread has finished.
     pub(crate) fn is_over(&self) -> bool {
         Arc::strong_count(&self.0) == 1
     }
 
-    /// The file that is being read, if one is.
+    /// The file that the thread is reading now.
     pub(crate) fn file(&self) -> Option<PathBuf> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -107,7 +107,7 @@ impl Progress {
     }
 }
 
-/// A read that is noted until it is dropped.
+/// Records a read until it is dropped.
 struct Reading(Option<Progress>);
 
 impl Reading {

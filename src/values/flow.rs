@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// What one end sent, as far as the frame rules accepted it.
+/// Counts the frames of one peer that passed the frame rules.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Flow {
     /// Frames, control frames included.

@@ -1,6 +1,6 @@
-//! JSON objects without a second meaning. Which of two equal names counts differs from reader to
-//! reader, so that a token which has both says one thing to the gateway and another to the
-//! application (RFC 7515 section 4 and RFC 7519 section 4 let a reader refuse it, and this one does).
+//! Reads JSON objects and refuses duplicate names. Parsers differ in which of two equal names they
+//! use, so a token with both could say one thing to the gateway and another to the application. RFC
+//! 7515 section 4 and RFC 7519 section 4 let a reader refuse duplicates.
 
 use std::fmt;
 

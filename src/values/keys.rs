@@ -1,20 +1,21 @@
-//! By whom is counted.
+//! Keys by which limits are counted: addresses and users.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-/// An IPv4 address, or the /64 of an IPv6 address: as much as one client can change at will.
+/// An IPv4 address, or the /64 of an IPv6 address: a single client can choose any address of its
+/// /64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum AddressKey {
-    /// All of it.
+    /// The whole address.
     V4(Ipv4Addr),
-    /// The first half.
+    /// The first 64 bits.
     V6([u16; 4]),
 }
 
 impl From<IpAddr> for AddressKey {
-    /// An IPv4 address that is mapped into IPv6 is the IPv4 address.
+    /// Converts an address; an IPv4-mapped IPv6 address counts as the IPv4 address.
     fn from(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(v4) => Self::V4(v4),
@@ -27,7 +28,7 @@ impl From<IpAddr> for AddressKey {
 }
 
 impl AddressKey {
-    /// The first address of it.
+    /// The first address that the key covers.
     #[must_use]
     pub fn first(self) -> IpAddr {
         match self {
@@ -46,12 +47,13 @@ impl fmt::Display for AddressKey {
     }
 }
 
-/// A user of an issuer: two issuers may know different people by one name.
+/// A user of an issuer: two issuers may use the same name for different people.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UserKey(Arc<str>);
 
 impl UserKey {
-    /// `issuer` is the NAME of `[jwt.NAME]`, which has no slash, so that no two pairs make one key.
+    /// Joins both parts. `issuer` is the NAME of `[jwt.NAME]`, which has no slash, so that no two
+    /// pairs make the same key.
     #[must_use]
     pub fn new(issuer: &str, user: &str) -> Self {
         Self(format!("{issuer}/{user}").into())
@@ -63,7 +65,7 @@ impl UserKey {
         self.parts().0
     }
 
-    /// The user, as the issuer knows it.
+    /// The user name as the issuer writes it.
     #[must_use]
     pub fn user(&self) -> &str {
         self.parts().1

@@ -1,4 +1,4 @@
-//! Values that all layers share. This layer imports no other.
+//! Values that all layers share. This layer imports no other layer.
 
 mod address;
 mod authority;

@@ -1,5 +1,5 @@
-//! Networks in CIDR notation, as operators and files write them: `192.0.2.7`, `10.0.0.0/8`, `2001:db8::/64`.
-//! The only parser of them.
+//! Networks in CIDR notation, as operators and files write them: `192.0.2.7`, `10.0.0.0/8`,
+//! `2001:db8::/64`. The crate has no other parser for them.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,8 +8,9 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// An address, or a network in CIDR notation. IPv4 addresses and networks that are mapped into IPv6
-/// (`::ffff:0:0/96`, RFC 4291 section 2.5.5.2) are the IPv4 ones, since every address that is compared is canonical.
+/// An address, or a network in CIDR notation. IPv4-mapped IPv6 addresses and networks
+/// (`::ffff:0:0/96`, RFC 4291 section 2.5.5.2) become IPv4 ones, since all compared addresses are
+/// canonical.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Network(IpNet);
 
@@ -18,13 +19,14 @@ pub struct Network(IpNet);
 #[error("write an address, or a network as ADDRESS/PREFIX, such as 10.0.0.0/8")]
 pub struct NotANetwork;
 
-/// Why a text is no network of the configuration. The texts go after the name of the entry at fault.
+/// The reason why a text is not a valid network of the configuration. The messages follow the name
+/// of the entry at fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NetworkError {
-    /// Neither an address nor a network in CIDR notation.
+    /// The text is neither an address nor a network in CIDR notation.
     #[error("is not an address or network")]
     NotANetwork,
-    /// An address and a prefix that are not the network's own address.
+    /// Bits are set beyond the prefix.
     #[error("has bits set beyond its prefix")]
     HostBits(IpNet),
 }
@@ -40,7 +42,8 @@ impl Network {
         Ok(network.into())
     }
 
-    /// The one of this length that `address` is in; `None` if addresses are shorter.
+    /// The network of this prefix length that contains `address`; `None` if the length exceeds that
+    /// of the address.
     #[must_use]
     pub fn around(address: IpAddr, length: u8) -> Option<Self> {
         IpNet::new(address, length).ok().map(|prefix| Self(prefix.trunc()))
@@ -52,19 +55,19 @@ impl Network {
         unmap(network.trunc())
     }
 
-    /// As a prefix.
+    /// Returns the network as a prefix.
     #[must_use]
     pub fn prefix(self) -> IpNet {
         self.0
     }
 
-    /// Without the bits beyond its prefix.
+    /// Clears the bits beyond the prefix.
     #[must_use]
     pub fn trunc(self) -> Self {
         Self(self.0.trunc())
     }
 
-    /// Whether `address`, which is canonical, is in it.
+    /// Whether the network contains `address`, which must be canonical.
     #[must_use]
     pub fn contains(self, address: IpAddr) -> bool {
         self.0.contains(&address)
@@ -98,7 +101,7 @@ fn read(text: &str) -> Result<IpNet, NotANetwork> {
     }
 }
 
-/// The IPv4 network that is mapped into an IPv6 one; any other network as it is.
+/// Turns an IPv4-mapped IPv6 network into the IPv4 network; returns any other network unchanged.
 fn unmap(network: IpNet) -> IpNet {
     let mapped = match network {
         IpNet::V6(v6) => v6.addr().to_ipv4_mapped().zip(v6.prefix_len().checked_sub(96)),

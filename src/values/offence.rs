@@ -1,42 +1,43 @@
-//! Which refusals are strikes. A foreign page makes its visitor's browser send whatever scripts and
-//! links can make it send, from the visitor's address; so a strike must be something that only the
-//! client's own program can cause. `docs/bans.md` has the reasoning as a table.
+//! Decides which refusals count as strikes. A foreign page can make its visitor's browser send
+//! anything that scripts and links can send, from the visitor's address; so a strike must be
+//! something that only the client's own program can cause. `docs/bans.md` explains this in a table.
 
 use super::Reason;
 use super::TokenPlace;
 
-/// Who may have chosen what a request says.
+/// The party that may have chosen the contents of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sender {
-    /// A program: there is neither Origin nor Sec-Fetch-Site, which browsers add to every WebSocket
-    /// handshake and which no page can take away.
+    /// A program: the request has neither Origin nor Sec-Fetch-Site, which browsers add to every
+    /// WebSocket handshake and which no page can remove.
     Program,
-    /// A page whose origin is accepted: one that the route lists, or that of the host that is asked, if
-    /// a certificate or the route names this host.
+    /// A page with an accepted origin: the route lists it, or it is the origin of the requested
+    /// host, and a certificate or the route names that host.
     OwnPage,
-    /// A page of the host that is asked, which nothing names. Over plain HTTP it may be anybody's: a page
-    /// can let its own name lead to the gateway's address (DNS rebinding).
+    /// A page of the requested host, which neither a certificate nor a route names. Over plain HTTP
+    /// it may be any page: a page can let its own name resolve to the gateway's address (DNS
+    /// rebinding).
     UnnamedPage,
     /// Any other page.
     ForeignPage,
 }
 
-/// The context of a request, as far as a strike depends on it.
+/// The properties of a request on which a strike depends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestContext {
-    /// Who may have chosen what it says.
+    /// The party that may have chosen its contents.
     pub sender: Sender,
-    /// A trusted proxy wrote the head: its fields may lack what the client sent, an Origin too.
+    /// A trusted proxy wrote the head: it may have removed fields that the client sent, Origin too.
     pub relayed: bool,
 }
 
-/// An offence that only a client's own program can commit. Counting a strike
-/// takes nothing else, and there is no way to make one of a limit, a method or a path.
+/// An offence that only a client's own program can commit. Strikes are counted from this type only,
+/// and it cannot be made from a limit, a method or a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Offence(Reason);
 
 impl RequestContext {
-    /// The same request, once its origin was accepted by name.
+    /// Returns the context after the origin was accepted by name.
     #[must_use]
     pub fn accepted(self) -> Self {
         match self.sender {
@@ -47,7 +48,7 @@ impl RequestContext {
         }
     }
 
-    /// The same request, once the host that it asks is known to be one of the gateway's.
+    /// Returns the context after the requested host was found to be one of the gateway's.
     #[must_use]
     pub fn host_named(self) -> Self {
         match self.sender {
@@ -56,33 +57,33 @@ impl RequestContext {
         }
     }
 
-    /// Whether a foreign page may stand behind it that a browser names.
+    /// Whether the browser names a foreign page as the sender.
     fn is_foreign(self) -> bool {
         matches!(self.sender, Sender::UnnamedPage | Sender::ForeignPage)
     }
 
-    /// Whether no foreign page stands behind it.
+    /// Whether the sender is certainly not a foreign page.
     fn is_own(self) -> bool {
         match self.sender {
             Sender::UnnamedPage | Sender::ForeignPage => false,
             Sender::OwnPage => true,
-            // The proxy may have taken the Origin away.
+            // The proxy may have removed the Origin.
             Sender::Program => !self.relayed,
         }
     }
 }
 
 impl Offence {
-    /// A head that no browser writes. One that a proxy wrote says nothing about the client.
+    /// A head that no browser writes. A head that a proxy wrote says nothing about the client.
     #[must_use]
     pub fn head(context: RequestContext) -> Option<Self> {
         let proven = !context.is_foreign() && !context.relayed;
         proven.then_some(Self(Reason::HandshakeMalformed))
     }
 
-    /// A token that does not verify. A script cannot set the header fields of a WebSocket, so one in
-    /// a field is a program's. A cookie can be planted by any page of the same site, so that it
-    /// counts from a program alone.
+    /// A token that fails verification. A script cannot set header fields of a WebSocket handshake,
+    /// so a token in a field comes from a program. Any page of the same site can plant a cookie, so
+    /// a token in a cookie counts only from a program.
     #[must_use]
     pub fn token(place: &TokenPlace, context: RequestContext) -> Option<Self> {
         let proven = match place {
@@ -95,8 +96,8 @@ impl Offence {
         proven.then_some(Self(Reason::TokenInvalid))
     }
 
-    /// A frame of the client's that no browser makes of anything that a page sends. The caller passes
-    /// the reason of a rule that only a program can break deliberately.
+    /// A client frame that no page can make a browser send. The caller passes only reasons of rules
+    /// that a program alone can break deliberately.
     pub(crate) fn frame(reason: Reason, context: RequestContext) -> Option<Self> {
         (!context.is_foreign()).then_some(Self(reason))
     }
@@ -118,7 +119,8 @@ mod tests {
         [Sender::Program, Sender::OwnPage, Sender::UnnamedPage, Sender::ForeignPage];
     const NEVER: (bool, bool) = (false, false);
 
-    /// For each sender: of a request as it came, and of one that a trusted proxy wrote.
+    /// For each sender: whether the offence counts for a direct request, and for one that a trusted
+    /// proxy wrote.
     fn counts(offence: impl Fn(RequestContext) -> Option<Offence>) -> [(bool, bool); 4] {
         SENDERS.map(|sender| {
             let counted = |relayed| offence(RequestContext { sender, relayed }).is_some();

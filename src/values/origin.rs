@@ -1,4 +1,4 @@
-//! An origin (RFC 6454): what a browser says of the page that connects.
+//! An origin (RFC 6454): the browser's statement about the page that connects.
 
 use std::fmt;
 
@@ -7,29 +7,29 @@ use super::authority::{Authority, Host, HostError};
 /// A parsed origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// `scheme://host[:port]`. Two are equal when scheme, host and port are, the port filled in from
-    /// the scheme where it is not said, and hosts in canonical form.
+    /// `scheme://host[:port]`. Two are equal if scheme, host and port are equal, with the scheme's
+    /// default port filled in and the hosts in canonical form.
     Page {
         /// `http`, `https`, `ws` or `wss`.
         scheme: String,
         /// The canonical host.
         host: Host,
-        /// The port; of these schemes it is always known.
+        /// The port; always known for these schemes.
         port: Option<u16>,
     },
     /// `scheme://...` of an application's own pages, such as `capacitor://localhost`, `qrc://` or
-    /// `file://`, in lower case. Its host, if there is one, means what the application wants it to.
+    /// `file://`, in lower case. The meaning of the host is up to the application.
     App(String),
-    /// `null`: any page can make a browser say it, with a sandboxed frame.
+    /// `null`: any page can make a browser send it, with a sandboxed frame.
     Null,
     /// An Origin header without a value.
     Empty,
 }
 
-/// Why a text is not an origin.
+/// The reason why a text is not an origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OriginError {
-    /// Not `scheme://host[:port]`.
+    /// The text does not have the form `scheme://host[:port]`.
     #[error("not of the form scheme://host[:port], with nothing after it")]
     Form,
     /// The host or port has no canonical form.
@@ -38,8 +38,8 @@ pub enum OriginError {
 }
 
 impl Origin {
-    /// Reads the ASCII serialisation of RFC 6454 section 6.2: `scheme://host[:port]`, with no
-    /// path, no list and no white space; or `null`, or nothing.
+    /// Reads the ASCII serialisation of RFC 6454 section 6.2: `scheme://host[:port]`, without a
+    /// path, a list or white space; or `null`; or an empty text.
     pub fn parse(text: &str) -> Result<Self, OriginError> {
         match text {
             "" => return Ok(Self::Empty),
@@ -63,8 +63,8 @@ impl Origin {
         Ok(Self::new(&scheme, &host, port))
     }
 
-    /// The origin of `host` and `port` as a client of `scheme` used them, with the scheme's default
-    /// port filled in.
+    /// The origin of a client that used `scheme`, `host` and `port`, with the scheme's default port
+    /// filled in.
     #[must_use]
     pub fn new(scheme: &str, host: &Host, port: Option<u16>) -> Self {
         let scheme = scheme.to_ascii_lowercase();
@@ -72,12 +72,12 @@ impl Origin {
         Self::Page { scheme, host: host.clone(), port }
     }
 
-    /// Whether its host is an IP address.
+    /// Whether the host of the origin is an IP address.
     pub(crate) fn has_address(&self) -> bool {
         matches!(self, Self::Page { host, .. } if host.is_address())
     }
 
-    /// Whether pages of others have it too: any page, or any file that somebody saved.
+    /// Whether unrelated pages share this origin: any page can send it, or any saved file has it.
     #[must_use]
     pub fn is_shared(&self) -> bool {
         match self {
@@ -118,14 +118,14 @@ fn is_scheme(text: &str) -> bool {
 /// One entry of `routes.*.origins`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OriginPattern {
-    /// This origin.
+    /// Matches only this origin.
     Exact(Origin),
     /// `scheme://*.SUFFIX[:port]`: exactly one label before the host of this origin.
     Wildcard(Origin),
 }
 
 impl OriginPattern {
-    /// Whether `origin` is one that is meant.
+    /// Whether the pattern matches `origin`.
     #[must_use]
     pub fn matches(&self, origin: &Origin) -> bool {
         match (self, origin) {

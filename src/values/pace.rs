@@ -1,24 +1,25 @@
-//! A rate as it is reckoned with.
+//! A rate in the form that the rate-limit algorithm calculates with.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::Rate;
 
-/// The shortest time from one to the next, in nanoseconds: five million a second, which no client
-/// reaches. Up to there a rate is never less than it says, and at most half a percent more, for
-/// times are whole nanoseconds.
+/// The shortest interval, in nanoseconds: five million events a second, which no client reaches.
+/// Intervals are whole nanoseconds, so up to this rate the effective rate is never lower than the
+/// configured one, and at most half a percent higher.
 const SHORTEST: u64 = 200;
-/// A century, in nanoseconds: a burst that takes longer to come back is one that takes this long,
-/// so that no sum overflows.
+/// The longest time in which a burst is replenished, in nanoseconds: a century. Longer times are
+/// capped to it, so that no sum overflows.
 const LONGEST: u64 = 100 * 365 * 24 * 3600 * 1_000_000_000;
 
-/// One every `interval`, and `burst` at once: the terms of the generic cell rate algorithm.
+/// The parameters of the generic cell rate algorithm: one event every `interval`, and `burst` at
+/// once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pace {
-    /// In nanoseconds, from [`SHORTEST`] up.
+    /// Nanoseconds, at least [`SHORTEST`].
     pub(crate) interval: u64,
-    /// With which `burst * interval` is at most [`LONGEST`].
+    /// Capped so that `burst * interval` is at most [`LONGEST`].
     pub(crate) burst: NonZeroU32,
 }
 
@@ -37,7 +38,7 @@ impl Pace {
         Duration::from_nanos(self.interval)
     }
 
-    /// How far ahead of its time the last of a burst is, in nanoseconds.
+    /// How far ahead of schedule the last event of a burst may be, in nanoseconds.
     pub(crate) fn tolerance(self) -> u64 {
         self.interval * u64::from(self.burst.get() - 1)
     }

@@ -1,12 +1,12 @@
-//! The path part of a route, and the one canonical form that paths are compared in.
+//! The path part of a route, and the canonical form in which paths are compared.
 
 use std::fmt::Write as _;
 
-/// Why a path has no canonical form. Another server could read such a path as a different one
-/// than this gateway does, so it is refused on every route.
+/// The reason why a path has no canonical form. Another server could read such a path differently
+/// than this gateway, so every route refuses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
-    /// Does not start with `/`.
+    /// The path does not start with `/`.
     #[error("the path does not start with /")]
     Relative,
     /// A character that RFC 3986 section 3.3 does not allow in a path.
@@ -20,38 +20,38 @@ pub enum PathError {
     /// `%` without two hexadecimal digits.
     #[error("the path has a % at byte {place} that two hexadecimal digits do not follow")]
     Escape {
-        /// Of the `%`.
+        /// The position of the `%`.
         place: usize,
     },
     /// A percent-encoded slash, backslash or control character.
     #[error("the path has a percent-encoded slash, backslash or control character at byte {place}")]
     Encoded {
-        /// Of the `%`.
+        /// The position of the `%`.
         place: usize,
     },
     /// Two slashes in a row.
     #[error("the path has // at byte {place}")]
     Empty {
-        /// Of the second slash.
+        /// The position of the second slash.
         place: usize,
     },
-    /// A segment that is `.` or `..`, or is decoded to it.
+    /// A segment that is, or decodes to, `.` or `..`.
     #[error("the path has the segment . or .. at byte {place}")]
     Dots {
-        /// Where the segment starts.
+        /// The position at which the segment starts.
         place: usize,
     },
     /// `;`, which some servers cut off as a parameter.
     #[error("the path has a ; at byte {place}")]
     Parameter {
-        /// Of the `;` or its `%`.
+        /// The position of the `;` or of its `%`.
         place: usize,
     },
 }
 
 /// The canonical form of a request's path, without its query: unreserved characters decoded, the
-/// digits of other escapes in upper case (RFC 3986 section 6.2.2). Only for comparing; what is
-/// forwarded is the path as it came.
+/// digits of other escapes in upper case (RFC 3986 section 6.2.2). Used only for comparing; the
+/// path is forwarded as it came.
 pub fn canonical_path(path: &str) -> Result<String, PathError> {
     let mut canonical = String::with_capacity(path.len());
     let mut bytes = path.bytes().zip(1..);
@@ -77,7 +77,7 @@ pub fn canonical_path(path: &str) -> Result<String, PathError> {
                 canonical.push(char::from(byte));
             }
             _ if is_unreserved(byte) => canonical.push(char::from(byte)),
-            // All before it is ASCII, so that a character starts here.
+            // All bytes before this one are ASCII, so that a character starts here.
             _ => {
                 let character = path[place - 1..].chars().next().unwrap_or_default();
                 return Err(PathError::Character { character, place });
@@ -88,11 +88,11 @@ pub fn canonical_path(path: &str) -> Result<String, PathError> {
     Ok(canonical)
 }
 
-/// The segment that is being read.
+/// The segment that the parser is in.
 struct Segment {
-    /// Where it starts in the path as it came, counted from 1.
+    /// Where the segment starts in the original path, counted from 1.
     place: usize,
-    /// Where it starts in the canonical form.
+    /// Where the segment starts in the canonical form.
     start: usize,
 }
 

@@ -1,9 +1,9 @@
-//! The only table of reasons: why a handshake was refused or a session ended.
+//! The table of all reasons why a handshake is refused or a session ends.
 //!
 //! Before the 101 a refusal is an HTTP answer with an RFC 9457 problem body; after it, a Close
 //! frame (RFC 6455 section 5.5.1). The name of a reason is the same in the log, in the problem
-//! body, in the reason text of the Close frame and in the documentation. Public text says what
-//! the client may know; what happened inside is for the log alone.
+//! body, in the reason text of the Close frame and in the documentation. The public text contains
+//! only facts that the client may know; internal details go to the log.
 
 use http::StatusCode;
 use tracing::Level;
@@ -13,7 +13,8 @@ use crate::values::Wait;
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $variant:ident $name:literal $status:tt $close:tt $level:ident $public:literal;)*) => {
-        /// Why a handshake was refused or a session ended. One variant a row of the table.
+        /// The reason why a handshake was refused or a session ended. One variant for each row of
+        /// the table.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Reason {
             $($(#[$doc])* $variant,)*
@@ -53,21 +54,21 @@ reasons! {
 
     /// The head is not a valid opening handshake (RFC 6455 section 4.2.1).
     HandshakeMalformed "handshake.malformed" 400 - INFO "The request is not a valid WebSocket handshake.";
-    /// A trusted proxy does not say in X-Forwarded-For who its client is.
+    /// A trusted proxy does not name its client in X-Forwarded-For.
     ForwardedMalformed "forwarded.malformed" 400 - WARN "The request came through a proxy that does not say whose it is.";
-    /// More than one credential was shown, so which one counts is anybody's guess.
+    /// The request has more than one credential, and it is not defined which one counts.
     TokenMultiple "token.multiple" 400 - INFO "Show one credential, in one place.";
-    /// The route wants a token, and none was shown.
+    /// The route requires a token, and the request has none.
     TokenMissing "token.missing" 401 - INFO "A token is required.";
-    /// The token does not verify, or does not say what it must.
+    /// The token fails verification, or its claims do not meet the configuration.
     TokenInvalid "token.invalid" 401 4401 INFO "The token is not valid.";
-    /// The token is over.
+    /// The token has expired.
     TokenExpired "token.expired" 401 4401 INFO "The token has expired.";
     /// The token, or its user, was revoked.
     TokenRevoked "token.revoked" 403 4403 INFO "The token was revoked.";
     /// The client certificate that opened the session has expired.
     CertificateExpired "certificate.expired" - 4401 INFO "The client certificate has expired.";
-    /// A reload accepts the client certificate of the session no longer.
+    /// After a reload the client certificate of the session is no longer accepted.
     CertificateInvalid "certificate.invalid" - 4401 INFO "The client certificate is not accepted any more.";
     /// The token's claims do not allow this route.
     ClaimsDenied "claims.denied" 403 4403 INFO "The token does not allow this.";
@@ -121,9 +122,9 @@ reasons! {
     MessageFragments "message.fragments" - 1009 WARN "The message has too many fragments.";
     /// A message or a control frame took longer than `message_timeout`.
     MessageTimeout "message.timeout" - 4408 INFO "The message took too long.";
-    /// Nothing was said for `idle_timeout`.
+    /// No data arrived for `idle_timeout`.
     IdleTimeout "idle.timeout" - 4408 INFO "The connection was idle for too long.";
-    /// Two pings of the gateway stayed unanswered.
+    /// The peer did not answer two pings of the gateway.
     PingTimeout "ping.timeout" - 4408 INFO "Pings were not answered.";
     /// The first message, with the token in it, did not come within `message_deadline`.
     AuthTimeout "auth.timeout" - 4408 INFO "The token took too long.";
@@ -143,7 +144,7 @@ reasons! {
     UpstreamLost "upstream.lost" - 1014 ERROR "The connection to the application was lost.";
     /// The upstream sent a frame that breaks RFC 6455.
     UpstreamProtocol "upstream.protocol" - 1014 ERROR "The application broke the WebSocket protocol.";
-    /// A fault of the gateway's own.
+    /// An internal error of the gateway.
     Internal "internal" 500 1011 ERROR "The gateway failed.";
     /// The TLS handshake failed. Only in the log.
     TlsFailed "tls.failed" - - INFO "";
@@ -179,19 +180,19 @@ impl Reason {
         self.row().close.unwrap_or(1011)
     }
 
-    /// The level at which the log tells it.
+    /// The level at which it is logged.
     #[must_use]
     pub fn level(self) -> Level {
         self.row().level
     }
 
-    /// What the client may know, in one sentence.
+    /// One sentence for the client.
     #[must_use]
     pub fn public_text(self) -> &'static str {
         self.row().public
     }
 
-    /// Whether the table gives this reason an HTTP status, a close code.
+    /// The HTTP status and the close code that the table gives this reason.
     #[must_use]
     pub fn codes(self) -> (Option<u16>, Option<u16>) {
         let row = self.row();
@@ -205,42 +206,42 @@ impl std::fmt::Display for Reason {
     }
 }
 
-/// A refusal on its way to the client: the reason of the table, and what the log says beyond it.
+/// A refusal: the reason for the client, and further details for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// The row of the table.
     pub reason: Reason,
-    /// What was wrong, for the log alone. Never a payload, a token or a query string.
+    /// The cause, for the log only. Never contains a payload, a token or a query string.
     pub detail: String,
-    /// When it is worth to try again, where that is known.
+    /// When another attempt may succeed, if known.
     pub retry_after: Option<Wait>,
-    /// The key of the configuration that decided, within the table that was looked at; `None`: the
-    /// table as a whole.
+    /// The configuration key that decided, within the section that was checked; `None`: the section
+    /// as a whole.
     pub key: Option<&'static str>,
-    /// The strike that it is, if only the client's own program can have caused it.
+    /// The strike to count, if only the client's own program can have caused the refusal.
     pub offence: Option<Offence>,
 }
 
 impl Refusal {
-    /// A refusal for `reason`, with what the log should say about it.
+    /// Creates a refusal for `reason` with a detail for the log.
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
         Self { reason, detail: detail.into(), retry_after: None, key: None, offence: None }
     }
 
-    /// With the time after which it is worth to try again.
+    /// Adds the time after which another attempt may succeed.
     #[must_use]
     pub fn retry_after(mut self, wait: Wait) -> Self {
         self.retry_after = Some(wait);
         self
     }
 
-    /// The same, as a strike if it is one.
+    /// Adds the strike to count, if any.
     #[must_use]
     pub fn as_offence(self, offence: Option<Offence>) -> Self {
         Self { offence, ..self }
     }
 
-    /// The same, decided by this key.
+    /// Adds the configuration key that decided.
     #[must_use]
     pub fn by(self, key: &'static str) -> Self {
         Self { key: Some(key), ..self }
@@ -260,7 +261,7 @@ mod tests {
         assert!(names.iter().all(|name| name.len() <= 123), "RFC 6455 section 5.5: 125 - 2 bytes");
     }
 
-    /// `docs/refusals.md` says what the table says; `UPDATE_DOCS=1` writes it anew.
+    /// `docs/refusals.md` matches the table; `UPDATE_DOCS=1` rewrites it.
     #[test]
     fn the_documentation_is_the_table() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/refusals.md");

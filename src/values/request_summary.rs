@@ -1,4 +1,4 @@
-//! The part of a request that the log may show, and who may have chosen what the request says.
+//! The part of a request that may be logged, and the party that may have chosen its contents.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,14 +8,15 @@ use http::{HeaderMap, Method, Uri, request};
 
 use super::Sender;
 
-/// Fetch Metadata: browsers add it to every request to a trustworthy address, and no page can.
+/// Fetch Metadata: browsers add this field to every request to a trustworthy address; pages cannot
+/// set it.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// What ends a path in the log: applications look for parameters behind each of these.
+/// Texts at which a logged path is cut: applications may read parameters after each of these.
 const PATH_ENDS: [&str; 6] = ["?", "#", ";", "%3f", "%3b", "%23"];
 
-/// Holds method, host and path of a request, and the fields that name the page that sent it. Cheap to
-/// make: nothing is copied.
+/// The method, host and path of a request, and the fields that name the page that sent it. Cheap to
+/// create: no bytes are copied.
 #[derive(Clone, Default)]
 pub struct RequestSummary {
     method: Option<Method>,
@@ -33,7 +34,7 @@ enum Target {
     Raw(String),
 }
 
-/// Leaves the query out.
+/// Omits the query.
 impl fmt::Debug for RequestSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("RequestSummary");
@@ -53,7 +54,7 @@ impl RequestSummary {
         .with_fields(&head.headers)
     }
 
-    /// Summarizes a head that is not a valid request, as far as its lines can be read.
+    /// Summarizes a head that is not a valid request, as far as its lines can be parsed.
     #[must_use]
     pub fn of_raw(head: &[u8]) -> Self {
         let mut lines = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
@@ -106,7 +107,7 @@ impl RequestSummary {
     pub fn path(&self) -> Option<&str> {
         let path = match &self.target {
             Target::Parsed(uri) => uri.path(),
-            // A target in absolute form could have a credential before its host.
+            // A target in absolute form could contain a credential before its host.
             Target::Raw(target) if target.starts_with('/') => target,
             Target::Unknown | Target::Raw(_) => return None,
         };
@@ -115,9 +116,9 @@ impl RequestSummary {
         path.get(..end.unwrap_or(path.len()))
     }
 
-    /// Who may have chosen what the request says. Over TLS (`tls`) a page of the requested host is an own
-    /// page, because the browser found the host in a certificate; without TLS it is an unnamed one. Any
-    /// other page is a foreign one until a route accepts its origin.
+    /// The party that may have chosen the contents of the request. Over TLS (`tls`) a page of the
+    /// requested host is an own page, because the browser found the host in a certificate; without
+    /// TLS it is an unnamed page. Any other page is foreign until a route accepts its origin.
     #[must_use]
     pub fn sender(&self, tls: bool) -> Sender {
         let foreign_site = self
@@ -230,7 +231,7 @@ mod tests {
             let raw = RequestSummary::of_raw(format!("GET / HTTP/1.1\r\n{lines}\r\n").as_bytes());
             for summary in [parsed("/", &fields), raw] {
                 assert_eq!(summary.sender(true), sender, "{fields:?}");
-                // Without TLS, any page's name can lead here.
+                // Without TLS, the name of any page can resolve to this address.
                 let unnamed = sender == OwnPage && origin.is_some();
                 let sender = if unnamed { UnnamedPage } else { sender };
                 assert_eq!(summary.sender(false), sender, "{fields:?}");

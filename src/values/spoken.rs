@@ -1,17 +1,17 @@
-//! Tells by a connection's first bytes which protocol its peer speaks, where it is not the one that
-//! was expected: so that the log can say what to change.
+//! Detects the protocol of a peer from the first bytes of its connection if it is not the expected
+//! one, so that the log can say which setting to change.
 
-/// The longest prefix that is looked at.
+/// The longest prefix that is checked.
 const ENOUGH: usize = 16;
 
-/// The first bytes of a connection, as far as they came.
+/// The first bytes of a connection, as far as they have arrived.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct First {
     bytes: [u8; ENOUGH],
     length: usize,
 }
 
-/// A protocol that is known by its first bytes.
+/// A protocol that can be recognised by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spoken {
     /// A TLS record (RFC 8446 section 5.1).
@@ -20,22 +20,22 @@ pub enum Spoken {
     ProxyHeader,
     /// A request of HTTP/1 (RFC 9112 section 3).
     HttpRequest,
-    /// An answer of HTTP/1 (RFC 9112 section 4).
+    /// An HTTP/1 response (RFC 9112 section 4).
     HttpAnswer,
-    /// The preface of an HTTP/2 client, or the SETTINGS frame that an HTTP/2 server begins with
+    /// The preface of an HTTP/2 client, or the SETTINGS frame with which an HTTP/2 server starts
     /// (RFC 9113 section 3.4).
     Http2,
 }
 
 impl First {
-    /// Adds what was read, as long as it is among the first bytes.
+    /// Adds bytes that were read, until the prefix is complete.
     pub(crate) fn note(&mut self, read: &[u8]) {
         let more = read.len().min(ENOUGH - self.length);
         self.bytes[self.length..self.length + more].copy_from_slice(&read[..more]);
         self.length += more;
     }
 
-    /// What the peer speaks, if it is known.
+    /// The protocol that the peer speaks, if recognised.
     pub(crate) fn spoken(&self) -> Option<Spoken> {
         let first = &self.bytes[..self.length];
         if matches!(first, [0x14..=0x17, 3, 0..=4, ..]) {
@@ -54,12 +54,12 @@ impl First {
     }
 }
 
-/// Length of less than 256 in 24 bits, type 4, no flags but ACK, stream 0.
+/// A SETTINGS frame: a 24-bit length below 256, type 4, no flags but ACK, stream 0.
 fn is_settings(first: &[u8]) -> bool {
     matches!(first, [0, 0, _, 4, 0 | 1, 0, 0, 0, 0, ..])
 }
 
-/// Letters, and a space behind them.
+/// A method: letters, then a space.
 fn is_request(first: &[u8]) -> bool {
     let letters = first.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
     letters > 0 && first.get(letters) == Some(&b' ')

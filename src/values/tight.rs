@@ -1,10 +1,11 @@
-//! Growth of buffers that many connections hold while they wait.
+//! Tight growth of buffers that many connections hold while they wait.
 
-/// Room that is made at once for bytes that come one by one.
+/// Extra capacity for bytes that arrive one by one.
 const STEP: usize = 512;
 
-/// Appends `more`, with at most an eighth and 512 bytes of room to spare: `Vec` would double its room,
-/// and a client that stops in the middle of a head or a handshake decides how long it is held.
+/// Appends `more` and reserves at most an eighth and 512 bytes beyond it. `Vec` would double its
+/// capacity, and a client that stops in the middle of a head or a handshake decides how long the
+/// memory is held.
 pub(crate) fn extend(buffer: &mut Vec<u8>, more: &[u8]) {
     if buffer.capacity() - buffer.len() < more.len() {
         buffer.reserve_exact(more.len() + buffer.len() / 8 + STEP);

@@ -1,10 +1,10 @@
-//! Where a client shows its token.
+//! Where a client presents its token.
 
 use std::fmt;
 
 use http::HeaderName;
 
-/// One place of `token_from`.
+/// One entry of `token_from`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TokenPlace {
     /// `Authorization: Bearer TOKEN`.
@@ -12,13 +12,13 @@ pub enum TokenPlace {
     /// `Sec-WebSocket-Protocol`: `bearer.TOKEN`, or the base64url form that Kubernetes and Jupyter
     /// use.
     Subprotocol,
-    /// A parameter of the query.
+    /// A query parameter.
     Query(String),
     /// A cookie.
     Cookie(String),
-    /// A header field of another name than Authorization: the token, or `Bearer TOKEN`.
+    /// Another header field than Authorization: the token, or `Bearer TOKEN`.
     Field(HeaderName),
-    /// The first text message: the token alone, or `{"token": "..."}`.
+    /// The first text message: only the token, or `{"token": "..."}`.
     Message,
 }
 

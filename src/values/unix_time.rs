@@ -1,4 +1,4 @@
-//! A moment of the wall clock, to the second, as people and files write it: RFC 3339 in UTC.
+//! A time of the wall clock in whole seconds, written in RFC 3339 in UTC.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,26 +8,26 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// The last second that RFC 3339 can write: 9999-12-31T23:59:59Z.
+/// The last second that RFC 3339 can express: 9999-12-31T23:59:59Z.
 const LAST: u64 = 253_402_300_799;
 
 /// Whole seconds since 1970, up to the end of the year 9999.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnixTime(u64);
 
-/// A text that is not an RFC 3339 time from 1970 on.
+/// The text is not an RFC 3339 time from 1970 on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("write an RFC 3339 time, such as 2026-03-09T08:15:42Z")]
 pub struct NotAUnixTime;
 
 impl UnixTime {
-    /// The present second.
+    /// The current time.
     #[must_use]
     pub fn now() -> Self {
         Self::from(SystemTime::now())
     }
 
-    /// So many seconds after the beginning of 1970; the end of the year 9999 at the latest.
+    /// The time `seconds` after the beginning of 1970, capped at the end of the year 9999.
     #[must_use]
     pub fn at(seconds: u64) -> Self {
         Self(seconds.min(LAST))
@@ -39,30 +39,30 @@ impl UnixTime {
         self.0
     }
 
-    /// The moment `time` later; the end of the year 9999 at the latest. Parts of a second are
-    /// counted as whole ones.
+    /// The time `time` later, capped at the end of the year 9999. Fractions of a second are rounded
+    /// up.
     #[must_use]
     pub fn after(self, time: Duration) -> Self {
         let seconds = time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0));
         Self(self.0.saturating_add(seconds).min(LAST))
     }
 
-    /// How long ago it was at `now`; zero if it is to come.
+    /// The time since then at `now`; zero if it is in the future.
     #[must_use]
     pub fn age(self, now: Self) -> Duration {
         Duration::from_secs(now.0.saturating_sub(self.0))
     }
 }
 
-/// Whether the wall clock says a time from 1970 to 9999. Outside of that no token and no certificate can be
-/// judged, and libraries panic that write dates, make ids of times or rotate keys.
+/// Whether the wall clock is between 1970 and 9999. Outside of this range tokens and certificates
+/// cannot be checked, and libraries that write dates, make ids from times or rotate keys panic.
 #[must_use]
 pub fn clock_is_sound() -> bool {
     SystemTime::now().duration_since(UNIX_EPOCH).is_ok_and(|since| since.as_secs() <= LAST)
 }
 
 impl From<SystemTime> for UnixTime {
-    /// Parts of a second are dropped; what is outside the range becomes its nearest end.
+    /// Drops fractions of a second; clamps times outside the range.
     fn from(time: SystemTime) -> Self {
         let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
         Self(since.as_secs().min(LAST))

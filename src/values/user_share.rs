@@ -1,4 +1,4 @@
-//! The rate that the sessions of one user share.
+//! The rate limit that all sessions of one user share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::pace::Pace;
 use super::{Rate, Wait};
 
-/// A session's part in its user's rate. Cheap to clone; all clones count together.
+/// A session's handle to the rate limit of its user. Cheap to clone; all clones share one count.
 #[derive(Debug, Clone)]
 pub struct UserShare(Arc<Cell>);
 
@@ -15,21 +15,21 @@ pub struct UserShare(Arc<Cell>);
 struct Cell {
     pace: Pace,
     origin: Instant,
-    /// When the debt is over, in nanoseconds after `origin`.
+    /// When the limit is fully replenished, in nanoseconds after `origin`.
     debt_until: AtomicU64,
 }
 
 impl UserShare {
-    /// A rate of which nothing is used.
+    /// Creates a fully replenished limit.
     #[must_use]
     pub fn new(rate: &Rate, now: Instant) -> Self {
         Self(Arc::new(Cell { pace: Pace::from(rate), origin: now, debt_until: AtomicU64::new(0) }))
     }
 
-    /// Counts one message, if it may come now; one that may not is not counted.
+    /// Counts one message if the limit allows it; a refused message is not counted.
     ///
-    /// The generic cell rate algorithm: each message moves the end of the debt on by an interval,
-    /// and may as long as that is not more than a burst ahead.
+    /// The generic cell rate algorithm: each message moves the end of the debt one interval later,
+    /// and is allowed if the debt then does not exceed a burst.
     pub fn take(&self, now: Instant) -> Result<(), Wait> {
         let now = self.at(now);
         let tolerance = self.0.pace.tolerance();
@@ -48,7 +48,7 @@ impl UserShare {
         }
     }
 
-    /// Nanoseconds until the burst is whole.
+    /// Nanoseconds until the limit is fully replenished.
     pub(crate) fn owes(&self, now: Instant) -> u64 {
         self.0.debt_until.load(Ordering::Relaxed).saturating_sub(self.at(now))
     }

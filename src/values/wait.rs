@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-/// How long it takes until one more is allowed, if nobody else comes before.
+/// The time until one more event is allowed, if no other comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Wait(pub Duration);
 
 impl Wait {
-    /// As Retry-After has it (RFC 9110 section 10.2.3): whole seconds, at least 1.
+    /// The value of Retry-After (RFC 9110 section 10.2.3): whole seconds, at least 1.
     #[must_use]
     pub fn retry_after(self) -> u64 {
         let part = u64::from(self.0.subsec_nanos() > 0);

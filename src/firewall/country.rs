@@ -1,4 +1,4 @@
-//! Countries by their two letters.
+//! Countries by their two-letter codes.
 
 use std::fmt;
 
@@ -24,7 +24,7 @@ impl Country {
         Self::from_database(text).filter(|_| CODES.split(' ').any(|code| code == text))
     }
 
-    /// What a database calls a country: any two capital letters.
+    /// Reads a database's country code: any two capital letters.
     pub(super) fn from_database(text: &str) -> Option<Self> {
         let code: [u8; 2] = text.as_bytes().try_into().ok()?;
         code.iter().all(u8::is_ascii_uppercase).then_some(Self(code))

@@ -1,10 +1,11 @@
-//! What cannot become a rule.
+//! Errors of building the rules.
 
 use maxminddb::MaxMindDbError;
 
 use super::rules::MAX_PREFIXES;
 
-/// Why something is no rule. The texts go after the name of what is at fault: an entry, a file.
+/// The reason why a list or a database cannot be used. The messages follow the name of the entry or
+/// file at fault.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// All lists together have more than [`MAX_PREFIXES`] entries, or more than 2^32 - 1 lines.

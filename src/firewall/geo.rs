@@ -12,17 +12,17 @@ const COUNTRY: [PathElement<'static>; 2] =
     [PathElement::Key("country"), PathElement::Key("iso_code")];
 const ASN: [PathElement<'static>; 1] = [PathElement::Key("autonomous_system_number")];
 
-/// How many networks of a database are looked at to find out what it says.
+/// The number of networks of a database that are sampled to find its kinds of data.
 const LOOKED_AT: usize = 1 << 16;
 
-/// A database, read into memory.
+/// A GeoIP database, read into memory.
 pub struct Database {
     path: PathBuf,
     reader: Reader<Vec<u8>>,
     says: Says,
 }
 
-/// What a database says of addresses.
+/// The kinds of data that a database has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Says {
     /// `country.iso_code`
@@ -31,25 +31,25 @@ pub struct Says {
     pub asns: bool,
 }
 
-/// What countries and autonomous systems decide; what is empty decides nothing.
+/// Rules by country and by autonomous system. Empty lists decide nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GeoRules {
-    /// Not empty: addresses of other countries, and of none that is known, are denied.
+    /// If not empty, addresses of other or unknown countries are denied.
     pub allow_countries: Vec<Country>,
-    /// Addresses of these are denied.
+    /// Addresses of these countries are denied.
     pub deny_countries: Vec<Country>,
-    /// Addresses of these are denied, whatever their country.
+    /// Addresses of these autonomous systems are denied, even if their country is allowed.
     pub deny_asns: Vec<u32>,
 }
 
-/// Rules with the databases that they need.
+/// The rules, with the databases that they need.
 pub struct Geo {
     rules: GeoRules,
     databases: Vec<Database>,
 }
 
 impl Database {
-    /// Reads what the file at `path` holds.
+    /// Reads the database file at `path`.
     pub fn read(path: &Path, bytes: Vec<u8>) -> Result<Self, Error> {
         let reader = Reader::from_source(bytes)?;
         let mut says = Says::default();
@@ -64,7 +64,7 @@ impl Database {
         Ok(Self { path: path.to_owned(), reader, says })
     }
 
-    /// What it says of addresses, by the first of its networks.
+    /// The kinds of data in the database, found by sampling its first networks.
     #[must_use]
     pub fn says(&self) -> Says {
         self.says
@@ -91,19 +91,20 @@ impl Database {
 }
 
 impl Geo {
-    /// The first database that knows an address decides about it.
+    /// Joins rules and databases. The first database that knows an address decides.
     #[must_use]
     pub fn new(mut rules: GeoRules, databases: Vec<Database>) -> Self {
         rules.deny_asns.sort_unstable();
         Self { rules, databases }
     }
 
-    /// The files of the databases.
+    /// The paths of the databases.
     pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
         self.databases.iter().map(|database| database.path.as_path())
     }
 
-    /// What the rules say of an address, if anything. What cannot be read is denied.
+    /// The verdict of the rules about an address, if any rule applies. An address with an
+    /// unreadable record is denied.
     pub(super) fn judge(&self, ip: IpAddr) -> Option<Verdict<'_>> {
         match self.decide(ip) {
             Ok(decided) => decided.map(|(action, why)| Verdict { action, why }),
@@ -132,7 +133,7 @@ impl Geo {
         })
     }
 
-    /// The first answer of a database, or which database cannot be read.
+    /// The first answer of a database, or the path of a database that cannot be read.
     fn first<T>(
         &self,
         ask: impl Fn(&Database) -> Result<Option<T>, MaxMindDbError>,

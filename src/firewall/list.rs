@@ -1,4 +1,4 @@
-//! List files: one address or network a line.
+//! List files with one address or network on each line.
 
 use std::fmt;
 
@@ -6,48 +6,48 @@ use ipnet::IpNet;
 
 use crate::values::{Network, NetworkError};
 
-/// The most lines of a list, comments included.
+/// The largest number of lines in a list, comments included.
 pub const MAX_LINES: u32 = 1 << 24;
 
-/// How many bad lines are told one by one.
+/// The number of bad lines that are reported one by one.
 const SHOWN: usize = 5;
 
-/// How many bytes of a bad line are shown.
+/// The number of bytes that are shown of a bad line.
 const SHOWN_BYTES: usize = 64;
 
-/// The networks of a list, each with its line, counted from 1.
+/// The networks of a list, each with its line number, counted from 1.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct List(pub(super) Vec<(IpNet, u32)>);
 
-/// Why a list is none.
+/// The reason why a list cannot be used.
 #[derive(Debug)]
 pub enum BadList {
     /// Some lines are neither an address nor a network.
     Lines {
-        /// The first of them, at least one.
+        /// The first bad lines, at least one.
         first: Vec<BadLine>,
-        /// How many more there are.
+        /// The number of further bad lines.
         more: usize,
     },
-    /// There are more than [`MAX_LINES`].
+    /// The list has more than [`MAX_LINES`] lines.
     TooLong,
 }
 
 /// A line that is neither an address nor a network.
 #[derive(Debug)]
 pub struct BadLine {
-    /// Its number, counted from 1.
+    /// The line number, counted from 1.
     pub line: u32,
-    /// Its beginning, without its comment; what is not printable is escaped.
+    /// The beginning of the line without its comment; unprintable characters are escaped.
     pub text: String,
-    /// What is wrong with it.
+    /// The error in the line.
     pub error: NetworkError,
 }
 
 impl List {
-    /// Reads a list: one address or network in CIDR notation a line, IPv4 or IPv6. `#` starts a
-    /// comment, blank lines and space around an entry do not count, lines end with LF or CRLF. A
-    /// byte order mark at the beginning is skipped.
+    /// Reads a list with one address or network in CIDR notation on each line, IPv4 or IPv6. `#`
+    /// starts a comment; blank lines and white space around an entry are ignored; lines end with LF
+    /// or CRLF. A byte order mark at the beginning is skipped.
     pub fn parse(bytes: &[u8]) -> Result<Self, BadList> {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let mut networks = Vec::new();
@@ -73,25 +73,25 @@ impl List {
         }
     }
 
-    /// The networks with their lines, in the order of the file.
+    /// The networks with their line numbers, in the order of the file.
     pub fn iter(&self) -> impl Iterator<Item = (IpNet, u32)> + '_ {
         self.0.iter().copied()
     }
 
-    /// How many networks there are, repeated ones counted each time.
+    /// The number of networks, with duplicates.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether nothing is listed.
+    /// Whether the list has no networks.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// What a line lists, if anything.
+/// The network on a line; `None` for a line without an entry.
 fn parse_line(line: &[u8]) -> Option<Result<IpNet, NetworkError>> {
     let entry = entry(line);
     if entry.is_empty() {
@@ -101,7 +101,7 @@ fn parse_line(line: &[u8]) -> Option<Result<IpNet, NetworkError>> {
     Some(text.and_then(Network::parse).map(Network::prefix))
 }
 
-/// A line without its comment and the space around the rest.
+/// The line without its comment and surrounding white space.
 fn entry(line: &[u8]) -> &[u8] {
     let end = line.iter().position(|byte| *byte == b'#').unwrap_or(line.len());
     line[..end].trim_ascii()
@@ -133,7 +133,7 @@ mod tests {
         list.iter().map(|(network, line)| (network.to_string(), line)).collect()
     }
 
-    /// What is told of each bad line, and how many more there are.
+    /// The messages for the bad lines, and the number of further bad lines.
     fn faults(bytes: &[u8]) -> (Vec<String>, usize) {
         match List::parse(bytes) {
             Err(BadList::Lines { first, more }) => {

@@ -1,5 +1,5 @@
-//! Which addresses may connect. Takes an address, gives a verdict with the rule that decided; never
-//! reads a configuration or a file, never touches a connection.
+//! Decides which addresses may connect. Takes an address and returns a verdict with the rule that
+//! decided; never reads a configuration or a file and never touches a connection.
 
 mod country;
 mod error;

@@ -1,4 +1,4 @@
-//! The rules of `[firewall]`, and the verdict about an address.
+//! The rules of `[firewall]`, and their check of an address.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -13,24 +13,24 @@ use super::table::{Row, Table};
 use super::verdict::{Action, Entry, Source, Verdict, Why};
 use crate::values::Network;
 
-/// The most prefixes of all lists, repeated ones counted each time.
+/// The largest number of prefixes in all lists together, with duplicates.
 pub const MAX_PREFIXES: usize = 4_000_000;
 
-/// Allowed and denied networks; the most specific one decides, and deny wins a tie. What no network
-/// covers is decided by its autonomous system, then by its country, then by whether everybody else
-/// may connect.
+/// Allowed and denied networks; the most specific one decides, and deny wins a tie. An address
+/// outside all listed networks is decided by its autonomous system, then by its country, then by
+/// the default for all other addresses.
 #[derive(Default)]
 pub struct Rules {
     v4: Table<u32>,
     v6: Table<u128>,
     lists: Vec<Listed>,
-    /// `allow` is given: what it does not list is denied.
+    /// `allow` is set: addresses that it does not list are denied.
     closed: bool,
     geo: Option<Geo>,
     files: Vec<PathBuf>,
 }
 
-/// A list; its entries have the numbers from `first` on.
+/// A list; its entries are numbered from `first`.
 struct Listed {
     source: Source,
     action: Action,
@@ -38,19 +38,19 @@ struct Listed {
 }
 
 impl Rules {
-    /// Rules to add lists to.
+    /// Returns an empty builder.
     #[must_use]
     pub fn builder() -> Builder {
         Builder::default()
     }
 
-    /// Whether the rules say anything of anybody.
+    /// Whether there are no rules.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0 && !self.closed && self.geo.is_none()
     }
 
-    /// How many different prefixes are listed.
+    /// The number of distinct prefixes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.v4.len() + self.v6.len()
@@ -62,14 +62,14 @@ impl Rules {
         self.v4.bytes() + self.v6.bytes()
     }
 
-    /// Every file that the rules were read from: lists and databases.
+    /// All files that the rules were read from: lists and databases.
     #[must_use]
     pub fn files(&self) -> &[PathBuf] {
         &self.files
     }
 
-    /// What becomes of `ip`. An IPv4 address mapped into IPv6 is the IPv4 address. Nothing is
-    /// allocated.
+    /// Returns the verdict about `ip`. An IPv4-mapped IPv6 address is checked as the IPv4 address.
+    /// Does not allocate.
     #[must_use]
     pub fn judge(&self, ip: IpAddr) -> Verdict<'_> {
         let ip = ip.to_canonical();
@@ -85,7 +85,7 @@ impl Rules {
         Verdict { action: Action::Allow, why: Why::Unlisted }
     }
 
-    /// The longest listed prefix that covers all of `network`.
+    /// Returns the longest listed prefix that covers all of `network`.
     #[must_use]
     pub fn listed(&self, network: IpNet) -> Option<(Action, Entry<'_>)> {
         let length = network.prefix_len();
@@ -112,7 +112,7 @@ impl fmt::Debug for Rules {
     }
 }
 
-/// Gathers lists for [`Rules`].
+/// Collects the lists of [`Rules`].
 #[derive(Default)]
 pub struct Builder {
     v4: Vec<Row<u32>>,
@@ -123,8 +123,8 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Adds a list of the configuration. A list of allowed networks, even one that is empty, means
-    /// that nobody else may connect.
+    /// Adds a list of the configuration. If a list of allowed networks is added, even an empty one,
+    /// all other addresses are denied.
     pub fn list(
         &mut self,
         action: Action,
@@ -136,19 +136,19 @@ impl Builder {
         self.add(action, Source::Key(key), networks.len(), entries)
     }
 
-    /// Adds a list file that denies.
+    /// Adds a list file of denied networks.
     pub fn file(&mut self, path: &Path, list: &List) -> Result<(), Error> {
         self.rules.files.push(path.to_owned());
         self.add(Action::Deny, Source::File(path.to_owned()), list.len(), list.iter())
     }
 
-    /// Adds what countries and autonomous systems decide.
+    /// Adds the rules by country and by autonomous system.
     pub fn geo(&mut self, geo: Geo) {
         self.rules.files.extend(geo.files().map(Path::to_owned));
         self.rules.geo = Some(geo);
     }
 
-    /// The rules of all that was added.
+    /// Builds the rules from everything that was added.
     #[must_use]
     pub fn build(self) -> Rules {
         Rules { v4: Table::new(self.v4), v6: Table::new(self.v6), ..self.rules }

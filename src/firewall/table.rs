@@ -1,15 +1,16 @@
-//! Prefixes of one family, and the longest one that covers an address.
+//! The prefixes of one address family, with a search for the longest one that covers an address.
 //!
-//! A sorted table in which each prefix knows the one around it: 13 bytes a prefix for IPv4 and 25
-//! for IPv6, whatever the prefixes are, so that a million of either is far below 64 MiB. Of the
-//! tries that there are, prefix-trie takes 68 and 269 bytes, `ip_network_table` 38 and 228, and
-//! iptrie up to 25 and 65, with unsafe code that reads past the references it is given.
+//! A sorted table in which each prefix refers to the one that encloses it. It takes 13 bytes a
+//! prefix for IPv4 and 25 for IPv6, independent of the prefixes, so that a million of either is far
+//! below 64 MiB. Among the trie crates, prefix-trie takes 68 and 269 bytes, `ip_network_table` 38
+//! and 228, and iptrie up to 25 and 65, with unsafe code that reads past the references it is
+//! given.
 
 use super::verdict::Action;
 
 /// An address as a number.
 pub(super) trait Bits: Copy + Ord {
-    /// How many leading bits are the same.
+    /// The number of leading bits that both have in common.
     fn shared(self, other: Self) -> u32;
 }
 
@@ -25,14 +26,14 @@ impl Bits for u128 {
     }
 }
 
-/// A prefix with what it says.
+/// A prefix with its action.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Row<A> {
     /// The first address of the prefix.
     pub(super) start: A,
     pub(super) length: u8,
     pub(super) action: Action,
-    /// Which entry of the lists it is.
+    /// The number of the list entry.
     pub(super) id: u32,
 }
 
@@ -44,15 +45,15 @@ pub(super) struct Hit<A> {
     pub(super) id: u32,
 }
 
-/// Nothing is around this prefix.
+/// Marks a prefix that no other encloses.
 const TOP: u32 = u32::MAX;
 
-/// Sorted by first address and length; the columns have the same number of rows.
+/// Sorted by first address and length; all columns have the same number of rows.
 pub(super) struct Table<A> {
     starts: Box<[A]>,
     lengths: Box<[u8]>,
     ids: Box<[u32]>,
-    /// The row of the longest prefix around each.
+    /// For each prefix, the row of the longest one that encloses it.
     around: Box<[u32]>,
 }
 
@@ -68,7 +69,8 @@ impl<A> Default for Table<A> {
 }
 
 impl<A: Bits> Table<A> {
-    /// Of rows with the same prefix, one that denies stays, then the first. At most 2^32 - 1 rows.
+    /// Builds the table. Of several rows with the same prefix it keeps one that denies, else the
+    /// first. Takes at most 2^32 - 1 rows.
     pub(super) fn new(mut rows: Vec<Row<A>>) -> Self {
         let deny_first = |row: &Row<A>| row.action == Action::Allow;
         rows.sort_unstable_by_key(|row| (row.start, row.length, deny_first(row), row.id));
@@ -81,7 +83,7 @@ impl<A: Bits> Table<A> {
         }
     }
 
-    /// How many different prefixes there are.
+    /// The number of distinct prefixes.
     pub(super) fn len(&self) -> usize {
         self.starts.len()
     }
@@ -91,10 +93,10 @@ impl<A: Bits> Table<A> {
         self.len() * (size_of::<A>() + size_of::<u8>() + 2 * size_of::<u32>())
     }
 
-    /// The longest prefix that covers the first `length` bits of `address`.
+    /// Returns the longest prefix that covers the first `length` bits of `address`.
     ///
-    /// What covers an address is the last row that does not start behind it, or around that row:
-    /// this row starts within every prefix that covers the address.
+    /// Let R be the last row that does not start after the address. R starts within every prefix
+    /// that covers the address, so the wanted prefix is R or encloses R.
     pub(super) fn find(&self, address: A, length: u8) -> Option<Hit<A>> {
         let behind = self.starts.partition_point(|start| *start <= address);
         let mut row = behind.checked_sub(1)?;
@@ -110,7 +112,7 @@ impl<A: Bits> Table<A> {
     }
 }
 
-/// For each row of a sorted table the row around it.
+/// For each row of a sorted table, the row that encloses it.
 fn nesting<A: Bits>(rows: &[Row<A>]) -> Box<[u32]> {
     let mut open: Vec<u32> = Vec::new();
     let covers =

@@ -20,7 +20,7 @@ fn rules(allow: Option<&[&str]>, deny: &[&str]) -> Rules {
     builder.build()
 }
 
-/// Whether `ip` is denied, and by what.
+/// Whether `ip` is denied, and by which rule.
 pub(super) fn told(rules: &Rules, ip: &str) -> (bool, String) {
     let verdict = rules.judge(ip.parse().unwrap());
     (verdict.is_denied(), verdict.to_string())
@@ -131,7 +131,7 @@ fn the_lists_have_a_bound() {
     assert!(matches!(overflow, Err(Error::TooLong)));
 }
 
-/// Addresses that are near each other, so that prefixes nest, meet and repeat.
+/// Generates addresses that are close together, so that prefixes nest, touch and repeat.
 fn address() -> impl Strategy<Value = IpAddr> {
     let v4 = prop::sample::select(vec![0_u32, 0x0a00_0000, 0xc000_0200, u32::MAX]);
     let v4 = (v4, any::<u32>(), 0_u32..33).prop_map(|(near, noise, keep)| {
@@ -152,8 +152,8 @@ fn network() -> impl Strategy<Value = IpNet> {
     })
 }
 
-/// The longest of `entries` that covers `ip`, by looking at each of them; of those with the same
-/// prefix one that denies, then the first.
+/// The longest of `entries` that covers `ip`, found by a linear scan; of several with the same
+/// prefix one that denies, else the first.
 fn scan(entries: &[(Action, IpNet)], ip: IpAddr) -> Option<(Action, IpNet)> {
     let ip = ip.to_canonical();
     let entries = entries.iter().map(|(action, network)| match network {

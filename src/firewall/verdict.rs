@@ -1,4 +1,4 @@
-//! What becomes of an address, and which rule says so.
+//! The verdict about an address, with the rule that decided.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -7,29 +7,29 @@ use ipnet::IpNet;
 
 use super::Country;
 
-/// What a rule says.
+/// The action of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// The address may connect.
     Allow,
-    /// It may not.
+    /// The address may not connect.
     Deny,
 }
 
-/// Where entries come from.
+/// The source of entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// A list of the configuration, by the full name of its key; entries are counted from 0.
+    /// A list of the configuration, by the full name of its key; entries are numbered from 0.
     Key(&'static str),
-    /// A list file, as the configuration resolved it; entries are counted by their lines, from 1.
+    /// A list file, by its resolved path; entries are numbered by their lines, from 1.
     File(PathBuf),
 }
 
-/// The verdict about an address. Nothing of it is allocated; its `Display` is for the log and for
+/// The verdict about an address. Holds no allocation; its `Display` is for the log and for
 /// `explain`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict<'a> {
-    /// What becomes of it.
+    /// Whether the address may connect.
     pub action: Action,
     /// The rule that decided.
     pub why: Why<'a>,
@@ -38,35 +38,37 @@ pub struct Verdict<'a> {
 /// The rule that decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why<'a> {
-    /// No rule says anything of the address, and none has to.
+    /// No rule applies to the address, and unlisted addresses may connect.
     Unlisted,
-    /// The longest prefix that covers it.
+    /// The longest prefix that covers the address.
     Entry(Entry<'a>),
-    /// `allow` is given and does not list it.
+    /// `allow` is set and does not list the address.
     NotAllowed,
-    /// Its country is listed in `allow_countries` or `deny_countries`.
+    /// `allow_countries` or `deny_countries` lists the country of the address.
     Country(Country),
-    /// `allow_countries` is given and does not list its country; `None`: which is not known.
+    /// `allow_countries` is set and does not list the country of the address; `None`: its country
+    /// is not known.
     OtherCountry(Option<Country>),
-    /// The autonomous system that it belongs to is listed in `deny_asns`.
+    /// `deny_asns` lists the autonomous system of the address.
     Asn(u32),
-    /// What a GeoIP database has of it cannot be read, so that countries and systems decide nothing.
+    /// The database's record of the address cannot be read, so that countries and systems decide
+    /// nothing.
     Unreadable(&'a Path),
 }
 
 /// One entry of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry<'a> {
-    /// The list.
+    /// The list that contains the entry.
     pub source: &'a Source,
-    /// Which of the list: its position for a key, its line for a file.
+    /// The place in the list: a position for a key, a line number for a file.
     pub position: u32,
-    /// What it lists.
+    /// The listed network.
     pub network: IpNet,
 }
 
 impl Verdict<'_> {
-    /// Whether the address may not connect.
+    /// Whether the address is denied.
     #[must_use]
     pub fn is_denied(&self) -> bool {
         self.action == Action::Deny

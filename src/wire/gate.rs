@@ -1,4 +1,4 @@
-//! Drives the rules over what one endpoint sends, and says what of it may go on.
+//! The gate: runs the rules and inspectors over the bytes that one peer sends, and releases the good ones.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::values::Endpoint;
 use crate::values::Flow;
 use crate::values::Reason;
 
-/// Judges what one endpoint sends after the handshake.
+/// Checks the bytes that one peer sends after the handshake.
 ///
 /// A frame of at most 16 KiB is released whole or not at all, as long as the [`HoldBudget`]
 /// lasts; a control frame always. The verdict and its place depend on the bytes alone, not on how
@@ -31,20 +31,20 @@ enum State {
     Refused,
 }
 
-/// What became of a chunk.
+/// The outcome of one call of [`Gate::judge`].
 #[derive(Debug)]
 pub struct Judged<'a> {
-    /// Bytes of the input that were dealt with. The caller passes the rest in again, unless the
-    /// event is a violation.
+    /// Bytes of the input that were consumed. The caller passes the rest in again, unless the event ends the
+    /// stream.
     pub consumed: usize,
     /// Bytes to forward now, in this order: some that were held, then some of the input. Either
     /// may be empty. To be forwarded before the event is acted on.
     pub release: [&'a [u8]; 2],
-    /// What ended the run before the end of the input, if anything.
+    /// The event that ended the run before the end of the input, if any.
     pub event: Option<Event>,
 }
 
-/// What the caller has to act on.
+/// An event that the caller has to act on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// The answer to the gateway's own ping. It was taken out of the stream.
@@ -72,7 +72,7 @@ pub enum Event {
 }
 
 impl Gate {
-    /// A gate for what `sender` sends. `own_ping` is the payload of the gateway's own pings to it.
+    /// A gate for the frames of `sender`. `own_ping` is the payload of the gateway's own pings to it.
     #[must_use]
     pub fn new(sender: Endpoint, limits: FrameLimits, own_ping: [u8; 8]) -> Self {
         Self { reader: Reader::new(sender, limits, own_ping), state: State::Open }
@@ -108,12 +108,12 @@ impl Gate {
     }
 
     /// From here on messages may be compressed (RFC 7692). They are released as they came; a copy
-    /// is inflated and judged.
+    /// is inflated and checked.
     pub fn inflate(&mut self, context: Context) {
         self.reader.inflate(context);
     }
 
-    /// Who sends what it judges.
+    /// The peer whose frames it checks.
     #[must_use]
     pub fn sender(&self) -> Endpoint {
         self.reader.sender()
@@ -127,25 +127,25 @@ impl Gate {
             || self.reader.inspectors.rates.as_ref().is_some_and(|rates| rates.wants_small_reads())
     }
 
-    /// Whether the sender's rates may keep it waiting, with bytes of it unjudged.
+    /// Whether the sender's rates may pause it in the middle of a read.
     #[must_use]
     pub fn may_be_delayed(&self) -> bool {
         self.reader.inspectors.rates.as_ref().is_some_and(|rates| rates.may_delay())
     }
 
-    /// How many bytes of compressed messages were inflated so far: what judging them cost.
+    /// Bytes of compressed messages that were inflated so far: a measure of the work.
     #[must_use]
     pub fn inflated(&self) -> u64 {
         self.reader.inflated()
     }
 
-    /// The sizes that what follows is held to.
+    /// Replaces the limits for the frames that follow.
     pub fn limit(&mut self, limits: FrameLimits) {
         self.reader.limit(limits);
     }
 
-    /// The rates that what follows is held to; `None`: none. What was used of a rate that stays the
-    /// same stays used.
+    /// Replaces the rates for the frames that follow; `None` lifts them. A rate that stays the same stays as
+    /// used as it was.
     pub fn allow(&mut self, allowance: Option<Box<Allowance>>) {
         let old = self.reader.inspectors.rates.take();
         self.reader.inspectors.rates = match (allowance, old) {
@@ -155,7 +155,7 @@ impl Gate {
         };
     }
 
-    /// The rates, and what was used of them.
+    /// The rates, and how much of them is used.
     pub fn allowance(&mut self) -> Option<&mut Allowance> {
         self.reader.inspectors.rates.as_deref_mut()
     }
@@ -242,9 +242,8 @@ impl Gate {
         begun.then_some(self.reader.frame.offset)
     }
 
-    /// What was accepted for the other end: frames and messages that were whole, and bytes that
-    /// were released. What the gateway kept is not among them: the answers to its own pings, and
-    /// messages that hand in a token.
+    /// Counters of accepted traffic: frames and messages that were whole, and bytes that were released.
+    /// Frames that the gateway kept are left out: answers to its own pings, and tokens that were handed in.
     #[must_use]
     pub fn flow(&self) -> Flow {
         let Flow { frames, messages, bytes } = self.reader.flow;
@@ -262,7 +261,7 @@ impl Gate {
         self.reader.activity
     }
 
-    /// Bytes that were judged so far, of frames that are not whole, too.
+    /// Bytes that were checked so far, those of frames that are not whole included.
     #[must_use]
     pub fn received(&self) -> u64 {
         let frame = &self.reader.frame;
@@ -271,7 +270,7 @@ impl Gate {
         frame.offset.wrapping_add(head).wrapping_add(payload)
     }
 
-    /// Whether a valid Close was released. Whatever follows it is dropped.
+    /// Whether a valid Close was released. Bytes behind it are dropped.
     #[must_use]
     pub fn closed(&self) -> bool {
         self.state == State::Closed
@@ -288,7 +287,7 @@ impl Gate {
 mod tests {
     use super::{Allowance, Event, Gate};
 
-    /// What an idle session holds for each direction.
+    /// An idle session holds one for each direction.
     #[test]
     fn a_gate_is_small() {
         assert!(size_of::<Gate>() <= 160, "{}", size_of::<Gate>());

@@ -107,7 +107,7 @@ impl HeaderBytes {
         self.bytes[1] & 0x7f
     }
 
-    /// The payload's length as declared; `None` while it is not whole. Not judged.
+    /// The payload's length as declared; `None` while it is not whole. Not checked.
     #[inline]
     pub(super) fn length(&self) -> Option<u64> {
         (self.len() >= 2 + self.length_size()).then(|| self.declared())

@@ -1,5 +1,5 @@
-//! The text of compressed messages (RFC 7692 section 7.2.2). A copy of what arrives is inflated a
-//! piece at a time and lent to whoever judges it; none of it is kept but what later messages may
+//! The text of compressed messages (RFC 7692 section 7.2.2). A copy of the arriving bytes is inflated a
+//! piece at a time and lent to the rules; of the text only the window is kept that later messages may
 //! refer to.
 
 use std::cell::RefCell;
@@ -97,17 +97,17 @@ impl Inflation {
     ) -> Result<(), Rule> {
         let Self { stream, window, inflated, .. } = self;
         let running = stream.get_or_insert_with(|| Stream::new(window.as_ref()));
-        let judged = running.push(compressed, |text| {
+        let outcome = running.push(compressed, |text| {
             *inflated += text.len() as u64;
             if let Some(window) = window {
                 window.note(text);
             }
             take(text)
         });
-        if judged.is_err() {
+        if outcome.is_err() {
             *stream = None;
         }
-        judged
+        outcome
     }
 
     /// The end of a message. It must be where a block ends.
@@ -168,7 +168,7 @@ impl Stream {
             }
             match outcome {
                 // An inflater that goes on with the next message stops for good at a final block:
-                // the application would no longer read the bytes that are judged here.
+                // the application would no longer read the bytes that are checked here.
                 Some(Status::StreamEnd) => return Err(Rule::DeflateFinal),
                 Some(_) if rest.is_empty() && text.len() < PIECE => return Ok(()),
                 Some(_) if read > 0 || !text.is_empty() => {}

@@ -13,7 +13,7 @@ use crate::values::Flow;
 use crate::values::Reason;
 
 /// The largest frame, header and payload, that is held until it is whole. A larger one is cut
-/// through: forwarded as it arrives, once its header was judged.
+/// through: forwarded as it arrives, once its header was checked.
 pub(super) const WHOLE: u64 = WHOLE_SIZE as u64;
 pub(super) const WHOLE_SIZE: usize = 16 * 1024;
 
@@ -86,7 +86,7 @@ impl Reader {
         self.rules.inflated()
     }
 
-    /// Whether a data message is in progress, the header of its first frame judged.
+    /// Whether a data message is in progress, the header of its first frame checked.
     pub(super) fn message_open(&self) -> bool {
         self.rules.message_open()
     }

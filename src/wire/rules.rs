@@ -9,7 +9,7 @@ use super::utf8::Utf8;
 use super::{Context, FrameLimits, HeaderBytes, Opcode, Rule, mask};
 use crate::values::Endpoint;
 
-/// A compressed frame is judged in parts of its payload of this many bytes, so that the place where
+/// A compressed frame is checked in parts of its payload of this many bytes, so that the place where
 /// it is refused does not depend on how it was cut into reads.
 pub(super) const BLOCK: u16 = 1024;
 
@@ -98,7 +98,7 @@ impl Rules {
         self.max_inflation_ratio = max_inflation_ratio;
     }
 
-    /// Whether a data message is in progress, its first header judged.
+    /// Whether a data message is in progress, its first header checked.
     pub(super) fn message_open(&self) -> bool {
         self.message.open
     }
@@ -140,7 +140,7 @@ impl Rules {
         }
     }
 
-    /// The rest, of a header that is complete and whose start was judged. A data frame that
+    /// The rest, of a header that is complete and whose start was checked. A data frame that
     /// passes is part of its message from here on.
     #[inline]
     pub(super) fn check_header(&mut self, head: &HeaderBytes) -> Result<(), Rule> {
@@ -208,7 +208,7 @@ impl Rules {
 
     /// The next piece of a compressed frame's payload, `done` bytes into it and at most [`BLOCK`]
     /// long. It may inflate to as much as all of the first `weighed` bytes may, whether or not they
-    /// are there: where a ratio is judged must not depend on how the frame was cut into reads. `see`
+    /// are there: where a ratio is checked must not depend on how the frame was cut into reads. `see`
     /// gets the text that it inflates to.
     pub(super) fn check_compressed(
         &mut self,

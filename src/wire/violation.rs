@@ -110,7 +110,7 @@ pub struct Violation {
     /// Where the byte is, counted likewise, that proved it. In a compressed message it is among the
     /// 1,024 that end here, or end here with the frame.
     pub offset: u64,
-    /// The frame's header as far as it was read when the rule was judged: two bytes, or all.
+    /// The frame's header as far as it was read when the rule was checked: two bytes, or all.
     pub header: HeaderBytes,
 }
 

@@ -15,7 +15,7 @@ const SLOWEST_SENDER: u64 = 1024;
 /// Pings that may be on their way without an answer. The first of them is waited for as many
 /// intervals.
 const UNANSWERED: u8 = 2;
-/// A ping waits behind what the peer has not read yet: in the kernel's buffers at both ends, and in
+/// A ping waits behind what the peer has not read yet: in the kernel's buffers at both peers, and in
 /// every proxy between. A peer that reads at least so many KiB a second is given the time it takes.
 const SLOWEST_READER: u64 = 2;
 /// As many KiB of that as are waited for. A peer with more of it in front takes nothing any more,
@@ -117,7 +117,7 @@ impl Heard {
 }
 
 impl Awaited {
-    /// Notes what is in progress after bytes were judged at `now`. A client has to finish what it
+    /// Notes the frames in progress after a read at `now`. A client has to finish what it
     /// begins. The application is the operator's own, and may take the time that it needs as long as
     /// it goes on: its clock starts again with whatever comes.
     pub(super) fn note_frames(&mut self, gate: &Gate, now: Instant) {

@@ -1,11 +1,10 @@
-//! The deadlines of a session while frames go both ways. No timer in here: an instant in, what is
-//! due out.
+//! The deadlines of a session while frames go both ways. No timer: an instant in, the next deadline out.
 
 use tokio::time::Instant;
 
 use super::awaited;
 use super::lease::Expiry;
-use super::side::Side;
+use super::peer::RelayPeer;
 use crate::config::WebSocket;
 use crate::values::Endpoint;
 
@@ -20,7 +19,7 @@ pub(super) struct Clock {
     activity: u64,
 }
 
-/// What a deadline that passed asks for.
+/// The action that a deadline asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {
     Lifetime,
@@ -29,11 +28,11 @@ pub(super) enum Due {
     Idle,
     /// A round of pings.
     Ping,
-    /// This end did not answer its pings.
+    /// This peer did not answer its pings.
     Pong(Endpoint),
-    /// A message or a control frame of this end took too long.
+    /// A message or a control frame of this peer took too long.
     Message(Endpoint),
-    /// This end took nothing of what was sent to it for too long.
+    /// This peer took nothing of what was sent to it for too long.
     Stalled(Endpoint),
 }
 
@@ -48,7 +47,7 @@ impl Clock {
         }
     }
 
-    /// Notes the sum of what both ends did.
+    /// Notes the sum of both peers' activity.
     pub(super) fn note_activity(&mut self, activity: u64, now: Instant) {
         if activity != self.activity {
             self.activity = activity;
@@ -56,7 +55,7 @@ impl Clock {
         }
     }
 
-    /// Notes an end of a time in which an end could not do anything.
+    /// Restarts the idle timer after a pause that the gateway imposed.
     pub(super) fn note_rest(&mut self, now: Instant) {
         self.last_activity = now;
     }
@@ -66,12 +65,12 @@ impl Clock {
         self.next_ping = settings.ping_interval.map(|interval| now + interval);
     }
 
-    /// The earliest deadline, and what it asks for.
+    /// The earliest deadline, and its action.
     pub(super) fn next(
         &self,
         settings: &WebSocket,
-        client: &Side,
-        upstream: &Side,
+        client: &RelayPeer,
+        upstream: &RelayPeer,
     ) -> Option<(Instant, Due)> {
         let waits = client.paused.is_some() || upstream.paused.is_some();
         let idle = settings.idle_timeout.filter(|_| !waits);
@@ -107,9 +106,9 @@ impl Clock {
         lifetime.into_iter().chain(expiry).min_by_key(|(deadline, _)| *deadline)
     }
 
-    /// When an end last said something, or took some of what it has not taken yet.
-    fn last_sign_of_life(&self, client: &Side, upstream: &Side) -> Instant {
-        let took = |side: &Side| side.blocked.as_ref().map(|blocked| blocked.stalled);
+    /// When a peer last sent a frame, or took some of the bytes that wait for it.
+    fn last_sign_of_life(&self, client: &RelayPeer, upstream: &RelayPeer) -> Instant {
+        let took = |peer: &RelayPeer| peer.blocked.as_ref().map(|blocked| blocked.stalled);
         took(client).max(took(upstream)).map_or(self.last_activity, |at| at.max(self.last_activity))
     }
 }
@@ -117,8 +116,8 @@ impl Clock {
 /// By when `from` must have finished what it began, unless `to` keeps it waiting; and by when `to`
 /// must take something if it does.
 fn frame_deadlines(
-    from: &Side,
-    to: &Side,
+    from: &RelayPeer,
+    to: &RelayPeer,
     settings: &WebSocket,
 ) -> (Option<Instant>, Option<Instant>) {
     match (&to.blocked, settings.message_timeout) {
@@ -132,9 +131,9 @@ fn frame_deadlines(
     }
 }
 
-/// By when `side` must answer its pings. While it takes nothing it cannot read them, and its deadline is
+/// By when `peer` must answer its pings. While it takes nothing it cannot read them, and its deadline is
 /// that of what it does not take; while it is not read from, its pong may be there.
-fn pong_deadline(side: &Side, other: &Side, settings: &WebSocket) -> Option<Instant> {
-    let waits = side.blocked.is_some() || side.paused.is_some() || other.blocked.is_some();
-    if waits { None } else { side.awaited.pong_deadline(settings) }
+fn pong_deadline(peer: &RelayPeer, other: &RelayPeer, settings: &WebSocket) -> Option<Instant> {
+    let waits = peer.blocked.is_some() || peer.paused.is_some() || other.blocked.is_some();
+    if waits { None } else { peer.awaited.pong_deadline(settings) }
 }

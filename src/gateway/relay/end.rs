@@ -1,4 +1,4 @@
-//! Why a session ended, and what each end is told about it.
+//! The cause of a session's end, and the Close that each peer gets for it.
 
 use crate::values::Endpoint;
 use crate::values::Flow;
@@ -10,31 +10,31 @@ use crate::wire::Violation;
 pub struct SessionEnd {
     /// What ended it.
     pub cause: Cause,
-    /// What the client sent.
+    /// Counters of the client's frames.
     pub client: Flow,
-    /// What the upstream sent.
+    /// Counters of the upstream's frames.
     pub upstream: Flow,
-    /// How often limits that only report let something through.
+    /// How often rate limits in report mode let something through.
     pub let_through: u64,
 }
 
 /// What ended a session.
 #[derive(Debug, Clone)]
 pub enum Cause {
-    /// An end sent a Close frame, with this code if with any.
+    /// A peer sent a Close frame, with this code if with any.
     Closed(Endpoint, Option<u16>),
-    /// An end sent a frame that is refused.
+    /// A peer sent a frame that is refused.
     Violation(Box<Violation>),
-    /// An end took too long or sent too much; the text says over what.
+    /// A peer took too long or sent too much; the text says over what.
     AtFault(Endpoint, Reason, &'static str),
-    /// An end's connection was lost; the text says how.
+    /// A peer's connection was lost; the text says how.
     Lost(Endpoint, String),
     /// The gateway ended it for both.
     Gateway(Reason),
 }
 
-/// A close code and the reason text that goes with it.
-pub(super) type Farewell = (Option<u16>, &'static str);
+/// The close code and the reason text that a peer is sent; no code is an empty Close.
+pub(super) type CloseNotice = (Option<u16>, &'static str);
 
 impl Cause {
     /// The row of the table. What an upstream breaks of RFC 6455 is `upstream.protocol`; limits and
@@ -55,7 +55,7 @@ impl Cause {
         }
     }
 
-    /// Which end closed, was at fault or was lost; `None` is the gateway.
+    /// The peer that closed, was at fault or was lost; `None` is the gateway.
     #[must_use]
     pub fn by(&self) -> Option<Endpoint> {
         match self {
@@ -73,11 +73,11 @@ impl Cause {
         match self {
             Self::Closed(_, code) => *code,
             Self::Lost(Endpoint::Client, _) => None,
-            _ => self.farewell(Endpoint::Client).0,
+            _ => self.close_notice(Endpoint::Client).0,
         }
     }
 
-    /// What the log says beyond the reason.
+    /// The detail of the log, beyond the reason.
     #[must_use]
     pub fn detail(&self) -> Option<String> {
         match self {
@@ -89,8 +89,8 @@ impl Cause {
         }
     }
 
-    /// Whether an end may take the time that it needs for the rest of what it was sent: it is not the
-    /// one that is at fault, or that is put out.
+    /// Whether a peer gets the time that it needs to take its remaining bytes: it is neither at fault nor
+    /// ended by the gateway.
     pub(super) fn spares(&self, endpoint: Endpoint) -> bool {
         match self {
             Self::Closed(..) => true,
@@ -99,13 +99,13 @@ impl Cause {
         }
     }
 
-    /// What `to` is told: the reason's own code where it is at fault, else that the other end is
-    /// gone (1001) or that the application failed (1014).
-    pub(super) fn farewell(&self, to: Endpoint) -> Farewell {
+    /// The Close for `to`: the reason's own code where `to` is at fault, else that the other peer is gone
+    /// (1001) or that the application failed (1014).
+    pub(super) fn close_notice(&self, to: Endpoint) -> CloseNotice {
         let reason = self.reason();
         match self {
             Self::Closed(_, code) => (*code, ""),
-            // What the gateway ends is ended for the client's sake: to the upstream it is gone.
+            // The gateway's reasons are about the client: to the upstream the client is gone.
             Self::Gateway(_) if to == Endpoint::Upstream && reason != Reason::Internal => {
                 (Some(GOING_AWAY), reason.name())
             }
@@ -137,22 +137,25 @@ mod tests {
     #[test]
     fn the_end_at_fault_is_told_why_and_the_other_that_it_is_over() {
         let late = Cause::AtFault(Endpoint::Client, Reason::PingTimeout, "");
-        assert_eq!(late.farewell(Endpoint::Client), (Some(4408), "ping.timeout"));
-        assert_eq!(late.farewell(Endpoint::Upstream), (Some(1001), "ping.timeout"));
+        assert_eq!(late.close_notice(Endpoint::Client), (Some(4408), "ping.timeout"));
+        assert_eq!(late.close_notice(Endpoint::Upstream), (Some(1001), "ping.timeout"));
         let lost = Cause::Lost(Endpoint::Upstream, String::new());
-        assert_eq!(lost.farewell(Endpoint::Client), (Some(1014), "upstream.lost"));
+        assert_eq!(lost.close_notice(Endpoint::Client), (Some(1014), "upstream.lost"));
         let lost = Cause::Lost(Endpoint::Client, String::new());
-        assert_eq!(lost.farewell(Endpoint::Upstream), (Some(1001), "client.lost"));
+        assert_eq!(lost.close_notice(Endpoint::Upstream), (Some(1001), "client.lost"));
         assert_eq!(lost.code(), None);
         let kicked = Cause::Gateway(Reason::SessionKicked);
-        assert_eq!(kicked.farewell(Endpoint::Client), (Some(4403), "session.kicked"));
-        assert_eq!(kicked.farewell(Endpoint::Upstream), (Some(1001), "session.kicked"));
+        assert_eq!(kicked.close_notice(Endpoint::Client), (Some(4403), "session.kicked"));
+        assert_eq!(kicked.close_notice(Endpoint::Upstream), (Some(1001), "session.kicked"));
         assert!(late.spares(Endpoint::Upstream) && !late.spares(Endpoint::Client));
         assert!(!kicked.spares(Endpoint::Client) && !kicked.spares(Endpoint::Upstream));
         let stopped = Cause::Gateway(Reason::Shutdown);
         for end in [Endpoint::Client, Endpoint::Upstream] {
-            assert_eq!(stopped.farewell(end), (Some(1001), "shutdown"));
-            assert_eq!(Cause::Closed(end, Some(4001)).farewell(end.opposite()), (Some(4001), ""));
+            assert_eq!(stopped.close_notice(end), (Some(1001), "shutdown"));
+            assert_eq!(
+                Cause::Closed(end, Some(4001)).close_notice(end.opposite()),
+                (Some(4001), "")
+            );
         }
     }
 }

@@ -1,32 +1,32 @@
-//! What a live session's ends sent so far, for whoever asks from outside its task.
+//! The counters of a live session, for readers outside its task.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::values::Flow;
 
-/// The counters of a session that runs. They are published when somebody asks and never otherwise,
-/// so that a message costs the session one look at a flag.
+/// The counters of a running session. The session publishes them only on request, so that a message costs
+/// it one look at a flag.
 #[derive(Debug, Default)]
 pub struct Meter {
     asked: AtomicBool,
-    /// Of client and upstream; `None`: nobody has ever asked.
+    /// Of client and upstream; `None`: never requested.
     published: Mutex<Option<Box<(Flow, Flow)>>>,
 }
 
 impl Meter {
-    /// Asks the session to publish. It does so when it runs next: wake it.
+    /// Requests the counters. The session publishes them when it is next polled: wake it.
     pub fn ask(&self) {
         self.asked.store(true, Ordering::Release);
     }
 
-    /// Whether somebody asked, and was not answered yet.
+    /// Whether a request is pending.
     #[must_use]
     pub fn is_asked(&self) -> bool {
         self.asked.load(Ordering::Acquire)
     }
 
-    /// What client and upstream sent, as of the last time that somebody asked.
+    /// The counters of client and upstream as of the last request.
     #[must_use]
     pub fn read(&self) -> (Flow, Flow) {
         self.published().as_deref().copied().unwrap_or_default()

@@ -8,10 +8,10 @@ mod closing;
 mod end;
 mod lease;
 mod meter;
-mod pair;
+mod peer;
 mod pump;
+mod session;
 mod settings;
-mod side;
 mod terms;
 
 #[cfg(test)]
@@ -31,11 +31,11 @@ use crate::wire::{Context, HoldBudget};
 pub use end::{Cause, SessionEnd};
 pub use lease::{Lease, Renewal, Verifying};
 pub use meter::Meter;
-use pair::Pair;
+use session::SessionRelay;
 pub(super) use settings::{control_frame_rate, frame_limits};
 pub use terms::{Amendments, Terms};
 
-/// The two streams of a session, and what was read behind each side's handshake.
+/// The two streams of a session, and the bytes that were read behind each handshake.
 #[derive(Debug)]
 pub struct Streams {
     /// Behind the 101 that the client got.
@@ -50,7 +50,7 @@ pub struct Streams {
     pub compression: Option<Contexts>,
 }
 
-/// What compressed messages of each end may refer to.
+/// The compression context of each peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Contexts {
     /// Of the client's.
@@ -59,29 +59,29 @@ pub struct Contexts {
     pub upstream: Context,
 }
 
-/// What a session that runs hears from outside, and says there.
+/// The interface of a running session to the rest of the gateway.
 pub trait Outside {
-    /// Ready with the reason for which the gateway wants the session to end; not asked again then.
+    /// Ready with the reason for which the gateway ends the session; not polled again then.
     fn poll_stop(&mut self, cx: &mut task::Context<'_>) -> Poll<Reason>;
 
-    /// Where it publishes what was sent, whenever somebody asked, and it was woken.
+    /// Counters that the session publishes on request when it is next polled.
     fn meter(&self) -> &Meter;
 
-    /// Where it finds new terms, likewise.
+    /// New terms, which the session takes when it is next polled.
     fn amendments(&self) -> &Amendments;
 
-    /// Called once for each reason for which limits that only report let something through.
+    /// Called once for each reason for which rate limits in report mode let something through.
     fn would_refuse(&self, reason: Reason);
 
-    /// Called once, as soon as something ends the session: its ends are being told.
+    /// Called once, as soon as the close of both peers begins.
     fn ending(&mut self, cause: &Cause);
 
-    /// Called once the session is over and both ends are closed; not if it is dropped before.
+    /// Called once the session is over and both peers are closed; not if it is dropped before.
     fn ended(&mut self, end: SessionEnd);
 }
 
-/// Relays frames between the two until the session ends, and closes both. The future is as small as
-/// can be, because there is one for each session: what it needs is made before it is first polled.
+/// Relays frames between both peers until the session ends, and closes them. There is a future for each
+/// session, so it is kept small: its state is made before it is first polled.
 pub fn relay<O: Outside>(
     streams: Streams,
     terms: Terms,
@@ -89,18 +89,18 @@ pub fn relay<O: Outside>(
     lease: Lease,
     outside: O,
 ) -> impl Future<Output = ()> {
-    let pair = Pair::new(streams, terms, budget, lease, Instant::now());
-    let mut running = Running { pair, outside, stopped: false, told: false };
+    let session = SessionRelay::new(streams, terms, budget, lease, Instant::now());
+    let mut running = Running { session, outside, stopped: false, told: false };
     async move {
         let mut timer = pin!(tokio::time::sleep(FAR));
         poll_fn(|cx| running.poll(cx, timer.as_mut())).await;
-        running.outside.ended(running.pair.into_end());
+        running.outside.ended(running.session.into_end());
     }
 }
 
 /// A session that runs.
 struct Running<O> {
-    pair: Pair,
+    session: SessionRelay,
     outside: O,
     stopped: bool,
     /// `outside` knows that the session is ending.
@@ -109,24 +109,24 @@ struct Running<O> {
 
 impl<O: Outside> Running<O> {
     fn poll(&mut self, cx: &mut task::Context<'_>, timer: Pin<&mut Sleep>) -> Poll<()> {
-        let Self { pair, outside, stopped, told } = self;
+        let Self { session, outside, stopped, told } = self;
         if !*stopped && let Poll::Ready(reason) = outside.poll_stop(cx) {
             *stopped = true;
-            pair.stop(reason, Instant::now());
+            session.stop(reason, Instant::now());
         }
         if let Some(terms) = outside.amendments().take() {
-            pair.amend(*terms, Instant::now());
+            session.amend(*terms, Instant::now());
         }
-        let polled = pair.poll(cx, timer);
-        while let Some(reason) = pair.untold() {
+        let polled = session.poll(cx, timer);
+        while let Some(reason) = session.untold() {
             outside.would_refuse(reason);
         }
-        if !*told && let Some(parting) = &pair.parting {
+        if !*told && let Some(closing) = &session.closing {
             *told = true;
-            outside.ending(&parting.cause);
+            outside.ending(&closing.cause);
         }
         if outside.meter().is_asked() {
-            outside.meter().publish(pair.client.gate.flow(), pair.upstream.gate.flow());
+            outside.meter().publish(session.client.gate.flow(), session.upstream.gate.flow());
         }
         polled
     }

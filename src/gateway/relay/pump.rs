@@ -1,4 +1,4 @@
-//! One direction: lend what an end sent to the frame rules, and pass on what they release.
+//! One direction: reads a peer, has its gate check the bytes, and writes released bytes to the other peer.
 
 use std::cell::RefCell;
 use std::io;
@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use tokio::time::Instant;
 
-use super::side::{Ending, Side, Stage};
+use super::peer::{Ending, RelayPeer, Stage};
 use crate::tls::transport::AT_ONCE;
 use crate::values::Reason;
 use crate::wire::{Event, Gate, HoldBudget, UNCOUNTED, Verdict, Violation};
@@ -15,12 +15,12 @@ use crate::wire::{Event, Gate, HoldBudget, UNCOUNTED, Verdict, Violation};
 const GATHER_BELOW: usize = 4 * 1024;
 /// Gathered bytes are written when there are this many.
 const WRITE_AT: usize = 16 * 1024;
-/// An end whose compressed messages were inflated to this much goes on in the task's next turn.
-/// Looked at after each read.
+/// Bytes inflated in one turn of the task; a peer above it goes on in the next turn. Compared after each
+/// read.
 const TURN: u64 = 1024 * 1024;
-/// Bytes of a read, at most, of an end that is read little at a time; with TLS it may be a record.
+/// Bytes of a read of a peer that is read a little at a time; with TLS it may be a record.
 const LITTLE: usize = 16 * 1024;
-/// The same, of a client that may be delayed when there is no room for what it would leave unread.
+/// Bytes of a read of a client that may be paused while the budget has no room for the rest of a read.
 const SCANT: usize = UNCOUNTED;
 
 /// Buffers that belong to the worker thread, so that no session holds one while it waits.
@@ -34,7 +34,7 @@ thread_local! {
         RefCell::new(Worker { read: vec![0; AT_ONCE], gathered: Vec::with_capacity(WRITE_AT) });
 }
 
-/// What is to be noted about an end after its bytes were judged.
+/// An event of a peer that its session must act on.
 #[derive(Debug)]
 pub(super) enum Notice {
     /// It answered a ping of the gateway's.
@@ -43,7 +43,7 @@ pub(super) enum Notice {
     Token(String),
     /// It sent a Close with this code, which was passed on.
     Closed(Option<u16>),
-    /// It is above a rate.
+    /// An inspector refused its bytes: it is above a rate, or handed in a token that cannot be taken out.
     Refused(Reason),
     /// It sent a frame that is refused.
     Violation(Box<Violation>),
@@ -53,41 +53,41 @@ pub(super) enum Notice {
     Failed(String),
 }
 
-/// What came of an end's bytes, if anything.
+/// The events of one read.
 #[derive(Debug, Default)]
-pub(super) struct Noticed {
+pub(super) struct PumpOutcome {
     pub(super) notice: Option<Notice>,
-    /// The end may not go on before this instant.
+    /// The peer may not be read before this instant.
     pub(super) wait: Option<Instant>,
 }
 
-impl Noticed {
+impl PumpOutcome {
     fn is_some(&self) -> bool {
         self.notice.is_some() || self.wait.is_some()
     }
 }
 
-impl From<Notice> for Noticed {
+impl From<Notice> for PumpOutcome {
     fn from(notice: Notice) -> Self {
         Self { notice: Some(notice), wait: None }
     }
 }
 
-/// Relays what `source` sends for as long as it sends and `sink` takes it, or until there is
-/// something to be noted. Where judging it is much work, it wakes the task to go on later.
+/// Relays bytes from `source` to `sink` until one of them has to wait or there is an event. After much
+/// inflating it wakes the task and stops, so that other sessions run.
 pub(super) fn pump(
     cx: &mut Context<'_>,
-    source: &mut Side,
-    sink: &mut Side,
+    source: &mut RelayPeer,
+    sink: &mut RelayPeer,
     budget: &HoldBudget,
     now: Instant,
-) -> Option<Noticed> {
+) -> Option<PumpOutcome> {
     WORKER.with_borrow_mut(|Worker { read, gathered }| {
         // A session that panicked here may have left its bytes behind.
         gathered.clear();
-        let mut noticed = Noticed::default();
+        let mut outcome = PumpOutcome::default();
         let inflated = source.gate.inflated();
-        while !noticed.is_some() && relays(source, sink) && sink.poll_flush(cx, now).is_ready() {
+        while !outcome.is_some() && relays(source, sink) && sink.poll_flush(cx, now).is_ready() {
             if let Some(blocked) = sink.blocked.take() {
                 source.awaited.leave_out(now - blocked.since);
                 sink.awaited.leave_out_of_pong(now - blocked.since);
@@ -105,49 +105,48 @@ pub(super) fn pump(
                 cut = bytes.len() > wanted;
                 let bytes = &bytes[..bytes.len().min(wanted)];
                 let release = |released: &[u8]| gather(cx, sink, gathered, released, now);
-                let (judged, noticed) = judge(gate, bytes, budget, now, release);
-                taken = judged;
-                (if cut { usize::MAX } else { judged }, noticed)
+                let (consumed, outcome) = feed(gate, bytes, budget, now, release);
+                taken = consumed;
+                (if cut { usize::MAX } else { consumed }, outcome)
             });
             if cut {
                 source.ending = Some(Ending::Refused);
             }
             source.awaited.note_frames(&source.gate, now);
-            noticed = match lent {
+            outcome = match lent {
                 Poll::Pending => break,
-                Poll::Ready(Ok(Some(noticed))) => charge(source, taken, noticed, now),
+                Poll::Ready(Ok(Some(outcome))) => charge(source, taken, outcome, now),
                 Poll::Ready(Ok(None)) => Notice::Eof.into(),
                 Poll::Ready(Err(error)) => failed(&error).into(),
             };
         }
         sink.send(cx, gathered, now);
         gathered.clear();
-        noticed.is_some().then_some(noticed)
+        outcome.is_some().then_some(outcome)
     })
 }
 
-/// Reads what `side` still sends and throws it away, at most `left` bytes; the frame rules look on,
-/// so that its Close is seen. `true` when it has ended. One that sends more than that is not read
-/// any further, and not cut off at once either: that would be a reset, which could overtake the
-/// Close that it is to read.
+/// Reads and throws away at most `left` bytes of `peer`; its gate checks them, so that its Close is
+/// noticed. `true` when the stream has ended. A peer that sends more is not read any further, and not cut
+/// off at once either: a reset could overtake the Close that it is to read.
 pub(super) fn drain(
     cx: &mut Context<'_>,
-    side: &mut Side,
+    peer: &mut RelayPeer,
     budget: &HoldBudget,
     left: &mut usize,
     now: Instant,
 ) -> bool {
-    if !side.can_be_read() {
+    if !peer.can_be_read() {
         return true;
     }
     WORKER.with_borrow_mut(|worker| {
         while *left > 0 {
-            let judging = side.ending.is_none();
-            let drained = side.poll_lend(cx, &mut worker.read, |_, gate, bytes| {
-                // Nothing of it goes on, so that no rate matters any more.
+            let reads_frames = peer.ending.is_none();
+            let drained = peer.poll_lend(cx, &mut worker.read, |_, gate, bytes| {
+                // None of the bytes is forwarded, so that rates do not matter any more.
                 gate.allow(None);
-                let judged = judging.then(|| judge(gate, bytes, budget, now, |_| {}));
-                let notice = judged.and_then(|(_, noticed)| noticed.notice);
+                let fed = reads_frames.then(|| feed(gate, bytes, budget, now, |_| {}));
+                let notice = fed.and_then(|(_, outcome)| outcome.notice);
                 let refused = matches!(notice, Some(Notice::Violation(_) | Notice::Refused(_)));
                 (bytes.len(), (bytes.len(), refused))
             });
@@ -157,7 +156,7 @@ pub(super) fn drain(
                 Poll::Ready(Ok(Some((length, refused)))) => {
                     *left = left.saturating_sub(length);
                     if refused {
-                        side.ending = Some(Ending::Refused);
+                        peer.ending = Some(Ending::Refused);
                     }
                 }
             }
@@ -166,7 +165,7 @@ pub(super) fn drain(
     })
 }
 
-fn relays(source: &Side, sink: &Side) -> bool {
+fn relays(source: &RelayPeer, sink: &RelayPeer) -> bool {
     let takes = match sink.stage {
         Stage::Open => true,
         Stage::Closing { .. } => source.gate.unfinished() > 0,
@@ -175,9 +174,9 @@ fn relays(source: &Side, sink: &Side) -> bool {
     takes && source.sends() && source.paused.is_none() && !sink.write_failed
 }
 
-/// How many bytes may be read at once. The rest of a read of a client that is delayed has to be kept:
-/// where the budget has no room for it, the bytes stay in the kernel.
-fn at_once(source: &mut Side, budget: &HoldBudget) -> usize {
+/// How many bytes to read at once. The rest of a read of a paused client must be kept: where the budget
+/// has no room for it, the bytes stay in the kernel.
+fn at_once(source: &mut RelayPeer, budget: &HoldBudget) -> usize {
     if !source.gate.wants_small_reads() {
         AT_ONCE
     } else if source.gate.may_be_delayed() && budget.left() < LITTLE {
@@ -187,24 +186,23 @@ fn at_once(source: &mut Side, budget: &HoldBudget) -> usize {
     }
 }
 
-/// How many bytes may be relayed: towards an end that is to be closed, only the frame in progress
-/// is finished; what comes behind it is thrown away.
-fn wanted(source: &Side, sink: &Side) -> usize {
+/// How many bytes to relay: towards a peer that is to be closed, only the rest of the frame in progress.
+fn wanted(source: &RelayPeer, sink: &RelayPeer) -> usize {
     match sink.stage {
         Stage::Closing { .. } => usize::try_from(source.gate.unfinished()).unwrap_or(usize::MAX),
         _ => usize::MAX,
     }
 }
 
-/// Judges a chunk to its end, to the first frame that is refused, or to one that has to wait. Says
-/// how much of it was dealt with.
-fn judge(
+/// Feeds a read to the gate: to its end, to the first frame that is refused, or to one that has to wait.
+/// Says how many bytes were consumed.
+fn feed(
     gate: &mut Gate,
     bytes: &[u8],
     budget: &HoldBudget,
     now: Instant,
     mut release: impl FnMut(&[u8]),
-) -> (usize, Noticed) {
+) -> (usize, PumpOutcome) {
     if let Some(allowance) = gate.allowance() {
         allowance.at(now);
     }
@@ -223,7 +221,7 @@ fn judge(
             Some(Event::Token(token)) => notice = Some(Notice::Token(token)),
             Some(Event::Close(close)) => notice = Some(Notice::Closed(close.code)),
             Some(Event::Wait(until)) => {
-                return (bytes.len() - rest.len(), Noticed { notice, wait: Some(until) });
+                return (bytes.len() - rest.len(), PumpOutcome { notice, wait: Some(until) });
             }
             Some(Event::Refused(reason)) => return (bytes.len(), Notice::Refused(reason).into()),
             Some(Event::Violation(violation)) => {
@@ -231,27 +229,27 @@ fn judge(
             }
         }
     }
-    (bytes.len(), Noticed { notice, wait: None })
+    (bytes.len(), PumpOutcome { notice, wait: None })
 }
 
-/// Charges an end for bytes that were read of it, whatever else came of them.
-fn charge(source: &mut Side, bytes: usize, noticed: Noticed, now: Instant) -> Noticed {
+/// Charges a peer for bytes that were read from it.
+fn charge(source: &mut RelayPeer, bytes: usize, outcome: PumpOutcome, now: Instant) -> PumpOutcome {
     let verdict = source.gate.allowance().map(|allowance| allowance.bytes(bytes as u64, now));
-    match (verdict, noticed.notice) {
+    match (verdict, outcome.notice) {
         (Some(Verdict::Refuse(reason)), None | Some(Notice::Pong | Notice::Token(_))) => {
             Notice::Refused(reason).into()
         }
         (Some(Verdict::Wait(until)), notice) => {
-            Noticed { notice, wait: noticed.wait.max(Some(until)) }
+            PumpOutcome { notice, wait: outcome.wait.max(Some(until)) }
         }
-        (_, notice) => Noticed { notice, ..noticed },
+        (_, notice) => PumpOutcome { notice, ..outcome },
     }
 }
 
 /// Collects small pieces, so that many frames that came together go on together.
 fn gather(
     cx: &mut Context<'_>,
-    sink: &mut Side,
+    sink: &mut RelayPeer,
     gathered: &mut Vec<u8>,
     released: &[u8],
     now: Instant,

@@ -1,4 +1,4 @@
-//! What a session is held to, and how it learns that this changed.
+//! The terms of a session, and the slot through which it gets new ones.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,16 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::config::Route;
 use crate::values::UserShare;
 
-/// What a session is held to.
+/// The settings that hold for a session.
 #[derive(Debug, Clone)]
 pub struct Terms {
     /// Its route: sizes, times and rates.
     pub route: Arc<Route>,
-    /// What it shares with the other sessions of its user, where those have a rate.
+    /// Its share of the user's rate, if there is one.
     pub user: Option<UserShare>,
 }
 
-/// New terms for a session that runs. It takes them when it runs next: wake it.
+/// New terms for a running session. It takes them when it is next polled: wake it.
 #[derive(Debug, Default)]
 pub struct Amendments {
     /// Set together with the terms, so that a look costs no lock.
@@ -24,18 +24,18 @@ pub struct Amendments {
 }
 
 impl Amendments {
-    /// The session is held to `terms` from its next look on.
+    /// Leaves `terms` for the session.
     pub fn amend(&self, terms: Terms) {
         *self.terms.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(terms));
         self.pending.store(true, Ordering::Release);
     }
 
-    /// Takes back what the session did not look at yet.
+    /// Takes back terms that the session has not taken yet.
     pub(crate) fn withdraw(&self) {
         drop(self.take());
     }
 
-    /// The newest terms since the last look, if there are any.
+    /// Takes the newest terms, if there are any.
     pub(super) fn take(&self) -> Option<Box<Terms>> {
         if !self.pending.load(Ordering::Acquire) {
             return None;

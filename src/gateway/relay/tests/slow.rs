@@ -64,7 +64,7 @@ trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
 
-/// One end of a session in the test's hands.
+/// One peer of a session in the test's hands.
 struct Peer {
     who: Endpoint,
     stream: Box<dyn Duplex>,
@@ -212,7 +212,7 @@ impl Slow {
         assert!(detail.starts_with(key), "{detail}");
     }
 
-    /// Both ends of the session read for so long.
+    /// Both peers of the session read for so long.
     async fn rest(&mut self, seconds: u32) {
         for _ in 0..seconds {
             sleep(SECOND).await;

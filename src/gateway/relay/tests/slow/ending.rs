@@ -1,4 +1,4 @@
-//! Sessions that are ending while an end is slow, or does not answer: they get the time that they need,
+//! Sessions that are ending while a peer is slow, or does not answer: they get the time that they need,
 //! and no more than the gateway allows them.
 
 use std::time::SystemTime;

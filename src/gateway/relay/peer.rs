@@ -1,5 +1,5 @@
-//! One end as the relay sees it: its stream, the judge of what it sends, and what it has not taken
-//! yet of what is sent to it.
+//! One peer as the relay sees it: its stream, the gate for the bytes that it sends, and the bytes that it has
+//! not taken yet.
 
 use std::io;
 use std::pin::Pin;
@@ -11,35 +11,35 @@ use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
 use super::awaited::{Awaited, Heard};
-use super::end::Farewell;
+use super::end::CloseNotice;
 use crate::tls::transport::Transport;
 use crate::wire::{Gate, HoldBudget, HoldPermit};
 
-/// How an end's sending came to its own end.
+/// Why nothing more of a peer can be read as frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
     /// The end of the stream.
     Eof,
     /// The socket or TLS failed.
     Failed,
-    /// A refused frame, or bytes that were thrown away: nothing behind can be read as frames.
+    /// A frame was refused, or bytes were thrown away.
     Refused,
 }
 
-/// How far the end has come in being closed.
+/// How far the peer has come in being closed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     /// Frames go both ways.
     Open,
     /// A Close of the gateway's is to be written at the next frame boundary.
-    Closing(Box<Farewell>),
+    Closing(Box<CloseNotice>),
     /// A Close was written; what still comes is read and thrown away.
     Draining(Box<Draining>),
     /// Nothing more is read or written.
     Done,
 }
 
-/// How long, and how many bytes, are still read of an end; and whether it was half-closed.
+/// The bounds on reading a peer that was sent a Close, and whether it was half-closed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Draining {
     pub(super) until: Instant,
@@ -47,35 +47,35 @@ pub(super) struct Draining {
     pub(super) shut: bool,
 }
 
-/// See the module. Each session has two, most of them idle: what an end has only for a time is boxed.
+/// One peer of a session. Most are idle: fields that are used only for a time are boxed.
 #[derive(Debug)]
-pub(super) struct Side {
-    /// `None` once this end is done with: the connection is closed then, whatever the other does.
+pub(super) struct RelayPeer {
+    /// `None` once the connection is closed, whatever the other peer does.
     stream: Option<Transport>,
-    /// Judges what this end sends.
+    /// Checks the bytes that this peer sends.
     pub(super) gate: Gate,
-    /// What this end began and must finish, and what it was asked.
+    /// Deadlines of this peer: the rest of a frame or message, and pongs.
     pub(super) awaited: Awaited,
-    /// Judged before anything from the stream.
+    /// Read before anything from the stream.
     early: Option<Box<Early>>,
     pub(super) paused: Option<Box<Paused>>,
-    /// What the stream did not take.
+    /// Bytes that the stream did not take.
     outbox: Option<Box<Outbox>>,
     /// The stream holds bytes of its own (TLS records) that the socket did not take.
     unflushed: bool,
     pub(super) blocked: Option<Box<Blocked>>,
-    /// Writing failed; the end may still have sent something that explains it.
+    /// Writing failed; the peer may still have sent a Close that explains it.
     pub(super) write_failed: bool,
     pub(super) ending: Option<Ending>,
     pub(super) stage: Stage,
 }
 
-/// What was read behind the opening handshake, or is left of a read since a pause began.
+/// Bytes behind the opening handshake, or the rest of a read since a pause began.
 #[derive(Debug)]
 struct Early {
     /// Not empty.
     bytes: Bytes,
-    /// For what is left of a read; `None`: it was not paused yet, or there was no room.
+    /// For the rest of a read; `None`: the peer was not paused yet, or the budget had no room.
     kept: Option<HoldPermit>,
 }
 
@@ -85,7 +85,7 @@ impl Early {
     }
 }
 
-/// What is to be written, from `written` on.
+/// Bytes to be written, from `written` on.
 #[derive(Debug, Default)]
 struct Outbox {
     bytes: Vec<u8>,
@@ -98,14 +98,14 @@ impl Outbox {
     }
 }
 
-/// An end that is above its rate, and may go on at `until`.
+/// The pause of a peer that is above its rate: it is read again at `until`.
 #[derive(Debug)]
 pub(super) struct Paused {
     since: Instant,
     pub(super) until: Instant,
 }
 
-/// Since when an end does not take what is sent to it.
+/// The time in which a peer does not take the bytes that are sent to it.
 #[derive(Debug)]
 pub(super) struct Blocked {
     pub(super) since: Instant,
@@ -119,7 +119,7 @@ impl Blocked {
     }
 }
 
-impl Side {
+impl RelayPeer {
     pub(super) fn new(stream: Transport, early: Bytes, gate: Gate) -> Self {
         Self {
             stream: Some(stream),
@@ -136,9 +136,8 @@ impl Side {
         }
     }
 
-    /// Waits for bytes of this end and lends them to `take`, with the gate to judge them by, as
-    /// [`Transport::poll_lend`] does; but of these it says how many it dealt with, and gets the
-    /// others with the next call.
+    /// Waits for bytes of this peer and lends them to `take` with its gate, as [`Transport::poll_lend`] does.
+    /// `take` says how many bytes it consumed, and gets the others with the next call.
     pub(super) fn poll_lend<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -163,8 +162,8 @@ impl Side {
         })
     }
 
-    /// This end is not read from before `until`. What was read of it already is kept, and counted
-    /// where the budget has room: where it has none, the read was small, and the next one is, too.
+    /// Pauses reading this peer until `until`. Bytes already read are kept, and counted where the budget has
+    /// room; where it has none, the read was small, and the next one is, too.
     pub(super) fn pause(&mut self, until: Instant, now: Instant, budget: &HoldBudget) {
         self.paused = Some(Box::new(Paused { since: now, until }));
         if let Some(early) = &mut self.early
@@ -174,33 +173,33 @@ impl Side {
         }
     }
 
-    /// The pause is over. Its time is nothing that a message of this end took.
+    /// Ends the pause, and moves the deadlines of this peer by its length.
     pub(super) fn resume(&mut self, now: Instant) {
         if let Some(paused) = self.paused.take() {
             self.awaited.leave_out(now - paused.since);
         }
     }
 
-    /// How much was received of this end.
+    /// How much was received from this peer.
     pub(super) fn heard(&self) -> Heard {
         let partial = self.stream.as_ref().map_or(0, Transport::partial);
         Heard { bytes: self.gate.received(), partial }
     }
 
-    /// How much of what was sent to this end is not in the kernel's hands.
+    /// Bytes sent to this peer that the kernel has not taken.
     fn unsent(&self) -> usize {
         let kept = self.outbox.as_ref().map_or(0, |outbox| outbox.rest().len());
         kept + self.stream.as_ref().map_or(0, Transport::unsent)
     }
 
-    /// How long TCP waits for this end to acknowledge or take anything; `None`: as the kernel does.
+    /// How long TCP waits for this peer to acknowledge or take anything; `None`: as the kernel does.
     pub(super) fn set_tcp_patience(&self, patience: Option<Duration>) {
         if let Some(stream) = &self.stream {
             stream.set_tcp_patience(patience);
         }
     }
 
-    /// Whether everything that was sent to this end is in the kernel's hands.
+    /// Ready once the kernel has taken every byte sent to this peer.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
         if self.write_failed || (self.outbox.is_none() && !self.unflushed) {
             return Poll::Ready(());
@@ -242,7 +241,7 @@ impl Side {
         Poll::Ready(Ok(()))
     }
 
-    /// Sends bytes to this end: written at once as far as the stream takes them, the rest kept.
+    /// Sends bytes to this peer: writes as many as the stream takes, and keeps the rest.
     pub(super) fn send(&mut self, cx: &mut Context<'_>, mut bytes: &[u8], now: Instant) {
         if self.write_failed || bytes.is_empty() {
             return;
@@ -282,7 +281,7 @@ impl Side {
         }
     }
 
-    /// Nothing more is read or written: the connection is closed at once.
+    /// Closes the connection at once.
     pub(super) fn cut(&mut self) {
         self.stage = Stage::Done;
         self.stream = None;
@@ -294,8 +293,8 @@ impl Side {
         matches!(self.ending, None | Some(Ending::Refused))
     }
 
-    /// Whether this end's frames are still relayed. One that was told to go may still finish the
-    /// frame that the other end waits for.
+    /// Whether this peer's frames are still relayed. A peer that was sent a Close may still finish the frame
+    /// in progress.
     pub(super) fn sends(&self) -> bool {
         self.ending.is_none() && self.stage != Stage::Done
     }

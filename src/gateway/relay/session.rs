@@ -1,4 +1,4 @@
-//! Both ends of a session and everything that happens between them. One task, no locks; polled by
+//! The relay of one session: both peers, their deadlines and what ends them. One task, no locks; polled by
 //! [`super::relay`], which wakes when a stream or the timer does.
 
 use std::future::Future;
@@ -12,9 +12,9 @@ use tokio::time::{Instant, Sleep};
 use super::clock::{Clock, Due};
 use super::end::{Cause, SessionEnd};
 use super::lease::{self, Expiry, Lease, Renewal, Verifying};
-use super::pump::{Notice, Noticed, pump};
+use super::peer::{Ending, RelayPeer, Stage};
+use super::pump::{Notice, PumpOutcome, pump};
 use super::settings::{client_rates, frame_limits};
-use super::side::{Ending, Side, Stage};
 use super::terms::Terms;
 use super::{Streams, awaited};
 use crate::config::Route;
@@ -23,7 +23,7 @@ use crate::values::Endpoint;
 use crate::values::Reason;
 use crate::wire::{Allowance, Gate, HoldBudget, Verdict};
 
-// What the log says of a time that is over begins with its key.
+// Texts of the log for a deadline that passed; each begins with its key.
 const IDLE: &str = "websocket.idle_timeout: neither end said anything";
 const UNFINISHED: &str = "websocket.message_timeout: it did not finish what it began";
 const STANDS_STILL: &str = "websocket.message_timeout: nothing more came of a message";
@@ -31,50 +31,50 @@ const STALLED: &str = "websocket.message_timeout: it took nothing of what was se
 const NO_ROOM_FOR_PINGS: &str = "websocket.ping_interval: it took nothing of what was sent to it, so that it got no ping either";
 const NO_PONG: &str = "websocket.ping_interval: it answered no ping";
 
-/// See the module. There is one for each session, most of them idle: what few of them have, or only
-/// for a time, is boxed.
-pub(super) struct Pair {
-    /// What it is held to.
+/// The relay of one session. Most sessions are idle: fields that few of them use, or only for a time,
+/// are boxed.
+pub(super) struct SessionRelay {
+    /// The settings that hold.
     route: Arc<Route>,
     pub(super) budget: HoldBudget,
-    pub(super) client: Side,
-    pub(super) upstream: Side,
+    pub(super) client: RelayPeer,
+    pub(super) upstream: RelayPeer,
     pub(super) clock: Clock,
     /// `None`: a client may not hand in a new token.
     pub(super) refresh: Option<Box<Refresh>>,
-    /// Once something ends the session.
-    pub(super) parting: Option<Box<Parting>>,
+    /// `Some` once something ends the session.
+    pub(super) closing: Option<Box<Closing>>,
 }
 
-/// A session that ends.
-pub(super) struct Parting {
-    /// What ended it first.
+/// A session that is being closed.
+pub(super) struct Closing {
+    /// The first cause; later ones do not count.
     pub(super) cause: Cause,
     /// When it began to end.
     pub(super) began: Instant,
-    /// Until when a frame boundary, or the answer to an end's Close, is waited for.
+    /// The deadline for a frame boundary, or for the answer to a peer's Close.
     pub(super) patience: Option<Instant>,
-    /// The gateway ends it now: no end gets more time because it is slow.
+    /// The gateway ends the session now: a slow peer gets no more time.
     pub(super) hurried: bool,
 }
 
-impl Parting {
+impl Closing {
     pub(super) fn new(cause: Cause, patience: Option<Instant>, began: Instant) -> Self {
         Self { cause, began, patience, hurried: false }
     }
 
-    /// Whether the session's lifetime and token are still looked at: the gateway did not end it yet.
+    /// Whether the lifetime and the token may still hurry it: the gateway did not end it yet.
     fn may_be_hurried(&self) -> bool {
         !self.hurried && !matches!(self.cause, Cause::Gateway(_))
     }
 
-    /// Whether this end's Close ends the session.
+    /// Whether this peer's Close ends the session.
     pub(super) fn is_closed_by(&self, endpoint: Endpoint) -> bool {
         matches!(self.cause, Cause::Closed(from, _) if from == endpoint)
     }
 }
 
-/// How a client hands in a new token, and what becomes of it.
+/// The new tokens that a client hands in.
 pub(super) struct Refresh {
     renewal: Renewal,
     /// A token that was handed in, being verified.
@@ -83,7 +83,7 @@ pub(super) struct Refresh {
     pub(super) answer: Option<String>,
 }
 
-impl Pair {
+impl SessionRelay {
     pub(super) fn new(
         streams: Streams,
         terms: Terms,
@@ -93,31 +93,31 @@ impl Pair {
     ) -> Self {
         let Terms { route, user } = terms;
         let Lease { expires, renewal } = lease;
-        let side = |stream, early, sender| {
-            // Each end has a payload of its own: neither can make the other seem to answer.
+        let peer = |stream, early, sender| {
+            // Each peer has a payload of its own: neither can make the other seem to answer.
             let gate = Gate::new(sender, frame_limits(sender, &route.websocket), super::random());
-            Side::new(stream, early, gate)
+            RelayPeer::new(stream, early, gate)
         };
         let Streams { client, client_early, upstream, upstream_early, compression } = streams;
         let mut clock = Clock::new(&route.websocket, now);
         clock.expiry = Expiry::new(expires, now, SystemTime::now());
-        let mut client = side(client, client_early, Endpoint::Client);
+        let mut client = peer(client, client_early, Endpoint::Client);
         client.gate.allow(Allowance::new(&client_rates(&route.limits), user, now));
         let refresh = renewal.map(|renewal| {
             client.gate.expect_token(Arc::clone(&renewal.member));
             Box::new(Refresh { renewal, verifying: None, answer: None })
         });
-        let mut upstream = side(upstream, upstream_early, Endpoint::Upstream);
+        let mut upstream = peer(upstream, upstream_early, Endpoint::Upstream);
         if let Some(contexts) = compression {
             client.gate.inflate(contexts.client);
             upstream.gate.inflate(contexts.upstream);
         }
-        let pair = Self { route, budget, client, upstream, clock, refresh, parting: None };
-        pair.set_tcp_patience(Some(USER_TIMEOUT));
-        pair
+        let session = Self { route, budget, client, upstream, clock, refresh, closing: None };
+        session.set_tcp_patience(Some(USER_TIMEOUT));
+        session
     }
 
-    /// TCP gives nobody up before the session does; it gives up after `old` so far.
+    /// Keeps TCP from giving a peer up before the session does; `old` is its timeout so far.
     fn set_tcp_patience(&self, old: Option<Duration>) {
         let patience = awaited::tcp_patience(&self.route.websocket, USER_TIMEOUT);
         if patience != old {
@@ -145,8 +145,8 @@ impl Pair {
         self.set_tcp_patience(tcp_patience);
     }
 
-    /// Runs the session as far as it goes without waiting. `timer` is armed for what is due next;
-    /// one that fires too early costs one look, while re-arming it for each message costs more.
+    /// Runs the session as far as it goes without waiting. `timer` is armed for the next deadline; one that
+    /// fires too early costs one poll, while re-arming it for each message costs more.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<()> {
         loop {
             let now = Instant::now();
@@ -170,22 +170,22 @@ impl Pair {
         }
     }
 
-    /// The next reason for which something was let through and that was not told yet.
+    /// The next reason of report mode that was not told yet.
     pub(super) fn untold(&mut self) -> Option<Reason> {
         self.client.gate.allowance()?.untold()
     }
 
-    /// What there is to say about the end.
+    /// The record of the session's end.
     pub(super) fn into_end(mut self) -> SessionEnd {
         SessionEnd {
-            cause: self.parting.map_or(Cause::Gateway(Reason::Internal), |parting| parting.cause),
+            cause: self.closing.map_or(Cause::Gateway(Reason::Internal), |closing| closing.cause),
             client: self.client.gate.flow(),
             upstream: self.upstream.gate.flow(),
             let_through: self.client.gate.allowance().map_or(0, |rates| rates.let_through()),
         }
     }
 
-    pub(super) fn side(&mut self, endpoint: Endpoint) -> &mut Side {
+    pub(super) fn peer(&mut self, endpoint: Endpoint) -> &mut RelayPeer {
         match endpoint {
             Endpoint::Client => &mut self.client,
             Endpoint::Upstream => &mut self.upstream,
@@ -204,9 +204,9 @@ impl Pair {
         self.release(cx, Endpoint::Upstream, now);
         self.relay_from(cx, Endpoint::Client, now);
         self.relay_from(cx, Endpoint::Upstream, now);
-        let waits = self.parting.is_some() && self.client.paused.is_some();
+        let waits = self.closing.is_some() && self.client.paused.is_some();
         if self.client.write_failed || waits {
-            // It may have said why before it went; and nothing but its Close is waited for then.
+            // It may have sent a Close before it went; only that is waited for then.
             self.resume(now);
             self.relay_from(cx, Endpoint::Client, now);
         }
@@ -214,18 +214,18 @@ impl Pair {
         self.poll_renewal(cx, now);
         self.advance(cx, Endpoint::Client, now);
         self.advance(cx, Endpoint::Upstream, now);
-        if self.parting.is_some() {
-            // What became of the upstream may be what the client waited for.
+        if self.closing.is_some() {
+            // The upstream's progress may be what the client's stage waits for.
             self.advance(cx, Endpoint::Client, now);
         }
     }
 
-    /// Grows with everything that an end does of its own. A frame counts with its last byte, so one
-    /// that is long on its way counts by its bytes meanwhile.
+    /// Grows with every frame that a peer sends on its own account. A frame counts with its last byte;
+    /// before that it counts by its bytes.
     fn activity(&self) -> u64 {
-        let of = |side: &Side| {
-            let on_its_way = if side.gate.in_frame() { side.gate.flow().bytes } else { 0 };
-            side.gate.activity().wrapping_add(on_its_way)
+        let of = |peer: &RelayPeer| {
+            let on_its_way = if peer.gate.in_frame() { peer.gate.flow().bytes } else { 0 };
+            peer.gate.activity().wrapping_add(on_its_way)
         };
         of(&self.client).wrapping_add(of(&self.upstream))
     }
@@ -237,7 +237,7 @@ impl Pair {
         }
     }
 
-    /// Takes note of a token that was verified: the session lasts as long as it.
+    /// Extends the session once a new token is verified.
     fn poll_renewal(&mut self, cx: &mut Context<'_>, now: Instant) {
         let Some(refresh) = &mut self.refresh else {
             return;
@@ -248,7 +248,7 @@ impl Pair {
         };
         refresh.verifying = None;
         refresh.answer = Some(lease::answer(&refresh.renewal.member, outcome));
-        // A session that its token does not end is not ended by a newer one either.
+        // A session without an expiry gets none from a newer token.
         if let (Ok(expires), Some(_)) = (outcome, self.clock.expiry.check()) {
             self.clock.expiry = Expiry::new(Some(expires), now, SystemTime::now());
         }
@@ -260,7 +260,8 @@ impl Pair {
                 Endpoint::Client => (&mut self.client, &mut self.upstream),
                 Endpoint::Upstream => (&mut self.upstream, &mut self.client),
             };
-            let Some(Noticed { notice, wait }) = pump(cx, source, sink, &self.budget, now) else {
+            let Some(PumpOutcome { notice, wait }) = pump(cx, source, sink, &self.budget, now)
+            else {
                 return;
             };
             if let Some(notice) = notice {
@@ -279,25 +280,25 @@ impl Pair {
             Notice::Closed(code) => self.closed(from, code, now),
             Notice::Refused(reason) => self.exceeded(from, reason, now),
             Notice::Violation(violation) => {
-                self.side(from).ending = Some(Ending::Refused);
+                self.peer(from).ending = Some(Ending::Refused);
                 self.end(Cause::Violation(violation), now);
             }
             Notice::Eof => {
-                self.side(from).ending = Some(Ending::Eof);
+                self.peer(from).ending = Some(Ending::Eof);
                 self.lost(from, "the connection ended without a Close frame".to_owned(), now);
             }
             Notice::Failed(error) => {
-                self.side(from).ending = Some(Ending::Failed);
+                self.peer(from).ending = Some(Ending::Failed);
                 self.lost(from, error, now);
             }
         }
     }
 
-    /// An answer to a ping of the gateway's. One that nobody asked for is a control frame as any.
+    /// Notes a pong to the gateway's own ping. One without a ping is charged as any control frame.
     fn ponged(&mut self, from: Endpoint, now: Instant) {
-        let side = self.side(from);
-        let asked = side.awaited.ponged();
-        let verdict = side.gate.allowance().filter(|_| !asked).map(Allowance::control_frame);
+        let peer = self.peer(from);
+        let asked = peer.awaited.ponged();
+        let verdict = peer.gate.allowance().filter(|_| !asked).map(Allowance::control_frame);
         match verdict {
             Some(Verdict::Refuse(reason)) => self.exceeded(from, reason, now),
             Some(Verdict::Wait(until)) => self.wait(from, until, now),
@@ -305,10 +306,9 @@ impl Pair {
         }
     }
 
-    /// An end is above a rate, or handed in a token that cannot be taken out of the stream, and the
-    /// session ends for it.
+    /// Ends the session for a peer that an inspector refused.
     fn exceeded(&mut self, from: Endpoint, reason: Reason, now: Instant) {
-        self.side(from).ending = Some(Ending::Refused);
+        self.peer(from).ending = Some(Ending::Refused);
         let detail = match reason {
             Reason::Capacity => "there is no room to hold a message that may hand in a token",
             Reason::MessageTooBig => "a message that hands in a token is larger than 16 KiB",
@@ -318,67 +318,67 @@ impl Pair {
         self.end(Cause::AtFault(from, reason, detail), now);
     }
 
-    /// An end is above a rate, and is not read from until it is within it again. Where the session
-    /// is ending there is nothing that it would be waited for.
+    /// Pauses a peer that is above a rate. In a session that is being closed it is closed instead: only its
+    /// Close is waited for.
     fn wait(&mut self, from: Endpoint, until: Instant, now: Instant) {
-        if self.parting.is_some() {
-            return self.part(now);
+        if self.closing.is_some() {
+            return self.close_peers(now);
         }
         let Self { client, upstream, budget, .. } = self;
-        let side = match from {
+        let peer = match from {
             Endpoint::Client => client,
             Endpoint::Upstream => upstream,
         };
-        side.pause(until, now, budget);
+        peer.pause(until, now, budget);
     }
 
-    /// Lets an end go on whose pause is over, or of which nothing but its Close is waited for.
+    /// Resumes a peer whose pause is over, or of which only the Close is waited for.
     fn resume(&mut self, now: Instant) {
-        let ending = self.parting.is_some();
-        for side in [&mut self.client, &mut self.upstream] {
-            if side.paused.as_ref().is_some_and(|paused| ending || paused.until <= now) {
-                side.resume(now);
-                // It was kept waiting: that it said nothing is not its fault.
+        let ending = self.closing.is_some();
+        for peer in [&mut self.client, &mut self.upstream] {
+            if peer.paused.as_ref().is_some_and(|paused| ending || paused.until <= now) {
+                peer.resume(now);
+                // The gateway paused it: the time does not count as idle.
                 self.clock.note_rest(now);
             }
         }
     }
 
-    /// Sends on what an end did not take before, whether or not the other may say more; once it has
-    /// all of it, the time that it took counts against nobody.
+    /// Writes the bytes that a peer did not take before. Once it has all of them, the time that it took is
+    /// left out of every deadline.
     fn release(&mut self, cx: &mut Context<'_>, endpoint: Endpoint, now: Instant) {
-        let side = self.side(endpoint);
-        if side.blocked.is_none() || side.poll_flush(cx, now).is_pending() {
+        let peer = self.peer(endpoint);
+        if peer.blocked.is_none() || peer.poll_flush(cx, now).is_pending() {
             return;
         }
-        let pause = side.blocked.take().map_or(Duration::ZERO, |blocked| now - blocked.since);
-        side.awaited.leave_out_of_pong(pause);
-        self.side(endpoint.opposite()).awaited.leave_out(pause);
+        let pause = peer.blocked.take().map_or(Duration::ZERO, |blocked| now - blocked.since);
+        peer.awaited.leave_out_of_pong(pause);
+        self.peer(endpoint.opposite()).awaited.leave_out(pause);
         self.clock.note_rest(now);
         self.taken(endpoint, now);
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let Some(parting) = &self.parting else {
+        let Some(closing) = &self.closing else {
             let next = self.clock.next(&self.route.websocket, &self.client, &self.upstream);
             let paused = [&self.client.paused, &self.upstream.paused];
             let resumes = paused.into_iter().flatten().map(|paused| paused.until);
             return next.map(|(deadline, _)| deadline).into_iter().chain(resumes).min();
         };
-        let draining = |side: &Side| match &side.stage {
+        let draining = |peer: &RelayPeer| match &peer.stage {
             Stage::Draining(draining) => Some(draining.until),
             Stage::Open | Stage::Closing(_) | Stage::Done => None,
         };
-        let over = self.clock.over(&self.route.websocket).filter(|_| parting.may_be_hurried());
+        let over = self.clock.over(&self.route.websocket).filter(|_| closing.may_be_hurried());
         let over = over.map(|(deadline, _)| deadline);
-        [parting.patience, draining(&self.client), draining(&self.upstream), over]
+        [closing.patience, draining(&self.client), draining(&self.upstream), over]
             .into_iter()
             .flatten()
             .min()
     }
 
     fn expire(&mut self, now: Instant) {
-        if self.parting.is_some() {
+        if self.closing.is_some() {
             self.hurry_if_over(now);
             self.give_up(now);
             return;
@@ -409,9 +409,9 @@ impl Pair {
         self.end(cause, now);
     }
 
-    /// A session that is ending for another reason outlasts neither `max_lifetime` nor its token.
+    /// Hurries a session that is being closed for another reason past `max_lifetime` or its token.
     fn hurry_if_over(&mut self, now: Instant) {
-        if !self.parting.as_ref().is_some_and(|parting| parting.may_be_hurried()) {
+        if !self.closing.as_ref().is_some_and(|closing| closing.may_be_hurried()) {
             return;
         }
         let over = self.clock.over(&self.route.websocket);
@@ -424,29 +424,29 @@ impl Pair {
         }
     }
 
-    /// A round of pings to both ends.
+    /// A round of pings to both peers.
     fn ping_both(&mut self, now: Instant) {
         let Self { client, upstream, clock, route, .. } = self;
         clock.pinged(&route.websocket, now);
-        for side in [client, upstream] {
-            if side.paused.is_none() {
-                side.awaited.round(side.heard(), &route.websocket);
+        for peer in [client, upstream] {
+            if peer.paused.is_none() {
+                peer.awaited.round(peer.heard(), &route.websocket);
             }
         }
     }
 
-    /// An end did not answer its pings in time: the session ends, unless there is another sign of life.
+    /// Ends the session for a peer that answered no ping in time, unless there is another sign of life.
     fn unanswered(&mut self, endpoint: Endpoint, now: Instant) {
         let Self { client, upstream, route, .. } = self;
-        let side = match endpoint {
+        let peer = match endpoint {
             Endpoint::Client => client,
             Endpoint::Upstream => upstream,
         };
-        side.awaited.note_life(side.heard(), &route.websocket);
-        if side.awaited.is_pong_awaited() && side.gate.in_frame() {
+        peer.awaited.note_life(peer.heard(), &route.websocket);
+        if peer.awaited.is_pong_awaited() && peer.gate.in_frame() {
             // It cannot answer before the frame's end, which has a deadline of its own.
-            side.awaited.leave_out_of_pong(route.websocket.ping_interval.unwrap_or_default());
-        } else if side.awaited.is_pong_awaited() {
+            peer.awaited.leave_out_of_pong(route.websocket.ping_interval.unwrap_or_default());
+        } else if peer.awaited.is_pong_awaited() {
             self.end(Cause::AtFault(endpoint, Reason::PingTimeout, NO_PONG), now);
         }
     }

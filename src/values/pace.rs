@@ -1,46 +1,61 @@
-//! A rate in the form that the rate-limit algorithm calculates with.
+//! The one arithmetic of rates: the generic cell rate algorithm (ITU-T I.371, annex A).
 
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::Rate;
 
-/// The shortest interval, in nanoseconds: five million events a second, which no client reaches.
-/// Intervals are whole nanoseconds, so up to this rate the effective rate is never lower than the
-/// configured one, and at most half a percent higher.
-const SHORTEST: u64 = 200;
-/// The longest time in which a burst is replenished, in nanoseconds: a century. Longer times are
-/// capped to it, so that no sum overflows.
-const LONGEST: u64 = 100 * 365 * 24 * 3600 * 1_000_000_000;
+/// The bits of [`Pace`] behind the point. With so many, one an hour fits 64 bits, and a second of the fastest
+/// rate of bytes is exact to three microseconds.
+const FRACTION: u32 = 22;
 
-/// The parameters of the generic cell rate algorithm: one event every `interval`, and `burst` at
-/// once.
+/// A rate in the terms of the algorithm, divided once and not for each message. Every limiter keeps a debt: the
+/// time until all that it counted is paid for at this rate. A sender is within the rate while its debt is no
+/// longer than the burst takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pace {
-    /// Nanoseconds, at least [`SHORTEST`].
-    pub(crate) interval: u64,
-    /// Capped so that `burst * interval` is at most [`LONGEST`].
-    pub(crate) burst: NonZeroU32,
+    /// The time that the rate takes for one, in nanoseconds with [`FRACTION`] bits behind the point.
+    interval: u64,
+    /// The time that it takes for a burst, in nanoseconds.
+    burst: u64,
 }
 
 impl From<&Rate> for Pace {
     fn from(rate: &Rate) -> Self {
-        let interval = rate.per.as_nanos() / u128::from(rate.count.max(1));
-        let interval = u64::try_from(interval).unwrap_or(LONGEST).clamp(SHORTEST, LONGEST);
-        let burst = rate.burst.min(LONGEST / interval);
-        let burst = u32::try_from(burst).unwrap_or(u32::MAX);
-        Self { interval, burst: NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN) }
+        let (per, count) = (rate.per.as_nanos(), u128::from(rate.count.max(1)));
+        Self {
+            interval: u64::try_from((per << FRACTION) / count).unwrap_or(u64::MAX),
+            burst: u64::try_from(per * u128::from(rate.burst) / count).unwrap_or(u64::MAX),
+        }
     }
 }
 
 impl Pace {
-    pub(crate) fn interval(self) -> Duration {
-        Duration::from_nanos(self.interval)
+    /// The time that the rate takes for `count`.
+    #[inline]
+    pub(crate) fn time(self, count: u64) -> Duration {
+        let nanos = (u128::from(self.interval) * u128::from(count)) >> FRACTION;
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
-    /// How far ahead of schedule the last event of a burst may be, in nanoseconds.
-    pub(crate) fn tolerance(self) -> u64 {
-        self.interval * u64::from(self.burst.get() - 1)
+    /// The time that the rate takes for one.
+    #[inline]
+    pub(crate) fn one(self) -> Duration {
+        Duration::from_nanos(self.interval >> FRACTION)
+    }
+
+    /// The longest debt that is within the rate.
+    #[inline]
+    pub(crate) fn burst(self) -> Duration {
+        Duration::from_nanos(self.burst)
+    }
+
+    /// The debt after one more, or the time after which one more is within the rate.
+    pub(crate) fn charge_one(self, debt: Duration) -> Result<Duration, Duration> {
+        let debt = debt.saturating_add(self.one());
+        match debt.checked_sub(self.burst()) {
+            Some(above) if !above.is_zero() => Err(above),
+            _ => Ok(debt),
+        }
     }
 }
 
@@ -48,35 +63,33 @@ impl Pace {
 mod tests {
     use std::time::Duration;
 
-    use super::{LONGEST, Pace, SHORTEST};
+    use super::Pace;
     use crate::values::Rate;
-
-    fn pace(count: u64, seconds: u64, burst: u64) -> Pace {
-        Pace::from(&Rate { count, per: Duration::from_secs(seconds), burst })
-    }
 
     #[test]
     fn a_rate_is_what_it_says_and_at_most_half_a_percent_more() {
         for seconds in [1, 60, 3600] {
             for count in [1, 3, 7, 100, 999, 1_000_000, 1_234_567, 4_975_125, 5_000_000] {
-                let (interval, whole) = (pace(count, seconds, 1).interval, seconds * 1_000_000_000);
-                let time = interval * count;
-                assert!(time <= whole, "{count} in {seconds} s take {time} ns");
-                assert!((whole - time) * 200 <= whole, "{count} in {seconds} s take {time} ns");
+                let pace = Pace::from(&Rate { count, per: Duration::from_secs(seconds), burst: 1 });
+                let whole = Duration::from_secs(seconds);
+                // Limiters add whole intervals, in whole nanoseconds.
+                let time = pace.one() * u32::try_from(count).unwrap();
+                assert!(time <= whole, "{count} in {seconds} s take {time:?}");
+                assert!(
+                    whole.abs_diff(time) * 200 <= whole,
+                    "{count} in {seconds} s take {time:?}"
+                );
             }
         }
-        assert_eq!(pace(1, 3600, 1).interval, 3_600_000_000_000);
-        assert_eq!(pace(1_000_000, 1, 1).interval, 1000);
     }
 
     #[test]
-    fn what_is_beyond_reckoning_is_clamped() {
-        assert_eq!(pace(10_000_000, 1, 1).interval, SHORTEST);
-        assert_eq!(pace(u64::MAX, 1, u64::MAX).interval, SHORTEST);
-        assert_eq!(pace(u64::MAX, 1, u64::MAX).burst.get(), u32::MAX);
-        let slow = pace(1, 3600, u64::MAX);
-        assert!(slow.tolerance() <= LONGEST);
-        assert_eq!(u64::from(slow.burst.get()), LONGEST / slow.interval);
-        assert_eq!(pace(1, 1, 0).burst.get(), 1);
+    fn one_is_within_the_rate_up_to_the_burst() {
+        let pace = Pace::from(&Rate { count: 10, per: Duration::from_secs(1), burst: 2 });
+        let tenth = Duration::from_millis(100);
+        assert_eq!(pace.charge_one(Duration::ZERO), Ok(tenth));
+        assert_eq!(pace.charge_one(tenth), Ok(2 * tenth));
+        assert_eq!(pace.charge_one(2 * tenth), Err(tenth));
+        assert_eq!(pace.charge_one(tenth + Duration::from_nanos(1)), Err(Duration::from_nanos(1)));
     }
 }

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::pace::Pace;
-use super::{Rate, Wait};
+use super::{Pace, Rate, Wait};
 
 /// A session's handle to the rate limit of its user. Cheap to clone; all clones share one count.
 #[derive(Debug, Clone)]
@@ -27,19 +26,13 @@ impl UserShare {
     }
 
     /// Counts one message if the limit allows it; a refused message is not counted.
-    ///
-    /// The generic cell rate algorithm: each message moves the end of the debt one interval later,
-    /// and is allowed if the debt then does not exceed a burst.
     pub fn take(&self, now: Instant) -> Result<(), Wait> {
         let now = self.at(now);
-        let tolerance = self.0.pace.tolerance();
         let mut until = self.0.debt_until.load(Ordering::Relaxed);
         loop {
-            let ahead = until.saturating_sub(now);
-            if ahead > tolerance {
-                return Err(Wait(Duration::from_nanos(ahead - tolerance)));
-            }
-            let next = until.max(now).saturating_add(self.0.pace.interval);
+            let debt = Duration::from_nanos(until.saturating_sub(now));
+            let debt = self.0.pace.charge_one(debt).map_err(Wait)?;
+            let next = now.saturating_add(nanos(debt));
             let order = Ordering::Relaxed;
             match self.0.debt_until.compare_exchange_weak(until, next, order, order) {
                 Ok(_) => return Ok(()),
@@ -59,7 +52,10 @@ impl UserShare {
     }
 
     fn at(&self, now: Instant) -> u64 {
-        let since = now.saturating_duration_since(self.0.origin);
-        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+        nanos(now.saturating_duration_since(self.0.origin))
     }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

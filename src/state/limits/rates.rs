@@ -1,8 +1,9 @@
 //! How often they come.
 
 use std::hash::Hash;
+use std::num::NonZeroU32;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use governor::clock::Clock;
 use governor::middleware::NoOpMiddleware;
@@ -10,9 +11,14 @@ use governor::nanos::Nanos;
 use governor::{Quota, RateLimiter};
 
 use super::cells::{Cells, Store};
-use crate::values::Rate;
-use crate::values::Wait;
-use crate::values::pace::Pace;
+use crate::values::{Rate, Wait};
+
+/// The shortest time from one to the next, in nanoseconds: five million a second, which no client
+/// reaches. Up to there a rate is never less than it says, and at most half a percent more.
+const SHORTEST: u64 = 200;
+/// A century, in nanoseconds: a burst that takes longer to come back is one that takes this long,
+/// so that no sum overflows.
+const LONGEST: u64 = 100 * 365 * 24 * 3600 * 1_000_000_000;
 
 /// Keys that a limiter keeps apart. With addresses it has 3.3 MB at most, 50 bytes a key with the
 /// slack of its maps.
@@ -121,11 +127,15 @@ impl<K: Eq + Hash + Clone, C: Clock<Instant = Nanos> + Clone> Active<K, C> {
     }
 }
 
+/// The rate as governor counts it, in whole nanoseconds.
 fn quota(rate: &Rate) -> Quota {
-    let pace = Pace::from(rate);
-    // A pace's interval is never zero, the one thing that has no quota.
-    let quota = Quota::with_period(pace.interval()).unwrap_or(Quota::per_second(pace.burst));
-    quota.allow_burst(pace.burst)
+    let interval = rate.per.as_nanos() / u128::from(rate.count.max(1));
+    let interval = u64::try_from(interval).unwrap_or(LONGEST).clamp(SHORTEST, LONGEST);
+    let burst = u32::try_from(rate.burst.min(LONGEST / interval)).unwrap_or(u32::MAX);
+    let burst = NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN);
+    // The interval is never zero, which alone has no quota.
+    let quota = Quota::with_period(Duration::from_nanos(interval));
+    quota.unwrap_or(Quota::per_second(burst)).allow_burst(burst)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::values::Rate;
+use crate::values::{Pace, Rate};
 
 /// How much of a rate its sender has used.
 #[derive(Debug, Clone, Copy)]
@@ -63,45 +63,6 @@ impl Gcra {
 
     fn due(&self, now: Instant) -> Instant {
         self.arrival.map_or(now, |arrival| arrival.max(now))
-    }
-}
-
-/// A rate as a session reckons with it: divided once, not for each message. Each session has three.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Pace {
-    /// How long the rate takes for one, in nanoseconds of which [`FRACTION`] bits are behind the point.
-    one: u64,
-    /// How long it takes for a burst, in nanoseconds.
-    burst: u64,
-}
-
-/// With so many, one an hour fits 64 bits, and a second of the fastest rate of bytes is exact to three
-/// microseconds.
-const FRACTION: u32 = 22;
-
-impl From<&Rate> for Pace {
-    fn from(rate: &Rate) -> Self {
-        let (per, count) = (rate.per.as_nanos(), u128::from(rate.count));
-        Self {
-            one: u64::try_from((per << FRACTION) / count).unwrap_or(u64::MAX),
-            burst: u64::try_from(per * u128::from(rate.burst) / count).unwrap_or(u64::MAX),
-        }
-    }
-}
-
-impl Pace {
-    fn one(&self) -> Duration {
-        Duration::from_nanos(self.one >> FRACTION)
-    }
-
-    fn burst(&self) -> Duration {
-        Duration::from_nanos(self.burst)
-    }
-
-    /// How long it takes for `count`.
-    fn time(&self, count: u64) -> Duration {
-        let nanos = (u128::from(self.one) * u128::from(count)) >> FRACTION;
-        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 }
 

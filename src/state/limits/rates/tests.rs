@@ -162,3 +162,34 @@ fn a_full_shard_is_not_swept_for_each_newcomer() {
     from(&rates, 3_000_000, 20_000);
     assert!(rates.keys() <= 20_000, "{}", rates.keys());
 }
+
+fn quota_of(count: u64, seconds: u64, burst: u64) -> (u64, u64) {
+    let quota = super::quota(&Rate { count, per: Duration::from_secs(seconds), burst });
+    let interval = u64::try_from(quota.replenish_interval().as_nanos()).unwrap();
+    (interval, u64::from(quota.burst_size().get()))
+}
+
+#[test]
+fn a_quota_is_what_the_rate_says_and_at_most_half_a_percent_more() {
+    for seconds in [1, 60, 3600] {
+        for count in [1, 3, 7, 100, 999, 1_000_000, 1_234_567, 4_975_125, 5_000_000] {
+            let (interval, whole) = (quota_of(count, seconds, 1).0, seconds * 1_000_000_000);
+            let time = interval * count;
+            assert!(time <= whole, "{count} in {seconds} s take {time} ns");
+            assert!((whole - time) * 200 <= whole, "{count} in {seconds} s take {time} ns");
+        }
+    }
+    assert_eq!(quota_of(1, 3600, 1).0, 3_600_000_000_000);
+    assert_eq!(quota_of(1_000_000, 1, 1).0, 1000);
+}
+
+#[test]
+fn rates_beyond_what_can_be_counted_are_clamped() {
+    use super::{LONGEST, SHORTEST};
+    assert_eq!(quota_of(10_000_000, 1, 1).0, SHORTEST);
+    assert_eq!(quota_of(u64::MAX, 1, u64::MAX), (SHORTEST, u64::from(u32::MAX)));
+    let (interval, burst) = quota_of(1, 3600, u64::MAX);
+    assert!(interval * (burst - 1) <= LONGEST);
+    assert_eq!(burst, LONGEST / interval);
+    assert_eq!(quota_of(1, 1, 0).1, 1);
+}

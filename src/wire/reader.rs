@@ -166,7 +166,7 @@ impl Reader {
             return None;
         }
         let verdict = self.inspectors.begin_frame(&self.frame, &mut self.buffer);
-        if verdict == Verdict::Pass && self.frame.is_large() {
+        if matches!(verdict, Verdict::Pass) && self.frame.is_large() {
             self.cut_through(run);
         }
         verdict.event()

@@ -81,17 +81,37 @@ impl Inspectors {
         frame: &Frame,
         buffer: &mut FrameBuffer,
     ) -> Verdict {
-        let begun = match self.messages.as_deref_mut() {
-            Some(MessageInspector::Handover(handover)) => handover.begin_frame(&frame.head),
-            Some(MessageInspector::FirstMessage(first)) => first.begin_frame(buffer),
-            None => Verdict::Pass,
-        };
-        if begun == Verdict::Pass { self.verdict(frame) } else { begun }
+        if self.pass_all() { Verdict::Pass } else { self.inspect_begin(frame, buffer) }
     }
 
     /// The verdict on a data frame as far as it was read.
     #[inline]
     pub(in crate::wire) fn verdict(&self, frame: &Frame) -> Verdict {
+        if self.pass_all() { Verdict::Pass } else { self.inspect(frame) }
+    }
+
+    /// Whether every data frame goes on: no message is being dropped, and no inspector reads messages.
+    #[inline]
+    fn pass_all(&self) -> bool {
+        self.messages.is_none()
+            && self.rates.as_ref().is_none_or(|rates| rates.dropping().is_none())
+    }
+
+    /// As [`Inspectors::begin_frame`], where an inspector is asked. Apart from it, so that the path that
+    /// every frame takes stays short.
+    #[inline(never)]
+    fn inspect_begin(&mut self, frame: &Frame, buffer: &mut FrameBuffer) -> Verdict {
+        let begun = match self.messages.as_deref_mut() {
+            Some(MessageInspector::Handover(handover)) => handover.begin_frame(&frame.head),
+            Some(MessageInspector::FirstMessage(first)) => first.begin_frame(buffer),
+            None => Verdict::Pass,
+        };
+        if begun == Verdict::Pass { self.inspect(frame) } else { begun }
+    }
+
+    /// As [`Inspectors::verdict`], where an inspector is asked.
+    #[inline(never)]
+    fn inspect(&self, frame: &Frame) -> Verdict {
         if let Some(reason) = self.rates.as_ref().and_then(|rates| rates.dropping()) {
             // Above this size a frame is not held until it is whole, and would be dropped in part.
             return match frame.head.declared() {

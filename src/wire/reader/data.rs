@@ -117,7 +117,7 @@ impl Reader {
             return Ok(Some(self.drop_frame()));
         }
         self.flow.messages += u64::from(message_ends);
-        if verdict == Verdict::Take {
+        if matches!(verdict, Verdict::Take) {
             return Ok(Some(self.take_frame(&input[run.safe..run.at])));
         }
         self.accept(run);

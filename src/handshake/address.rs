@@ -1,4 +1,4 @@
-//! Who the client is: the peer of the connection, or whom a trusted proxy says it speaks for.
+//! Finds the client of a connection: the peer itself, or the client that a trusted proxy forwards.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -19,17 +19,19 @@ pub(super) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwa
 pub(super) const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The other end of an accepted connection, canonical; with the PROXY protocol, whom that names.
+/// The peer of an accepted connection, with its address in canonical form; with the PROXY protocol,
+/// the client that the header names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer {
     /// Address and port.
     pub address: SocketAddr,
-    /// Whether it is in `trusted_proxies`, so that its X-Forwarded-* fields are believed.
+    /// Whether the address is in `trusted_proxies`, so that the gateway reads the peer's
+    /// X-Forwarded-* fields.
     pub trusted: bool,
     /// Whether the connection is TLS.
     pub tls: bool,
     /// Whether a trusted proxy opened the connection for itself (PROXY protocol `LOCAL`, `UNSPEC`):
-    /// the proxy is the client, whatever its fields say.
+    /// then the proxy is the client, and its fields do not change that.
     pub own: bool,
 }
 
@@ -41,19 +43,19 @@ impl Peer {
     }
 }
 
-/// The client of a request, after trusted proxies had their say.
+/// The client of a request, found with the help of trusted proxies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientAddress {
-    /// The peer, or the address that a trusted proxy forwarded; the port is 0 where it is not
+    /// The peer's address, or the one that a trusted proxy forwarded; the port is 0 if it is not
     /// known.
     pub address: SocketAddr,
-    /// `https` or `http`, as the client used it.
+    /// The scheme that the client used: `https` or `http`.
     pub scheme: &'static str,
-    /// Whether the peer itself is the client: it is not trusted, or speaks for itself.
+    /// Whether the peer itself is the client: it is not a trusted proxy, or speaks for itself.
     pub is_peer: bool,
-    /// The trusted proxies between the client and the peer, the client's first.
+    /// The trusted proxies between the client and the peer, starting at the client.
     pub hops: Vec<IpAddr>,
-    /// What a trusted proxy says of the client's URL.
+    /// The URL parts that a trusted proxy forwarded.
     forwarded: Forwarded,
 }
 
@@ -66,14 +68,14 @@ impl Peer {
 }
 
 impl ClientAddress {
-    /// Reads X-Forwarded-For from right to left for as long as the addresses are trusted proxies;
-    /// the first that is not is the client, and nothing to the left of it is read.
-    /// X-Forwarded-Proto, X-Forwarded-Host and X-Forwarded-Port count only from a trusted peer too,
-    /// and are read from the right by as many elements.
+    /// Reads X-Forwarded-For from right to left while the addresses are trusted proxies; the first
+    /// other address is the client, and elements to the left of it are ignored. X-Forwarded-Proto,
+    /// X-Forwarded-Host and X-Forwarded-Port are read from a trusted peer only, as many elements
+    /// from the right.
     ///
     /// # Errors
-    /// `forwarded.malformed`: a trusted proxy does not say in a readable way who its client is, and
-    /// `unknown` does not allow that; or what it says of the client's URL cannot be read.
+    /// `forwarded.malformed`: a trusted proxy does not name its client in a readable form, and
+    /// `unknown` does not allow that; or a forwarded part of the client's URL cannot be read.
     pub fn resolve(
         peer: &Peer,
         trusted: &[IpNet],
@@ -103,14 +105,14 @@ impl ClientAddress {
         })
     }
 
-    /// The host and port by which the client asked, where its request came with `own`.
+    /// The host and port that the client used; `own` is the authority of the request.
     pub(super) fn authority(&self, own: Authority) -> Authority {
         self.forwarded.authority(own, self.scheme)
     }
 }
 
-/// The id that a trusted proxy gave a request in X-Request-Id, if it can stand in a log line:
-/// letters, digits, `-`, `_`, `.` and `:`, at most 128.
+/// The request id that a trusted proxy sent in X-Request-Id, if it is safe in a log line: letters,
+/// digits, `-`, `_`, `.` and `:`, at most 128.
 #[must_use]
 pub fn request_id(peer: &Peer, headers: &HeaderMap) -> Option<String> {
     let id = single(headers, &X_REQUEST_ID).ok().flatten().filter(|_| peer.trusted)?;
@@ -119,7 +121,7 @@ pub fn request_id(peer: &Peer, headers: &HeaderMap) -> Option<String> {
     fits.then(|| id.to_owned())
 }
 
-/// The addresses of X-Forwarded-For up to the client, from the right: the client is the last. Empty:
+/// The addresses of X-Forwarded-For from the right, up to the client, which is the last. Empty if
 /// the peer is the client.
 fn forwarded_chain(
     peer: &Peer,
@@ -150,8 +152,8 @@ fn forwarded_chain(
     Ok(chain)
 }
 
-/// The elements of X-Forwarded-For from the right, without empty ones (RFC 9110 section 5.6.1.2):
-/// each proxy adds its own there.
+/// The elements of X-Forwarded-For from the right, without empty ones (RFC 9110 section 5.6.1.2).
+/// Each proxy appends its element on the right.
 fn elements_from_right(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     let lines: Vec<_> = headers.get_all(X_FORWARDED_FOR).iter().collect();
     lines
@@ -162,7 +164,7 @@ fn elements_from_right(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
         .filter(|element| !element.is_empty())
 }
 
-/// A refusal that shows at most 64 bytes of what the proxy wrote.
+/// A refusal that shows at most 64 bytes of the element in its detail.
 fn unreadable(proxy: IpAddr, element: &[u8]) -> Refusal {
     let shown = element[..element.len().min(64)].escape_ascii();
     let detail =
@@ -170,8 +172,8 @@ fn unreadable(proxy: IpAddr, element: &[u8]) -> Refusal {
     Refusal::new(Reason::ForwardedMalformed, detail).by("unknown_clients")
 }
 
-/// An address that a client can have, with or without a port: some proxies write one. An IPv6
-/// address may stand in brackets, and has to before a port.
+/// Parses an address that a client can have, with an optional port: some proxies write one. An IPv6
+/// address may be in brackets, and must be if a port follows.
 fn parse_hop(element: &[u8]) -> Option<SocketAddr> {
     let text = std::str::from_utf8(element).ok()?;
     let bracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
@@ -186,7 +188,7 @@ fn parse_hop(element: &[u8]) -> Option<SocketAddr> {
     is_of_a_client(ip).then(|| SocketAddr::new(ip, address.port()))
 }
 
-/// A zone (RFC 4007) means something to one machine alone.
+/// Whether the address has no zone (RFC 4007), which is valid only on one machine.
 fn has_no_zone(address: SocketAddr) -> bool {
     !matches!(address, SocketAddr::V6(address) if address.scope_id() != 0)
 }

@@ -1,4 +1,4 @@
-//! What the client is answered: a 101, a problem (RFC 9457), or the upstream's own refusal.
+//! Builds the answers to the client: a 101, a problem (RFC 9457), or the upstream's own refusal.
 
 use std::time::Duration;
 
@@ -19,15 +19,16 @@ use super::forward::end_to_end;
 use crate::values::Wait;
 use crate::values::{Reason, Refusal};
 
-/// The body of every answer: whole, and bounded where it was made.
+/// The body of every answer: complete, and bounded when it was created.
 pub type Body = Full<Bytes>;
 
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
-/// When a client may come again that got a 503 (RFC 9110 section 15.6.4), where nothing better is known.
+/// The Retry-After of a 503 (RFC 9110 section 15.6.4) for which no better time is known.
 const WHEN_UNAVAILABLE: Wait = Wait(Duration::from_secs(5));
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 
-/// RFC 9457 section 3, with the reason's name and the id under which the log knows more.
+/// A problem of RFC 9457 section 3, with the name of the reason and the request id, by which the
+/// log record is found.
 #[derive(Serialize)]
 struct Problem<'a> {
     r#type: String,
@@ -37,7 +38,7 @@ struct Problem<'a> {
     request_id: &'a str,
 }
 
-/// The answer that refuses a handshake.
+/// Builds the answer that refuses a handshake.
 #[must_use]
 pub fn problem(refusal: &Refusal, request_id: &str) -> Response<Body> {
     let reason = refusal.reason;
@@ -49,7 +50,7 @@ pub fn problem(refusal: &Refusal, request_id: &str) -> Response<Body> {
         Reason::Method => {
             headers.insert(ALLOW, HeaderValue::from_static("GET"));
         }
-        // RFC 6750 section 3: without a token there is nothing wrong with one.
+        // RFC 6750 section 3: without a token the challenge has no error code.
         Reason::TokenMissing => {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -72,7 +73,7 @@ pub fn problem(refusal: &Refusal, request_id: &str) -> Response<Body> {
     response
 }
 
-/// What a health check is answered: the gateway is there, or it stops and takes no one new.
+/// The answer to a health check: ready, or stopping and not accepting new clients.
 #[must_use]
 pub fn health(stopping: bool) -> Response<Body> {
     let (status, text) = if stopping {
@@ -89,7 +90,7 @@ pub fn health(stopping: bool) -> Response<Body> {
     response
 }
 
-/// The same answer as bytes, for a connection on which no request was read whole.
+/// Builds the same answer as bytes, for a connection on which no request was read completely.
 #[must_use]
 pub fn problem_bytes(reason: Reason, request_id: &str) -> Vec<u8> {
     let body = problem_json(reason, request_id);
@@ -110,12 +111,12 @@ fn problem_json(reason: Reason, request_id: &str) -> Vec<u8> {
         reason: reason.name(),
         request_id,
     };
-    // Strings and a number: there is nothing in it that JSON cannot say.
+    // The problem has only strings and a number, so that serialising cannot fail.
     serde_json::to_vec(&problem).unwrap_or_default()
 }
 
-/// The 101 (RFC 6455 section 4.2.2) for the client's `key`, with the upstream's end-to-end header
-/// fields, and the subprotocol and the compression agreed on.
+/// Builds the 101 (RFC 6455 section 4.2.2) for the client's `key`, with the upstream's end-to-end
+/// header fields, and the negotiated subprotocol and compression.
 #[must_use]
 pub fn switching_protocols(
     key: &str,
@@ -141,9 +142,9 @@ pub fn switching_protocols(
     response
 }
 
-/// An upstream's answer of 300 and above, passed on without its hop-by-hop fields; the connection
-/// is closed behind it. The versions that it speaks pass (RFC 6455 section 4.4), and a 426 keeps the
-/// protocol to upgrade to, which it must name (RFC 9110 section 15.5.22).
+/// Passes on an upstream's answer of 300 and above without its hop-by-hop fields; the connection is
+/// closed after it. The WebSocket versions that the upstream speaks pass (RFC 6455 section 4.4),
+/// and a 426 keeps its Upgrade field, which it must have (RFC 9110 section 15.5.22).
 #[must_use]
 pub fn relayed(
     status: StatusCode,

@@ -1,5 +1,5 @@
-//! `Client-Cert` and `Client-Cert-Chain` (RFC 9440): the certificate that the client showed the gateway,
-//! for the application.
+//! Writes `Client-Cert` and `Client-Cert-Chain` (RFC 9440): the certificate that the client
+//! presented to the gateway, for the application.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,11 +11,11 @@ use crate::tls::Certificate;
 pub(super) const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
 pub(super) const CLIENT_CERT_CHAIN: HeaderName = HeaderName::from_static("client-cert-chain");
 
-/// The longest `Client-Cert-Chain`, in bytes: many servers take a head of 16 KiB.
+/// The longest `Client-Cert-Chain` in bytes: many servers accept a head of 16 KiB.
 const LONGEST_CHAIN: usize = 8 * 1024;
 
-/// Sets the fields for a chain, the client's own certificate first; none for an empty one. A long rest
-/// of the chain is left out: RFC 9440 section 2.3 makes it optional.
+/// Sets the fields for a chain, with the client's own certificate first; an empty chain sets none.
+/// A chain above the limit is left out, since RFC 9440 section 2.3 makes it optional.
 pub(super) fn set(
     headers: &mut HeaderMap,
     chain: &[Certificate],
@@ -31,7 +31,7 @@ pub(super) fn set(
     Ok(())
 }
 
-/// A byte sequence of a structured field (RFC 8941 section 3.3.5).
+/// Encodes a byte sequence of a structured field (RFC 8941 section 3.3.5).
 fn item(certificate: &Certificate) -> String {
     format!(":{}:", STANDARD.encode(certificate.der()))
 }

@@ -1,5 +1,4 @@
-//! Negotiating permessage-deflate (RFC 7692 section 7.1), between a client and an upstream that both
-//! know the gateway alone.
+//! Negotiates permessage-deflate (RFC 7692 section 7.1) with the client and with the upstream.
 
 mod clients;
 
@@ -15,7 +14,7 @@ const CLIENT_NO_CONTEXT_TAKEOVER: &str = "client_no_context_takeover";
 const SERVER_MAX_WINDOW_BITS: &str = "server_max_window_bits";
 const CLIENT_MAX_WINDOW_BITS: &str = "client_max_window_bits";
 
-/// An offer of permessage-deflate that may be accepted.
+/// An acceptable offer of permessage-deflate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeflateOffer(Parameters);
 
@@ -33,18 +32,18 @@ struct Parameters {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Bits {
-    /// Named without a value, which only an offer may do.
+    /// The parameter without a value, which is valid only in an offer.
     Any,
     AtMost(u8),
 }
 
 impl DeflateOffer {
-    /// The offers of a request that may be accepted, in the client's order. Other extensions, and
-    /// offers with a parameter that is unknown, invalid or there twice, are left out, as section 7
-    /// has them declined; and so are all offers of a client whose implementation is broken.
+    /// Reads the acceptable offers of a request, in the client's order. Other extensions, and
+    /// offers with an unknown, invalid or duplicate parameter, are left out, since section 7
+    /// declines them; so are all offers of a client whose implementation is known to be broken.
     ///
     /// # Errors
-    /// A field that is no list of extensions (RFC 6455 section 9.1).
+    /// The field is not a list of extensions (RFC 6455 section 9.1).
     pub fn read(headers: &HeaderMap) -> Result<Vec<Self>, &'static str> {
         let offered = extensions(headers)
             .map_err(|()| "Sec-WebSocket-Extensions is not a list of extensions")?;
@@ -55,10 +54,10 @@ impl DeflateOffer {
         Ok(offers.filter_map(|offer| Parameters::read(offer).map(Self)).collect())
     }
 
-    /// The field for these offers; `None` if there are none.
+    /// The header field for these offers; `None` if there are none.
     ///
-    /// Each says `client_no_context_takeover`, since [`Deflate::field`] holds the client to it: the
-    /// application may use a new inflater for each message (section 7.1.1.2).
+    /// Each offer has `client_no_context_takeover`, since [`Deflate::field`] requires it of the
+    /// client: the application may use a new inflater for each message (section 7.1.1.2).
     pub(super) fn field(offers: &[Self]) -> Option<HeaderValue> {
         let written: Vec<_> = offers
             .iter()
@@ -85,10 +84,11 @@ impl DeflateOffer {
 }
 
 impl Deflate {
-    /// What a 101 agrees to of `offers`; `None`: to no extension.
+    /// Reads the offer that a 101 accepts; `None` if it accepts no extension.
     ///
     /// # Errors
-    /// Anything but permessage-deflate, once, with parameters that one of the offers allows.
+    /// The 101 names anything but a single permessage-deflate with parameters that one of the
+    /// offers allows.
     pub fn read(
         headers: &HeaderMap,
         offers: &[DeflateOffer],
@@ -108,7 +108,7 @@ impl Deflate {
         Ok(Some(Self(answer)))
     }
 
-    /// Whether each message of the upstream's is compressed by itself.
+    /// Whether the upstream compresses each message without the context of earlier ones.
     #[must_use]
     pub fn upstream_starts_anew(&self) -> bool {
         self.0.server_no_context_takeover
@@ -120,16 +120,16 @@ impl Deflate {
         self.0.server_max_window_bits.unwrap_or(15)
     }
 
-    /// The field that tells the client. It asks the client to compress each message by itself,
-    /// which a server may do whatever was offered (section 7.1.1.2): a message of such a client can
-    /// be taken out of the stream, and nothing is kept of it for the next.
+    /// The header field of the 101 to the client. It has `client_no_context_takeover`, which a
+    /// server may add to any offer (section 7.1.1.2): a message of such a client can be removed
+    /// from the stream, and the next one needs no context of it.
     pub(super) fn field(self) -> Option<HeaderValue> {
         Parameters { client_no_context_takeover: true, ..self.0 }.to_string().parse().ok()
     }
 }
 
 impl Parameters {
-    /// `None` where a parameter is unknown, not valid, or there twice.
+    /// Returns `None` if a parameter is unknown, invalid or duplicate.
     fn read(extension: &Extension) -> Option<Self> {
         let mut read = Self::default();
         for Parameter { name, value } in &extension.parameters {
@@ -161,7 +161,7 @@ impl Parameters {
     }
 }
 
-/// Section 7.1.2: 8 to 15, without leading zeros.
+/// A window size of section 7.1.2: 8 to 15, without leading zeros.
 fn window_bits(text: &str) -> Option<u8> {
     let bits = text.parse().ok().filter(|bits| (8..=15).contains(bits))?;
     (u8::to_string(&bits) == text).then_some(bits)

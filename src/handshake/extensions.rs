@@ -1,11 +1,11 @@
-//! `Sec-WebSocket-Extensions` (RFC 6455 section 9.1), read as strictly as its grammar is.
+//! Parses `Sec-WebSocket-Extensions` (RFC 6455 section 9.1) strictly by its grammar.
 
 use http::HeaderMap;
 use http::header::SEC_WEBSOCKET_EXTENSIONS;
 
 use crate::values::{is_token, is_token_byte};
 
-/// An element of the list: an extension, offered or accepted.
+/// An element of the list: an offered or accepted extension.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Extension {
     pub(super) name: String,
@@ -19,9 +19,9 @@ pub(super) struct Parameter {
     pub(super) value: Option<String>,
 }
 
-/// The extensions of every line of the field, in their order; an absent or empty field has none, and
-/// empty elements are ignored (RFC 9110 section 5.6.1.2). A value that is not a list of extensions
-/// is an error: such data fails the handshake (RFC 6455 section 9.1).
+/// Parses the extensions of all lines of the field, in their order. An absent or empty field has
+/// none, and empty elements are ignored (RFC 9110 section 5.6.1.2). A value that is not a list of
+/// extensions is an error and fails the handshake (RFC 6455 section 9.1).
 pub(super) fn extensions(headers: &HeaderMap) -> Result<Vec<Extension>, ()> {
     let mut found = Vec::new();
     for value in headers.get_all(SEC_WEBSOCKET_EXTENSIONS) {
@@ -40,7 +40,7 @@ pub(super) fn extensions(headers: &HeaderMap) -> Result<Vec<Extension>, ()> {
     Ok(found)
 }
 
-/// What of a line was not read yet.
+/// The unread rest of a line.
 struct Cursor<'a> {
     rest: &'a str,
 }
@@ -61,7 +61,7 @@ impl<'a> Cursor<'a> {
         Ok(Parameter { name, value })
     }
 
-    /// What is quoted must be a token without its quotes and backslashes.
+    /// Parses a value. A quoted one must be a token after unquoting.
     fn value(&mut self) -> Result<String, ()> {
         self.skip_space();
         let Some(mut quoted) = self.rest.strip_prefix('"') else {
@@ -118,7 +118,7 @@ mod tests {
 
     use super::extensions;
 
-    /// What was read, written down plainly: `a;b=c,d`.
+    /// The parsed extensions in plain form: `a;b=c,d`.
     fn read(lines: &[&'static str]) -> Result<String, ()> {
         let mut headers = HeaderMap::new();
         for line in lines {

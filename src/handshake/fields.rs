@@ -1,8 +1,8 @@
-//! Reading header fields strictly: lists over several lines, tokens, values that may come once.
+//! Strict reading of header fields: lists over several lines, tokens, single values.
 
 use http::{HeaderMap, HeaderName};
 
-/// The one value of a field: `Ok(None)` where it is absent, `Err` where it comes twice or is not
+/// The single value of a field: `Ok(None)` if it is absent, `Err` if it occurs twice or is not
 /// visible ASCII.
 pub(crate) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, ()> {
     let mut values = headers.get_all(name).iter();
@@ -16,7 +16,7 @@ pub(crate) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Op
 }
 
 /// The elements of a comma-separated list over all lines of a field (RFC 9110 section 5.6.1),
-/// without empty ones. A value that is not visible ASCII has no elements to trust: `Err`.
+/// without empty ones. `Err` if a value is not visible ASCII, since then no element can be trusted.
 pub(crate) fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Vec<&'a str>, ()> {
     let mut elements = Vec::new();
     for value in headers.get_all(name) {
@@ -27,9 +27,9 @@ pub(crate) fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Vec<
     Ok(elements)
 }
 
-/// The elements of such a list from the right, up to the first that is not visible ASCII: each proxy
-/// adds its own on the right, and what a client put on the left of them must not hide them. In the
-/// order of the list.
+/// The elements of such a list to the right of the last one that is not visible ASCII, in the order
+/// of the list. Each proxy appends on the right, and values that a client put to their left must
+/// not hide them.
 pub(super) fn list_from_right<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a str> {
     let lines = headers.get_all(name).iter().rev();
     let elements = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));

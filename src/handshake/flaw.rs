@@ -1,11 +1,11 @@
-//! What of a refused head no browser can be made to write. A page chooses methods, targets, cookies,
-//! subprotocols and, by names of its own in the DNS, the Host; it can also have a TLS record or a STUN
-//! message sent where HTTP is spoken. So a head counts as one only where its request line can be
-//! read, and none of these is a flaw.
+//! Finds flaws that no page can make a browser write into a head. A page chooses methods, targets,
+//! cookies, subprotocols and, with DNS names of its own, the Host; it can also have a TLS record or
+//! a STUN message sent to an HTTP port. So only a head with a readable request line is checked, and
+//! those choices are no flaws.
 
 use crate::values::is_token_byte;
 
-/// The first flaw of a head, which may be cut short.
+/// Returns the first flaw of a head, which may be truncated.
 #[must_use]
 pub(super) fn flaw(head: &[u8]) -> Option<&'static str> {
     let mut lines = head.split_inclusive(|byte| *byte == b'\n').take_while(|line| ends(line));
@@ -64,7 +64,7 @@ impl<'a> Seen<'a> {
         }
         let value = value.trim_ascii();
         let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
-        // A page sets cookies, and not every browser keeps control characters out of them.
+        // Pages set cookies, and some browsers let control characters into them.
         self.controls |= !is("cookie") && value.iter().any(|byte| *byte < b' ' && *byte != b'\t');
         self.hosts += usize::from(is("host"));
         self.versions += usize::from(is("sec-websocket-version"));
@@ -82,7 +82,7 @@ impl<'a> Seen<'a> {
         None
     }
 
-    /// What only a head that is whole lacks or contradicts.
+    /// Finds missing and contradicting fields, which only a complete head can show.
     fn judge_whole(&self, method: &[u8]) -> Option<&'static str> {
         let digits = |length: &&[u8]| length.iter().all(u8::is_ascii_digit) && !length.is_empty();
         if self.hosts == 0 {
@@ -94,8 +94,8 @@ impl<'a> Seen<'a> {
         } else if method == b"GET" && (self.transfer_encoding || self.lengths.iter().any(is_some)) {
             Some("a GET has a body")
         } else if self.upgrades && self.controls {
-            // `fetch` takes most of them in values, and a page's own name may lead here; but no script
-            // sets fields of a handshake.
+            // `fetch` allows most control characters in values, and a page's own name may resolve
+            // to this address; but no script can set fields of a WebSocket handshake.
             Some("a field of a handshake has a control character")
         } else if self.upgrades
             && (self.versions != 1 || !matches!(*self.keys, [key] if is_key(key)))
@@ -111,7 +111,7 @@ fn is_some(length: &&[u8]) -> bool {
     length.iter().any(|digit| *digit != b'0')
 }
 
-/// RFC 6455 section 4.2.1 item 5.
+/// Whether the key is valid (RFC 6455 section 4.2.1 item 5).
 fn is_key(key: &[u8]) -> bool {
     let digits = key.strip_suffix(b"==").unwrap_or_default();
     let base64 = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'+' || *byte == b'/';
@@ -201,7 +201,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a page puts where it may choose, its browser's head has no flaw.
+        /// None of the parts that a page chooses makes its browser's head flawed.
         #[test]
         fn no_choice_of_a_page_is_a_flaw(
             method in sample::select(vec!["GET", "HEAD", "POST", "OPTIONS", "patch", "X!"]),

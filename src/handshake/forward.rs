@@ -1,5 +1,5 @@
-//! The request towards the upstream, always written anew: which of the client's fields go on, and
-//! which the gateway sets itself.
+//! Builds the request to the upstream anew: decides which of the client's fields are forwarded, and
+//! sets the gateway's own.
 
 use std::net::IpAddr;
 
@@ -25,34 +25,34 @@ use crate::values::client_fields::HOP_BY_HOP;
 use crate::values::client_fields::replace_claims;
 use crate::values::client_fields::{FieldRules, fold};
 
-/// What the gateway says about a client to the upstream.
+/// The facts about a client that the gateway forwards to the upstream.
 #[derive(Debug, Clone, Copy)]
 pub struct Provenance<'a> {
-    /// The other end of the connection.
+    /// The peer of the connection.
     pub peer: &'a Peer,
-    /// Who the client is.
+    /// The client that the gateway found.
     pub client: &'a ClientAddress,
     /// The id of the connection.
     pub request_id: &'a str,
-    /// What its token says of it, as header fields.
+    /// The claims of its token, as header fields.
     pub claims: &'a [(HeaderName, HeaderValue)],
-    /// Folded names of fields that only the gateway may set: those of claims, on every route.
+    /// Folded names of fields that only the gateway may set: the claim fields of every route.
     pub owned: &'a [String],
-    /// The certificates that the client showed the gateway, its own first.
+    /// The certificates that the client presented to the gateway, its own first.
     pub certificates: &'a [Certificate],
-    /// The letters of the field names of the client's request.
+    /// The letter case of the field names in the client's request.
     pub letters: &'a Letters,
-    /// How the configuration changes the list of fields that clients may not send.
+    /// The configured changes to the list of fields that clients may not send.
     pub fields: &'a FieldRules,
 }
 
-/// The opening handshake towards the upstream: the client's target and end-to-end fields, a `key`
-/// of the gateway's own, the subprotocols that may be offered, the offers of permessage-deflate that
-/// were read and no other extension, and the fields that say who the client is. A client's own claims about that are removed, in every folded form,
-/// unless a trusted proxy made them.
+/// Builds the opening handshake to the upstream. It has the client's target and end-to-end fields,
+/// a `key` of the gateway's own, the `subprotocols` to offer, the accepted offers of
+/// permessage-deflate and no other extension, and the fields that describe the client. The client's
+/// own fields of that kind are removed in every spelling, unless a trusted proxy sent them.
 ///
 /// # Errors
-/// A target or value that cannot stand in a request; the checks before rule it out.
+/// A target or value that is not valid in a request; earlier checks rule this out.
 pub fn upstream_request(
     request: &UpgradeRequest,
     provenance: Provenance<'_>,
@@ -82,8 +82,8 @@ pub fn upstream_request(
     Ok(forwarded)
 }
 
-/// The fields of a message that are not of one connection: without the ones that `Connection`
-/// names, on any of its lines, and without the handshake's own.
+/// The end-to-end fields of a message: without those that any line of `Connection` names, and
+/// without the handshake's own.
 #[must_use]
 pub fn end_to_end(headers: &HeaderMap) -> HeaderMap {
     let named = list(headers, &CONNECTION).unwrap_or_default();
@@ -114,7 +114,7 @@ fn set_claims(
     headers.insert(FORWARDED, forwarded(client, hop, host)?);
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_str(scheme)?);
     headers.insert(X_FORWARDED_HOST, HeaderValue::from_str(host)?);
-    // A trusted proxy's. It must not contradict the others.
+    // A trusted proxy sent this field. It must agree with the others.
     if headers.contains_key(X_FORWARDED_PORT) {
         headers.remove(X_FORWARDED_PORT);
         if let Some(port) = used.port.or(default_port(scheme)) {
@@ -122,7 +122,7 @@ fn set_claims(
         }
     }
     headers.insert(X_REAL_IP, HeaderValue::from_str(&client.address.ip().to_string())?);
-    // A trusted proxy's own certificate says nothing about the client that it speaks for.
+    // A trusted proxy's own certificate does not identify the client behind it.
     if client.is_peer {
         client_cert::set(headers, certificates)?;
     }
@@ -133,7 +133,8 @@ fn set_claims(
     Ok(())
 }
 
-/// Adds an element to a list field, on one line, behind what of it can be read from the right.
+/// Appends an element to a list field, which is written on one line, after the elements that can be
+/// read from the right.
 fn append(headers: &mut HeaderMap, name: &HeaderName, element: &str) -> Result<(), http::Error> {
     let mut elements = list_from_right(headers, name);
     elements.push(element);
@@ -142,9 +143,9 @@ fn append(headers: &mut HeaderMap, name: &HeaderName, element: &str) -> Result<(
     Ok(())
 }
 
-/// `Forwarded` (RFC 7239) for the addresses that the gateway found: the client, the trusted proxies
-/// behind it, and the peer, whose connection the host and the scheme are of. A trusted proxy's own
-/// field is not read, so it does not go on: it could name another client.
+/// Builds `Forwarded` (RFC 7239) from the addresses that the gateway found: the client, the trusted
+/// proxies between, and the peer with host and scheme of its connection. A trusted proxy's own
+/// field is not read and not forwarded: it could name another client.
 fn forwarded(client: &ClientAddress, peer: IpAddr, host: &str) -> Result<HeaderValue, http::Error> {
     let behind = |address: IpAddr| format!("for={}", node(address));
     let mut elements = Vec::new();
@@ -156,7 +157,7 @@ fn forwarded(client: &ClientAddress, peer: IpAddr, host: &str) -> Result<HeaderV
     Ok(HeaderValue::from_str(&elements.join(", "))?)
 }
 
-/// A node of RFC 7239 section 6: an IPv6 address is bracketed and quoted.
+/// Formats a node of RFC 7239 section 6: an IPv6 address is bracketed and quoted.
 fn node(address: IpAddr) -> String {
     match address {
         IpAddr::V4(address) => address.to_string(),

@@ -1,4 +1,4 @@
-//! The scheme, host and port by which a client asked, as trusted proxies say.
+//! The scheme, host and port that the client used, as trusted proxies forward them.
 
 use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue};
@@ -9,7 +9,7 @@ use crate::values::{Reason, Refusal};
 
 pub(super) const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 
-/// What of a client's URL trusted proxies say; `None` where they do not.
+/// The parts of a client's URL that a trusted proxy forwarded; `None` if it did not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Forwarded {
     /// `https` or `http`.
@@ -21,13 +21,13 @@ pub(super) struct Forwarded {
 }
 
 impl Forwarded {
-    /// Reads the fields of a trusted proxy that has `hops` trusted proxies between it and the client.
-    /// Each proxy adds an element on the right, so that the client's own claims are left of what is
-    /// read: the element of the proxy that the client is connected to, or, of a shorter list, its
-    /// first.
+    /// Reads the fields of a trusted proxy with `hops` trusted proxies between it and the client.
+    /// Each proxy appends an element on the right, and the client's own claims are to their left.
+    /// The element read is that of the proxy to which the client is connected, or the first of a
+    /// shorter list.
     ///
     /// # Errors
-    /// `forwarded.malformed`: that element cannot be read. What the proxy meant is not guessed.
+    /// `forwarded.malformed`: that element cannot be read. The gateway does not guess its meaning.
     pub(super) fn read(headers: &HeaderMap, hops: usize) -> Result<Self, Refusal> {
         let scheme = element(headers, &X_FORWARDED_PROTO, hops);
         let authority = element(headers, &X_FORWARDED_HOST, hops);
@@ -45,8 +45,9 @@ impl Forwarded {
         })
     }
 
-    /// The authority by which the client asked; `own` is that of the request, `scheme` the client's.
-    /// A port in X-Forwarded-Host counts before X-Forwarded-Port, and that before the one of `own`.
+    /// The authority that the client used; `own` is that of the request, `scheme` the client's. The
+    /// port of X-Forwarded-Host takes precedence over X-Forwarded-Port, and that over the port of
+    /// `own`.
     pub(super) fn authority(&self, own: Authority, scheme: &str) -> Authority {
         let default = default_port(scheme);
         let said = |port: u16| Some(port).filter(|port| Some(*port) != default);
@@ -61,7 +62,7 @@ impl Forwarded {
     }
 }
 
-/// The port of a URL without one.
+/// The default port of a scheme.
 pub(super) fn default_port(scheme: &str) -> Option<u16> {
     match scheme {
         "http" => Some(80),
@@ -70,8 +71,8 @@ pub(super) fn default_port(scheme: &str) -> Option<u16> {
     }
 }
 
-/// The element that stands `hops` elements left of the last one, or the first of fewer. Empty elements
-/// do not count (RFC 9110 section 5.6.1.2); bytes that are no UTF-8 are replaced.
+/// The element `hops` places to the left of the last, or the first of a shorter list. Empty
+/// elements do not count (RFC 9110 section 5.6.1.2); bytes that are not UTF-8 are replaced.
 fn element(headers: &HeaderMap, name: &HeaderName, hops: usize) -> Option<String> {
     let lines: Vec<&HeaderValue> = headers.get_all(name).iter().collect();
     let elements = lines.into_iter().rev().flat_map(|line| line.as_bytes().rsplit(|b| *b == b','));
@@ -88,7 +89,7 @@ fn read_scheme(text: &str) -> Option<&'static str> {
     }
 }
 
-/// A refusal that shows at most 64 characters of what the proxy wrote.
+/// A refusal that shows at most 64 characters of the field in its detail.
 fn malformed(field: &str, text: &str, why: impl std::fmt::Display) -> Refusal {
     let shown: String = text.chars().take(64).collect();
     let detail = format!("X-Forwarded-{field} of a trusted proxy cannot be read: {shown:?}: {why}");

@@ -1,5 +1,6 @@
-//! Memory for request heads that are read before anything is known of their client: a part that every
-//! connection has of its own, and a budget that all share for what is beyond.
+//! Bounds the memory for request heads, which are read before their client is known: each
+//! connection has an allowance of its own, and longer heads take from a budget that all connections
+//! share.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,28 +8,29 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::values::AddressKey;
 use crate::values::{Reason, Refusal};
 
-/// Bytes of a head that every connection may hold without asking.
+/// Bytes of a head that each connection may hold outside the budget.
 pub const OWN_HEAD: usize = 16 * 1024;
-/// What is taken of the budget at once.
+/// Bytes that are taken from the budget at once.
 const STEP: usize = 4 * 1024;
 
 /// `[server] max_head` and `max_fields`.
 #[derive(Debug, Clone, Copy)]
 pub struct HeadLimits {
-    /// Bytes, with the empty line that ends the head.
+    /// Bytes, including the empty line that ends the head.
     pub bytes: usize,
     /// Header fields.
     pub fields: usize,
 }
 
-/// Why a head is not read to its end.
+/// The reason why the gateway stops reading a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeadFault {
-    /// It has more bytes than `max_head`.
+    /// The head has more bytes than `max_head`.
     Bytes(usize),
-    /// It has more fields than `max_fields`.
+    /// The head has more fields than `max_fields`.
     Fields(usize),
-    /// It is longer than [`OWN_HEAD`], and the budget is used up, or the address's part of it.
+    /// The head is longer than [`OWN_HEAD`], and the budget, or the address's part of it, is
+    /// exhausted.
     NoRoom,
 }
 
@@ -52,29 +54,31 @@ impl From<HeadFault> for Refusal {
     }
 }
 
-/// Bytes that heads beyond [`OWN_HEAD`] may hold together; a clone is the same budget.
+/// The bytes that all heads beyond [`OWN_HEAD`] may hold together. Clones share the budget.
 #[derive(Debug, Clone)]
 pub struct HeadBudget(Arc<Mutex<Held>>);
 
 #[derive(Debug)]
 struct Held {
-    /// Of all connections.
+    /// The limit of all connections.
     total: usize,
-    /// Of those of one address.
+    /// The limit of the connections of one address.
     each: usize,
     used: usize,
-    /// By address. Never more entries than connections that hold something.
+    /// The bytes held by address. Only addresses that hold some have an entry.
     by_address: HashMap<AddressKey, usize>,
 }
 
 impl HeadBudget {
-    /// A budget of `total` bytes, of which one address may have `each`: it cannot keep others out.
+    /// A budget of `total` bytes. One address may hold at most `each`, so that it cannot exhaust
+    /// the budget for others.
     #[must_use]
     pub fn new(total: usize, each: usize) -> Self {
         Self(Arc::new(Mutex::new(Held { total, each, used: 0, by_address: HashMap::new() })))
     }
 
-    /// The share of one connection, empty at first. `None` is a trusted proxy, which speaks for many.
+    /// The share of one connection, empty at first. `None` stands for a trusted proxy, which serves
+    /// many clients.
     #[must_use]
     pub fn share(&self, address: Option<AddressKey>) -> HeadShare {
         HeadShare { budget: self.clone(), address, bytes: 0 }
@@ -85,7 +89,7 @@ impl HeadBudget {
     }
 }
 
-/// What one connection holds of the budget, until it is dropped.
+/// The bytes that one connection holds of the budget, until it is dropped.
 #[derive(Debug)]
 pub struct HeadShare {
     budget: HeadBudget,
@@ -94,7 +98,7 @@ pub struct HeadShare {
 }
 
 impl HeadShare {
-    /// Holds enough for a head of `length` bytes, or says that there is no room.
+    /// Takes enough from the budget for a head of `length` bytes.
     pub(super) fn cover(&mut self, length: usize) -> Result<(), HeadFault> {
         let wanted = length.saturating_sub(OWN_HEAD).next_multiple_of(STEP);
         let Some(more) = wanted.checked_sub(self.bytes).filter(|more| *more > 0) else {

@@ -1,6 +1,6 @@
-//! Bounds the informational answers (1xx, RFC 9110 section 15.2) of the HTTP servers that the
-//! gateway is a client of. hyper skips them for as long as they come, without giving its worker
-//! back; the stream below it ends with the first that the exchange does not allow.
+//! Bounds the informational answers (1xx, RFC 9110 section 15.2) of the HTTP servers to which the
+//! gateway is a client. hyper skips any number of them in a row without yielding to the runtime; so
+//! the stream below hyper fails at the first that the exchange does not allow.
 
 use std::io;
 use std::pin::Pin;
@@ -13,24 +13,24 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::values::spoken::{First, Spoken};
 
-/// Informational answers that an exchange which allows them may have before its final answer.
+/// The number of informational answers before the final one, in exchanges that allow them.
 pub(crate) const MOST: u16 = 8;
 
-/// The informational answers of one exchange. Clones count together.
+/// Counts the informational answers of one exchange. Clones share the count.
 #[derive(Debug, Clone)]
 pub(crate) struct Interim(Arc<Counted>);
 
 #[derive(Debug)]
 struct Counted {
-    /// How many 100, 102 and 103 may come; none of any other.
+    /// The number of 100, 102 and 103 that are allowed; other statuses never are.
     allowed: u16,
     seen: AtomicU16,
-    /// The status of the first that was not allowed; 0: there was none.
+    /// The status of the first disallowed answer; 0 if there was none.
     refused: AtomicU16,
 }
 
 impl Interim {
-    /// Allows so many of 100 (Continue), 102 (Processing) and 103 (Early Hints) together.
+    /// Allows this number of 100 (Continue), 102 (Processing) and 103 (Early Hints) together.
     pub(crate) fn allowing(allowed: u16) -> Self {
         Self(Arc::new(Counted { allowed, seen: AtomicU16::new(0), refused: AtomicU16::new(0) }))
     }
@@ -41,12 +41,12 @@ impl Interim {
         hyper::ext::on_informational(request, move |answer| counted.note(answer.status()));
     }
 
-    /// `stream`, which fails its next read once an informational answer was not allowed.
+    /// Wraps `stream` so that reads fail after a disallowed informational answer.
     pub(crate) fn guard<S>(&self, stream: S) -> Guarded<S> {
         Guarded { stream, interim: self.clone(), first: First::default() }
     }
 
-    /// The status of the informational answer that was not allowed.
+    /// The status of the disallowed informational answer, if one came.
     pub(crate) fn refused(&self) -> Option<StatusCode> {
         StatusCode::from_u16(self.0.refused.load(Ordering::Relaxed)).ok()
     }
@@ -71,12 +71,12 @@ pub(crate) struct Guarded<S> {
 }
 
 impl<S> Guarded<S> {
-    /// What the server speaks, as far as its first bytes say.
+    /// The protocol that the server speaks, if its first bytes show one.
     pub(crate) fn spoken(&self) -> Option<Spoken> {
         self.first.spoken()
     }
 
-    /// The stream itself.
+    /// Returns the inner stream.
     pub(crate) fn into_inner(self) -> S {
         self.stream
     }

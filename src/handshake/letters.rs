@@ -1,10 +1,10 @@
-//! The letters of field names. HTTP/1.1 ignores their case (RFC 9110 section 5.1), but chargers, game
-//! clients and small servers compare them: the fields of RFC 6455 and those that the gateway sets
-//! have one spelling, and every other field goes on as it came.
+//! Keeps the letter case of field names. HTTP/1.1 ignores the case (RFC 9110 section 5.1), but
+//! chargers, game clients and small servers compare it. The fields of RFC 6455 and those that the
+//! gateway sets have one spelling, and every other field keeps the case it came with.
 //!
-//! hyper carries the letters of a head from a request to a request and from an answer to an answer,
-//! in an extension of its own ([`Letters`]); it has no way to set them. [`Respelled`] does that to
-//! the head that hyper writes, in which only letters change and no length.
+//! hyper keeps the case of a head in an extension of its own ([`Letters`]), which can be moved from
+//! a request to a request and from an answer to an answer, but not set. [`Respelled`] therefore
+//! changes the case in the head that hyper writes; lengths stay the same.
 
 use std::io;
 use std::pin::Pin;
@@ -37,15 +37,15 @@ const SPELLED: [&str; 18] = [
     "X-Request-Id",
 ];
 
-/// hyper's own spelling of a field that the gateway sets, and the field's. An application's answer
-/// may have the field in another one.
+/// hyper's spelling of a field that the gateway sets, and the right one. Only hyper's spelling is
+/// replaced, since an application's answer may spell the field in another way.
 const RESPELLED: (&[u8], &[u8]) = (b"Www-Authenticate", b"WWW-Authenticate");
 
-/// How the names of a head were written, as hyper keeps it.
+/// The letter case of the names in a head, as hyper keeps it.
 #[derive(Debug, Clone, Default)]
 pub struct Letters(Extensions);
 
-/// Names of fields whose letters are the gateway's choice beside those of RFC 6455.
+/// Names of fields that the gateway spells itself, in addition to those of RFC 6455.
 #[derive(Debug, Clone, Default)]
 pub struct Spelling(Vec<String>);
 
@@ -59,14 +59,14 @@ impl Letters {
         Self(letters)
     }
 
-    /// Gives them to a message that hyper will write.
+    /// Adds them to the extensions of a message that hyper will write.
     pub fn give(self, extensions: &mut Extensions) {
         extensions.extend(self.0);
     }
 }
 
 impl Spelling {
-    /// Each word of these names begins with a capital letter.
+    /// Spells these names with a capital letter at the start of each word.
     #[must_use]
     pub fn of<'a>(names: impl Iterator<Item = &'a HeaderName>) -> Self {
         Self(names.map(capitalized).collect())
@@ -82,8 +82,8 @@ fn capitalized(name: &HeaderName) -> String {
     name.as_str().chars().map(letter).collect()
 }
 
-/// A stream that changes the letters of the first head that is written to it, which has to come in
-/// one write; hyper writes it so. At most one such write is kept, until it was sent.
+/// A stream that respells the first head written to it. The head must come in a single write, as
+/// hyper writes it; that write is kept until it is sent.
 #[derive(Debug)]
 pub struct Respelled<S> {
     stream: S,
@@ -93,11 +93,11 @@ pub struct Respelled<S> {
 
 #[derive(Debug)]
 enum Head {
-    /// Nothing was written.
+    /// Nothing has been written yet.
     Awaited,
-    /// The first write, respelled, and how much of it was sent.
+    /// The first write, respelled, and how much of it is sent.
     Sending { bytes: Vec<u8>, sent: usize },
-    /// All of it was sent.
+    /// The first write is sent.
     Sent,
 }
 
@@ -108,14 +108,14 @@ impl<S> Respelled<S> {
         Self { stream, spelling, head: Head::Awaited }
     }
 
-    /// The stream itself.
+    /// Returns the inner stream.
     #[must_use]
     pub fn into_inner(self) -> S {
         self.stream
     }
 }
 
-/// Gives the field names of a head, a start line and its fields, their spelling.
+/// Respells the field names of a head, which has a start line and fields.
 fn respell(message: &mut [u8], spelling: &Spelling) {
     let Some(end) = message.windows(4).position(|bytes| bytes == b"\r\n\r\n") else {
         return;
@@ -160,7 +160,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Respelled<S> {
         let Head::Sending { bytes, sent } = &mut this.head else {
             return Pin::new(&mut this.stream).poll_write(cx, buf);
         };
-        // What is written again is what was not taken, and has the same length in both spellings.
+        // The caller writes the unsent rest again, which has the same length in both spellings.
         let written = ready!(Pin::new(&mut this.stream).poll_write(cx, &bytes[*sent..]))?;
         *sent += written;
         if *sent == bytes.len() {
@@ -192,7 +192,8 @@ mod tests {
         Sec-WebSocket-Key: Sec-Websocket-Key:\r\nX-camelCase-ID: 1\r\nX-Real-IP: 2\r\n\
         X-User-Id: 3\r\nWWW-Authenticate: 4\r\nwww-authenticate: 5\r\n\r\nhost: body\r\n\r\n";
 
-    /// What arrives of `WRITTEN`, with `more` behind it, at an end that takes `most` bytes at once.
+    /// Writes `WRITTEN` and `more` to a peer that reads at most `most` bytes at once; returns the
+    /// bytes that arrive.
     async fn sent(most: usize, more: &[u8]) -> Vec<u8> {
         let (near, mut far) = tokio::io::duplex(most);
         let names = [HeaderName::from_static("x-user-id")];

@@ -1,6 +1,6 @@
-//! The opening handshake (RFC 6455 section 4.2): a request parsed once and strictly, its answers,
-//! and which of its header fields go on to the upstream. It decides what is well-formed; who may
-//! connect is for the policy.
+//! The opening handshake (RFC 6455 section 4.2): parses a request once and strictly, builds the
+//! answers, and selects the header fields that are forwarded to the upstream. It checks that a
+//! request is well-formed; the policy decides who may connect.
 
 mod address;
 mod answer;

@@ -1,5 +1,6 @@
-//! The request head as it came, byte for byte: what an HTTP library folds away (a fragment in the
-//! target, a repeated Content-Length, bare line feeds) must still be seen to be refused.
+//! Keeps the request head byte for byte. An HTTP library hides details that must be refused (a
+//! fragment in the target, a repeated Content-Length, bare line feeds), so they are checked on the
+//! raw bytes.
 
 use std::future::poll_fn;
 use std::io;
@@ -17,46 +18,47 @@ use crate::values::spoken::{First, Spoken};
 use crate::values::tight;
 use crate::values::{Reason, Refusal, RequestSummary};
 
-/// The largest request head in bytes, where `[server] max_head` does not say.
+/// The largest request head in bytes if `[server] max_head` is not set.
 pub const MAX_HEAD: usize = 64 * 1024;
-/// One read from a plain socket. TLS lends a record.
+/// The size of one read from a plain socket. TLS lends a record instead.
 const READ: usize = 4 * 1024;
 
-/// A stream that keeps a copy of the first head that is read from it.
+/// A stream that keeps a copy of the first head read from it.
 #[derive(Debug)]
 pub struct HeadTap {
     stream: Transport,
     head: RawHead,
-    /// How much of a gathered head was given on; `None`: all, or none was gathered.
+    /// How much of a gathered head the reader has received; `None` if it has all, or none was
+    /// gathered.
     given: Option<usize>,
-    /// What came behind the gathered head.
+    /// The bytes after the gathered head.
     behind: Vec<u8>,
-    /// How gathering ended, where the stream failed.
+    /// The error with which the stream failed while gathering.
     failed: Option<io::Error>,
 }
 
-/// The copy, shared with whoever judges it. At most [`MAX_HEAD`] bytes and one read beyond.
+/// The copied head, shared with its checks. At most [`MAX_HEAD`] bytes and one read beyond.
 #[derive(Debug, Clone, Default)]
 pub struct RawHead(Arc<Mutex<Copied>>);
 
 #[derive(Debug)]
 struct Copied {
     bytes: Vec<u8>,
-    /// A byte was read.
+    /// Whether a byte was read.
     begun: bool,
-    /// Behind the empty line that ends the head.
+    /// The position after the empty line that ends the head.
     end: Option<usize>,
-    /// What came first, empty lines included.
+    /// The first bytes of the connection, including empty lines.
     first: First,
-    /// No more than this is kept.
+    /// The limit of the kept bytes.
     most: usize,
-    /// Lines that ended, among so many bytes.
+    /// The number of line ends in the first `counted` bytes.
     lines: usize,
     counted: usize,
 }
 
 impl HeadTap {
-    /// Copies what is read from `stream` until a head is complete.
+    /// Copies the bytes read from `stream` until a head is complete.
     #[must_use]
     pub fn new(stream: Transport) -> (Self, RawHead) {
         let head = RawHead::default();
@@ -64,18 +66,18 @@ impl HeadTap {
         (Self { stream, head: head.clone(), given, behind, failed }, head)
     }
 
-    /// The stream itself, and what came behind the head and was not given on.
+    /// Returns the inner stream, and the bytes after the head that no reader has received.
     #[must_use]
     pub fn into_parts(self) -> (Transport, Vec<u8>) {
         (self.stream, self.behind)
     }
 
-    /// Waits for a whole head, which is given on from then on as if it came at once: the HTTP library
-    /// keeps larger buffers while it waits. What the library refuses from its first bytes, and what
-    /// ends, is given on as it is.
+    /// Reads a whole head, which the HTTP library then receives at once: the library would hold
+    /// larger buffers while it waits. Bytes that the library refuses at their beginning, and a head
+    /// cut short by the end of the stream, are handed to it as they are.
     ///
     /// # Errors
-    /// The head is too large, or there is no room for it in `share`.
+    /// The head is too large, or `share` has no room for it.
     pub async fn gather(
         &mut self,
         limits: HeadLimits,
@@ -107,7 +109,7 @@ impl HeadTap {
             match ready!(lent) {
                 Ok(Some(Ok(false))) => {}
                 Ok(Some(outcome)) => return Poll::Ready(outcome.map(drop)),
-                // The library reads the end once more.
+                // The library then reads the end of the stream itself.
                 Ok(None) => return Poll::Ready(Ok(())),
                 Err(error) => {
                     *failed = Some(error);
@@ -117,7 +119,7 @@ impl HeadTap {
         }
     }
 
-    /// Gives on what was gathered; whether there was something.
+    /// Copies gathered bytes to `buf`; returns whether there were any.
     fn give(&mut self, buf: &mut ReadBuf<'_>) -> bool {
         let before = buf.filled().len();
         if let Some(given) = self.given {
@@ -144,21 +146,21 @@ impl RawHead {
         self.locked().end.is_some()
     }
 
-    /// What the client speaks, as far as its first bytes say.
+    /// The protocol that the client speaks, if its first bytes show one.
     pub(crate) fn spoken(&self) -> Option<Spoken> {
         self.locked().first.spoken()
     }
 
-    /// The request target of a complete head (RFC 9112 section 3) as it came, after the checks that
-    /// need its raw bytes.
+    /// Checks a complete head and returns its request target (RFC 9112 section 3) in its original
+    /// spelling.
     pub fn judge(&self) -> Result<String, Refusal> {
         let copied = self.locked();
         judge(copied.bytes.get(..copied.end.unwrap_or(0)).unwrap_or_default())
             .map_err(|detail| Refusal::new(Reason::HandshakeMalformed, detail))
     }
 
-    /// What is wrong with the request target of a head that the HTTP library refused; `None` if it
-    /// refused another part.
+    /// The flaw in the request target of a head that the HTTP library refused; `None` if it refused
+    /// another part.
     #[must_use]
     pub fn refused_target(&self) -> Option<Refusal> {
         let copied = self.locked();
@@ -174,7 +176,7 @@ impl RawHead {
         !self.locked().begun
     }
 
-    /// Whether the head has something that no browser writes, whatever page it shows.
+    /// Whether the head has a flaw that no browser writes, for any page.
     #[must_use]
     pub fn is_forged(&self) -> bool {
         flaw(&self.locked().bytes).is_some()
@@ -186,7 +188,7 @@ impl RawHead {
         RequestSummary::of_raw(&self.locked().bytes)
     }
 
-    /// Gives the copy up, once the request is known to be well-formed.
+    /// Frees the copy, once the request is known to be well-formed.
     pub fn release(&self) {
         self.locked().bytes = Vec::new();
     }
@@ -200,7 +202,7 @@ impl RawHead {
         copied.first.note(bytes);
         let searched = copied.bytes.len().saturating_sub(3);
         tight::extend(&mut copied.bytes, bytes);
-        // RFC 9112 section 2.2: empty lines before the request line are not part of it.
+        // RFC 9112 section 2.2: empty lines may precede the request line.
         while copied.bytes.starts_with(b"\r\n") {
             copied.bytes.drain(..2);
         }
@@ -229,7 +231,7 @@ impl Default for Copied {
 }
 
 impl Copied {
-    /// Looks at what came since the last look: whether there is nothing to be waited for any more.
+    /// Checks the bytes that came since the last call; returns whether reading can stop.
     fn check(&mut self, limits: HeadLimits, share: &mut HeadShare) -> Result<bool, HeadFault> {
         let length = self.end.unwrap_or(self.bytes.len());
         let mut over = self.end.is_some();
@@ -237,7 +239,7 @@ impl Copied {
         for at in (start..length).filter(|at| self.bytes[*at] == b'\n') {
             let line = &self.bytes[..at];
             let line = line.strip_suffix(b"\r").unwrap_or(line);
-            // An empty line ends a head, also one that ends its lines with LF alone and is refused.
+            // An empty line ends a head, also with bare line feeds, which are refused later.
             over |= line.ends_with(b"\n");
             over |= self.lines == 0 && !is_request_line(line);
             self.lines += 1;
@@ -257,17 +259,18 @@ impl Copied {
     }
 }
 
-/// Whether a first line can begin a request; otherwise nothing behind it is waited for.
+/// Whether the first line is a request line; if not, reading stops.
 fn is_request_line(line: &[u8]) -> bool {
     line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0")
 }
 
-/// Whether no request line has this byte: TLS and other binary protocols begin with some.
+/// Whether the byte cannot occur in a request line. TLS and other binary protocols start with such
+/// bytes.
 fn is_noise(byte: u8) -> bool {
     (byte < b' ' && byte != b'\r') || byte == 0x7f
 }
 
-/// The target, or what is wrong with the head.
+/// Returns the target, or the flaw of the head.
 fn judge(head: &[u8]) -> Result<String, &'static str> {
     let text = head.strip_suffix(b"\r\n\r\n").ok_or("a line of the head ends without CR LF")?;
     let mut lines = text.split(|byte| *byte == b'\n').map(|line| match line.strip_suffix(b"\r") {
@@ -295,8 +298,8 @@ fn judge(head: &[u8]) -> Result<String, &'static str> {
 
 const REQUEST_LINE: &str = "the request line is not METHOD SP TARGET SP VERSION";
 
-/// The method and the target of a request line, the target with every space that is not the first or
-/// the last one. A byte that is not UTF-8 is replaced by a character that is not ASCII.
+/// Splits a request line into the method and the target; the target keeps all spaces between the
+/// first and the last one. Bytes that are not UTF-8 are replaced by a character that is not ASCII.
 fn split(request_line: &[u8]) -> Option<(&[u8], String)> {
     let first = request_line.iter().position(|byte| *byte == b' ')?;
     let last = request_line.iter().rposition(|byte| *byte == b' ')?;
@@ -352,7 +355,7 @@ mod tests {
 
     const LIMITS: HeadLimits = HeadLimits { bytes: 100, fields: 3 };
 
-    /// Gathers what was sent, and reads all of it again.
+    /// Gathers the sent bytes and reads all of them again.
     async fn gather(sent: &[u8], open: bool) -> Result<(bool, Vec<u8>), HeadFault> {
         let (mut client, server) = UnixStream::pair().unwrap();
         let (mut tap, head) = HeadTap::new(Transport::Unix(server));
@@ -403,7 +406,7 @@ mod tests {
             assert_eq!(gather(&with(head(3, 101)), true).await, Err(HeadFault::Bytes(100)));
             assert_eq!(gather(&with(head(4, 90)), true).await, Err(HeadFault::Fields(3)));
         }
-        // Before it ends.
+        // Refused before the head ends.
         assert_eq!(gather(&head(1, 120)[..110], true).await, Err(HeadFault::Bytes(100)));
         assert_eq!(gather(&head(6, 90)[..80], true).await, Err(HeadFault::Fields(3)));
     }

@@ -16,13 +16,13 @@ use crate::values::is_token;
 use crate::values::{Authority, Host};
 use crate::values::{Reason, Refusal};
 
-/// A well-formed opening handshake. To have one is to have checked it.
+/// A well-formed opening handshake. The type can only be created by the checks.
 #[derive(Debug)]
 pub struct UpgradeRequest {
     target: String,
     path: String,
     authority: Authority,
-    /// As the client used it, by the word of a trusted proxy.
+    /// The authority that the client used, as a trusted proxy forwards it.
     used: Authority,
     key: String,
     subprotocols: Vec<String>,
@@ -31,7 +31,7 @@ pub struct UpgradeRequest {
 }
 
 impl UpgradeRequest {
-    /// Checks a request whose raw target is `target`, in origin-form or absolute-form (RFC 9112
+    /// Checks a request with the raw target `target`, in origin-form or absolute-form (RFC 9112
     /// sections 3.2.1 and 3.2.2).
     pub fn parse(target: String, head: request::Parts) -> Result<Self, Refusal> {
         let malformed = |detail: String| Refusal::new(Reason::HandshakeMalformed, detail);
@@ -54,21 +54,22 @@ impl UpgradeRequest {
         Ok(Self { target, path, authority, used, key, subprotocols, offers, headers })
     }
 
-    /// The request with the host and port that `client` used, where a trusted proxy says so. They decide
-    /// the same origin and what the application is told; the route is that of the Host that came, since
-    /// a proxy may pass an X-Forwarded-Host that its client wrote.
+    /// Takes the host and port that `client` used, if a trusted proxy forwards them. They define
+    /// the same origin and are forwarded to the application. The route is selected by the received
+    /// Host, since a proxy may pass an X-Forwarded-Host that its client wrote.
     #[must_use]
     pub fn asked_by(self, client: &ClientAddress) -> Self {
         Self { used: client.authority(self.used), ..self }
     }
 
-    /// The host and port that the client used: those of its page, where origins are compared.
+    /// The host and port that the client used, with which origins are compared.
     #[must_use]
     pub fn used_authority(&self) -> &Authority {
         &self.used
     }
 
-    /// The request target in origin-form, path and query as they came (RFC 9112 section 3.2.1).
+    /// The request target in origin-form: path and query in their original spelling (RFC 9112
+    /// section 3.2.1).
     #[must_use]
     pub fn target(&self) -> &str {
         &self.target
@@ -80,20 +81,20 @@ impl UpgradeRequest {
         &self.path
     }
 
-    /// The host and port that the request is for, in canonical form. The upstream gets this text as
-    /// Host, and not the one that came.
+    /// The requested host and port in canonical form. The upstream gets this text as Host instead
+    /// of the received one.
     #[must_use]
     pub fn authority(&self) -> &Authority {
         &self.authority
     }
 
-    /// The host that the request is for.
+    /// The requested host.
     #[must_use]
     pub fn host(&self) -> &Host {
         &self.authority.host
     }
 
-    /// The port that was said beside the host, if one was.
+    /// The requested port, if the request has one.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
         self.authority.port
@@ -111,36 +112,37 @@ impl UpgradeRequest {
         &self.subprotocols
     }
 
-    /// The offers of permessage-deflate that go on to the upstream; none unless they were read.
+    /// The offers of permessage-deflate that are forwarded to the upstream; empty until they are
+    /// read.
     #[must_use]
     pub fn offers(&self) -> &[DeflateOffer] {
         &self.offers
     }
 
-    /// Reads the offers of permessage-deflate, where the route lets them be accepted.
+    /// Reads the offers of permessage-deflate, for routes that allow compression.
     pub fn read_offers(&mut self) -> Result<(), Refusal> {
         let malformed = |detail| Refusal::new(Reason::HandshakeMalformed, detail);
         self.offers = DeflateOffer::read(&self.headers).map_err(malformed)?;
         Ok(())
     }
 
-    /// Every Origin line.
+    /// All Origin lines.
     pub fn origins(&self) -> impl Iterator<Item = &HeaderValue> {
         self.headers.get_all(ORIGIN).iter()
     }
 
-    /// All header fields, as they came.
+    /// All header fields as received.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
     }
 
-    /// The header fields, for taking a credential out of them.
+    /// The header fields, so that a credential can be removed.
     pub(crate) fn headers_mut(&mut self) -> &mut HeaderMap {
         &mut self.headers
     }
 
-    /// Replaces the target by one without a credential in its query. The path stays.
+    /// Replaces the target with one that has no credential in its query. The path stays the same.
     pub(crate) fn set_target(&mut self, target: String) {
         self.target = target;
     }
@@ -151,7 +153,7 @@ impl UpgradeRequest {
     }
 }
 
-/// What every request must keep to, whatever it asks for.
+/// Checks that hold for every request, upgrade or not.
 fn check_message(head: &request::Parts) -> Result<(), String> {
     if head.version != Version::HTTP_11 {
         return Err(format!("the request is {:?}, not HTTP/1.1", head.version));
@@ -165,12 +167,13 @@ fn check_message(head: &request::Parts) -> Result<(), String> {
     Ok(())
 }
 
-/// A health check, or a crawler: HEAD is answered like GET.
+/// Whether the request asks for no upgrade, like a health check or a crawler. HEAD is answered like
+/// GET.
 fn asks_for_nothing(headers: &HeaderMap) -> bool {
     !headers.contains_key(UPGRADE)
 }
 
-/// An opening handshake has no body (RFC 6455 section 4.1: it is a GET).
+/// Refuses a body: an opening handshake is a GET (RFC 6455 section 4.1).
 fn check_no_body(headers: &HeaderMap) -> Result<(), String> {
     if headers.contains_key(TRANSFER_ENCODING) {
         return Err("the request has a Transfer-Encoding".to_owned());
@@ -181,8 +184,8 @@ fn check_no_body(headers: &HeaderMap) -> Result<(), String> {
     }
 }
 
-/// The one Host header (RFC 9112 section 3.2) in canonical form. A page can make a browser send any
-/// host that its own name server knows, so that one without such a form is no strike.
+/// Reads the one Host header (RFC 9112 section 3.2) in canonical form. A page can make a browser
+/// send any host that the page's name server knows, so a host without canonical form is no strike.
 fn host(headers: &HeaderMap) -> Result<Authority, Refusal> {
     let malformed = |detail: String| Refusal::new(Reason::HandshakeMalformed, detail);
     let mut values = headers.get_all(HOST).iter();
@@ -193,17 +196,19 @@ fn host(headers: &HeaderMap) -> Result<Authority, Refusal> {
             return Err(malformed("there is more than one Host header".to_owned()));
         }
     };
-    // Every byte that is not UTF-8 becomes a character that is not ASCII.
+    // Bytes that are not UTF-8 become a character that is not ASCII.
     let text = String::from_utf8_lossy(value.as_bytes());
     Authority::parse(text.trim_matches([' ', '\t']))
         .map_err(|error| malformed(format!("the Host header has no canonical form: {error}")))
 }
 
-/// The fields that ask for the upgrade. A plain request is told apart from a broken handshake.
+/// Checks the fields that ask for the upgrade. A plain request gets another refusal than a broken
+/// handshake.
 fn check_upgrade(headers: &HeaderMap) -> Result<(), Refusal> {
     let malformed = |detail: &str| Err(Refusal::new(Reason::HandshakeMalformed, detail));
     match list(headers, &UPGRADE).as_deref() {
-        // RFC 9110 section 7.8: the client would take any of the list; websocket is what it gets.
+        // RFC 9110 section 7.8: the server may choose any protocol of the list; the gateway chooses
+        // websocket.
         Ok(protocols) if protocols.iter().any(|name| name.eq_ignore_ascii_case("websocket")) => {}
         Ok(_) => {
             return Err(Refusal::new(Reason::UpgradeRequired, "Upgrade does not name websocket"));
@@ -222,7 +227,8 @@ fn check_upgrade(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-/// RFC 6455 section 4.2.1 item 5: base64 that decodes to 16 bytes, so 22 characters and `==`.
+/// Reads the key of RFC 6455 section 4.2.1 item 5: base64 that decodes to 16 bytes, so 22
+/// characters and `==`.
 fn key(headers: &HeaderMap) -> Result<String, String> {
     let key = match single(headers, &SEC_WEBSOCKET_KEY) {
         Ok(Some(key)) => key,
@@ -238,7 +244,8 @@ fn key(headers: &HeaderMap) -> Result<String, String> {
     }
 }
 
-/// RFC 6455 section 4.1 item 10: tokens, each once. A field without any offers nothing.
+/// Reads the subprotocols (RFC 6455 section 4.1 item 10): unique tokens. An empty field offers
+/// none.
 fn subprotocols(headers: &HeaderMap) -> Result<Vec<String>, String> {
     let not_tokens = || "Sec-WebSocket-Protocol is not a list of tokens".to_owned();
     let offered = list(headers, &SEC_WEBSOCKET_PROTOCOL).map_err(|()| not_tokens())?;
@@ -282,7 +289,7 @@ mod tests {
         UpgradeRequest::parse(target.to_owned(), head).map_err(|refusal| refusal.reason)
     }
 
-    /// `GOOD` with a field's lines replaced; no value removes it.
+    /// `GOOD` with the lines of a field replaced; an empty list removes the field.
     fn with(name: &str, values: &[&'static str]) -> Vec<(&'static str, &'static str)> {
         let mut fields: Vec<_> = GOOD.iter().copied().filter(|field| field.0 != name).collect();
         let name = GOOD.iter().map(|field| field.0).chain(EXTRA).find(|known| *known == name);

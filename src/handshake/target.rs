@@ -1,30 +1,31 @@
-//! The request target (RFC 9112 section 3.2): a path and query, alone or behind an authority.
+//! The request target (RFC 9112 section 3.2): a path and query, optionally after an authority.
 
 use crate::values::{Authority, HostError, PathError, canonical_path};
 use crate::values::{Reason, Refusal};
 
-/// The schemes of an absolute-form target. Which of them is said decides nothing: the connection's own
-/// scheme is known.
+/// The schemes of an absolute-form target. They all mean the same: the scheme of the connection is
+/// known.
 const SCHEMES: [&str; 4] = ["http", "https", "ws", "wss"];
 
-/// A request target whose characters and form were checked; its path was not.
+/// A request target with checked characters and form; the path is not checked yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target {
-    /// Path and query as they came: the target in origin-form.
+    /// Path and query in their original spelling: the target in origin-form.
     pub(super) text: String,
     /// The authority of an absolute-form target, which replaces the Host header (RFC 9112 section
     /// 3.2.2).
     pub(super) authority: Option<Authority>,
 }
 
-/// Why a request target is refused. Any page can make a browser send most of them.
+/// The reason why a request target is refused. Any page can make a browser send most of these
+/// targets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum TargetError {
-    /// A character that no target may have in it.
+    /// A character that is not allowed in a target.
     #[error("the request target has {character:?} at byte {place}, which must be percent-encoded")]
     Character {
         character: char,
-        /// Counted from 1.
+        /// The position, counted from 1.
         place: usize,
     },
     /// Neither origin-form nor absolute-form.
@@ -32,16 +33,16 @@ pub(super) enum TargetError {
         "the request target is neither a path that starts with / nor an http, https, ws or wss URI"
     )]
     Form,
-    /// The authority of an absolute-form target.
+    /// The authority of an absolute-form target is invalid.
     #[error("the host in the request target has no canonical form: {0}")]
     Host(HostError),
-    /// Servers could read the path differently.
+    /// Servers could read the path in different ways.
     #[error(transparent)]
     Path(PathError),
 }
 
 impl Target {
-    /// Reads a target; bytes that are no UTF-8 may have been replaced.
+    /// Parses a target; bytes that are not UTF-8 may have been replaced.
     pub(super) fn parse(text: String) -> Result<Self, TargetError> {
         check_characters(&text)?;
         if text.starts_with('/') {
@@ -65,20 +66,21 @@ impl Target {
     }
 }
 
-/// A target that any page can make its visitors' browsers send is no strike.
+/// Never a strike: any page can make its visitors' browsers send such a target.
 impl From<TargetError> for Refusal {
     fn from(error: TargetError) -> Self {
         Self::new(Reason::HandshakeMalformed, error.to_string())
     }
 }
 
-/// RFC 3986 section 3.4 allows less than this; it is what the HTTP library takes in a query.
+/// Checks the characters. RFC 3986 section 3.4 allows fewer in a query; the HTTP library accepts
+/// these.
 fn check_characters(text: &str) -> Result<(), TargetError> {
     let refused = |byte: u8| !byte.is_ascii_graphic() || b"\"#<>".contains(&byte);
     let Some(place) = text.bytes().position(refused) else {
         return Ok(());
     };
-    // All before it is ASCII, so that a character starts here.
+    // All bytes before this one are ASCII, so that a character starts here.
     let character = text[place..].chars().next().unwrap_or_default();
     Err(TargetError::Character { character, place: place + 1 })
 }

@@ -122,7 +122,7 @@ reasons! {
     MessageFragments "message.fragments" - 1009 WARN "The message has too many fragments.";
     /// A message or a control frame took longer than `message_timeout`.
     MessageTimeout "message.timeout" - 4408 INFO "The message took too long.";
-    /// No data arrived for `idle_timeout`.
+    /// No data frame and no ping of a peer passed for `idle_timeout`.
     IdleTimeout "idle.timeout" - 4408 INFO "The connection was idle for too long.";
     /// The peer did not answer two pings of the gateway.
     PingTimeout "ping.timeout" - 4408 INFO "Pings were not answered.";

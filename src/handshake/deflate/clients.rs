@@ -1,4 +1,4 @@
-//! Clients whose permessage-deflate is broken, told by their User-Agent.
+//! Recognises clients with a broken permessage-deflate by their User-Agent.
 
 use http::HeaderMap;
 use http::header::USER_AGENT;
@@ -6,14 +6,14 @@ use http::header::USER_AGENT;
 /// Whether the request comes from Apple's WebSocket stack (NSURLSession): Safari from version 15,
 /// every browser on iOS, and native applications that use `URLSessionWebSocketTask`.
 ///
-/// It keeps its compression context although it was told `client_no_context_takeover`, against RFC
-/// 7692 section 7.1.1.2, so that its second compressed message cannot be inflated; and it fails to
-/// inflate valid messages in several frames. It has no way to decline the extension for itself.
+/// Despite `client_no_context_takeover` it keeps its compression context, against RFC 7692 section
+/// 7.1.1.2, so that its second compressed message cannot be inflated; and it fails to inflate valid
+/// messages in several frames. Applications cannot make it decline the extension.
 pub(super) fn is_broken(headers: &HeaderMap) -> bool {
     headers.get_all(USER_AGENT).iter().any(|agent| {
         let names =
             |product: &[u8]| agent.as_bytes().windows(product.len()).any(|at| at == product);
-        // Chromium's product tokens have kept WebKit's name, not its WebSocket stack.
+        // Chromium's User-Agent still names WebKit, but Chromium has a WebSocket stack of its own.
         names(b"CFNetwork/") || (names(b"AppleWebKit/") && !names(b"Chrome/"))
     })
 }

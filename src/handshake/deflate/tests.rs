@@ -11,14 +11,14 @@ fn headers(line: &str) -> HeaderMap {
     headers
 }
 
-/// The field towards the upstream for a client's; empty if there is none.
+/// The field sent to the upstream for a client's field; empty if none is sent.
 fn forwarded(line: &str) -> String {
     let offers = DeflateOffer::read(&headers(line)).unwrap();
     let field = DeflateOffer::field(&offers);
     field.map_or(String::new(), |field| field.to_str().unwrap().to_owned())
 }
 
-/// The field towards the client for an upstream's answer to a client's offers.
+/// The field sent to the client for an upstream's answer to the client's offers.
 fn answered(offered: &str, answer: &str) -> Result<String, &'static str> {
     let offers = DeflateOffer::read(&headers(offered)).unwrap();
     let agreed = Deflate::read(&headers(answer), &offers)?;
@@ -107,7 +107,7 @@ fn the_answer_goes_on_to_the_client_who_is_to_start_each_message_anew() {
              client_max_window_bits=9",
         ),
         ("permessage-deflate; client_max_window_bits=9", "permessage-deflate", plain),
-        // It accepts the second offer.
+        // The answer accepts the second offer.
         (
             "permessage-deflate; server_max_window_bits=8, permessage-deflate",
             "permessage-deflate",
@@ -150,7 +150,7 @@ fn an_answer_to_what_was_not_offered_is_refused() {
             "permessage-deflate; server_max_window_bits=10",
         ),
         ("permessage-deflate; server_no_context_takeover", "permessage-deflate"),
-        // Each of the two offers has a part of it.
+        // Each offer allows only a part of the answer.
         (
             "permessage-deflate, permessage-deflate; server_no_context_takeover; \
              client_max_window_bits",

@@ -27,7 +27,7 @@ pub(super) enum CheckedAuth {
 }
 
 impl CheckedAuth {
-    /// Takes the issuers that were read; `None`: what is wrong with one of them was reported.
+    /// Takes the issuers that were loaded. Returns `None` if one of them has a fault, which was reported.
     pub(super) fn load(&self, issuers: &[Option<Arc<Issuer>>]) -> Option<Auth> {
         let Self::Jwt(positions) = self else {
             return Some(Auth::None);
@@ -39,7 +39,7 @@ impl CheckedAuth {
     }
 }
 
-/// Checks who may connect to the route `name`. `None`: what is wrong was reported.
+/// Checks who may connect to the route `name`. Returns `None` after it reported a fault.
 pub(super) fn check(reader: &Reader<'_>, name: &str, issuers: &Issuers<'_>) -> Option<CheckedAuth> {
     let said = reader.required(&keys::AUTH)?.into_inner();
     if let Some(none) = said.iter().find(|said| said.get_ref() == NONE) {
@@ -73,7 +73,7 @@ pub(super) fn check(reader: &Reader<'_>, name: &str, issuers: &Issuers<'_>) -> O
     Some(CheckedAuth::Jwt(positions))
 }
 
-/// Why an issuer cannot stand on a route beside those before it, and what to do.
+/// Why a route cannot have an issuer together with those before it, and how to fix that.
 fn mixed_up(issuer: &Issuer<()>, before: &[&Issuer<()>]) -> Option<(String, String)> {
     let name = &issuer.name;
     let Some(iss) = &issuer.issuer else {

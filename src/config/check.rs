@@ -11,8 +11,8 @@ use super::route::CheckedRoute;
 use super::tls::CheckedTls;
 use super::{admin, ban, exposure, firewall, jwt, limits, log, route, server, tls};
 
-/// The sections of a file, none of whose files was read. What is wrong was reported where something is
-/// missing.
+/// The checked sections of a file, with the files that they name unread. Where a part is missing, its
+/// fault was reported.
 pub(super) struct Checked<'a> {
     pub(super) server: Server,
     pub(super) tls: Option<CheckedTls<'a>>,

@@ -44,7 +44,7 @@ pub(super) struct CheckedFirewall<'a> {
 
 type Networks = Spanned<Vec<Spanned<IpNet>>>;
 
-/// Checks `[firewall]`. What is wrong was reported if the result is not whole.
+/// Checks `[firewall]`. Where a part is missing, its fault was reported.
 pub(super) fn check<'a>(reader: &Reader<'a>) -> CheckedFirewall<'a> {
     let allow = reader.get(&keys::ALLOW);
     let deny = reader.get(&keys::DENY);
@@ -71,7 +71,7 @@ fn lint_everybody(reader: &Reader<'_>, action: Action, name: &str, list: Option<
 }
 
 impl CheckedFirewall<'_> {
-    /// Reads its files. What is wrong was reported if the result is not whole.
+    /// Reads its files. Where a part is missing, its fault was reported.
     pub(super) fn load(self, loader: &Loader, proxies: &[IpNet]) -> Firewall {
         let Self { scope, allow, deny, deny_files, geo, mode, ban } = self;
         let mut lists =

@@ -31,7 +31,7 @@ pub(super) struct CheckedGeo {
     users: Users,
 }
 
-/// Checks the keys that need a database. `None`: there is none, or what is wrong was reported.
+/// Checks the keys that need a database. Returns `None` where there is none, or after it reported a fault.
 pub(super) fn check(reader: &Reader<'_>) -> Option<CheckedGeo> {
     let rules = GeoRules {
         allow_countries: values(reader.get(&keys::ALLOW_COUNTRIES)),
@@ -46,7 +46,7 @@ pub(super) fn check(reader: &Reader<'_>) -> Option<CheckedGeo> {
 }
 
 impl CheckedGeo {
-    /// Reads the databases. `None`: what is wrong was reported.
+    /// Reads the databases. Returns `None` after it reported a fault.
     pub(super) fn load(self, scope: &Scope<'_>, loader: &Loader) -> Option<Geo> {
         let Self { rules, databases: paths, users } = self;
         let databases: Vec<_> =
@@ -127,7 +127,7 @@ impl Users {
         }
     }
 
-    /// Reads a database that has something of what is needed.
+    /// Reads a database and requires that it has countries or systems, whichever the keys need.
     fn database(
         &self,
         scope: &Scope<'_>,
@@ -148,7 +148,7 @@ impl Users {
         None
     }
 
-    /// Whether the databases together have what is needed; what is missing is reported.
+    /// Whether the databases together have all that the keys need; reports what is missing.
     fn check_known(&self, scope: &Scope<'_>, databases: &[Database]) -> bool {
         let needs = self.needs();
         let countries = databases.iter().any(|database| database.says().countries);

@@ -1,4 +1,4 @@
-//! `[jwt.NAME]`: whose tokens a route accepts, where they are, and what they must say.
+//! `[jwt.NAME]`: the issuers whose tokens a route accepts, the places of a token and its required claims.
 
 use crate::values::TokenPlace;
 

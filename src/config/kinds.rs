@@ -1,4 +1,4 @@
-//! The kinds of values that keys have: what each accepts, in words and in code.
+//! The kinds of values that keys have: each one describes and reads the values that it accepts.
 
 use std::fmt::Display;
 use std::num::NonZeroU32;
@@ -15,7 +15,7 @@ use super::units;
 /// A value of the file with its place.
 pub(super) type Item<'a> = Spanned<DeValue<'a>>;
 
-/// What is wrong with a text, and what to write instead.
+/// The fault of a text, and the text to write instead.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     pub(super) what: String,
@@ -73,7 +73,7 @@ fn number_in_quotes(item: &Item<'_>) -> Option<String> {
 pub(super) trait Kind: Words {
     type Value;
 
-    /// The value, or `None` once what is wrong was reported at its place.
+    /// Reads the value. Returns `None` after it reported a fault at its place.
     fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<Self::Value>;
 
     /// The value as TOML.

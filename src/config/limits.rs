@@ -12,14 +12,14 @@ use super::reader::Reader;
 use super::report::Problem;
 use super::route::CheckedRoute;
 
-/// What is counted across routes, so that no route has it of its own, and of what.
+/// The keys that no route can have because they count over all routes, and the subject that each counts.
 pub(super) static OF_NO_ROUTE: [(&str, &str); 3] = [
     (keys::CONNECTIONS_PER_IP.name, "an address"),
     (keys::HANDSHAKES_PER_IP.name, "an address"),
     (keys::CONNECTIONS_PER_USER.name, "a user"),
 ];
 
-/// What `on_exceed` decides about.
+/// The limits that `on_exceed` applies to.
 static IN_SESSIONS: [&str; 4] = [
     keys::LIMIT_MESSAGES.name,
     keys::LIMIT_BYTES.name,
@@ -27,10 +27,10 @@ static IN_SESSIONS: [&str; 4] = [
     keys::CONTROL_FRAMES.name,
 ];
 
-/// What counts users, whom only a token names.
+/// The keys that count users, who are known by their tokens only.
 static OF_USERS: [&str; 2] = [keys::CONNECTIONS_PER_USER.name, keys::MESSAGES_PER_USER.name];
 
-/// The limits that hold in a table of the file, with what is needed to find contradictions.
+/// The limits that apply to a table of the file, and the places that reports of contradictions show.
 #[derive(Debug)]
 pub(super) struct Layer {
     pub(super) values: Limits,
@@ -38,7 +38,7 @@ pub(super) struct Layer {
     bytes: Option<Range<usize>>,
     /// Where `on_exceed` was said.
     on_exceed: Option<Range<usize>>,
-    /// Whether sessions are limited, or would be if what is wrong were right.
+    /// Whether sessions are limited, or would be without a reported fault.
     limited: bool,
     /// Whether a route limits its sessions.
     limited_in_route: Cell<bool>,
@@ -83,7 +83,7 @@ fn limits_sessions(limits: &Limits) -> bool {
         || limits.control_frames.is_some()
 }
 
-/// Checks `[limits]`; what it does not give is as in `base`.
+/// Checks `[limits]`; keys that it does not give have their value in `base`.
 pub(super) fn check(reader: &Reader<'_>, base: &Layer) -> Layer {
     let layer = overlay(reader, base);
     check_drop(reader, &layer);
@@ -91,7 +91,7 @@ pub(super) fn check(reader: &Reader<'_>, base: &Layer) -> Layer {
     layer
 }
 
-/// Reads a route's limits; what it does not give is as in `base`.
+/// Checks the limits of a route; keys that it does not give have their value in `base`.
 pub(super) fn of_route(reader: &Reader<'_>, base: &Layer, auth: Option<&CheckedAuth>) -> Limits {
     for (name, whom) in OF_NO_ROUTE {
         refuse_in_route(reader, name, whom);
@@ -111,7 +111,7 @@ pub(super) fn of_route(reader: &Reader<'_>, base: &Layer, auth: Option<&CheckedA
     layer.values
 }
 
-/// Checks, once the routes are read, that what `[limits]` says is of use to one of them.
+/// Checks, after the routes, that the keys of `[limits]` have an effect on one of them.
 pub(super) fn check_used(reader: &Reader<'_>, layer: &Layer, routes: &[CheckedRoute<'_>]) {
     let of_sessions = layer.limited || layer.limited_in_route.get();
     if !of_sessions {
@@ -181,7 +181,7 @@ fn check_drop(reader: &Reader<'_>, layer: &Layer) {
     });
 }
 
-/// Refuses a key that decides what becomes of limits, where there are none.
+/// Refuses a key that says how limits apply, where there are no limits.
 fn refuse_idle(reader: &Reader<'_>, name: &str) {
     if let Some(span) = reader.span_of(name) {
         let what = format!("{} is given, but no limit that it is for", reader.key(name));

@@ -18,7 +18,7 @@ use super::report::{Lint, LoadError, Problem, Report};
 use super::route::Shared;
 use crate::tls::Roots;
 
-/// A configuration that may run, and what is unwise about it.
+/// A configuration that may run, and its lints.
 #[derive(Debug, Clone)]
 pub struct Loaded {
     /// The checked configuration.
@@ -50,8 +50,8 @@ pub fn read_text(path: &Path) -> Result<String, LoadError> {
 }
 
 /// Loads a configuration from its text. `file_name` is what errors call it, and its folder is the
-/// one that relative paths are relative to. Errors of syntax are reported alone: what the rest of
-/// such a file means is not known.
+/// one that relative paths are relative to. Errors of syntax are reported alone: the meaning
+/// of the rest of such a file is not known.
 pub fn parse(text: &str, file_name: &Path) -> Result<Loaded, LoadError> {
     parse_with(text, file_name, false)
 }
@@ -74,7 +74,7 @@ fn parse_with(text: &str, file_name: &Path, looks_up: bool) -> Result<Loaded, Lo
     Ok(Loaded { config, lints })
 }
 
-/// Reads what a file names.
+/// Reads the files that a configuration names, and keeps their paths.
 pub(super) struct Loader {
     /// The files that were read, or were to be.
     files: RefCell<Vec<PathBuf>>,
@@ -105,7 +105,8 @@ impl Loader {
         scope.judge(name, path, read)
     }
 
-    /// The system's roots; that there are none is reported at `span`, where `whom` would be verified.
+    /// The root certificates of the system. Without any, it reports an error at `span`: `whom` could not be
+    /// verified.
     pub(super) fn system_roots(
         &self,
         scope: &Scope<'_>,
@@ -129,7 +130,7 @@ impl Loader {
 #[derive(Debug)]
 pub(super) enum RootsFrom {
     File(Spanned<PathBuf>),
-    /// The system's, for what is at this place.
+    /// The system; the place is that of the server to verify.
     System(Range<usize>),
 }
 

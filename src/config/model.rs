@@ -1,4 +1,4 @@
-//! The checked configuration: what every other room works from. Immutable once loaded.
+//! The loaded configuration, which all layers above this one take their settings from. It is immutable.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -33,7 +33,7 @@ pub struct Config {
     pub admin: Admin,
     /// `[firewall]`
     pub firewall: Firewall,
-    /// `[limits]`, for what no route has of its own.
+    /// `[limits]`, for the limits that routes do not have.
     pub limits: Limits,
     /// Every file that was read for it, its own first.
     pub files: Vec<PathBuf>,

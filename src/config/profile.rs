@@ -16,8 +16,8 @@ pub(super) enum Profile {
     Owasp,
 }
 
-/// What a table of the file has where it says nothing of its own: the defaults or the profile
-/// first, then what the tables above it say.
+/// The values of keys that a table does not give: first those of the defaults or the profile, then
+/// those of the tables above it.
 #[derive(Debug)]
 pub(super) struct Base {
     /// The profile was asked for here.

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use crate::firewall::Rules;
 
-/// Whether what a section refuses is refused.
+/// Whether the denials of a section are enforced.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Mode {
     /// It is.
@@ -26,7 +26,7 @@ pub struct Firewall {
     pub rules: Arc<Rules>,
     /// What becomes of an address that the rules deny.
     pub mode: Mode,
-    /// `[firewall.ban]`; `None`: nobody is banned but by an operator.
+    /// `[firewall.ban]`; `None`: only operators ban.
     pub ban: Option<Ban>,
 }
 

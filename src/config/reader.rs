@@ -69,8 +69,8 @@ impl Context {
     }
 }
 
-/// One table of the file by its name, for reports about what is in it. It outlives the syntax tree's
-/// reading, so that loading reports at the same places as checking.
+/// One table of the file by its name, to report faults and lints of its keys. It does not need the
+/// syntax tree, so that loading reports at the same places as checking.
 #[derive(Clone)]
 pub(super) struct Scope<'a> {
     pub(super) cx: &'a Context,
@@ -122,7 +122,7 @@ pub(super) struct Place<'a> {
     pub(super) cx: &'a Context,
     /// As in `server.listen`.
     pub(super) key: String,
-    /// What else is expected there, before what the kind of the value says.
+    /// An alternative to the kind of the value, for the label of a fault.
     or: &'static str,
 }
 
@@ -404,7 +404,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Reports a `name` that cannot be that of `what`.
+/// Reports a `name` that cannot be the name of `what`.
 pub(super) fn check_name(reader: &Reader<'_>, name: &str, span: Range<usize>, what: &str) {
     if !is_name(name) {
         reader.cx.refuse(

@@ -23,7 +23,7 @@ use super::upstream::Upstreams;
 use super::{certificates, limits, origins, reachability, upstream};
 use crate::tls::ServerSettings;
 
-/// `[routes.NAME]`, its files unread. What is wrong was reported where a part of it is missing.
+/// `[routes.NAME]`, its files unread. Where a part is missing, its fault was reported.
 pub(super) struct CheckedRoute<'a> {
     scope: Scope<'a>,
     pub(super) name: String,
@@ -39,7 +39,7 @@ pub(super) struct CheckedRoute<'a> {
     refresh: Option<String>,
 }
 
-/// What a route takes from the other sections once their files are read.
+/// The loaded sections that a route refers to.
 pub(super) struct Shared<'a> {
     pub(super) issuers: &'a [Option<Arc<Issuer>>],
     pub(super) tls: Option<&'a ServerSettings>,
@@ -47,7 +47,7 @@ pub(super) struct Shared<'a> {
 }
 
 impl CheckedRoute<'_> {
-    /// Reads its files. `None`: what is wrong was reported.
+    /// Reads its files. Returns `None` after it reported a fault.
     pub(super) fn load(self, shared: &Shared<'_>, loader: &Loader) -> Option<Route> {
         let (scope, upstreams) = (self.scope, self.upstreams);
         certificates::lint_hosts(&scope, &self.hosts, shared.tls);

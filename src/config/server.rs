@@ -14,7 +14,7 @@ use super::report::Problem;
 use super::{fields, keys};
 use crate::values::canonical_path;
 
-/// Reads `[server]`. What is wrong was reported if the result is not whole.
+/// Checks `[server]`. Where a part is missing, its fault was reported.
 pub(super) fn check(reader: &Reader<'_>) -> Server {
     let listen = reader.required(&keys::LISTEN);
     let listen = listen.map_or(Vec::new(), Spanned::into_inner);

@@ -35,7 +35,7 @@ struct CheckedCertificate<'a> {
     key: Option<Spanned<PathBuf>>,
 }
 
-/// Checks `[tls]`; `None` is `mode = "off"`. What is wrong was reported if the result is not whole.
+/// Checks `[tls]`; `None` is `mode = "off"`. Where a part is missing, its fault was reported.
 pub(super) fn check<'a>(reader: &Reader<'a>, listen: &[SocketAddr]) -> Option<CheckedTls<'a>> {
     let mode = reader.get(&keys::TLS_MODE);
     // A mode that is neither on nor off was reported; whether certificates are missing is then
@@ -68,7 +68,7 @@ pub(super) fn check<'a>(reader: &Reader<'a>, listen: &[SocketAddr]) -> Option<Ch
 }
 
 impl CheckedTls<'_> {
-    /// Reads its files. What is wrong was reported if the result is not whole.
+    /// Reads its files. Where a part is missing, its fault was reported.
     pub(super) fn load(self, loader: &Loader) -> ServerSettings {
         let ca = self.client_ca.as_ref();
         let roots = ca.and_then(|path| {

@@ -17,7 +17,7 @@ use super::report::Problem;
 use crate::tls::{ServerTrust, is_server_name};
 use crate::values::{is_host, split_port};
 
-/// What a route says of its upstreams.
+/// The upstreams of a route, and how they are reached.
 pub(super) struct Upstreams {
     pub(super) list: Vec<Spanned<Upstream>>,
     /// Where the roots are that a `wss://` upstream is verified with; `None` where there is none.
@@ -27,7 +27,7 @@ pub(super) struct Upstreams {
     pub(super) dial_timeout: Duration,
 }
 
-/// Reads them. What is wrong was reported if the result is not whole.
+/// Checks them. Where a part is missing, its fault was reported.
 pub(super) fn check(reader: &Reader<'_>) -> Upstreams {
     let list = list(reader);
     let secure = list.iter().find(|one| matches!(one.get_ref(), Upstream::Wss { .. }));

@@ -31,8 +31,8 @@ pub(super) enum KeyPlace {
     JwksUrl(Uri, Option<RootsFrom>),
 }
 
-/// Checks what the signatures of the issuer `name` are verified with; `algorithms` is `None` if they
-/// are wrong.
+/// Checks the keys that say where the verification key of the issuer `name` is; `algorithms` is `None` if
+/// they are wrong.
 pub(super) fn check(
     reader: &Reader<'_>,
     name: &str,
@@ -62,7 +62,7 @@ pub(super) fn check(
 }
 
 impl KeyPlace {
-    /// Reads the key, but one at an address. `None`: what is wrong with it was reported.
+    /// Reads the key, unless it is at an address. Returns `None` after it reported a fault.
     pub(super) fn load(
         self,
         scope: &Scope<'_>,

@@ -42,7 +42,7 @@ struct Entry<'a> {
     used: Cell<bool>,
 }
 
-/// `[jwt.NAME]`. What is wrong was reported where a part of it is missing.
+/// `[jwt.NAME]`, its key unread. Where a part is missing, its fault was reported.
 struct CheckedIssuer<'a> {
     scope: Scope<'a>,
     algorithms: Vec<Algorithm>,
@@ -74,7 +74,8 @@ impl Issuers<'_> {
         }
     }
 
-    /// Reads their keys. The issuers are in the order of the file; `None`: what is wrong was reported.
+    /// Reads their keys. The issuers are in the order of the file; `None` stands for one with a fault,
+    /// which was reported.
     pub(super) fn load(self, loader: &Loader) -> Vec<Option<Arc<Issuer>>> {
         let load = |CheckedIssuer { scope, algorithms, key, issuer }| {
             let key = key.and_then(|key: KeyPlace| key.load(&scope, &algorithms, loader))?;

@@ -17,7 +17,7 @@ use crate::config::lints::LintName;
 use crate::values::TokenPlace;
 use crate::values::is_reserved;
 
-/// Reads the places, at least one. `None`: what is wrong was reported.
+/// Checks the places, at least one. Returns `None` after it reported a fault.
 pub(super) fn check(reader: &Reader<'_>) -> Option<Vec<TokenPlace>> {
     let list = match reader.get(&keys::TOKEN_FROM) {
         Some(list) => list.into_inner(),

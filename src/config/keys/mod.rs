@@ -1,19 +1,18 @@
 //! The one table of keys: names, kinds, bounds, defaults and meanings. The check for unknown keys,
-//! the reading of values and the reference in `docs/configuration.md` all come from it.
+//! the reader of values, `docs/configuration.md` and the JSON Schema all come from it.
 
 use std::fmt;
 use std::time::Duration;
 
-use toml::Spanned;
-
 use ipnet::IpNet;
 use serde_json::{Value as Json, json};
+use toml::Spanned;
 
 use super::address::parse_network;
 use super::kinds::{Kind, Text, Words};
 use super::lists::List;
 
-// name: kind, what absence is = section "name" kind's value, absence's value, meaning
+// STATIC: kind, type of the absence = section "name" kind, absence, meaning
 macro_rules! keys {
     ($rows:ident; $($id:ident: $kind:ty, $absent:ty = $section:ident $name:literal
         $value:expr, $default:expr, $meaning:expr;)*) => {
@@ -215,7 +214,7 @@ impl fmt::Display for Section {
     }
 }
 
-/// A key: where it is, what it takes, and what holds when it is not given.
+/// A key: its section, the kind of its value, and its meaning when it is absent.
 pub(in crate::config) struct Key<K, A> {
     pub(in crate::config) section: Section,
     pub(in crate::config) name: &'static str,

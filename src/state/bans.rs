@@ -1,4 +1,4 @@
-//! Who is banned, and who is about to be.
+//! The bans in force, and the strikes that lead to them.
 
 mod export;
 mod keep;
@@ -24,15 +24,16 @@ pub use outcome::{BanRefused, NewBan, Now, Struck};
 pub use strikes::MOST_STRUCK;
 use strikes::Strikes;
 
-/// The bans of a gateway. Shared by all connections; every method but [`Bans::save`] works in memory
-/// and returns at once.
+/// The bans of a gateway. Shared by all connections; every method except [`Bans::save`] works in
+/// memory and does not block.
 ///
-/// `[firewall.ban]` makes bans of strikes; without it, an operator still can. Addresses of `exempt`
-/// and of `trusted_proxies` are never banned: not by their own strikes, and not by a ban of the /64
-/// or the network that they are in.
+/// `[firewall.ban]` bans addresses for strikes; without it, only operators ban. Addresses of
+/// `exempt` and `trusted_proxies` are never banned: neither for their own strikes nor by a ban of a
+/// network that contains them.
 ///
-/// Nothing is saved by itself: one task of the gateway runs [`Bans::keep`], and an operator's ban is
-/// followed by [`Bans::save`] on a thread that may block, so that the answer can say how it went.
+/// Changes are not saved at once: one task of the gateway runs [`Bans::keep`]. After an operator's
+/// ban the caller runs [`Bans::save`] on a thread that may block, so that the answer can report the
+/// result.
 #[derive(Debug)]
 pub struct Bans {
     store: Arc<dyn BanStore>,
@@ -43,13 +44,13 @@ pub struct Bans {
 
 #[derive(Debug, Default)]
 struct Terms {
-    /// `None`: nobody is banned but by an operator.
+    /// `None`: only operators ban.
     ban: Option<config::Ban>,
     exempt: Vec<Network>,
 }
 
 impl Bans {
-    /// With the bans of `[firewall.ban] file`, or in memory alone.
+    /// Opens the bans stored in `[firewall.ban] file`, or an empty store in memory.
     pub fn open(
         ban: Option<&config::Ban>,
         trusted: &[IpNet],
@@ -62,7 +63,7 @@ impl Bans {
         Ok(Self::new(Arc::new(store), ban, trusted, now.instant))
     }
 
-    /// With the bans of a store that is open already.
+    /// Creates the bans on an open store.
     #[must_use]
     pub fn new(
         store: Arc<dyn BanStore>,
@@ -76,8 +77,8 @@ impl Bans {
         bans
     }
 
-    /// These terms hold from now on: strikes and bans stay, those of exempt addresses without
-    /// effect. `file` is that of the start whatever it says.
+    /// Applies a new configuration. Strikes and bans stay; those of exempt addresses have no
+    /// effect. A changed `file` is ignored until a restart.
     pub fn set(&self, ban: Option<&config::Ban>, trusted: &[IpNet]) {
         let exempt = ban.map_or(&[][..], |ban| &ban.exempt).iter().chain(trusted);
         let terms =
@@ -85,8 +86,8 @@ impl Bans {
         *self.terms.write().unwrap_or_else(PoisonError::into_inner) = terms;
     }
 
-    /// The ban that `address` is under, if it is. To be asked for each connection before anything
-    /// else.
+    /// The ban on `address`, if one is in force. Must be checked before anything else on a
+    /// connection.
     #[must_use]
     pub fn is_banned(&self, address: IpAddr, now: UnixTime) -> Option<Ban> {
         let address = address.to_canonical();
@@ -94,8 +95,7 @@ impl Bans {
         self.terms().exempting(address).is_none().then_some(ban)
     }
 
-    /// Notes that `address` committed an offence. Exempt addresses and those that are banned already
-    /// make no difference.
+    /// Counts an offence of `address`. Offences of exempt and of banned addresses are ignored.
     pub fn strike(&self, address: IpAddr, offence: Offence, now: Now) -> Struck {
         let reason = offence.reason();
         let address = address.to_canonical();
@@ -107,7 +107,8 @@ impl Bans {
             return Struck::Noted;
         }
         let key = AddressKey::from(address);
-        // Held until the ban is kept: of those who offend at once one makes it, and none after it.
+        // Held until the ban is stored, so that simultaneous offences of an address make only one
+        // ban.
         let mut counted = self.strikes();
         let is_banned = self.store.find(address, now.moment).is_some();
         if is_banned || !counted.strike(key, now.instant, ban.strikes, ban.within) {
@@ -124,7 +125,7 @@ impl Bans {
         }
     }
 
-    /// The ban that an address has earned: twice as long as the one before, if that is remembered.
+    /// The ban for an address: twice as long as the previous one, if that is still remembered.
     fn sentence(&self, key: AddressKey, reason: Reason, terms: &config::Ban, now: UnixTime) -> Ban {
         let network = network_of(key);
         let before = self.store.known(network).filter(|ban| ban.kept_until() > now);
@@ -143,8 +144,8 @@ impl Bans {
         }
     }
 
-    /// Bans on an operator's word, until whenever that is. It takes the place of what was known of
-    /// exactly this network; offences are remembered. An exempt network within it stays out of it.
+    /// Bans `network` for an operator until `until`. Replaces the entry of exactly this network but
+    /// keeps its offences. Exempt networks inside stay exempt.
     pub fn ban(
         &self,
         network: Network,
@@ -168,7 +169,7 @@ impl Bans {
         Ok(ban)
     }
 
-    /// Takes a ban back, whoever made it, and forgets the strikes and the offences with it.
+    /// Removes a ban of the gateway or an operator, with the strikes and offences of the network.
     pub fn unban(&self, network: Network, now: UnixTime) -> Result<Ban, BanRefused> {
         let network = Ban::network_of(network)?;
         if self.store.known(network).is_none_or(|ban| !ban.is_active(now)) {
@@ -181,44 +182,44 @@ impl Bans {
         removed.ok_or(BanRefused::NotBanned { network, within: None })
     }
 
-    /// The bans in force, the oldest first.
+    /// The bans in force, oldest first.
     #[must_use]
     pub fn list(&self, now: UnixTime) -> Vec<Ban> {
         self.store.list(now)
     }
 
-    /// How many bans are in force.
+    /// The number of bans in force.
     #[must_use]
     pub fn count(&self, now: UnixTime) -> usize {
         self.store.count(now)
     }
 
-    /// How many addresses struck, of those that are remembered: [`MOST_STRUCK`] at most.
+    /// The number of addresses with remembered strikes, at most [`MOST_STRUCK`].
     #[must_use]
     pub fn struck(&self) -> usize {
         self.strikes().count()
     }
 
-    /// The network by which `address` is never banned, if it is in one.
+    /// The exempt network that contains `address`, if there is one.
     #[must_use]
     pub fn exempting(&self, address: IpAddr) -> Option<Network> {
         self.terms().exempting(address.to_canonical())
     }
 
-    /// The networks that are never banned.
+    /// The exempt networks.
     #[must_use]
     pub fn exempt(&self) -> Vec<Network> {
         self.terms().exempt.clone()
     }
 
-    /// The networks that a ban of `network` reaches: all of it but what is exempt.
+    /// The networks that a ban of `network` applies to: all of it except exempt networks.
     #[must_use]
     pub fn reach(&self, network: Network) -> Vec<Network> {
         export::without(network, &self.terms().exempt)
     }
 
-    /// Writes the file, if anything changed since it was written. Blocks for as long as the disk
-    /// takes. What could not be saved is in force all the same, and is saved with the next.
+    /// Writes the file if anything changed since the last write. Blocks while the disk is written.
+    /// After a failure the changes stay in force, and the next save includes them.
     pub fn save(&self, now: UnixTime) -> Result<(), StoreError> {
         self.store.save(now)
     }
@@ -237,16 +238,16 @@ impl Terms {
         self.exempt.iter().copied().find(|exempt| exempt.contains(address))
     }
 
-    /// An exempt network that all of `network` is in.
+    /// The exempt network that contains all of `network`.
     fn covering(&self, network: Network) -> Option<Network> {
         self.exempt.iter().copied().find(|exempt| exempt.prefix().contains(&network.prefix()))
     }
 }
 
-/// The address, or the /64.
+/// The network of a key: the address, or the /64.
 fn network_of(key: AddressKey) -> Network {
     let address = Network::from(key.first());
-    // An address alone is never too wide.
+    // A single address is never too wide for a ban.
     Ban::network_of(address).unwrap_or(address)
 }
 

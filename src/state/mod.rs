@@ -1,4 +1,4 @@
-//! What outlives a connection and a reload: bans, strikes, revocations, and limits.
+//! State that outlives a connection and a reload: bans, strikes, revocations and limits.
 
 pub mod bans;
 pub mod limits;

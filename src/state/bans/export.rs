@@ -1,4 +1,4 @@
-//! Bans for packet filters, which turn an address away before there is a connection.
+//! Exports bans to packet filters, which drop packets of an address before a connection exists.
 
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -9,22 +9,23 @@ use crate::state::store::Ban;
 use crate::values::Network;
 use crate::values::UnixTime;
 
-/// The longest timeout in a set of nft, in seconds: it takes a year, and not ten.
+/// The longest timeout in a set of nft, in seconds: nft accepts a year, but not ten.
 const NFT_LONGEST: u64 = 365 * 24 * 3600;
 /// The longest timeout of an ipset, in seconds.
 const IPSET_LONGEST: u64 = 2_147_483;
-/// Entries of an ipset: more than there are bans, because one with an exception takes several.
+/// The capacity of an ipset: above the number of bans, because a ban with an exemption takes
+/// several entries.
 const IPSET_MOST: usize = 262_144;
 
-/// `network` without the parts that are `exempt`, in the order of addresses.
+/// The parts of `network` outside `exempt`, in the order of addresses.
 pub(super) fn without(network: Network, exempt: &[Network]) -> Vec<Network> {
     let mut left = Vec::new();
     cut(network.prefix(), exempt, &mut left);
     left
 }
 
-/// Halves `prefix` until each half is exempt or has nothing exempt in it: at most as often as there
-/// are bits in the prefix of what is exempt.
+/// Halves `prefix` until each half is exempt or contains no exempt network. The recursion is at
+/// most as deep as the longest exempt prefix.
 fn cut(prefix: IpNet, exempt: &[Network], left: &mut Vec<Network>) {
     if exempt.iter().any(|exempt| exempt.prefix().contains(&prefix)) {
         return;
@@ -37,7 +38,7 @@ fn cut(prefix: IpNet, exempt: &[Network], left: &mut Vec<Network>) {
     }
 }
 
-/// An entry of a set, and for how many seconds.
+/// An entry of a set, with its timeout.
 struct Element {
     network: Network,
     seconds: u64,
@@ -48,16 +49,16 @@ impl Element {
         matches!(self.network.prefix(), IpNet::V4(_))
     }
 
-    /// Addresses in order, and of networks with the same first one the wider first.
+    /// The sort key: by first address, then the wider network first.
     fn place(&self) -> (IpAddr, u8) {
         let prefix = self.network.prefix();
         (prefix.network(), prefix.prefix_len())
     }
 }
 
-/// What is banned, in the order of addresses and without overlap: a network within another one that
-/// is banned too is left out, even if it is banned for longer, because a set has an address once. The
-/// next export has it.
+/// The banned networks, in the order of addresses and without overlap: a network inside another
+/// banned one is left out, even if its ban lasts longer, because a set can contain an address only
+/// once. The next export includes it.
 fn elements(bans: &[Ban], exempt: &[Network], now: UnixTime) -> Vec<Element> {
     let active = bans.iter().filter(|ban| ban.is_active(now));
     let mut elements: Vec<_> = active
@@ -73,16 +74,16 @@ fn elements(bans: &[Ban], exempt: &[Network], now: UnixTime) -> Vec<Element> {
     elements
 }
 
-/// A script for `nft -f -`: the sets `banned4` and `banned6` of the table `inet framewall`, made if
-/// they are not there, and filled anew in one transaction. `exempt` is left out. Without another
-/// export no entry stays for more than a year.
+/// A script for `nft -f -` that creates the sets `banned4` and `banned6` of the table `inet
+/// framewall`, if missing, and replaces their contents in one transaction. `exempt` networks are
+/// left out. Without another export an entry stays for at most a year.
 #[must_use]
 pub fn nft(bans: &[Ban], exempt: &[Network], now: UnixTime) -> String {
     let elements = elements(bans, exempt, now);
     let mut script = "add table inet framewall\n".to_owned();
     let (v4, v6): (Vec<_>, Vec<_>) = elements.into_iter().partition(Element::is_v4);
     for (set, kind, elements) in [("banned4", "ipv4_addr", v4), ("banned6", "ipv6_addr", v6)] {
-        // Writing to a String does not fail.
+        // Writing to a String cannot fail.
         let _ = write!(
             script,
             "add set inet framewall {set} {{ type {kind}; flags interval, timeout; }}\n\
@@ -99,9 +100,9 @@ pub fn nft(bans: &[Ban], exempt: &[Network], now: UnixTime) -> String {
     script
 }
 
-/// Lines for `ipset restore`: the sets `framewall4` and `framewall6`, made if they are not there,
-/// and each exchanged in one step. `exempt` is left out. Without another export no entry
-/// stays for more than 24 days, which is as long as an ipset can keep one.
+/// Lines for `ipset restore` that create the sets `framewall4` and `framewall6`, if missing, and
+/// replace each in one step. `exempt` networks are left out. Without another export an entry stays
+/// for at most 24 days, the longest timeout of an ipset.
 #[must_use]
 pub fn ipset(bans: &[Ban], exempt: &[Network], now: UnixTime) -> String {
     let elements = elements(bans, exempt, now);
@@ -109,7 +110,7 @@ pub fn ipset(bans: &[Ban], exempt: &[Network], now: UnixTime) -> String {
     let (v4, v6): (Vec<_>, Vec<_>) = elements.into_iter().partition(Element::is_v4);
     for (set, family, elements) in [("framewall4", "inet", v4), ("framewall6", "inet6", v6)] {
         let options = format!("hash:net family {family} maxelem {IPSET_MOST} timeout 0 -exist");
-        // Writing to a String does not fail.
+        // Writing to a String cannot fail.
         let _ =
             write!(lines, "create {set} {options}\ncreate {set}-new {options}\nflush {set}-new\n");
         for Element { network, seconds } in elements {

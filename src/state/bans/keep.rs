@@ -1,4 +1,4 @@
-//! Saving, without anybody waiting for it.
+//! Saves bans in the background.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,15 +9,15 @@ use super::Bans;
 use crate::journal::{Event, Journal};
 use crate::values::UnixTime;
 
-/// How long after a change it is saved, with all that came meanwhile: an attack that makes a thousand
-/// bans a second writes one file a second.
+/// The delay from a change to its save, which includes all changes until then: an attack that
+/// causes a thousand bans a second writes one file a second.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
-/// How long after a failure it is tried again.
+/// The delay before a retry after a failure.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
 impl Bans {
-    /// Saves what changes, a second later, until `stopping`; and then what is left. A failure
-    /// is recorded, and it is tried again. One task of the gateway runs it:
+    /// Saves changes a second after they happen until `stopping`, and then saves the rest. A
+    /// failure is recorded and retried. One task of the gateway runs this:
     /// `tasks.spawn(Arc::clone(&bans).keep(journal, stopping.clone()))`.
     pub async fn keep(self: Arc<Self>, journal: Journal, stopping: CancellationToken) {
         let mut failed = false;
@@ -38,7 +38,7 @@ impl Bans {
         }
     }
 
-    /// Whether everything is saved then.
+    /// Saves on a blocking thread; returns whether everything is saved.
     async fn save_aside(self: &Arc<Self>, journal: &Journal) -> bool {
         if !self.store.is_unsaved() {
             return true;

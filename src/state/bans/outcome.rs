@@ -1,4 +1,4 @@
-//! What is asked with, and what comes of it.
+//! The arguments and results of strikes and bans.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -10,47 +10,46 @@ use crate::values::Network;
 use crate::values::Reason;
 use crate::values::UnixTime;
 
-/// The present, on both clocks: strikes count by the one that only goes forward, bans end by the one
-/// on the wall.
+/// The current time on both clocks: strikes use the monotonic clock, bans end by the wall clock.
 #[derive(Debug, Clone, Copy)]
 pub struct Now {
-    /// Goes forward.
+    /// The monotonic clock.
     pub instant: Instant,
-    /// Is on the wall.
+    /// The wall clock.
     pub moment: UnixTime,
 }
 
 impl Now {
-    /// As the system has it.
+    /// Reads both clocks of the system.
     #[must_use]
     pub fn read() -> Self {
         Self { instant: Instant::now(), moment: UnixTime::now() }
     }
 }
 
-/// What came of a strike.
+/// The result of a strike.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Struck {
-    /// It was counted, or is none, or concerns nobody who could be banned.
+    /// It was counted, or ignored because bans are off or the address is exempt or banned.
     Noted,
-    /// It was the last one: the address is banned from now on. The caller records
-    /// [`NewBan::event`], and ends the sessions of [`Bans::reach`](super::Bans::reach).
+    /// It was the last strike, and the address is now banned. The caller records [`NewBan::event`]
+    /// and closes the sessions of [`Bans::reach`](super::Bans::reach).
     Banned(Box<NewBan>),
-    /// It was the last one, and there is no room for another ban: the strikes are forgotten. The
-    /// caller records it.
+    /// It was the last strike, but the store is full; the strikes are forgotten. The caller records
+    /// this.
     NoRoom,
 }
 
-/// A ban that strikes made.
+/// A ban for strikes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewBan {
-    /// Who struck last.
+    /// The address of the last strike.
     pub address: IpAddr,
-    /// For what.
+    /// The reason of the last strike.
     pub reason: Reason,
-    /// How many strikes it took.
+    /// The number of strikes that led to the ban.
     pub strikes: u32,
-    /// What came of it; in IPv6 it is of the whole /64.
+    /// The ban; for IPv6 of the whole /64.
     pub ban: Ban,
 }
 
@@ -69,28 +68,28 @@ impl NewBan {
     }
 }
 
-/// Why an operator's word was not followed.
+/// The reason why an operator's request was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BanRefused {
-    /// It is never banned.
+    /// The network is exempt.
     #[error(
         "{network} is exempt: it is in {by} of [firewall.ban] exempt or [server] trusted_proxies; take that out first if you mean it"
     )]
     Exempt {
-        /// What was to be banned.
+        /// The network of the request.
         network: Network,
-        /// What it is in.
+        /// The exempt network that contains it.
         by: Network,
     },
-    /// See there.
+    /// The ban itself is invalid.
     #[error(transparent)]
     Ban(#[from] BanError),
-    /// There is nothing to take back.
+    /// No ban of this network is in force.
     #[error("{network} is not banned{}", Within(*within))]
     NotBanned {
-        /// What was to be unbanned.
+        /// The network of the request.
         network: Network,
-        /// A banned network that it is in.
+        /// A wider banned network that contains it.
         within: Option<Network>,
     },
 }

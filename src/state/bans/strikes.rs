@@ -1,4 +1,4 @@
-//! Who offended, and when.
+//! Recent strikes, by address.
 
 use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroU32;
@@ -6,23 +6,23 @@ use std::time::{Duration, Instant};
 
 use crate::values::AddressKey;
 
-/// Addresses whose strikes are known.
+/// The largest number of addresses with remembered strikes.
 pub const MOST_STRUCK: usize = 65_536;
-/// Strikes of all of them.
+/// The largest number of remembered strikes.
 const MOST_STRIKES: usize = 524_288;
 
-/// The strikes of each address within a time that slides along.
+/// The strikes of each address within a sliding window.
 ///
-/// Two generations: those that struck since the last turn, and those that did not. At a turn the
-/// older generation is forgotten. It turns when the time is over, after which what is forgotten
-/// counts no more; and when half of the room is taken, so that at the bound those are forgotten that
-/// have been quiet for longest. All of it takes 16 MB at most.
+/// Addresses are kept in two generations: those that struck since the last turn, and the others. A
+/// turn drops the older generation. It happens when the window has passed, so that the dropped
+/// strikes no longer count; and when half of the capacity is used, so that a full table drops the
+/// addresses that have been quiet for longest. Takes at most 16 MB.
 #[derive(Debug)]
 pub(super) struct Strikes {
     young: Generation,
     old: Generation,
     turned: Instant,
-    /// Half of [`MOST_STRUCK`] and of [`MOST_STRIKES`], but in tests.
+    /// Half of [`MOST_STRUCK`] and of [`MOST_STRIKES`]; smaller in tests.
     bound: (usize, usize),
 }
 
@@ -51,8 +51,8 @@ impl Strikes {
         Self { young: Generation::default(), old: Generation::default(), turned: now, bound }
     }
 
-    /// Counts a strike at `now`. Whether it is the last of `most` within `within`; the address's
-    /// strikes are forgotten then.
+    /// Counts a strike at `now`. Returns whether it is number `most` within `within`; the strikes
+    /// of the address are then forgotten.
     pub(super) fn strike(
         &mut self,
         address: AddressKey,
@@ -75,12 +75,12 @@ impl Strikes {
         true
     }
 
-    /// How many addresses are known.
+    /// The number of addresses with strikes.
     pub(super) fn count(&self) -> usize {
         self.young.by.len() + self.old.by.len()
     }
 
-    /// Forgets the strikes of the addresses that `is_meant` is true of.
+    /// Forgets the strikes of the addresses for which `is_meant` returns true.
     pub(super) fn forget(&mut self, is_meant: impl Fn(AddressKey) -> bool) {
         for generation in [&mut self.young, &mut self.old] {
             let meant: Vec<_> =
@@ -132,7 +132,7 @@ mod tests {
         assert!(strikes(now, &[0, 30_000, 60_000, 89_999])[3]);
         assert!(!strikes(now, &[0, 30_000, 60_000, 90_000])[3]);
         assert!(strikes(now, &[0, 59_000, 119_000, 178_999, 178_999])[4]);
-        // Beyond two turns nothing is left.
+        // After two turns no strikes are left.
         assert!(!strikes(now, &[0, 0, 300_000, 300_000])[3]);
     }
 
@@ -168,7 +168,7 @@ mod tests {
         let most = NonZeroU32::new(3).unwrap();
         let mut strikes = Strikes { bound: (100, 1000), ..Strikes::new(now) };
         for number in 0..10_000 {
-            // One comes again and again among ten thousand that come once.
+            // One address strikes repeatedly among ten thousand that strike once.
             if number % 50 == 0 {
                 assert_eq!(
                     strikes.strike(address(u32::MAX), now, most, MINUTE),

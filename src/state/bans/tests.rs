@@ -22,7 +22,7 @@ const MINUTE: u64 = 60;
 const HOUR: u64 = 3600;
 const ANN: &str = "192.0.2.7";
 
-/// 3 strikes within a minute: 15 minutes, at most 40.
+/// A ban of 15 minutes for 3 strikes within a minute; at most 40 minutes.
 fn terms() -> config::Ban {
     config::Ban {
         strikes: NonZeroU32::new(3).unwrap(),
@@ -38,7 +38,7 @@ fn trusted() -> Vec<IpNet> {
     vec!["10.0.0.0/8".parse().unwrap()]
 }
 
-/// A gateway's bans, and its clocks.
+/// The bans of a gateway, with test clocks.
 struct Bench {
     bans: Bans,
     start: Instant,
@@ -150,7 +150,7 @@ fn each_further_ban_is_twice_as_long_up_to_the_longest() {
         assert_eq!(minutes(&struck), wanted);
         bench.pass(wanted * MINUTE);
     }
-    // 40 minutes after its end, an offence is forgotten.
+    // An offence is forgotten 40 minutes after the end of its ban.
     bench.pass(40 * MINUTE - 1);
     assert_eq!(minutes(&bench.strikes(ANN, 3)), 40);
     bench.pass(80 * MINUTE);

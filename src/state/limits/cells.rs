@@ -1,4 +1,4 @@
-//! Where rates keep their keys: a map that does not grow beyond a bound.
+//! Storage for the keys of a rate limit: a map of bounded size.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -8,19 +8,19 @@ use governor::clock::Clock;
 use governor::nanos::Nanos;
 use governor::state::StateStore;
 
-/// Locks over which the keys are spread.
+/// The number of locks among which the keys are divided.
 const SHARDS: usize = 16;
-/// Cells that those share for whom there is no room.
+/// The number of cells that keys share when the map is full.
 const OVERFLOW: usize = 1024;
-/// How often a shard that is full is swept, in nanoseconds.
+/// The shortest time between two sweeps of a full shard, in nanoseconds.
 const SWEEP_EVERY: u64 = 100_000_000;
 
-/// The time at which each key's debt is over, since `start`. A key whose debt is over is no
-/// different from one that never came, and is swept.
+/// Holds for each key the time since `start` at which its debt ends. A key without debt is like a
+/// key never seen, and a sweep removes it.
 ///
-/// When a shard is full of debtors, a new key is judged together with whoever else falls into its
-/// overflow cell. The seed of the hash is this process's secret, so that nobody can choose whom to
-/// fall together with.
+/// When a shard is full of keys in debt, a new key shares an overflow cell with other new keys. The
+/// hash is seeded with a secret of this process, so that a client cannot choose the keys with which
+/// it shares a cell.
 #[derive(Debug)]
 pub(super) struct Cells<K, C> {
     clock: C,
@@ -34,12 +34,12 @@ pub(super) struct Cells<K, C> {
 #[derive(Debug)]
 struct Shard<K> {
     debts: HashMap<K, Nanos>,
-    /// When it may be swept for room again.
+    /// The earliest time of the next sweep for room.
     sweep_at: Nanos,
 }
 
 impl<K: Eq + Hash, C: Clock<Instant = Nanos>> Cells<K, C> {
-    /// At most `most` keys, rounded down to a multiple of 16.
+    /// Creates cells for at most `most` keys, rounded down to a multiple of 16.
     pub(super) fn new(clock: C, most: usize) -> Self {
         let shard = || Mutex::new(Shard { debts: HashMap::new(), sweep_at: Nanos::default() });
         Self {
@@ -52,7 +52,7 @@ impl<K: Eq + Hash, C: Clock<Instant = Nanos>> Cells<K, C> {
         }
     }
 
-    /// Forgets whose debt is over.
+    /// Removes the keys without debt.
     pub(super) fn sweep(&self) {
         let now = self.now();
         for shard in &self.shards {
@@ -69,7 +69,7 @@ impl<K: Eq + Hash, C: Clock<Instant = Nanos>> Cells<K, C> {
         self.shards.iter().map(|shard| locked(shard).debts.len()).sum()
     }
 
-    /// A few nanoseconds later than the limiter's, which began after it.
+    /// A few nanoseconds later than the limiter's time, since the limiter was created later.
     fn now(&self) -> Nanos {
         self.clock.now().saturating_sub(self.start)
     }
@@ -96,7 +96,7 @@ impl<K: Eq + Hash> Shard<K> {
     }
 }
 
-/// What the limiter sees of [`Cells`].
+/// The storage interface of [`Cells`] for the limiter.
 #[derive(Debug)]
 pub(super) struct Store<K, C>(pub(super) std::sync::Arc<Cells<K, C>>);
 

@@ -1,19 +1,19 @@
-//! How many are open.
+//! Counts open connections and sessions by key.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// How many are open by key. It counts always, so that a limit that comes later finds the true
-/// number. There are never more keys than permits.
+/// The number of open items by key. Counts even without a limit, so that a later limit finds the
+/// true number. There are never more keys than permits.
 ///
-/// One mutex, held for the time of a look-up and once more when a permit is dropped: both happen
-/// once a connection, which costs a thousand times as much.
+/// One mutex is enough: it is held for one look-up when a permit is taken and once when it is
+/// dropped. Both happen once a connection, and a connection costs a thousand times as much.
 #[derive(Debug)]
 pub struct Counts<K: Eq + Hash>(Arc<Mutex<HashMap<K, u32>>>);
 
-/// One that is open, until it is dropped. Goes along with what it counts, wherever that goes.
+/// Counts one open item until it is dropped. It moves along with the item.
 #[derive(Debug)]
 #[must_use = "what is counted is over when the permit is dropped"]
 pub struct Permit<K: Eq + Hash> {
@@ -21,18 +21,18 @@ pub struct Permit<K: Eq + Hash> {
     key: K,
 }
 
-/// There is no room for another one.
+/// The limit of a key is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{open} are open, and {most} may be")]
 pub struct Full {
-    /// How many are open; more than `most` if the limit came after them.
+    /// The number of open items; above `most` if the limit was lowered meanwhile.
     pub open: u32,
-    /// How many may be.
+    /// The limit.
     pub most: NonZeroU32,
 }
 
 impl<K: Eq + Hash> Permit<K> {
-    /// What it counts for.
+    /// The key that the permit counts for.
     pub fn key(&self) -> &K {
         &self.key
     }
@@ -51,7 +51,7 @@ impl<K: Eq + Hash> Clone for Counts<K> {
 }
 
 impl<K: Eq + Hash + Clone> Counts<K> {
-    /// One more of `key`, unless `most` are open.
+    /// Takes one more permit of `key`, unless `most` are open.
     pub fn take(&self, key: K, most: Option<NonZeroU32>) -> Result<Permit<K>, Full> {
         let mut counts = self.locked();
         let open = counts.get(&key).copied().unwrap_or(0);
@@ -65,13 +65,13 @@ impl<K: Eq + Hash + Clone> Counts<K> {
 }
 
 impl<K: Eq + Hash> Counts<K> {
-    /// How many of `key` are open.
+    /// The number of open permits of `key`.
     #[must_use]
     pub fn open(&self, key: &K) -> u32 {
         self.locked().get(key).copied().unwrap_or(0)
     }
 
-    /// How many keys have one open.
+    /// The number of keys with an open permit.
     #[must_use]
     pub fn keys(&self) -> usize {
         self.locked().len()

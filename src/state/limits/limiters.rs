@@ -1,4 +1,4 @@
-//! Everything that is counted across connections, together.
+//! All limits that count across connections.
 
 use std::time::Instant;
 
@@ -7,8 +7,8 @@ use crate::config::Limits;
 use crate::state::limits::Full;
 use crate::values::{AddressKey, Rate, UserKey, UserShare, Wait};
 
-/// The limits of addresses and users. Shared by all connections; a reload changes what they allow,
-/// and none of what was counted.
+/// The limits of addresses and users. Shared by all connections; a reload changes the limits and
+/// keeps the counts.
 #[derive(Debug, Default)]
 pub struct Limiters {
     connections: Counts<AddressKey>,
@@ -17,23 +17,23 @@ pub struct Limiters {
     messages: Users,
 }
 
-/// The right of an address or a user to one more connection, until it is dropped.
+/// Counts one connection of an address until it is dropped.
 pub type AddressPermit = Permit<AddressKey>;
-/// As [`AddressPermit`].
+/// Counts one session of a user until it is dropped.
 pub type UserPermit = Permit<UserKey>;
 
-/// A handshake of an address may not come now.
+/// An address exceeded its handshake rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooOften {
-    /// Until it may.
+    /// The time until the next handshake is allowed.
     pub wait: Wait,
-    /// There are too many addresses to count it apart: others may have made the handshakes that
-    /// this is one too many of.
+    /// The address has no cell of its own because there are too many addresses: others may have
+    /// used up the rate of its shared cell.
     pub shared: bool,
 }
 
 impl Limiters {
-    /// These limits hold from now on.
+    /// Applies new limits.
     pub fn set(&self, limits: &Limits) {
         self.handshakes.set(limits.handshakes_per_ip.as_ref());
     }
@@ -44,8 +44,8 @@ impl Limiters {
         outcome.map_err(|wait| TooOften { wait, shared: !self.handshakes.knows(&key) })
     }
 
-    /// Counts a connection of an address. With `enforce` unset it is counted in any case, and the
-    /// limit is only told.
+    /// Counts a connection of an address. Without `enforce` it is counted even above the limit, and
+    /// the excess is only reported.
     pub fn connection(
         &self,
         key: AddressKey,
@@ -55,7 +55,7 @@ impl Limiters {
         taken(&self.connections, key, limits.connections_per_ip, enforce)
     }
 
-    /// Counts a session of a user, likewise.
+    /// Counts a session of a user in the same way.
     pub fn user(
         &self,
         key: UserKey,
@@ -65,18 +65,18 @@ impl Limiters {
         taken(&self.users, key, limits.connections_per_user, enforce)
     }
 
-    /// What a session of a user shares with the user's others.
+    /// The message rate that a session shares with other sessions of its user.
     pub fn share(&self, key: &UserKey, rate: &Rate, now: Instant) -> UserShare {
         self.messages.share(key, rate, now)
     }
 
-    /// Connections of this address, sessions of this user.
+    /// The number of connections of this address.
     #[must_use]
     pub fn open(&self, address: &AddressKey) -> u32 {
         self.connections.open(address)
     }
 
-    /// Forgets who owes nothing any more. To be called every few seconds.
+    /// Removes fully replenished entries. Must be called every few seconds.
     pub fn sweep(&self, now: Instant) {
         self.handshakes.sweep();
         self.messages.sweep(now);

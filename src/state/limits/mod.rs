@@ -1,9 +1,10 @@
-//! The state behind `[limits]`: how many are open by address and by user, and how often they come.
-//! Takes keys, rates and the time; gives permits, or how many there are and how long to wait.
+//! The state behind `[limits]`: open connections and sessions by address and by user, and their
+//! rates. Takes keys, rates and the time; returns permits, or the current count and the time to
+//! wait.
 //!
-//! It knows no socket, names no reason, and waits for nobody: every answer is immediate, and what is
-//! refused, delayed or let through because of it is the caller's to decide. All of it is bounded: by
-//! the permits and sessions that exist, or by a number of keys beyond which newcomers share.
+//! This module knows no sockets and no refusal reasons, and never waits: every answer is immediate,
+//! and the caller decides whether to refuse, delay or pass. All state is bounded: by the existing
+//! permits and sessions, or by a number of keys beyond which new keys share cells.
 
 mod cells;
 mod counts;

@@ -1,4 +1,4 @@
-//! How often they come.
+//! Rate limits by key.
 
 use std::hash::Hash;
 use std::num::NonZeroU32;
@@ -13,22 +13,23 @@ use governor::{Quota, RateLimiter};
 use super::cells::{Cells, Store};
 use crate::values::{Rate, Wait};
 
-/// The shortest time from one to the next, in nanoseconds: five million a second, which no client
-/// reaches. Up to there a rate is never less than it says, and at most half a percent more.
+/// The shortest interval, in nanoseconds: five million events a second, which no client reaches. Up
+/// to this rate the effective rate is never lower than the configured one, and at most half a
+/// percent higher.
 const SHORTEST: u64 = 200;
-/// A century, in nanoseconds: a burst that takes longer to come back is one that takes this long,
-/// so that no sum overflows.
+/// The longest time in which a burst is replenished, in nanoseconds: a century. Longer times are
+/// capped to it, so that no sum overflows.
 const LONGEST: u64 = 100 * 365 * 24 * 3600 * 1_000_000_000;
 
-/// Keys that a limiter keeps apart. With addresses it has 3.3 MB at most, 50 bytes a key with the
-/// slack of its maps.
+/// The number of keys with a cell of their own. Addresses take at most 3.3 MB: 50 bytes a key, with
+/// the spare capacity of the maps.
 pub const MOST_KEYS: usize = 65_536;
 
-/// A rate that holds for each key by itself, or none. Shared by all connections.
+/// An optional rate limit that applies to each key separately. Shared by all connections.
 ///
-/// At most [`MOST_KEYS`] keys that are in debt are kept apart; those whose debt is over are
-/// forgotten, which makes no difference to them. Beyond that, newcomers share 1024 cells, each with
-/// the rate of one key: they compete with each other, and those that are known notice nothing.
+/// At most [`MOST_KEYS`] keys in debt have their own cell. Keys without debt are removed, which
+/// does not change their rate. Beyond that number, new keys share 1024 cells, each with the rate of
+/// one key: they compete with each other, and known keys are not affected.
 #[derive(Debug)]
 pub struct Rates<K: Eq + Hash + Clone, C: Clock<Instant = Nanos> = Monotonic> {
     clock: C,
@@ -43,7 +44,7 @@ struct Active<K: Eq + Hash + Clone, C: Clock<Instant = Nanos>> {
     limiter: RateLimiter<K, Store<K, C>, C, NoOpMiddleware<Nanos>>,
 }
 
-/// The time since it was made, which no change of the wall clock moves.
+/// The time since creation, which changes of the wall clock do not affect.
 #[derive(Debug, Clone)]
 pub struct Monotonic(Instant);
 
@@ -62,14 +63,14 @@ impl Clock for Monotonic {
 }
 
 impl<K: Eq + Hash + Clone, C: Clock<Instant = Nanos> + Clone> Rates<K, C> {
-    /// Without a rate, until [`Rates::set`] gives one.
+    /// Creates a limiter without a rate; [`Rates::set`] sets one.
     #[must_use]
     pub fn new(clock: C) -> Self {
         Self { clock, most: MOST_KEYS, active: RwLock::new(None) }
     }
 
-    /// `rate` holds from now on. Another one than before begins with everybody's burst whole; the
-    /// same one changes nothing, and nobody's debt is forgiven.
+    /// Sets the rate. A different rate starts with a full burst for every key; setting the same
+    /// rate keeps all debts.
     pub fn set(&self, rate: Option<&Rate>) {
         let mut active = self.active.write().unwrap_or_else(PoisonError::into_inner);
         if active.as_ref().map(|active| &active.rate) != rate {
@@ -77,7 +78,7 @@ impl<K: Eq + Hash + Clone, C: Clock<Instant = Nanos> + Clone> Rates<K, C> {
         }
     }
 
-    /// Counts one of `key`, if it may come now; one that may not is not counted.
+    /// Counts one event of `key` if the rate allows it; a refused event is not counted.
     pub fn check(&self, key: &K) -> Result<(), Wait> {
         match &*self.active() {
             None => Ok(()),
@@ -88,21 +89,22 @@ impl<K: Eq + Hash + Clone, C: Clock<Instant = Nanos> + Clone> Rates<K, C> {
         }
     }
 
-    /// Whether `key` is counted apart. One that is refused and is not came when there was no room.
+    /// Whether `key` has its own cell. A refused key without one was counted in a shared overflow
+    /// cell.
     #[must_use]
     pub fn knows(&self, key: &K) -> bool {
         self.active().as_ref().is_some_and(|active| active.cells.has(key))
     }
 
-    /// Forgets the keys whose debt is over. To be called every few seconds; takes a tenth of a
-    /// millisecond when [`MOST_KEYS`] are there, and holds each of its locks for a part of that.
+    /// Removes the keys without debt. Must be called every few seconds; takes a tenth of a
+    /// millisecond for [`MOST_KEYS`] keys, and holds each lock for a part of that.
     pub fn sweep(&self) {
         if let Some(active) = &*self.active() {
             active.cells.sweep();
         }
     }
 
-    /// How many keys are known.
+    /// The number of keys with a cell of their own.
     #[must_use]
     pub fn keys(&self) -> usize {
         self.active().as_ref().map_or(0, |active| active.cells.len())
@@ -127,13 +129,13 @@ impl<K: Eq + Hash + Clone, C: Clock<Instant = Nanos> + Clone> Active<K, C> {
     }
 }
 
-/// The rate as governor counts it, in whole nanoseconds.
+/// The rate in governor's form, in whole nanoseconds.
 fn quota(rate: &Rate) -> Quota {
     let interval = rate.per.as_nanos() / u128::from(rate.count.max(1));
     let interval = u64::try_from(interval).unwrap_or(LONGEST).clamp(SHORTEST, LONGEST);
     let burst = u32::try_from(rate.burst.min(LONGEST / interval)).unwrap_or(u32::MAX);
     let burst = NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN);
-    // The interval is never zero, which alone has no quota.
+    // The interval is never zero, the only value for which no quota exists.
     let quota = Quota::with_period(Duration::from_nanos(interval));
     quota.unwrap_or(Quota::per_second(burst)).allow_burst(burst)
 }

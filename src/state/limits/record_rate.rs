@@ -1,5 +1,5 @@
-//! Bounds the records that clients can cause: for one address, and for all together. Those above are
-//! counted, and the counts are an event of their own.
+//! Limits the rate of log records that clients can cause: for each address, and for all together.
+//! Records above the rate are counted, and an event of its own reports the counts.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -14,12 +14,12 @@ use crate::journal::{ClientCaused, RecordLimit, Suppressed};
 use crate::values::AddressKey;
 use crate::values::Rate;
 
-/// Records of all clients together in a second.
+/// Log records of all clients together in a second.
 const ALL: NonZeroU32 = NonZeroU32::new(100).expect("100 is not 0");
-/// Records about one address: a hundred at once, then ten a second.
+/// Log records about one address: a burst of a hundred, then ten a second.
 const OF_ONE: Rate = Rate { count: 10, per: Duration::from_secs(1), burst: 100 };
 
-/// Decides whether the log takes a record that a client caused. Shared by all connections.
+/// Decides whether a record that a client caused is logged. Shared by all connections.
 #[derive(Debug)]
 pub struct RecordRate {
     of_one: Rates<AddressKey>,
@@ -28,7 +28,7 @@ pub struct RecordRate {
     majority: Mutex<MajorityVote>,
 }
 
-/// A majority vote: if more than half of the records are about one address, it is the one that stays.
+/// A majority vote: if more than half of the records are about one address, that address remains.
 #[derive(Debug, Default)]
 struct MajorityVote {
     address: Option<IpAddr>,
@@ -61,14 +61,14 @@ impl RecordRate {
         (total > 0).then_some(Suppressed { counts, mostly })
     }
 
-    /// Forgets the addresses that owe nothing. To be called every few seconds.
+    /// Removes fully replenished addresses. Must be called every few seconds.
     pub fn sweep(&self) {
         self.of_one.sweep();
     }
 }
 
 impl RecordLimit for RecordRate {
-    /// An address above its own rate takes nothing from the rate of all.
+    /// An address above its own rate does not use up the common rate.
     fn allows(&self, kind: ClientCaused, address: IpAddr) -> bool {
         if self.of_one.check(&AddressKey::from(address)).is_ok() && self.all.check().is_ok() {
             return true;
@@ -102,7 +102,7 @@ mod tests {
         Ipv4Addr::from_bits(number).into()
     }
 
-    /// The clock goes on while this runs, so there may be a few more than the burst.
+    /// The clock runs during the test, so a few more than the burst may pass.
     #[test]
     fn one_address_is_held_and_leaves_the_others_their_share() {
         let rate = RecordRate::default();

@@ -1,4 +1,4 @@
-//! What a user's sessions share.
+//! Message rates by user.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,31 +6,32 @@ use std::time::Instant;
 
 use crate::values::{Rate, UserKey, UserShare};
 
-/// Users without a session whose debt is remembered.
+/// The number of users without a session that are remembered for their debt.
 const MOST_IDLE: usize = 65_536;
 
-/// The rate of each user across its sessions. Sessions of a user for which the same rate holds share
-/// it, on whatever route they are; where routes have different ones, each is counted by itself. A
-/// reload that leaves the rate as it is changes nothing.
+/// The message rate of each user across its sessions. Sessions of a user with the same rate share
+/// it, even on different routes; sessions with different rates are counted separately. A reload
+/// that keeps the rate changes nothing.
 ///
-/// A user's entry stays after its last session until its burst is whole again, so that coming back
-/// is no way out of a debt; of users without a session, the 65,536 that owe the most are remembered.
+/// A user's entry stays after its last session until its burst is replenished, so that reconnecting
+/// does not clear a debt. Among users without a session, the 65,536 with the largest debt are
+/// remembered.
 #[derive(Debug, Default)]
 pub struct Users {
     held: Mutex<Held>,
-    /// [`MOST_IDLE`], but in tests.
+    /// [`MOST_IDLE`]; smaller in tests.
     most_idle: Option<usize>,
 }
 
 #[derive(Debug, Default)]
 struct Held {
     cells: HashMap<(UserKey, Rate), UserShare>,
-    /// So many entries are worth a sweep: twice what the last one left.
+    /// The number of entries at which the next sweep runs: twice the number left by the last one.
     sweep_at: usize,
 }
 
 impl Users {
-    /// The share of a session of `user` that begins now.
+    /// The rate for a new session of `user`.
     pub fn share(&self, user: &UserKey, rate: &Rate, now: Instant) -> UserShare {
         let mut held = self.locked();
         if held.cells.len() >= held.sweep_at.max(self.most_idle()) {
@@ -40,12 +41,12 @@ impl Users {
         cell.or_insert_with(|| UserShare::new(rate, now)).clone()
     }
 
-    /// Forgets the users that have no session and owe nothing. To be called every few seconds.
+    /// Removes fully replenished users without a session. Must be called every few seconds.
     pub fn sweep(&self, now: Instant) {
         self.locked().sweep(now, self.most_idle());
     }
 
-    /// How many rates of users are known.
+    /// The number of remembered rates.
     #[must_use]
     pub fn count(&self) -> usize {
         self.locked().cells.len()
@@ -62,7 +63,7 @@ impl Users {
 
 impl Held {
     fn sweep(&mut self, now: Instant, most_idle: usize) {
-        // A share is only ever made under the lock that is held here.
+        // Handles are created only under the lock that is held here.
         self.cells.retain(|_, cell| !cell.is_only_one() || cell.owes(now) > 0);
         let idle = self.cells.values().filter(|cell| cell.is_only_one());
         let mut debts: Vec<_> = idle.map(|cell| cell.owes(now)).collect();

@@ -1,4 +1,4 @@
-//! Which addresses and networks are banned, in this process's memory, and in a file if one was given.
+//! Stores bans in memory, and in a file if one is configured.
 
 mod ban;
 mod held;
@@ -16,36 +16,36 @@ use crate::values::UnixTime;
 pub use ban::{Author, Ban, BanError};
 use held::{Held, in_order};
 
-/// How many bans are kept, those included that are over and remembered.
+/// The largest number of bans, including expired ones that are remembered.
 pub const MAX_BANS: usize = 100_000;
-/// Keeps bans, and answers whether an address is among them.
+/// Stores bans and looks addresses up.
 ///
-/// Everything but [`BanStore::save`] is answered from memory and never blocks: a store that is
-/// shared keeps a copy at hand, and brings it up to date when it saves.
+/// Every method except [`BanStore::save`] works in memory and never blocks: a shared store keeps a
+/// local copy and updates it when it saves.
 pub trait BanStore: Send + Sync + std::fmt::Debug {
-    /// The ban that `address` is under at `now`; of several, the one that lasts longest.
+    /// The ban on `address` that is in force at `now`; of several, the one that ends last.
     fn find(&self, address: IpAddr, now: UnixTime) -> Option<Ban>;
 
-    /// What is known of exactly this network, whether it is over or not.
+    /// The entry of exactly this network, in force or expired.
     fn known(&self, network: Network) -> Option<Ban>;
 
-    /// Keeps a ban in memory, in the place of what was known of its network.
+    /// Stores a ban in memory and replaces the entry of its network.
     fn put(&self, ban: Ban, now: UnixTime) -> Result<(), BanError>;
 
-    /// Forgets what is known of exactly this network.
+    /// Removes the entry of exactly this network.
     fn remove(&self, network: Network) -> Option<Ban>;
 
-    /// The bans in force, the oldest first.
+    /// The bans in force, oldest first.
     fn list(&self, now: UnixTime) -> Vec<Ban>;
 
-    /// How many bans are in force.
+    /// The number of bans in force.
     fn count(&self, now: UnixTime) -> usize;
 
-    /// Whether there is something to save.
+    /// Whether there are unsaved changes.
     fn is_unsaved(&self) -> bool;
 
-    /// Makes what memory holds outlive this process. Does nothing if nothing is unsaved. May block
-    /// for as long as a disk or another machine takes, so it is called from a thread that may.
+    /// Makes the state in memory persistent. Does nothing without unsaved changes. May block while
+    /// a disk or another machine is slow, so call it from a thread that may block.
     fn save(&self, now: UnixTime) -> Result<(), StoreError>;
 }
 
@@ -70,28 +70,29 @@ struct Read {
     bans: Vec<Ban>,
 }
 
-/// The store that there is. With 100,000 bans an address that is not banned costs 40 ns if all bans
-/// are of one length of prefix, and 0.3 µs with twenty lengths; see the bench `bans`.
+/// The in-memory store with an optional file. With 100,000 bans, looking up an address without a
+/// ban takes 40 ns if all prefixes have the same length, and 0.3 µs with twenty lengths; see the
+/// bench `bans`.
 #[derive(Debug)]
 pub struct BanTable {
     held: RwLock<Held>,
     unsaved: AtomicBool,
-    /// Locked while the file is written, so that the last one written is the newest.
+    /// Locked during a write, so that the last written file is the newest.
     file: Option<Mutex<StateFile>>,
-    /// [`MAX_BANS`], but in tests.
+    /// [`MAX_BANS`]; smaller in tests.
     bound: usize,
 }
 
 impl BanTable {
-    /// Forgotten with this process.
+    /// Creates a store that is not saved.
     #[must_use]
     pub fn in_memory() -> Self {
         Self { held: RwLock::default(), unsaved: false.into(), file: None, bound: MAX_BANS }
     }
 
-    /// Those of the file at `path`, without those that are forgotten. A file that is not there is
-    /// written, which proves that it can be; one that cannot be read, is broken or holds too many is
-    /// an error: whoever was banned must not come back because a file went bad.
+    /// Opens the file at `path` and drops its expired entries. A missing file is created, which
+    /// proves that it can be written. An unreadable, broken or oversized file is an error: a bad
+    /// file must not lift bans.
     pub fn open(path: PathBuf, now: UnixTime) -> Result<Self, StoreError> {
         let file = StateFile::new(path, &CONTENTS);
         let mut held = Held::default();
@@ -172,7 +173,7 @@ impl BanStore for BanTable {
             return Ok(());
         };
         let file = file.lock().unwrap_or_else(PoisonError::into_inner);
-        // Before the list is made: what comes while it is written is unsaved again.
+        // Cleared before the list is made: a change during the write counts as unsaved again.
         if !self.unsaved.swap(false, Ordering::AcqRel) {
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! A file of the gateway's own: read whole, written whole, and never half.
+//! A state file of the gateway: read and written as a whole, and never left half written.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -11,44 +11,45 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::values::file;
 
-/// The owner alone: it names users and addresses.
+/// Only the owner may read it: the file contains users and addresses.
 const MODE: u32 = 0o600;
-/// More than the largest number of entries with texts of a usual length takes.
+/// More than the largest number of entries takes with texts of usual length.
 const MAX_FILE: u64 = 256 * 1024 * 1024;
-/// What is written now; another number is another program's.
+/// The version of the format that is written. A file with another number was written by another
+/// version of the program.
 const VERSION: u32 = 1;
 
-/// What a file keeps, as errors say it.
+/// The description of a file's contents, for error messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Contents {
-    /// The key of the configuration that names the file.
+    /// The configuration key that names the file.
     pub key: &'static str,
-    /// What its entries are called.
+    /// The name of its entries.
     pub entries: &'static str,
-    /// How many of them it may have.
+    /// The largest number of entries.
     pub most: usize,
-    /// What it means to go on without it.
+    /// The consequence of continuing without the file.
     pub loss: &'static str,
 }
 
-/// Why a file cannot be used.
+/// The reason why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// It is there and cannot be read.
+    /// The file exists and cannot be read.
     #[error(
         "{}: cannot read {}: {source}; let this user read it, or name another file",
         contents.key,
         path.display()
     )]
     Unreadable {
-        /// What it keeps.
+        /// The contents of the file.
         contents: &'static Contents,
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// It is not what was written.
+    /// The file is not in the written format.
     #[error(
         "{}: {} is broken: {what}; mend it or put back a copy. To go on without what it says, move it away: {}",
         contents.key,
@@ -56,14 +57,14 @@ pub enum StoreError {
         contents.loss
     )]
     Broken {
-        /// What it keeps.
+        /// The contents of the file.
         contents: &'static Contents,
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Where and how.
+        /// The place and the kind of the damage.
         what: String,
     },
-    /// It holds more than can be kept.
+    /// The file has too many entries.
     #[error(
         "{}: {} has more than {} {} in force; take some out",
         contents.key,
@@ -72,28 +73,28 @@ pub enum StoreError {
         contents.entries
     )]
     TooMany {
-        /// What it keeps.
+        /// The contents of the file.
         contents: &'static Contents,
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
     },
-    /// It could not be written; the old one is as it was.
+    /// The file could not be written; the old one is unchanged.
     #[error(
         "{}: cannot write {}: {source}; is its folder there, may this user write to it, and is the disk full?",
         contents.key,
         path.display()
     )]
     Unwritable {
-        /// What it keeps.
+        /// The contents of the file.
         contents: &'static Contents,
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-/// The `version` of a document: reads as this program's own, or not at all.
+/// The `version` of a document: only the current version can be read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Version;
 
@@ -112,7 +113,7 @@ impl<'de> Deserialize<'de> for Version {
     }
 }
 
-/// A file that holds one JSON document.
+/// A file with one JSON document.
 #[derive(Debug)]
 pub(super) struct StateFile {
     path: PathBuf,
@@ -124,7 +125,7 @@ impl StateFile {
         Self { path, contents }
     }
 
-    /// What the file says, or `None` if there is none.
+    /// Reads the document; `None` if there is no file.
     pub(super) fn read<D: DeserializeOwned>(&self) -> Result<Option<D>, StoreError> {
         let text = match file::read(&self.path, MAX_FILE) {
             Ok(Some(text)) => text,
@@ -138,15 +139,15 @@ impl StateFile {
         serde_json::from_slice(&text).map(Some).map_err(|error| self.broken(error.to_string()))
     }
 
-    /// Puts a file with this in the place of the old one, in one step: whoever reads it, at whatever
-    /// moment the machine stops, finds the old one whole or the new one whole.
+    /// Replaces the file in one step: a reader finds either the complete old file or the complete
+    /// new one, even after a crash at any moment.
     pub(super) fn write(&self, document: &impl Serialize) -> Result<(), StoreError> {
         let beside = self.beside();
         let outcome = write_beside(&beside, document)
             .and_then(|()| fs::rename(&beside, &self.path))
             .and_then(|()| sync_folder(&self.path));
         outcome.map_err(|source| {
-            // What was begun is of no use; it may not even be there.
+            // The incomplete file is useless; it may not even exist.
             let _ = fs::remove_file(&beside);
             StoreError::Unwritable { contents: self.contents, path: self.path.clone(), source }
         })
@@ -156,7 +157,7 @@ impl StateFile {
         StoreError::Broken { contents: self.contents, path: self.path.clone(), what }
     }
 
-    /// An error, if there are more entries than the file may have.
+    /// Fails if there are more entries than the file may have.
     pub(super) fn check_count(&self, count: usize) -> Result<(), StoreError> {
         if count <= self.contents.most {
             return Ok(());
@@ -164,7 +165,7 @@ impl StateFile {
         Err(StoreError::TooMany { contents: self.contents, path: self.path.clone() })
     }
 
-    /// In the same folder, so that a rename does.
+    /// The path of the new file: in the same folder, so that a rename replaces the old file.
     fn beside(&self) -> PathBuf {
         let mut name = self.path.file_name().map_or_else(OsString::new, OsString::from);
         name.push(".new");
@@ -175,7 +176,7 @@ impl StateFile {
 fn write_beside(beside: &Path, document: &impl Serialize) -> io::Result<()> {
     match fs::remove_file(beside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        // Left over from a process that was stopped in the middle, or not there.
+        // A leftover of a stopped process was removed, or there was none.
         _ => {}
     }
     let file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(beside)?;
@@ -185,7 +186,7 @@ fn write_beside(beside: &Path, document: &impl Serialize) -> io::Result<()> {
     out.into_inner()?.sync_all()
 }
 
-/// The new name is on the disk, too.
+/// Syncs the folder, so that the renamed file is on the disk.
 fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()

@@ -1,9 +1,9 @@
-//! What outlives a connection: which users and tokens were revoked, and which addresses are banned. A
-//! room behind two traits, so that several gateways can share one store; a file and this process's
-//! memory are what there is now.
+//! State that outlives a connection: the revoked users and tokens, and the banned addresses. It is
+//! behind two traits, so that several gateways can share one store; the current stores are in
+//! memory, with an optional file.
 //!
-//! It never decides whom a revocation concerns beyond comparing names, who is banned or for how long,
-//! and it never ends a session.
+//! The stores only compare names and addresses. They do not decide on bans and never close a
+//! session.
 
 mod bans;
 mod file;
@@ -18,26 +18,27 @@ pub use revocations::{MAX_REVOCATIONS, Revocations};
 
 /// The longest value of a revocation, in bytes.
 pub const MAX_VALUE: usize = 1024;
-/// The longest remark of one, in bytes.
+/// The longest remark in bytes.
 pub const MAX_WHY: usize = 256;
 
-/// Keeps revocations, and answers whether a token is among them.
+/// Stores revocations and looks tokens up.
 pub trait RevocationStore: Send + Sync + std::fmt::Debug {
-    /// Whether a token of this bearer is refused. Asked for each admission and answered from
-    /// memory: a store that is shared keeps a copy at hand.
+    /// Whether the token of this bearer is revoked. Called for each admission and answered from
+    /// memory: a shared store keeps a local copy.
     fn is_revoked(&self, bearer: Bearer<'_>, now: UnixTime) -> bool;
 
-    /// Keeps a revocation. The later end counts if there is one already. May block for as long as a
-    /// disk or another machine takes, so it is called from a thread that may.
+    /// Stores a revocation. If there is one already, the later end applies. May block while a disk
+    /// or another machine is slow, so call it from a thread that may block.
     ///
-    /// [`RevokeError::Unsaved`] means that it is in force here, and will not outlive this process.
+    /// [`RevokeError::Unsaved`] means that the revocation is in force but will not outlive this
+    /// process.
     fn revoke(&self, revocation: Revocation, now: UnixTime) -> Result<(), RevokeError>;
 
-    /// How many revocations are in force.
+    /// The number of revocations in force.
     fn count(&self, now: UnixTime) -> usize;
 }
 
-/// Whose token it is.
+/// The bearer of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bearer<'a> {
     /// The issuer's `user_claim`.
@@ -46,18 +47,18 @@ pub struct Bearer<'a> {
     pub token_id: Option<&'a str>,
 }
 
-/// What a revocation names.
+/// The kind of name in a revocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// Every token of a user.
+    /// Revokes every token of a user.
     User,
-    /// The one token with this `jti`.
+    /// Revokes the token with this `jti`.
     Token,
 }
 
 impl Kind {
-    /// "user" or "token".
+    /// The name: "user" or "token".
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -67,48 +68,48 @@ impl Kind {
     }
 }
 
-/// Tokens that are refused for a time.
+/// A revocation of tokens for a time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Revocation {
-    /// What `value` is.
+    /// The kind of `value`.
     pub kind: Kind,
-    /// The user or the `jti`, exactly; 1 to [`MAX_VALUE`] bytes.
+    /// The exact user or `jti`; 1 to [`MAX_VALUE`] bytes.
     pub value: String,
-    /// The first moment at which it is over.
+    /// The first moment at which the revocation is over.
     pub until: UnixTime,
-    /// When it was made.
+    /// When the revocation was made.
     pub at: UnixTime,
-    /// A remark for people; at most [`MAX_WHY`] bytes.
+    /// An operator's remark; at most [`MAX_WHY`] bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
 }
 
 impl Revocation {
-    /// Whether its texts keep their bounds.
+    /// Whether the texts are within their bounds.
     fn is_bounded(&self) -> bool {
         let why = self.why.as_ref().map_or(0, String::len);
         (1..=MAX_VALUE).contains(&self.value.len()) && why <= MAX_WHY
     }
 }
 
-/// Why a revocation is not kept as it should be.
+/// The reason why a revocation is not stored, or not saved.
 #[derive(Debug, thiserror::Error)]
 pub enum RevokeError {
-    /// There is no room.
+    /// The store is full.
     #[error(
         "{MAX_REVOCATIONS} revocations are in force, and no more are kept: revoke users instead of single tokens, or take away the issuer's key"
     )]
     Full,
-    /// Its texts are too long, or it names nobody.
+    /// A text is too long, or the value is empty.
     #[error(
         "a revocation names a user or a token in 1 to {MAX_VALUE} bytes, with a remark of at most {MAX_WHY}"
     )]
     Unbounded,
-    /// It is over already.
+    /// The revocation is over already.
     #[error("its end {0} is not in the future")]
     Over(UnixTime),
-    /// It is in force, and would be forgotten with this process.
+    /// The revocation is in force but not saved, so that it ends with this process.
     #[error("it is in force, but will be forgotten when the gateway stops: {0}")]
     Unsaved(#[from] StoreError),
 }

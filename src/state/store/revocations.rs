@@ -1,4 +1,4 @@
-//! Revocations in this process's memory, and in a file if one was given.
+//! Stores revocations in memory, and in a file if one is configured.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use super::file::{Contents, StateFile, StoreError, Version};
 use super::{Bearer, Kind, Revocation, RevocationStore, RevokeError};
 use crate::values::UnixTime;
 
-/// How many revocations are kept.
+/// The largest number of revocations.
 pub const MAX_REVOCATIONS: usize = 100_000;
 
 static CONTENTS: Contents = Contents {
@@ -34,13 +34,13 @@ struct Read {
     revocations: Vec<Revocation>,
 }
 
-/// See the module. Every change writes the whole file anew.
+/// The in-memory store with an optional file. Every change rewrites the file.
 #[derive(Debug)]
 pub struct Revocations {
     held: RwLock<Held>,
-    /// Locked while the file is written, so that the last one written is the newest.
+    /// Locked during a write, so that the last written file is the newest.
     file: Option<Mutex<StateFile>>,
-    /// [`MAX_REVOCATIONS`], but in tests.
+    /// [`MAX_REVOCATIONS`]; smaller in tests.
     bound: usize,
 }
 
@@ -58,15 +58,15 @@ struct Term {
 }
 
 impl Revocations {
-    /// Forgotten with this process.
+    /// Creates a store that is not saved.
     #[must_use]
     pub fn in_memory() -> Self {
         Self { held: RwLock::default(), file: None, bound: MAX_REVOCATIONS }
     }
 
-    /// Those of the file at `path`, without those that are over. A file that is not there is
-    /// written, which proves that it can be; one that cannot be read, is broken or holds too many is
-    /// an error: whoever was revoked must not come back because a file went bad.
+    /// Opens the file at `path` and drops its expired entries. A missing file is created, which
+    /// proves that it can be written. An unreadable, broken or oversized file is an error: a bad
+    /// file must not lift revocations.
     pub fn open(path: PathBuf, now: UnixTime) -> Result<Self, StoreError> {
         let file = StateFile::new(path, &CONTENTS);
         let mut held = Held::default();
@@ -171,7 +171,7 @@ impl Held {
         self.tokens.retain(|_, term| term.until > now);
     }
 
-    /// In the order of their making.
+    /// Sorted by creation time.
     fn list(&self) -> Vec<Revocation> {
         let users = self.users.iter().map(|entry| (Kind::User, entry));
         let tokens = self.tokens.iter().map(|entry| (Kind::Token, entry));

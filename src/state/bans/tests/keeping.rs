@@ -1,4 +1,4 @@
-//! How bans get into their file, and when.
+//! When and how bans are written to their file.
 
 use super::*;
 use crate::journal::Journal;
@@ -14,7 +14,7 @@ fn saved(folder: &TempDir) -> usize {
     table.count(UnixTime::now())
 }
 
-/// The clock stands still while a file is written, so a second of it is enough.
+/// Waits until the file is written. The clock is paused during the write, so a second is enough.
 async fn until_saved(folder: &TempDir) {
     for _ in 0..1000 {
         if saved(folder) > 0 {

@@ -36,7 +36,7 @@ fn allowed<K: std::hash::Hash + Eq + Clone>(
     (0..tries).filter(|_| rates.check(key).is_ok()).count()
 }
 
-/// How many of `count` addresses may come once each.
+/// The number of addresses, of `count` with one event each, that are allowed.
 fn from(rates: &Rates<AddressKey, FakeRelativeClock>, first: u32, count: u32) -> usize {
     (first..first + count).filter(|number| rates.check(&address(*number)).is_ok()).count()
 }
@@ -128,7 +128,7 @@ fn a_million_addresses_take_bounded_room_and_shut_nobody_out() {
     let came = from(&rates, 0, 1_000_000);
     assert!(rates.keys() <= MOST_KEYS, "{} keys", rates.keys());
     assert!(rates.keys() > MOST_KEYS / 10 * 9, "the shards fill evenly: {}", rates.keys());
-    // The buckets of a map are a power of two, an eighth of them free, each with a byte beside it.
+    // A map has a power of two of buckets, keeps an eighth of them free, and adds a byte to each.
     let buckets = (MOST_KEYS * 8 / 7).next_power_of_two();
     let bytes = buckets * (size_of::<(AddressKey, Nanos)>() + 1);
     assert!(bytes <= 50 * MOST_KEYS, "{bytes} bytes");
@@ -138,7 +138,7 @@ fn a_million_addresses_take_bounded_room_and_shut_nobody_out() {
     let newcomers = || from(&rates, 2_000_000, 1000);
     assert_eq!(newcomers(), 0, "while the attack takes everything");
     clock.advance(Duration::from_millis(50));
-    // Every cell has room for one now: those that come first.
+    // Each overflow cell now has room for one event.
     let came = newcomers();
     assert!((500..=1000).contains(&came), "{came}");
     clock.advance(2 * SECOND);
@@ -150,8 +150,7 @@ fn a_million_addresses_take_bounded_room_and_shut_nobody_out() {
 fn a_full_shard_is_not_swept_for_each_newcomer() {
     let (rates, clock) = rates(rate(1, HOUR, 1));
     from(&rates, 0, 200_000);
-    // Nothing was over when it was swept for the first newcomer; a little later it is not looked
-    // again, and a while later it is.
+    // The sweep for the first newcomer found no expired debt. The next sweep waits for SWEEP_EVERY.
     clock.advance(Duration::from_millis(3_599_999));
     from(&rates, 1_000_000, 20_000);
     let full = rates.keys();

@@ -1,4 +1,4 @@
-//! A ban, and what can be one.
+//! A ban, and the networks that can be banned.
 
 use std::net::IpAddr;
 
@@ -10,19 +10,19 @@ use crate::state::store::MAX_WHY;
 use crate::values::Network;
 use crate::values::UnixTime;
 
-/// The widest network that can be banned. It bounds how many look-ups an address takes.
+/// The widest network that can be banned. It bounds the number of look-ups for an address.
 const WIDEST_V4: u8 = 8;
 const WIDEST_V6: u8 = 16;
-/// The narrowest network in IPv6: a client has all of it.
+/// The narrowest IPv6 network: a client controls a whole /64.
 const NARROWEST_V6: u8 = 64;
 
-/// Who made a ban.
+/// The author of a ban.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Author {
     /// The gateway, for strikes.
     Gateway,
-    /// Somebody with the admin client.
+    /// An operator with the admin client.
     Operator,
 }
 
@@ -30,23 +30,23 @@ pub enum Author {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ban {
-    /// Whom it concerns; see [`Ban::network_of`].
+    /// The banned network; see [`Ban::network_of`].
     pub network: Network,
-    /// The first moment at which it is over.
+    /// The first moment at which the ban is over.
     pub until: UnixTime,
-    /// When it was made.
+    /// When the ban was made.
     pub at: UnixTime,
-    /// Who made it.
+    /// The author of the ban.
     pub by: Author,
     /// An operator's remark, or the name of the reason of the last strike; at most [`MAX_WHY`]
     /// bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
-    /// How many times the gateway banned it, this one included, without the earlier ones having
-    /// been forgotten.
+    /// The number of bans that the gateway made for this network, this one included, since its
+    /// offences were last forgotten.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub offences: u32,
-    /// The moment at which the offences are forgotten, if it is not `until`.
+    /// When the offences are forgotten, if later than `until`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remembered: Option<UnixTime>,
 }
@@ -57,8 +57,8 @@ fn is_zero(number: &u32) -> bool {
 }
 
 impl Ban {
-    /// What a ban of `network` is a ban of: in IPv6 of a /64 at least, because a client has all of
-    /// it.
+    /// The network that is banned for `network`: in IPv6 at least a /64, because a client controls
+    /// all of it.
     pub fn network_of(network: Network) -> Result<Network, BanError> {
         let prefix = network.prefix();
         if prefix != prefix.trunc() {
@@ -74,13 +74,13 @@ impl Ban {
         }
     }
 
-    /// Whether it is in force.
+    /// Whether the ban is in force.
     #[must_use]
     pub fn is_active(&self, now: UnixTime) -> bool {
         self.until > now
     }
 
-    /// When it may be forgotten.
+    /// When the ban may be forgotten.
     #[must_use]
     pub fn kept_until(&self) -> UnixTime {
         self.remembered.map_or(self.until, |remembered| remembered.max(self.until))
@@ -97,20 +97,20 @@ impl Ban {
     }
 }
 
-/// Why a ban is not kept.
+/// The reason why a ban is not stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BanError {
-    /// There is no room.
+    /// The store is full.
     #[error(
         "{MAX_BANS} bans are in force, and no more are kept: ban networks instead of single addresses, or deny them in [firewall]"
     )]
     Full,
-    /// It would be half of the internet.
+    /// The network is too wide, and a ban could cover half of the internet.
     #[error(
         "{0} is too wide for a ban: a /{WIDEST_V4} of IPv4 and a /{WIDEST_V6} of IPv6 is the widest; deny it in [firewall] if you mean it"
     )]
     TooWide(Network),
-    /// It has bits beyond its prefix.
+    /// The network has bits beyond its prefix.
     #[error("for the whole network write {whole}, for the one address {one}")]
     HostBits {
         /// The network.
@@ -118,10 +118,11 @@ pub enum BanError {
         /// The address.
         one: IpAddr,
     },
-    /// Only in a file: [`Ban::network_of`] makes it whole elsewhere.
+    /// An IPv6 network narrower than a /64. Occurs only in files; elsewhere [`Ban::network_of`]
+    /// widens it.
     #[error("{0} is less than a /{NARROWEST_V6}, which is what a client has")]
     Part(Network),
-    /// It is over already.
+    /// The ban is over already.
     #[error("its end {0} is not in the future")]
     Over(UnixTime),
     /// The remark is too long.

@@ -12,15 +12,15 @@ use crate::values::UnixTime;
 #[derive(Debug, Default)]
 pub(super) struct Held {
     pub(super) bans: HashMap<Network, Ban>,
-    /// How many bans there are by length of their prefix: each length is one look-up.
+    /// The number of bans by prefix length. Each length costs one look-up.
     pub(super) v4: BTreeMap<u8, usize>,
     pub(super) v6: BTreeMap<u8, usize>,
-    /// Before this there is nothing to sweep.
+    /// No ban ends before this time, so that a sweep would find nothing.
     pub(super) full_until: Option<UnixTime>,
 }
 
 impl Held {
-    /// The ban in force that lasts longest of those that `address` is under.
+    /// The ban on `address` that is in force and ends last.
     pub(super) fn find(&self, address: IpAddr, now: UnixTime) -> Option<&Ban> {
         let lengths = if address.is_ipv4() { &self.v4 } else { &self.v6 };
         let covering = lengths.keys().filter_map(|length| {
@@ -65,8 +65,9 @@ impl Held {
         }
     }
 
-    /// Forgets what may be forgotten, and if that is nothing, what is over and only remembered. An
-    /// error if all are in force; until the first of them ends it is not looked again.
+    /// Removes forgotten entries, or, if the store is still full, expired ones that are only
+    /// remembered. Fails if all bans are in force; then it does not search again until the first of
+    /// them ends.
     pub(super) fn make_room(&mut self, now: UnixTime, bound: usize) -> Result<(), BanError> {
         if self.full_until.is_some_and(|until| until > now) {
             return Err(BanError::Full);

@@ -157,7 +157,7 @@ fn a_full_table_is_not_looked_through_for_each_ban() {
     assert_eq!(table.put(ban("192.0.2.2", 60), at(0)), Err(BanError::Full));
     table.write().full_until = Some(at(50));
     assert_eq!(table.put(ban("192.0.2.2", 60), at(49)), Err(BanError::Full), "not looked at");
-    // What is known of an end that changes is not: an operator made this one shorter.
+    // A stored network needs no room, so an operator can shorten its ban in a full table.
     table.put(ban("192.0.2.1", 45), at(41)).unwrap();
     table.put(ban("192.0.2.2", 60), at(45)).unwrap();
 }
@@ -268,7 +268,7 @@ fn what_cannot_be_saved_is_in_force_and_saved_with_the_next() {
     let path = folder.path().join("bans.json");
     let table = open(&path, 0).unwrap();
     let before = fs::read(&path).unwrap();
-    // A folder in the place of the new file: nothing can be written there.
+    // A folder at the path of the new file makes the write fail.
     fs::create_dir(folder.path().join("bans.json.new")).unwrap();
     table.put(ban("192.0.2.7", 10), at(0)).unwrap();
     assert!(matches!(table.save(at(0)), Err(StoreError::Unwritable { .. })));

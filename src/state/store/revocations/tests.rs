@@ -9,7 +9,7 @@ use super::{Bearer, Kind, MAX_REVOCATIONS, Revocation, RevocationStore, Revocati
 use crate::state::store::{MAX_VALUE, MAX_WHY, StoreError};
 use crate::values::UnixTime;
 
-/// A second of a clock that the test turns.
+/// A second of the test's clock.
 fn at(second: u64) -> UnixTime {
     UnixTime::from(SystemTime::UNIX_EPOCH + Duration::from_secs(second))
 }
@@ -147,7 +147,7 @@ fn a_revocation_that_cannot_be_saved_is_in_force_and_said_to_be_unsaved() {
     let path = folder.path().join("revoked.json");
     let store = open(&path, 0).unwrap();
     let before = fs::read(&path).unwrap();
-    // A folder in the place of the new file: nothing can be written there.
+    // A folder at the path of the new file makes the write fail.
     fs::create_dir(folder.path().join("revoked.json.new")).unwrap();
     let outcome = store.revoke(revocation(Kind::User, "ann", 100), at(0));
     assert!(matches!(outcome, Err(RevokeError::Unsaved(_))), "{outcome:?}");

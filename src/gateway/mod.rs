@@ -31,7 +31,7 @@ use crate::gateway::session::Sessions;
 use crate::handshake::{HeadBudget, Peer};
 use crate::journal::{Event, Journal};
 use crate::policy::token::TokenError;
-use crate::policy::{Entrance, Trace};
+use crate::policy::{AddressAdmission, Shared};
 use crate::state::bans::{Bans, Now};
 use crate::state::limits::{Limiters, RecordRate};
 use crate::state::store::{RevocationStore, Revocations, StoreError};
@@ -199,15 +199,15 @@ impl Gateway {
 
     fn serve(self: &Arc<Self>, stream: tokio::net::TcpStream, peer: SocketAddr) {
         let in_force = self.in_force();
-        let entrance = match self.enter(peer.ip(), &in_force) {
-            Ok(entrance) => entrance,
+        let admitted = match self.enter(peer.ip(), &in_force) {
+            Ok(admitted) => admitted,
             Err(refusal) => return self.dropped(peer, &refusal),
         };
         let Some(slot) = self.slots.take() else {
             let full = Refusal::new(Reason::Capacity, "max_connections is reached");
             return self.dropped(peer, &full);
         };
-        let accepted = Accepted { stream, address: peer, slot, entrance, in_force };
+        let accepted = Accepted { stream, address: peer, slot, admitted, in_force };
         let serving = exchange::serve(Arc::clone(self), accepted);
         if self.stopping.is_cancelled() {
             // The end of the sessions does not wait for it.
@@ -217,13 +217,17 @@ impl Gateway {
         }
     }
 
-    /// Lets a peer in; `None` is a trusted proxy: whom it speaks for is known later.
-    fn enter(&self, peer: IpAddr, in_force: &InForce) -> Result<Option<Entrance>, Refusal> {
+    /// Admits the address of a peer. `None`: it is a trusted proxy, whose client is not known yet.
+    fn enter(&self, peer: IpAddr, in_force: &InForce) -> Result<Option<AddressAdmission>, Refusal> {
         if Peer::is_trusted(peer, &in_force.server.trusted_proxies) {
             return Ok(None);
         }
-        let (bans, limiters) = (&self.bans, &self.limiters);
-        in_force.policy.admit_address(peer, bans, limiters, &mut Trace::off()).map(Some)
+        in_force.policy.checks(peer).admit_address(self.shared()).map(Some)
+    }
+
+    /// The state that checks of one client share with those of all others.
+    pub(crate) fn shared(&self) -> Shared<'_> {
+        Shared { bans: &self.bans, limiters: &self.limiters }
     }
 }
 

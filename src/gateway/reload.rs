@@ -258,7 +258,7 @@ impl Gateway {
             return Arc::clone(route);
         }
         match entry.record().review(&in_force.policy) {
-            Ok(route) => Arc::clone(route),
+            Ok(route) => route,
             Err(refusal) => {
                 entry.end(refusal.reason);
                 Arc::clone(route)

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use super::checks::{Outcome, Said, Section};
+use super::context::{Context, Handshake};
 use crate::config::{Origins, Route};
 use crate::handshake::UpgradeRequest;
 use crate::values::Origin;
@@ -23,13 +25,34 @@ pub(super) enum Match {
 
 /// Checks the Origin header against the route. A request without one passes, since it is no
 /// browser's, unless the route demands it. Two are refused on every route.
-pub(super) fn check(
-    route: &Route,
-    request: &UpgradeRequest,
-    scheme: &str,
-) -> Result<Match, Refusal> {
-    let used = request.used_authority();
-    judge(route, read(request)?.as_deref(), || Origin::new(scheme, &used.host, used.port))
+pub(super) fn check(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
+    let route = cx.route()?;
+    let matched = match cx.handshake()? {
+        Handshake::Live { request, arrival } => {
+            let used = request.used_authority();
+            let own = || Origin::new(arrival.client.scheme, &used.host, used.port);
+            let matched = judge(route, read(request)?.as_deref(), own)?;
+            // A browser found the host in a certificate, or the route names it: it is no name that
+            // another site lets lead here.
+            let host_named = !route.hosts.is_empty() || arrival.client.scheme == "https";
+            cx.found.request = Some(match arrival.context {
+                context if matched.is_named(host_named) => context.accepted(),
+                context if host_named => context.host_named(),
+                context => context,
+            });
+            matched
+        }
+        Handshake::Kept(kept) => judge(route, kept.origin.as_deref(), || kept.own_origin())?,
+    };
+    cx.found.origin = Some(matched);
+    Ok(Outcome::Passed)
+}
+
+pub(super) fn passed(cx: &Context<'_>) -> Said {
+    let Some(matched) = &cx.found.origin else {
+        return String::new().into();
+    };
+    Said::by(matched.to_string(), cx.table(Section::Route).key(matched.key()))
 }
 
 /// The one Origin header of a request, or none. An empty one is one.
@@ -45,7 +68,7 @@ fn read(request: &UpgradeRequest) -> Result<Option<String>, Refusal> {
 }
 
 /// Whether the route takes the text of an Origin header; `own` is the one that the client itself used.
-pub(super) fn judge(
+fn judge(
     route: &Route,
     origin: Option<&str>,
     own: impl FnOnce() -> Origin,
@@ -98,7 +121,7 @@ fn denied(detail: impl Into<String>) -> Refusal {
 
 impl Match {
     /// The key of the route that decided.
-    pub(super) fn key(&self) -> &'static str {
+    fn key(&self) -> &'static str {
         match self {
             Self::Absent => "require_origin",
             _ => "origins",
@@ -107,7 +130,7 @@ impl Match {
 
     /// Whether the origin is one that was named, and that no page of others has. The same origin is named
     /// where the host is.
-    pub(super) fn is_named(&self, host_named: bool) -> bool {
+    fn is_named(&self, host_named: bool) -> bool {
         match self {
             Self::Absent | Self::Any(_) => false,
             Self::Listed { origin, .. } => !origin.is_shared(),

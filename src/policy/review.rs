@@ -1,45 +1,59 @@
-//! A session's second judgement: whether a later policy would still admit it.
+//! The facts that an open session keeps, so that a reload can check it again.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use serde_json::{Map, Value};
 
-use super::{Arrival, Policy, Trace, origin};
-use crate::config::{Auth, Route};
+use super::Arrival;
 use crate::handshake::UpgradeRequest;
 use crate::tls::ClientCertificate;
 use crate::values::{Host, Origin};
 use crate::values::{Reason, Refusal};
 
-/// What a session showed at its handshake, as far as a later policy judges it: kept as one text, which
-/// is a third of its parts.
+/// The facts of a session's handshake that a later policy checks again: kept as one text, which takes a
+/// third of the memory of its parts.
 #[derive(Debug, Clone)]
-pub struct Presented {
+pub struct HandshakeSnapshot {
     parts: Arc<str>,
     certificate: Option<Arc<ClientCertificate>>,
 }
 
-/// What is in the text: the scheme that the client used, the host of the request, the host that the
-/// client used where that is another one (else empty), the port that it used if it said one, the path,
+/// The parts of the text: the scheme that the client used, the host of the request, the host that the
+/// client used where that is another one (else empty), the port that it used if it named one, the path,
 /// and its origin.
 type Parts<'a> =
     (Cow<'a, str>, Cow<'a, str>, Cow<'a, str>, Option<u16>, Cow<'a, str>, Option<String>);
 
-/// Whose session is judged again.
+/// A snapshot that was read again.
+pub(super) struct KeptHandshake<'a> {
+    scheme: Cow<'a, str>,
+    pub(super) host: Host,
+    used_host: Option<Host>,
+    port: Option<u16>,
+    pub(super) path: Cow<'a, str>,
+    pub(super) origin: Option<String>,
+}
+
+impl KeptHandshake<'_> {
+    /// The origin of the URL that the client used.
+    pub(super) fn own_origin(&self) -> Origin {
+        Origin::new(&self.scheme, self.used_host.as_ref().unwrap_or(&self.host), self.port)
+    }
+}
+
+/// The principal of an open session that is checked again.
 #[derive(Debug, Clone, Copy)]
-pub enum Holder<'a> {
+pub enum SessionPrincipal<'a> {
     /// The route had no authentication.
-    Anybody,
+    Anonymous,
     /// The first message, which holds the token, has not come.
     Awaited,
     /// A token was verified.
     Identified {
-        /// The NAME of the `[jwt.NAME]` that did.
+        /// The NAME of the `[jwt.NAME]` that verified it.
         issuer: &'a str,
-        /// What the token said.
+        /// The claims of the token.
         claims: &'a Claims,
     },
 }
@@ -56,7 +70,7 @@ impl Claims {
         Self(serde_json::to_string(claims).unwrap_or_default().into_boxed_str())
     }
 
-    fn read(&self) -> Map<String, Value> {
+    pub(super) fn read(&self) -> Map<String, Value> {
         serde_json::from_str(&self.0).unwrap_or_default()
     }
 }
@@ -67,7 +81,7 @@ impl std::fmt::Debug for Claims {
     }
 }
 
-impl Presented {
+impl HandshakeSnapshot {
     pub(super) fn new(
         request: &UpgradeRequest,
         arrival: Arrival<'_>,
@@ -83,7 +97,7 @@ impl Presented {
         Self { certificate, ..Self::keep(&parts) }
     }
 
-    /// The certificate that the client showed in its TLS handshake.
+    /// The client's certificate of the TLS handshake.
     #[must_use]
     pub fn certificate(&self) -> Option<&ClientCertificate> {
         self.certificate.as_deref()
@@ -95,58 +109,31 @@ impl Presented {
         Self { parts, certificate: None }
     }
 
-    fn read(&self) -> Result<Parts<'_>, Refusal> {
+    pub(super) fn read(&self) -> Result<KeptHandshake<'_>, Refusal> {
+        let (scheme, host, used_host, port, path, origin) = self.parts()?;
+        let parse = |host: &str| Host::parse(host).map_err(|_| unreadable());
+        let host = parse(&host)?;
+        let used_host = match &*used_host {
+            "" => None,
+            used => Some(parse(used)?),
+        };
+        Ok(KeptHandshake { scheme, host, used_host, port, path, origin })
+    }
+
+    fn parts(&self) -> Result<Parts<'_>, Refusal> {
         serde_json::from_str(&self.parts).map_err(|_| unreadable())
     }
 }
 
 #[cfg(test)]
-impl Presented {
+impl HandshakeSnapshot {
     /// Without an origin.
     pub(crate) fn of(host: &str, path: &str) -> Self {
         Self::keep(&("https".into(), host.into(), "".into(), None, path.into(), None))
     }
 
-    pub(crate) fn with_certificate_until(self, ends: SystemTime) -> Self {
+    pub(crate) fn with_certificate_until(self, ends: std::time::SystemTime) -> Self {
         Self { certificate: Some(Arc::new(ClientCertificate::until(ends))), ..self }
-    }
-}
-
-impl Policy {
-    /// Whether a session would be admitted now, and by which route. What is not decided by the
-    /// policy alone (bans, revocations, how many there are) is not asked again, and neither are
-    /// signatures.
-    pub fn review(
-        &self,
-        presented: &Presented,
-        address: IpAddr,
-        holder: Holder<'_>,
-    ) -> Result<&Arc<Route>, Refusal> {
-        self.enforce_rules(address, &mut Trace::off())?;
-        self.certificates.review(presented.certificate(), SystemTime::now())?;
-        let (scheme, host, used_host, port, path, origin) = presented.read()?;
-        let host = Host::parse(&host).map_err(|_| unreadable())?;
-        let used_host = match &*used_host {
-            "" => host.clone(),
-            used => Host::parse(used).map_err(|_| unreadable())?,
-        };
-        let found = self.routes.find(&host, &path);
-        let route =
-            found.ok_or_else(|| Refusal::new(Reason::RouteNone, "its route is gone"))?.route;
-        origin::judge(route, origin.as_deref(), || Origin::new(&scheme, &used_host, port))?;
-        match (&route.auth, holder) {
-            (Auth::None, _) | (Auth::Jwt(_), Holder::Awaited) => {}
-            (Auth::Jwt(issuers), Holder::Identified { issuer: name, claims })
-                if issuers.named(name).is_some() =>
-            {
-                let verifier = self.verifiers.get(name).ok_or_else(other_issuer)?;
-                verifier.review(&claims.read())?;
-            }
-            (Auth::Jwt(_), Holder::Anybody | Holder::Identified { .. }) => {
-                return Err(other_issuer());
-            }
-        }
-        Ok(route)
     }
 }
 
@@ -154,16 +141,12 @@ fn unreadable() -> Refusal {
     Refusal::new(Reason::Internal, "what it showed at its handshake cannot be read again")
 }
 
-fn other_issuer() -> Refusal {
-    Refusal::new(Reason::TokenInvalid, "its route asks for a token of another issuer now")
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Parts, Presented};
+    use super::{HandshakeSnapshot, Parts};
 
     #[test]
-    fn what_was_shown_is_read_again_as_it_was() {
+    fn a_snapshot_is_read_again_as_it_was() {
         let shown = |port, path: &'static str, origin: Option<&str>| -> Parts<'static> {
             let (host, used) = ("[2001:db8::1]".into(), "chat.example".into());
             ("https".into(), host, used, port, path.into(), origin.map(str::to_owned))
@@ -172,7 +155,7 @@ mod tests {
             shown(None, "/ws", None),
             shown(Some(8443), "/a\"b\\c\u{1}d/%22", Some("https://chat.example:443")),
         ] {
-            assert_eq!(Presented::keep(&parts).read().unwrap(), parts);
+            assert_eq!(HandshakeSnapshot::keep(&parts).parts().unwrap(), parts);
         }
     }
 }

@@ -3,8 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::Table;
+use super::checks::{Outcome, Said};
+use super::context::Context;
 use crate::config::{HostPattern, PathPattern, Route};
 use crate::values::Host;
+use crate::values::{Reason, Refusal};
 
 /// The routes in the order of how specific they are: exact host, wildcard, any host; within those,
 /// exact path, then the longest prefix.
@@ -24,6 +28,24 @@ pub struct Found<'a> {
 struct Entry {
     host: Option<HostPattern>,
     route: Arc<Route>,
+}
+
+/// Finds the route of a handshake.
+pub(super) fn check(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
+    let handshake = cx.handshake()?;
+    let found = cx.policy.routes.find(handshake.host(), handshake.path());
+    cx.found.route = Some(found.ok_or_else(|| {
+        let detail = format!("no route has host {} and this path", handshake.host());
+        Refusal::new(Reason::RouteNone, detail)
+    })?);
+    Ok(Outcome::Passed)
+}
+
+pub(super) fn passed(cx: &Context<'_>) -> Said {
+    cx.found.route.map_or_else(
+        || String::new().into(),
+        |found| Said::by(found.to_string(), Table::Route(&found.route.name).to_string()),
+    )
 }
 
 impl Routes {

@@ -2,10 +2,25 @@
 
 use std::fmt;
 
+use super::checks::{Outcome, Said};
+use super::context::Context;
 use super::{Arrival, Table};
 use crate::tls::ServerNames;
 use crate::values::Host;
 use crate::values::{Reason, Refusal};
+
+/// Checks that the server name of TLS goes with the host of the request.
+pub(super) fn check(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
+    let (request, arrival) = cx.live()?;
+    let matched = matched(cx.policy.names.as_deref(), arrival, request.host())?;
+    cx.found.server_name = Some(matched);
+    Ok(Outcome::Passed)
+}
+
+pub(super) fn passed(cx: &Context<'_>) -> Said {
+    let matched = cx.found.server_name.unwrap_or(Match::Plain);
+    Said::by(matched.to_string(), matched.key())
+}
 
 /// Why a server name goes with a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +41,7 @@ pub(super) enum Match<'a> {
 /// that sent no server name, or uses an address as host, never mismatches. `names` are those of the
 /// certificates, where there is TLS; the server name is in the canonical form of hosts. A trusted proxy
 /// that encrypts anew asks for whatever name it is configured with, for all its hosts.
-pub(super) fn check<'a>(
+fn matched<'a>(
     names: Option<&ServerNames>,
     arrival: Arrival<'a>,
     host: &'a Host,
@@ -52,7 +67,7 @@ pub(super) fn check<'a>(
 
 impl Match<'_> {
     /// The key that decided.
-    pub(super) fn key(&self) -> String {
+    fn key(&self) -> String {
         match self {
             Self::Plain => Table::Only("tls").key("mode"),
             Self::Proxy => Table::Only("server").key("trusted_proxies"),

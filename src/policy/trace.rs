@@ -1,25 +1,25 @@
-//! What admission found on its way: each step, with the key of the configuration that decided. The
-//! gateway does not listen, and then no text is made; `framewall explain` does.
+//! The trace of the checks: the outcome of each, with the configuration key that decided it. The
+//! gateway keeps no trace, and then no text is made; `framewall explain` prints it.
 
 use std::fmt;
 
 use crate::values::Refusal;
 
-/// One step of admission, passed or not.
+/// The outcome of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    /// What was looked at, in a word or two.
+    /// The name of the check.
     pub name: &'static str,
-    /// What was found. May repeat what a client sent.
+    /// The outcome, in a sentence. It may repeat bytes of the client.
     pub said: String,
-    /// The key of the configuration that decided, such as `routes.chat.origins`; `None`: none did.
+    /// The configuration key that decided, such as `routes.chat.origins`; `None`: none did.
     pub key: Option<String>,
 }
 
 /// A table of the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Table<'a> {
-    /// One of which there is one: `tls`.
+    /// A table that exists once, such as `tls`.
     Only(&'static str),
     /// `[routes.NAME]`
     Route(&'a str),
@@ -50,7 +50,7 @@ impl fmt::Display for Table<'_> {
 pub struct Trace(Option<Vec<Step>>);
 
 impl Trace {
-    /// Nobody listens.
+    /// Keeps no step.
     #[must_use]
     pub fn off() -> Self {
         Self(None)
@@ -75,26 +75,12 @@ impl Trace {
         }
     }
 
-    /// Adds the step of a check that is over, and passes its outcome on: what `found` says and the
-    /// key by which it passed, or why and by which key of `table` it was refused.
-    pub fn check<T>(
-        &mut self,
-        name: &'static str,
-        table: Table<'_>,
-        outcome: Result<T, Refusal>,
-        found: impl FnOnce(&T) -> (String, String),
-    ) -> Result<T, Refusal> {
-        self.note(|| match &outcome {
-            Ok(passed) => {
-                let (said, key) = found(passed);
-                Step { name, said, key: Some(key) }
-            }
-            Err(refusal) => {
-                let key = refusal.key.map_or_else(|| table.to_string(), |key| table.key(key));
-                Step { name, said: refusal.detail.clone(), key: Some(key) }
-            }
+    /// Adds the step of a check that refused, with the key of `table` that decided.
+    pub fn refused(&mut self, name: &'static str, table: Table<'_>, refusal: &Refusal) {
+        self.note(|| {
+            let key = refusal.key.map_or_else(|| table.to_string(), |key| table.key(key));
+            Step { name, said: refusal.detail.clone(), key: Some(key) }
         });
-        outcome
     }
 }
 
@@ -108,15 +94,13 @@ mod tests {
     }
 
     #[test]
-    fn a_check_is_a_step_whatever_came_of_it() {
+    fn a_refused_check_is_a_step_with_the_key_that_refused() {
         let mut trace = Trace::on();
         let table = Table::Route("chat");
-        let found = |passed: &u8| (format!("found {passed}"), table.key("origins"));
-        assert_eq!(trace.check("origin", table, Ok(7), found), Ok(7));
+        trace.note(|| step("found 7", &table.key("origins")));
         let refusal = Refusal::new(Reason::OriginDenied, "not listed");
-        let keyed = refusal.clone().by("require_origin");
-        assert_eq!(trace.check("origin", table, Err(refusal.clone()), found), Err(refusal));
-        assert_eq!(trace.check("origin", table, Err(keyed.clone()), found), Err(keyed));
+        trace.refused("origin", table, &refusal);
+        trace.refused("origin", table, &refusal.by("require_origin"));
         let steps = [
             step("found 7", "routes.chat.origins"),
             step("not listed", "routes.chat"),
@@ -126,11 +110,10 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_made_for_nobody() {
+    fn no_step_is_made_without_a_trace() {
         let mut trace = Trace::off();
         trace.note(|| unreachable!());
-        let made = |(): &()| -> (String, String) { unreachable!() };
-        assert_eq!(trace.check("origin", Table::Only("tls"), Ok(()), made), Ok(()));
+        trace.refused("origin", Table::Only("tls"), &Refusal::new(Reason::OriginDenied, ""));
         assert_eq!(trace.into_steps(), []);
     }
 }

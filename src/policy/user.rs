@@ -1,39 +1,41 @@
-//! What a user may have at once.
+//! The limit on the sessions of one user.
 
 use std::time::Duration;
 
-use super::address::room;
-use super::{Policy, Table, Trace};
+use super::address::at_most;
+use super::checks::{Outcome, Said};
+use super::context::{Context, missing};
 use crate::config::Mode;
-use crate::policy::token::Identity;
-use crate::state::limits::{Limiters, UserPermit};
+use crate::state::limits::UserPermit;
 use crate::values::Wait;
 use crate::values::{Reason, Refusal};
 
-/// What Retry-After says: only the user's other sessions make room.
+/// The Retry-After of a refusal: only the end of another session of the user makes room.
 const ANOTHER_ENDS: Wait = Wait(Duration::from_secs(10));
 
-impl Policy {
-    /// One more session of a user, and what report mode let through.
-    pub fn admit_user(
-        &self,
-        identity: &Identity,
-        limiters: &Limiters,
-        trace: &mut Trace,
-    ) -> Result<(UserPermit, Option<Refusal>), Refusal> {
-        let refusal = |full| {
-            let detail = format!("sessions of this user: {full}");
-            let refusal = Refusal::new(Reason::LimitUser, detail).by("connections_per_user");
-            refusal.retry_after(ANOTHER_ENDS)
-        };
-        let key = identity.key().clone();
-        let enforce = self.limits.mode == Mode::Enforce;
-        let taken = limiters.user(key, &self.limits, enforce).map_err(refusal);
-        let table = Table::Only("limits");
-        let (permit, full) = trace.check("user", table, taken, |(_, full)| {
-            let most = self.limits.connections_per_user;
-            (room(most, full.as_ref(), "sessions of this user"), table.key("connections_per_user"))
-        })?;
-        Ok((permit, full.map(refusal)))
-    }
+/// One more session of a user.
+#[derive(Debug)]
+pub struct UserAdmission {
+    /// The user's permit for it.
+    pub permit: UserPermit,
+    /// Refusals by sections in report mode.
+    pub let_through: Vec<Refusal>,
+}
+
+pub(super) fn take_session(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
+    let refusal = |full| {
+        let detail = format!("sessions of this user: {full}");
+        let refusal = Refusal::new(Reason::LimitUser, detail).by("connections_per_user");
+        refusal.retry_after(ANOTHER_ENDS)
+    };
+    let limits = &cx.policy.limits;
+    let enforce = limits.mode == Mode::Enforce;
+    let key = cx.facts.user.ok_or_else(missing)?.key().clone();
+    let (permit, full) = cx.shared()?.limiters.user(key, limits, enforce).map_err(refusal)?;
+    cx.found.user_permit = Some(permit);
+    Ok(full.map_or(Outcome::Passed, |full| Outcome::Reported(refusal(full))))
+}
+
+pub(super) fn passed(cx: &Context<'_>) -> Said {
+    at_most(cx.policy.limits.connections_per_user, "sessions of this user").into()
 }

@@ -3,6 +3,8 @@
 
 mod admission;
 mod request;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Write as _;
 use std::io::{self, Read};
@@ -19,9 +21,10 @@ use crate::config;
 use crate::config::{Config, token_place};
 use crate::gateway::Gateway;
 use crate::journal::Journal;
-use crate::policy::{Step, Trace};
+use crate::policy::Step;
 use crate::tls::Certificate;
 use crate::values::Refusal;
+use crate::values::canonical_ip;
 use crate::values::{Host, TokenPlace};
 
 /// The arguments of `framewall explain`.
@@ -90,9 +93,10 @@ async fn decide(
         ban.file.take_if(|path| !path.exists());
     }
     let gateway = Gateway::new(&config, Journal::default()).map_err(Failure::start)?;
-    let mut trace = Trace::on();
-    let verdict = admission::admit(args, &gateway, shown, token, &mut trace).await;
-    Ok((trace.into_steps(), verdict))
+    let in_force = gateway.in_force();
+    let mut checks = in_force.policy.traced(canonical_ip(args.ip));
+    let verdict = admission::admit(args, &gateway, &in_force, shown, token, &mut checks).await;
+    Ok((checks.into_steps(), verdict))
 }
 
 /// One line per step, then the verdict.

@@ -24,7 +24,7 @@ use crate::gateway::session::{Permits, Session};
 use crate::gateway::{Gateway, InForce};
 use crate::handshake::{self, HeadLimits, HeadTap, Peer, RawHead, Respelled, Spelling};
 use crate::journal::{self, Event, Subject};
-use crate::policy::{Entrance, Trace};
+use crate::policy::AddressAdmission;
 use crate::tls::transport::Transport;
 use crate::tls::{ClientCertificate, PROXY_HEADER_UNASKED, Terminated, describe_failure};
 use crate::values::AddressKey;
@@ -45,15 +45,15 @@ pub(crate) struct Accepted {
     /// Its peer, canonical.
     pub(crate) address: SocketAddr,
     pub(crate) slot: Slot,
-    /// That its address may connect; `None`: it is a trusted proxy, and its client is not known.
-    pub(crate) entrance: Option<Entrance>,
+    /// Its admitted address; `None`: it is a trusted proxy, and its client is not known.
+    pub(crate) admitted: Option<AddressAdmission>,
     /// What it is judged by, up to its 101.
     pub(crate) in_force: Arc<InForce>,
 }
 
 /// Takes an accepted connection to a session, or refuses it.
 pub(crate) async fn serve(gateway: Arc<Gateway>, accepted: Accepted) {
-    let Accepted { stream, address, slot, mut entrance, in_force } = accepted;
+    let Accepted { stream, address, slot, mut admitted, in_force } = accepted;
     let mut deadline = Instant::now() + in_force.server.handshake_timeout;
     let mut patience = gateway.stopping.clone();
     // It came to be told that the gateway stops.
@@ -67,7 +67,7 @@ pub(crate) async fn serve(gateway: Arc<Gateway>, accepted: Accepted) {
         return gateway.connection_error(&subject, Reason::Internal, now);
     }
     let mut heard = false;
-    let securing = secure(&gateway, &in_force, stream, &mut subject, &mut entrance, &mut heard);
+    let securing = secure(&gateway, &in_force, stream, &mut subject, &mut admitted, &mut heard);
     let securing = timeout_at(deadline, securing);
     let Some(securing) = patience.run_until_cancelled(securing).await else {
         return;
@@ -81,8 +81,15 @@ pub(crate) async fn serve(gateway: Arc<Gateway>, accepted: Accepted) {
     };
     match secured {
         Ok(secured) => {
-            let connection =
-                Connection { gateway, in_force, subject, slot, entrance, deadline, patience };
+            let connection = Connection {
+                gateway,
+                in_force,
+                subject,
+                slot,
+                address: admitted,
+                deadline,
+                patience,
+            };
             connection.exchange(secured).await;
         }
         Err(refusal) if journal::is_error(refusal.reason) && !heard => {
@@ -116,7 +123,7 @@ async fn secure(
     in_force: &InForce,
     mut stream: TcpStream,
     subject: &mut Subject,
-    entrance: &mut Option<Entrance>,
+    admitted: &mut Option<AddressAdmission>,
     heard: &mut bool,
 ) -> Result<Secured, Refusal> {
     let trusted = &in_force.server.trusted_proxies;
@@ -134,9 +141,8 @@ async fn secure(
         own = client.is_none();
         subject.peer = client.unwrap_or(subject.peer);
         if !Peer::is_trusted(subject.peer.ip(), trusted) {
-            let (bans, limiters) = (&gateway.bans, &gateway.limiters);
-            let (address, trace) = (subject.peer.ip(), &mut Trace::off());
-            *entrance = Some(in_force.policy.admit_address(address, bans, limiters, trace)?);
+            let mut checks = in_force.policy.checks(subject.peer.ip());
+            *admitted = Some(checks.admit_address(gateway.shared())?);
         }
     }
     let peer = Peer {
@@ -165,7 +171,7 @@ struct Connection {
     in_force: Arc<InForce>,
     subject: Subject,
     slot: Slot,
-    entrance: Option<Entrance>,
+    address: Option<AddressAdmission>,
     deadline: Instant,
     /// Cancelled when a client that has not asked for anything is not waited for any longer.
     patience: CancellationToken,
@@ -174,12 +180,12 @@ struct Connection {
 impl Connection {
     /// One request and its answer; then a session, or the end.
     async fn exchange(self, secured: Secured) {
-        let Self { gateway, in_force, mut subject, slot, entrance, deadline, patience } = self;
+        let Self { gateway, in_force, mut subject, slot, address, deadline, patience } = self;
         let Secured { stream, peer, server_name, certificate } = secured;
         let (mut tap, head) = HeadTap::new(stream);
         let Server { max_head, max_fields, .. } = in_force.server;
         let limits = HeadLimits { bytes: max_head, fields: max_fields };
-        let client = entrance.is_some().then(|| AddressKey::from(peer.address.ip()));
+        let client = address.is_some().then(|| AddressKey::from(peer.address.ip()));
         let mut share = gateway.heads.share(client);
         // A client that has not asked for anything when the gateway stops is not waited for.
         let gathering = timeout_at(deadline, tap.gather(limits, &mut share));
@@ -210,7 +216,7 @@ impl Connection {
             head: head.clone(),
             subject,
             full: matches!(slot, Slot::Told(_)),
-            entrance,
+            address,
             deadline,
             established,
         }));

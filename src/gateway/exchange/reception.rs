@@ -8,13 +8,13 @@ use hyper::body::Incoming;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use crate::config::{Compression, Server};
+use crate::config::Server;
 use crate::gateway::session::{Caller, Next};
 use crate::gateway::upstream::{Answer, Failure};
 use crate::gateway::{Gateway, InForce};
 use crate::handshake::{self, Body, ClientAddress, Letters, Peer, RawHead, UpgradeRequest};
 use crate::journal::Subject;
-use crate::policy::{Admission, Arrival, Entrance, Standing, Trace, check_ban};
+use crate::policy::{AddressAdmission, Admission, Arrival, Checks, Principal, Room, UserAdmission};
 use crate::state::limits::{AddressPermit, UserPermit};
 use crate::tls::ClientCertificate;
 use crate::values::{Offence, RequestContext, RequestSummary};
@@ -32,8 +32,8 @@ pub(super) struct Reception {
     pub(super) subject: Subject,
     /// There is no room for a session.
     pub(super) full: bool,
-    /// That the address may connect; `None`: whose it is, the head will say.
-    pub(super) entrance: Option<Entrance>,
+    /// The admitted address; `None`: behind a trusted proxy, until the forwarded fields are read.
+    pub(super) address: Option<AddressAdmission>,
     pub(super) deadline: Instant,
     pub(super) established: oneshot::Sender<Established>,
 }
@@ -137,30 +137,30 @@ impl Reception {
         let client =
             ClientAddress::resolve(&self.peer, trusted_proxies, *unknown_clients, &head.headers)?;
         self.subject.peer = client.address;
-        let address = self.enter(&client)?;
-        self.check_room()?;
+        let mut checks = in_force.policy.checks(client.address.ip());
+        let address = self.enter(&mut checks)?;
+        let room = Room { full: self.full, stopping: self.gateway.sessions.are_ending() };
+        let exchange = checks.admit_exchange(&address, self.gateway.shared(), room)?;
         let mut request = self.parse(head, context)?.asked_by(&client);
         let server_name = self.server_name.as_deref();
         let by_proxy = self.peer.trusted;
         let certificate = self.certificate.as_ref();
-        let arrival = Arrival { client: &client, server_name, by_proxy, certificate, context };
-        let (policy, mut trace) = (&in_force.policy, Trace::off());
-        let route = policy.route(&request, arrival, &mut trace)?;
+        let arrival =
+            Arrival { exchange, client: &client, server_name, by_proxy, certificate, context };
+        let route = checks.route(&request, arrival)?;
         self.subject.route = Some(Arc::clone(&route.name));
-        let admission = policy.admit(route, &mut request, arrival, &mut trace);
+        let admission = checks.admit(route, &mut request, arrival);
         let admission = timeout_at(self.deadline, admission)
             .await
             .map_err(|_| Refusal::new(Reason::TokenUnverifiable, "the keys did not come in time"))
             .flatten()?;
         self.subject.unlisted = admission.unlisted().map(str::to_owned);
-        let user = self.enter_user(&admission)?;
+        let user = self.enter_user(&mut checks, &admission)?;
+        checks.open(&admission, &mut request)?;
         let key = request.key().to_owned();
-        let announced = matches!(admission.standing(), Standing::Announced(_));
-        if !announced && admission.route().websocket.compression == Compression::Inspect {
-            request.read_offers()?;
-        }
+        let address = address.into_permit();
         let caller = Caller { request, peer: self.peer, client, letters, in_force };
-        let next = if announced {
+        let next = if matches!(admission.principal(), Principal::Awaited(_)) {
             Next::FirstMessage(Box::new(caller))
         } else {
             let journal = &self.gateway.journal;
@@ -188,54 +188,32 @@ impl Reception {
         parsed
     }
 
-    /// Lets the client's address in, where a trusted proxy had to say it first. A trusted proxy that
-    /// speaks for nobody is only held to the rules of addresses: all its clients would share the
-    /// rest.
-    fn enter(&mut self, client: &ClientAddress) -> Result<Option<AddressPermit>, Refusal> {
-        let Gateway { bans, limiters, .. } = &*self.gateway;
-        let (policy, address) = (&self.in_force.policy, client.address.ip());
-        let trusted = &self.in_force.server.trusted_proxies;
-        let entrance = match self.entrance.take() {
-            // It may have waited with its request until it was banned.
-            Some(entrance) => {
-                check_ban(address, bans, &mut Trace::off())?;
-                entrance
-            }
-            None if Peer::is_trusted(address, trusted) => {
-                if let Some(refusal) = policy.enforce_rules(address, &mut Trace::off())? {
-                    self.gateway.let_through(&self.subject, &refusal);
-                }
-                return Ok(None);
-            }
-            None => policy.admit_address(address, bans, limiters, &mut Trace::off())?,
+    /// Admits the client's address, where a trusted proxy had to name it first.
+    fn enter(&mut self, checks: &mut Checks<'_>) -> Result<AddressAdmission, Refusal> {
+        let address = match self.address.take() {
+            Some(address) => address,
+            None => checks.admit_address(self.gateway.shared())?,
         };
-        for refusal in &entrance.let_through {
+        for refusal in address.let_through() {
             self.gateway.let_through(&self.subject, refusal);
         }
-        Ok(Some(entrance.permit))
+        Ok(address)
     }
 
-    fn check_room(&self) -> Result<(), Refusal> {
-        if self.full {
-            return Err(Refusal::new(Reason::Capacity, "max_connections is reached"));
-        }
-        if self.gateway.sessions.are_ending() {
-            return Err(Refusal::new(Reason::Shutdown, "the gateway stops"));
-        }
-        Ok(())
-    }
-
-    /// Lets the user in, if a token says already who it is.
-    fn enter_user(&mut self, admission: &Admission) -> Result<Option<UserPermit>, Refusal> {
-        let Standing::Identified(identity) = admission.standing() else {
+    /// Counts the session for its user, if the token of the head names one.
+    fn enter_user(
+        &mut self,
+        checks: &mut Checks<'_>,
+        admission: &Admission,
+    ) -> Result<Option<UserPermit>, Refusal> {
+        let Principal::Identified(identity) = admission.principal() else {
             return Ok(None);
         };
         self.subject.user = Some(identity.user().to_owned());
-        let limiters = &self.gateway.limiters;
-        let (permit, let_through) =
-            self.in_force.policy.admit_user(identity, limiters, &mut Trace::off())?;
-        if let Some(refusal) = let_through {
-            self.gateway.let_through(&self.subject, &refusal);
+        let UserAdmission { permit, let_through } =
+            checks.admit_user(identity, self.gateway.shared())?;
+        for refusal in &let_through {
+            self.gateway.let_through(&self.subject, refusal);
         }
         Ok(Some(permit))
     }

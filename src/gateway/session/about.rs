@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::registry::Record;
 use crate::journal::Subject;
-use crate::policy::{Admission, Claims, Presented, Standing};
+use crate::policy::{Admission, Claims, HandshakeSnapshot, Principal};
 use crate::state::store::MAX_VALUE;
 use crate::tls::CertificateNames;
 use crate::values::Flow;
@@ -33,8 +33,8 @@ pub struct Description {
     pub since: SystemTime,
     /// `None`: it has no token, or none yet.
     pub identity: Option<Identity>,
-    /// What it showed at its handshake.
-    pub presented: Presented,
+    /// The facts of its handshake.
+    pub snapshot: HandshakeSnapshot,
     /// Its token is awaited in the first message.
     pub awaited: bool,
     /// Who may have chosen what its handshake said.
@@ -106,10 +106,10 @@ impl Description {
     /// The session that `subject` is about; it begins now.
     #[must_use]
     pub fn new(subject: &Subject, admission: &Admission) -> Self {
-        let (identity, awaited) = match admission.standing() {
-            Standing::Identified(identity) => (Some(Identity::from(identity)), false),
-            Standing::Announced(_) => (None, true),
-            Standing::Anybody => (None, false),
+        let (identity, awaited) = match admission.principal() {
+            Principal::Identified(identity) => (Some(Identity::from(identity)), false),
+            Principal::Awaited(_) => (None, true),
+            Principal::Anonymous => (None, false),
         };
         Self {
             request_id: subject.request_id.clone(),
@@ -119,7 +119,7 @@ impl Description {
             peer: subject.peer,
             since: SystemTime::now(),
             identity,
-            presented: admission.presented().clone(),
+            snapshot: admission.snapshot().clone(),
             awaited,
             context: admission.context(),
         }
@@ -177,7 +177,7 @@ impl Record {
     }
 
     fn certificate_names(&self) -> Option<CertificateNames> {
-        let own = self.presented.certificate()?.chain().first()?;
+        let own = self.snapshot.certificate()?.chain().first()?;
         Some(CertificateNames::read(own))
     }
 

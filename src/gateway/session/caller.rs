@@ -8,7 +8,7 @@ use crate::gateway::InForce;
 use crate::gateway::upstream::{self, Allowance, Failure, Upstream};
 use crate::handshake::{ClientAddress, Letters, Peer, Provenance, UpgradeRequest};
 use crate::journal::{Journal, Subject};
-use crate::policy::{Admission, Standing};
+use crate::policy::{Admission, Principal};
 use crate::tls::ClientCertificate;
 
 /// See the module.
@@ -33,11 +33,11 @@ impl Caller {
         deadline: Instant,
     ) -> Result<Upstream, Failure> {
         let Subject { request_id, upstream, .. } = subject;
-        let claims = match admission.standing() {
-            Standing::Identified(identity) => self.in_force.policy.forwarded(identity),
-            Standing::Anybody | Standing::Announced(_) => Vec::new(),
+        let claims = match admission.principal() {
+            Principal::Identified(identity) => self.in_force.policy.forwarded(identity),
+            Principal::Anonymous | Principal::Awaited(_) => Vec::new(),
         };
-        let certificate = admission.presented().certificate();
+        let certificate = admission.snapshot().certificate();
         let provenance = Provenance {
             peer: &self.peer,
             client: &self.client,

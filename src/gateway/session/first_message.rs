@@ -14,7 +14,7 @@ use crate::gateway::Gateway;
 use crate::gateway::relay;
 use crate::gateway::upstream::{Failure, Upstream};
 use crate::journal::Subject;
-use crate::policy::{Admission, Shown, Standing, Trace};
+use crate::policy::{Admission, Principal, ShownToken};
 use crate::state::limits::UserPermit;
 use crate::tls::transport::Transport;
 use crate::values::Endpoint;
@@ -52,7 +52,7 @@ pub(super) async fn introduce(
     budget: HoldBudget,
     (subject, permit): (&mut Subject, &mut Option<UserPermit>),
 ) -> Result<(Admission, Upstream, Bytes), Refusal> {
-    let Standing::Announced(issuers) = admission.standing().clone() else {
+    let Principal::Awaited(issuers) = admission.principal().clone() else {
         return Err(Refusal::new(Reason::Internal, "the token was not announced"));
     };
     let issuer = issuers.first().as_ref();
@@ -74,18 +74,17 @@ pub(super) async fn introduce(
     };
     let in_force = &caller.in_force;
     let deadline = Instant::now() + in_force.server.handshake_timeout;
-    let mut trace = Trace::off();
+    let mut checks = in_force.policy.checks(subject.peer.ip());
     let context = admission.context();
-    let shown = Shown { token: &first.token, place: &TokenPlace::Message, context };
-    let identity = timeout_at(deadline, in_force.policy.identify(&issuers, shown, &mut trace))
+    let shown = ShownToken { token: &first.token, place: &TokenPlace::Message, context };
+    let identity = timeout_at(deadline, checks.identify(admission.route(), shown))
         .await
         .map_err(|_| Refusal::new(Reason::TokenUnverifiable, "the keys did not come in time"))??;
     subject.user = Some(identity.user().to_owned());
-    let (one, let_through) =
-        in_force.policy.admit_user(&identity, &gateway.limiters, &mut trace)?;
-    *permit = Some(one);
-    if let Some(refusal) = let_through {
-        gateway.let_through(subject, &refusal);
+    let user = checks.admit_user(&identity, gateway.shared())?;
+    *permit = Some(user.permit);
+    for refusal in &user.let_through {
+        gateway.let_through(subject, refusal);
     }
     let admission = admission.identified(identity);
     match caller.connect(&gateway.journal, &admission, subject, deadline).await {

@@ -3,20 +3,20 @@
 use std::sync::Arc;
 
 use super::registry::{Entry, Record};
-use crate::config::{Auth, Issuer, OnExpiry, RouteIssuers};
+use crate::config::{Auth, Issuer, OnExpiry, Route};
 use crate::gateway::Gateway;
 use crate::gateway::relay::{Lease, Renewal, Verifying};
 use crate::journal::Event;
 use crate::policy::token::Identity;
-use crate::policy::{Admission, Shown, Standing, Trace};
+use crate::policy::{Admission, Principal, ShownToken};
 use crate::values::Reason;
 use crate::values::TokenPlace;
 use crate::values::UnixTime;
 
 /// The lease of a session that was admitted so.
 pub(super) fn of(gateway: &Arc<Gateway>, admission: &Admission, entry: &Entry) -> Lease {
-    let (Standing::Identified(identity), Auth::Jwt(issuers)) =
-        (admission.standing(), &admission.route().auth)
+    let (Principal::Identified(identity), Auth::Jwt(issuers)) =
+        (admission.principal(), &admission.route().auth)
     else {
         return Lease::default();
     };
@@ -24,7 +24,7 @@ pub(super) fn of(gateway: &Arc<Gateway>, admission: &Admission, entry: &Entry) -
     let expires = ends.then(|| identity.expires());
     let renewal = admission.route().refresh.as_ref().map(|member| Renewal {
         member: Arc::from(member.as_str()),
-        verify: verify(gateway, issuers, entry.record()),
+        verify: verify(gateway, admission.route(), entry.record()),
     });
     Lease { expires, renewal }
 }
@@ -35,15 +35,18 @@ fn ends(issuer: &Issuer) -> bool {
 
 fn verify(
     gateway: &Arc<Gateway>,
-    issuers: &RouteIssuers,
+    route: &Arc<Route>,
     record: &Arc<Record>,
 ) -> Box<dyn Fn(String) -> Verifying + Send> {
-    let (gateway, issuers, record) = (Arc::clone(gateway), issuers.clone(), Arc::clone(record));
+    let gateway = Arc::clone(gateway);
+    let route = Arc::clone(route);
+    let record = Arc::clone(record);
     Box::new(move |token| {
-        let (gateway, issuers) = (Arc::clone(&gateway), issuers.clone());
+        let gateway = Arc::clone(&gateway);
+        let route = Arc::clone(&route);
         let record = Arc::clone(&record);
         Box::pin(async move {
-            let renewed = renew(&gateway, &issuers, &record, &token).await;
+            let renewed = renew(&gateway, &route, &record, &token).await;
             if let Ok(identity) = &renewed {
                 record.identify(identity.into());
                 record.end_if_revoked(&*gateway.revocations, UnixTime::now());
@@ -59,13 +62,13 @@ fn verify(
 /// A newer token must verify, and name the same user.
 async fn renew(
     gateway: &Gateway,
-    issuers: &RouteIssuers,
+    route: &Arc<Route>,
     record: &Record,
     token: &str,
 ) -> Result<Identity, Reason> {
     let in_force = gateway.in_force();
-    let shown = Shown { token, place: &TokenPlace::Message, context: record.context };
-    let identified = in_force.policy.identify(issuers, shown, &mut Trace::off()).await;
+    let shown = ShownToken { token, place: &TokenPlace::Message, context: record.context };
+    let identified = in_force.policy.checks(record.peer.ip()).identify(route, shown).await;
     let identity = identified.map_err(|refusal| refusal.reason)?;
     if record.user().as_ref() != Some(identity.key()) {
         return Err(Reason::ClaimsDenied);

@@ -12,7 +12,7 @@ use super::{Entry, Identity, Permits, lease};
 use crate::gateway::Gateway;
 use crate::gateway::relay::{Amendments, Cause, Meter, Outside, SessionEnd, Streams, relay};
 use crate::journal::{self, Ended, Event, Journal, ProtocolError, Subject};
-use crate::policy::{Admission, Standing};
+use crate::policy::{Admission, Principal};
 use crate::values::Flow;
 use crate::values::Reason;
 use crate::values::UnixTime;
@@ -36,7 +36,7 @@ impl Live {
     /// Relays in a task of its own what was admitted by the configuration of `generation`.
     pub(super) fn start(self, streams: Streams, admission: &Admission, generation: u64) {
         let Self { gateway, entry, .. } = &self;
-        if let Standing::Identified(identity) = admission.standing() {
+        if let Principal::Identified(identity) = admission.principal() {
             if entry.record().user().is_none() {
                 entry.introduce(Identity::from(identity));
             }
@@ -49,7 +49,7 @@ impl Live {
         gateway.journal.record(Event::SessionOpened { subject: &subject });
         let lease = lease::of(gateway, admission, entry);
         let terms = gateway.terms(&route, entry.record().user());
-        let identified = matches!(admission.standing(), Standing::Identified(_));
+        let identified = matches!(admission.principal(), Principal::Identified(_));
         let address = self.permits.as_ref().and_then(Permits::address);
         let budget = gateway.budget.session(address, identified);
         let tasks = gateway.tasks.clone();

@@ -9,7 +9,7 @@ use super::bell::{Bell, Told};
 use super::filter::Filter;
 use crate::config::Route;
 use crate::gateway::relay::{Amendments, Meter, Terms};
-use crate::policy::{Holder, Policy, Presented};
+use crate::policy::{HandshakeSnapshot, Policy, SessionPrincipal};
 use crate::state::store::{Bearer, RevocationStore};
 use crate::tls::ClientCertificate;
 use crate::values::RequestContext;
@@ -57,8 +57,8 @@ pub(crate) struct Record {
     pub(super) bell: Bell,
     pub(super) meter: Meter,
     pub(super) amendments: Amendments,
-    /// What it showed at its handshake.
-    pub(super) presented: Presented,
+    /// The facts of its handshake.
+    pub(super) snapshot: HandshakeSnapshot,
     /// Its token was not seen yet: it is in the first message.
     awaited: bool,
     /// Who may have chosen what its handshake said.
@@ -250,7 +250,7 @@ impl Record {
             peer,
             since,
             identity,
-            presented,
+            snapshot,
             awaited,
             context,
         } = description;
@@ -266,7 +266,7 @@ impl Record {
             bell: Bell::default(),
             meter: Meter::default(),
             amendments: Amendments::default(),
-            presented,
+            snapshot,
             awaited,
             context,
         }
@@ -280,11 +280,11 @@ impl Record {
 impl Record {
     /// When its client certificate ends; `None`: it showed none.
     fn ends(&self) -> Option<SystemTime> {
-        self.presented.certificate().map(ClientCertificate::ends)
+        self.snapshot.certificate().map(ClientCertificate::ends)
     }
 
     /// Whether `policy` would admit the session, and by which route.
-    pub(crate) fn review<'p>(&self, policy: &'p Policy) -> Result<&'p Arc<Route>, Refusal> {
+    pub(crate) fn review(&self, policy: &Policy) -> Result<Arc<Route>, Refusal> {
         self.judge(policy, self.identity().as_deref())
     }
 
@@ -298,23 +298,19 @@ impl Record {
         let identity = self.identity();
         let route = self.judge(policy, identity.as_deref()).map_err(|refusal| refusal.reason)?;
         let user = identity.as_deref().map(|identity| identity.user.clone());
-        self.amendments.amend(terms(route, user));
+        self.amendments.amend(terms(&route, user));
         Ok(())
     }
 
-    fn judge<'p>(
-        &self,
-        policy: &'p Policy,
-        identity: Option<&Identity>,
-    ) -> Result<&'p Arc<Route>, Refusal> {
-        let holder = match identity {
+    fn judge(&self, policy: &Policy, identity: Option<&Identity>) -> Result<Arc<Route>, Refusal> {
+        let principal = match identity {
             Some(Identity { user, claims, .. }) => {
-                Holder::Identified { issuer: user.issuer(), claims }
+                SessionPrincipal::Identified { issuer: user.issuer(), claims }
             }
-            None if self.awaited => Holder::Awaited,
-            None => Holder::Anybody,
+            None if self.awaited => SessionPrincipal::Awaited,
+            None => SessionPrincipal::Anonymous,
         };
-        policy.review(&self.presented, self.peer.ip(), holder)
+        policy.checks(self.peer.ip()).review(&self.snapshot, principal)
     }
 
     /// Whose session it is, if a token said so.

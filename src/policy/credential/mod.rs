@@ -10,6 +10,8 @@ mod subprotocol;
 #[cfg(test)]
 mod tests;
 
+use super::checks::{Outcome, Said};
+use super::context::Context;
 use crate::handshake::UpgradeRequest;
 use crate::values::TokenPlace;
 use crate::values::{Reason, Refusal};
@@ -40,13 +42,28 @@ impl Credential {
     }
 }
 
+/// Finds the credential of the request, and refuses two different ones.
+pub(super) fn check(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
+    let Some(issuers) = cx.issuers()? else {
+        return Ok(Outcome::NotApplicable);
+    };
+    let (request, _) = cx.live()?;
+    cx.found.credential = find(&issuers.first().token_from, request)?;
+    Ok(Outcome::Passed)
+}
+
+pub(super) fn passed(cx: &Context<'_>) -> Said {
+    match &cx.found.credential {
+        Some(credential) => format!("one, from {}", credential.place),
+        None => "none".to_owned(),
+    }
+    .into()
+}
+
 /// Finds the one credential in `places`; other places do not count. The same token in two places is one,
 /// an empty value is none. Two different ones are refused with `token.multiple`: the gateway cannot know
 /// which of them the application would read.
-pub(super) fn find(
-    places: &[TokenPlace],
-    request: &UpgradeRequest,
-) -> Result<Option<Credential>, Refusal> {
+fn find(places: &[TokenPlace], request: &UpgradeRequest) -> Result<Option<Credential>, Refusal> {
     let mut found: Vec<Credential> = Vec::new();
     for place in places {
         for reading in read(place, request)? {

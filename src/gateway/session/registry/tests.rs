@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use super::{Entry, Record, Sessions, Told};
 use crate::gateway::session::{Description, Filter, Identity};
-use crate::policy::{Claims, Presented};
+use crate::policy::{Claims, HandshakeSnapshot};
 use crate::state::store::{Kind, Revocation, RevocationStore, Revocations};
 use crate::values::Reason;
 use crate::values::UnixTime;
@@ -21,7 +21,7 @@ fn description(id: &str) -> Description {
         peer: "192.0.2.7:5000".parse().unwrap(),
         since: SystemTime::UNIX_EPOCH,
         identity: None,
-        presented: Presented::of("chat.example", "/ws"),
+        snapshot: HandshakeSnapshot::of("chat.example", "/ws"),
         awaited: false,
         context: RequestContext { sender: Sender::Program, relayed: false },
     }
@@ -114,8 +114,8 @@ async fn a_session_is_told_to_end_when_its_client_certificate_has_expired() {
     let mut entered = Vec::new();
     for seconds in [20, 10, 30] {
         let ends = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-        let presented = Presented::of("chat.example", "/ws").with_certificate_until(ends);
-        entered.push(sessions.enter(Description { presented, ..description("1") }));
+        let snapshot = HandshakeSnapshot::of("chat.example", "/ws").with_certificate_until(ends);
+        entered.push(sessions.enter(Description { snapshot, ..description("1") }));
     }
     let expire =
         |seconds| sessions.end_expired(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));

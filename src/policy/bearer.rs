@@ -1,0 +1,137 @@
+//! The token of a client: verified, its claims as required, not revoked.
+
+use std::time::SystemTime;
+
+use super::checks::{Outcome, Said, Waiting};
+use super::context::{Context, missing};
+use super::review::SessionPrincipal;
+use super::token::choose;
+use super::{Principal, ShownToken, Table};
+use crate::state::store::Bearer;
+use crate::values::{Offence, Reason, Refusal, TokenPlace, UnixTime};
+
+/// Pauses admission where the token comes in the first message.
+pub(super) fn await_message(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
+    match cx.issuers()? {
+        Some(issuers) if issuers.first().token_from == [TokenPlace::Message] => {
+            cx.found.principal = Some(Principal::Awaited(issuers.clone()));
+            Ok(Outcome::Passed)
+        }
+        _ => Ok(Outcome::NotApplicable),
+    }
+}
+
+pub(super) fn message_awaited(_: &Context<'_>) -> Said {
+    "awaited in the first message".to_owned().into()
+}
+
+/// Verifies the token. One that does not verify is an offence if no foreign page can have shown it.
+pub(super) fn authenticate<'c>(cx: &'c mut Context<'_>) -> Waiting<'c> {
+    Box::pin(async move {
+        let Some(issuers) = cx.issuers()? else {
+            cx.found.principal = Some(Principal::Anonymous);
+            return Ok(Outcome::Passed);
+        };
+        let credential = cx.found.credential.take();
+        let shown = match (cx.facts.shown, &credential) {
+            (Some(shown), _) => shown,
+            (None, Some(credential)) => ShownToken {
+                token: credential.token()?,
+                place: &credential.place,
+                context: cx.found.request.ok_or_else(missing)?,
+            },
+            (None, None) => {
+                let detail = "none of the places of token_from holds a token";
+                return Err(Refusal::new(Reason::TokenMissing, detail).by("token_from"));
+            }
+        };
+        let offence = |refusal: Refusal| match refusal.reason {
+            Reason::TokenInvalid => refusal.as_offence(Offence::token(shown.place, shown.context)),
+            _ => refusal,
+        };
+        let issuer = choose(issuers, shown.token).map_err(offence)?;
+        cx.found.issuer = Some(issuer);
+        let verifier = cx.policy.verifiers.get(&issuer.name).ok_or_else(|| {
+            let detail = format!("there is no jwt.{} any more", issuer.name);
+            Refusal::new(Reason::TokenInvalid, detail)
+        })?;
+        let authenticated = verifier.authenticate(shown.token, SystemTime::now()).await;
+        cx.found.authenticated = Some(authenticated.map_err(offence)?);
+        Ok(Outcome::Passed)
+    })
+}
+
+pub(super) fn authenticated(cx: &Context<'_>) -> Said {
+    match (&cx.found.authenticated, cx.found.issuer) {
+        (Some(who), Some(issuer)) => {
+            let until = UnixTime::from(who.expires());
+            let text = format!("verified: of {}, until {until} with the leeway", who.user());
+            Said::by(text, Table::Issuer(&issuer.name).key(issuer.key.key()))
+        }
+        _ => Said::by("none is wanted", cx.table(super::checks::Section::Route).key("auth")),
+    }
+}
+
+pub(super) fn authorize(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
+    let Some(authenticated) = cx.found.authenticated.take() else {
+        return Ok(Outcome::NotApplicable);
+    };
+    cx.found.principal = Some(Principal::Identified(authenticated.authorize()?));
+    Ok(Outcome::Passed)
+}
+
+pub(super) fn authorized(cx: &Context<'_>) -> Said {
+    let required = cx.found.issuer.map_or(&[][..], |issuer| &issuer.require);
+    let names: Vec<&str> = required.iter().map(|require| require.claim.as_str()).collect();
+    if names.is_empty() {
+        return "none is required".to_owned().into();
+    }
+    format!("as required: {}", names.join(", ")).into()
+}
+
+pub(super) fn check_revocation(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
+    let Some(Principal::Identified(identity)) = &cx.found.principal else {
+        return Ok(Outcome::NotApplicable);
+    };
+    let bearer = Bearer { user: Some(identity.user()), token_id: identity.token_id() };
+    if cx.policy.revocations.is_revoked(bearer, UnixTime::now()) {
+        let detail = "the token or its user was revoked";
+        return Err(Refusal::new(Reason::TokenRevoked, detail).by("revocations"));
+    }
+    Ok(Outcome::Passed)
+}
+
+pub(super) fn revocation_passed(_: &Context<'_>) -> Said {
+    "neither the user nor the token is revoked".to_owned().into()
+}
+
+/// Checks that the route still takes tokens of the issuer that verified the one of the session.
+pub(super) fn recheck_issuer(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
+    let Some(issuers) = cx.issuers()? else {
+        return Ok(Outcome::Passed);
+    };
+    match cx.facts.kept.ok_or_else(missing)? {
+        SessionPrincipal::Awaited => Ok(Outcome::Passed),
+        SessionPrincipal::Identified { issuer, .. } => {
+            cx.found.issuer = Some(issuers.named(issuer).ok_or_else(other_issuer)?);
+            Ok(Outcome::Passed)
+        }
+        SessionPrincipal::Anonymous => Err(other_issuer()),
+    }
+}
+
+/// Checks the claims of the session's token by the rules of its issuer as they are now.
+pub(super) fn recheck_claims(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
+    match (cx.found.issuer, cx.facts.kept) {
+        (Some(issuer), Some(SessionPrincipal::Identified { claims, .. })) => {
+            let verifier = cx.policy.verifiers.get(&issuer.name).ok_or_else(other_issuer)?;
+            verifier.review(&claims.read())?;
+            Ok(Outcome::Passed)
+        }
+        _ => Ok(Outcome::NotApplicable),
+    }
+}
+
+fn other_issuer() -> Refusal {
+    Refusal::new(Reason::TokenInvalid, "its route asks for a token of another issuer now")
+}

@@ -1,0 +1,49 @@
+//! The client certificate: rustls checks it in the TLS handshake, a reload checks it again.
+
+use std::time::SystemTime;
+
+use super::Table;
+use super::checks::{Outcome, Said};
+use super::context::{Context, missing};
+use crate::tls::{CertificateNames, ClientCertificate};
+use crate::values::Refusal;
+
+/// A client certificate, or its absence.
+#[derive(Debug, Clone)]
+pub enum ShownCertificate<'a> {
+    /// The result of the check in the TLS handshake; `None`: the gateway asks for no certificate.
+    Examined(Result<Option<CertificateNames>, Refusal>),
+    /// The client has none, and one is required: the TLS handshake fails.
+    Missing,
+    /// The certificate of an open session, if the client showed one.
+    Kept(Option<&'a ClientCertificate>),
+}
+
+pub(super) fn check(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
+    match &cx.facts.certificate {
+        Some(ShownCertificate::Examined(Err(refusal))) => Err(refusal.clone()),
+        Some(ShownCertificate::Examined(Ok(_)) | ShownCertificate::Missing) => Ok(Outcome::Passed),
+        Some(ShownCertificate::Kept(_)) | None => Err(missing()),
+    }
+}
+
+pub(super) fn recheck(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
+    match cx.facts.certificate {
+        Some(ShownCertificate::Kept(certificate)) => {
+            cx.policy.certificates.review(certificate, SystemTime::now())?;
+            Ok(Outcome::Passed)
+        }
+        _ => Err(missing()),
+    }
+}
+
+pub(super) fn passed(cx: &Context<'_>) -> Said {
+    let asked_by = Table::Only("tls").key("client_auth");
+    match &cx.facts.certificate {
+        Some(ShownCertificate::Examined(Ok(Some(names)))) => format!("verified: {names}").into(),
+        Some(ShownCertificate::Missing) => {
+            Said::by("one is required: without --client-cert the TLS handshake fails", asked_by)
+        }
+        _ => Said::by("none is asked for", asked_by),
+    }
+}

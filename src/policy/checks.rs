@@ -1,0 +1,306 @@
+//! The list of checks: their order, the key of the configuration behind each, and which of them a
+//! reload runs again over open sessions. A new check is one entry here and one function.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use super::context::Context;
+use super::{address, bearer, certificate, credential, exchange, origin, route, server_name};
+use super::{terms, user};
+use crate::values::Refusal;
+
+/// The point on the way of a connection at which a check runs. Each phase runs as soon as the facts
+/// that its checks read are known, and gives a type that the next one takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// The client's address: for a direct client before its first byte is read, for the client of a
+    /// trusted proxy after the proxy named it.
+    Address,
+    /// The client certificate. rustls runs this phase for the gateway, inside the TLS handshake.
+    Certificate,
+    /// The start of a request, which may come long after the connection.
+    Exchange,
+    /// The route of a parsed request.
+    Route,
+    /// The head of the request, by the rules of its route.
+    Head,
+    /// The token: of the head, of the first message, or of a renewal.
+    Token,
+    /// The limits of the user that the token names.
+    User,
+    /// The session that is about to begin.
+    Session,
+}
+
+/// One check of admission.
+#[derive(Debug)]
+pub struct Check {
+    /// When it runs. Within a phase, the order of the list decides.
+    pub phase: Phase,
+    /// The name of its step in `framewall explain`.
+    pub name: &'static str,
+    /// The configuration key that decides. A check may name a more precise one for its outcome.
+    pub key: Key,
+    /// How a client that connects is checked.
+    pub(super) run: Run,
+    /// How a reload checks an open session; `None`: it does not.
+    pub(super) rerun: Option<CheckFn>,
+    /// The text of a passed check in `framewall explain`, and only made there; `None`: no step.
+    pub(super) passed: Option<fn(&Context<'_>) -> Said>,
+}
+
+/// Reads the facts of the context, and writes its finding there.
+pub(super) type CheckFn = fn(&mut Context<'_>) -> Result<Outcome, Refusal>;
+
+/// The future of a check that waits.
+pub(super) type Waiting<'c> = Pin<Box<dyn Future<Output = Result<Outcome, Refusal>> + Send + 'c>>;
+
+/// How a check runs.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Run {
+    /// At once.
+    Now(CheckFn),
+    /// It may wait for something, such as keys. Only in [`Phase::Token`].
+    Waits(for<'c> fn(&'c mut Context<'_>) -> Waiting<'c>),
+}
+
+/// The outcome of a check that refused nothing.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Passed,
+    /// The configuration or the client gives it nothing to check: `explain` has no step of it.
+    NotApplicable,
+    /// A section in report mode let through what it would have refused.
+    Reported(Refusal),
+}
+
+/// The text of a step, and its key where it is not the one in the list.
+pub(super) struct Said {
+    pub(super) text: String,
+    pub(super) key: Option<String>,
+}
+
+/// A key of the configuration, in a table that the context may have to name.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    pub(super) section: Section,
+    /// Empty: the table as a whole.
+    pub(super) name: &'static str,
+}
+
+/// A kind of table of the configuration.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Section {
+    /// A table that exists once.
+    Only(&'static str),
+    /// `[routes.NAME]` of the client's route.
+    Route,
+    /// `[jwt.NAME]` of the token, or the first one of the route.
+    Issuer,
+}
+
+const SERVER: Section = Section::Only("server");
+const TLS: Section = Section::Only("tls");
+const FIREWALL: Section = Section::Only("firewall");
+const LIMITS: Section = Section::Only("limits");
+
+/// Every check, in order.
+pub const CHECKS: &[Check] = &[
+    Check {
+        phase: Phase::Address,
+        name: "address",
+        key: key(SERVER, "trusted_proxies"),
+        run: Run::Now(address::classify),
+        rerun: None,
+        passed: Some(address::classified),
+    },
+    Check {
+        phase: Phase::Address,
+        name: "firewall",
+        key: key(FIREWALL, ""),
+        run: Run::Now(address::check_rules),
+        rerun: Some(address::check_rules),
+        passed: Some(address::rules_passed),
+    },
+    Check {
+        phase: Phase::Address,
+        name: "ban",
+        key: key(FIREWALL, "ban"),
+        run: Run::Now(address::check_ban),
+        rerun: None,
+        passed: Some(address::ban_passed),
+    },
+    Check {
+        phase: Phase::Address,
+        name: "handshakes",
+        key: key(LIMITS, "handshakes_per_ip"),
+        run: Run::Now(address::check_handshakes),
+        rerun: None,
+        passed: Some(address::handshakes_passed),
+    },
+    Check {
+        phase: Phase::Address,
+        name: "connections",
+        key: key(LIMITS, "connections_per_ip"),
+        run: Run::Now(address::take_connection),
+        rerun: None,
+        passed: Some(address::connection_passed),
+    },
+    Check {
+        phase: Phase::Address,
+        name: "limits",
+        key: key(LIMITS, "mode"),
+        run: Run::Now(address::note_report_mode),
+        rerun: None,
+        passed: Some(address::report_mode_noted),
+    },
+    Check {
+        phase: Phase::Certificate,
+        name: "certificate",
+        key: key(TLS, "client_ca"),
+        run: Run::Now(certificate::check),
+        rerun: Some(certificate::recheck),
+        passed: Some(certificate::passed),
+    },
+    // A direct client may have waited with its request until it was banned.
+    Check {
+        phase: Phase::Exchange,
+        name: "ban",
+        key: key(FIREWALL, "ban"),
+        run: Run::Now(address::check_ban),
+        rerun: None,
+        passed: None,
+    },
+    Check {
+        phase: Phase::Exchange,
+        name: "capacity",
+        key: key(SERVER, "max_connections"),
+        run: Run::Now(exchange::check_capacity),
+        rerun: None,
+        passed: None,
+    },
+    Check {
+        phase: Phase::Exchange,
+        name: "shutdown",
+        key: key(SERVER, ""),
+        run: Run::Now(exchange::check_shutdown),
+        rerun: None,
+        passed: None,
+    },
+    Check {
+        phase: Phase::Route,
+        name: "server name",
+        key: key(TLS, "certificates"),
+        run: Run::Now(server_name::check),
+        rerun: None,
+        passed: Some(server_name::passed),
+    },
+    Check {
+        phase: Phase::Route,
+        name: "route",
+        key: key(Section::Only("routes"), ""),
+        run: Run::Now(route::check),
+        rerun: Some(route::check),
+        passed: Some(route::passed),
+    },
+    Check {
+        phase: Phase::Head,
+        name: "credential",
+        key: key(Section::Issuer, "token_from"),
+        run: Run::Now(credential::check),
+        rerun: None,
+        passed: Some(credential::passed),
+    },
+    Check {
+        phase: Phase::Head,
+        name: "origin",
+        key: key(Section::Route, "origins"),
+        run: Run::Now(origin::check),
+        rerun: Some(origin::check),
+        passed: Some(origin::passed),
+    },
+    // Where the token is in the first message, admission pauses here until the message came.
+    Check {
+        phase: Phase::Head,
+        name: "token",
+        key: key(Section::Issuer, "token_from"),
+        run: Run::Now(bearer::await_message),
+        rerun: None,
+        passed: Some(bearer::message_awaited),
+    },
+    Check {
+        phase: Phase::Token,
+        name: "token",
+        key: key(Section::Issuer, ""),
+        run: Run::Waits(bearer::authenticate),
+        rerun: Some(bearer::recheck_issuer),
+        passed: Some(bearer::authenticated),
+    },
+    Check {
+        phase: Phase::Token,
+        name: "claims",
+        key: key(Section::Issuer, "require"),
+        run: Run::Now(bearer::authorize),
+        rerun: Some(bearer::recheck_claims),
+        passed: Some(bearer::authorized),
+    },
+    Check {
+        phase: Phase::Token,
+        name: "revocation",
+        key: key(Section::Only("admin"), "revocations"),
+        run: Run::Now(bearer::check_revocation),
+        rerun: None,
+        passed: Some(bearer::revocation_passed),
+    },
+    #[cfg(test)]
+    super::tests::PROBE,
+    Check {
+        phase: Phase::User,
+        name: "user",
+        key: key(LIMITS, "connections_per_user"),
+        run: Run::Now(user::take_session),
+        rerun: None,
+        passed: Some(user::passed),
+    },
+    Check {
+        phase: Phase::Session,
+        name: "compression",
+        key: key(Section::Route, "websocket.compression"),
+        run: Run::Now(exchange::read_offers),
+        rerun: None,
+        passed: None,
+    },
+    Check {
+        phase: Phase::Session,
+        name: "rates",
+        key: key(LIMITS, ""),
+        run: Run::Now(|_| Ok(Outcome::Passed)),
+        rerun: None,
+        passed: Some(terms::rates),
+    },
+    Check {
+        phase: Phase::Session,
+        name: "upstream",
+        key: key(Section::Route, "upstream"),
+        run: Run::Now(|_| Ok(Outcome::Passed)),
+        rerun: None,
+        passed: Some(terms::upstream),
+    },
+];
+
+pub(super) const fn key(section: Section, name: &'static str) -> Key {
+    Key { section, name }
+}
+
+impl From<String> for Said {
+    /// By the key in the list.
+    fn from(text: String) -> Self {
+        Self { text, key: None }
+    }
+}
+
+impl Said {
+    pub(super) fn by(text: impl Into<String>, key: String) -> Self {
+        Self { text: text.into(), key: Some(key) }
+    }
+}

@@ -1,0 +1,156 @@
+//! The facts about one client that checks read, and the findings that they leave for later checks.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::certificate::ShownCertificate;
+use super::checks::{Key, Section};
+use super::credential::Credential;
+use super::review::{KeptHandshake, SessionPrincipal};
+use super::route::Found;
+use super::token::{Authenticated, Identity};
+use super::{Arrival, Policy, Principal, Room, ShownToken, Table, origin, server_name};
+use crate::config::{Auth, Issuer, Route, RouteIssuers};
+use crate::handshake::UpgradeRequest;
+use crate::state::bans::Bans;
+use crate::state::limits::{AddressPermit, Limiters, UserPermit};
+use crate::values::{Host, Reason, Refusal, RequestContext};
+
+/// What the checks of some phases work on.
+pub(super) struct Context<'a> {
+    pub(super) policy: &'a Policy,
+    /// The client's address.
+    pub(super) address: IpAddr,
+    pub(super) facts: Facts<'a>,
+    pub(super) found: Findings<'a>,
+}
+
+/// What is known before the phases run. A fact that none of them reads may be absent.
+#[derive(Default)]
+pub(super) struct Facts<'a> {
+    pub(super) shared: Option<Shared<'a>>,
+    pub(super) certificate: Option<ShownCertificate<'a>>,
+    pub(super) room: Option<Room>,
+    pub(super) handshake: Option<Handshake<'a>>,
+    /// A token of a message; one of the head is among the findings.
+    pub(super) shown: Option<ShownToken<'a>>,
+    /// The principal of an open session.
+    pub(super) kept: Option<SessionPrincipal<'a>>,
+    /// The user who wants one more session.
+    pub(super) user: Option<&'a Identity>,
+    /// The request of a session that is about to begin with an upstream.
+    pub(super) opening: Option<&'a mut UpgradeRequest>,
+}
+
+/// The findings of checks that have run.
+#[derive(Default)]
+pub(super) struct Findings<'a> {
+    /// The address is that of a trusted proxy.
+    pub(super) is_proxy: bool,
+    pub(super) address_permit: Option<AddressPermit>,
+    pub(super) user_permit: Option<UserPermit>,
+    /// Refusals by sections in report mode.
+    pub(super) let_through: Vec<Refusal>,
+    pub(super) server_name: Option<server_name::Match<'a>>,
+    pub(super) route: Option<Found<'a>>,
+    pub(super) credential: Option<Credential>,
+    pub(super) origin: Option<origin::Match>,
+    /// Who may have chosen what the request says, once its origin is known.
+    pub(super) request: Option<RequestContext>,
+    /// The issuer that verifies the token.
+    pub(super) issuer: Option<&'a Arc<Issuer>>,
+    pub(super) authenticated: Option<Authenticated>,
+    pub(super) principal: Option<Principal>,
+}
+
+/// State that all connections share, and that checks of one client read and count in.
+#[derive(Debug, Clone, Copy)]
+pub struct Shared<'a> {
+    /// The banned addresses.
+    pub bans: &'a Bans,
+    /// The counters of addresses and users.
+    pub limiters: &'a Limiters,
+}
+
+/// The handshake that is checked.
+pub(super) enum Handshake<'a> {
+    /// It has just arrived.
+    Live { request: &'a UpgradeRequest, arrival: Arrival<'a> },
+    /// That of an open session, as far as the session keeps it.
+    Kept(&'a KeptHandshake<'a>),
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn new(policy: &'a Policy, address: IpAddr) -> Self {
+        Self { policy, address, facts: Facts::default(), found: Findings::default() }
+    }
+
+    pub(super) fn shared(&self) -> Result<Shared<'a>, Refusal> {
+        self.facts.shared.ok_or_else(missing)
+    }
+
+    pub(super) fn handshake(&self) -> Result<&Handshake<'a>, Refusal> {
+        self.facts.handshake.as_ref().ok_or_else(missing)
+    }
+
+    pub(super) fn live(&self) -> Result<(&'a UpgradeRequest, Arrival<'a>), Refusal> {
+        match self.handshake()? {
+            Handshake::Live { request, arrival } => Ok((request, *arrival)),
+            Handshake::Kept(_) => Err(missing()),
+        }
+    }
+
+    pub(super) fn route(&self) -> Result<&'a Arc<Route>, Refusal> {
+        self.found.route.map(|found| found.route).ok_or_else(missing)
+    }
+
+    /// The issuers of the route; `None`: the route has no authentication.
+    pub(super) fn issuers(&self) -> Result<Option<&'a RouteIssuers>, Refusal> {
+        Ok(match &self.route()?.auth {
+            Auth::None => None,
+            Auth::Jwt(issuers) => Some(issuers),
+        })
+    }
+
+    /// The whole name of a key, for `explain`.
+    pub(super) fn name_of(&self, key: Key) -> String {
+        let table = self.table(key.section);
+        if key.name.is_empty() { table.to_string() } else { table.key(key.name) }
+    }
+
+    pub(super) fn table(&self, section: Section) -> Table<'_> {
+        match section {
+            Section::Only(name) => Table::Only(name),
+            Section::Route => {
+                self.route().map_or(Table::Only("routes"), |route| Table::Route(&route.name))
+            }
+            Section::Issuer => {
+                let first = || self.issuers().ok().flatten().map(RouteIssuers::first);
+                let issuer = self.found.issuer.or_else(first);
+                issuer.map_or(Table::Only("jwt"), |issuer| Table::Issuer(&issuer.name))
+            }
+        }
+    }
+}
+
+impl Handshake<'_> {
+    pub(super) fn host(&self) -> &Host {
+        match self {
+            Self::Live { request, .. } => request.host(),
+            Self::Kept(kept) => &kept.host,
+        }
+    }
+
+    pub(super) fn path(&self) -> &str {
+        match self {
+            Self::Live { request, .. } => request.path(),
+            Self::Kept(kept) => &kept.path,
+        }
+    }
+}
+
+/// The refusal of a check whose facts are absent: the list has an order that cannot work. It fails
+/// closed.
+pub(super) fn missing() -> Refusal {
+    Refusal::new(Reason::Internal, "a check ran before the one whose finding it needs")
+}

@@ -1,0 +1,55 @@
+//! The start of a request on a connection, and the start of its session.
+
+use super::AddressAdmission;
+use super::checks::Outcome;
+use super::context::{Context, missing};
+use crate::config::Compression;
+use crate::values::{Reason, Refusal};
+
+/// Whether the gateway has room for one more session.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    /// `max_connections` is reached.
+    pub full: bool,
+    /// The gateway ends its sessions.
+    pub stopping: bool,
+}
+
+/// The right to have one request considered. Only [`super::Checks::admit_exchange`] makes one.
+#[derive(Debug, Clone, Copy)]
+pub struct ExchangeAdmission<'a> {
+    _address: &'a AddressAdmission,
+}
+
+impl<'a> ExchangeAdmission<'a> {
+    pub(super) fn new(address: &'a AddressAdmission) -> Self {
+        Self { _address: address }
+    }
+}
+
+pub(super) fn check_capacity(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
+    if cx.facts.room.ok_or_else(missing)?.full {
+        return Err(Refusal::new(Reason::Capacity, "max_connections is reached"));
+    }
+    Ok(Outcome::Passed)
+}
+
+pub(super) fn check_shutdown(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
+    if cx.facts.room.ok_or_else(missing)?.stopping {
+        return Err(Refusal::new(Reason::Shutdown, "the gateway stops"));
+    }
+    Ok(Outcome::Passed)
+}
+
+/// Reads the client's offers of compression where the route accepts them. A session whose token is
+/// awaited gets its 101 without compression.
+pub(super) fn read_offers(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
+    let inspects = cx.route()?.websocket.compression == Compression::Inspect;
+    match &mut cx.facts.opening {
+        Some(request) if inspects => {
+            request.read_offers()?;
+            Ok(Outcome::Passed)
+        }
+        _ => Ok(Outcome::NotApplicable),
+    }
+}

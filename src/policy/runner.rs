@@ -1,0 +1,269 @@
+//! Runs the list of checks over one client, stops at the first refusal, and keeps a trace where
+//! someone wants one. All ways of admission go through here.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::certificate::ShownCertificate;
+use super::checks::{Check, Outcome, Phase, Run};
+use super::context::{Context, Handshake, Shared, missing};
+use super::exchange::{ExchangeAdmission, Room};
+use super::review::{HandshakeSnapshot, SessionPrincipal};
+use super::route::Found;
+use super::token::Identity;
+use super::{AddressAdmission, Admission, Arrival, Policy, Principal, ShownToken, UserAdmission};
+use super::{Step, Trace, credential, subprotocols};
+use crate::config::{Auth, Route};
+use crate::handshake::UpgradeRequest;
+use crate::values::Refusal;
+
+/// The checks of a policy for the client at one address. Each method runs the next phases of the
+/// list.
+#[derive(Debug)]
+pub struct Checks<'p> {
+    policy: &'p Policy,
+    address: IpAddr,
+    trace: Trace,
+}
+
+impl Policy {
+    /// Starts the checks of a client.
+    #[must_use]
+    pub fn checks(&self, address: IpAddr) -> Checks<'_> {
+        Checks { policy: self, address, trace: Trace::off() }
+    }
+
+    /// Starts the checks of a client, and keeps each as a step.
+    #[must_use]
+    pub fn traced(&self, address: IpAddr) -> Checks<'_> {
+        Checks { policy: self, address, trace: Trace::on() }
+    }
+}
+
+impl<'p> Checks<'p> {
+    /// The trace, for steps that are no checks.
+    pub fn trace(&mut self) -> &mut Trace {
+        &mut self.trace
+    }
+
+    /// The steps so far.
+    #[must_use]
+    pub fn into_steps(self) -> Vec<Step> {
+        self.trace.into_steps()
+    }
+
+    /// Admits the address: firewall, bans, limits. A trusted proxy that speaks for itself is only
+    /// held to the firewall's rules, since all its clients would share the rest.
+    pub fn admit_address(&mut self, shared: Shared<'_>) -> Result<AddressAdmission, Refusal> {
+        let mut cx = self.context();
+        cx.facts.shared = Some(shared);
+        self.run(Phase::Address, &mut cx)?;
+        AddressAdmission::new(cx.found)
+    }
+
+    /// Checks the client certificate as the TLS handshake does.
+    pub fn check_certificate(&mut self, certificate: ShownCertificate<'_>) -> Result<(), Refusal> {
+        let mut cx = self.context();
+        cx.facts.certificate = Some(certificate);
+        self.run(Phase::Certificate, &mut cx)
+    }
+
+    /// Admits one request of a connection whose address was admitted.
+    pub fn admit_exchange<'a>(
+        &mut self,
+        address: &'a AddressAdmission,
+        shared: Shared<'_>,
+        room: Room,
+    ) -> Result<ExchangeAdmission<'a>, Refusal> {
+        let mut cx = self.context();
+        cx.facts.shared = Some(shared);
+        cx.facts.room = Some(room);
+        cx.found.is_proxy = address.is_proxy();
+        self.run(Phase::Exchange, &mut cx)?;
+        Ok(ExchangeAdmission::new(address))
+    }
+
+    /// Finds the route of a request. It is known from here on, also for the log.
+    pub fn route(
+        &mut self,
+        request: &UpgradeRequest,
+        arrival: Arrival<'_>,
+    ) -> Result<Arc<Route>, Refusal> {
+        let mut cx = self.context();
+        cx.facts.handshake = Some(Handshake::Live { request, arrival });
+        self.run(Phase::Route, &mut cx)?;
+        cx.route().cloned()
+    }
+
+    /// Admits a request to its route. Then every place where a token may be, and Authorization, is
+    /// emptied, except for the token itself where the upstream is to have it. Where the token comes
+    /// in the first message, the principal of the admission is still awaited.
+    pub async fn admit(
+        &mut self,
+        route: Arc<Route>,
+        request: &mut UpgradeRequest,
+        arrival: Arrival<'_>,
+    ) -> Result<Admission, Refusal> {
+        let mut cx = self.context();
+        cx.facts.handshake = Some(Handshake::Live { request, arrival });
+        cx.found.route = Some(Found { route: &route, host: None });
+        self.run(Phase::Head, &mut cx)?;
+        if cx.found.principal.is_none() {
+            self.run_waiting(Phase::Token, &mut cx).await?;
+        }
+        let origin = cx.found.origin.ok_or_else(missing)?;
+        let context = cx.found.request.ok_or_else(missing)?;
+        let principal = cx.found.principal.ok_or_else(missing)?;
+        let snapshot = HandshakeSnapshot::new(request, arrival, origin.into_origin());
+        let offered = request.subprotocols().len();
+        let mut paired = None;
+        if let Auth::Jwt(issuers) = &route.auth {
+            let issuer = issuers.first();
+            paired = credential::paired(&issuer.token_from, issuer.forward_token, request);
+            credential::empty(&issuer.token_from, issuer.forward_token, request);
+        }
+        let carried = request.subprotocols().len() < offered;
+        let (subprotocols, unlisted) = subprotocols::listed(&route, request);
+        Ok(Admission {
+            route,
+            snapshot,
+            subprotocols,
+            unlisted,
+            carried,
+            paired,
+            principal,
+            context,
+        })
+    }
+
+    /// Verifies a token that came in a message: the first one, or a renewal.
+    pub async fn identify(
+        &mut self,
+        route: &Arc<Route>,
+        shown: ShownToken<'_>,
+    ) -> Result<Identity, Refusal> {
+        let mut cx = self.context();
+        cx.facts.shown = Some(shown);
+        cx.found.route = Some(Found { route, host: None });
+        self.run_waiting(Phase::Token, &mut cx).await?;
+        match cx.found.principal {
+            Some(Principal::Identified(identity)) => Ok(identity),
+            _ => Err(missing()),
+        }
+    }
+
+    /// Admits one more session of a user.
+    pub fn admit_user(
+        &mut self,
+        identity: &Identity,
+        shared: Shared<'_>,
+    ) -> Result<UserAdmission, Refusal> {
+        let mut cx = self.context();
+        cx.facts.shared = Some(shared);
+        cx.facts.user = Some(identity);
+        self.run(Phase::User, &mut cx)?;
+        let permit = cx.found.user_permit.ok_or_else(missing)?;
+        Ok(UserAdmission { permit, let_through: cx.found.let_through })
+    }
+
+    /// Prepares the request of an admission for its session.
+    pub fn open(
+        &mut self,
+        admission: &Admission,
+        request: &mut UpgradeRequest,
+    ) -> Result<(), Refusal> {
+        let mut cx = self.context();
+        cx.found.route = Some(Found { route: &admission.route, host: None });
+        let is_awaited = matches!(admission.principal, Principal::Awaited(_));
+        cx.facts.opening = (!is_awaited).then_some(request);
+        self.run(Phase::Session, &mut cx)
+    }
+
+    /// Checks an open session again, after a reload: those checks that depend on the configuration
+    /// alone. Bans, revocations, limits and signatures are not among them. Gives the route by which
+    /// the session would be admitted now.
+    pub fn review(
+        &mut self,
+        snapshot: &HandshakeSnapshot,
+        principal: SessionPrincipal<'_>,
+    ) -> Result<Arc<Route>, Refusal> {
+        let kept = snapshot.read()?;
+        let mut cx = self.context();
+        cx.facts.certificate = Some(ShownCertificate::Kept(snapshot.certificate()));
+        cx.facts.handshake = Some(Handshake::Kept(&kept));
+        cx.facts.kept = Some(principal);
+        for check in self.policy.checks {
+            if let Some(rerun) = check.rerun {
+                let outcome = rerun(&mut cx);
+                self.record(check, &mut cx, outcome)?;
+            }
+        }
+        cx.route().cloned()
+    }
+
+    fn context<'a>(&self) -> Context<'a>
+    where
+        'p: 'a,
+    {
+        Context::new(self.policy, self.address)
+    }
+
+    fn run(&mut self, phase: Phase, cx: &mut Context<'_>) -> Result<(), Refusal> {
+        for check in self.policy.checks.iter().filter(|check| check.phase == phase) {
+            let outcome = match check.run {
+                Run::Now(run) => run(cx),
+                Run::Waits(_) => Err(missing()),
+            };
+            self.record(check, cx, outcome)?;
+        }
+        Ok(())
+    }
+
+    /// The same for a phase with checks that wait.
+    async fn run_waiting(&mut self, phase: Phase, cx: &mut Context<'_>) -> Result<(), Refusal> {
+        for check in self.policy.checks.iter().filter(|check| check.phase == phase) {
+            let outcome = match check.run {
+                Run::Now(run) => run(cx),
+                Run::Waits(run) => run(cx).await,
+            };
+            self.record(check, cx, outcome)?;
+        }
+        Ok(())
+    }
+
+    /// Adds the step of a check to the trace, and passes its refusal on.
+    fn record(
+        &mut self,
+        check: &Check,
+        cx: &mut Context<'_>,
+        outcome: Result<Outcome, Refusal>,
+    ) -> Result<(), Refusal> {
+        match outcome {
+            Ok(Outcome::NotApplicable) => {}
+            Ok(Outcome::Passed) => {
+                if let Some(passed) = check.passed {
+                    self.trace.note(|| {
+                        let said = passed(cx);
+                        let key = said.key.unwrap_or_else(|| cx.name_of(check.key));
+                        Step { name: check.name, said: said.text, key: Some(key) }
+                    });
+                }
+            }
+            Ok(Outcome::Reported(refusal)) => {
+                let table = cx.table(check.key.section);
+                self.trace.refused(check.name, table, &refusal);
+                self.trace.note(|| Step {
+                    name: check.name,
+                    said: "let through and told in the log: report mode".to_owned(),
+                    key: Some(table.key("mode")),
+                });
+                cx.found.let_through.push(refusal);
+            }
+            Err(refusal) => {
+                self.trace.refused(check.name, cx.table(check.key.section), &refusal);
+                return Err(refusal);
+            }
+        }
+        Ok(())
+    }
+}

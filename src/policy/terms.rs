@@ -1,0 +1,48 @@
+//! The limits and the upstreams of an admitted session, as `framewall explain` prints them.
+
+use super::Table;
+use super::checks::Said;
+use super::context::Context;
+use crate::config::{Limits, Mode, OnExceed};
+
+/// The rate limits of the session. The key is the route's where the route changes `[limits]`.
+pub(super) fn rates(cx: &Context<'_>) -> Said {
+    let Ok(route) = cx.route() else {
+        return String::new().into();
+    };
+    let Limits { messages, bytes, control_frames, messages_per_user, on_exceed, mode, .. } =
+        &route.limits;
+    let rates = [
+        (messages.map(|rate| rate.of_events()), "messages"),
+        (bytes.map(|rate| rate.of_bytes()), "of bytes"),
+        (control_frames.map(|rate| rate.of_events()), "pings and pongs"),
+        (messages_per_user.map(|rate| rate.of_events()), "messages of all sessions of the user"),
+    ];
+    let said: Vec<_> =
+        rates.into_iter().filter_map(|(rate, of)| Some(format!("{} {of}", rate?))).collect();
+    let excess = match (mode, on_exceed) {
+        (Mode::Report, _) => "what is more is let through and told in the log: report mode",
+        (Mode::Enforce, OnExceed::Close) => "what is more closes the session",
+        (Mode::Enforce, OnExceed::Delay) => "what is more has to wait",
+        (Mode::Enforce, OnExceed::Drop) => "what is more is dropped",
+    };
+    // Limits counted across routes are not the route's, and their defaults may be derived.
+    let connections_per_ip = route.limits.connections_per_ip;
+    let shared = Limits { connections_per_ip, ..cx.policy.limits.clone() };
+    let text = if said.is_empty() {
+        "none".to_owned()
+    } else {
+        format!("at most {}; {excess}", said.join(", "))
+    };
+    if route.limits == shared {
+        text.into()
+    } else {
+        Said::by(text, Table::Route(&route.name).key("limits"))
+    }
+}
+
+pub(super) fn upstream(cx: &Context<'_>) -> Said {
+    let upstreams = cx.route().map_or(&[][..], |route| &route.upstreams);
+    let upstreams: Vec<String> = upstreams.iter().map(ToString::to_string).collect();
+    upstreams.join(", ").into()
+}

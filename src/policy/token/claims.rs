@@ -1,5 +1,6 @@
-//! What a verified token must say (RFC 7519 section 4.1): times, issuer, audience, user, and what
-//! the configuration requires beyond. A claim of the wrong type is refused, never read as absent.
+//! Checks the claims of a verified token (RFC 7519 section 4.1): times, issuer, audience, user, and
+//! the claims that the configuration requires. A claim of the wrong type is refused, never treated
+//! as absent.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,17 +15,17 @@ use crate::values::{Reason, Refusal};
 
 /// The last second of the year 9999.
 const LAST: f64 = 253_402_300_799.0;
-/// How many claims the log names where the user's is missing.
+/// The number of claims that the log names if the user's is missing.
 const SHOWN: usize = 8;
 
-/// What is wrong with a token without `exp`, and what to do.
+/// The error text for a token without `exp`, with the remedy.
 pub(super) const NO_EXP: &str = "the token has no exp claim, so it would never expire: give it one \
     where it is made, the Unix time in seconds at which it ends (PyJWT: \"exp\": int(time.time()) + \
     3600)";
 
 type Claims = Map<String, Value>;
 
-/// Checks whether a token's claims say at `now` who is there, to this gateway.
+/// Checks the claims at `now` and returns the identity that they prove to this gateway.
 pub(super) fn identify(
     issuer: &Issuer,
     claims: Claims,
@@ -39,13 +40,13 @@ pub(super) fn identify(
     Ok(Identity::new(&issuer.name, &user, token_id, expires, claims))
 }
 
-/// Checks what the configuration requires of whoever is there.
+/// Checks the claims against the requirements of the configuration.
 pub(super) fn authorize(issuer: &Issuer, claims: &Claims) -> Result<(), Refusal> {
     required(&issuer.require, claims)?;
     forward::check(&issuer.forward, claims)
 }
 
-/// Checks again what does not depend on the time: `iss`, `aud` and what is required.
+/// Repeats the checks that do not depend on the time: `iss`, `aud` and the required claims.
 pub(super) fn review(issuer: &Issuer, claims: &Claims) -> Result<(), Refusal> {
     issued_by(issuer, claims)?;
     audience(issuer, claims)?;
@@ -80,7 +81,8 @@ fn not_before(issuer: &Issuer, claims: &Claims, now: SystemTime) -> Result<(), R
     }
 }
 
-/// A `NumericDate` (RFC 7519 section 2): seconds since 1970, whole or not, up to the year 9999.
+/// Parses a `NumericDate` (RFC 7519 section 2): seconds since 1970, with or without a fraction, up
+/// to the year 9999.
 pub(super) fn time(claim: &str, value: &Value) -> Result<SystemTime, Refusal> {
     let seconds = match value {
         Value::Number(number) => number.as_f64(),
@@ -111,7 +113,7 @@ fn issued_by(issuer: &Issuer, claims: &Claims) -> Result<(), Refusal> {
     Err(invalid(what).by("issuer"))
 }
 
-/// `aud` is a text or a list of texts (RFC 7519 section 4.1.3).
+/// Checks `aud`, which is a text or a list of texts (RFC 7519 section 4.1.3).
 fn audience(issuer: &Issuer, claims: &Claims) -> Result<(), Refusal> {
     if issuer.audience.is_empty() {
         return Ok(());
@@ -183,7 +185,7 @@ fn required(require: &[Requirement], claims: &Claims) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Whether a claim equals `allowed`, is a list that has it, or has it as a word.
+/// Whether a claim equals `allowed`, is a list that contains it, or contains it as a word.
 fn says(value: &Value, allowed: &Value) -> bool {
     match (value, allowed) {
         (value, allowed) if value == allowed => true,

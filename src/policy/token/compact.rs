@@ -1,5 +1,5 @@
-//! The outside of a token: JWS compact serialization (RFC 7515 section 7.1) and its header. What is
-//! read here is not verified: it picks a key and nothing else.
+//! Parses a token in JWS compact serialization (RFC 7515 section 7.1) and its header. Nothing read
+//! here is verified: it only selects a key.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,23 +12,23 @@ use crate::values::{Reason, Refusal};
 /// The longest `kid`, in bytes.
 const MAX_KID: usize = 256;
 
-/// A token that is well-formed, and signed with an algorithm that the configuration allows, if its
-/// header says the truth.
+/// A well-formed token whose header names an algorithm that the configuration allows. The header is
+/// not verified.
 pub(super) struct Unverified<'a> {
-    /// What the signature is over.
+    /// The bytes that the signature covers.
     pub(super) message: &'a [u8],
-    /// The signature, base64url.
+    /// The signature in base64url.
     pub(super) signature: &'a str,
     /// One of the algorithms of the configuration.
     pub(super) algorithm: Algorithm,
-    /// Which key of a set signed it.
+    /// The id of the key in a set.
     pub(super) kid: Option<String>,
     payload: &'a str,
 }
 
 impl<'a> Unverified<'a> {
-    /// Takes a token of at most `longest` bytes apart. `jwk`, `jku`, `x5u` and `x5c` are not looked at:
-    /// a token does not bring its own key.
+    /// Parses a token of at most `longest` bytes. `jwk`, `jku`, `x5u` and `x5c` are ignored: a
+    /// token must not supply its own key.
     pub(super) fn read(
         token: &'a str,
         allowed: &[Algorithm],
@@ -43,13 +43,13 @@ impl<'a> Unverified<'a> {
         Ok(Self { message, signature, algorithm, kid, payload })
     }
 
-    /// The claims. Call it when the signature was verified, not before.
+    /// Parses the claims. Must be called only after the signature was verified.
     pub(super) fn claims(&self) -> Result<Map<String, Value>, Refusal> {
         object(self.payload, "claims")
     }
 }
 
-/// Refuses a token that is too long to be looked at.
+/// Refuses a token that is too long to be parsed.
 pub(super) fn check_length(token: &str, longest: usize) -> Result<(), Refusal> {
     if token.len() > longest {
         let what = format!("the token has {} bytes, and max_token is {longest}", token.len());
@@ -75,8 +75,8 @@ fn split(token: &str) -> Result<(&[u8], &str, &str, &str), Refusal> {
     }
 }
 
-/// The `iss` of a token that nobody verified: it picks the verifier, which then asks for the same `iss`, and
-/// nothing else may come of it.
+/// Reads `iss` from an unverified token. It only selects the verifier, which then requires the same
+/// `iss`; it must not be used for anything else.
 pub(super) fn unverified_issuer(token: &str, longest: usize) -> Result<String, Refusal> {
     check_length(token, longest)?;
     let (_, _, payload, _) = split(token)?;
@@ -89,7 +89,8 @@ pub(super) fn unverified_issuer(token: &str, longest: usize) -> Result<String, R
     }
 }
 
-/// Refuses what other encoders than that of RFC 7515 section 2 make, which verify nowhere.
+/// Refuses characters outside the base64url of RFC 7515 section 2: other encoders write them, and
+/// such tokens never verify.
 fn check_alphabet(part: &str, what: &str) -> Result<(), Refusal> {
     if part.contains('=') {
         return Err(invalid(format!(
@@ -106,14 +107,15 @@ fn check_alphabet(part: &str, what: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The JSON object in one part of a token.
+/// Parses the JSON object in one part of a token.
 pub(super) fn object(part: &str, what: &str) -> Result<Map<String, Value>, Refusal> {
     check_alphabet(part, what)?;
     let bytes = URL_SAFE_NO_PAD
         .decode(part)
         .map_err(|_| invalid(format!("the token's {what} is not base64url without padding")))?;
     json::object(&bytes).map_err(|error| {
-        // Line and column say nothing about base64, and other parts of the text might be a claim's.
+        // Line and column have no meaning in base64, and other parts of the text could contain a
+        // claim's value.
         let twice = error.to_string().contains("the same name twice");
         let why = if twice { "has the same name twice" } else { "is not a JSON object" };
         invalid(format!("the token's {what} {why}"))
@@ -132,7 +134,7 @@ fn algorithm(header: &Map<String, Value>, allowed: &[Algorithm]) -> Result<Algor
     })
 }
 
-/// An `alg` of RFC 7518, RFC 8037 or RFC 8812. The log does not repeat any other.
+/// The name of an `alg` of RFC 7518, RFC 8037 or RFC 8812. Other names are not repeated in the log.
 fn known(name: &str) -> Option<&'static str> {
     const NAMES: [&str; 17] = [
         "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256",
@@ -141,7 +143,7 @@ fn known(name: &str) -> Option<&'static str> {
     NAMES.into_iter().find(|known| known.eq_ignore_ascii_case(name))
 }
 
-/// Header parameters that change what the token means and are not implemented here.
+/// Refuses header parameters that change the meaning of the token and are not implemented.
 fn extensions(header: &Map<String, Value>) -> Result<(), Refusal> {
     if header.contains_key("crit") {
         let detail = "the token's header has crit: extensions are not understood here, and RFC 7515 \
@@ -161,7 +163,7 @@ fn extensions(header: &Map<String, Value>) -> Result<(), Refusal> {
     }
 }
 
-/// The media type of a JWT, for which a prefix may be left out (RFC 7515 section 4.1.10).
+/// Whether the media type is that of a JWT; its prefix may be omitted (RFC 7515 section 4.1.10).
 fn is_jwt(cty: &str) -> bool {
     let bare = cty.split(';').next().unwrap_or(cty).trim();
     let kind = bare.rsplit('/').next().unwrap_or(bare);

@@ -1,5 +1,5 @@
-//! One JWK Set from one `https://` or `http://` address: a fresh connection, one request, a bounded answer.
-//! Redirects are not followed: the address in the configuration is the one that is trusted.
+//! Fetches a JWK Set from one `https://` or `http://` URL: a new connection, one request, a bounded
+//! response. Redirects are not followed, because only the configured URL is trusted.
 
 use std::time::Duration;
 
@@ -17,14 +17,14 @@ use crate::handshake::interim::{self, Interim};
 use crate::tls::socket::tune;
 use crate::tls::{Connector, Roots, ServerTrust, TlsClient};
 
-/// From the first packet to the last byte of the answer.
+/// The deadline, from the first packet to the last byte of the response.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// The largest answer.
+/// The largest response body in bytes.
 const MAX_BODY: usize = 1024 * 1024;
-/// The largest head of an answer.
+/// The largest response head in bytes.
 const MAX_HEAD: usize = 64 * 1024;
 
-/// Why there is no answer with a set in it.
+/// The reason why a fetch failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FetchError {
     #[error("no connection: {0}")]
@@ -47,19 +47,19 @@ pub(super) enum FetchError {
     Timeout,
 }
 
-/// An answer of 200.
+/// A response of status 200.
 pub(super) struct Fetched {
-    /// Its body.
+    /// The body.
     pub(super) body: Bytes,
-    /// How long the issuer says that it is good for.
+    /// The lifetime that the issuer states.
     pub(super) max_age: Option<Duration>,
 }
 
-/// Fetches from one address.
+/// Fetches from one URL.
 pub(super) struct Fetcher {
     url: Uri,
     host: String,
-    /// TLS with the server; `None` is `http://`.
+    /// TLS to the server; `None` for `http://`.
     secure: Option<Connector>,
 }
 
@@ -69,8 +69,8 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 impl Fetcher {
-    /// `url` must be `https://` or `http://`, with a host and without a user name; the issuer's certificate
-    /// must chain to `roots`.
+    /// `url` must be `https://` or `http://`, with a host and without user information; the
+    /// server's certificate must chain to `roots`.
     pub(super) fn new(url: &Uri, roots: &Roots) -> Result<Self, KeyError> {
         let authority = url.authority().filter(|authority| !authority.as_str().contains('@'));
         let host = authority.ok_or(KeyError::Url)?.host();
@@ -86,14 +86,14 @@ impl Fetcher {
         Ok(Self { url: url.clone(), host, secure })
     }
 
-    /// The address, for logs; without its query, which may be a secret.
+    /// The URL for logs, without its query, which may contain a secret.
     pub(super) fn shown(&self) -> String {
         let authority = self.url.authority().map_or("", |authority| authority.as_str());
         let scheme = self.url.scheme_str().unwrap_or_default();
         format!("{scheme}://{authority}{}", self.url.path())
     }
 
-    /// Asks once.
+    /// Sends one request.
     pub(super) async fn fetch(&self) -> Result<Fetched, FetchError> {
         tokio::time::timeout(TIMEOUT, self.exchange()).await.map_err(|_| FetchError::Timeout)?
     }
@@ -119,7 +119,7 @@ impl Fetcher {
         };
         let outcome = tokio::select! {
             answer = answer => answer,
-            // The connection's own end is news only when there is no answer.
+            // The end of the connection matters only if there is no response.
             Err(error) = connection => Err(FetchError::Http(error)),
         };
         match interim.refused() {

@@ -1,6 +1,6 @@
-//! Claims as header fields towards the upstream. Two different claims never make the same field:
-//! whoever decodes `%XX` gets back what the token said, and nothing that HTTP trims, splits or
-//! refuses is left in it.
+//! Forwards claims to the upstream as header fields. Two different claims never make the same field
+//! value: decoding `%XX` yields the exact claim, and the value has no characters that HTTP trims,
+//! splits or refuses.
 
 use std::fmt::Write;
 
@@ -15,7 +15,7 @@ use crate::values::Refusal;
 /// The longest field value, in bytes.
 const MAX_VALUE: usize = 4 * 1024;
 
-/// Refuses claims that a field has no room for.
+/// Refuses claims that are too long for a field.
 pub(super) fn check(
     forward: &[(HeaderName, String)],
     claims: &Map<String, Value>,
@@ -30,8 +30,8 @@ pub(super) fn check(
     }
 }
 
-/// The fields for an identity, in the order of the configuration. A claim that the token does not
-/// have makes none.
+/// The fields for an identity, in the order of the configuration. A claim that is missing in the
+/// token makes no field.
 pub(super) fn fields(
     forward: &[(HeaderName, String)],
     identity: &Identity,
@@ -41,11 +41,11 @@ pub(super) fn fields(
     forward.iter().filter_map(|(name, claim)| Some((name.clone(), value(claim)?))).collect()
 }
 
-/// A claim makes more than [`MAX_VALUE`] bytes.
+/// The field value exceeds [`MAX_VALUE`] bytes.
 #[derive(Debug)]
 struct TooLong;
 
-/// The value for a claim, if the token has it.
+/// The field value for a claim, if the token has the claim.
 fn field(claims: &Map<String, Value>, claim: &str) -> Result<Option<HeaderValue>, TooLong> {
     let text = match pointer::find(claims, claim) {
         None | Some(Value::Null) => return Ok(None),
@@ -60,7 +60,8 @@ fn field(claims: &Map<String, Value>, claim: &str) -> Result<Option<HeaderValue>
     value.map(Some).ok_or(TooLong)
 }
 
-/// Percent-encodes what is not visible ASCII, `%`, the bytes of `more`, and spaces at the ends.
+/// Percent-encodes all bytes except visible ASCII; also `%`, the bytes of `more`, and spaces at
+/// both ends.
 fn safe(text: &str, more: &[u8]) -> String {
     let last = text.len().saturating_sub(1);
     let mut out = String::with_capacity(text.len());
@@ -70,7 +71,7 @@ fn safe(text: &str, more: &[u8]) -> String {
         if plain || inner_space {
             out.push(char::from(byte));
         } else {
-            // Writing to a String does not fail.
+            // Writing to a String cannot fail.
             let _ = write!(out, "%{byte:02X}");
         }
     }

@@ -1,4 +1,4 @@
-//! Who a verified token says is there.
+//! The identity that a verified token proves.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 
 use crate::values::UserKey;
 
-/// What a token proved. Only verification makes one, so that whoever has it need not ask again.
+/// The identity in a token. Only verification creates it, so that code that has one need not verify
+/// again.
 #[derive(Clone)]
 pub struct Identity {
     key: UserKey,
@@ -39,32 +40,32 @@ impl Identity {
         self.key.user()
     }
 
-    /// Both, as limits know the user.
+    /// The issuer and the user, as the key of limits.
     #[must_use]
     pub fn key(&self) -> &UserKey {
         &self.key
     }
 
-    /// The token's own id (`jti`), if it has one.
+    /// The token's id (`jti`), if it has one.
     #[must_use]
     pub fn token_id(&self) -> Option<&str> {
         self.token_id.as_deref()
     }
 
-    /// When the token is over: `exp` and the leeway.
+    /// The end of the token's validity: `exp` plus the leeway.
     #[must_use]
     pub fn expires(&self) -> SystemTime {
         self.expires
     }
 
-    /// Everything that the token says.
+    /// All claims of the token.
     #[must_use]
     pub fn claims(&self) -> &Map<String, Value> {
         &self.claims
     }
 }
 
-/// Claims are the user's own: none is shown.
+/// Leaves the claims out, which are personal data.
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Identity")

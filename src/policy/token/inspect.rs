@@ -1,5 +1,5 @@
-//! What a token says, and what is wrong with it in itself, whoever would verify it. For people: the
-//! gateway decides by [`super::Verifier`] alone.
+//! Shows the content of a token and its problems, independent of any issuer's configuration. For
+//! display only: the gateway decides with [`super::Verifier`].
 
 use std::time::SystemTime;
 
@@ -11,7 +11,7 @@ use super::key::{Key, KeyError};
 use crate::config::{Algorithm, Family, LONGEST_TOKEN};
 use crate::values::Refusal;
 
-/// Secrets of tutorials and examples, which everybody knows.
+/// Well-known secrets of tutorials and examples.
 const TUTORIAL_SECRETS: [&str; 12] = [
     "secret",
     "secret_key",
@@ -27,18 +27,18 @@ const TUTORIAL_SECRETS: [&str; 12] = [
     "changeme",
 ];
 
-/// A token, read and not verified.
+/// A token that was parsed and not verified.
 #[derive(Debug)]
 pub struct Inspection {
-    /// Its header.
+    /// The header.
     pub header: Map<String, Value>,
-    /// Its claims.
+    /// The claims.
     pub claims: Map<String, Value>,
-    /// Why no configuration accepts it; what, and what to do.
+    /// The reasons why no configuration accepts the token, each with a remedy.
     pub problems: Vec<String>,
 }
 
-/// Reads a token, as far as it can be read. The error says why it cannot.
+/// Parses a token as far as possible. Fails if its header or claims cannot be read.
 pub fn inspect(token: &str, now: SystemTime) -> Result<Inspection, Refusal> {
     let mut parts = token.split('.');
     let (Some(header), Some(claims)) = (parts.next(), parts.next()) else {
@@ -68,7 +68,7 @@ fn unsigned(header: &Map<String, Value>, detail: String) -> String {
     detail
 }
 
-/// A secret that everybody knows signs for everybody.
+/// Reports a token that is signed with a well-known secret, since anyone can sign with it.
 fn tutorial(token: &compact::Unverified<'_>) -> Option<String> {
     if token.algorithm.family() != Family::Hmac {
         return None;

@@ -1,6 +1,7 @@
-//! A JWK Set (RFC 7517 section 5), reduced to the keys that may verify tokens of one family. Key
-//! type, curve, `use`, `key_ops` and `alg` are judged here, once; a shared secret in a set that
-//! others may read is never a key. A member that is null counts as absent, as some issuers write it.
+//! Parses a JWK Set (RFC 7517 section 5) into the keys that may verify tokens of one family. Key
+//! type, curve, `use`, `key_ops` and `alg` are checked here, once; a shared secret in a set is
+//! never used, because others may read the set. A null member counts as absent, since some issuers
+//! write it.
 
 use base64::Engine;
 use base64::engine::DecodePaddingMode;
@@ -10,37 +11,37 @@ use serde_json::{Map, Value};
 use super::key::{Key, Material};
 use crate::config::Algorithm;
 
-/// How many keys a set may have.
+/// The largest number of keys in a set.
 const MAX_KEYS: usize = 256;
-/// How many keys are tried where more than one may have signed a token.
+/// The number of keys that are tried if several may have signed a token.
 const MOST_TRIED: usize = 8;
-/// The longest `kid` of a key; a token's is no longer.
+/// The longest `kid` of a key in bytes; the limit of tokens is the same.
 const MAX_KID: usize = 256;
-/// How many key ids the log names.
+/// The number of key ids that the log names.
 const SHOWN: usize = 4;
-/// How many keys the log says why they are none.
+/// The number of keys for which the log gives the reason of their refusal.
 const EXPLAINED: usize = 8;
-/// Base64url without padding (RFC 7515 section 2) or, from some issuers, with it.
+/// Base64url without padding (RFC 7515 section 2), or with it, as some issuers write it.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::URL_SAFE,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Why a JWK Set is not usable.
+/// The reason why a JWK Set is not usable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SetError {
-    /// Not JSON, or not an object with a list of keys.
+    /// The text is not JSON, or not an object with a list of keys.
     #[error("this is not a JWK Set: a JSON object with a list named keys (RFC 7517 section 5)")]
     NotASet,
-    /// Too many keys.
+    /// The set has too many keys.
     #[error("the JWK Set has {0} keys, and {MAX_KEYS} are accepted")]
     TooMany(usize),
-    /// None that could verify a token.
+    /// No key of the set can verify a token.
     #[error("no key of the JWK Set can verify {wanted}: {skipped}")]
     NoneUsable {
         /// The algorithms of the configuration.
         wanted: String,
-        /// Why each key is none.
+        /// The reason why each key was refused.
         skipped: String,
     },
 }
@@ -52,7 +53,7 @@ pub(super) struct KeySet {
 
 struct SetKey {
     kid: Option<String>,
-    /// The only algorithm that it may be used with, where the set says so.
+    /// The only algorithm that the key may be used with, if the set restricts it.
     algorithm: Option<Algorithm>,
     key: Key,
 }
@@ -63,17 +64,17 @@ impl SetKey {
     }
 }
 
-/// Why no key of a set is the token's.
+/// The reason why the set has no key for a token.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Missing {
-    /// No key has the token's `kid`: the set may be too old.
+    /// No key has the token's `kid`: the set may be outdated.
     Unknown(String),
-    /// The set does not allow it, and a newer one is not asked for.
+    /// The set refuses the token; fetching a newer set would not help.
     Refused(String),
 }
 
 impl KeySet {
-    /// Reads a set; at least one key must be usable with one of `algorithms`.
+    /// Parses a set; at least one key must be usable with one of `algorithms`.
     pub(super) fn read(json: &[u8], algorithms: &[Algorithm]) -> Result<Self, SetError> {
         let set: Map<String, Value> =
             serde_json::from_slice(json).map_err(|_| SetError::NotASet)?;
@@ -100,9 +101,9 @@ impl KeySet {
         Ok(Self { keys })
     }
 
-    /// The keys that a token with this `kid` and algorithm may be signed with: at least one, and at most
-    /// [`MOST_TRIED`], so that a token costs no more signatures than those. A set of more is refused for
-    /// such a token, since the key that was left out might be the one.
+    /// The candidate keys for a token with this `kid` and algorithm: at least one, and at most
+    /// [`MOST_TRIED`], which bounds the signature checks that a token can cost. With more
+    /// candidates the token is refused, since an untried key might be the right one.
     pub(super) fn find(
         &self,
         kid: Option<&str>,
@@ -129,12 +130,12 @@ impl KeySet {
         )))
     }
 
-    /// How many keys may verify tokens.
+    /// The number of keys that may verify tokens.
     pub(super) fn len(&self) -> usize {
         self.keys.len()
     }
 
-    /// The ids of its keys, for the log.
+    /// The key ids, for the log.
     pub(super) fn names(&self) -> String {
         let name = |key: &SetKey| {
             let kid = key.kid.as_deref().unwrap_or("(without kid)");
@@ -157,7 +158,7 @@ fn ambiguous(kid: Option<&str>, algorithm: Algorithm, count: usize) -> String {
     }
 }
 
-/// A member that is given and not null.
+/// A member that is present and not null.
 fn member<'a>(jwk: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     jwk.get(name).filter(|value| !value.is_null())
 }
@@ -181,7 +182,7 @@ fn read_key(jwk: &Value, algorithms: &[Algorithm]) -> Result<SetKey, String> {
     }
 }
 
-/// The key itself (RFC 7518 section 6, RFC 8037 section 2).
+/// Parses the key material (RFC 7518 section 6, RFC 8037 section 2).
 fn material(jwk: &Map<String, Value>) -> Result<Material, String> {
     let curve = jwk.get("crv").and_then(Value::as_str).unwrap_or_default();
     match (jwk.get("kty").and_then(Value::as_str).unwrap_or_default(), curve) {
@@ -198,7 +199,7 @@ fn material(jwk: &Map<String, Value>) -> Result<Material, String> {
     }
 }
 
-/// An uncompressed point from coordinates of full length (RFC 7518 section 6.2.1.2).
+/// Builds an uncompressed point from coordinates of full length (RFC 7518 section 6.2.1.2).
 fn point(jwk: &Map<String, Value>, length: usize) -> Result<Vec<u8>, String> {
     let (x, y) = (bytes(jwk, "x")?, bytes(jwk, "y")?);
     if x.len() != length || y.len() != length {
@@ -213,7 +214,7 @@ fn bytes(jwk: &Map<String, Value>, name: &str) -> Result<Vec<u8>, String> {
     bytes.filter(|bytes| !bytes.is_empty()).ok_or_else(|| format!("has no {name} in base64url"))
 }
 
-/// `use` and `key_ops` (RFC 7517 sections 4.2 and 4.3), where they are given.
+/// Checks `use` and `key_ops` (RFC 7517 sections 4.2 and 4.3), if present.
 fn purpose(jwk: &Map<String, Value>) -> Result<(), String> {
     if member(jwk, "use").is_some_and(|purpose| purpose != "sig") {
         return Err("is not for signatures (use)".to_owned());

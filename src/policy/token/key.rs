@@ -1,6 +1,6 @@
-//! A key and what it is good for. Each kind of key serves the algorithms of one family and one
-//! curve; that a public key is taken for an HMAC secret is not a check here but a match that has no
-//! such arm.
+//! Keys and the algorithms that they may be used with. Each kind of key serves the algorithms of
+//! one family and one curve; a public key cannot be used as an HMAC secret, because the match has
+//! no arm for that.
 
 use std::path::{Path, PathBuf};
 
@@ -11,15 +11,16 @@ use super::spki;
 use crate::config::Algorithm;
 use crate::tls;
 
-/// The smallest RSA modulus (RFC 7518 section 3.3), and the largest that is worth the time.
+/// The allowed sizes of an RSA modulus: the minimum of RFC 7518 section 3.3, and a maximum that
+/// bounds the computing time.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
-/// The most bits of an RSA exponent that the library computes with.
+/// The largest RSA exponent that the library supports, in bits.
 const EXPONENT_BITS: usize = 33;
 
-/// Why a key cannot verify the tokens of an issuer.
+/// The reason why a key cannot verify the tokens of an issuer.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// `algorithms` is empty, or of more than one family.
+    /// `algorithms` is empty, or has algorithms of several families.
     #[error(
         "algorithms must name at least one, all of one family: HS*, RS* and PS*, ES*, or EdDSA"
     )]
@@ -31,87 +32,88 @@ pub enum KeyError {
          it to the application that makes the tokens, too, and never use one from a tutorial"
     )]
     WeakSecret {
-        /// The algorithm that needs the most.
+        /// The algorithm with the longest hash.
         algorithm: &'static str,
-        /// What there is.
+        /// The length of the secret.
         bits: usize,
-        /// What it needs.
+        /// The required length.
         wanted: usize,
     },
-    /// A file has no public key in PEM.
+    /// The file has no public key in PEM.
     #[error(
         "there is no public key in {}: give the PEM file of the issuer's public key (BEGIN PUBLIC \
          KEY), or its certificate", .0.display()
     )]
     NotPublic(PathBuf),
-    /// A private key where a public one belongs.
+    /// The file has a private key instead of a public one.
     #[error(
         "{} has a private key, which a gateway must not have: give the public one, made with \
          `openssl pkey -in PRIVATE.pem -pubout`", .0.display()
     )]
     Private(PathBuf),
-    /// A key that no algorithm here can use.
+    /// No supported algorithm uses this kind of key.
     #[error(
         "the key in {} is of no kind that is verified with: RSA, EC on P-256 or P-384, or Ed25519",
         .0.display()
     )]
     Kind(PathBuf),
-    /// The key's kind and the algorithms do not go together.
+    /// The configured algorithms do not use this kind of key.
     #[error("the key in {} is {kind}, which cannot verify {algorithm}", path.display())]
     Mismatch {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What the key is.
+        /// The kind of the key.
         kind: &'static str,
-        /// The algorithm of the configuration.
+        /// The configured algorithm.
         algorithm: &'static str,
     },
-    /// A key of a kind that is verified with, but under which signatures prove nothing.
+    /// The kind of key is supported, but signatures under this key prove nothing.
     #[error("the key in {} {source}: have the issuer make another one", path.display())]
     Weak {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The weakness.
         source: Weakness,
     },
-    /// A JWK Set in a file that is not usable.
+    /// The JWK Set in the file is not usable.
     #[error("{}: {source}", path.display())]
     Set {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The error in the set.
         source: SetError,
     },
-    /// The address of a JWK Set that is not fetched from.
+    /// The URL of the JWK Set cannot be fetched from.
     #[error("jwks must be an https:// or http:// address with a host and without a user name")]
     Url,
-    /// TLS towards the issuer cannot be set up.
+    /// TLS to the issuer's server cannot be set up.
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
 }
 
-/// Why a signature under a public key proves nothing, or cannot be computed.
+/// The reason why a signature under a public key proves nothing, or cannot be computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Weakness {
-    /// The size of an RSA modulus in bits.
+    /// The RSA modulus has an unsupported size in bits.
     #[error("is an RSA key of {0} bits, and 2048 to 8192 are accepted (RFC 7518 section 3.3)")]
     RsaBits(usize),
-    /// With the exponent 1 anybody can sign; with an even one nobody (RFC 8017 section 3.1).
+    /// With the exponent 1 anyone can sign; with an even one no one can (RFC 8017 section 3.1).
     #[error(
         "is an RSA key whose exponent is not an odd number from 3 to 33 bits (RFC 8017 section 3.1)"
     )]
     RsaExponent,
-    /// An even number is no product of two large primes.
+    /// The RSA modulus is even, so it is not a product of two large primes.
     #[error("is an RSA key with an even modulus")]
     RsaModulus,
-    /// One signature fits many messages under a point of small order (RFC 8032 section 8.4 and 5.1.3).
+    /// The point has a small order, under which one signature fits many messages (RFC 8032 sections
+    /// 8.4 and 5.1.3).
     #[error(
         "is an Ed25519 key of small order, or not in its canonical form (RFC 8032 section 5.1.3)"
     )]
     SmallOrder,
 }
 
-/// What a public key is made of.
+/// The material of a public key.
 pub(super) enum Material {
     /// Modulus and exponent, big-endian, without leading zeros.
     Rsa { modulus: Vec<u8>, exponent: Vec<u8> },
@@ -124,7 +126,7 @@ pub(super) enum Material {
 }
 
 impl Material {
-    /// Modulus and exponent, as DER or a JWK has them.
+    /// Takes modulus and exponent as DER or a JWK encodes them.
     pub(super) fn rsa(modulus: &[u8], exponent: &[u8]) -> Self {
         Self::Rsa { modulus: trimmed(modulus), exponent: trimmed(exponent) }
     }
@@ -144,25 +146,27 @@ enum Kind {
     Ed25519,
 }
 
-/// A key that verifies signatures of its own kind.
+/// A key that verifies signatures of its kind.
 pub(super) struct Key {
     kind: Kind,
     decoding: DecodingKey,
 }
 
 impl Key {
-    /// A shared secret for all of `algorithms`, at least as long as the longest hash of them.
+    /// Takes a shared secret for all of `algorithms`; it must be at least as long as their longest
+    /// hash.
     pub(super) fn secret(secret: &[u8], algorithms: &[Algorithm]) -> Result<Self, KeyError> {
         strong(secret, algorithms)?;
         Ok(Self { kind: Kind::Secret, decoding: DecodingKey::from_secret(secret) })
     }
 
-    /// A secret of any length: to find out that a token was made with it, never to accept one.
+    /// Takes a secret of any length. Only for detecting that a token was signed with it, never for
+    /// accepting one.
     pub(super) fn any_secret(secret: &[u8]) -> Self {
         Self { kind: Kind::Secret, decoding: DecodingKey::from_secret(secret) }
     }
 
-    /// A public key from PEM, as it is or in a certificate, for all of `algorithms`.
+    /// Reads a public key in PEM, bare or in a certificate, for all of `algorithms`.
     pub(super) fn pem(path: &Path, pem: &[u8], algorithms: &[Algorithm]) -> Result<Self, KeyError> {
         let spki = public_key(path, pem)?;
         let material = spki::read(&spki).ok_or_else(|| KeyError::Kind(path.to_owned()))?;
@@ -178,7 +182,7 @@ impl Key {
         }
     }
 
-    /// A public key that is strong enough.
+    /// Takes a public key and checks that it is strong enough.
     pub(super) fn public(material: &Material) -> Result<Self, Weakness> {
         let (kind, decoding) = match material {
             Material::Rsa { modulus, exponent } => {
@@ -197,7 +201,7 @@ impl Key {
         Ok(Self { kind, decoding })
     }
 
-    /// Whether this kind of key verifies this algorithm.
+    /// Whether this kind of key can be used with this algorithm.
     pub(super) fn fits(&self, algorithm: Algorithm) -> bool {
         use Algorithm::{ES256, ES384, EdDSA, HS256, HS384, HS512};
         use Algorithm::{PS256, PS384, PS512, RS256, RS384, RS512};
@@ -211,7 +215,8 @@ impl Key {
         self.kind == kind
     }
 
-    /// Whether `signature`, base64url, is this key's over `message`. The algorithm must fit it.
+    /// Whether `signature`, in base64url, is a signature of this key over `message`. The algorithm
+    /// must fit the key.
     pub(super) fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &str) -> bool {
         debug_assert!(self.fits(algorithm), "whoever picked the key looked");
         jsonwebtoken::crypto::verify(signature, message, &self.decoding, jwa(algorithm))
@@ -259,10 +264,10 @@ fn check_rsa(modulus: &[u8], exponent: &[u8]) -> Result<(), Weakness> {
     if is_odd(modulus) { Ok(()) } else { Err(Weakness::RsaModulus) }
 }
 
-/// Whether a key is one of the points of order 1, 2, 4 or 8, or is written with a y that is not below
-/// p = 2^255 - 19. The sign of x makes no difference to either.
+/// Whether the key is a point of order 1, 2, 4 or 8, or has a y that is not below p = 2^255 - 19.
+/// The sign of x does not matter for either.
 fn is_of_small_order(key: &[u8; 32]) -> bool {
-    // The y of the points of order 8, little-endian (RFC 8032 section 5.1.2); p minus the one is the other.
+    // The y of the points of order 8, little-endian (RFC 8032 section 5.1.2); their sum is p.
     const EIGHTH: [[u8; 32]; 2] = [
         [
             0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef,
@@ -278,7 +283,7 @@ fn is_of_small_order(key: &[u8; 32]) -> bool {
     let mut y = *key;
     y[31] &= 0x7f;
     let [first, middle @ .., last] = &y;
-    // 0 and 1 are the y of order 4 and 1, p - 1 of order 2; from p on a y is not canonical.
+    // y is 0 for order 4, 1 for order 1, p - 1 for order 2; a y of p or above is not canonical.
     let below_two = *first <= 1 && middle.iter().all(|byte| *byte == 0) && *last == 0;
     let from_minus_one = *first >= 0xec && middle.iter().all(|byte| *byte == 0xff) && *last == 0x7f;
     below_two || from_minus_one || EIGHTH.contains(&y)
@@ -297,7 +302,7 @@ fn public_key(path: &Path, pem: &[u8]) -> Result<Vec<u8>, KeyError> {
     Err(if private { KeyError::Private } else { KeyError::NotPublic }(path.to_owned()))
 }
 
-/// The name of an algorithm in the library that computes it.
+/// The algorithm in the type of the crypto library.
 pub(super) fn jwa(algorithm: Algorithm) -> Jwa {
     match algorithm {
         Algorithm::HS256 => Jwa::HS256,

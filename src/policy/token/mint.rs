@@ -1,4 +1,4 @@
-//! Making tokens, for development and tests: the other half of what this room verifies.
+//! Signs tokens for development and tests.
 
 use std::path::{Path, PathBuf};
 
@@ -10,33 +10,33 @@ use super::spki::{self, Private};
 use crate::config::{Algorithm, Family};
 use crate::tls::{PrivateKey, PrivateKeyForm};
 
-/// Why a token was not made.
+/// The reason why a token was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum MintError {
     /// The secret is too weak.
     #[error(transparent)]
     Secret(#[from] KeyError),
-    /// A secret signs with HS* alone, a private key with the others.
+    /// A secret signs with HS* only, a private key only with other algorithms.
     #[error("{} needs a {}, not a {}", .0.name(), family(*.0, false), family(*.0, true))]
     Family(Algorithm),
-    /// No private key in PEM.
+    /// The file has no private key in PEM.
     #[error("there is no private key in {}: give an unencrypted PEM file", .0.display())]
     NotPrivate(PathBuf),
-    /// The format that older tools write for EC keys.
+    /// The key is in the SEC1 format, which older tools write for EC keys.
     #[error(
         "the key in {} is in the SEC1 format: convert it with `openssl pkcs8 -topk8 -nocrypt`",
         .0.display()
     )]
     Sec1(PathBuf),
-    /// Not RSA, P-256, P-384 or Ed25519, or not for the algorithm.
+    /// The key is not RSA, P-256, P-384 or Ed25519, or does not fit the algorithm.
     #[error("the key in {} cannot sign {algorithm}", path.display())]
     Mismatch {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What was asked for.
+        /// The requested algorithm.
         algorithm: &'static str,
     },
-    /// The key does not work.
+    /// Signing failed.
     #[error("cannot sign: {0}")]
     Sign(#[from] jsonwebtoken::errors::Error),
 }
@@ -46,14 +46,14 @@ fn family(algorithm: Algorithm, other: bool) -> &'static str {
     if secret == other { "private key (--key)" } else { "secret (--secret)" }
 }
 
-/// What signs tokens, with one algorithm.
+/// Signs tokens with one algorithm.
 pub struct Signer {
     algorithm: Algorithm,
     key: EncodingKey,
 }
 
 impl Signer {
-    /// Signs with a secret that is strong enough for the algorithm.
+    /// Signs with a secret, which must be strong enough for the algorithm.
     pub fn secret(secret: &[u8], algorithm: Algorithm) -> Result<Self, MintError> {
         if algorithm.family() != Family::Hmac {
             return Err(MintError::Family(algorithm));
@@ -62,8 +62,8 @@ impl Signer {
         Ok(Self { algorithm, key: EncodingKey::from_secret(secret) })
     }
 
-    /// Signs with a private key in PEM, PKCS #8 or PKCS #1; without an algorithm, with the usual one
-    /// of its kind.
+    /// Signs with a private key in PEM, PKCS #8 or PKCS #1. The default algorithm is the usual one
+    /// for the kind of key.
     pub fn pem(path: &Path, pem: &[u8], asked: Option<Algorithm>) -> Result<Self, MintError> {
         if let Some(algorithm) = asked.filter(|algorithm| algorithm.family() == Family::Hmac) {
             return Err(MintError::Family(algorithm));
@@ -82,13 +82,13 @@ impl Signer {
         Ok(Self { algorithm, key })
     }
 
-    /// The algorithm that it signs with.
+    /// The algorithm of the signatures.
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
-    /// A token that says `claims`.
+    /// Signs a token with `claims`.
     pub fn sign(
         &self,
         claims: &Map<String, Value>,

@@ -1,13 +1,13 @@
-//! Tokens: JSON Web Tokens (RFC 7519), signed (RFC 7515), read as RFC 8725 advises.
+//! JSON Web Tokens (RFC 7519), signed (RFC 7515), read as RFC 8725 advises.
 //!
-//! Takes a token's text and a `[jwt.NAME]`, gives an [`Identity`] or a refusal that says what is
-//! wrong. Nothing about a token is believed before its signature was verified, with a key and an
-//! algorithm that the configuration chose; what the token says of keys and algorithms only picks
-//! among those. It never looks for a token in a request, and never logs one.
+//! Takes the text of a token and a `[jwt.NAME]`; returns an [`Identity`], or a refusal that names
+//! the problem. Nothing in a token is trusted before its signature is verified with a key and an
+//! algorithm that the configuration allows; the header only selects among those. This module never
+//! looks for a token in a request, and never logs one.
 //!
-//! The way through: `compact` takes the text apart, `key` or `jwks` (kept fresh by `remote`, which
-//! asks through `fetch`) verifies the signature, `claims` judges what was signed, `forward` tells the
-//! upstream.
+//! The order: `compact` parses the text; `key` or `jwks` verifies the signature (`remote` keeps a
+//! set fresh with `fetch`); `claims` checks the signed claims; `forward` builds the header fields
+//! for the upstream.
 
 mod claims;
 mod compact;

@@ -1,9 +1,10 @@
-//! Where a claim is: its name, or a JSON pointer (RFC 6901) to a claim inside others, which begins with `/`.
+//! Finds a claim by its name, or by a JSON pointer (RFC 6901) to a nested claim, which begins with
+//! `/`.
 
 use serde_json::{Map, Value};
 
-/// The claim at `path`: `"scope"`, or `"/realm_access/roles"`. A claim whose name begins with `/` is reached
-/// by a pointer, too (`"/~1name"`).
+/// The claim at `path`: `"scope"`, or `"/realm_access/roles"`. A claim with a name that begins with
+/// `/` also needs a pointer (`"/~1name"`).
 pub(super) fn find<'a>(claims: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
     let Some(pointer) = path.strip_prefix('/') else {
         return claims.get(path);

@@ -1,5 +1,5 @@
-//! A JWK Set that is kept fresh. One task fetches, nobody else does; verifiers read what it last
-//! got, and may ask it to look early when a token names a key that is not there.
+//! Keeps a JWK Set fresh. Only one task fetches; verifiers read the last result, and may request an
+//! early fetch if the set lacks the key that a token names.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,45 +16,46 @@ use super::status::Status;
 use crate::config::Algorithm;
 use crate::journal::{Event, Journal};
 
-/// Between two successful fetches, unless the issuer says another time.
+/// The time between two successful fetches, if the issuer states no lifetime.
 const INTERVAL: Duration = Duration::from_secs(10 * 60);
-/// The bounds of what an issuer may say.
+/// The bounds of the lifetime that an issuer may state.
 const SHORTEST: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(60 * 60);
-/// The bounds of the pause after a failure; it doubles with each.
+/// The bounds of the pause after a failure; it doubles with each failure.
 const FIRST_RETRY: Duration = Duration::from_secs(5);
 const LAST_RETRY: Duration = Duration::from_secs(5 * 60);
-/// Between two early fetches, so that made-up key ids do not become requests to the issuer.
+/// The time between two early fetches, so that invented key ids do not cause requests to the
+/// issuer.
 const EARLY: Duration = Duration::from_secs(60);
-/// How long a verification waits for an early fetch at most; its own deadline may be shorter.
+/// The longest time that a verification waits for an early fetch; its own deadline may be shorter.
 const EARLY_WAIT: Duration = Duration::from_secs(10);
 
-/// What is known, as of the last fetch.
+/// The result of the last fetch.
 #[derive(Clone, Default)]
 struct Snapshot {
-    /// The last set that was good, and when it came.
+    /// The last valid set, and the time of its fetch.
     good: Option<(Arc<KeySet>, Instant)>,
-    /// Fetches that have ended.
+    /// The number of completed fetches.
     ended: u64,
-    /// Why the last one failed, if it did.
+    /// The error of the last fetch, if it failed.
     error: Option<String>,
 }
 
-/// See the module.
+/// A JWK Set that is fetched and kept fresh.
 pub(super) struct Remote {
     issuer: String,
     algorithms: Vec<Algorithm>,
     fetcher: Fetcher,
     snapshot: watch::Sender<Snapshot>,
-    /// Fetches that have begun.
+    /// The number of fetches that have begun.
     begun: AtomicU64,
     early: Notify,
-    /// The last early fetch: when it was asked for, and the number of the fetch that answers it.
+    /// The last early fetch: the time of the request, and the number of the fetch that answers it.
     asked: Mutex<Option<(Instant, u64)>>,
 }
 
 impl Remote {
-    /// Nothing is fetched before [`Remote::run`].
+    /// Fetches nothing before [`Remote::run`].
     pub(super) fn new(issuer: &str, algorithms: &[Algorithm], fetcher: Fetcher) -> Self {
         Self {
             issuer: issuer.to_owned(),
@@ -67,7 +68,7 @@ impl Remote {
         }
     }
 
-    /// The last good set, or why there is none yet.
+    /// The last valid set, or the reason why there is none yet.
     pub(super) fn current(&self) -> Result<Arc<KeySet>, String> {
         let snapshot = self.snapshot.borrow();
         match (&snapshot.good, &snapshot.error) {
@@ -77,13 +78,13 @@ impl Remote {
         }
     }
 
-    /// Why the last fetch failed, if it did.
+    /// The error of the last fetch, if it failed.
     pub(super) fn error(&self) -> Option<String> {
         self.snapshot.borrow().error.clone()
     }
 
-    /// The set after a fetch that began after this call; `None`: there was one less than 60 s ago,
-    /// or it does not end.
+    /// Requests a fetch that begins after this call, and returns its set. `None` if the last early
+    /// fetch was less than 60 s ago, or the fetch does not end in time.
     pub(super) async fn refreshed(&self) -> Option<Arc<KeySet>> {
         let wanted = self.ask()?;
         let mut changes = self.snapshot.subscribe();
@@ -92,7 +93,7 @@ impl Remote {
         snapshot.good.as_ref().map(|(set, _)| Arc::clone(set))
     }
 
-    /// The number of the fetch to wait for: a new one, or the one that others wait for.
+    /// Returns the number of the fetch to wait for: a new one, or the one for which others wait.
     fn ask(&self) -> Option<u64> {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         let ended = self.snapshot.borrow().ended;
@@ -108,14 +109,14 @@ impl Remote {
         }
     }
 
-    /// Fetches now, and again and again until `shutdown`.
+    /// Fetches at once, and then repeatedly until `shutdown`.
     pub(super) async fn run(&self, journal: &Journal, shutdown: CancellationToken) {
         let fetching = self.keep_fresh(journal, || self.fetcher.fetch());
         let ended = shutdown.run_until_cancelled(fetching).await;
         debug_assert!(ended.is_none(), "it ends only with the gateway");
     }
 
-    /// The loop alone; tests bring answers of their own.
+    /// The fetch loop with an injectable `fetch` for tests.
     pub(super) async fn keep_fresh<F>(&self, journal: &Journal, fetch: impl Fn() -> F)
     where
         F: Future<Output = Result<Fetched, FetchError>>,
@@ -133,7 +134,8 @@ impl Remote {
         }
     }
 
-    /// Publishes what came of a fetch, and says how long it is good for; `None`: it failed.
+    /// Publishes the result of a fetch and returns the lifetime of the set; `None` if the fetch
+    /// failed.
     fn judge(&self, journal: &Journal, fetched: Result<Fetched, FetchError>) -> Option<Duration> {
         let read = fetched.map_err(|error| error.to_string()).and_then(|fetched| {
             let set = KeySet::read(&fetched.body, &self.algorithms).map_err(|e| e.to_string())?;
@@ -182,7 +184,7 @@ impl Remote {
         }
     }
 
-    /// For the admin client.
+    /// The status for the admin client.
     pub(super) fn status(&self) -> Status {
         let snapshot = self.snapshot.borrow();
         Status {
@@ -194,10 +196,10 @@ impl Remote {
         }
     }
 
-    /// Waits until a fetch has ended, well or not.
+    /// Waits until the first fetch has completed or failed.
     pub(super) async fn looked(&self) {
         let mut changes = self.snapshot.subscribe();
-        // The sender lives as long as this does.
+        // `self` owns the sender, so that the wait cannot fail.
         let _ = changes.wait_for(|snapshot| snapshot.ended > 0).await;
     }
 }
@@ -207,9 +209,9 @@ fn back_off(failures: u32) -> Duration {
     FIRST_RETRY.saturating_mul(1 << doublings).min(LAST_RETRY)
 }
 
-/// Within a tenth more or less, so that gateways that started together do not ask together.
+/// Varies the pause by up to a tenth, so that gateways that started together do not fetch together.
 fn jittered(pause: Duration) -> Duration {
-    // Without randomness the pause is good as it is.
+    // Without randomness the pause is not varied.
     let random = getrandom::u32().map_or(0.5, |random| f64::from(random) / f64::from(u32::MAX));
     pause.mul_f64(0.9 + 0.2 * random)
 }

@@ -1,5 +1,6 @@
-//! Public keys in X.509's `SubjectPublicKeyInfo` (RFC 5280 section 4.1.2.7), and as much DER as that
-//! takes; and the outside of private keys in PKCS #8 (RFC 5958). Anything unusual is refused.
+//! Parses public keys in X.509's `SubjectPublicKeyInfo` (RFC 5280 section 4.1.2.7) and the outer
+//! structure of private keys in PKCS #8 (RFC 5958), with only the DER that these need. Unusual
+//! encodings are refused.
 
 use super::key::Material;
 
@@ -15,7 +16,7 @@ const P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
 const P384: &[u8] = &[0x2b, 0x81, 0x04, 0x00, 0x22];
 const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
 
-/// Reads a key of a kind that some algorithm can use; `None`: it is of another kind, or broken.
+/// Parses a key that a supported algorithm can use; `None` if it is of another kind, or broken.
 pub(super) fn read(spki: &[u8]) -> Option<Material> {
     let (info, rest) = take(SEQUENCE, spki)?;
     let (algorithm, bits) = take(SEQUENCE, info)?;
@@ -37,7 +38,7 @@ pub(super) fn read(spki: &[u8]) -> Option<Material> {
     }
 }
 
-/// What kind of private key it is.
+/// The kind of a private key.
 pub(super) enum Private<'a> {
     /// The `RSAPrivateKey` (RFC 8017 appendix A.1.2) inside.
     Rsa(&'a [u8]),
@@ -46,7 +47,7 @@ pub(super) enum Private<'a> {
     Ed25519,
 }
 
-/// Looks at a private key in PKCS #8.
+/// Finds the kind of a private key in PKCS #8.
 pub(super) fn private(pkcs8: &[u8]) -> Option<Private<'_>> {
     let (info, _) = take(SEQUENCE, pkcs8)?;
     let (_version, rest) = take(INTEGER, info)?;
@@ -78,7 +79,7 @@ fn point(key: &[u8], coordinate: usize) -> Option<Vec<u8>> {
     (key.len() == 1 + 2 * coordinate && key[0] == 4).then(|| key.to_vec())
 }
 
-/// The contents of the element at the front, which must have this tag, and what follows it.
+/// Returns the contents of the first element, which must have this tag, and the rest of the input.
 fn take(tag: u8, input: &[u8]) -> Option<(&[u8], &[u8])> {
     let (found, rest) = input.split_first()?;
     let (first, rest) = rest.split_first()?;

@@ -1,26 +1,27 @@
-//! What the admin client shows of an issuer's keys.
+//! The status of an issuer's keys for the admin client.
 
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-/// The keys of one issuer, now.
+/// The current keys of one issuer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Status {
     /// The NAME of `[jwt.NAME]`.
     pub issuer: String,
-    /// Where its keys are from: `secret`, a file, or an address without its query.
+    /// The source of the keys: `secret`, a file, or a URL without its query.
     pub source: String,
-    /// How many keys may verify its tokens; 0: none was fetched yet.
+    /// The number of keys that may verify tokens; 0 before the first successful fetch.
     pub keys: usize,
-    /// How long ago a fetched set was last good; `None`: it is not fetched, or was never good.
+    /// The time since the last successful fetch; `None` if the keys are not fetched, or no fetch
+    /// succeeded yet.
     #[serde(
         rename = "age_seconds",
         serialize_with = "seconds",
         skip_serializing_if = "Option::is_none"
     )]
     pub age: Option<Duration>,
-    /// Why the last fetch failed, if it did.
+    /// The error of the last fetch, if it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! One issuer's tokens, verified.
+//! Verifies the tokens of one issuer.
 
 use std::fmt;
 use std::future::Future;
@@ -23,13 +23,13 @@ use crate::config::{Issuer, KeySource};
 use crate::journal::Journal;
 use crate::values::{Reason, Refusal};
 
-/// Why tokens of an issuer cannot be verified: the configuration is at fault.
+/// The tokens of an issuer cannot be verified because of an error in the configuration.
 #[derive(Debug, thiserror::Error)]
 #[error("[jwt.{issuer}]: {source}")]
 pub struct TokenError {
     /// The NAME of `[jwt.NAME]`.
     pub issuer: String,
-    /// What is wrong.
+    /// The error in the key.
     pub source: KeyError,
 }
 
@@ -40,7 +40,7 @@ pub struct Verifier {
     fetching: Arc<Fetching>,
 }
 
-/// The task that keeps a set fresh; it ends when no verifier has the set any more.
+/// Ends the task that keeps a set fresh when the last verifier with that set is dropped.
 #[derive(Default)]
 struct Fetching {
     begun: AtomicBool,
@@ -53,7 +53,7 @@ impl Drop for Fetching {
     }
 }
 
-/// Whom a token names, before it was asked whether that is enough.
+/// The identity of a verified token before its required claims are checked.
 #[derive(Debug)]
 pub struct Authenticated {
     issuer: Arc<Issuer>,
@@ -73,7 +73,7 @@ impl Authenticated {
         self.identity.expires()
     }
 
-    /// Whether the token has the claims that its issuer's configuration requires.
+    /// Checks that the token has the claims that its issuer's configuration requires.
     pub fn authorize(self) -> Result<Identity, Refusal> {
         claims::authorize(&self.issuer, self.identity.claims())?;
         Ok(self.identity)
@@ -87,16 +87,16 @@ enum Keys {
 }
 
 impl Verifier {
-    /// Takes the issuer's keys, and refuses those that are too weak or do not go together with its
-    /// algorithms. A set that is fetched is empty until [`Verifier::run`].
+    /// Loads the issuer's keys, and refuses keys that are too weak or do not fit its algorithms. A
+    /// fetched set is empty until [`Verifier::run`].
     pub fn new(issuer: &Arc<Issuer>) -> Result<Self, TokenError> {
         let keys =
             keys(issuer).map_err(|source| TokenError { issuer: issuer.name.clone(), source })?;
         Ok(Self { issuer: Arc::clone(issuer), keys: Arc::new(keys), fetching: Arc::default() })
     }
 
-    /// The verifier of an issuer that says something else, but fetches the same set for the same
-    /// algorithms; `None`: it does not.
+    /// A verifier for the changed configuration of an issuer, with the set already fetched; `None`
+    /// if the URL or the algorithms differ.
     pub(super) fn reissued(&self, issuer: &Arc<Issuer>) -> Option<Self> {
         let same =
             self.issuer.key.is_same_url(&issuer.key) && self.issuer.algorithms == issuer.algorithms;
@@ -113,13 +113,13 @@ impl Verifier {
         &self.issuer
     }
 
-    /// Verifies a token whole: [`Verifier::authenticate`], then [`Authenticated::authorize`].
+    /// Verifies a token completely: [`Verifier::authenticate`], then [`Authenticated::authorize`].
     pub async fn verify(&self, token: &str, now: SystemTime) -> Result<Identity, Refusal> {
         self.authenticate(token, now).await?.authorize()
     }
 
-    /// Whom a token names: its form, then its signature, and only then what it says at `now`.
-    /// Waits at most 10 s, where a key that is not there yet makes the set be fetched early.
+    /// Authenticates a token: checks its form, then its signature, and only then its claims at
+    /// `now`. Waits up to 10 s for an early fetch if the set lacks the token's key.
     pub async fn authenticate(
         &self,
         token: &str,
@@ -131,14 +131,14 @@ impl Verifier {
         Ok(Authenticated { issuer: Arc::clone(&self.issuer), identity })
     }
 
-    /// The header fields that tell the upstream who is there.
+    /// The header fields that identify the user to the upstream.
     #[must_use]
     pub fn forwarded(&self, identity: &Identity) -> Vec<(HeaderName, HeaderValue)> {
         forward::fields(&self.issuer.forward, identity)
     }
 
-    /// What keeps a fetched set fresh until `shutdown`, or until the last verifier that has it is
-    /// dropped; `None` where nothing is fetched, or something does already.
+    /// Returns the task that keeps a fetched set fresh until `shutdown`, or until the last verifier
+    /// with this set is dropped. `None` if no set is fetched, or the task was already returned.
     #[must_use]
     pub fn run(
         &self,
@@ -157,20 +157,20 @@ impl Verifier {
         })
     }
 
-    /// What claims say of an identity that was verified before, judged by this issuer's rules as
-    /// they are now: its `iss`, `aud` and what is required.
+    /// Checks the claims of an earlier verified identity by the current rules of this issuer:
+    /// `iss`, `aud` and the required claims.
     pub fn review(&self, claims: &Map<String, Value>) -> Result<(), Refusal> {
         claims::review(&self.issuer, claims)
     }
 
-    /// Waits until a set that is fetched was asked for once; at once where nothing is fetched.
+    /// Waits until the first fetch has ended; returns at once if no set is fetched.
     pub async fn looked(&self) {
         if let Keys::Remote(remote) = &*self.keys {
             remote.looked().await;
         }
     }
 
-    /// For the admin client.
+    /// The status for the admin client.
     #[must_use]
     pub fn status(&self) -> Status {
         let (source, keys) = match (&*self.keys, &self.issuer.key) {
@@ -221,13 +221,13 @@ impl Verifier {
         let set = remote.refreshed().await.unwrap_or(set);
         match (set.find(kid, token.algorithm), remote.error()) {
             (Ok(keys), _) => self.judge(&keys, token),
-            // The key may be in a set that cannot be had: that is not the client's fault.
+            // The key may be in a set that cannot be fetched: that is not the client's fault.
             (Err(Missing::Unknown(_)), Some(error)) => Err(unverifiable(&error)),
             (Err(Missing::Unknown(why) | Missing::Refused(why)), _) => Err(invalid(why).by("jwks")),
         }
     }
 
-    /// Whether one of the keys, of which there are few, made the token's signature.
+    /// Checks that one of the keys made the token's signature.
     fn judge(&self, keys: &[&Key], token: &Unverified<'_>) -> Result<(), Refusal> {
         let verifies = |key: &&Key| key.verifies(token.algorithm, token.message, token.signature);
         if keys.iter().any(verifies) {
@@ -247,7 +247,7 @@ impl Verifier {
     }
 }
 
-/// Keys are never shown.
+/// Never shows the keys.
 impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Verifier").field("status", &self.status()).finish_non_exhaustive()

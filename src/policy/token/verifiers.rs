@@ -1,4 +1,4 @@
-//! The verifiers of a whole configuration.
+//! The verifiers of all issuers of a configuration.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,7 +13,8 @@ use crate::config::{Config, Issuer, RouteIssuers};
 use crate::journal::Journal;
 use crate::values::Refusal;
 
-/// The issuer that is to verify a token on a route: the only one, or the one that its `iss` names.
+/// Selects the issuer that must verify a token on a route: the only one, or the one that its `iss`
+/// names.
 pub fn choose<'a>(issuers: &'a RouteIssuers, token: &str) -> Result<&'a Arc<Issuer>, Refusal> {
     if !issuers.are_several() {
         return Ok(issuers.first());
@@ -32,8 +33,8 @@ pub struct Verifiers {
 }
 
 impl Verifiers {
-    /// Takes the keys of every issuer. A set that was fetched is taken from the verifiers `before`
-    /// where it is the same set.
+    /// Loads the keys of every issuer. A fetched set is taken over from the verifiers `before` if
+    /// its URL and algorithms are the same.
     pub fn new(config: &Config, before: Option<&Self>) -> Result<Self, TokenError> {
         let pair = |issuer: &Arc<Issuer>| {
             let before = before.and_then(|before| before.get(&issuer.name));
@@ -53,8 +54,8 @@ impl Verifiers {
         self.by_name.get(name)
     }
 
-    /// Starts what keeps fetched sets fresh, until `shutdown` or until no verifier has them any
-    /// more.
+    /// Starts the tasks that keep fetched sets fresh, until `shutdown` or until no verifier uses
+    /// them.
     pub fn run(&self, journal: &Journal, tracker: &TaskTracker, shutdown: &CancellationToken) {
         for verifier in self.by_name.values() {
             if let Some(fetching) = verifier.run(journal.clone(), shutdown.clone()) {
@@ -63,14 +64,14 @@ impl Verifiers {
         }
     }
 
-    /// Waits until every set that is fetched was asked for once.
+    /// Waits until the first fetch of every fetched set has ended.
     pub async fn looked(&self) {
         for verifier in self.by_name.values() {
             verifier.looked().await;
         }
     }
 
-    /// For the admin client, by name.
+    /// The status for the admin client, sorted by name.
     #[must_use]
     pub fn status(&self) -> Vec<Status> {
         let mut all: Vec<_> = self.by_name.values().map(|verifier| verifier.status()).collect();

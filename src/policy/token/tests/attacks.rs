@@ -1,4 +1,4 @@
-//! Known attacks on what verifies tokens, and malformed tokens.
+//! Known attacks on token verification, and malformed tokens.
 
 use serde_json::json;
 
@@ -28,7 +28,7 @@ fn the_algorithm_is_the_configurations() {
     }
 }
 
-/// CVE-2016-10555: a public key is no secret.
+/// CVE-2016-10555: a public key must not be used as a secret.
 #[test]
 fn a_public_key_is_never_a_secret() {
     let payload = claims(&json!({})).to_string();
@@ -47,7 +47,7 @@ fn a_public_key_is_never_a_secret() {
     }
 }
 
-/// CVE-2018-0114: a token does not bring its own key.
+/// CVE-2018-0114: a token must not supply its own key.
 #[test]
 fn keys_in_the_header_are_not_looked_at() {
     let stranger = rcgen::KeyPair::generate().unwrap();
@@ -160,7 +160,7 @@ fn a_token_is_three_parts_of_canonical_base64url() {
         let told = told.map_or_else(|refusal| refusal.detail, |found| found.problems.join(" "));
         assert!(told.contains(what), "{told}");
     }
-    // The last character of 32 bytes has two bits that mean nothing: one spelling is right.
+    // The last character of 32 bytes has two unused bits: only one spelling is accepted.
     let last = good.chars().last().unwrap();
     let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let others = alphabet.chars().filter(|other| *other != last);

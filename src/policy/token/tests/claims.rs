@@ -1,4 +1,4 @@
-//! What a verified token must say.
+//! The claims that a verified token must have.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Which keys verify what.
+//! The kinds of keys, and the algorithms that they verify.
 
 use std::sync::Arc;
 
@@ -146,14 +146,14 @@ fn a_set_gives_only_what_its_keys_are_for() {
     assert!(verify(&jwks(&fine, &[ES256]), &signed(&P256, ES256, Some("a"))).is_ok());
 }
 
-/// A secret in a set is not one, even where HS256 is what the configuration allows.
+/// A secret in a set is ignored, even if the configuration allows HS256.
 #[test]
 fn a_set_has_no_secrets() {
     let oct = json!({"kty": "oct", "kid": "a", "k": super::encode_bytes(SECRET)});
     unusable(jwks(&json!([oct]), &[HS256]), "a shared secret (oct), which a JWK Set must not show");
 }
 
-/// RFC 8017 section 3.1: with the exponent 1 a signature is the padded hash itself.
+/// RFC 8017 section 3.1: with the exponent 1 a signature is just the padded hash.
 #[test]
 fn an_rsa_key_has_an_odd_modulus_and_an_odd_exponent_from_3() {
     let key = |last: u8, e: &[u8]| {
@@ -170,7 +170,7 @@ fn an_rsa_key_has_an_odd_modulus_and_an_odd_exponent_from_3() {
     unusable(key(2, &[1, 0, 1]), "even modulus");
 }
 
-/// Under a point of small order one signature fits many messages, and some fit all.
+/// Under a point of small order one signature fits many messages, and some signatures fit all.
 #[test]
 fn an_ed25519_key_is_not_of_small_order() {
     let eighth = "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05";
@@ -207,7 +207,7 @@ fn set_of(pair: &KeyPair) -> Issuer {
     jwks(&json!([jwk(pair, "k")]), &[EdDSA])
 }
 
-/// As some issuers write their sets.
+/// Some issuers write their sets with nulls and padding.
 #[test]
 fn what_is_null_is_absent_and_padding_is_passed_over() {
     let null = json!({"use": null, "alg": null, "kid": null, "key_ops": null});

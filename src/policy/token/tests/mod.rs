@@ -1,4 +1,4 @@
-//! Each rule has a token that breaks it alone, beside one that does not.
+//! Each rule has a token that breaks only this rule, and a similar one that breaks none.
 
 mod attacks;
 mod claims;
@@ -30,7 +30,7 @@ static P384: LazyLock<KeyPair> =
     LazyLock::new(|| KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap());
 static ED: LazyLock<KeyPair> = LazyLock::new(|| KeyPair::generate_for(&PKCS_ED25519).unwrap());
 
-/// A fixed time, so that no test has a clock.
+/// A fixed time, so that tests do not depend on a clock.
 fn now() -> SystemTime {
     at(1_800_000_000)
 }
@@ -73,7 +73,7 @@ fn jwks(keys: &Value, algorithms: &[Algorithm]) -> Issuer {
     issuer(algorithms, KeySource::JwksFile { path: "keys.json".into(), json })
 }
 
-/// Whose exp is in an hour.
+/// Claims with an `exp` an hour from `now`.
 fn claims(more: &Value) -> Value {
     let mut claims = json!({"sub": "ann", "exp": 1_800_003_600});
     claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -88,7 +88,7 @@ fn encode(part: &str) -> String {
     URL_SAFE_NO_PAD.encode(part)
 }
 
-/// A token with this header and payload, signed with HS256 and this secret whatever they say.
+/// A token with this header and payload, signed with HS256 and this secret in any case.
 fn forged(header: &str, payload: &str, secret: &[u8]) -> String {
     let message = format!("{}.{}", encode(header), encode(payload));
     let key = jsonwebtoken::EncodingKey::from_secret(secret);
@@ -107,7 +107,7 @@ fn signed(pair: &KeyPair, algorithm: Algorithm, kid: Option<&str>) -> String {
     signer.sign(&map(&claims(&json!({}))), kid).unwrap()
 }
 
-/// The verdict of a fresh verifier.
+/// The result of a new verifier.
 fn verify(issuer: &Issuer, token: &str) -> Result<Identity, Refusal> {
     let verifier = Verifier::new(&Arc::new(issuer.clone())).unwrap();
     verify_with(&verifier, token)
@@ -118,7 +118,7 @@ fn verify_with(verifier: &Verifier, token: &str) -> Result<Identity, Refusal> {
     runtime.block_on(verifier.verify(token, now()))
 }
 
-/// The token is refused for this reason, and the log says so.
+/// Asserts that the token is refused for this reason, with `says` in the detail.
 #[track_caller]
 fn refused(issuer: &Issuer, token: &str, reason: Reason, says: &str) {
     let refusal = verify(issuer, token).expect_err(says);
@@ -145,7 +145,7 @@ fn jwk(pair: &KeyPair, kid: &str) -> Value {
     }
 }
 
-/// The value with members put in or, where they are null, taken out.
+/// The value with the members of `more` added or, where they are null, removed.
 fn with(value: &Value, more: &Value) -> Value {
     let mut value = value.clone();
     let object = value.as_object_mut().unwrap();

@@ -1,4 +1,4 @@
-//! When a set is fetched, and what holds while it cannot be. The clock is turned, nothing waits.
+//! When a set is fetched, and which set is used during an outage. The tests use a paused clock.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -18,7 +18,7 @@ use crate::policy::token::Verifier;
 use crate::policy::token::fetch::{FetchError, Fetched};
 use crate::values::Reason::{TokenInvalid, TokenUnverifiable};
 
-/// An issuer whose answers the test gives; without one it fails with 500.
+/// An issuer with scripted answers; without a scripted answer it fails with 500.
 #[derive(Default)]
 struct Script {
     answers: Mutex<VecDeque<Fetched>>,
@@ -37,7 +37,7 @@ impl Script {
         self.asked.lock().unwrap().len()
     }
 
-    /// Seconds between one request and the next.
+    /// The seconds between successive requests.
     fn pauses(&self) -> Vec<f64> {
         let asked = self.asked.lock().unwrap();
         asked.windows(2).map(|two| (two[1] - two[0]).as_secs_f64()).collect()
@@ -58,7 +58,7 @@ fn remote() -> Issuer {
     issuer(&[ES256, ES384], KeySource::JwksUrl { url, roots })
 }
 
-/// A verifier whose set comes from a script, in a task of its own.
+/// A verifier that fetches its set from a script, in a separate task.
 fn start() -> (Arc<Verifier>, Arc<Script>) {
     let verifier = Arc::new(Verifier::new(&Arc::new(remote())).unwrap());
     let script = Arc::new(Script::default());
@@ -69,7 +69,7 @@ fn start() -> (Arc<Verifier>, Arc<Script>) {
     (verifier, script)
 }
 
-/// Lets everything happen that is due.
+/// Lets all due tasks run.
 async fn settle() {
     sleep(Duration::from_millis(1)).await;
 }
@@ -177,7 +177,7 @@ async fn unknown_kids_cost_the_issuer_one_request_a_minute() {
     }
 }
 
-/// What is no key id at all, and what is refused before, asks the issuer nothing.
+/// Tokens without a `kid`, and tokens refused before the key look-up, cause no fetch.
 #[tokio::test(start_paused = true)]
 async fn other_tokens_cost_the_issuer_nothing() {
     let (verifier, script) = start();
@@ -220,7 +220,7 @@ async fn an_early_fetch_that_does_not_end_is_waited_for_ten_seconds() {
     assert_eq!(begun.elapsed().as_secs(), 10);
 }
 
-/// A fetch that began before the token came may have missed its key.
+/// A fetch that began before the token arrived may have missed its key.
 #[tokio::test(start_paused = true)]
 async fn a_fetch_under_way_is_not_early_enough() {
     let (verifier, script) = start();

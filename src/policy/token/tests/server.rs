@@ -1,4 +1,4 @@
-//! Fetching from a real `https` server on loopback.
+//! Fetches from a real `https` server on loopback.
 
 use std::io;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::policy::token::fetch::{FetchError, Fetched, Fetcher};
 use crate::tls::tests::localhost;
 use crate::tls::{Roots, Terminator};
 
-/// Answers the one connection that it accepts.
+/// A server that answers one connection.
 struct Server {
     listener: TcpListener,
     terminator: Terminator,
@@ -36,7 +36,7 @@ impl Server {
         Fetcher::new(&self.url("localhost"), &self.roots).unwrap()
     }
 
-    /// Reads one head, writes `answer`, and says what the head was.
+    /// Reads one head, writes `answer`, and returns the head.
     async fn answer(&self, answer: &[u8]) -> io::Result<String> {
         let (stream, _) = self.listener.accept().await?;
         let mut stream = self.terminator.accept(stream).await?.stream;
@@ -151,7 +151,7 @@ async fn a_server_that_says_nothing_has_ten_seconds() {
     };
     let clock = async {
         was_asked.await.unwrap();
-        // From here on nothing moves but the clock.
+        // From here on only the clock advances.
         tokio::time::pause();
         std::future::pending::<()>().await;
     };

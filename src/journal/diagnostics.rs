@@ -1,5 +1,5 @@
-//! What is said by way of tracing, written to the log: warnings and errors of libraries, and diagnostics
-//! of the gateway that are no [`Event`](super::Event).
+//! Writes tracing events to the log: warnings and errors of libraries, and diagnostics of the gateway that
+//! are no [`Event`](super::Event).
 
 use std::fmt::Debug;
 

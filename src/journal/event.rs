@@ -1,4 +1,4 @@
-//! Everything that the journal is told about: one variant for each thing that can happen.
+//! The event type: one variant for each thing that can happen.
 
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
@@ -13,7 +13,7 @@ use crate::values::Network;
 use crate::values::Reason;
 use crate::values::UnixTime;
 
-/// Something that happened. It borrows all that it says, so that an event that no sink wants costs no
+/// Something that happened. All of its data is borrowed, so that an event that no sink wants costs no
 /// allocation. A `detail` may quote a peer and is not for peers; it never holds a credential or a query
 /// string.
 #[derive(Clone, Copy)]
@@ -138,9 +138,9 @@ pub struct Ended {
     pub detail: Option<String>,
     /// From the 101 to the end.
     pub duration: Duration,
-    /// What was forwarded from the client.
+    /// The frames that were forwarded from the client.
     pub client: Flow,
-    /// What was forwarded from the upstream.
+    /// The frames that were forwarded from the upstream.
     pub upstream: Flow,
     /// How often limits in report mode let something through.
     pub let_through: u64,

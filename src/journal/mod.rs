@@ -1,11 +1,11 @@
-//! What happens in the gateway, told once and written wherever it is wanted: [`Journal::record`] passes
-//! an [`Event`] to every [`Sink`]. The log and the error log are the first two sinks. No event holds a
-//! payload, a token or a query string, and no sink may block a session.
+//! Events of the gateway and their sinks: [`Journal::record`] passes an [`Event`] to every [`Sink`]. The log
+//! and the error log are the first two sinks. No event holds a payload, a token or a query string, and no
+//! sink may block a session.
 //!
 //! [`start`] opens the log: each record becomes a line, and each line goes through a bounded queue to a
 //! thread that writes it. Lines that could not be written are counted, and the count is written instead.
-//! Every record and field is described in `docs/logging.md`. What libraries say by way of tracing is
-//! written to the log, too; the gateway itself uses tracing only for diagnostics that are no event.
+//! `docs/logging.md` describes every record and field. The log also contains the tracing events of
+//! libraries; the gateway itself uses tracing only for diagnostics that are no [`Event`].
 
 mod diagnostics;
 mod event;
@@ -26,7 +26,7 @@ pub use sinks::is_error;
 pub use start::{LogError, LogFiles, LogGuard, start, start_with_copy};
 pub use subject::Subject;
 
-/// Takes what happens. A sink must return at once: it is called where the event happens.
+/// Consumes events. A sink must return at once: it is called where the event happens.
 pub trait Sink: Send + Sync {
     /// Takes an event, or ignores it.
     fn record(&self, record: &Record<'_>);
@@ -34,10 +34,10 @@ pub trait Sink: Send + Sync {
 
 /// An event on its way to the sinks.
 pub struct Record<'a> {
-    /// What happened.
+    /// The event.
     pub event: Event<'a>,
-    /// Whether clients cause more of these events than the log takes. A sink that only counts takes the
-    /// event all the same.
+    /// Whether clients cause more of these events than the log takes. A sink that only counts should count
+    /// the event all the same.
     pub over_rate: bool,
     time: OnceCell<String>,
 }
@@ -50,7 +50,7 @@ impl Record<'_> {
     }
 }
 
-/// Bounds the records that clients can cause at will.
+/// Limits the rate of records that clients can cause at will.
 pub trait RecordLimit: Send + Sync {
     /// Whether the log may take another record of this kind about `address`; counts it if not.
     fn allows(&self, kind: ClientCaused, address: IpAddr) -> bool;
@@ -70,7 +70,7 @@ impl Journal {
         Self { sinks: self.sinks.iter().cloned().chain([sink]).collect(), ..self }
     }
 
-    /// The same journal with a rate limit for what clients can cause.
+    /// The same journal with a rate limit for the events that clients can cause.
     #[must_use]
     pub fn limited_by(self, limit: Arc<dyn RecordLimit>) -> Self {
         Self { limit: Some(limit), ..self }

@@ -93,8 +93,8 @@ impl LogGuard {
     }
 }
 
-/// Opens the log that `[log]` describes, and makes a journal that writes to it. What the process says by way
-/// of tracing is written there, too.
+/// Opens the log that `[log]` describes, and makes a journal that writes to it. The tracing events of the
+/// process are written there, too.
 ///
 /// The level is that of the configuration, `RUST_LOG` is not read, and of other crates only warnings and
 /// errors are written. Files are appended to, and created readable for owner and group. Call it once, and

@@ -21,7 +21,7 @@ pub struct Subject {
     pub unlisted: Option<String>,
     /// The user in the token; known once the token was verified.
     pub user: Option<String>,
-    /// What the request says; known from the head to the 101.
+    /// The method, host and path of the request; known from the head to the 101.
     pub request: Option<Box<RequestSummary>>,
     /// The upstream of the session, or the one that was tried last.
     pub upstream: Option<Arc<str>>,

@@ -12,7 +12,7 @@ use crate::values::Offence;
 use crate::values::Wait;
 
 macro_rules! reasons {
-    ($($(#[$doc:meta])* $variant:ident $name:literal $status:tt $close:tt $level:ident $public:literal;)*) => {
+    ($($(#[$doc:meta])* $variant:ident $name:literal $status:tt $close:tt $level:ident $error:tt $public:literal;)*) => {
         /// The reason why a handshake was refused or a session ended. One variant for each row of
         /// the table.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,6 +31,7 @@ macro_rules! reasons {
                         status: reasons!(@code $status),
                         close: reasons!(@code $close),
                         level: Level::$level,
+                        error: reasons!(@error $error),
                         public: $public,
                     },)*
                 }
@@ -39,6 +40,8 @@ macro_rules! reasons {
     };
     (@code -) => { None };
     (@code $code:literal) => { Some($code) };
+    (@error -) => { false };
+    (@error error) => { true };
 }
 
 struct Row {
@@ -46,114 +49,116 @@ struct Row {
     status: Option<u16>,
     close: Option<u16>,
     level: Level,
+    error: bool,
     public: &'static str,
 }
 
 reasons! {
-    // variant, name, HTTP status before the 101, close code after it, log level, public text
+    // variant, name, HTTP status before the 101, close code after it, log level, whether it is an error,
+    // public text
 
     /// The head is not a valid opening handshake (RFC 6455 section 4.2.1).
-    HandshakeMalformed "handshake.malformed" 400 - INFO "The request is not a valid WebSocket handshake.";
+    HandshakeMalformed "handshake.malformed" 400 - INFO error "The request is not a valid WebSocket handshake.";
     /// A trusted proxy does not name its client in X-Forwarded-For.
-    ForwardedMalformed "forwarded.malformed" 400 - WARN "The request came through a proxy that does not say whose it is.";
+    ForwardedMalformed "forwarded.malformed" 400 - WARN error "The request came through a proxy that does not say whose it is.";
     /// The request has more than one credential, and it is not defined which one counts.
-    TokenMultiple "token.multiple" 400 - INFO "Show one credential, in one place.";
+    TokenMultiple "token.multiple" 400 - INFO - "Show one credential, in one place.";
     /// The route requires a token, and the request has none.
-    TokenMissing "token.missing" 401 - INFO "A token is required.";
+    TokenMissing "token.missing" 401 - INFO - "A token is required.";
     /// The token fails verification, or its claims do not meet the configuration.
-    TokenInvalid "token.invalid" 401 4401 INFO "The token is not valid.";
+    TokenInvalid "token.invalid" 401 4401 INFO - "The token is not valid.";
     /// The token has expired.
-    TokenExpired "token.expired" 401 4401 INFO "The token has expired.";
+    TokenExpired "token.expired" 401 4401 INFO - "The token has expired.";
     /// The token, or its user, was revoked.
-    TokenRevoked "token.revoked" 403 4403 INFO "The token was revoked.";
+    TokenRevoked "token.revoked" 403 4403 INFO - "The token was revoked.";
     /// The client certificate that opened the session has expired.
-    CertificateExpired "certificate.expired" - 4401 INFO "The client certificate has expired.";
+    CertificateExpired "certificate.expired" - 4401 INFO - "The client certificate has expired.";
     /// After a reload the client certificate of the session is no longer accepted.
-    CertificateInvalid "certificate.invalid" - 4401 INFO "The client certificate is not accepted any more.";
+    CertificateInvalid "certificate.invalid" - 4401 INFO - "The client certificate is not accepted any more.";
     /// The token's claims do not allow this route.
-    ClaimsDenied "claims.denied" 403 4403 INFO "The token does not allow this.";
+    ClaimsDenied "claims.denied" 403 4403 INFO - "The token does not allow this.";
     /// The Origin header names an origin that the route does not accept (RFC 6455 section 10.2).
-    OriginDenied "origin.denied" 403 4403 INFO "This origin may not connect.";
+    OriginDenied "origin.denied" 403 4403 INFO - "This origin may not connect.";
     /// The address is denied by `[firewall]`.
-    FirewallDenied "firewall.denied" 403 4403 INFO "This address may not connect.";
+    FirewallDenied "firewall.denied" 403 4403 INFO - "This address may not connect.";
     /// The address is banned for a time.
-    BanActive "ban.active" 403 4403 INFO "This address is banned for a time.";
+    BanActive "ban.active" 403 4403 INFO - "This address is banned for a time.";
     /// No route has this host and path.
-    RouteNone "route.none" 404 4403 INFO "There is nothing here.";
+    RouteNone "route.none" 404 4403 INFO - "There is nothing here.";
     /// The method is not GET.
-    Method "method" 405 - INFO "Only GET opens a WebSocket.";
+    Method "method" 405 - INFO - "Only GET opens a WebSocket.";
     /// The head did not arrive within `handshake_timeout`.
-    HandshakeTimeout "handshake.timeout" 408 - INFO "The handshake took too long.";
+    HandshakeTimeout "handshake.timeout" 408 - INFO error "The handshake took too long.";
     /// The server name of TLS and the Host header select different TLS policies.
-    SniMismatch "sni.mismatch" 421 - INFO "This connection was made for another host.";
+    SniMismatch "sni.mismatch" 421 - INFO - "This connection was made for another host.";
     /// A plain HTTP request.
-    UpgradeRequired "upgrade.required" 426 - INFO "This is a WebSocket endpoint: upgrade to websocket.";
+    UpgradeRequired "upgrade.required" 426 - INFO - "This is a WebSocket endpoint: upgrade to websocket.";
     /// Sec-WebSocket-Version is not 13.
-    Version "version" 426 - INFO "Only WebSocket version 13 is spoken here.";
+    Version "version" 426 - INFO error "Only WebSocket version 13 is spoken here.";
     /// The address makes more handshakes than `limits.handshakes_per_ip` allows.
-    LimitHandshakes "limit.handshakes" 429 - WARN "Too many handshakes from this address.";
+    LimitHandshakes "limit.handshakes" 429 - WARN - "Too many handshakes from this address.";
     /// The address has as many connections as `limits.connections_per_ip` allows.
-    LimitConnections "limit.connections" 429 - WARN "Too many connections from this address.";
+    LimitConnections "limit.connections" 429 - WARN - "Too many connections from this address.";
     /// The user has as many connections, or sends more messages, than `limits.connections_per_user`
     /// or `limits.messages_per_user` allows.
-    LimitUser "limit.user" 429 4429 WARN "Too many connections or messages of this user.";
+    LimitUser "limit.user" 429 4429 WARN - "Too many connections or messages of this user.";
     /// The head has too many fields or too many bytes.
-    HeadTooLarge "head.too_large" 431 - INFO "The request head is too large.";
+    HeadTooLarge "head.too_large" 431 - INFO error "The request head is too large.";
     /// The upstream did not answer the handshake as RFC 6455 section 4.2.2 asks.
-    UpstreamHandshake "upstream.handshake" 502 1014 ERROR "The application did not accept the WebSocket properly.";
+    UpstreamHandshake "upstream.handshake" 502 1014 ERROR error "The application did not accept the WebSocket properly.";
     /// No upstream of the route could be connected to.
-    UpstreamUnavailable "upstream.unavailable" 503 1014 ERROR "The application is not available.";
+    UpstreamUnavailable "upstream.unavailable" 503 1014 ERROR error "The application is not available.";
     /// `max_connections` is reached, or the hold budget has no room for a message that brings a token.
-    Capacity "capacity" 503 1013 WARN "The gateway is at its capacity.";
+    Capacity "capacity" 503 1013 WARN - "The gateway is at its capacity.";
     /// There is no key yet to verify a token with.
-    TokenUnverifiable "token.unverifiable" 503 1013 ERROR "Tokens cannot be verified right now.";
+    TokenUnverifiable "token.unverifiable" 503 1013 ERROR error "Tokens cannot be verified right now.";
     /// The upstream did not answer the handshake in time.
-    UpstreamTimeout "upstream.timeout" 504 1014 ERROR "The application did not answer in time.";
+    UpstreamTimeout "upstream.timeout" 504 1014 ERROR error "The application did not answer in time.";
     /// A frame breaks RFC 6455 section 5.
-    FrameProtocol "frame.protocol" - 1002 WARN "The frame breaks the WebSocket protocol.";
+    FrameProtocol "frame.protocol" - 1002 WARN error "The frame breaks the WebSocket protocol.";
     /// A text message or a close reason is not UTF-8 (RFC 6455 section 8.1).
-    FrameUtf8 "frame.utf8" - 1007 WARN "The text is not UTF-8.";
+    FrameUtf8 "frame.utf8" - 1007 WARN error "The text is not UTF-8.";
     /// A message is larger than `max_message_size`, or inflates to more than `max_inflation_ratio`
     /// allows.
-    MessageTooBig "message.too_big" - 1009 WARN "The message is too big.";
+    MessageTooBig "message.too_big" - 1009 WARN error "The message is too big.";
     /// A frame is larger than `max_frame_size`.
-    FrameTooBig "frame.too_big" - 1009 WARN "The frame is too big.";
+    FrameTooBig "frame.too_big" - 1009 WARN error "The frame is too big.";
     /// A message has more than `max_fragments` frames.
-    MessageFragments "message.fragments" - 1009 WARN "The message has too many fragments.";
+    MessageFragments "message.fragments" - 1009 WARN error "The message has too many fragments.";
     /// A message or a control frame took longer than `message_timeout`.
-    MessageTimeout "message.timeout" - 4408 INFO "The message took too long.";
+    MessageTimeout "message.timeout" - 4408 INFO error "The message took too long.";
     /// No data frame and no ping of a peer passed for `idle_timeout`.
-    IdleTimeout "idle.timeout" - 4408 INFO "The connection was idle for too long.";
+    IdleTimeout "idle.timeout" - 4408 INFO error "The connection was idle for too long.";
     /// The peer did not answer two pings of the gateway.
-    PingTimeout "ping.timeout" - 4408 INFO "Pings were not answered.";
+    PingTimeout "ping.timeout" - 4408 INFO error "Pings were not answered.";
     /// The first message, with the token in it, did not come within `message_deadline`.
-    AuthTimeout "auth.timeout" - 4408 INFO "The token took too long.";
+    AuthTimeout "auth.timeout" - 4408 INFO - "The token took too long.";
     /// The client sends more messages than `limits.messages` allows.
-    LimitMessages "limit.messages" - 4429 WARN "Too many messages.";
+    LimitMessages "limit.messages" - 4429 WARN - "Too many messages.";
     /// The client sends more bytes than `limits.bytes` allows.
-    LimitBytes "limit.bytes" - 4429 WARN "Too many bytes.";
+    LimitBytes "limit.bytes" - 4429 WARN - "Too many bytes.";
     /// The client sends more pings and pongs than `limits.control_frames` allows.
-    LimitControl "limit.control" - 4429 WARN "Too many control frames.";
+    LimitControl "limit.control" - 4429 WARN - "Too many control frames.";
     /// An operator ended the session.
-    SessionKicked "session.kicked" - 4403 INFO "The connection was ended by an operator.";
+    SessionKicked "session.kicked" - 4403 INFO - "The connection was ended by an operator.";
     /// `max_lifetime` is over.
-    LifetimeOver "lifetime.over" - 1001 INFO "The connection has reached its maximum lifetime.";
+    LifetimeOver "lifetime.over" - 1001 INFO - "The connection has reached its maximum lifetime.";
     /// The gateway stops.
-    Shutdown "shutdown" 503 1001 INFO "The gateway is shutting down.";
+    Shutdown "shutdown" 503 1001 INFO - "The gateway is shutting down.";
     /// The upstream's connection ended without a Close frame.
-    UpstreamLost "upstream.lost" - 1014 ERROR "The connection to the application was lost.";
+    UpstreamLost "upstream.lost" - 1014 ERROR error "The connection to the application was lost.";
     /// The upstream sent a frame that breaks RFC 6455.
-    UpstreamProtocol "upstream.protocol" - 1014 ERROR "The application broke the WebSocket protocol.";
+    UpstreamProtocol "upstream.protocol" - 1014 ERROR error "The application broke the WebSocket protocol.";
     /// An internal error of the gateway.
-    Internal "internal" 500 1011 ERROR "The gateway failed.";
+    Internal "internal" 500 1011 ERROR error "The gateway failed.";
     /// The TLS handshake failed. Only in the log.
-    TlsFailed "tls.failed" - - INFO "";
+    TlsFailed "tls.failed" - - INFO error "";
     /// The PROXY protocol header was missing, malformed or from an untrusted peer. Only in the log.
-    ProxyMalformed "proxy.malformed" - - WARN "";
+    ProxyMalformed "proxy.malformed" - - WARN error "";
     /// An endpoint closed the session with a Close frame. Only in the log.
-    Closed "closed" - - INFO "";
+    Closed "closed" - - INFO - "";
     /// The client's connection ended without a Close frame. Only in the log.
-    ClientLost "client.lost" - 1001 INFO "";
+    ClientLost "client.lost" - 1001 INFO error "";
 }
 
 impl Reason {
@@ -184,6 +189,14 @@ impl Reason {
     #[must_use]
     pub fn level(self) -> Level {
         self.row().level
+    }
+
+    /// Whether it is a protocol error or a connection error, so that its records are also in the error file:
+    /// a peer, or the connection to it, violated a protocol or failed. A refusal by a rule of the gateway is
+    /// none, nor is the end of a session that a peer or an operator chose.
+    #[must_use]
+    pub fn is_error(self) -> bool {
+        self.row().error
     }
 
     /// One sentence for the client.

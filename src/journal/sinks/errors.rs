@@ -19,8 +19,8 @@ impl Sink for ErrorSink {
             | Event::RefusedAfterHandshake { reason, .. }
             | Event::ConnectionError { reason, .. }
             | Event::Limited { reason, .. }
-            | Event::WouldRefuse { reason, .. } => is_error(reason),
-            Event::ProtocolError { error, .. } => is_error(error.reason),
+            | Event::WouldRefuse { reason, .. } => reason.is_error(),
+            Event::ProtocolError { error, .. } => error.reason.is_error(),
             // Suppressed: some of the omitted records may be missing here.
             Event::UpstreamDown { .. } | Event::UpstreamUp { .. } | Event::Suppressed(_) => true,
             _ => false,
@@ -32,61 +32,8 @@ impl Sink for ErrorSink {
     }
 }
 
-/// Whether a reason is a protocol error or a connection error: a peer, or the connection to it, violated a
-/// protocol or failed. A refusal by a rule of the gateway is none, nor is the end of a session that a peer
-/// or an operator chose.
+/// Whether a reason is a protocol error or a connection error; see [`Reason::is_error`].
 #[must_use]
 pub fn is_error(reason: Reason) -> bool {
-    match reason {
-        Reason::HandshakeMalformed
-        | Reason::HandshakeTimeout
-        | Reason::HeadTooLarge
-        | Reason::Version
-        | Reason::UpstreamHandshake
-        | Reason::UpstreamUnavailable
-        | Reason::UpstreamTimeout
-        | Reason::UpstreamLost
-        | Reason::UpstreamProtocol
-        | Reason::FrameProtocol
-        | Reason::FrameUtf8
-        | Reason::FrameTooBig
-        | Reason::MessageTooBig
-        | Reason::MessageFragments
-        | Reason::MessageTimeout
-        | Reason::PingTimeout
-        | Reason::IdleTimeout
-        | Reason::TlsFailed
-        | Reason::ProxyMalformed
-        | Reason::ForwardedMalformed
-        | Reason::ClientLost
-        | Reason::TokenUnverifiable
-        | Reason::Internal => true,
-        Reason::TokenMultiple
-        | Reason::TokenMissing
-        | Reason::TokenInvalid
-        | Reason::TokenExpired
-        | Reason::TokenRevoked
-        | Reason::CertificateExpired
-        | Reason::CertificateInvalid
-        | Reason::ClaimsDenied
-        | Reason::AuthTimeout
-        | Reason::SessionKicked
-        | Reason::OriginDenied
-        | Reason::FirewallDenied
-        | Reason::BanActive
-        | Reason::LimitHandshakes
-        | Reason::LimitConnections
-        | Reason::LimitUser
-        | Reason::LimitMessages
-        | Reason::LimitBytes
-        | Reason::LimitControl
-        | Reason::RouteNone
-        | Reason::Method
-        | Reason::SniMismatch
-        | Reason::UpgradeRequired
-        | Reason::Capacity
-        | Reason::LifetimeOver
-        | Reason::Shutdown
-        | Reason::Closed => false,
-    }
+    reason.is_error()
 }

@@ -1,5 +1,5 @@
-//! `framewall cert new`: a certificate for development. It is self-signed and no authority, so that
-//! a client which trusts it trusts this one certificate and nothing that could be made from it.
+//! `framewall cert new`: makes a certificate for development. It is self-signed and not a
+//! certificate authority, so that a client that trusts it trusts no other certificate.
 
 use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
@@ -21,7 +21,7 @@ use crate::values::is_host;
 /// The names that every development certificate is valid for.
 const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
-/// Clocks of a laptop and its virtual machines differ.
+/// The clocks of a laptop and its virtual machines differ.
 const CLOCK_SLACK: Duration = Duration::from_secs(60 * 60);
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -54,7 +54,7 @@ pub struct DevCertificate {
     pub key_pem: String,
 }
 
-/// Why a certificate could not be made or written.
+/// The reason why a certificate could not be made or written.
 #[derive(Debug, thiserror::Error)]
 pub enum CertError {
     /// A `--name` is neither a host name nor an address.
@@ -68,7 +68,7 @@ pub enum CertError {
     /// A file exists, and `--force` was not given.
     #[error("{} is there already; --force replaces it, --out DIR writes elsewhere", .0.display())]
     Exists(PathBuf),
-    /// The system refused.
+    /// The file or folder could not be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {
         /// The file or folder.
@@ -105,7 +105,7 @@ fn all_names(further: &[String]) -> Result<Vec<String>, CertError> {
     Ok(names)
 }
 
-/// An address, or a name whose first label may be `*`.
+/// Checks an address, or a name with an optional `*` as its first label.
 fn checked(given: &str) -> Result<String, CertError> {
     let bare = given.trim_start_matches('[').trim_end_matches(']');
     if let Ok(address) = bare.parse::<IpAddr>() {
@@ -134,14 +134,15 @@ fn params(names: &[String], days: u16) -> Result<CertificateParams, CertError> {
     Ok(params)
 }
 
-/// Where the two files are.
+/// The paths of the two files.
 pub(super) struct Paths {
     pub(super) cert: PathBuf,
     pub(super) key: PathBuf,
 }
 
-/// Writes dev.pem and dev.key. Without `force` neither is touched if either is there; with it they
-/// are removed first, so that no old file's mode outlives it and no link is followed.
+/// Writes dev.pem and dev.key. Without `force`, neither is changed if one of them exists; with it
+/// they are removed first, so that the new files do not keep the mode of old ones and no link is
+/// followed.
 pub(super) fn write(folder: &Path, made: &DevCertificate, force: bool) -> Result<Paths, CertError> {
     let paths = Paths { cert: folder.join("dev.pem"), key: folder.join("dev.key") };
     fs::create_dir_all(folder).map_err(|source| refused(folder, source))?;
@@ -181,7 +182,7 @@ fn refused(path: &Path, source: io::Error) -> CertError {
 fn advice(made: &DevCertificate, days: u16, paths: &Paths) -> String {
     let (cert, key) = (paths.cert.display(), paths.key.display());
     let mut text = String::new();
-    // Writing to a String does not fail.
+    // Writing to a String cannot fail.
     let _ = write!(
         text,
         "A development certificate for {names}, valid for {days} days:\n\

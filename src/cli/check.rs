@@ -137,7 +137,7 @@ mod tests {
         assert_eq!((code, text.as_str()), (78, expected));
     }
 
-    /// Only the verifier finds a key of the right type with which anyone can sign.
+    /// Only the verifier detects a key of the right type with which anyone can sign.
     #[test]
     fn keys_are_judged_by_the_verifier() {
         let modulus = "x".repeat(342) + "w";

@@ -18,7 +18,7 @@ pub struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// The file that was named, or the first default that exists.
+    /// The given file, or the first default path that exists.
     pub(super) fn path(&self) -> Result<PathBuf, Failure> {
         match &self.config {
             Some(path) => Ok(path.clone()),

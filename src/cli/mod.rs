@@ -1,5 +1,6 @@
-//! The command line: one file a command. It parses, calls one function of the library, prints what
-//! that says and turns it into an exit code; nothing is decided here.
+//! The command line, with one file for each command. A command parses its arguments, calls one
+//! function of the library, prints the result and turns it into an exit code; it makes no decisions
+//! of its own.
 
 mod admin;
 mod cert;
@@ -25,16 +26,16 @@ use crate::gateway::StartError;
 pub use cert::{CertError, DevCertificate, make};
 pub use config_file::ConfigFile;
 
-/// What a command was given is not a command (`EX_USAGE` of sysexits.h).
+/// The command line cannot be parsed (`EX_USAGE` of sysexits.h).
 const USAGE: u8 = 64;
 
-/// There is no gateway to talk to (`EX_UNAVAILABLE`).
+/// No gateway answers (`EX_UNAVAILABLE`).
 const UNAVAILABLE: u8 = 69;
 
 /// The configuration is not valid (`EX_CONFIG`).
 const CONFIG: u8 = 78;
 
-/// What was asked about would be refused.
+/// The explained request, or the inspected token, would be refused.
 const REFUSED: u8 = 2;
 
 /// A security gateway for WebSocket applications.
@@ -81,7 +82,7 @@ enum Command {
     Bans(admin::BansArgs),
 }
 
-/// What `framewall run` is given.
+/// The arguments of `framewall run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
     /// The configuration
@@ -95,7 +96,7 @@ pub struct RunArgs {
     pub watch: bool,
 }
 
-/// What `framewall check` is given.
+/// The arguments of `framewall check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
     /// The configuration
@@ -112,26 +113,26 @@ enum CertCommand {
     New(cert::NewArgs),
 }
 
-/// Why a command failed. Each kind has its exit code.
+/// The reason why a command failed. Each kind has its exit code.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// The configuration was refused; the text is complete, with its places. Exit code 78.
+    /// The configuration was refused; the text is complete, with file positions. Exit code 78.
     #[error("{0}")]
     Config(String),
-    /// What was given on the command line cannot be used; the text says why. Exit code 64.
+    /// An argument cannot be used; the text says why. Exit code 64.
     #[error("framewall: {0}")]
     Usage(String),
     /// The gateway does not answer. Exit code 69.
     #[error("framewall: {0}")]
     Unavailable(String),
-    /// Anything else; the text says what happened, where, and what to do. Exit code 1.
+    /// Any other failure; the text describes the problem, its place and the remedy. Exit code 1.
     #[error("framewall: {0}")]
     Other(String),
 }
 
 impl Failure {
-    /// There is no gateway for a configuration. Keys that tokens cannot be verified with are the
-    /// configuration's fault.
+    /// The gateway could not be built. Keys with which tokens cannot be verified are an error of
+    /// the configuration.
     pub(crate) fn start(error: StartError) -> Self {
         match error {
             StartError::Token(error) => Self::Config(format!("error: {error}\n")),
@@ -139,7 +140,7 @@ impl Failure {
         }
     }
 
-    /// A failure that is not the configuration's.
+    /// A failure that is not caused by the configuration.
     pub fn other(error: impl Display) -> Self {
         Self::Other(error.to_string())
     }
@@ -154,8 +155,8 @@ impl Failure {
     }
 }
 
-/// Runs the command that `args` ask for, the program's name first, and gives its exit code: 0 done,
-/// 64 bad usage, 78 bad configuration, 1 anything else. Errors are printed to standard error.
+/// Runs the command in `args`, which begin with the program's name, and returns its exit code: 0
+/// success, 64 bad usage, 78 bad configuration, 1 any other failure. Errors go to standard error.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
@@ -164,7 +165,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match run(cli.command) {
         Ok(code) => code,
         Err(failure) => {
-            // Nobody may be reading; the exit code still tells.
+            // Standard error may be closed; the exit code still reports the failure.
             let _ = writeln!(io::stderr(), "{failure}");
             failure.code()
         }
@@ -192,14 +193,14 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
     }
 }
 
-/// clap answers `--help` and `--version` through its error, too.
+/// Prints clap's answer, which is an error value for `--help` and `--version`, too.
 fn print_answer(answer: &clap::Error) -> ExitCode {
-    // Nobody may be reading; the exit code still tells.
+    // The output may be closed; the exit code still reports the result.
     let _ = answer.print();
     if answer.use_stderr() { USAGE.into() } else { ExitCode::SUCCESS }
 }
 
-/// What a command has to say on standard output.
+/// Prints the result of a command to standard output.
 fn print(text: &str) -> Result<(), Failure> {
     io::stdout()
         .write_all(text.as_bytes())

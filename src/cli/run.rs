@@ -1,4 +1,4 @@
-//! `framewall run`: the gateway, until a signal stops it.
+//! `framewall run`: runs the gateway until a signal stops it.
 
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
@@ -16,10 +16,10 @@ use crate::gateway::listen::bind_beside;
 use crate::gateway::{Gateway, Source, StartError};
 use crate::journal::{self, Event, Journal, LogError};
 
-/// How long the tasks of cut sessions may take to write their log records.
+/// The time that the tasks of cut sessions have to write their log records.
 pub(super) const CUT_OFF: Duration = Duration::from_secs(1);
 
-/// Why the gateway did not start, or did not stop cleanly.
+/// The reason why the gateway did not start, or did not stop cleanly.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RunError {
     /// The log could not be opened.
@@ -34,7 +34,7 @@ pub(super) enum RunError {
     /// The runtime or its signal handlers could not be set up.
     #[error("the runtime cannot be started: {0}")]
     Runtime(io::Error),
-    /// A second signal came before every session had ended.
+    /// A second signal arrived before every session had ended.
     #[error("stopped by a second signal; sessions that were still open were cut")]
     Impatient,
 }
@@ -61,7 +61,7 @@ fn bind_help(address: &SocketAddr, error: &io::Error) -> String {
     }
 }
 
-/// Loads the configuration and serves until a signal.
+/// Loads the configuration and serves until a signal arrives.
 pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     let styled = io::stderr().is_terminal();
     let source = Source { path: args.config.path()?, admin_socket: args.admin_socket.clone() };
@@ -75,7 +75,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
     })
 }
 
-/// How the configuration is reloaded.
+/// The means of reloading the configuration.
 struct Again {
     source: Source,
     /// The text of the loaded file.
@@ -111,14 +111,14 @@ fn serve(loaded: &Loaded, again: Again) -> Result<(), RunError> {
     outcome
 }
 
-/// The runtime of the gateway: as many workers as there are processors, or as
+/// The runtime of the gateway, with a worker for each processor, or as many as
 /// `TOKIO_WORKER_THREADS` says.
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, RunError> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.enable_all().build().map_err(RunError::Runtime)
 }
 
-/// Makes the gateway and its listening sockets, and records each socket with the port that it has.
+/// Creates the gateway and its listening sockets, and records each socket with its actual port.
 pub(super) fn open(
     config: &Config,
     journal: &Journal,
@@ -135,7 +135,8 @@ pub(super) fn open(
     Ok((gateway, listeners))
 }
 
-/// Serves until the first signal and closes every session; a second signal ends at once.
+/// Serves until the first signal, then closes every session; a second signal ends the gateway at
+/// once.
 pub(super) async fn until_stopped(
     gateway: Arc<Gateway>,
     journal: &Journal,
@@ -167,8 +168,8 @@ fn record_panics(journal: Journal) {
     }));
 }
 
-/// A session takes two file descriptors. The limit is raised to what `max_connections` asks for, as
-/// far as this user may; the log says so where that is less.
+/// Raises the limit of open files to the number that `max_connections` needs, as far as this user
+/// may; a session takes two. A lower result is logged.
 fn raise_open_files(journal: &Journal, max_connections: usize) {
     const OTHER_FILES: u64 = 64;
     let wanted = 2 * u64::try_from(max_connections).unwrap_or(u64::MAX / 4) + OTHER_FILES;

@@ -29,8 +29,8 @@ impl Signals {
     }
 }
 
-/// SIGUSR1 and SIGHUP, which open the log files again, and signals that are ignored and logged because their default
-/// action would end the process silently.
+/// SIGUSR1 and SIGHUP, which reopen the log files, and signals that are ignored and logged because
+/// their default action would end the process silently.
 pub(super) struct OtherSignals {
     reopen: Signal,
     hangup: Signal,
@@ -50,7 +50,7 @@ impl OtherSignals {
         })
     }
 
-    /// Acts on each as it comes, for as long as it is polled.
+    /// Handles each signal as it arrives, for as long as the future is polled.
     pub(super) async fn attend(mut self, log: &LogGuard) -> Infallible {
         let (files, journal) = (log.files(), log.journal());
         loop {

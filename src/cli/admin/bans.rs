@@ -78,7 +78,7 @@ pub(in crate::cli) fn unban(args: &UnbanArgs) -> Result<ExitCode, Failure> {
 pub(in crate::cli) fn bans(args: &BansArgs) -> Result<ExitCode, Failure> {
     command(&args.reach, &Request::Bans {}, |answer| {
         let now = UnixTime::now();
-        // A set must not be emptied because the answer was not understood.
+        // A set must not be emptied because the answer could not be parsed.
         let Listed { bans, exempt } = Listed::deserialize(answer).map_err(|error| {
             Failure::Other(format!("the gateway's answer is not valid: {error}"))
         })?;

@@ -44,8 +44,8 @@ fn exchange(socket: &Path, request: &Request) -> io::Result<String> {
     Ok(text)
 }
 
-/// The one key of the configuration that the admin client reads. It loads nothing else, because the user may not be
-/// allowed to read the secrets and keys.
+/// The only configuration key that the admin client reads. It loads nothing else, because the user
+/// may not be allowed to read the secrets and keys.
 #[derive(Deserialize)]
 struct Shallow {
     admin: Option<ShallowAdmin>,

@@ -26,7 +26,8 @@ pub(super) fn lines(text: &str) -> String {
     lines.join("\n")
 }
 
-/// Whether a character is a line break or a mark of direction, which can make a text look like another one.
+/// Whether a character is a line break or a directional mark, either of which can make a text look
+/// like another one.
 fn is_invisible(character: char) -> bool {
     matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}')
 }
@@ -37,7 +38,7 @@ pub(super) fn status(answer: &Value) -> String {
     let uptime = Duration::from_secs(answer["uptime_seconds"].as_u64().unwrap_or(0));
     let mut shown = String::new();
     let mut line = |name: &str, value: &str| {
-        // Writing to a String does not fail.
+        // Writing to a String cannot fail.
         let _ = writeln!(shown, "{name:<12}{value}");
     };
     line("version", &text(&answer["version"]));
@@ -62,7 +63,7 @@ pub(super) fn status(answer: &Value) -> String {
     shown
 }
 
-/// An upstream on one line: since when it is down, why, and when it is tried again.
+/// An upstream on one line: since when it is down, the error, and the time of the next attempt.
 fn upstream_state(upstream: &Value) -> String {
     let (name, state) = (text(&upstream["upstream"]), text(&upstream["state"]));
     let time = |member: &str| span(Duration::from_secs(upstream[member].as_u64().unwrap_or(0)));
@@ -212,7 +213,7 @@ pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> String {
     shown
 }
 
-/// The two largest units of a time, such as `2d3h`.
+/// Formats a time in its two largest units, such as `2d3h`.
 pub(super) fn span(time: Duration) -> String {
     let seconds = time.as_secs();
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);

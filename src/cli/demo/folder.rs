@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// A temporary folder, readable by this user alone; removed when dropped.
+/// A temporary folder that only this user can read; removed when dropped.
 pub(super) struct Folder(PathBuf);
 
 impl Folder {
@@ -24,12 +24,12 @@ impl Folder {
         self.0.join("framewall.toml")
     }
 
-    /// The secret that tokens are signed with.
+    /// The secret with which tokens are signed.
     pub(super) fn secret(&self) -> PathBuf {
         self.0.join("secret")
     }
 
-    /// The configuration of the gateway without TLS, which is for the page.
+    /// The configuration of the gateway without TLS, which serves the page.
     pub(super) fn plain_config(&self) -> PathBuf {
         self.0.join("without-tls.toml")
     }
@@ -39,7 +39,7 @@ impl Folder {
         self.0.join("env")
     }
 
-    /// The options of curl that make an opening handshake.
+    /// The curl options for an opening handshake.
     pub(super) fn curl(&self) -> PathBuf {
         self.0.join("curl")
     }
@@ -49,7 +49,7 @@ impl Folder {
         self.0.join("talk.py")
     }
 
-    /// Writes a new file that this user alone may read.
+    /// Writes a new file that only this user can read.
     pub(super) fn write(path: &Path, text: &str) -> io::Result<()> {
         let mut options = OpenOptions::new();
         let mut file = options.write(true).create_new(true).mode(0o600).open(path)?;

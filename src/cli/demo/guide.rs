@@ -10,7 +10,7 @@ use super::tokens::{AUDIENCE, Tokens, USER};
 /// The client in Python, written into the demo's folder.
 pub(super) const TALK: &str = include_str!("talk.py");
 
-/// Lifetime of the token whose session is watched until it ends.
+/// The lifetime of the token in the example of a session that ends with its token.
 const SHORT: &str = "5s";
 
 pub(super) struct Guide<'a> {
@@ -48,7 +48,7 @@ impl Guide<'_> {
         )
     }
 
-    /// The options of curl that make an opening handshake; the key is that of RFC 6455 section 1.3.
+    /// The curl options for an opening handshake; the key is that of RFC 6455 section 1.3.
     pub(super) fn curl_options(&self) -> String {
         format!(
             "url = \"https://localhost:{}/ws\"\ncacert = \"{}\"\nsilent\nshow-error\ninclude\n\

@@ -22,10 +22,10 @@ use folder::Folder;
 use guide::{Guide, TALK};
 use tokens::{AUDIENCE, Tokens};
 
-/// The port that the gateway listens on if it is free.
+/// The port of the gateway, if it is free.
 const PORT: u16 = 8443;
 const CERTIFICATE_DAYS: u16 = 7;
-/// The subprotocol that a browser offers beside its token, and that the gateway selects.
+/// The subprotocol that a browser offers in addition to its token, and that the gateway selects.
 const SUBPROTOCOL: &str = "demo";
 
 /// Runs the demonstration until a signal.
@@ -108,7 +108,7 @@ async fn loopback() -> Result<TcpListener, Failure> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(Failure::other)
 }
 
-/// Writes a configuration, so that it can be read, and loads it as `run` would.
+/// Writes a configuration so that the user can read it, and loads it as `run` would.
 fn configure(path: &Path, text: &str) -> Result<Config, Failure> {
     Folder::write(path, text).map_err(Failure::other)?;
     let loaded = config::load(path);
@@ -134,7 +134,7 @@ listen = ["127.0.0.1:0"]
 mode = "off"
 "#;
 
-/// All but the listener, which both gateways share.
+/// The whole configuration except the listener; both gateways use it.
 fn routes(application: SocketAddr, witness: SocketAddr) -> String {
     format!(
         r#"
@@ -166,7 +166,7 @@ format = "pretty"
     )
 }
 
-/// [`PORT`], or one that the system gives where that is taken.
+/// [`PORT`], or a port chosen by the system if it is taken.
 async fn free_port() -> io::Result<u16> {
     match TcpListener::bind((Ipv4Addr::LOCALHOST, PORT)).await {
         Ok(_) => Ok(PORT),

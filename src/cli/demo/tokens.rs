@@ -1,4 +1,4 @@
-//! The demo's secret, which is new in each run, with a valid, an expired and a forged token.
+//! The demo's secret, which is new in each run, and a valid, an expired and a forged token.
 
 use std::time::{Duration, SystemTime, SystemTimeError};
 
@@ -17,7 +17,7 @@ pub(super) const AUDIENCE: &str = "demo";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// Why the tokens could not be made.
+/// The reason why the tokens could not be made.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TokensError {
     #[error("there is no randomness for a secret: {0}")]
@@ -52,14 +52,14 @@ impl Tokens {
     }
 }
 
-/// As long as `openssl rand -base64 48` makes one.
+/// Makes a secret of the length that `openssl rand -base64 48` prints.
 fn random_secret() -> Result<String, getrandom::Error> {
     let mut bytes = [0; 48];
     getrandom::fill(&mut bytes)?;
     Ok(STANDARD.encode(bytes))
 }
 
-/// A token that ends at `expires`, counted from 1970.
+/// Signs a token that expires at `expires`, counted from 1970.
 fn sign(secret: &str, expires: Duration) -> Result<String, MintError> {
     let claims: Map<String, Value> = [
         ("sub".to_owned(), json!(USER)),

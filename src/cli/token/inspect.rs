@@ -189,7 +189,7 @@ fn conclusion(sound: bool, verdict: Option<&Verdict>) -> String {
     }
 }
 
-/// Text of a token, as a terminal may show it: nothing in it moves the cursor or reorders text.
+/// Escapes text of a token for a terminal, so that nothing in it moves the cursor or reorders text.
 fn shown(text: &str) -> String {
     let plain = |c: char| matches!(c, '"' | '\'' | '\\') || c.escape_debug().len() == 1;
     let mut out = String::with_capacity(text.len());

@@ -13,7 +13,7 @@ use crate::config::{Algorithm, duration};
 use crate::policy::token::Signer;
 use crate::values::file;
 
-/// Claims that have an option of their own.
+/// Claims that have their own options.
 const OWN: [&str; 6] = ["sub", "iss", "aud", "iat", "exp", "jti"];
 
 /// The arguments of `framewall token mint`.
@@ -75,13 +75,13 @@ fn signer(args: &MintArgs) -> Result<Signer, Failure> {
     Signer::secret(&secret(reference)?, args.alg.unwrap_or(Algorithm::HS256)).map_err(usage)
 }
 
-/// A key or a secret of at most 1 MiB.
+/// Reads a key or a secret of at most 1 MiB.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     file::read(path, 1 << 20)?.ok_or_else(|| io::ErrorKind::FileTooLarge.into())
 }
 
-/// A secret is not taken from the command line, which every user of the machine can see. One line
-/// break at the end of a file is an editor's, not the secret's.
+/// Reads the secret. It is not taken from the command line, which every user of the machine can
+/// see. One line break at the end of a file is removed, since editors add it.
 fn secret(reference: &str) -> Result<Vec<u8>, Failure> {
     if let Some(name) = reference.strip_prefix("env:") {
         let value = std::env::var(name);

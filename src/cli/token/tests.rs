@@ -62,7 +62,7 @@ fn issuer(algorithms: &[Algorithm], key: KeySource) -> Arc<Issuer> {
     })
 }
 
-/// What `inspect` prints, and whether it is a good answer.
+/// The text that `inspect` prints, and whether the token passes.
 fn told(token: &str, issuer: Option<&Arc<Issuer>>, later: u64) -> (String, bool) {
     let now = SystemTime::now() + Duration::from_secs(later);
     let verdict = issuer.map(|issuer| verdict(issuer, token, now)).transpose();

@@ -1,8 +1,8 @@
-//! Times in words.
+//! Formats times for people.
 
 use std::time::{Duration, SystemTime};
 
-/// `2026-03-09 08:15:42 UTC`, for a time from 1970 to 9999.
+/// Formats a time from 1970 to 9999 as `2026-03-09 08:15:42 UTC`.
 pub(super) fn utc(time: SystemTime) -> String {
     let seconds = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let (year, month, day) = date(seconds / 86_400);
@@ -10,8 +10,8 @@ pub(super) fn utc(time: SystemTime) -> String {
     format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
 }
 
-/// The date of a day, counted from 1970-01-01. Years begin in March here, so that the day that some
-/// of them lack is their last.
+/// The date of a day, counted from 1970-01-01. Years begin in March here, so that the leap day is
+/// the last day of a year.
 fn date(day: u64) -> (u64, u64, u64) {
     let day = day + 719_468;
     let (era, of_era) = (day / 146_097, day % 146_097);
@@ -23,7 +23,7 @@ fn date(day: u64) -> (u64, u64, u64) {
     (era * 400 + year + next, month, day)
 }
 
-/// `in 12 minutes` or `3 days ago`.
+/// Formats a time relative to `now`: `in 12 minutes` or `3 days ago`.
 pub(super) fn from_now(time: SystemTime, now: SystemTime) -> String {
     match time.duration_since(now) {
         Ok(wait) => format!("in {}", words(wait)),

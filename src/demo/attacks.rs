@@ -1,5 +1,5 @@
-//! The attacks of the page. Each is sent to the same application through a blind proxy and through the gateway, and the
-//! page shows both outcomes side by side.
+//! The attacks of the page. Each is sent to the same application through a blind proxy and through
+//! the gateway, and the page shows both outcomes side by side.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -31,13 +31,13 @@ const SHOWN: usize = 16;
 /// One button of the page.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Attack {
-    /// Its name in addresses.
+    /// The name in URLs.
     pub name: &'static str,
     /// The attack, described for the page.
     pub title: &'static str,
-    /// The rule that it breaks.
+    /// The rule that the attack breaks.
     pub rule: &'static str,
-    /// The reason that the gateway gives.
+    /// The reason with which the gateway refuses it.
     pub reason: &'static str,
     #[serde(skip)]
     origin: Origin,
@@ -62,7 +62,7 @@ enum Token {
 
 #[derive(Debug, Clone, Copy)]
 enum Payload {
-    /// Nothing: the handshake is the attack.
+    /// No payload: the handshake is the attack.
     Handshake,
     ReservedBit,
     Unmasked,
@@ -166,18 +166,18 @@ pub const ATTACKS: [Attack; 10] = [
     },
 ];
 
-/// Where attacks are sent, and with which credentials.
+/// The targets and the credentials of the attacks.
 #[derive(Debug, Clone)]
 pub struct Targets {
     /// The gateway, without TLS.
     pub gateway: SocketAddr,
     /// The page's own origin, which the gateway admits.
     pub origin: String,
-    /// A token that verifies.
+    /// A valid token.
     pub valid: String,
     /// An expired token.
     pub expired: String,
-    /// A token with another signature.
+    /// A token with the signature of another key.
     pub forged: String,
 }
 
@@ -200,7 +200,7 @@ pub(super) struct Outcomes {
 /// The outcome of an attack on one of the two paths.
 #[derive(Debug, Serialize)]
 struct Outcome {
-    /// Something of the attack reached the application.
+    /// Whether a part of the attack reached the application.
     reached: bool,
     /// A description of the data that reached it.
     application: String,
@@ -208,16 +208,16 @@ struct Outcome {
     client: String,
 }
 
-/// The attacker's answer.
+/// The answer to an attack.
 #[derive(Debug, PartialEq, Eq)]
 enum Answer {
     /// The handshake was refused with this status and reason.
     Status(u16, Option<String>),
     /// A Close with this code and reason.
     Close(u16, String),
-    /// The connection ended without one.
+    /// The connection ended without a Close.
     Ended,
-    /// Nothing, for as long as the attacker waited.
+    /// No answer came while the attacker waited.
     Nothing,
 }
 
@@ -291,7 +291,7 @@ async fn exchange(target: SocketAddr, request: &str, payload: Payload) -> std::i
     let (mut reader, mut writer) = stream.split();
     let bytes = payload.bytes();
     let writing = async {
-        // The gateway may close before everything is written: the answer says why.
+        // The gateway may close before everything is written: its answer gives the reason.
         let _ = writer.write_all(&bytes).await;
         std::future::pending::<()>().await;
     };
@@ -327,7 +327,8 @@ fn reason(body: &[u8]) -> Option<String> {
     body["reason"].as_str().map(str::to_owned)
 }
 
-/// Reads until a Close or the end. A server's frames are not masked, and pings are let pass.
+/// Reads until a Close or the end of the connection. A server's frames are not masked; pings are
+/// skipped.
 async fn read_close(stream: &mut (impl AsyncRead + Unpin), mut read: Vec<u8>) -> Answer {
     loop {
         while let [first, length, rest @ ..] = read.as_slice() {
@@ -425,7 +426,7 @@ impl Payload {
 
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-/// A client's frame of less than 64 KiB (RFC 6455 section 5.2).
+/// Builds a client's frame of less than 64 KiB (RFC 6455 section 5.2).
 fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     let length = u16::try_from(payload.len()).unwrap_or(u16::MAX);
     let mut frame = match length {
@@ -438,10 +439,10 @@ fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// A compressed message (RFC 7692 section 7.2.1).
+/// Builds a compressed message (RFC 7692 section 7.2.1).
 fn deflated(text: &[u8]) -> Vec<u8> {
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
-    // Writing to a Vec does not fail.
+    // Writing to a Vec cannot fail.
     let _ = encoder.write_all(text).and_then(|()| encoder.flush());
     let mut message = encoder.get_ref().clone();
     message.truncate(message.len().saturating_sub(4));

@@ -1,5 +1,5 @@
-//! A proxy that copies bytes without looking at them, as most proxies do after the 101. This one does so from the first
-//! byte.
+//! A proxy that copies bytes without parsing them, as most proxies do after the 101. This one does
+//! so from the first byte.
 
 use std::net::SocketAddr;
 use std::time::Duration;

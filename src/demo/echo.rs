@@ -23,11 +23,11 @@ const MAX_MESSAGE: usize = 4 * 1024 * 1024;
 /// A client that does not read its echo is disconnected after this time.
 const SEND_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long the other side may take to answer our Close.
+/// How long the peer may take to answer our Close.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
-/// Talks until the other side closes or fails, or `stop` is cancelled: then it closes with 1001.
-/// The WebSocket handshake is over when this begins.
+/// Echoes messages until the peer closes or fails, or until `stop` is cancelled, after which it
+/// closes with 1001. The WebSocket handshake must be complete.
 pub(super) async fn echo<S>(
     stream: S,
     user: Option<&str>,

@@ -19,13 +19,13 @@ pub struct LogLines(Arc<Mutex<Kept>>);
 #[derive(Debug, Default)]
 struct Kept {
     lines: VecDeque<String>,
-    /// Lines that were written before the first one that is kept.
+    /// The number of lines before the first kept one.
     dropped: u64,
-    /// The beginning of a line whose end was not written yet.
+    /// The beginning of an incomplete line.
     partial: Vec<u8>,
 }
 
-/// Lines from a place on, and the place behind them.
+/// Lines from a position on, and the position after them.
 #[derive(Debug, Serialize, PartialEq, Eq)]
 pub(super) struct Tail {
     pub(super) next: u64,
@@ -33,7 +33,7 @@ pub(super) struct Tail {
 }
 
 impl LogLines {
-    /// The kept lines from the line number `from` on, counted from 0 over all lines.
+    /// The kept lines from line number `from` on. Numbers start at 0 and count dropped lines, too.
     pub(super) fn tail(&self, from: u64) -> Tail {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let skipped = usize::try_from(from.saturating_sub(kept.dropped)).unwrap_or(usize::MAX);

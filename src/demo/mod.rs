@@ -30,7 +30,7 @@ use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Connections at once; more wait to be accepted.
+/// The limit of simultaneous connections; more wait to be accepted.
 const MAX_CONNECTIONS: usize = 100;
 
 /// From accept to the 101, or to the last answer: longer than any attack takes.
@@ -41,7 +41,7 @@ const USER: &str = "x-user-id";
 
 const PAGE: &str = include_str!("page.html");
 
-/// The page loads nothing but itself, and may open a WebSocket to any address.
+/// The page loads nothing from other places, and may open a WebSocket to any address.
 const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
      connect-src 'self' ws: wss:; frame-ancestors 'none'",
@@ -53,12 +53,12 @@ pub use log::LogLines;
 use attacks::Attacker;
 use witness::Witness;
 
-/// The values that the page is rendered with.
+/// The values with which the page is rendered.
 #[derive(Debug, Clone)]
 pub struct Page {
     /// The gateway's route to this application, without TLS: `ws://127.0.0.1:8080/ws`.
     pub url: String,
-    /// The subprotocol that it offers beside its token.
+    /// The subprotocol that the page offers in addition to its token.
     pub subprotocol: String,
 }
 
@@ -69,20 +69,20 @@ pub struct Listeners {
     pub application: TcpListener,
     /// The application that records the bytes that reach it.
     pub witness: TcpListener,
-    /// The blind proxy in front of it.
+    /// The blind proxy in front of the witness.
     pub blind: TcpListener,
 }
 
-/// The data that the page's answers are made from.
+/// The data for the answers of the page.
 struct Site {
     html: Bytes,
     attacker: Attacker,
     log: LogLines,
 }
 
-/// Serves the page at `/` and a WebSocket at every path of the application, the witness and the blind
-/// proxy, until `shutdown`; then closes every socket (1001) and returns once all are gone. An error is
-/// a listener's own.
+/// Serves the page at `/` and a WebSocket at every path of the application, the witness and the
+/// blind proxy, until `shutdown`; then closes every socket (1001) and returns once all are gone.
+/// Fails if a listener fails.
 pub async fn serve(
     listeners: Listeners,
     page: Page,
@@ -117,7 +117,7 @@ pub async fn serve(
     application.and(witness).and(blind)
 }
 
-/// Accepts connections until `stop`, each served in a task of its own, and waits for all of them.
+/// Accepts connections until `stop`, serves each in a separate task, and waits for all of them.
 async fn accept<F>(
     listener: TcpListener,
     stop: &CancellationToken,
@@ -154,7 +154,7 @@ where
 
 impl Page {
     fn html(&self, targets: &Targets) -> Bytes {
-        // Serializing a table of texts does not fail.
+        // Serializing a table of texts cannot fail.
         let attacks = serde_json::to_string(&ATTACKS).unwrap_or_default();
         let values = [
             ("{{url}}", self.url.as_str()),
@@ -168,7 +168,7 @@ impl Page {
     }
 }
 
-/// Text inside a quoted HTML attribute.
+/// Escapes text for a quoted HTML attribute.
 fn attribute(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
 }
@@ -180,7 +180,8 @@ struct Visit {
     user: Option<String>,
 }
 
-/// One connection: requests until one of them becomes a WebSocket, or the time is over.
+/// Serves one connection: requests until one of them becomes a WebSocket, or the time limit is
+/// reached.
 async fn connection(stream: TcpStream, site: Arc<Site>, stop: CancellationToken) {
     let visit = Arc::new(Mutex::new(None));
     let service = service_fn(|request| {
@@ -194,7 +195,7 @@ async fn connection(stream: TcpStream, site: Arc<Site>, stop: CancellationToken)
     if let Some(Visit { socket, user }) = visit
         && let Ok(socket) = socket.await
     {
-        // A client that leaves in the middle of a message is not worth an error.
+        // A client that disconnects in the middle of a message is not an error.
         let _ = echo::echo(TokioIo::new(socket), user.as_deref(), &stop).await;
     }
 }
@@ -229,14 +230,14 @@ async fn answer(
     }
 }
 
-/// The line of the log that is asked for: `/log?from=N`.
+/// The requested line of the log: `/log?from=N`.
 fn first_line(request: &Request<Incoming>) -> u64 {
     let query = request.uri().query().unwrap_or_default();
     query.strip_prefix("from=").and_then(|from| from.parse().ok()).unwrap_or(0)
 }
 
 fn json(value: &impl Serialize) -> Response<Full<Bytes>> {
-    // Serializing plain values does not fail.
+    // Serializing plain values cannot fail.
     let text = serde_json::to_vec(value).unwrap_or_default();
     let mut response = Response::new(Full::from(text));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

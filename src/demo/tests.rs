@@ -34,7 +34,7 @@ impl Demo {
             subprotocol: "demo".to_owned(),
         };
         let targets = Targets {
-            // Without a gateway, the way that is not the blind proxy's is the blind proxy's, too.
+            // These tests have no gateway; both paths lead to the blind proxy.
             gateway: listeners.blind.local_addr().unwrap(),
             origin: format!("http://{address}"),
             valid: "v.a.l".to_owned(),
@@ -162,7 +162,7 @@ async fn the_log_is_read_on_from_where_it_was() {
     demo.end().await;
 }
 
-/// What the application records is what was sent: nothing on the blind way looks at it.
+/// The application records exactly the bytes that were sent: the blind proxy checks nothing.
 #[tokio::test]
 async fn a_blind_proxy_lets_every_attack_through() {
     let demo = Demo::start().await;

@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, OpCode};
 /// The longest request head in bytes.
 const MAX_HEAD: usize = 16 * 1024;
 
-/// Bytes that are recorded of one connection; more are only counted.
+/// Bytes that are recorded for one connection; further bytes are only counted.
 const RECORDED: usize = 256 * 1024;
 
 /// How long one connection may take, longer than any attack.
@@ -27,11 +27,11 @@ const WITHIN: Duration = Duration::from_secs(10);
 pub(super) struct Record {
     /// The request head.
     pub(super) head: String,
-    /// The first bytes behind the head, at most [`RECORDED`].
+    /// The first bytes after the head, at most [`RECORDED`].
     pub(super) bytes: Vec<u8>,
-    /// All bytes behind the head.
+    /// The number of bytes after the head.
     pub(super) count: u64,
-    /// The connection is over.
+    /// Whether the connection is over.
     over: bool,
 }
 
@@ -43,10 +43,10 @@ pub(super) struct Witness {
 }
 
 impl Witness {
-    /// Answers a handshake and records the data after it until the peer is done.
+    /// Answers a handshake and records the data after it until the peer has finished.
     pub(super) async fn attend(&self, mut stream: TcpStream) {
         let mut id = None;
-        // A peer that is done, broken or too slow ends the record all the same.
+        // The record ends in any case: the peer has finished, failed or was too slow.
         let _ = timeout(WITHIN, self.record(&mut stream, &mut id)).await;
         if let Some(id) = id {
             self.change(id, |record| record.over = true);
@@ -102,8 +102,8 @@ impl Witness {
         self.changed.notify_waiters();
     }
 
-    /// Takes the record of a connection that is over or ends within `patience`; `None` if none was
-    /// made with this number.
+    /// Takes the record with this number once its connection has ended, or after `patience`; `None`
+    /// if there is no such record.
     pub(super) async fn testify(&self, id: u64, patience: Duration) -> Option<Record> {
         let over = async {
             loop {
@@ -114,7 +114,7 @@ impl Witness {
                 changed.await;
             }
         };
-        // The bytes recorded so far are the answer, too.
+        // After `patience` the bytes recorded so far are returned.
         let _ = timeout(patience, over).await;
         self.records.lock().unwrap_or_else(PoisonError::into_inner).remove(&id)
     }
@@ -128,7 +128,7 @@ impl Witness {
 /// A frame that reached the application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Frame {
-    /// Any but a Close.
+    /// Any frame but a Close.
     Other,
     Close,
 }
@@ -159,7 +159,7 @@ impl Record {
     }
 }
 
-/// The number behind `?id=` in the request line; 0 without one.
+/// The number after `?id=` in the request line; 0 without one.
 fn number(head: &str) -> u64 {
     let target = head.split(' ').nth(1).unwrap_or_default();
     let (_, id) = target.split_once("?id=").unwrap_or_default();
@@ -173,7 +173,7 @@ fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     })
 }
 
-/// A 101 that agrees to everything that was offered.
+/// Builds a 101 that accepts everything that was offered.
 fn switching_protocols(head: &str) -> String {
     let key = field(head, "sec-websocket-key").unwrap_or_default();
     let accept = derive_accept_key(key.as_bytes());

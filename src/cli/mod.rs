@@ -21,7 +21,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config;
-use crate::gateway::StartError;
+use crate::control::StartError;
+use crate::gateway::runtime::InForceError;
 
 pub use cert::{CertError, DevCertificate, make};
 pub use config_file::ConfigFile;
@@ -135,7 +136,9 @@ impl Failure {
     /// the configuration.
     pub(crate) fn start(error: StartError) -> Self {
         match error {
-            StartError::Token(error) => Self::Config(format!("error: {error}\n")),
+            StartError::InForce(InForceError::Token(error)) => {
+                Self::Config(format!("error: {error}\n"))
+            }
             error => Self::other(error),
         }
     }

@@ -2,7 +2,6 @@
 
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -12,8 +11,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::signals::{OtherSignals, Signals};
 use super::{Failure, RunArgs};
 use crate::config::{Config, LoadError, Loaded};
+use crate::control::{Service, Source, StartError};
 use crate::gateway::listen::bind_beside;
-use crate::gateway::{Gateway, Source, StartError};
 use crate::journal::{self, Event, Journal, LogError};
 
 /// The time that the tasks of cut sessions have to write their log records.
@@ -98,12 +97,12 @@ fn serve(loaded: &Loaded, again: Again) -> Result<(), RunError> {
         let signals = Signals::new().map_err(RunError::Runtime)?;
         let others = OtherSignals::new().map_err(RunError::Runtime)?;
         let hangups = signal(SignalKind::hangup()).map_err(RunError::Runtime)?;
-        let (gateway, listeners) = open(config, &journal)?;
-        gateway.reload_from(again.source, &again.text);
-        gateway.reload_on(hangups);
-        gateway.watch(again.watch);
+        let (service, listeners) = open(config, &journal)?;
+        service.reload_from(again.source, &again.text);
+        service.reload_on(hangups);
+        service.watch(again.watch);
         tokio::select! {
-            outcome = until_stopped(gateway, &journal, listeners, signals) => outcome,
+            outcome = until_stopped(service, &journal, listeners, signals) => outcome,
             never = others.attend(&log) => match never {},
         }
     });
@@ -122,8 +121,8 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, RunError> {
 pub(super) fn open(
     config: &Config,
     journal: &Journal,
-) -> Result<(Arc<Gateway>, Vec<TcpListener>), RunError> {
-    let gateway = Gateway::new(config, journal.clone())?;
+) -> Result<(Service, Vec<TcpListener>), RunError> {
+    let service = Service::open(config, journal.clone())?;
     let mut listeners = Vec::new();
     for address in &config.server.listen {
         let failed = |error| RunError::Bind(*address, error);
@@ -132,19 +131,19 @@ pub(super) fn open(
         journal.record(Event::Listening { address, tls: config.tls.is_some() });
         listeners.push(listener);
     }
-    Ok((gateway, listeners))
+    Ok((service, listeners))
 }
 
 /// Serves until the first signal, then closes every session; a second signal ends the gateway at
 /// once.
 pub(super) async fn until_stopped(
-    gateway: Arc<Gateway>,
+    service: Service,
     journal: &Journal,
     listeners: Vec<TcpListener>,
     mut signals: Signals,
 ) -> Result<(), RunError> {
     let (first, stop) = tokio::sync::oneshot::channel::<()>();
-    let serving = gateway.run(listeners, stop);
+    let serving = service.run(listeners, stop);
     let impatience = async {
         signals.next().await;
         drop(first);

@@ -1,3 +1,106 @@
-//! What operators do to a running gateway.
+//! Everything that operators and timers do to a running gateway: the admin socket, reloads, watched
+//! files, and maintenance.
 
 pub mod admin;
+mod loading;
+mod maintenance;
+mod reload;
+mod watch;
+
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::Signal;
+
+use crate::config::Config;
+use crate::control::admin::{AdminSocket, SocketError};
+use crate::gateway::Gateway;
+use crate::gateway::runtime::{Current, InForce, InForceError, Runtime};
+use crate::gateway::session::{Reporter, Sessions};
+use crate::journal::Journal;
+use crate::state::State;
+use crate::state::store::StoreError;
+use reload::Reloading;
+pub use reload::{ReloadError, Reloaded, Source};
+
+/// Why a gateway does not start with a configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// TLS or the keys of tokens cannot be used.
+    #[error(transparent)]
+    InForce(#[from] InForceError),
+    /// The file of bans or revocations cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The admin socket cannot be opened.
+    #[error(transparent)]
+    Admin(#[from] SocketError),
+}
+
+/// A gateway with its controls.
+#[derive(Debug)]
+pub struct Service {
+    gateway: Gateway,
+    control: Arc<Control>,
+    admin: Option<AdminSocket>,
+}
+
+/// The parts of a gateway that operators and timers act on.
+#[derive(Debug)]
+pub(crate) struct Control {
+    runtime: Runtime,
+    state: Arc<State>,
+    current: Arc<Current>,
+    sessions: Sessions,
+    reporter: Arc<Reporter>,
+    reloading: Reloading,
+}
+
+impl Service {
+    /// A gateway for a checked configuration, which records events in `journal`. It does not run yet.
+    pub fn open(config: &Config, journal: Journal) -> Result<Self, StartError> {
+        // First, because its lock keeps a second gateway from the files of this one.
+        let admin = config.admin.socket.as_deref().map(AdminSocket::bind).transpose()?;
+        let state = Arc::new(State::open(config)?);
+        let current = Arc::new(Current::new(InForce::new(config, &state, None)?));
+        let gateway = Gateway::new(Arc::clone(&current), Arc::clone(&state), journal);
+        let control = Control {
+            runtime: gateway.runtime().clone(),
+            state,
+            current,
+            sessions: gateway.sessions().clone(),
+            reporter: Arc::clone(gateway.reporter()),
+            reloading: Reloading::new(config),
+        };
+        Ok(Self { gateway, control: Arc::new(control), admin })
+    }
+
+    /// Sets the source that reloads read, and the text of it that is in force.
+    pub fn reload_from(&self, source: Source, text: &str) {
+        self.control.reload_from(source, text);
+    }
+
+    /// Reloads the configuration at each of these signals.
+    pub fn reload_on(&self, signals: Signal) {
+        reload::reload_on(&self.control, signals);
+    }
+
+    /// Watches files from this call on and loads them when they change: the lists and databases of
+    /// the firewall always; with `all`, also the configuration and every other file that it names.
+    pub fn watch(&self, all: bool) {
+        watch::watch(&self.control, all);
+    }
+
+    /// Serves the listeners until `shutdown` resolves and every session is over, or `shutdown_grace`
+    /// has passed.
+    pub async fn run(self, listeners: Vec<TcpListener>, shutdown: impl Future) {
+        let Self { gateway, control, admin } = self;
+        if let Some(socket) = admin {
+            let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok());
+            let serving = admin::serve(Arc::clone(&control), socket, addresses.collect());
+            control.runtime.spawn_until_stop(serving);
+        }
+        maintenance::spawn_maintenance(&control);
+        gateway.run(listeners, shutdown).await;
+    }
+}

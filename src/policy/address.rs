@@ -109,7 +109,7 @@ pub(super) fn check_ban(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
     if cx.found.is_proxy {
         return Ok(Outcome::NotApplicable);
     }
-    match cx.shared()?.bans.is_banned(cx.address, UnixTime::now()) {
+    match cx.state()?.bans().is_banned(cx.address, UnixTime::now()) {
         None => Ok(Outcome::Passed),
         Some(ban) => {
             let why = ban.why.as_deref().map_or(String::new(), |why| format!(" for {why}"));
@@ -120,7 +120,7 @@ pub(super) fn check_ban(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
 }
 
 pub(super) fn ban_passed(cx: &Context<'_>) -> Said {
-    match cx.shared().ok().and_then(|shared| shared.bans.exempting(cx.address)) {
+    match cx.state().ok().and_then(|state| state.bans().exempting(cx.address)) {
         Some(exempt) => {
             Said::by(format!("never banned: {exempt} is exempt"), FIREWALL.key("ban.exempt"))
         }
@@ -133,7 +133,7 @@ pub(super) fn check_handshakes(cx: &mut Context<'_>) -> Result<Outcome, Refusal>
         return Ok(Outcome::NotApplicable);
     }
     let key = AddressKey::from(cx.address);
-    let Err(TooOften { wait, shared }) = cx.shared()?.limiters.handshake(key) else {
+    let Err(TooOften { wait, shared }) = cx.state()?.limiters().handshake(key) else {
         return Ok(Outcome::Passed);
     };
     let detail = if shared {
@@ -170,7 +170,8 @@ pub(super) fn take_connection(cx: &mut Context<'_>) -> Result<Outcome, Refusal> 
     };
     let limits = &cx.policy.limits;
     let enforce = limits.mode == Mode::Enforce;
-    let (permit, full) = cx.shared()?.limiters.connection(key, limits, enforce).map_err(refusal)?;
+    let (permit, full) =
+        cx.state()?.limiters().connection(key, limits, enforce).map_err(refusal)?;
     cx.found.address_permit = Some(permit);
     Ok(full.map_or(Outcome::Passed, |full| Outcome::Reported(refusal(full))))
 }

@@ -12,8 +12,8 @@ use super::token::{Authenticated, Identity};
 use super::{Arrival, Policy, Principal, Room, ShownToken, Table, origin, server_name};
 use crate::config::{Auth, Issuer, Route, RouteIssuers};
 use crate::handshake::UpgradeRequest;
-use crate::state::bans::Bans;
-use crate::state::limits::{AddressPermit, Limiters, UserPermit};
+use crate::state::State;
+use crate::state::limits::{AddressPermit, UserPermit};
 use crate::values::{Host, Reason, Refusal, RequestContext};
 
 /// What the checks of some phases work on.
@@ -28,7 +28,7 @@ pub(super) struct Context<'a> {
 /// What is known before the phases run. A fact that none of them reads may be absent.
 #[derive(Default)]
 pub(super) struct Facts<'a> {
-    pub(super) shared: Option<Shared<'a>>,
+    pub(super) state: Option<&'a State>,
     pub(super) certificate: Option<ShownCertificate<'a>>,
     pub(super) room: Option<Room>,
     pub(super) handshake: Option<Handshake<'a>>,
@@ -63,15 +63,6 @@ pub(super) struct Findings<'a> {
     pub(super) principal: Option<Principal>,
 }
 
-/// State that all connections share, and that checks of one client read and count in.
-#[derive(Debug, Clone, Copy)]
-pub struct Shared<'a> {
-    /// The banned addresses.
-    pub bans: &'a Bans,
-    /// The counters of addresses and users.
-    pub limiters: &'a Limiters,
-}
-
 /// The handshake that is checked.
 pub(super) enum Handshake<'a> {
     /// It has just arrived.
@@ -85,8 +76,8 @@ impl<'a> Context<'a> {
         Self { policy, address, facts: Facts::default(), found: Findings::default() }
     }
 
-    pub(super) fn shared(&self) -> Result<Shared<'a>, Refusal> {
-        self.facts.shared.ok_or_else(missing)
+    pub(super) fn state(&self) -> Result<&'a State, Refusal> {
+        self.facts.state.ok_or_else(missing)
     }
 
     pub(super) fn handshake(&self) -> Result<&Handshake<'a>, Refusal> {

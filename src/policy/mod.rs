@@ -41,7 +41,6 @@ use crate::values::fold;
 pub use address::AddressAdmission;
 pub use certificate::ShownCertificate;
 pub use checks::{CHECKS, Check, Key, Phase};
-pub use context::Shared;
 pub use exchange::{ExchangeAdmission, Room};
 pub use review::{Claims, HandshakeSnapshot, SessionPrincipal};
 pub use route::{Found, Routes};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::certificate::ShownCertificate;
 use super::checks::{Check, Outcome, Phase, Run};
-use super::context::{Context, Handshake, Shared, missing};
+use super::context::{Context, Handshake, missing};
 use super::exchange::{ExchangeAdmission, Room};
 use super::review::{HandshakeSnapshot, SessionPrincipal};
 use super::route::Found;
@@ -15,6 +15,7 @@ use super::{AddressAdmission, Admission, Arrival, Policy, Principal, ShownToken,
 use super::{Step, Trace, credential, subprotocols};
 use crate::config::{Auth, Route};
 use crate::handshake::UpgradeRequest;
+use crate::state::State;
 use crate::values::Refusal;
 
 /// The checks of a policy for the client at one address. Each method runs the next phases of the
@@ -54,9 +55,9 @@ impl<'p> Checks<'p> {
 
     /// Admits the address: firewall, bans, limits. A trusted proxy that speaks for itself is only
     /// held to the firewall's rules, since all its clients would share the rest.
-    pub fn admit_address(&mut self, shared: Shared<'_>) -> Result<AddressAdmission, Refusal> {
+    pub fn admit_address(&mut self, state: &State) -> Result<AddressAdmission, Refusal> {
         let mut cx = self.context();
-        cx.facts.shared = Some(shared);
+        cx.facts.state = Some(state);
         self.run(Phase::Address, &mut cx)?;
         AddressAdmission::new(cx.found)
     }
@@ -72,11 +73,11 @@ impl<'p> Checks<'p> {
     pub fn admit_exchange<'a>(
         &mut self,
         address: &'a AddressAdmission,
-        shared: Shared<'_>,
+        state: &State,
         room: Room,
     ) -> Result<ExchangeAdmission<'a>, Refusal> {
         let mut cx = self.context();
-        cx.facts.shared = Some(shared);
+        cx.facts.state = Some(state);
         cx.facts.room = Some(room);
         cx.found.is_proxy = address.is_proxy();
         self.run(Phase::Exchange, &mut cx)?;
@@ -156,10 +157,10 @@ impl<'p> Checks<'p> {
     pub fn admit_user(
         &mut self,
         identity: &Identity,
-        shared: Shared<'_>,
+        state: &State,
     ) -> Result<UserAdmission, Refusal> {
         let mut cx = self.context();
-        cx.facts.shared = Some(shared);
+        cx.facts.state = Some(state);
         cx.facts.user = Some(identity);
         self.run(Phase::User, &mut cx)?;
         let permit = cx.found.user_permit.ok_or_else(missing)?;

@@ -12,14 +12,11 @@ use super::checks::{Check, Outcome, Phase, Run, Section, key};
 use super::context::Context;
 use super::token::{Signer, Verifiers};
 use super::{
-    Admission, Arrival, CHECKS, Claims, Policy, Principal, Room, SessionPrincipal, Shared,
-    ShownToken,
+    Admission, Arrival, CHECKS, Claims, Policy, Principal, Room, SessionPrincipal, ShownToken,
 };
 use crate::config::{self, Algorithm, UnknownClients};
 use crate::handshake::{ClientAddress, Peer, UpgradeRequest};
-use crate::state::bans::{Bans, Now};
-use crate::state::limits::Limiters;
-use crate::state::store::Revocations;
+use crate::state::State;
 use crate::values::{Reason, Refusal, RequestContext, Sender, TokenPlace};
 
 /// The NAME of the route on which [`PROBE`] refuses everyone.
@@ -57,8 +54,7 @@ pub(crate) fn configuration(route: &str, token_from: &str) -> String {
 /// Makes a policy of a configuration, and a token that it accepts.
 struct Fixture {
     policy: Policy,
-    bans: Bans,
-    limiters: Limiters,
+    state: State,
     token: String,
 }
 
@@ -68,11 +64,9 @@ fn fixture(route: &str, token_from: &str) -> Fixture {
     let text = configuration(route, token_from);
     let config = config::parse(&text, &folder.path().join("framewall.toml")).unwrap().config;
     let verifiers = Verifiers::new(&config, None).unwrap();
-    let revocations = Arc::new(Revocations::in_memory());
-    let limiters = Limiters::default();
-    limiters.set(&config.limits);
-    let bans = Bans::open(None, &[], Now::read()).unwrap();
-    Fixture { policy: Policy::new(&config, None, verifiers, revocations), bans, limiters, token }
+    let state = State::open(&config).unwrap();
+    let policy = Policy::new(&config, None, verifiers, Arc::clone(state.revocations()));
+    Fixture { policy, state, token }
 }
 
 /// Writes the secret of [`configuration`], and signs a token with it.
@@ -89,11 +83,10 @@ const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
 /// Runs the phases of a request as a connection does, with the token in its head.
 async fn connect(fixture: &Fixture, token: Option<&str>) -> Result<Admission, Refusal> {
-    let shared = Shared { bans: &fixture.bans, limiters: &fixture.limiters };
     let mut checks = fixture.policy.checks(ADDRESS);
-    let address = checks.admit_address(shared)?;
+    let address = checks.admit_address(&fixture.state)?;
     let exchange =
-        checks.admit_exchange(&address, shared, Room { full: false, stopping: false })?;
+        checks.admit_exchange(&address, &fixture.state, Room { full: false, stopping: false })?;
     let mut request = Request::builder()
         .header("host", "chat.example")
         .header("upgrade", "websocket")

@@ -31,7 +31,7 @@ pub(super) fn take_session(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
     let limits = &cx.policy.limits;
     let enforce = limits.mode == Mode::Enforce;
     let key = cx.facts.user.ok_or_else(missing)?.key().clone();
-    let (permit, full) = cx.shared()?.limiters.user(key, limits, enforce).map_err(refusal)?;
+    let (permit, full) = cx.state()?.limiters().user(key, limits, enforce).map_err(refusal)?;
     cx.found.user_permit = Some(permit);
     Ok(full.map_or(Outcome::Passed, |full| Outcome::Reported(refusal(full))))
 }

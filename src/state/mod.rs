@@ -1,5 +1,61 @@
-//! State that outlives a connection and a reload: bans, strikes, revocations and limits.
+//! State that outlives a connection and a reload: bans, strikes, revocations, and limits.
 
 pub mod bans;
 pub mod limits;
 pub mod store;
+
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::values::UnixTime;
+use bans::{Bans, Now};
+use limits::Limiters;
+use store::{RevocationStore, Revocations, StoreError};
+
+/// The state that all connections of a gateway share.
+#[derive(Debug)]
+pub struct State {
+    bans: Arc<Bans>,
+    revocations: Arc<dyn RevocationStore>,
+    limiters: Limiters,
+}
+
+impl State {
+    /// Reads the files of bans and revocations that `config` names; without one, that state is kept in
+    /// memory.
+    pub fn open(config: &Config) -> Result<Self, StoreError> {
+        let revocations = match &config.admin.revocations {
+            Some(path) => Revocations::open(path.clone(), UnixTime::now())?,
+            None => Revocations::in_memory(),
+        };
+        let trusted_proxies = &config.server.trusted_proxies;
+        let bans = Bans::open(config.firewall.ban.as_ref(), trusted_proxies, Now::read())?;
+        let limiters = Limiters::default();
+        limiters.set(&config.limits);
+        Ok(Self { bans: Arc::new(bans), revocations: Arc::new(revocations), limiters })
+    }
+
+    /// Applies the bans' terms and the limits of a reloaded configuration; nothing counted is lost.
+    pub fn set(&self, config: &Config) {
+        self.bans.set(config.firewall.ban.as_ref(), &config.server.trusted_proxies);
+        self.limiters.set(&config.limits);
+    }
+
+    /// Banned addresses, and strikes.
+    #[must_use]
+    pub fn bans(&self) -> &Arc<Bans> {
+        &self.bans
+    }
+
+    /// Users and tokens that may not connect.
+    #[must_use]
+    pub fn revocations(&self) -> &Arc<dyn RevocationStore> {
+        &self.revocations
+    }
+
+    /// Open connections and handshake rates by address and user.
+    #[must_use]
+    pub fn limiters(&self) -> &Limiters {
+        &self.limiters
+    }
+}

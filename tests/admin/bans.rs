@@ -191,7 +191,7 @@ fn a_ban_that_cannot_be_saved_is_refused_and_in_force() {
 fn a_broken_file_of_bans_stops_the_start() {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("bans.json"), "{\"version\":1,\"bans\":[").unwrap();
-    let Err(error) = framewall::gateway::Gateway::new(
+    let Err(error) = framewall::control::Service::open(
         &with_file(&folder),
         framewall::journal::Journal::default(),
     ) else {

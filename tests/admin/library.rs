@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use framewall::config::{self, Config};
-use framewall::gateway::{Gateway, StartError};
+use framewall::control::{Service, StartError};
 use framewall::journal::Journal;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -32,13 +32,13 @@ pub(crate) fn with_gateway_of(config: &Config, ask: impl FnOnce(&Path) + Send + 
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         // A process that another test is just starting has the last one's lock, for a moment.
-        let gateway = eventually(|| Gateway::new(config, Journal::default()).ok()).unwrap();
+        let service = eventually(|| Service::open(config, Journal::default()).ok()).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let asking = tokio::task::spawn_blocking(move || {
             ask(&socket);
             drop(stop);
         });
-        gateway.run(Vec::new(), stopped).await;
+        service.run(Vec::new(), stopped).await;
         asking.await.unwrap();
     });
 }
@@ -80,7 +80,7 @@ fn a_revocation_that_cannot_be_saved_is_refused_and_in_force() {
 fn a_broken_file_stops_the_start() {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("revoked.json"), "{\"version\":1,\"revocations\":[").unwrap();
-    let Err(error) = Gateway::new(&config(folder.path()), Journal::default()) else {
+    let Err(error) = Service::open(&config(folder.path()), Journal::default()) else {
         panic!("it started");
     };
     assert!(matches!(error, StartError::Store(_)), "{error}");

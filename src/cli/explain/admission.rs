@@ -10,12 +10,13 @@ use tokio_util::task::TaskTracker;
 use super::request::request;
 use super::{ExplainArgs, Verdict};
 use crate::config::{Auth, Issuer, ProxyProtocol, Route, Server, UnknownClients};
-use crate::gateway::{Gateway, InForce};
+use crate::gateway::runtime::InForce;
 use crate::handshake::{ClientAddress, Peer, UpgradeRequest};
 use crate::journal::Journal;
 use crate::policy::{
     Admission, Arrival, Checks, Principal, Room, ShownCertificate, ShownToken, Step, Table, Trace,
 };
+use crate::state::State;
 use crate::tls::{Certificate, CertificateNames, ClientCertificate};
 use crate::values::TokenPlace;
 use crate::values::canonical_ip;
@@ -28,14 +29,13 @@ const KEYS_WITHIN: Duration = Duration::from_secs(10);
 /// Runs all phases, up to the upstream.
 pub(super) async fn admit(
     args: &ExplainArgs,
-    gateway: &Gateway,
+    state: &State,
     in_force: &InForce,
     shown: Option<Vec<Certificate>>,
     token: Option<String>,
     checks: &mut Checks<'_>,
 ) -> Verdict {
-    let shared = gateway.shared();
-    let address = checks.admit_address(shared)?;
+    let address = checks.admit_address(state)?;
     let certificate = certificate(in_force, shown.as_deref(), checks)?;
     let plain = head(args, checks.trace())?;
     let peer = Peer {
@@ -46,7 +46,7 @@ pub(super) async fn admit(
     };
     let client = client(&peer, in_force, &plain, checks.trace())?;
     let room = Room { full: false, stopping: false };
-    let exchange = checks.admit_exchange(&address, shared, room)?;
+    let exchange = checks.admit_exchange(&address, state, room)?;
     let arrival = Arrival {
         exchange,
         client: &client,
@@ -66,7 +66,7 @@ pub(super) async fn admit(
         }
     }
     let admission = checks.admit(route, &mut request, arrival).await?;
-    let user = user(gateway, &admission, carried, checks).await?;
+    let user = user(state, &admission, carried, checks).await?;
     checks.open(&admission, &mut request)?;
     Ok(format!("as {user}"))
 }
@@ -147,7 +147,7 @@ fn place(args: &ExplainArgs, route: &Route) -> TokenPlace {
 
 /// The admitted user. With the token in the first message, checks that it was given.
 async fn user(
-    gateway: &Gateway,
+    state: &State,
     admission: &Admission,
     carried: Option<(TokenPlace, String)>,
     checks: &mut Checks<'_>,
@@ -155,14 +155,14 @@ async fn user(
     match (admission.principal(), carried) {
         (Principal::Anonymous, _) => Ok("anybody".to_owned()),
         (Principal::Identified(identity), _) => {
-            let _permit = checks.admit_user(identity, gateway.shared())?;
+            let _permit = checks.admit_user(identity, state)?;
             Ok(identity.user().to_owned())
         }
         (Principal::Awaited(_), Some((TokenPlace::Message, token))) => {
             let (place, context) = (&TokenPlace::Message, admission.context());
             let shown = ShownToken { token: &token, place, context };
             let identity = checks.identify(admission.route(), shown).await?;
-            let _permit = checks.admit_user(&identity, gateway.shared())?;
+            let _permit = checks.admit_user(&identity, state)?;
             Ok(identity.user().to_owned())
         }
         (Principal::Awaited(issuers), _) => {

@@ -19,9 +19,9 @@ use super::run::runtime;
 use super::{ConfigFile, Failure, REFUSED, print};
 use crate::config;
 use crate::config::{Config, token_place};
-use crate::gateway::Gateway;
-use crate::journal::Journal;
+use crate::gateway::runtime::InForce;
 use crate::policy::Step;
+use crate::state::State;
 use crate::tls::Certificate;
 use crate::values::Refusal;
 use crate::values::canonical_ip;
@@ -92,10 +92,11 @@ async fn decide(
     if let Some(ban) = &mut config.firewall.ban {
         ban.file.take_if(|path| !path.exists());
     }
-    let gateway = Gateway::new(&config, Journal::default()).map_err(Failure::start)?;
-    let in_force = gateway.in_force();
+    let state = State::open(&config).map_err(Failure::other)?;
+    let in_force =
+        InForce::new(&config, &state, None).map_err(|error| Failure::start(error.into()))?;
     let mut checks = in_force.policy.traced(canonical_ip(args.ip));
-    let verdict = admission::admit(args, &gateway, &in_force, shown, token, &mut checks).await;
+    let verdict = admission::admit(args, &state, &in_force, shown, token, &mut checks).await;
     Ok((checks.into_steps(), verdict))
 }
 

@@ -2,20 +2,19 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use serde_json::{Map, Value, json};
 
 use super::bans;
 use super::protocol::{Answer, MOST_LISTED, Outcome, Request, Target};
 use crate::config::duration;
+use crate::control::{Control, ReloadError};
 use crate::gateway::session::Filter;
-use crate::gateway::{Gateway, ReloadError};
 use crate::state::store::{Kind, Revocation, RevokeError};
 use crate::values::Reason;
 use crate::values::UnixTime;
 
-/// What the gateway tells about itself beyond what it holds.
+/// Facts of the process for `status`.
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) since: UnixTime,
@@ -23,22 +22,22 @@ pub(super) struct Running {
 }
 
 /// Does what `request` asks for.
-pub(super) async fn act(gateway: &Arc<Gateway>, running: &Running, request: Request) -> Answer {
+pub(super) async fn act(control: &Arc<Control>, running: &Running, request: Request) -> Answer {
     match request {
-        Request::Status {} => Answer::done(object(status(gateway, running))),
-        Request::Sessions { filter, limit } => sessions(gateway, &filter, limit).await,
-        Request::Kick { filter, all } => kick(gateway, &filter, all),
-        Request::Reload {} => reload(gateway).await,
-        Request::Revoke { target } => revoke(gateway, target).await,
-        Request::Ban { sentence } => bans::ban(gateway, sentence).await,
-        Request::Unban { network } => bans::unban(gateway, network).await,
-        Request::Bans {} => bans::list(gateway),
+        Request::Status {} => Answer::done(object(status(control, running))),
+        Request::Sessions { filter, limit } => sessions(control, &filter, limit).await,
+        Request::Kick { filter, all } => kick(control, &filter, all),
+        Request::Reload {} => reload(control).await,
+        Request::Revoke { target } => revoke(control, target).await,
+        Request::Ban { sentence } => bans::ban(control, sentence).await,
+        Request::Unban { network } => bans::unban(control, network).await,
+        Request::Bans {} => bans::list(control),
     }
 }
 
-fn status(gateway: &Gateway, running: &Running) -> Value {
+fn status(control: &Control, running: &Running) -> Value {
     let now = UnixTime::now();
-    let in_force = gateway.in_force();
+    let in_force = control.current.get();
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "pid": std::process::id(),
@@ -46,22 +45,22 @@ fn status(gateway: &Gateway, running: &Running) -> Value {
         "uptime_seconds": running.since.age(now).as_secs(),
         "listeners": running.listeners,
         "max_connections": in_force.server.max_connections,
-        "sessions": gateway.sessions.count(),
-        "routes": gateway.sessions.by_route(),
+        "sessions": control.sessions.count(),
+        "routes": control.sessions.by_route(),
         "generation": in_force.generation,
-        "last_reload": gateway.last_reload(),
-        "revocations": gateway.revocations.count(now),
-        "bans": gateway.bans.count(now),
-        "would_refuse": gateway.reported.load(Ordering::Relaxed),
+        "last_reload": control.last_reload(),
+        "revocations": control.state.revocations().count(now),
+        "bans": control.state.bans().count(now),
+        "would_refuse": control.reporter.total_let_through(),
         "upstreams": in_force.dialer.list(),
         "issuers": in_force.policy.verifiers().status(),
     })
 }
 
 /// In a task of its own: an admin client that goes, or a deadline, stops nothing halfway.
-async fn reload(gateway: &Arc<Gateway>) -> Answer {
-    let reloading = Arc::clone(gateway);
-    let reloaded = gateway.tasks.spawn(async move { reloading.reload().await });
+async fn reload(control: &Arc<Control>) -> Answer {
+    let reloading = Arc::clone(control);
+    let reloaded = control.runtime.spawn(async move { reloading.reload().await });
     match reloaded.await.unwrap_or(Err(ReloadError::Fault)) {
         Ok(reloaded) => {
             let closed = reloaded.closed;
@@ -71,31 +70,31 @@ async fn reload(gateway: &Arc<Gateway>) -> Answer {
     }
 }
 
-async fn sessions(gateway: &Gateway, filter: &Filter, limit: usize) -> Answer {
-    let listing = gateway.sessions.list(filter, limit.min(MOST_LISTED)).await;
+async fn sessions(control: &Control, filter: &Filter, limit: usize) -> Answer {
+    let listing = control.sessions.list(filter, limit.min(MOST_LISTED)).await;
     let more = json!({ "matching": listing.matching, "sessions": listing.sessions });
     Answer::done(object(more)).about(listing.matching)
 }
 
-fn kick(gateway: &Gateway, filter: &Filter, all: bool) -> Answer {
+fn kick(control: &Control, filter: &Filter, all: bool) -> Answer {
     if filter.is_empty() != all {
         let error = "say which sessions, or say all: one of the two";
         return Answer::failed(Outcome::Refused, error);
     }
-    match gateway.sessions.kick(filter, Reason::SessionKicked) {
+    match control.sessions.kick(filter, Reason::SessionKicked) {
         0 => Answer::failed(Outcome::NotFound, "no session matches").about(0),
         kicked => Answer::done(object(json!({ "kicked": kicked }))).about(kicked),
     }
 }
 
-async fn revoke(gateway: &Arc<Gateway>, target: Target) -> Answer {
+async fn revoke(control: &Arc<Control>, target: Target) -> Answer {
     let now = UnixTime::now();
     let revocation = match revocation(target, now) {
         Ok(revocation) => revocation,
         Err(error) => return Answer::failed(Outcome::Refused, error),
     };
     let Revocation { kind, value, until, .. } = revocation.clone();
-    let store = Arc::clone(&gateway.revocations);
+    let store = Arc::clone(control.state.revocations());
     let kept = tokio::task::spawn_blocking(move || store.revoke(revocation, now)).await;
     let failure = match kept {
         Ok(Ok(())) => None,
@@ -107,7 +106,7 @@ async fn revoke(gateway: &Arc<Gateway>, target: Target) -> Answer {
         Kind::User => Filter { user: Some(value), ..Filter::default() },
         Kind::Token => Filter { token: Some(value), ..Filter::default() },
     };
-    let closed = gateway.sessions.kick(&filter, Reason::TokenRevoked);
+    let closed = control.sessions.kick(&filter, Reason::TokenRevoked);
     let more = object(json!({ "until": until, "closed": closed }));
     let answer = Answer::done(more).about(closed);
     match failure {

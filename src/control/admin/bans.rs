@@ -6,36 +6,36 @@ use serde_json::json;
 
 use super::act::{end, object};
 use super::protocol::{Answer, Outcome, Sentence};
-use crate::gateway::Gateway;
+use crate::control::Control;
 use crate::state::bans::BanRefused;
 use crate::values::Network;
 use crate::values::UnixTime;
 
 /// The ban is in force before it is saved, and its sessions end before that, too.
-pub(super) async fn ban(gateway: &Arc<Gateway>, sentence: Sentence) -> Answer {
+pub(super) async fn ban(control: &Arc<Control>, sentence: Sentence) -> Answer {
     let now = UnixTime::now();
     let Sentence { network, until, lasting, why } = sentence;
     let until = match end(until, lasting.as_deref(), now) {
         Ok(until) => until,
         Err(error) => return Answer::failed(Outcome::Refused, error),
     };
-    let ban = match gateway.bans.ban(network, until, why, now) {
+    let ban = match control.state.bans().ban(network, until, why, now) {
         Ok(ban) => ban,
         Err(error) => return Answer::failed(Outcome::Refused, error.to_string()),
     };
-    let closed = gateway.end_banned(ban.network);
+    let closed = control.reporter.end_banned(ban.network);
     let more = json!({ "network": ban.network, "until": ban.until, "closed": closed });
     let unsaved = "it is in force, but will be forgotten when the gateway stops";
-    saved(gateway, Answer::done(object(more)).about(closed), unsaved).await
+    saved(control, Answer::done(object(more)).about(closed), unsaved).await
 }
 
-pub(super) async fn unban(gateway: &Arc<Gateway>, network: Network) -> Answer {
-    match gateway.bans.unban(network, UnixTime::now()) {
+pub(super) async fn unban(control: &Arc<Control>, network: Network) -> Answer {
+    match control.state.bans().unban(network, UnixTime::now()) {
         Ok(ban) => {
             let more = json!({ "network": ban.network });
             let unsaved =
                 "it is taken back, but will be in force again when the gateway starts anew";
-            saved(gateway, Answer::done(object(more)), unsaved).await
+            saved(control, Answer::done(object(more)), unsaved).await
         }
         Err(error @ BanRefused::NotBanned { .. }) => {
             Answer::failed(Outcome::NotFound, error.to_string())
@@ -44,14 +44,15 @@ pub(super) async fn unban(gateway: &Arc<Gateway>, network: Network) -> Answer {
     }
 }
 
-pub(super) fn list(gateway: &Gateway) -> Answer {
-    let (bans, exempt) = (gateway.bans.list(UnixTime::now()), gateway.bans.exempt());
+pub(super) fn list(control: &Control) -> Answer {
+    let (bans, exempt) =
+        (control.state.bans().list(UnixTime::now()), control.state.bans().exempt());
     Answer::done(object(json!({ "bans": bans, "exempt": exempt })))
 }
 
 /// `answer`, or that what it says was done and not saved.
-async fn saved(gateway: &Gateway, answer: Answer, unsaved: &str) -> Answer {
-    let bans = Arc::clone(&gateway.bans);
+async fn saved(control: &Control, answer: Answer, unsaved: &str) -> Answer {
+    let bans = Arc::clone(control.state.bans());
     let error = match tokio::task::spawn_blocking(move || bans.save(UnixTime::now())).await {
         Ok(Ok(())) => return answer,
         Ok(Err(error)) => error.to_string(),

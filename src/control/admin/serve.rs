@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::act::{Running, act};
 use super::protocol::{Answer, Outcome, Request};
 use super::socket::AdminSocket;
-use crate::gateway::Gateway;
+use crate::control::Control;
 use crate::journal::{AdminAction, Event, Journal};
 use crate::values::UnixTime;
 
@@ -36,27 +36,27 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Answers on `socket` until it is dropped; the socket's file goes with it.
 pub(crate) async fn serve(
-    gateway: Arc<Gateway>,
+    control: Arc<Control>,
     socket: AdminSocket,
     listeners: Vec<std::net::SocketAddr>,
 ) {
     let running = Arc::new(Running { since: UnixTime::now(), listeners });
     let (listener, _file) = match socket.listen() {
         Ok(listening) => listening,
-        Err(error) => return failed(&gateway.journal, &error),
+        Err(error) => return failed(control.reporter.journal(), &error),
     };
     let places = Arc::new(Places::default());
     let mut awaited = Awaited::default();
     loop {
-        let stream = accept(&gateway.journal, &listener).await;
+        let stream = accept(control.reporter.journal(), &listener).await;
         let place = awaited.enter();
-        let (tracked, running) = (Arc::clone(&gateway), Arc::clone(&running));
+        let (tracked, running) = (Arc::clone(&control), Arc::clone(&running));
         let places = Arc::clone(&places);
-        gateway.tasks.spawn(async move {
-            let stopping = tracked.stopping.clone();
+        control.runtime.spawn(async move {
+            let stopping = tracked.runtime.stopping().clone();
             let answering = answer(&tracked, &running, &places, place, stream);
             if stopping.run_until_cancelled(answering).await == Some(Err(TooLong)) {
-                tracked.journal.record(Event::AdminTimeout);
+                tracked.reporter.journal().record(Event::AdminTimeout);
             }
         });
     }
@@ -113,7 +113,7 @@ fn failed(journal: &Journal, error: &io::Error) {
 }
 
 async fn answer(
-    gateway: &Arc<Gateway>,
+    control: &Arc<Control>,
     running: &Running,
     places: &Places,
     place: oneshot::Receiver<()>,
@@ -127,10 +127,12 @@ async fn answer(
     };
     let answering = async {
         let answer = match line {
-            Ok(line) => respond(gateway, running, places, uid, &line).await,
-            Err(Unread::TooLong) => {
-                refuse(&gateway.journal, uid, &format!("a request has at most {MAX_REQUEST} bytes"))
-            }
+            Ok(line) => respond(control, running, places, uid, &line).await,
+            Err(Unread::TooLong) => refuse(
+                control.reporter.journal(),
+                uid,
+                &format!("a request has at most {MAX_REQUEST} bytes"),
+            ),
             Err(Unread::Gone) => return,
         };
         // The client may be gone; what it asked for is done all the same.
@@ -142,7 +144,7 @@ async fn answer(
 
 /// The answer to a line, once there is a place for what it asks for.
 async fn respond(
-    gateway: &Arc<Gateway>,
+    control: &Arc<Control>,
     running: &Running,
     places: &Places,
     uid: Option<u32>,
@@ -151,23 +153,27 @@ async fn respond(
     let request = match serde_json::from_slice::<Request>(line) {
         Ok(request) => request,
         Err(error) => {
-            return refuse(&gateway.journal, uid, &format!("this is not a request: {error}"));
+            return refuse(
+                control.reporter.journal(),
+                uid,
+                &format!("this is not a request: {error}"),
+            );
         }
     };
     let text = serde_json::to_string(&request).unwrap_or_default();
     let action = request.name();
     let answer = if matches!(request, Request::Status {}) {
-        act(gateway, running, request).await
+        act(control, running, request).await
     } else {
         let Ok(_request) = places.requests.try_acquire() else {
             let error = "too many requests at once; try again in a moment";
-            return refuse(&gateway.journal, uid, error);
+            return refuse(control.reporter.journal(), uid, error);
         };
         // The semaphore is never closed.
         let _acting = places.acting.acquire().await;
-        act(gateway, running, request).await
+        act(control, running, request).await
     };
-    record(&gateway.journal, uid, Some(action), &text, &answer);
+    record(control.reporter.journal(), uid, Some(action), &text, &answer);
     answer
 }
 

@@ -5,7 +5,7 @@ mod reception;
 
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,12 +19,13 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{ProxyProtocol, Server};
-use crate::gateway::listen::{Slot, read_header};
-use crate::gateway::session::{Permits, Session};
-use crate::gateway::{Gateway, InForce};
-use crate::handshake::{self, HeadLimits, HeadTap, Peer, RawHead, Respelled, Spelling};
+use crate::gateway::listen::{Slot, Slots, read_header};
+use crate::gateway::runtime::{Current, InForce, Runtime};
+use crate::gateway::session::{Permits, Reporter, Session, SessionStarter};
+use crate::handshake::{self, HeadBudget, HeadLimits, HeadTap, Peer, RawHead, Respelled, Spelling};
 use crate::journal::{self, Event, Subject};
 use crate::policy::AddressAdmission;
+use crate::state::State;
 use crate::tls::transport::Transport;
 use crate::tls::{ClientCertificate, PROXY_HEADER_UNASKED, Terminated, describe_failure};
 use crate::values::AddressKey;
@@ -39,23 +40,84 @@ const FAREWELL_WITHIN: Duration = Duration::from_secs(2);
 /// How long an answer may take to be written once the deadline has passed.
 const ANSWER_GRACE: Duration = Duration::from_secs(2);
 
-/// A connection that nothing was read of.
-pub(crate) struct Accepted {
-    pub(crate) stream: TcpStream,
-    /// Its peer, canonical.
-    pub(crate) address: SocketAddr,
-    pub(crate) slot: Slot,
-    /// Its admitted address; `None`: it is a trusted proxy, and its client is not known.
-    pub(crate) admitted: Option<AddressAdmission>,
-    /// What it is judged by, up to its 101.
-    pub(crate) in_force: Arc<InForce>,
+/// The longest request heads beyond 16 KiB may hold this together, and those of one address this.
+const HEADS: usize = 64 * 1024 * 1024;
+const HEADS_PER_ADDRESS: usize = 8 * 1024 * 1024;
+
+/// Serves accepted connections up to their 101, with the parts of the gateway that this takes.
+#[derive(Debug)]
+pub(crate) struct Exchanges {
+    runtime: Runtime,
+    current: Arc<Current>,
+    state: Arc<State>,
+    sessions: Arc<SessionStarter>,
+    reporter: Arc<Reporter>,
+    slots: Slots,
+    heads: HeadBudget,
+}
+
+/// A connection from which nothing was read yet.
+struct Accepted {
+    stream: TcpStream,
+    /// The peer, canonical.
+    address: SocketAddr,
+    slot: Slot,
+    /// The admission of the address; `None` for a trusted proxy, whose client is not known yet.
+    admitted: Option<AddressAdmission>,
+    /// The configuration that decides about the connection up to its 101.
+    in_force: Arc<InForce>,
+}
+
+impl Exchanges {
+    pub(crate) fn new(
+        runtime: Runtime,
+        current: Arc<Current>,
+        state: Arc<State>,
+        sessions: Arc<SessionStarter>,
+        reporter: Arc<Reporter>,
+    ) -> Self {
+        let heads = HeadBudget::new(HEADS, HEADS_PER_ADDRESS);
+        Self { runtime, current, state, sessions, reporter, slots: Slots::default(), heads }
+    }
+
+    /// Serves a connection in a task of its own, or drops it without an answer.
+    pub(crate) fn accept(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+        let in_force = self.current.get();
+        let admitted = match self.admit_peer(peer.ip(), &in_force) {
+            Ok(admitted) => admitted,
+            Err(refusal) => return self.reporter.dropped(peer, &refusal),
+        };
+        let Some(slot) = self.slots.take(in_force.server.max_connections) else {
+            let full = Refusal::new(Reason::Capacity, "max_connections is reached");
+            return self.reporter.dropped(peer, &full);
+        };
+        let accepted = Accepted { stream, address: peer, slot, admitted, in_force };
+        let serving = serve(Arc::clone(self), accepted);
+        if self.runtime.is_stopping() {
+            Runtime::spawn_unawaited(serving);
+        } else {
+            self.runtime.spawn(serving);
+        }
+    }
+
+    /// Admits the peer's address; `None` for a trusted proxy, whose client is known later.
+    fn admit_peer(
+        &self,
+        peer: IpAddr,
+        in_force: &InForce,
+    ) -> Result<Option<AddressAdmission>, Refusal> {
+        if Peer::is_trusted(peer, &in_force.server.trusted_proxies) {
+            return Ok(None);
+        }
+        in_force.policy.checks(peer).admit_address(&self.state).map(Some)
+    }
 }
 
 /// Takes an accepted connection to a session, or refuses it.
-pub(crate) async fn serve(gateway: Arc<Gateway>, accepted: Accepted) {
+async fn serve(exchanges: Arc<Exchanges>, accepted: Accepted) {
     let Accepted { stream, address, slot, mut admitted, in_force } = accepted;
     let mut deadline = Instant::now() + in_force.server.handshake_timeout;
-    let mut patience = gateway.stopping.clone();
+    let mut patience = exchanges.runtime.stopping().clone();
     // It came to be told that the gateway stops.
     if patience.is_cancelled() {
         patience = CancellationToken::new();
@@ -64,10 +126,10 @@ pub(crate) async fn serve(gateway: Arc<Gateway>, accepted: Accepted) {
     let mut subject = Subject::new(address);
     if !clock_is_sound() {
         let now = "this machine's clock says no time from 1970 to 9999: set it";
-        return gateway.connection_error(&subject, Reason::Internal, now);
+        return exchanges.reporter.connection_error(&subject, Reason::Internal, now);
     }
     let mut heard = false;
-    let securing = secure(&gateway, &in_force, stream, &mut subject, &mut admitted, &mut heard);
+    let securing = secure(&exchanges, &in_force, stream, &mut subject, &mut admitted, &mut heard);
     let securing = timeout_at(deadline, securing);
     let Some(securing) = patience.run_until_cancelled(securing).await else {
         return;
@@ -82,7 +144,7 @@ pub(crate) async fn serve(gateway: Arc<Gateway>, accepted: Accepted) {
     match secured {
         Ok(secured) => {
             let connection = Connection {
-                gateway,
+                exchanges,
                 in_force,
                 subject,
                 slot,
@@ -94,12 +156,12 @@ pub(crate) async fn serve(gateway: Arc<Gateway>, accepted: Accepted) {
         }
         Err(refusal) if journal::is_error(refusal.reason) && !heard => {
             let detail = "nothing was sent before TLS";
-            gateway.journal.record(Event::Silent { subject: &subject, detail });
+            exchanges.reporter.journal().record(Event::Silent { subject: &subject, detail });
         }
         Err(refusal) if journal::is_error(refusal.reason) => {
-            gateway.connection_error(&subject, refusal.reason, &refusal.detail);
+            exchanges.reporter.connection_error(&subject, refusal.reason, &refusal.detail);
         }
-        Err(refusal) => gateway.dropped(subject.peer, &refusal),
+        Err(refusal) => exchanges.reporter.dropped(subject.peer, &refusal),
     }
 }
 
@@ -119,7 +181,7 @@ async fn speaks(stream: &TcpStream) -> bool {
 /// The PROXY protocol and TLS, as far as they are configured. `heard` says whether the client, and
 /// not only its proxy, sent a byte.
 async fn secure(
-    gateway: &Gateway,
+    exchanges: &Exchanges,
     in_force: &InForce,
     mut stream: TcpStream,
     subject: &mut Subject,
@@ -141,8 +203,7 @@ async fn secure(
         own = client.is_none();
         subject.peer = client.unwrap_or(subject.peer);
         if !Peer::is_trusted(subject.peer.ip(), trusted) {
-            let mut checks = in_force.policy.checks(subject.peer.ip());
-            *admitted = Some(checks.admit_address(gateway.shared())?);
+            *admitted = exchanges.admit_peer(subject.peer.ip(), in_force)?;
         }
     }
     let peer = Peer {
@@ -167,7 +228,7 @@ async fn secure(
 
 /// A connection whose one request is awaited.
 struct Connection {
-    gateway: Arc<Gateway>,
+    exchanges: Arc<Exchanges>,
     in_force: Arc<InForce>,
     subject: Subject,
     slot: Slot,
@@ -180,13 +241,14 @@ struct Connection {
 impl Connection {
     /// One request and its answer; then a session, or the end.
     async fn exchange(self, secured: Secured) {
-        let Self { gateway, in_force, mut subject, slot, address, deadline, patience } = self;
+        let Self { exchanges, in_force, mut subject, slot, address, deadline, patience } = self;
         let Secured { stream, peer, server_name, certificate } = secured;
+        let reporter = &exchanges.reporter;
         let (mut tap, head) = HeadTap::new(stream);
         let Server { max_head, max_fields, .. } = in_force.server;
         let limits = HeadLimits { bytes: max_head, fields: max_fields };
         let client = address.is_some().then(|| AddressKey::from(peer.address.ip()));
-        let mut share = gateway.heads.share(client);
+        let mut share = exchanges.heads.share(client);
         // A client that has not asked for anything when the gateway stops is not waited for.
         let gathering = timeout_at(deadline, tap.gather(limits, &mut share));
         let Some(gathered) = patience.run_until_cancelled(gathering).await else {
@@ -197,18 +259,18 @@ impl Connection {
             Ok(Err(fault)) => {
                 drop(share);
                 subject.request = Some(Box::new(head.summary()));
-                return refuse_head(&gateway, tap.into_parts().0, &fault.into(), &subject).await;
+                return refuse_head(reporter, tap.into_parts().0, &fault.into(), &subject).await;
             }
             Err(_) => {
                 drop(share);
                 let stream = tap.into_parts().0;
-                return conclude(&gateway, stream, None, &head, subject, &peer).await;
+                return conclude(reporter, stream, None, &head, subject, &peer).await;
             }
         }
         let (established, mut admitted) = oneshot::channel();
         let early_subject = subject.clone();
         let reception = Cell::new(Some(Reception {
-            gateway: Arc::clone(&gateway),
+            exchanges: Arc::clone(&exchanges),
             in_force: Arc::clone(&in_force),
             peer,
             server_name,
@@ -272,16 +334,16 @@ impl Connection {
                 next,
                 generation,
             };
-            session.start(&gateway);
+            exchanges.sessions.start(session);
             return;
         }
-        conclude(&gateway, stream, outcome, &head, early_subject, &peer).await;
+        conclude(reporter, stream, outcome, &head, early_subject, &peer).await;
     }
 }
 
 /// Answers a head that is not read to its end.
-async fn refuse_head(gateway: &Gateway, stream: Transport, refusal: &Refusal, subject: &Subject) {
-    gateway.refused(subject, refusal);
+async fn refuse_head(reporter: &Reporter, stream: Transport, refusal: &Refusal, subject: &Subject) {
+    reporter.refused(subject, refusal);
     let answer = handshake::problem_bytes(refusal.reason, &subject.request_id);
     stream.part(&answer).await;
 }
@@ -307,7 +369,7 @@ fn another_protocol(spoken: Option<Spoken>) -> Option<&'static str> {
 /// Says in the log what came of a connection without a session, where the answer did not already,
 /// and closes it so that the client can read what it was told.
 async fn conclude(
-    gateway: &Gateway,
+    reporter: &Reporter,
     stream: Transport,
     outcome: Option<hyper::Result<()>>,
     head: &RawHead,
@@ -324,16 +386,16 @@ async fn conclude(
         Some(Ok(())) if head.is_complete() => {}
         Some(Ok(()) | Err(_)) if head.is_empty() => {
             let detail = "the connection ended before a request";
-            gateway.journal.record(Event::Silent { subject, detail });
+            reporter.journal().record(Event::Silent { subject, detail });
         }
         Some(Ok(())) => {
             let detail = "the client closed before it sent a request";
-            gateway.connection_error(subject, Reason::ClientLost, detail);
+            reporter.connection_error(subject, Reason::ClientLost, detail);
         }
         Some(Err(error)) if error.is_parse_too_large() => {
             let detail =
                 "the head is larger than server.max_head, or has more fields than max_fields";
-            gateway.refused(subject, &Refusal::new(Reason::HeadTooLarge, detail));
+            reporter.refused(subject, &Refusal::new(Reason::HeadTooLarge, detail));
         }
         Some(Err(error)) if error.is_parse() => {
             let malformed = |detail| Refusal::new(Reason::HandshakeMalformed, detail);
@@ -344,24 +406,27 @@ async fn conclude(
                     .unwrap_or_else(|| malformed(format!("the request is not HTTP/1.1: {error}"))),
             };
             let offence = head.is_forged().then(|| Offence::head(context)).flatten();
-            gateway.refused(subject, &refusal.as_offence(offence));
+            reporter.refused(subject, &refusal.as_offence(offence));
         }
         Some(Err(error)) => {
-            gateway.connection_error(subject, Reason::ClientLost, &error.to_string());
+            reporter.connection_error(subject, Reason::ClientLost, &error.to_string());
         }
         None if head.is_complete() => {
             let detail = "the client did not take the answer";
-            gateway.connection_error(subject, Reason::ClientLost, detail);
+            reporter.connection_error(subject, Reason::ClientLost, detail);
         }
         None => {
             let detail = "server.handshake_timeout: the request head did not arrive in time";
             if head.is_empty() {
-                gateway.journal.record(Event::Silent { subject, detail });
+                reporter.journal().record(Event::Silent { subject, detail });
             } else {
-                gateway.refused(subject, &Refusal::new(Reason::HandshakeTimeout, detail));
+                reporter.refused(subject, &Refusal::new(Reason::HandshakeTimeout, detail));
             }
             answer = handshake::problem_bytes(Reason::HandshakeTimeout, &subject.request_id);
         }
     }
     stream.part(&answer).await;
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,10 +8,11 @@ use hyper::body::Incoming;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
+use super::Exchanges;
 use crate::config::Server;
+use crate::gateway::runtime::InForce;
 use crate::gateway::session::{Caller, Next};
 use crate::gateway::upstream::{Answer, Failure};
-use crate::gateway::{Gateway, InForce};
 use crate::handshake::{self, Body, ClientAddress, Letters, Peer, RawHead, UpgradeRequest};
 use crate::journal::Subject;
 use crate::policy::{AddressAdmission, Admission, Arrival, Checks, Principal, Room, UserAdmission};
@@ -22,7 +23,7 @@ use crate::values::{Reason, Refusal};
 
 /// What the request needs to be answered. Used once.
 pub(super) struct Reception {
-    pub(super) gateway: Arc<Gateway>,
+    pub(super) exchanges: Arc<Exchanges>,
     pub(super) in_force: Arc<InForce>,
     pub(super) peer: Peer,
     pub(super) server_name: Option<String>,
@@ -63,17 +64,17 @@ impl Reception {
     /// decides; or a refusal.
     pub(super) async fn answer(mut self, request: Request<Incoming>) -> Response<Body> {
         if self.is_health_check(&request) {
-            return handshake::health(self.gateway.stopping.is_cancelled());
+            return handshake::health(self.exchanges.runtime.is_stopping());
         }
         match self.admit(request).await {
             Ok(admitted) => self.accept(admitted),
             Err(Failure::Refused(refusal)) => {
-                self.gateway.refused(&self.subject, &refusal);
+                self.exchanges.reporter.refused(&self.subject, &refusal);
                 handshake::problem(&refusal, &self.subject.request_id)
             }
             Err(Failure::Answered(answer)) => {
                 let Answer { status, headers, letters, body, cut } = answer;
-                self.gateway.answered(&self.subject, status.as_u16(), cut);
+                self.exchanges.reporter.answered(&self.subject, status.as_u16(), cut);
                 let id = &self.subject.request_id;
                 let mut response = handshake::relayed(status, &headers, id, body);
                 letters.give(response.extensions_mut());
@@ -139,8 +140,8 @@ impl Reception {
         self.subject.peer = client.address;
         let mut checks = in_force.policy.checks(client.address.ip());
         let address = self.enter(&mut checks)?;
-        let room = Room { full: self.full, stopping: self.gateway.sessions.are_ending() };
-        let exchange = checks.admit_exchange(&address, self.gateway.shared(), room)?;
+        let room = Room { full: self.full, stopping: self.exchanges.sessions.are_ending() };
+        let exchange = checks.admit_exchange(&address, &self.exchanges.state, room)?;
         let mut request = self.parse(head, context)?.asked_by(&client);
         let server_name = self.server_name.as_deref();
         let by_proxy = self.peer.trusted;
@@ -163,7 +164,7 @@ impl Reception {
         let next = if matches!(admission.principal(), Principal::Awaited(_)) {
             Next::FirstMessage(Box::new(caller))
         } else {
-            let journal = &self.gateway.journal;
+            let journal = self.exchanges.reporter.journal();
             let connecting = caller.connect(journal, &admission, &mut self.subject, self.deadline);
             Next::Relay(Box::new(connecting.await?))
         };
@@ -192,10 +193,10 @@ impl Reception {
     fn enter(&mut self, checks: &mut Checks<'_>) -> Result<AddressAdmission, Refusal> {
         let address = match self.address.take() {
             Some(address) => address,
-            None => checks.admit_address(self.gateway.shared())?,
+            None => checks.admit_address(&self.exchanges.state)?,
         };
         for refusal in address.let_through() {
-            self.gateway.let_through(&self.subject, refusal);
+            self.exchanges.reporter.let_through(&self.subject, refusal);
         }
         Ok(address)
     }
@@ -211,9 +212,9 @@ impl Reception {
         };
         self.subject.user = Some(identity.user().to_owned());
         let UserAdmission { permit, let_through } =
-            checks.admit_user(identity, self.gateway.shared())?;
+            checks.admit_user(identity, &self.exchanges.state)?;
         for refusal in &let_through {
-            self.gateway.let_through(&self.subject, refusal);
+            self.exchanges.reporter.let_through(&self.subject, refusal);
         }
         Ok(Some(permit))
     }

@@ -6,10 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Connections above the limit that are still told so, with TLS and a 503; more are dropped.
 const TOLD: usize = 64;
 
-/// `max_connections` as permits.
-#[derive(Debug)]
+/// Permits of open connections.
+#[derive(Debug, Default)]
 pub struct Slots {
-    most: AtomicUsize,
     open: Arc<AtomicUsize>,
     told: Arc<AtomicUsize>,
 }
@@ -39,22 +38,11 @@ impl Slot {
 pub struct Taken(Arc<AtomicUsize>);
 
 impl Slots {
-    /// Permits for `max_connections`.
+    /// A slot for a new connection where `max_connections` may be open, or `None` when not even a
+    /// refusal can be afforded. Where the limit was lowered, open connections stay.
     #[must_use]
-    pub fn new(max_connections: usize) -> Self {
-        Self { most: AtomicUsize::new(max_connections), open: Arc::default(), told: Arc::default() }
-    }
-
-    /// From here on `max_connections` may be open. Where more are, they stay.
-    pub fn resize(&self, max_connections: usize) {
-        self.most.store(max_connections, Ordering::Relaxed);
-    }
-
-    /// A slot for a new connection, or `None` when not even a refusal can be afforded.
-    #[must_use]
-    pub fn take(&self) -> Option<Slot> {
-        let most = self.most.load(Ordering::Relaxed);
-        let open = Taken::one_of(&self.open, most).map(Slot::Open);
+    pub fn take(&self, max_connections: usize) -> Option<Slot> {
+        let open = Taken::one_of(&self.open, max_connections).map(Slot::Open);
         open.or_else(|| Taken::one_of(&self.told, TOLD).map(Slot::Told))
     }
 }
@@ -79,25 +67,23 @@ mod tests {
 
     #[test]
     fn beyond_the_limit_some_are_told_and_the_rest_dropped() {
-        let slots = Slots::new(1);
-        let first = slots.take();
+        let slots = Slots::default();
+        let first = slots.take(1);
         assert!(matches!(first, Some(Slot::Open(_))));
-        let told: Vec<_> = (0..TOLD).map(|_| slots.take().unwrap()).collect();
+        let told: Vec<_> = (0..TOLD).map(|_| slots.take(1).unwrap()).collect();
         assert!(told.iter().all(|slot| matches!(slot, Slot::Told(_))));
-        assert!(slots.take().is_none());
+        assert!(slots.take(1).is_none());
         drop(first);
-        assert!(matches!(slots.take(), Some(Slot::Open(_))));
+        assert!(matches!(slots.take(1), Some(Slot::Open(_))));
     }
 
     #[test]
     fn another_limit_holds_for_the_next_connection() {
-        let slots = Slots::new(2);
-        let open: Vec<_> = (0..2).map(|_| slots.take().unwrap()).collect();
-        slots.resize(1);
-        assert!(matches!(slots.take(), Some(Slot::Told(_))));
+        let slots = Slots::default();
+        let open: Vec<_> = (0..2).map(|_| slots.take(2).unwrap()).collect();
+        assert!(matches!(slots.take(1), Some(Slot::Told(_))));
         drop(open);
-        slots.resize(3);
-        let open: Vec<_> = (0..3).map(|_| slots.take().unwrap()).collect();
+        let open: Vec<_> = (0..3).map(|_| slots.take(3).unwrap()).collect();
         assert!(open.iter().all(|slot| matches!(slot, Slot::Open(_))));
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::gateway::InForce;
+use crate::gateway::runtime::InForce;
 use crate::gateway::upstream::{self, Allowance, Failure, Upstream};
 use crate::handshake::{ClientAddress, Letters, Peer, Provenance, UpgradeRequest};
 use crate::journal::{Journal, Subject};

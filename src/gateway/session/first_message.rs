@@ -8,9 +8,8 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout_at};
 
-use super::Caller;
+use super::{Caller, SessionStarter};
 use crate::config::Issuer;
-use crate::gateway::Gateway;
 use crate::gateway::relay;
 use crate::gateway::upstream::{Failure, Upstream};
 use crate::journal::Subject;
@@ -44,7 +43,7 @@ struct First {
 
 /// Waits for the token, verifies it and connects to the upstream.
 pub(super) async fn introduce(
-    gateway: &Gateway,
+    starter: &SessionStarter,
     client: &mut Transport,
     early: Bytes,
     admission: Admission,
@@ -81,13 +80,13 @@ pub(super) async fn introduce(
         .await
         .map_err(|_| Refusal::new(Reason::TokenUnverifiable, "the keys did not come in time"))??;
     subject.user = Some(identity.user().to_owned());
-    let user = checks.admit_user(&identity, gateway.shared())?;
+    let user = checks.admit_user(&identity, &starter.state)?;
     *permit = Some(user.permit);
     for refusal in &user.let_through {
-        gateway.let_through(subject, refusal);
+        starter.reporter.let_through(subject, refusal);
     }
     let admission = admission.identified(identity);
-    match caller.connect(&gateway.journal, &admission, subject, deadline).await {
+    match caller.connect(starter.reporter.journal(), &admission, subject, deadline).await {
         Ok(upstream) => Ok((admission, upstream, Bytes::from(first.early))),
         Err(Failure::Refused(refusal)) => Err(refusal),
         Err(Failure::Answered(answer)) => {

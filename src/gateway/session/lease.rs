@@ -1,10 +1,10 @@
-//! How long a session may last: what its token allows, and how a newer one is taken.
+//! How long a session may last by its token, and how a newer token renews it.
 
 use std::sync::Arc;
 
+use super::SessionStarter;
 use super::registry::{Entry, Record};
 use crate::config::{Auth, Issuer, OnExpiry, Route};
-use crate::gateway::Gateway;
 use crate::gateway::relay::{Lease, Renewal, Verifying};
 use crate::journal::Event;
 use crate::policy::token::Identity;
@@ -13,8 +13,12 @@ use crate::values::Reason;
 use crate::values::TokenPlace;
 use crate::values::UnixTime;
 
-/// The lease of a session that was admitted so.
-pub(super) fn of(gateway: &Arc<Gateway>, admission: &Admission, entry: &Entry) -> Lease {
+/// The lease of a session that `admission` admitted.
+pub(super) fn for_session(
+    starter: &Arc<SessionStarter>,
+    admission: &Admission,
+    entry: &Entry,
+) -> Lease {
     let (Principal::Identified(identity), Auth::Jwt(issuers)) =
         (admission.principal(), &admission.route().auth)
     else {
@@ -24,7 +28,7 @@ pub(super) fn of(gateway: &Arc<Gateway>, admission: &Admission, entry: &Entry) -
     let expires = ends.then(|| identity.expires());
     let renewal = admission.route().refresh.as_ref().map(|member| Renewal {
         member: Arc::from(member.as_str()),
-        verify: verify(gateway, admission.route(), entry.record()),
+        verify: verify(starter, admission.route(), entry.record()),
     });
     Lease { expires, renewal }
 }
@@ -34,26 +38,28 @@ fn ends(issuer: &Issuer) -> bool {
 }
 
 fn verify(
-    gateway: &Arc<Gateway>,
+    starter: &Arc<SessionStarter>,
     route: &Arc<Route>,
     record: &Arc<Record>,
 ) -> Box<dyn Fn(String) -> Verifying + Send> {
-    let gateway = Arc::clone(gateway);
+    let starter = Arc::clone(starter);
     let route = Arc::clone(route);
     let record = Arc::clone(record);
     Box::new(move |token| {
-        let gateway = Arc::clone(&gateway);
+        let starter = Arc::clone(&starter);
         let route = Arc::clone(&route);
         let record = Arc::clone(&record);
         Box::pin(async move {
-            let renewed = renew(&gateway, &route, &record, &token).await;
+            let renewed = renew(&starter, &route, &record, &token).await;
             if let Ok(identity) = &renewed {
                 record.identify(identity.into());
-                record.end_if_revoked(&*gateway.revocations, UnixTime::now());
+                record.end_if_revoked(&**starter.state.revocations(), UnixTime::now());
             }
             let result = renewed.as_ref().err().map_or("renewed", |reason| reason.name());
             let peer = record.peer.ip();
-            gateway.journal.record(Event::TokenRenewal { request_id: &record.id, peer, result });
+            let request_id = &record.id;
+            let journal = starter.reporter.journal();
+            journal.record(Event::TokenRenewal { request_id, peer, result });
             renewed.map(|identity| identity.expires())
         })
     })
@@ -61,12 +67,12 @@ fn verify(
 
 /// A newer token must verify, and name the same user.
 async fn renew(
-    gateway: &Gateway,
+    starter: &SessionStarter,
     route: &Arc<Route>,
     record: &Record,
     token: &str,
 ) -> Result<Identity, Reason> {
-    let in_force = gateway.in_force();
+    let in_force = starter.current.get();
     let shown = ShownToken { token, place: &TokenPlace::Message, context: record.context };
     let identified = in_force.policy.checks(record.peer.ip()).identify(route, shown).await;
     let identity = identified.map_err(|refusal| refusal.reason)?;

@@ -3,13 +3,11 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{self, Poll};
 use std::time::Duration;
 
 use super::bell::Told;
-use super::{Entry, Identity, Permits, lease};
-use crate::gateway::Gateway;
+use super::{Entry, Identity, Permits, Reporter, SessionStarter, lease, terms};
 use crate::gateway::relay::{Amendments, Cause, Meter, Outside, SessionEnd, Streams, relay};
 use crate::journal::{self, Ended, Event, Journal, ProtocolError, Subject};
 use crate::policy::{Admission, Principal};
@@ -21,7 +19,7 @@ use crate::values::UnixTime;
 /// that there is one even when its task panics or is cut off. Its task is small: a task is as large as
 /// its largest moment, and the handshake's is over.
 pub(super) struct Live {
-    gateway: Arc<Gateway>,
+    reporter: Arc<Reporter>,
     told: Told,
     entry: Entry,
     /// `None` once they were given back and the end was recorded.
@@ -29,38 +27,43 @@ pub(super) struct Live {
 }
 
 impl Live {
-    pub(super) fn new(gateway: Arc<Gateway>, entry: Entry, told: Told, permits: Permits) -> Self {
-        Self { gateway, told, entry, permits: Some(permits) }
+    pub(super) fn new(reporter: Arc<Reporter>, entry: Entry, told: Told, permits: Permits) -> Self {
+        Self { reporter, told, entry, permits: Some(permits) }
     }
 
     /// Relays in a task of its own what was admitted by the configuration of `generation`.
-    pub(super) fn start(self, streams: Streams, admission: &Admission, generation: u64) {
-        let Self { gateway, entry, .. } = &self;
+    pub(super) fn start(
+        self,
+        starter: &Arc<SessionStarter>,
+        streams: Streams,
+        admission: &Admission,
+        generation: u64,
+    ) {
+        let entry = &self.entry;
         if let Principal::Identified(identity) = admission.principal() {
             if entry.record().user().is_none() {
                 entry.introduce(Identity::from(identity));
             }
             // Looked at once more: it may have been revoked between admission and registration.
-            entry.record().end_if_revoked(&*gateway.revocations, UnixTime::now());
+            entry.record().end_if_revoked(&**starter.state.revocations(), UnixTime::now());
         }
-        let route = gateway.settle(entry, generation, admission.route());
+        let route = starter.present_route(entry, generation, admission.route());
         let unlisted = admission.unlisted().map(str::to_owned);
         let subject = Subject { unlisted, ..entry.record().subject() };
-        gateway.journal.record(Event::SessionOpened { subject: &subject });
-        let lease = lease::of(gateway, admission, entry);
-        let terms = gateway.terms(&route, entry.record().user());
+        starter.reporter.journal().record(Event::SessionOpened { subject: &subject });
+        let lease = lease::for_session(starter, admission, entry);
+        let terms = terms(&route, entry.record().user(), starter.state.limiters());
         let identified = matches!(admission.principal(), Principal::Identified(_));
         let address = self.permits.as_ref().and_then(Permits::address);
-        let budget = gateway.budget.session(address, identified);
-        let tasks = gateway.tasks.clone();
-        tasks.spawn(relay(streams, terms, budget, lease, self));
+        let budget = starter.hold_pool.session(address, identified);
+        starter.runtime.spawn(relay(streams, terms, budget, lease, self));
     }
 
     /// Gives its permits back, and says that it ended.
     fn conclude(&mut self, end: &SessionEnd) {
         drop(self.permits.take());
         let about = self.entry.record();
-        record(&self.gateway.journal, &about.subject(), end, about.began.elapsed());
+        record(self.reporter.journal(), &about.subject(), end, about.began.elapsed());
     }
 }
 
@@ -79,21 +82,21 @@ impl Outside for Live {
 
     fn would_refuse(&self, reason: Reason) {
         let subject = &self.entry.record().subject();
-        self.gateway.journal.record(Event::WouldRefuse { subject, reason, detail: "" });
+        self.reporter.journal().record(Event::WouldRefuse { subject, reason, detail: "" });
     }
 
     fn ending(&mut self, cause: &Cause) {
         let about = self.entry.record();
-        what_was_wrong(&self.gateway, &about.subject(), cause);
+        what_was_wrong(&self.reporter, &about.subject(), cause);
         if let Cause::Violation(violation) = cause
             && let Some(offence) = violation.offence(about.context)
         {
-            self.gateway.strike(about.peer.ip(), offence);
+            self.reporter.strike(about.peer.ip(), offence);
         }
     }
 
     fn ended(&mut self, end: SessionEnd) {
-        self.gateway.reported.fetch_add(end.let_through, Ordering::Relaxed);
+        self.reporter.count_let_through(end.let_through);
         self.conclude(&end);
     }
 }
@@ -108,7 +111,7 @@ impl Drop for Live {
 
 /// Writes the record of what ends a session, if that is something wrong. It does not wait for the end,
 /// which a peer that does not answer its Close puts off by seconds.
-fn what_was_wrong(gateway: &Gateway, subject: &Subject, cause: &Cause) {
+fn what_was_wrong(reporter: &Reporter, subject: &Subject, cause: &Cause) {
     let (reason, detail) = (cause.reason(), cause.detail());
     let detail = detail.as_deref().unwrap_or_default();
     match cause {
@@ -124,13 +127,13 @@ fn what_was_wrong(gateway: &Gateway, subject: &Subject, cause: &Cause) {
                 section: violation.rule.section(),
                 rule: violation.rule.text(),
             };
-            gateway.journal.record(Event::ProtocolError { subject, error });
+            reporter.journal().record(Event::ProtocolError { subject, error });
         }
         Cause::AtFault(..) if !journal::is_error(reason) => {
-            gateway.journal.record(Event::Limited { subject, reason, detail });
+            reporter.journal().record(Event::Limited { subject, reason, detail });
         }
         Cause::AtFault(..) | Cause::Lost(..) => {
-            gateway.connection_error(subject, reason, detail);
+            reporter.connection_error(subject, reason, detail);
         }
         Cause::Closed(..) | Cause::Gateway(_) => {}
     }

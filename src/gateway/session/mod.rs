@@ -1,7 +1,8 @@
-//! A live session: the two streams with what they own (the slot, the route, the subject of its
-//! records), and the registry through which the gateway reaches it.
+//! Sessions: the client has its 101. Each runs in a task of its own and owns its streams and permits; the
+//! registry reaches it from outside.
 
 mod about;
+mod abuse;
 mod bell;
 mod caller;
 mod filter;
@@ -14,21 +15,25 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::gateway::Gateway;
+use crate::config::Route;
 use crate::gateway::listen::Taken;
-use crate::gateway::relay::{Contexts, Streams};
+use crate::gateway::relay::{Contexts, Streams, Terms};
+use crate::gateway::runtime::{Current, Runtime};
 use crate::gateway::upstream::Upstream;
 use crate::handshake::Deflate;
 use crate::journal::Subject;
 use crate::policy::Admission;
-use crate::state::limits::{AddressPermit, UserPermit};
+use crate::state::State;
+use crate::state::limits::{AddressPermit, Limiters, UserPermit};
 use crate::tls::transport::Transport;
 use crate::values::AddressKey;
 use crate::values::Endpoint;
 use crate::values::UnixTime;
+use crate::values::UserKey;
 use crate::values::{Reason, Refusal};
-use crate::wire::{Context, close_frame};
+use crate::wire::{Context, HoldPool, Shares, close_frame};
 pub use about::{Description, Identity, Summary};
+pub(crate) use abuse::Reporter;
 use bell::Told;
 pub(crate) use caller::Caller;
 pub use filter::Filter;
@@ -79,39 +84,93 @@ pub(crate) enum Next {
     FirstMessage(Box<Caller>),
 }
 
-impl Session {
+/// Starts sessions, with the parts of the gateway that they use.
+#[derive(Debug)]
+pub(crate) struct SessionStarter {
+    runtime: Runtime,
+    current: Arc<Current>,
+    state: Arc<State>,
+    sessions: Sessions,
+    reporter: Arc<Reporter>,
+    /// Bounds the bytes that all sessions hold back.
+    hold_pool: HoldPool,
+}
+
+impl SessionStarter {
+    pub(crate) fn new(
+        runtime: Runtime,
+        current: Arc<Current>,
+        state: Arc<State>,
+        sessions: Sessions,
+        reporter: Arc<Reporter>,
+    ) -> Self {
+        let hold_pool = HoldPool::new(Shares::default());
+        Self { runtime, current, state, sessions, reporter, hold_pool }
+    }
+
+    /// Whether sessions are closed for a shutdown, so that none may begin.
+    pub(crate) fn are_ending(&self) -> bool {
+        self.sessions.are_ending()
+    }
+
     /// Starts the session in a task of its own.
-    pub(crate) fn start(self, gateway: &Arc<Gateway>) {
-        let Self { client, client_early, admission, subject, permits, next, generation } = self;
-        let (entry, told) = gateway.sessions.enter(Description::new(&subject, &admission));
-        // Asked once more: a ban is kept before sessions are looked for, and this one can be found
+    pub(crate) fn start(self: &Arc<Self>, session: Session) {
+        let Session { client, client_early, admission, subject, permits, next, generation } =
+            session;
+        let (entry, told) = self.sessions.enter(Description::new(&subject, &admission));
+        // Checked once more: a ban is stored before sessions are looked for, and this one can be found
         // from here on, so none slips through between the two.
-        if gateway.bans.is_banned(subject.peer.ip(), UnixTime::now()).is_some() {
+        if self.state.bans().is_banned(subject.peer.ip(), UnixTime::now()).is_some() {
             entry.end(Reason::BanActive);
         }
-        let gateway = Arc::clone(gateway);
         match next {
             Next::Relay(upstream) => {
                 let streams = streams(client, client_early, *upstream);
-                let live = Live::new(gateway, entry, told, permits);
-                live.start(streams, &admission, generation);
+                let live = Live::new(Arc::clone(&self.reporter), entry, told, permits);
+                live.start(self, streams, &admission, generation);
             }
             Next::FirstMessage(caller) => {
                 let early = client_early;
                 let newcomer = Newcomer { client, early, admission, caller, subject, permits };
-                gateway.tasks.clone().spawn(async move {
+                let starter = Arc::clone(self);
+                self.runtime.spawn(async move {
                     let mut told = told;
-                    let introduced = newcomer.introduce(&gateway, &mut told).await;
+                    let introduced = newcomer.introduce(&starter, &mut told).await;
                     if let Some(introduced) = introduced {
                         let Introduced { streams, admission, permits, upstream } = introduced;
                         entry.connected(upstream.as_ref());
-                        let live = Live::new(gateway, entry, told, permits);
-                        live.start(streams, &admission, generation);
+                        let reporter = Arc::clone(&starter.reporter);
+                        let live = Live::new(reporter, entry, told, permits);
+                        live.start(&starter, streams, &admission, generation);
                     }
                 });
             }
         }
     }
+
+    /// The present route of a session that the configuration of `generation` admitted, now that the
+    /// session is registered. A reload in between may not admit it: then it is told to end.
+    fn present_route(&self, entry: &Entry, generation: u64, route: &Arc<Route>) -> Arc<Route> {
+        let in_force = self.current.get();
+        if in_force.generation == generation {
+            return Arc::clone(route);
+        }
+        match entry.record().review(&in_force.policy) {
+            Ok(route) => route,
+            Err(refusal) => {
+                entry.end(refusal.reason);
+                Arc::clone(route)
+            }
+        }
+    }
+}
+
+/// The terms of a session on `route`. It shares its user's message rate with the user's other sessions.
+fn terms(route: &Arc<Route>, user: Option<UserKey>, limiters: &Limiters) -> Terms {
+    let rate = route.limits.messages_per_user.as_ref();
+    let now = std::time::Instant::now();
+    let share = user.zip(rate).map(|(user, rate)| limiters.share(&user, rate, now));
+    Terms { route: Arc::clone(route), user: share }
 }
 
 fn streams(client: Transport, client_early: Bytes, upstream: Upstream) -> Streams {
@@ -151,14 +210,14 @@ struct Introduced {
 
 impl Newcomer {
     /// Waits for the first message and connects to the upstream; `None` when it was turned away.
-    async fn introduce(mut self, gateway: &Gateway, told: &mut Told) -> Option<Introduced> {
+    async fn introduce(mut self, starter: &SessionStarter, told: &mut Told) -> Option<Introduced> {
         let introduction = first_message::introduce(
-            gateway,
+            starter,
             &mut self.client,
             self.early,
             self.admission,
             &self.caller,
-            gateway.budget.session(self.permits.address(), false),
+            starter.hold_pool.session(self.permits.address(), false),
             (&mut self.subject, &mut self.permits.user),
         );
         let introduced = tokio::select! {
@@ -172,7 +231,7 @@ impl Newcomer {
                 Some(Introduced { streams, admission, permits, upstream })
             }
             Err(refusal) => {
-                gateway.turned_away(&self.subject, &refusal);
+                starter.reporter.turned_away(&self.subject, &refusal);
                 turn_away(self.client, &refusal).await;
                 None
             }

@@ -7,9 +7,11 @@ use std::time::{Duration, Instant, SystemTime};
 use super::about::{Description, Identity, Summary};
 use super::bell::{Bell, Told};
 use super::filter::Filter;
+use super::terms;
 use crate::config::Route;
-use crate::gateway::relay::{Amendments, Meter, Terms};
+use crate::gateway::relay::{Amendments, Meter};
 use crate::policy::{HandshakeSnapshot, Policy, SessionPrincipal};
+use crate::state::limits::Limiters;
 use crate::state::store::{Bearer, RevocationStore};
 use crate::tls::ClientCertificate;
 use crate::values::RequestContext;
@@ -198,16 +200,12 @@ impl Sessions {
         }
     }
 
-    /// Judges every session again by `policy`: it goes on with the `terms` of its route and its
-    /// user, or is told to end. Returns how many were.
-    pub(crate) fn review(
-        &self,
-        policy: &Policy,
-        terms: impl Fn(&Arc<Route>, Option<UserKey>) -> Terms,
-    ) -> usize {
+    /// Reviews every session by `policy`: it gets the new terms of its route and its user, or is told to
+    /// end. Returns how many were told.
+    pub(crate) fn review(&self, policy: &Policy, limiters: &Limiters) -> usize {
         let mut ended = 0;
         for (number, record) in self.all() {
-            match record.amend(policy, &terms) {
+            match record.amend(policy, limiters) {
                 Ok(()) => record.bell.ring(),
                 Err(reason) => {
                     // One that ended meanwhile needs no telling.
@@ -288,17 +286,13 @@ impl Record {
         self.judge(policy, self.identity().as_deref())
     }
 
-    /// Holds the session to what `terms` gives for its route by `policy` and for its user; or says
-    /// why it may not go on. Nobody is identified meanwhile, so that the terms are for whom it is.
-    fn amend(
-        &self,
-        policy: &Policy,
-        terms: impl Fn(&Arc<Route>, Option<UserKey>) -> Terms,
-    ) -> Result<(), Reason> {
+    /// Gives the session the terms of its route by `policy` and of its user, or the reason for which it
+    /// may not go on. Holds the identity lock, so that user and terms cannot diverge.
+    fn amend(&self, policy: &Policy, limiters: &Limiters) -> Result<(), Reason> {
         let identity = self.identity();
         let route = self.judge(policy, identity.as_deref()).map_err(|refusal| refusal.reason)?;
         let user = identity.as_deref().map(|identity| identity.user.clone());
-        self.amendments.amend(terms(&route, user));
+        self.amendments.amend(terms(&route, user, limiters));
         Ok(())
     }
 
@@ -355,7 +349,7 @@ impl Entry {
     }
 
     /// Says whose session it is, before it runs. Follow it with [`Record::end_if_revoked`] and with
-    /// [`crate::gateway::Gateway::settle`]: what reloads said of it up to now, they said of nobody.
+    /// a review by the policy in force: reloads up to now reviewed a session without a user.
     pub(crate) fn introduce(&self, identity: Identity) {
         let mut held = self.record.identity();
         *held = Some(Box::new(identity));

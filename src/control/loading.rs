@@ -1,5 +1,5 @@
-//! Reads what a reload needs, on a thread of its own and within a time: a file on a file system that
-//! does not answer must not stop reloads for good, or the gateway from ending.
+//! Reads the files of a reload on a thread of its own and within a time: a file system that does not
+//! answer must neither block later reloads for good nor the shutdown.
 
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -14,7 +14,7 @@ use crate::values::file::Progress;
 /// How long reading and checking a configuration may take, with all files that it names.
 pub(super) const WITHIN: Duration = Duration::from_secs(20);
 
-/// Threads that read: at most one, however long it hangs.
+/// The thread that reads: at most one, however long it hangs.
 #[derive(Debug, Default)]
 pub(super) struct Loading(Mutex<Option<Progress>>);
 
@@ -35,7 +35,7 @@ impl Loading {
         let (done, outcome) = oneshot::channel();
         let followed = progress.clone();
         let reading = thread::Builder::new().name("reload".to_owned()).spawn(move || {
-            // Nobody waits for it any more when the time is over.
+            // After the time is over, the receiver is gone.
             let _ = done.send(followed.follow(work));
         });
         reading.map_err(ReloadError::Thread)?;

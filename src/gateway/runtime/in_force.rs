@@ -1,35 +1,45 @@
-//! What a configuration decides, whole. A reload replaces it in one step; whoever has the old one
-//! finishes what it began with it.
+//! Everything that a configuration decides, as one immutable value. After a reload, connections that
+//! began with the old value finish with it.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::StartError;
 use crate::config::{Config, Server};
 use crate::gateway::upstream::Dialer;
 use crate::policy::Policy;
-use crate::policy::token::Verifiers;
-use crate::state::store::RevocationStore;
-use crate::tls::Terminator;
+use crate::policy::token::{TokenError, Verifiers};
+use crate::state::State;
+use crate::tls::{Terminator, TlsError};
 
-/// See the module.
+/// Why a checked configuration cannot be put in force.
+#[derive(Debug, thiserror::Error)]
+pub enum InForceError {
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The keys that verify tokens cannot be used.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+}
+
+/// Everything that a configuration decides.
 pub(crate) struct InForce {
-    /// Grows by one with each reload.
+    /// Incremented by each reload; 0 is the configuration of the start.
     pub(crate) generation: u64,
     /// `[server]`
     pub(crate) server: Server,
-    /// Who may connect.
+    /// Which clients may connect.
     pub(crate) policy: Policy,
     /// TLS towards clients; `None` is `mode = "off"`.
     pub(crate) terminator: Option<Terminator>,
     /// Opens streams to the upstreams.
     pub(crate) dialer: Dialer,
-    /// The files that it was read from.
-    pub(super) files: Vec<PathBuf>,
+    /// The files that the configuration was read from.
+    pub(crate) files: Vec<PathBuf>,
 }
 
-/// Keys and secrets are in it: none is shown.
+/// Shows neither keys nor secrets.
 impl fmt::Debug for InForce {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("InForce").field("generation", &self.generation).finish_non_exhaustive()
@@ -37,14 +47,13 @@ impl fmt::Debug for InForce {
 }
 
 impl InForce {
-    /// What `config` decides. Of what was in force `before`, that which takes time to build up and
-    /// is not decided otherwise is kept: fetched keys, which upstreams failed, and the secrets that TLS
-    /// sessions are resumed with.
-    pub(super) fn new(
+    /// Makes the value for `config`. It takes over from `before` the parts that take time to build up:
+    /// fetched keys, the health of upstreams, and the secrets of TLS session resumption.
+    pub(crate) fn new(
         config: &Config,
-        revocations: &Arc<dyn RevocationStore>,
+        state: &State,
         before: Option<&Self>,
-    ) -> Result<Self, StartError> {
+    ) -> Result<Self, InForceError> {
         let terminator = config
             .tls
             .as_ref()
@@ -54,7 +63,12 @@ impl InForce {
         Ok(Self {
             generation: before.map_or(0, |before| before.generation + 1),
             server: config.server.clone(),
-            policy: Policy::new(config, terminator.as_ref(), verifiers, Arc::clone(revocations)),
+            policy: Policy::new(
+                config,
+                terminator.as_ref(),
+                verifiers,
+                Arc::clone(state.revocations()),
+            ),
             terminator,
             dialer: Dialer::new(config, before.map(|before| &before.dialer))?,
             files: config.files.clone(),

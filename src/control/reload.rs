@@ -1,4 +1,4 @@
-//! Loading the configuration again while the gateway runs: all of it, or nothing.
+//! Reloads the configuration of a running gateway: all of it, or nothing.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,17 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 use tokio::signal::unix::Signal;
 
+use super::Control;
 use super::loading::{Loading, WITHIN};
-use super::{Gateway, InForce, StartError};
-use crate::config::{self, Config, LoadError, Loaded, Route};
-use crate::gateway::relay::Terms;
-use crate::gateway::session::Entry;
+use crate::config::{self, Config, LoadError, Loaded};
+use crate::gateway::runtime::{InForce, InForceError};
 use crate::journal::Event;
 use crate::values::UnixTime;
-use crate::values::UserKey;
 
-/// How long a set of keys at another address may take to be fetched for the first time, before what
-/// asks for them is in force without them.
+/// How long the first fetch of a JWK Set may take before the new configuration is in force without it.
 const KEYS_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Where a configuration came from, so that it can be loaded again.
@@ -24,7 +21,7 @@ const KEYS_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 pub struct Source {
     /// The TOML file.
     pub path: PathBuf,
-    /// What the command line says instead of `[admin] socket`.
+    /// The command line's value for `[admin] socket`, which takes precedence.
     pub admin_socket: Option<PathBuf>,
 }
 
@@ -34,7 +31,7 @@ impl Source {
         config::read_text(&self.path)
     }
 
-    /// The configuration of a text of the file, with what the command line says.
+    /// The configuration of a text of the file, with the command line's values.
     pub fn load(&self, text: &str) -> Result<Loaded, LoadError> {
         let mut loaded = config::parse(text, &self.path)?;
         if let Some(socket) = &self.admin_socket {
@@ -47,12 +44,12 @@ impl Source {
 /// Why a configuration did not come into force; the one before it still is.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
-    /// It was refused.
+    /// The configuration is not valid.
     #[error("{0}")]
     Config(#[from] LoadError),
-    /// It is valid, and cannot be put in force.
+    /// The configuration is valid and cannot be put in force.
     #[error("{0}")]
-    Start(#[from] StartError),
+    InForce(#[from] InForceError),
     /// This gateway was not made from a file.
     #[error("this gateway has no configuration file to load again")]
     NoSource,
@@ -69,7 +66,7 @@ pub enum ReloadError {
         WITHIN.as_secs()
     )]
     Unwatched,
-    /// There is no thread to read it with.
+    /// No thread could be started to read it.
     #[error("no thread could be started: {0}")]
     Thread(std::io::Error),
     /// Loading panicked.
@@ -85,36 +82,36 @@ pub enum ReloadError {
 pub struct Reloaded {
     /// 0 is the one that the gateway started with.
     pub generation: u64,
-    /// Sessions that it does not admit, which were told to end.
+    /// Sessions that it does not admit; they were told to end.
     pub closed: usize,
-    /// What is unwise about it.
+    /// Lints of it.
     pub warnings: Vec<String>,
-    /// What it says that holds only after a restart.
+    /// Changed keys that take effect only after a restart.
     pub after_restart: Vec<&'static str>,
 }
 
-/// What the admin client is told of reloads.
+/// The outcome of the last reload, for the admin client.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct LastReload {
-    /// When it was tried.
+    /// When it was attempted.
     pub(crate) at: Option<UnixTime>,
     /// Why it failed, if it did.
     pub(crate) error: Option<String>,
 }
 
 /// How the configuration is loaded again.
+#[derive(Debug)]
 pub(super) struct Reloading {
     source: Mutex<Option<(Source, Arc<str>)>>,
-    /// One at a time.
+    /// Held across awaits, unlike every other lock here, so that reloads come one at a time.
     turn: tokio::sync::Mutex<()>,
-    /// Reads what it was told to read.
-    pub(super) loading: Loading,
+    loading: Loading,
     last: Mutex<LastReload>,
     fixed: Fixed,
 }
 
-/// What only a restart changes.
-#[derive(PartialEq)]
+/// The keys that only a restart changes.
+#[derive(Debug, PartialEq)]
 struct Fixed {
     listen: Vec<std::net::SocketAddr>,
     log: config::Log,
@@ -131,6 +128,11 @@ impl Reloading {
             last: Mutex::default(),
             fixed: Fixed::of(config),
         }
+    }
+
+    /// Whether an earlier reload still waits for a file.
+    pub(super) fn is_hung(&self) -> bool {
+        self.loading.hung().is_some()
     }
 
     fn source(&self) -> MutexGuard<'_, Option<(Source, Arc<str>)>> {
@@ -162,124 +164,98 @@ impl Fixed {
     }
 }
 
-impl Gateway {
-    /// Says where the configuration is to be loaded from again, and which text is in force.
-    pub fn reload_from(&self, source: Source, text: &str) {
+/// Starts the task behind [`Service::reload_on`](super::Service::reload_on).
+pub(super) fn reload_on(control: &Arc<Control>, mut signals: Signal) {
+    let runtime = control.runtime.clone();
+    let control = Arc::clone(control);
+    runtime.spawn_until_stop(async move {
+        while signals.recv().await.is_some() {
+            // The outcome is in the log.
+            let _ = control.reload().await;
+        }
+    });
+}
+
+impl Control {
+    pub(super) fn reload_from(&self, source: Source, text: &str) {
         *self.reloading.source() = Some((source, text.into()));
     }
 
-    /// Loads the configuration again with each of these signals.
-    pub fn reload_on(self: &Arc<Self>, mut signals: Signal) {
-        let gateway = Arc::clone(self);
-        let reloading = async move {
-            while signals.recv().await.is_some() {
-                // What came of it is in the log.
-                let _ = gateway.reload().await;
-            }
-        };
-        self.tasks.spawn(self.stopping.clone().run_until_cancelled_owned(reloading));
-    }
-
     /// Loads the configuration again. A valid one is in force at once, for new connections and for
-    /// open sessions, and those that it would not admit are told to end; with any error, nothing
-    /// changes. The log says which.
-    pub async fn reload(self: &Arc<Self>) -> Result<Reloaded, ReloadError> {
+    /// open sessions, and sessions that it would not admit are told to end; with any error, nothing
+    /// changes. The log has the outcome.
+    pub(super) async fn reload(&self) -> Result<Reloaded, ReloadError> {
         self.load_again(true).await
     }
 
     /// Reads the files again that the configuration in force names; the configuration itself stays
-    /// as it is, whatever was written to its file since.
-    pub async fn refresh(self: &Arc<Self>) -> Result<Reloaded, ReloadError> {
+    /// as it is, even if its file was changed since.
+    pub(super) async fn refresh(&self) -> Result<Reloaded, ReloadError> {
         self.load_again(false).await
     }
 
-    async fn load_again(self: &Arc<Self>, anew: bool) -> Result<Reloaded, ReloadError> {
-        // Nothing of it is waited for by a gateway that stops.
-        let outcome = self.stopping.run_until_cancelled(async {
+    async fn load_again(&self, anew: bool) -> Result<Reloaded, ReloadError> {
+        // A gateway that stops does not wait for it.
+        let outcome = self.runtime.stopping().run_until_cancelled(async {
             let _turn = self.reloading.turn.lock().await;
             self.load_and_replace(anew).await
         });
         let outcome = outcome.await.unwrap_or(Err(ReloadError::Stopping));
-        self.tell(&outcome);
+        self.record(&outcome);
         outcome
     }
 
-    /// Says in the log and to the admin client how a reload went.
-    pub(super) fn tell(&self, outcome: &Result<Reloaded, ReloadError>) {
+    /// Records the outcome of a reload, and keeps it for the admin client.
+    pub(super) fn record(&self, outcome: &Result<Reloaded, ReloadError>) {
         let error = outcome.as_ref().err().map(ToString::to_string);
+        let journal = self.reporter.journal();
         match outcome {
-            Ok(reloaded) => self.journal.record(Event::Reloaded {
+            Ok(reloaded) => journal.record(Event::Reloaded {
                 generation: reloaded.generation,
                 sessions: reloaded.closed,
                 warnings: reloaded.warnings.len(),
                 after_restart: &reloaded.after_restart,
             }),
-            Err(error) => self.journal.record(Event::ReloadFailed { error }),
+            Err(error) => journal.record(Event::ReloadFailed { error }),
         }
         *self.reloading.last.lock().unwrap_or_else(PoisonError::into_inner) =
             LastReload { at: Some(UnixTime::now()), error };
     }
 
     /// How the last reload went.
-    pub(crate) fn last_reload(&self) -> LastReload {
+    pub(super) fn last_reload(&self) -> LastReload {
         self.reloading.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn load_and_replace(self: &Arc<Self>, anew: bool) -> Result<Reloaded, ReloadError> {
+    async fn load_and_replace(&self, anew: bool) -> Result<Reloaded, ReloadError> {
         let source = self.reloading.source().clone();
         let (source, text) = source.ok_or(ReloadError::NoSource)?;
-        let before = self.in_force();
-        let revocations = Arc::clone(&self.revocations);
+        let before = self.current.get();
+        let state = Arc::clone(&self.state);
         let loading = self.reloading.loading.run(move || {
             let text = if anew { source.read()?.into() } else { text };
             let Loaded { config, lints } = source.load(&text)?;
-            let next = InForce::new(&config, &revocations, Some(&before))?;
+            let next = InForce::new(&config, &state, Some(&before))?;
             Ok((config, lints, next, (source, text)))
         });
         let (config, lints, next, source) = loading.await?;
-        next.policy.verifiers().run(&self.journal, &self.tasks, &self.stopping);
+        let Self { runtime, reporter, .. } = self;
+        next.policy.verifiers().run(reporter.journal(), runtime.tasks(), runtime.stopping());
         let _ = tokio::time::timeout(KEYS_WITHIN, next.policy.verifiers().looked()).await;
         let after_restart = self.reloading.fixed.changed(&Fixed::of(&config));
         let generation = next.generation;
-        let trusted = &config.server.trusted_proxies;
-        self.bans.set(config.firewall.ban.as_ref(), trusted);
-        self.limiters.set(&config.limits);
+        self.state.set(&config);
         let closed = self.put_in_force(next);
         *self.reloading.source() = Some(source);
         let warnings = lints.iter().map(|lint| lint.message().to_owned()).collect();
         Ok(Reloaded { generation, closed, warnings, after_restart })
     }
 
-    /// The route of a session that was admitted by the configuration of `generation`, as it is now
-    /// that the session is registered. Where it would not be admitted any more, it is told to end.
-    pub(crate) fn settle(&self, entry: &Entry, generation: u64, route: &Arc<Route>) -> Arc<Route> {
-        let in_force = self.in_force();
-        if in_force.generation == generation {
-            return Arc::clone(route);
-        }
-        match entry.record().review(&in_force.policy) {
-            Ok(route) => route,
-            Err(refusal) => {
-                entry.end(refusal.reason);
-                Arc::clone(route)
-            }
-        }
-    }
-
-    /// What a session on `route` is held to.
-    pub(crate) fn terms(&self, route: &Arc<Route>, user: Option<UserKey>) -> Terms {
-        let rate = route.limits.messages_per_user.as_ref();
-        let now = std::time::Instant::now();
-        let share = user.zip(rate).map(|(user, rate)| self.limiters.share(&user, rate, now));
-        Terms { route: Arc::clone(route), user: share }
-    }
-
-    /// First for whoever comes, then for whoever is there: a session that is registered in between
-    /// sees that its generation is over, and looks itself.
+    /// Replaces the configuration for new connections first, then reviews the open sessions: one that
+    /// is registered in between sees a newer generation and is reviewed as it starts.
     fn put_in_force(&self, next: InForce) -> usize {
         let next = Arc::new(next);
-        self.slots.resize(next.server.max_connections);
-        *self.in_force.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&next);
-        self.sessions.review(&next.policy, |route, user| self.terms(route, user))
+        self.current.replace(Arc::clone(&next));
+        self.sessions.review(&next.policy, self.state.limiters())
     }
 }

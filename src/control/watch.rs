@@ -1,5 +1,5 @@
-//! Looks whether files changed. It compares what the system says of them once a second, which works
-//! for every file system and for files that are replaced by another of the same name.
+//! Detects changed files. It compares their metadata once a second, which works on every file system and
+//! for files that are replaced by another of the same name.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,14 +11,14 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::loading::WITHIN;
-use super::{Gateway, ReloadError};
+use super::{Control, ReloadError};
 
-/// Between two looks.
+/// Interval between two looks.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// What tells one version of a file from another; `None`: there is no such file, or it cannot be
-/// looked at.
-type Print = Option<(u64, u64, u64, i64, i64)>;
+/// Tells one version of a file from another; `None`: there is no such file, or its metadata cannot be
+/// read.
+type FileStamp = Option<(u64, u64, u64, i64, i64)>;
 
 /// Files that have changed and were not loaded since.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -31,15 +31,15 @@ struct Owed {
 
 /// Files as they were at one look.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Look(BTreeMap<PathBuf, Print>);
+struct FileSnapshot(BTreeMap<PathBuf, FileStamp>);
 
-impl Look {
-    fn at(files: &[PathBuf]) -> Self {
-        let print = |path: &PathBuf| {
+impl FileSnapshot {
+    fn of(files: &[PathBuf]) -> Self {
+        let stamp = |path: &PathBuf| {
             let found = fs::metadata(path).ok()?;
             Some((found.dev(), found.ino(), found.size(), found.mtime(), found.mtime_nsec()))
         };
-        Self(files.iter().map(|path| (path.clone(), print(path))).collect())
+        Self(files.iter().map(|path| (path.clone(), stamp(path))).collect())
     }
 }
 
@@ -47,15 +47,15 @@ impl Look {
 #[derive(Debug, Default)]
 struct Watch {
     /// As they were when the configuration was loaded, or when that failed.
-    known: Option<Look>,
+    known: Option<FileSnapshot>,
     /// As they were at the last look, if that was another.
-    moving: Option<Look>,
+    moving: Option<FileSnapshot>,
 }
 
 impl Watch {
     /// Whether they have changed since the first look, or the last time that this was true, and not
     /// since the look before this one.
-    fn is_changed(&mut self, look: Look) -> bool {
+    fn is_changed(&mut self, look: FileSnapshot) -> bool {
         if self.known.as_ref().is_none_or(|known| !known.0.keys().eq(look.0.keys())) {
             // Nothing is known of them yet, or there are other files to be looked at.
             *self = Self { known: Some(look), moving: None };
@@ -74,44 +74,41 @@ impl Watch {
     }
 }
 
-impl Gateway {
-    /// Keeps what is read from files up to date: the lists and databases of the firewall always;
-    /// with `all`, the configuration and every file that it names, too. What changes from this call
-    /// on is seen.
-    pub fn watch(self: &Arc<Self>, all: bool) {
-        let (lists, files) = self.watched(all);
-        let (mut data, mut whole) = (Watch::default(), Watch::default());
-        data.is_changed(Look::at(&lists));
-        whole.is_changed(Look::at(&files));
-        let gateway = Arc::clone(self);
-        let watching = async move {
-            let mut owed = Owed::default();
-            loop {
-                tokio::time::sleep(EVERY).await;
-                let (lists, files) = gateway.watched(all);
-                let look = move || (Look::at(&lists), Look::at(&files));
-                let Some((lists, files)) = gateway.look(look).await else {
-                    return;
-                };
-                owed.lists |= data.is_changed(lists);
-                owed.files |= whole.is_changed(files);
-                if owed == Owed::default() || gateway.reloading.loading.hung().is_some() {
-                    continue;
-                }
-                let outcome =
-                    if owed.files { gateway.reload().await } else { gateway.refresh().await };
-                // What comes of it is in the log. A file that did not answer is read again once it
-                // does, since it will not change for that.
-                if !matches!(outcome, Err(ReloadError::Slow(_))) {
-                    owed = Owed::default();
-                }
+/// Starts the task behind [`Service::watch`](super::Service::watch).
+pub(super) fn watch(control: &Arc<Control>, all: bool) {
+    let (lists, files) = control.watched(all);
+    let (mut data, mut whole) = (Watch::default(), Watch::default());
+    data.is_changed(FileSnapshot::of(&lists));
+    whole.is_changed(FileSnapshot::of(&files));
+    let runtime = control.runtime.clone();
+    let control = Arc::clone(control);
+    runtime.spawn_until_stop(async move {
+        let mut owed = Owed::default();
+        loop {
+            tokio::time::sleep(EVERY).await;
+            let (lists, files) = control.watched(all);
+            let look = move || (FileSnapshot::of(&lists), FileSnapshot::of(&files));
+            let Some((lists, files)) = control.look(look).await else {
+                return;
+            };
+            owed.lists |= data.is_changed(lists);
+            owed.files |= whole.is_changed(files);
+            if owed == Owed::default() || control.reloading.is_hung() {
+                continue;
             }
-        };
-        self.tasks.spawn(self.stopping.clone().run_until_cancelled_owned(watching));
-    }
+            let outcome = if owed.files { control.reload().await } else { control.refresh().await };
+            // The outcome is in the log. A file that did not answer is read again once it does, since
+            // it may not change again.
+            if !matches!(outcome, Err(ReloadError::Slow(_))) {
+                owed = Owed::default();
+            }
+        }
+    });
+}
 
-    /// Looks at files on a thread where they may hang; where they do, the log says so, and they are
-    /// waited for. `None`: a fault stopped it.
+impl Control {
+    /// Runs `look` on a thread where file systems may hang. If one does, that is logged, and awaited.
+    /// `None`: `look` panicked.
     async fn look<T: Send + 'static>(
         &self,
         look: impl FnOnce() -> T + Send + 'static,
@@ -120,13 +117,13 @@ impl Gateway {
         if let Ok(looked) = timeout(WITHIN, &mut looking).await {
             return looked.ok();
         }
-        self.tell(&Err(ReloadError::Unwatched));
+        self.record(&Err(ReloadError::Unwatched));
         looking.await.ok()
     }
 
     /// The firewall's files, and with `all` every file.
     fn watched(&self, all: bool) -> (Vec<PathBuf>, Vec<PathBuf>) {
-        let in_force = self.in_force();
+        let in_force = self.current.get();
         let files = if all { in_force.files.clone() } else { Vec::new() };
         (in_force.policy.lists().to_vec(), files)
     }
@@ -136,7 +133,7 @@ impl Gateway {
 mod tests {
     use std::fs;
 
-    use super::{Look, Watch};
+    use super::{FileSnapshot, Watch};
 
     #[test]
     fn a_change_is_told_once_and_when_it_is_over() {
@@ -144,7 +141,7 @@ mod tests {
         let path = folder.path().join("list");
         fs::write(&path, "1").unwrap();
         let files = [path.clone()];
-        let look = || Look::at(&files);
+        let look = || FileSnapshot::of(&files);
         let mut watch = Watch::default();
         assert!(!watch.is_changed(look()), "the first look is what is known");
         assert!(!watch.is_changed(look()));
@@ -171,11 +168,11 @@ mod tests {
         fs::write(&path, "1").unwrap();
         let files = [path.clone()];
         let mut watch = Watch::default();
-        assert!(!watch.is_changed(Look::at(&files)));
+        assert!(!watch.is_changed(FileSnapshot::of(&files)));
         fs::rename(&path, &aside).unwrap();
-        assert!(!watch.is_changed(Look::at(&files)));
+        assert!(!watch.is_changed(FileSnapshot::of(&files)));
         fs::rename(&aside, &path).unwrap();
-        assert!(!watch.is_changed(Look::at(&files)));
-        assert!(!watch.is_changed(Look::at(&files)));
+        assert!(!watch.is_changed(FileSnapshot::of(&files)));
+        assert!(!watch.is_changed(FileSnapshot::of(&files)));
     }
 }

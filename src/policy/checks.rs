@@ -49,7 +49,7 @@ pub struct Check {
     pub(super) passed: Option<fn(&Context<'_>) -> Said>,
 }
 
-/// Reads the facts of the context, and writes its finding there.
+/// The function of a check: it reads facts of the context, and leaves its finding there.
 pub(super) type CheckFn = fn(&mut Context<'_>) -> Result<Outcome, Refusal>;
 
 /// The future of a check that waits.
@@ -70,7 +70,7 @@ pub(super) enum Outcome {
     Passed,
     /// The configuration or the client gives it nothing to check: `explain` has no step of it.
     NotApplicable,
-    /// A section in report mode let through what it would have refused.
+    /// Its section is in report mode, and let the client through in spite of this refusal.
     Reported(Refusal),
 }
 

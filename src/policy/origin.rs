@@ -1,5 +1,5 @@
-//! Which pages may connect (RFC 6455 section 10.2): a browser sends cookies along with any page's
-//! WebSocket, so the page's origin must be one that is meant.
+//! The Origin check (RFC 6455 section 10.2): a browser sends cookies along with the WebSocket of any page,
+//! so the route lists the origins of the pages that may connect.
 
 use std::fmt;
 
@@ -10,30 +10,30 @@ use crate::handshake::UpgradeRequest;
 use crate::values::Origin;
 use crate::values::{Reason, Refusal};
 
-/// Why an origin may connect.
+/// The reason for which an origin may connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Match {
-    /// There is none, so it is no browser's.
+    /// There is no Origin header, as in requests of programs.
     Absent,
-    /// Any may; this is the text of the header.
+    /// The route accepts any origin; this is the text of the header.
     Any(String),
-    /// It is this entry, counted from 1, of so many.
+    /// The origin is entry number `entry`, counted from 1, of the `of` entries of the route.
     Listed { origin: Origin, entry: usize, of: usize },
-    /// It is the origin of the host that is asked.
+    /// The origin is that of the requested host.
     Same(Origin),
 }
 
-/// Checks the Origin header against the route. A request without one passes, since it is no
-/// browser's, unless the route demands it. Two are refused on every route.
+/// Checks the Origin header against the route. A request without one passes, since no browser sends
+/// it, unless the route requires the header. Two are refused on every route.
 pub(super) fn check(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
     let route = cx.route()?;
     let matched = match cx.handshake()? {
         Handshake::Live { request, arrival } => {
             let used = request.used_authority();
             let own = || Origin::new(arrival.client.scheme, &used.host, used.port);
-            let matched = judge(route, read(request)?.as_deref(), own)?;
-            // A browser found the host in a certificate, or the route names it: it is no name that
-            // another site lets lead here.
+            let matched = check_text(route, read(request)?.as_deref(), own)?;
+            // A browser verified the host by a certificate, or the route names it: no other site can
+            // have made this name resolve to the gateway.
             let host_named = !route.hosts.is_empty() || arrival.client.scheme == "https";
             cx.found.request = Some(match arrival.context {
                 context if matched.is_named(host_named) => context.accepted(),
@@ -42,7 +42,7 @@ pub(super) fn check(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
             });
             matched
         }
-        Handshake::Kept(kept) => judge(route, kept.origin.as_deref(), || kept.own_origin())?,
+        Handshake::Kept(kept) => check_text(route, kept.origin.as_deref(), || kept.own_origin())?,
     };
     cx.found.origin = Some(matched);
     Ok(Outcome::Passed)
@@ -55,7 +55,7 @@ pub(super) fn passed(cx: &Context<'_>) -> Said {
     Said::by(matched.to_string(), cx.table(Section::Route).key(matched.key()))
 }
 
-/// The one Origin header of a request, or none. An empty one is one.
+/// The Origin header of a request, if there is one. An empty value counts.
 fn read(request: &UpgradeRequest) -> Result<Option<String>, Refusal> {
     let mut values = request.origins();
     let Some(value) = values.next() else {
@@ -67,8 +67,8 @@ fn read(request: &UpgradeRequest) -> Result<Option<String>, Refusal> {
     Ok(Some(String::from_utf8_lossy(value.as_bytes()).into_owned()))
 }
 
-/// Whether the route takes the text of an Origin header; `own` is the one that the client itself used.
-fn judge(
+/// Checks the text of an Origin header; `own` is the origin of the URL that the client used.
+fn check_text(
     route: &Route,
     origin: Option<&str>,
     own: impl FnOnce() -> Origin,
@@ -107,7 +107,7 @@ fn find(origins: &Origins, text: &str, own: impl FnOnce() -> Origin) -> Result<M
     }
 }
 
-/// An origin for the log; an empty one is visible, too.
+/// The origin as the log shows it; an empty one is shown as `""`.
 fn shown(origin: &Origin) -> String {
     match origin {
         Origin::Empty => "\"\"".to_owned(),
@@ -120,7 +120,7 @@ fn denied(detail: impl Into<String>) -> Refusal {
 }
 
 impl Match {
-    /// The key of the route that decided.
+    /// The key of the route that decides.
     fn key(&self) -> &'static str {
         match self {
             Self::Absent => "require_origin",
@@ -128,8 +128,8 @@ impl Match {
         }
     }
 
-    /// Whether the origin is one that was named, and that no page of others has. The same origin is named
-    /// where the host is.
+    /// Whether the configuration names this origin, and no page of another site can have it. The same
+    /// origin is named where the host is.
     fn is_named(&self, host_named: bool) -> bool {
         match self {
             Self::Absent | Self::Any(_) => false,
@@ -138,7 +138,7 @@ impl Match {
         }
     }
 
-    /// The text of the origin, if there is one, as it can be judged again.
+    /// The text of the origin, if there is one, for the check after a reload.
     pub(super) fn into_origin(self) -> Option<String> {
         match self {
             Self::Absent => None,
@@ -168,7 +168,7 @@ impl fmt::Display for Match {
 mod tests {
     use super::{Match, Origin};
 
-    /// A forged token behind a named origin is a strike, which no page may cause for its visitors.
+    /// A forged token with a named origin is a strike, which no page may cause for its visitors.
     #[test]
     fn an_origin_that_any_page_can_have_names_none() {
         for (text, is_named) in [

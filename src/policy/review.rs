@@ -58,7 +58,7 @@ pub enum SessionPrincipal<'a> {
     },
 }
 
-/// The claims of a token, as they are kept with a session: small, and never shown.
+/// The claims of a token as a session keeps them: one text, never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Claims(Box<str>);
 

@@ -1,4 +1,4 @@
-//! Which route a request is for.
+//! The choice of the route.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::config::{HostPattern, PathPattern, Route};
 use crate::values::Host;
 use crate::values::{Reason, Refusal};
 
-/// The routes in the order of how specific they are: exact host, wildcard, any host; within those,
+/// The routes, the most specific first: exact host, wildcard, any host; within those,
 /// exact path, then the longest prefix.
 #[derive(Debug)]
 pub struct Routes(Vec<Entry>);
@@ -20,7 +20,7 @@ pub struct Routes(Vec<Entry>);
 pub struct Found<'a> {
     /// The route.
     pub route: &'a Arc<Route>,
-    /// Which of its hosts matched; `None`: it takes any.
+    /// The host of the route that matched; `None`: the route takes any host.
     pub host: Option<&'a HostPattern>,
 }
 

@@ -1,4 +1,4 @@
-//! Whether the host that a request names is the one that TLS was asked for.
+//! The check that the Host of a request fits the server name of the TLS handshake.
 
 use std::fmt;
 
@@ -22,14 +22,14 @@ pub(super) fn passed(cx: &Context<'_>) -> Said {
     Said::by(matched.to_string(), matched.key())
 }
 
-/// Why a server name goes with a host.
+/// The reason for which a server name fits a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Match<'a> {
     /// There is no TLS.
     Plain,
     /// A trusted proxy asks for a name of its own.
     Proxy,
-    /// TLS was asked for no name.
+    /// The TLS handshake has no server name.
     NotAsked,
     /// The host is an address.
     Address(&'a Host),
@@ -37,10 +37,10 @@ pub(super) enum Match<'a> {
     SamePolicy { server_name: &'a str, host: &'a Host },
 }
 
-/// RFC 9110 section 7.4: a request for a host whose TLS policy is another's was misdirected. A client
-/// that sent no server name, or uses an address as host, never mismatches. `names` are those of the
-/// certificates, where there is TLS; the server name is in the canonical form of hosts. A trusted proxy
-/// that encrypts anew asks for whatever name it is configured with, for all its hosts.
+/// RFC 9110 section 7.4: a request was misdirected if its host and the server name of TLS have different
+/// TLS policies. A client that sent no server name, or uses an address as host, never mismatches. `names`
+/// are those of the certificates; the server name is in the canonical form of hosts. A trusted proxy that
+/// opens a TLS connection of its own sends the server name that it is configured with, for all hosts.
 fn matched<'a>(
     names: Option<&ServerNames>,
     arrival: Arrival<'a>,
@@ -66,7 +66,7 @@ fn matched<'a>(
 }
 
 impl Match<'_> {
-    /// The key that decided.
+    /// The key that decides.
     fn key(&self) -> String {
         match self {
             Self::Plain => Table::Only("tls").key("mode"),

@@ -1,6 +1,6 @@
-//! The credential of a request: where it is, how many there are, and the request without it. A place is
-//! read as bytes and strictly; what a more lenient reader would take for a credential, and this room does
-//! not, is refused, so that the gateway and the application never judge two different ones.
+//! The credential of a request: its place, the number of credentials, and the request without it. A place
+//! is read as bytes and strictly. A value that a more lenient parser takes for a credential, and this
+//! module does not, is refused, so that the gateway and the application never check two different ones.
 
 mod cookie;
 mod field;

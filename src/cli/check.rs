@@ -8,8 +8,8 @@ use super::CONFIG;
 use crate::config::{self, Lint, Loaded};
 use crate::policy::token::Verifiers;
 
-/// Checks the file at `path` and prints the result to standard error. Exit code 0: valid, perhaps with warnings;
-/// 78: invalid, or with warnings and `strict`.
+/// Checks the file at `path` and prints the result to standard error. Exit code 0: valid, perhaps
+/// with warnings; 78: invalid, or with warnings and `strict`.
 #[must_use]
 pub fn check(path: &Path, strict: bool) -> ExitCode {
     let mut stderr = std::io::stderr();

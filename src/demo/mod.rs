@@ -1,6 +1,7 @@
-//! The servers that `framewall demo` runs beside the gateway, all on loopback: the page with a WebSocket echo; an
-//! application that only records the bytes that reach it; and a proxy that copies bytes blindly, for comparison with the
-//! gateway. Each serves at most 100 connections at once until shutdown.
+//! The servers that `framewall demo` runs beside the gateway, all on loopback: the page with a
+//! WebSocket echo; an application that only records the bytes that reach it; and a proxy that
+//! copies bytes blindly, for comparison with the gateway. Each serves at most 100 connections at
+//! once until shutdown.
 
 mod attacks;
 mod blind;

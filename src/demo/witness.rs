@@ -1,4 +1,5 @@
-//! The target application of the attacks. It accepts every handshake and only records the bytes that reach it.
+//! The target application of the attacks. It accepts every handshake and only records the bytes
+//! that reach it.
 
 use std::collections::HashMap;
 use std::io::Cursor;

@@ -261,7 +261,7 @@ mod tests {
         assert_eq!(told(&rules, "2001:db8:2::1"), denied("firewall.deny_asns: AS64496"));
         assert_eq!(told(&rules, "203.0.113.127"), denied("firewall.deny_asns: AS4200000000"));
         let country = allowed("firewall.allow_countries: US");
-        assert_eq!(told(&rules, "203.0.113.128"), country, "no system is known of it");
+        assert_eq!(told(&rules, "203.0.113.128"), country, "its autonomous system is not known");
     }
 
     #[test]

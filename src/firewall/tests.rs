@@ -67,8 +67,12 @@ fn with_allow_nobody_else_may_connect() {
     let some = rules(Some(&["192.0.2.0/24"]), &[]);
     assert!(!told(&some, "192.0.2.255").0);
     assert_eq!(told(&some, "192.0.3.0"), unlisted);
-    assert_eq!(told(&some, "::1"), unlisted, "neither of the other family");
-    assert_eq!(told(&rules(Some(&[]), &[]), "192.0.2.1"), unlisted, "not even with nobody in it");
+    assert_eq!(told(&some, "::1"), unlisted, "also of the other family");
+    assert_eq!(
+        told(&rules(Some(&[]), &[]), "192.0.2.1"),
+        unlisted,
+        "an empty list allows no address"
+    );
     assert!(!rules(Some(&[]), &[]).is_empty());
 }
 
@@ -103,7 +107,7 @@ fn the_line_of_a_file_is_told() {
     assert_eq!((entry.source, entry.position), (&Source::Key("firewall.deny"), 1));
     let files = ["lists/a.txt", "lists/b.txt", "lists/c.txt"].map(Path::new);
     assert_eq!(rules.files(), files);
-    assert_eq!(rules.len(), 4, "what is said twice is kept once");
+    assert_eq!(rules.len(), 4, "duplicate prefixes are kept once");
 }
 
 #[test]

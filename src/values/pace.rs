@@ -1,21 +1,22 @@
-//! The one arithmetic of rates: the generic cell rate algorithm (ITU-T I.371, annex A).
+//! The arithmetic of all rates: the generic cell rate algorithm (ITU-T I.371, annex A).
 
 use std::time::Duration;
 
 use super::Rate;
 
-/// The bits of [`Pace`] behind the point. With so many, one an hour fits 64 bits, and a second of the fastest
-/// rate of bytes is exact to three microseconds.
+/// The fraction bits of the interval in [`Pace`]. With 22 bits the interval of one an hour fits 64
+/// bits, and a second of the fastest rate of bytes is exact to three microseconds.
 const FRACTION: u32 = 22;
 
-/// A rate in the terms of the algorithm, divided once and not for each message. Every limiter keeps a debt: the
-/// time until all that it counted is paid for at this rate. A sender is within the rate while its debt is no
-/// longer than the burst takes.
+/// A rate in the parameters of the algorithm, computed once instead of for each message. Every
+/// limiter keeps a debt: the time that the rate takes for all that it counted, less the time since.
+/// A sender is within the rate while its debt is at most the time of a burst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pace {
-    /// The time that the rate takes for one, in nanoseconds with [`FRACTION`] bits behind the point.
+    /// The time that the rate takes for one event or byte, in nanoseconds with [`FRACTION`]
+    /// fraction bits.
     interval: u64,
-    /// The time that it takes for a burst, in nanoseconds.
+    /// The time that the rate takes for a burst, in nanoseconds.
     burst: u64,
 }
 
@@ -49,7 +50,7 @@ impl Pace {
         Duration::from_nanos(self.burst)
     }
 
-    /// The debt after one more, or the time after which one more is within the rate.
+    /// Returns the debt after one more event, or the time after which one more is within the rate.
     pub(crate) fn charge_one(self, debt: Duration) -> Result<Duration, Duration> {
         let debt = debt.saturating_add(self.one());
         match debt.checked_sub(self.burst()) {

@@ -76,7 +76,7 @@ mod tests {
         }
         let mut whole = First::default();
         whole.note(bytes);
-        assert_eq!(first.spoken(), whole.spoken(), "however it arrives");
+        assert_eq!(first.spoken(), whole.spoken(), "independent of the sizes of the reads");
         whole.spoken()
     }
 

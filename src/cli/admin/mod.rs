@@ -1,5 +1,6 @@
-//! `framewall status`, `reload`, `sessions`, `kick`, `revoke`, `ban`, `unban` and `bans`: the admin client. It sends one request
-//! over the gateway's socket and prints the answer, as text or as the received JSON.
+//! `framewall status`, `reload`, `sessions`, `kick`, `revoke`, `ban`, `unban` and `bans`: the admin
+//! client. It sends one request over the gateway's socket and prints the answer, as text or as the
+//! received JSON.
 
 mod bans;
 mod client;

@@ -38,8 +38,8 @@ pub(in crate::cli) struct InspectArgs {
     token: String,
 }
 
-/// Prints the token's claims and problems. Exit code 0: the issuer accepts the token, or without an issuer it has no
-/// problems; 2: it would be refused.
+/// Prints the token's claims and problems. Exit code 0: the issuer accepts the token, or without an
+/// issuer it has no problems; 2: it would be refused.
 pub(super) fn inspect(args: &InspectArgs) -> Result<ExitCode, Failure> {
     let issuer = args.config.as_deref().map(|path| issuer(path, args.issuer.as_deref()));
     let issuer = issuer.transpose()?;

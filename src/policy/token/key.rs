@@ -218,7 +218,7 @@ impl Key {
     /// Whether `signature`, in base64url, is a signature of this key over `message`. The algorithm
     /// must fit the key.
     pub(super) fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &str) -> bool {
-        debug_assert!(self.fits(algorithm), "whoever picked the key looked");
+        debug_assert!(self.fits(algorithm), "the caller selected a key that fits");
         jsonwebtoken::crypto::verify(signature, message, &self.decoding, jwa(algorithm))
             .unwrap_or(false)
     }

@@ -113,7 +113,7 @@ impl Remote {
     pub(super) async fn run(&self, journal: &Journal, shutdown: CancellationToken) {
         let fetching = self.keep_fresh(journal, || self.fetcher.fetch());
         let ended = shutdown.run_until_cancelled(fetching).await;
-        debug_assert!(ended.is_none(), "it ends only with the gateway");
+        debug_assert!(ended.is_none(), "the fetch loop ends only with the gateway");
     }
 
     /// The fetch loop with an injectable `fetch` for tests.

@@ -190,7 +190,7 @@ fn attempts_while_banned_neither_count_nor_extend() {
     assert_eq!(
         bench.strike(ANN),
         Struck::Noted,
-        "the ban cleared what was before it, and during it"
+        "the ban cleared the strikes before it and during it"
     );
     assert_eq!(bench.strike(ANN), Struck::Noted);
     assert_eq!(minutes(&bench.strike(ANN)), 30);
@@ -284,7 +284,7 @@ fn an_unbanned_address_begins_anew() {
     bench.unban(ANN).unwrap();
     bench.ban("2001:db8::1", HOUR).unwrap();
     bench.unban("2001:db8::2").unwrap();
-    assert!(!bench.is_banned("2001:db8::1"), "it is of the same /64");
+    assert!(!bench.is_banned("2001:db8::1"), "the address is in the same /64");
 }
 
 #[test]
@@ -334,7 +334,11 @@ fn what_is_not_banned_cannot_be_unbanned() {
     assert_eq!(told(&bench, "192.0.0.0/16"), "192.0.0.0/16 is not banned");
     bench.strikes("192.0.3.1", 3);
     bench.pass(15 * MINUTE);
-    assert_eq!(told(&bench, "192.0.3.1"), "192.0.3.1 is not banned", "only remembered");
+    assert_eq!(
+        told(&bench, "192.0.3.1"),
+        "192.0.3.1 is not banned",
+        "it has expired and is only remembered"
+    );
     assert!(bench.unban("0.0.0.0/0").is_err());
 }
 
@@ -350,7 +354,10 @@ fn without_room_strikes_are_told_and_operators_refused() {
     assert!(!bench.is_banned(ANN));
     assert_eq!(bench.ban(ANN, HOUR), Err(BanRefused::Ban(BanError::Full)));
     bench.unban("11.0.0.0").unwrap();
-    assert!(matches!(bench.strikes(ANN, 3), Struck::Banned(_)), "it had to strike anew");
+    assert!(
+        matches!(bench.strikes(ANN, 3), Struck::Banned(_)),
+        "its earlier strikes were forgotten"
+    );
 }
 
 #[test]

@@ -112,7 +112,7 @@ mod tests {
         let suppressed = rate.take().unwrap();
         assert_eq!(suppressed.counts[ClientCaused::Refused as usize], 50_000 - written as u64);
         assert_eq!(suppressed.mostly, Some(address(1)));
-        assert_eq!(rate.take(), None, "told once");
+        assert_eq!(rate.take(), None, "reported once");
     }
 
     #[test]

@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(second.take(now), Ok(()), "the last of the burst");
         let wait = Wait(SECOND / 10);
         assert_eq!((first.take(now), second.take(now)), (Err(wait), Err(wait)));
-        assert_eq!(taken(&other, 30, now), 20, "another issuer's user is somebody else");
+        assert_eq!(taken(&other, 30, now), 20, "the user of another issuer is a different user");
         let almost = now + Duration::from_nanos(99_999_999);
         assert_eq!(first.take(almost), Err(Wait(Duration::from_nanos(1))));
         assert_eq!(taken(&second, 2, now + SECOND / 10), 1);
@@ -134,7 +134,7 @@ mod tests {
         users.sweep(now + Duration::from_nanos(2_999_999_999));
         assert_eq!(users.count(), 1);
         users.sweep(now + 3 * SECOND);
-        assert_eq!(users.count(), 0, "its burst is whole again");
+        assert_eq!(users.count(), 0, "its burst is replenished");
     }
 
     #[test]
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(users.count(), 1);
         let later = now + 3600 * SECOND;
         assert_eq!(taken(&users.share(&ann(), &RATE, later), 50, later), 20);
-        assert!(share.take(later).is_err(), "they are one still");
+        assert!(share.take(later).is_err(), "both still share one rate");
     }
 
     #[test]

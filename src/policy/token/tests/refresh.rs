@@ -137,7 +137,7 @@ async fn failures_back_off_and_keep_the_last_good_set() {
     assert!(verifier.verify(&signed(&P384, ES384, Some("b")), now()).await.is_ok());
     sleep(Duration::from_secs(661)).await;
     let last = script.pauses();
-    assert!(about(600.0, last[pauses.len() + 1]), "the next failure begins anew: {last:?}");
+    assert!(about(600.0, last[pauses.len() + 1]), "the back-off starts again: {last:?}");
 }
 
 #[tokio::test(start_paused = true)]

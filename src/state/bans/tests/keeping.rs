@@ -43,7 +43,7 @@ async fn what_strikes_ban_is_saved_a_second_later_and_at_the_end() {
     tokio::time::sleep(Duration::from_millis(999)).await;
     assert_eq!(saved(&folder), 0);
     until_saved(&folder).await;
-    assert_eq!(saved(&folder), 2, "in one");
+    assert_eq!(saved(&folder), 2, "all bans in one write");
     strike_out(&bans, "192.0.2.3");
     stopping.cancel();
     keeper.await.unwrap();

@@ -52,7 +52,7 @@ fn a_burst_comes_at_once_and_the_rest_one_by_one() {
     clock.advance(Duration::from_nanos(1));
     assert_eq!(rates.check(&"a"), Ok(()));
     assert!(rates.check(&"a").is_err(), "one for each interval");
-    assert_eq!(rates.check(&"b"), Ok(()), "each key has its own");
+    assert_eq!(rates.check(&"b"), Ok(()), "each key has its own rate");
     clock.advance(HOUR);
     assert_eq!(allowed(&rates, &"a", 100), 40, "never more than the burst");
 }
@@ -113,7 +113,7 @@ fn who_owes_nothing_is_forgotten() {
     assert_eq!(rates.keys(), 100);
     clock.advance(SECOND);
     rates.sweep();
-    assert_eq!(rates.keys(), 1, "the one that came twice still owes");
+    assert_eq!(rates.keys(), 1, "the key with two events is still in debt");
     assert_eq!(allowed(&rates, &address(0), 2), 1);
     clock.advance(2 * SECOND);
     rates.sweep();
@@ -132,11 +132,11 @@ fn a_million_addresses_take_bounded_room_and_shut_nobody_out() {
     let buckets = (MOST_KEYS * 8 / 7).next_power_of_two();
     let bytes = buckets * (size_of::<(AddressKey, Nanos)>() + 1);
     assert!(bytes <= 50 * MOST_KEYS, "{bytes} bytes");
-    assert!(came <= MOST_KEYS + 1024 * 40, "{came} came: the overflow has its rate too");
+    assert!(came <= MOST_KEYS + 1024 * 40, "{came} allowed: overflow cells have a rate, too");
 
-    assert_eq!(allowed(&rates, &known, 2), 1, "who is known is judged alone");
+    assert_eq!(allowed(&rates, &known, 2), 1, "a known key keeps its own cell");
     let newcomers = || from(&rates, 2_000_000, 1000);
-    assert_eq!(newcomers(), 0, "while the attack takes everything");
+    assert_eq!(newcomers(), 0, "the attack uses all overflow cells");
     clock.advance(Duration::from_millis(50));
     // Each overflow cell now has room for one event.
     let came = newcomers();
@@ -156,7 +156,7 @@ fn a_full_shard_is_not_swept_for_each_newcomer() {
     let full = rates.keys();
     clock.advance(Duration::from_millis(1));
     from(&rates, 2_000_000, 20_000);
-    assert_eq!(rates.keys(), full, "all debts are over, and are not looked at yet");
+    assert_eq!(rates.keys(), full, "all debts are over, but not swept yet");
     clock.advance(Duration::from_millis(99));
     from(&rates, 3_000_000, 20_000);
     assert!(rates.keys() <= 20_000, "{}", rates.keys());

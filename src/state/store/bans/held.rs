@@ -15,7 +15,7 @@ pub(super) struct Held {
     /// The number of bans by prefix length. Each length costs one look-up.
     pub(super) v4: BTreeMap<u8, usize>,
     pub(super) v6: BTreeMap<u8, usize>,
-    /// No ban ends before this time, so that a sweep would find nothing.
+    /// Until this time a sweep for room finds nothing, unless an entry changes.
     pub(super) full_until: Option<UnixTime>,
 }
 

@@ -83,7 +83,7 @@ fn the_last_word_on_a_network_counts() {
     assert_eq!(table.list(at(0)).len(), 1);
     assert!(table.remove(network("192.0.2.7")).is_some());
     assert!(table.remove(network("192.0.2.7")).is_none());
-    assert!(table.read().v4.is_empty(), "no look-up is left over");
+    assert!(table.read().v4.is_empty(), "no prefix length is left over");
 }
 
 #[test]
@@ -137,13 +137,13 @@ fn a_full_table_forgets_what_is_over_first_and_then_refuses() {
     table.put(remembered("192.0.2.2", 20, 30), at(0)).unwrap();
     table.put(ban("192.0.2.3", 40), at(0)).unwrap();
     assert_eq!(table.put(ban("192.0.2.4", 50), at(9)), Err(BanError::Full));
-    assert_eq!(table.read().full_until, Some(at(10)), "nothing is looked at before then");
+    assert_eq!(table.read().full_until, Some(at(10)), "no sweep before then");
     table.put(ban("192.0.2.3", 45), at(9)).unwrap();
     table.put(ban("192.0.2.4", 50), at(30)).unwrap();
     let known = |text| table.known(network(text)).is_some();
-    assert!(known("192.0.2.1") && !known("192.0.2.2"), "the one that was to be forgotten is");
+    assert!(known("192.0.2.1") && !known("192.0.2.2"), "the forgotten entry is removed");
     table.put(ban("192.0.2.5", 50), at(30)).unwrap();
-    assert!(!known("192.0.2.1"), "one that was only remembered makes room");
+    assert!(!known("192.0.2.1"), "a remembered entry makes room");
     assert_eq!(table.put(ban("192.0.2.6", 60), at(44)), Err(BanError::Full));
     table.remove(network("192.0.2.4")).unwrap();
     table.put(ban("192.0.2.6", 60), at(44)).unwrap();
@@ -156,8 +156,8 @@ fn a_full_table_is_not_looked_through_for_each_ban() {
     table.put(ban("192.0.2.1", 40), at(0)).unwrap();
     assert_eq!(table.put(ban("192.0.2.2", 60), at(0)), Err(BanError::Full));
     table.write().full_until = Some(at(50));
-    assert_eq!(table.put(ban("192.0.2.2", 60), at(49)), Err(BanError::Full), "not looked at");
-    // A stored network needs no room, so an operator can shorten its ban in a full table.
+    assert_eq!(table.put(ban("192.0.2.2", 60), at(49)), Err(BanError::Full), "no sweep yet");
+    // Replacing an entry clears the estimate: an operator shortened this ban.
     table.put(ban("192.0.2.1", 45), at(41)).unwrap();
     table.put(ban("192.0.2.2", 60), at(45)).unwrap();
 }
@@ -202,11 +202,11 @@ fn the_file_is_written_when_it_is_saved_and_read_again() {
     let again = open(&path, 60).unwrap();
     assert_eq!(again.list(at(60)), [remark]);
     assert_eq!(again.known(network("192.0.2.8")), Some(past), "its offences are remembered");
-    assert_eq!(again.known(network("192.0.2.7")), None, "what is over is not read");
+    assert_eq!(again.known(network("192.0.2.7")), None, "expired entries are not loaded");
     again.remove(network("203.0.113.0/24")).unwrap();
     again.save(at(200)).unwrap();
     let text = fs::read_to_string(&path).unwrap();
-    assert_eq!(text, "{\n  \"version\": 1,\n  \"bans\": []\n}\n", "nor written");
+    assert_eq!(text, "{\n  \"version\": 1,\n  \"bans\": []\n}\n", "nor written back");
 }
 
 #[test]
@@ -250,7 +250,7 @@ fn a_broken_file_is_an_error_that_says_what_to_do() {
         let told = error.to_string();
         assert!(told.starts_with("[firewall.ban] file: ") && told.contains(what), "{told}");
         assert!(told.contains("move it away: whoever it banned can come back then"), "{told}");
-        assert_eq!(fs::read_to_string(&path).unwrap(), text, "it is left as it is");
+        assert_eq!(fs::read_to_string(&path).unwrap(), text, "the file is left unchanged");
     }
     fs::write(&path, with("", "")).unwrap();
     assert!(is_banned(&open(&path, 0).unwrap(), "192.0.2.7", 0));

@@ -95,14 +95,14 @@ fn the_file_is_written_whole_and_read_again() {
     assert_eq!(mode & 0o777, 0o600);
     let names: Vec<_> =
         fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
-    assert_eq!(names, ["revoked.json"], "nothing is left beside it");
+    assert_eq!(names, ["revoked.json"], "no other file is left");
 
     let again = open(&path, 60).unwrap();
     assert!(is_revoked(&again, "ann", "t9", 60));
-    assert_eq!(again.held.read().unwrap().len(), 1, "what is over is not read");
+    assert_eq!(again.held.read().unwrap().len(), 1, "expired entries are not loaded");
     again.revoke(revocation(Kind::User, "bob", 100), at(60)).unwrap();
     let text = fs::read_to_string(&path).unwrap();
-    assert!(!text.contains("t1"), "nor written: {text}");
+    assert!(!text.contains("t1"), "nor written back: {text}");
     assert!(text.contains("left \\\"the\\\" company"), "{text}");
 }
 
@@ -128,7 +128,7 @@ fn a_broken_file_is_an_error_that_says_what_to_do() {
         assert!(matches!(error, StoreError::Broken { .. }), "{text}: {error}");
         assert!(error.to_string().contains("revoked.json is broken: "), "{error}");
         assert!(error.to_string().contains("move it away"), "{error}");
-        assert_eq!(fs::read_to_string(&path).unwrap(), text, "it is left as it is");
+        assert_eq!(fs::read_to_string(&path).unwrap(), text, "the file is left unchanged");
     }
     fs::write(&path, format!(r#"{{"version":1,"revocations":[{entry}]}}"#)).unwrap();
     assert!(is_revoked(&open(&path, 0).unwrap(), "ann", "", 0));

@@ -70,11 +70,7 @@ impl<'a> Case<'a> {
         }
     }
 
-    fn go_on<C: tls::Records + Unpin>(
-        self,
-        stream: std::io::Result<Box<tls::Stream<Socket>>>,
-        mut peer: Honest,
-    ) {
+    fn go_on(self, stream: std::io::Result<Box<tls::Stream<Socket>>>, mut peer: Honest) {
         let stream = match stream {
             Ok(stream) => stream,
             Err(error) => {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::show::{self, span, table};
 use super::{Failure, Reach, command, lasting};
-use crate::control::admin::{Request, Sentence};
+use crate::control::admin::{BanRequest, Request};
 use crate::state::bans::{ipset, nft};
 use crate::state::store::{Author, Ban};
 use crate::values::Network;
@@ -66,7 +66,7 @@ enum Format {
 pub(in crate::cli) fn ban(args: BanArgs) -> Result<ExitCode, Failure> {
     let BanArgs { reach, network, lasting, until, why } = args;
     let lasting = until.is_none().then_some(lasting);
-    let sentence = Sentence { network, until, lasting, why };
+    let sentence = BanRequest { network, until, lasting, why };
     command(&reach, &Request::Ban { sentence }, |answer| Ok(show::ban(answer)))
 }
 

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::{Failure, config_file, print};
 use crate::config::duration;
-use crate::control::admin::{Request, Target};
+use crate::control::admin::{Request, RevokeRequest};
 use crate::gateway::session::Filter;
 use crate::values::Network;
 use crate::values::UnixTime;
@@ -174,7 +174,7 @@ pub(super) fn kick(args: &KickArgs) -> Result<ExitCode, Failure> {
 pub(super) fn revoke(args: RevokeArgs) -> Result<ExitCode, Failure> {
     let RevokeArgs { reach, whose, lasting, until, why } = args;
     let lasting = until.is_none().then_some(lasting);
-    let target = Target { user: whose.user, token: whose.token, until, lasting, why };
+    let target = RevokeRequest { user: whose.user, token: whose.token, until, lasting, why };
     command(&reach, &Request::Revoke { target }, |answer| Ok(show::revoke(answer)))
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::bans;
-use super::protocol::{Answer, MOST_LISTED, Outcome, Request, Target};
+use super::protocol::{Answer, MOST_LISTED, Outcome, Request, RevokeRequest};
 use crate::config::duration;
 use crate::control::{Control, ReloadError};
 use crate::gateway::session::Filter;
@@ -87,7 +87,7 @@ fn kick(control: &Control, filter: &Filter, all: bool) -> Answer {
     }
 }
 
-async fn revoke(control: &Arc<Control>, target: Target) -> Answer {
+async fn revoke(control: &Arc<Control>, target: RevokeRequest) -> Answer {
     let now = UnixTime::now();
     let revocation = match revocation(target, now) {
         Ok(revocation) => revocation,
@@ -115,7 +115,7 @@ async fn revoke(control: &Arc<Control>, target: Target) -> Answer {
     }
 }
 
-fn revocation(target: Target, now: UnixTime) -> Result<Revocation, String> {
+fn revocation(target: RevokeRequest, now: UnixTime) -> Result<Revocation, String> {
     let Some((kind, value)) = target.named() else {
         return Err("name a user or a token: one of the two".to_owned());
     };

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::act::{end, object};
-use super::protocol::{Answer, Outcome, Sentence};
+use super::protocol::{Answer, BanRequest, Outcome};
 use crate::control::Control;
 use crate::state::bans::BanRefused;
 use crate::values::Network;
 use crate::values::UnixTime;
 
 /// The ban is in force before it is saved, and its sessions end before that, too.
-pub(super) async fn ban(control: &Arc<Control>, sentence: Sentence) -> Answer {
+pub(super) async fn ban(control: &Arc<Control>, sentence: BanRequest) -> Answer {
     let now = UnixTime::now();
-    let Sentence { network, until, lasting, why } = sentence;
+    let BanRequest { network, until, lasting, why } = sentence;
     let until = match end(until, lasting.as_deref(), now) {
         Ok(until) => until,
         Err(error) => return Answer::failed(Outcome::Refused, error),

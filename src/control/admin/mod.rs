@@ -11,6 +11,6 @@ mod protocol;
 mod serve;
 mod socket;
 
-pub use protocol::{Outcome, Request, Sentence, Target};
+pub use protocol::{BanRequest, Outcome, Request, RevokeRequest};
 pub(crate) use serve::serve;
 pub use socket::{AdminSocket, SocketError};

@@ -41,15 +41,15 @@ pub enum Request {
     Reload {},
     /// Refuse tokens, and end the sessions that have them.
     Revoke {
-        /// Whose.
+        /// The tokens, and for how long.
         #[serde(flatten)]
-        target: Target,
+        target: RevokeRequest,
     },
     /// Refuse an address or network, and end its sessions.
     Ban {
-        /// Whom, and until when.
+        /// The network, and for how long.
         #[serde(flatten)]
-        sentence: Sentence,
+        sentence: BanRequest,
     },
     /// Take a ban back, whoever made it.
     Unban {
@@ -64,10 +64,10 @@ fn listed() -> usize {
     LISTED
 }
 
-/// What is revoked, and for how long: one of `user` and `token`, and one of `until` and `for`.
+/// Tokens to revoke, and for how long: one of `user` and `token`, and one of `until` and `for`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Target {
+pub struct RevokeRequest {
     /// Every token of this user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
@@ -85,8 +85,8 @@ pub struct Target {
     pub why: Option<String>,
 }
 
-impl Target {
-    /// Who it is, if that is said once.
+impl RevokeRequest {
+    /// The user or the token, if exactly one is given.
     pub(super) fn named(&self) -> Option<(Kind, &str)> {
         match (&self.user, &self.token) {
             (Some(user), None) => Some((Kind::User, user)),
@@ -96,10 +96,10 @@ impl Target {
     }
 }
 
-/// What is banned, and for how long: one of `until` and `for`.
+/// A network to ban, and for how long: one of `until` and `for`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Sentence {
+pub struct BanRequest {
     /// In IPv6, a /64 at least is banned.
     pub network: Network,
     /// RFC 3339.

@@ -3,13 +3,13 @@
 
 mod about;
 mod abuse;
-mod bell;
 mod caller;
 mod filter;
 mod first_message;
 mod lease;
-mod live;
 mod registry;
+mod stop;
+mod task;
 
 use std::sync::Arc;
 
@@ -34,12 +34,12 @@ use crate::values::{Reason, Refusal};
 use crate::wire::{Context, HoldPool, Shares, close_frame};
 pub use about::{Description, Identity, Summary};
 pub(crate) use abuse::Reporter;
-use bell::Told;
 pub(crate) use caller::Caller;
 pub use filter::Filter;
-use live::Live;
 pub(crate) use registry::Entry;
 pub use registry::{Listing, Sessions};
+use stop::StopSignal;
+use task::SessionTask;
 
 /// A session on its way to its own task.
 #[derive(Debug)]
@@ -126,12 +126,12 @@ impl SessionStarter {
         match next {
             Next::Relay(upstream) => {
                 let streams = streams(client, client_early, *upstream);
-                let live = Live::new(Arc::clone(&self.reporter), entry, told, permits);
+                let live = SessionTask::new(Arc::clone(&self.reporter), entry, told, permits);
                 live.start(self, streams, &admission, generation);
             }
             Next::FirstMessage(caller) => {
                 let early = client_early;
-                let newcomer = Newcomer { client, early, admission, caller, subject, permits };
+                let newcomer = AwaitingAuth { client, early, admission, caller, subject, permits };
                 let starter = Arc::clone(self);
                 self.runtime.spawn(async move {
                     let mut told = told;
@@ -140,7 +140,7 @@ impl SessionStarter {
                         let Introduced { streams, admission, permits, upstream } = introduced;
                         entry.connected(upstream.as_ref());
                         let reporter = Arc::clone(&starter.reporter);
-                        let live = Live::new(reporter, entry, told, permits);
+                        let live = SessionTask::new(reporter, entry, told, permits);
                         live.start(&starter, streams, &admission, generation);
                     }
                 });
@@ -191,7 +191,7 @@ fn contexts(agreed: Deflate) -> Contexts {
 }
 
 /// A client that has its 101 and did not say yet who it is.
-struct Newcomer {
+struct AwaitingAuth {
     client: Transport,
     early: Bytes,
     admission: Admission,
@@ -208,9 +208,13 @@ struct Introduced {
     upstream: Option<Arc<str>>,
 }
 
-impl Newcomer {
+impl AwaitingAuth {
     /// Waits for the first message and connects to the upstream; `None` when it was turned away.
-    async fn introduce(mut self, starter: &SessionStarter, told: &mut Told) -> Option<Introduced> {
+    async fn introduce(
+        mut self,
+        starter: &SessionStarter,
+        told: &mut StopSignal,
+    ) -> Option<Introduced> {
         let introduction = first_message::introduce(
             starter,
             &mut self.client,

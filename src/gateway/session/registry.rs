@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::about::{Description, Identity, Summary};
-use super::bell::{Bell, Told};
 use super::filter::Filter;
+use super::stop::{StopHandle, StopSignal};
 use super::terms;
 use crate::config::Route;
 use crate::gateway::relay::{Amendments, Meter};
@@ -28,10 +28,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// The registry. Locked for as long as an entry is added or taken out, or all are noted down, never
 /// across an await.
 #[derive(Debug, Clone, Default)]
-pub struct Sessions(Arc<Mutex<Live>>);
+pub struct Sessions(Arc<Mutex<RegistryInner>>);
 
 #[derive(Debug, Default)]
-struct Live {
+struct RegistryInner {
     next: u64,
     open: usize,
     /// In the order in which they came.
@@ -56,7 +56,7 @@ pub(crate) struct Record {
     pub(super) began: Instant,
     /// `None`: the session has no token.
     pub(super) identity: Mutex<Option<Box<Identity>>>,
-    pub(super) bell: Bell,
+    pub(super) stop: StopHandle,
     pub(super) meter: Meter,
     pub(super) amendments: Amendments,
     /// The facts of its handshake.
@@ -86,21 +86,21 @@ pub struct Listing {
 
 impl Sessions {
     /// Adds a session. The future resolves to the reason for which the gateway ends it.
-    pub(crate) fn enter(&self, description: Description) -> (Entry, Told) {
+    pub(crate) fn enter(&self, description: Description) -> (Entry, StopSignal) {
         let record = Arc::new(Record::new(description));
         let mut live = self.locked();
         let number = live.next;
         live.next += 1;
         live.open += 1;
         match live.ending {
-            Some(reason) => record.bell.tell(reason),
+            Some(reason) => record.stop.tell(reason),
             None => drop(live.by_number.insert(number, Arc::clone(&record))),
         }
         if let Some(end) = record.ends() {
             live.by_end.insert((end, number));
         }
         drop(live);
-        let told = Told::new(Arc::clone(&record));
+        let told = StopSignal::new(Arc::clone(&record));
         (Entry { sessions: self.clone(), number, record }, told)
     }
 
@@ -137,7 +137,7 @@ impl Sessions {
         records.truncate(limit);
         for (_, record) in &records {
             record.meter.ask();
-            record.bell.ring();
+            record.stop.ring();
         }
         let deadline = tokio::time::Instant::now() + PUBLISH_WITHIN;
         while records.iter().any(|(_, record)| record.meter.is_asked())
@@ -146,7 +146,7 @@ impl Sessions {
             tokio::time::sleep(LOOK_EVERY).await;
         }
         // One may have been told meanwhile.
-        let lasting = records.iter().filter(|(_, record)| !record.bell.is_told());
+        let lasting = records.iter().filter(|(_, record)| !record.stop.is_told());
         let sessions = lasting.map(|(_, record)| record.summary()).collect();
         Listing { matching, sessions }
     }
@@ -159,7 +159,7 @@ impl Sessions {
         matching.retain(|(number, _)| live.by_number.remove(number).is_some());
         drop(live);
         for (_, record) in &matching {
-            record.bell.tell(reason);
+            record.stop.tell(reason);
         }
         matching.len()
     }
@@ -178,7 +178,7 @@ impl Sessions {
         let over: Vec<_> = over.iter().filter_map(|number| live.by_number.remove(number)).collect();
         drop(live);
         for record in over {
-            record.bell.tell(Reason::CertificateExpired);
+            record.stop.tell(Reason::CertificateExpired);
         }
     }
 
@@ -196,7 +196,7 @@ impl Sessions {
         let start = tokio::time::Instant::now();
         for (position, record) in (0..count).zip(told.into_values()) {
             tokio::time::sleep_until(start + spread * position / count).await;
-            record.bell.tell(reason);
+            record.stop.tell(reason);
         }
     }
 
@@ -206,11 +206,11 @@ impl Sessions {
         let mut ended = 0;
         for (number, record) in self.all() {
             match record.amend(policy, limiters) {
-                Ok(()) => record.bell.ring(),
+                Ok(()) => record.stop.ring(),
                 Err(reason) => {
                     // One that ended meanwhile needs no telling.
                     if self.locked().by_number.remove(&number).is_some() {
-                        record.bell.tell(reason);
+                        record.stop.tell(reason);
                         ended += 1;
                     }
                 }
@@ -229,11 +229,11 @@ impl Sessions {
     /// sessions may be kept from coming and going.
     fn all(&self) -> Vec<(u64, Arc<Record>)> {
         let live = self.locked();
-        let lasting = live.by_number.iter().filter(|(_, record)| !record.bell.is_told());
+        let lasting = live.by_number.iter().filter(|(_, record)| !record.stop.is_told());
         lasting.map(|(number, record)| (*number, Arc::clone(record))).collect()
     }
 
-    fn locked(&self) -> MutexGuard<'_, Live> {
+    fn locked(&self) -> MutexGuard<'_, RegistryInner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -261,7 +261,7 @@ impl Record {
             since: UnixTime::from(since),
             began: Instant::now(),
             identity: Mutex::new(identity.map(Box::new)),
-            bell: Bell::default(),
+            stop: StopHandle::default(),
             meter: Meter::default(),
             amendments: Amendments::default(),
             snapshot,
@@ -332,7 +332,7 @@ impl Record {
         });
         drop(identity);
         if revoked {
-            self.bell.tell(Reason::TokenRevoked);
+            self.stop.tell(Reason::TokenRevoked);
         }
     }
 }
@@ -345,7 +345,7 @@ impl Entry {
 
     /// Tells the session to end.
     pub(crate) fn end(&self, reason: Reason) {
-        self.record.bell.tell(reason);
+        self.record.stop.tell(reason);
     }
 
     /// Says whose session it is, before it runs. Follow it with [`Record::end_if_revoked`] and with

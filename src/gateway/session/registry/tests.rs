@@ -3,7 +3,7 @@ use std::time::{Duration, SystemTime};
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
-use super::{Entry, Record, Sessions, Told};
+use super::{Entry, Record, Sessions, StopSignal};
 use crate::gateway::session::{Description, Filter, Identity};
 use crate::policy::{Claims, HandshakeSnapshot};
 use crate::state::store::{Kind, Revocation, RevocationStore, Revocations};
@@ -37,7 +37,7 @@ fn identity(user: &str, token: &str) -> Identity {
     }
 }
 
-fn enter(sessions: &Sessions, id: &str) -> (Entry, Told) {
+fn enter(sessions: &Sessions, id: &str) -> (Entry, StopSignal) {
     sessions.enter(description(id))
 }
 

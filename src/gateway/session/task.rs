@@ -1,4 +1,4 @@
-//! A session between its two ends, in a task of its own, and the records of its end.
+//! The task of a session, and the records of its end.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{self, Poll};
 use std::time::Duration;
 
-use super::bell::Told;
+use super::stop::StopSignal;
 use super::{Entry, Identity, Permits, Reporter, SessionStarter, lease, terms};
 use crate::gateway::relay::{Amendments, Cause, Meter, Outside, SessionEnd, Streams, relay};
 use crate::journal::{self, Ended, Event, Journal, ProtocolError, Subject};
@@ -18,16 +18,21 @@ use crate::values::UnixTime;
 /// A session between its two ends. Its last record is written when it is dropped at the latest, so
 /// that there is one even when its task panics or is cut off. Its task is small: a task is as large as
 /// its largest moment, and the handshake's is over.
-pub(super) struct Live {
+pub(super) struct SessionTask {
     reporter: Arc<Reporter>,
-    told: Told,
+    told: StopSignal,
     entry: Entry,
     /// `None` once they were given back and the end was recorded.
     permits: Option<Permits>,
 }
 
-impl Live {
-    pub(super) fn new(reporter: Arc<Reporter>, entry: Entry, told: Told, permits: Permits) -> Self {
+impl SessionTask {
+    pub(super) fn new(
+        reporter: Arc<Reporter>,
+        entry: Entry,
+        told: StopSignal,
+        permits: Permits,
+    ) -> Self {
         Self { reporter, told, entry, permits: Some(permits) }
     }
 
@@ -67,7 +72,7 @@ impl Live {
     }
 }
 
-impl Outside for Live {
+impl Outside for SessionTask {
     fn poll_stop(&mut self, cx: &mut task::Context<'_>) -> Poll<Reason> {
         Pin::new(&mut self.told).poll(cx)
     }
@@ -101,7 +106,7 @@ impl Outside for Live {
     }
 }
 
-impl Drop for Live {
+impl Drop for SessionTask {
     fn drop(&mut self) {
         if self.permits.is_some() {
             self.conclude(&SessionEnd::cut());
@@ -171,7 +176,7 @@ impl SessionEnd {
 
 #[cfg(test)]
 mod tests {
-    use super::{Live, relay};
+    use super::{SessionTask, relay};
 
     fn size_of_returned<A, B, C, D, E, F>(_: impl FnOnce(A, B, C, D, E) -> F) -> usize {
         size_of::<F>()
@@ -181,7 +186,7 @@ mod tests {
     /// the next 128; in tests, tokio's two sockets are eight bytes larger each.
     #[test]
     fn a_session_that_runs_is_small() {
-        let session = size_of_returned(relay::<Live>);
+        let session = size_of_returned(relay::<SessionTask>);
         assert!(session <= 928, "{session}");
     }
 }

@@ -1,4 +1,4 @@
-//! How a session's task is reached from outside: told to end, or woken to look around.
+//! Ends or wakes a session's task from outside.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,11 +9,11 @@ use std::task::{Context, Poll, Waker};
 use super::registry::Record;
 use crate::values::Reason;
 
-/// The outside of it. A oneshot channel would do for the end alone; this is smaller, and it wakes
-/// the session without ending it, too.
+/// The registry's side of a session's stop signal. It is smaller than a oneshot channel, and can also wake
+/// the session without ending it.
 #[derive(Debug, Default)]
-pub(super) struct Bell {
-    /// Set together with the reason, so that a look costs no lock.
+pub(super) struct StopHandle {
+    /// Set together with the reason, so that a check takes no lock.
     told: AtomicBool,
     inside: Mutex<Inside>,
 }
@@ -24,7 +24,7 @@ struct Inside {
     waker: Option<Waker>,
 }
 
-impl Bell {
+impl StopHandle {
     /// Ends the session for `reason`, unless it was told another one before.
     pub(super) fn tell(&self, reason: Reason) {
         self.locked().reason.get_or_insert(reason);
@@ -52,28 +52,28 @@ impl Bell {
 
 /// The session's side: resolves to the reason for which the gateway ends it.
 #[derive(Debug)]
-pub(crate) struct Told {
+pub(crate) struct StopSignal {
     record: Arc<Record>,
-    /// The one that the bell has.
+    /// The waker that the handle has.
     waker: Option<Waker>,
 }
 
-impl Told {
+impl StopSignal {
     pub(super) fn new(record: Arc<Record>) -> Self {
         Self { record, waker: None }
     }
 }
 
-impl Future for Told {
+impl Future for StopSignal {
     type Output = Reason;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Reason> {
         let known = self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
-        let told = self.record.bell.told.load(Ordering::Acquire);
+        let told = self.record.stop.told.load(Ordering::Acquire);
         if known && !told {
             return Poll::Pending;
         }
-        let mut inside = self.record.bell.locked();
+        let mut inside = self.record.stop.locked();
         if let Some(reason) = inside.reason {
             return Poll::Ready(reason);
         }

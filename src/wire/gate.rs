@@ -7,9 +7,7 @@ use tokio::time::Instant;
 use super::inspect::{FirstMessageInspector, Handover, MessageInspector};
 use super::reader::{Reader, Run};
 use super::{Allowance, CloseFrame, Context, FirstMessage, FrameLimits, HoldBudget, Violation};
-use crate::values::Endpoint;
-use crate::values::Flow;
-use crate::values::Reason;
+use crate::values::{Endpoint, Flow, Reason};
 
 /// Checks the bytes that one peer sends after the handshake.
 ///

@@ -8,9 +8,7 @@ use super::frame_buffer::FrameBuffer;
 use super::inspect::{Inspectors, Verdict};
 use super::rules::Rules;
 use super::{Context, Event, FrameLimits, HeaderBytes, HoldBudget, Rule, Violation};
-use crate::values::Endpoint;
-use crate::values::Flow;
-use crate::values::Reason;
+use crate::values::{Endpoint, Flow, Reason};
 
 /// The largest frame, header and payload, that is held until it is whole. A larger one is cut
 /// through: forwarded as it arrives, once its header was checked.

@@ -3,9 +3,7 @@
 use std::fmt;
 
 use super::{HeaderBytes, Opcode};
-use crate::values::Endpoint;
-use crate::values::Reason;
-use crate::values::{Offence, RequestContext};
+use crate::values::{Endpoint, Offence, Reason, RequestContext};
 
 macro_rules! rules {
     ($($(#[$doc:meta])* $variant:ident $reason:ident $section:literal $text:literal;)*) => {

@@ -11,8 +11,7 @@ use super::end::{Cause, CloseNotice};
 use super::peer::{Draining, Ending, Stage};
 use super::pump::drain;
 use super::session::{Closing, SessionRelay};
-use crate::values::Endpoint;
-use crate::values::Reason;
+use crate::values::{Endpoint, Reason};
 use crate::wire::{ControlFrame, Opcode, close_frame, control_frame, text_frame};
 
 /// How long a peer may take to answer a Close of the gateway's, or to reach a frame boundary before

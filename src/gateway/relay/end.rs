@@ -1,8 +1,6 @@
 //! The cause of a session's end, and the Close that each peer gets for it.
 
-use crate::values::Endpoint;
-use crate::values::Flow;
-use crate::values::Reason;
+use crate::values::{Endpoint, Flow, Reason};
 use crate::wire::Violation;
 
 /// How a session ended.

@@ -19,8 +19,7 @@ use super::terms::Terms;
 use super::{Streams, awaited};
 use crate::config::Route;
 use crate::tls::socket::USER_TIMEOUT;
-use crate::values::Endpoint;
-use crate::values::Reason;
+use crate::values::{Endpoint, Reason};
 use crate::wire::{Allowance, Gate, HoldBudget, Verdict};
 
 // Texts of the log for a deadline that passed; each begins with its key.

@@ -16,11 +16,7 @@ use crate::journal::Subject;
 use crate::policy::{Admission, Principal, ShownToken};
 use crate::state::limits::UserPermit;
 use crate::tls::transport::Transport;
-use crate::values::Endpoint;
-use crate::values::RequestContext;
-use crate::values::TokenPlace;
-use crate::values::json;
-use crate::values::{Reason, Refusal};
+use crate::values::{Endpoint, Reason, Refusal, RequestContext, TokenPlace, json};
 use crate::wire::{
     FirstMessage, FirstMessageEvent, FirstMessageReader, HoldBudget, HoldPermit, Opcode,
     control_frame,

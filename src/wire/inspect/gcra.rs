@@ -34,13 +34,13 @@ impl Gcra {
 
     /// The arrival time after one more, for [`Gcra::settle`]; an error says when one more would be
     /// within the rate.
-    pub(crate) fn after_one(&self, now: Instant) -> Result<Instant, Instant> {
+    pub(super) fn after_one(&self, now: Instant) -> Result<Instant, Instant> {
         let arrival = self.due(now) + self.pace.one();
         if arrival <= now + self.pace.burst() { Ok(arrival) } else { Err(self.ready(now)) }
     }
 
     /// Takes one, for which [`Gcra::after_one`] gave `arrival`.
-    pub(crate) fn settle(&mut self, arrival: Instant) {
+    pub(super) fn settle(&mut self, arrival: Instant) {
         self.arrival = Some(arrival);
     }
 

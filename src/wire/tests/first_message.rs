@@ -6,9 +6,7 @@ use tokio::time::Instant;
 
 use super::super::{FirstMessage, FirstMessageEvent, FirstMessageReader, HoldBudget, Rule};
 use super::{LIMITS, frame};
-use crate::values::Endpoint;
-use crate::values::Rate;
-use crate::values::Reason;
+use crate::values::{Endpoint, Rate, Reason};
 
 const LONGEST: usize = 9 * 1024;
 

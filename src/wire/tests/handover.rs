@@ -2,9 +2,7 @@
 
 use super::super::{Event, Gate, HoldBudget};
 use super::{LIMITS, frame};
-use crate::values::Endpoint;
-use crate::values::Flow;
-use crate::values::Reason;
+use crate::values::{Endpoint, Flow, Reason};
 
 const HANDOVER: &str = r#"{"framewall": {"token": "a.b.c"}}"#;
 

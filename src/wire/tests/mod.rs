@@ -15,8 +15,7 @@ mod rates;
 mod ratio;
 mod rules;
 
-use crate::values::Endpoint;
-use crate::values::Flow;
+use crate::values::{Endpoint, Flow};
 use crate::wire::{CloseFrame, Event, FrameLimits, Gate, HeaderBytes, HoldBudget, Violation, mask};
 pub(crate) use deflater::Deflater;
 

@@ -6,8 +6,7 @@ use tokio::time::Instant;
 
 use super::{LIMITS, OWN_PING, ample, frame, frames};
 use crate::values::Endpoint::Client;
-use crate::values::Rate;
-use crate::values::Reason;
+use crate::values::{Rate, Reason};
 use crate::wire::{AboveRate, Allowance, ClientRates, Event, Gate, Verdict};
 
 fn rate(count: u64, burst: u64) -> Rate {

@@ -22,8 +22,8 @@ const MAX_ANSWER: u64 = 256 * 1024 * 1024;
 pub(super) fn ask(socket: &Path, request: &Request) -> Result<Value, Failure> {
     let unreachable = |error: io::Error| {
         Failure::Unavailable(format!(
-            "no gateway answers on {}: {error}; check that it runs with this admin socket, and that \
-             this user may open it",
+            "no gateway answers on {}: {error}; is it running, with this admin socket, and may this user \
+             open it?",
             socket.display()
         ))
     };

@@ -6,7 +6,7 @@
 use std::num::NonZeroU16;
 
 use framewall::values::Flow;
-use framewall::wire::{CloseFrame, Context, Event, Gate, HoldBudget, FrameLimits, Violation};
+use framewall::wire::{CloseFrame, Context, GateEvent, Gate, HoldBudget, FrameLimits, Violation};
 use framewall::values::Endpoint;
 use framewall_fuzz::model::{self, Expected};
 use libfuzzer_sys::fuzz_target;
@@ -142,16 +142,16 @@ impl Outcome {
             self.released.extend(judged.release.concat());
             piece = &piece[judged.consumed..];
             match judged.event {
-                Some(Event::Dropped | Event::Wait(_) | Event::Refused(_)) => {
+                Some(GateEvent::Dropped | GateEvent::Wait(_) | GateEvent::Refused(_)) => {
                     panic!("there are no rates")
                 }
-                Some(Event::Token(_) | Event::FirstMessage | Event::Ping(_)) => {
+                Some(GateEvent::Token(_) | GateEvent::FirstMessage | GateEvent::Ping(_)) => {
                     panic!("nobody asked for a message")
                 }
                 None => {}
-                Some(Event::OwnPong) => self.own_pongs += 1,
-                Some(Event::Close(close)) => self.closed = Some(close),
-                Some(Event::Violation(violation)) => {
+                Some(GateEvent::OwnPong) => self.own_pongs += 1,
+                Some(GateEvent::Close(close)) => self.closed = Some(close),
+                Some(GateEvent::Violation(violation)) => {
                     assert!(violation.frame_offset <= violation.offset);
                     self.violation = Some(*violation);
                     return false;

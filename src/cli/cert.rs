@@ -15,7 +15,7 @@ use rcgen::{
     KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
 };
 
-use super::{Failure, print};
+use super::{CommandFailure, print};
 use crate::values::is_host;
 
 /// The names that every development certificate is valid for.
@@ -88,9 +88,9 @@ pub fn make(names: &[String], days: u16) -> Result<DevCertificate, CertError> {
 }
 
 /// Makes a certificate, writes it, and prints how to use it.
-pub(super) fn new(args: &NewArgs) -> Result<(), Failure> {
-    let made = make(&args.names, args.days).map_err(Failure::other)?;
-    let paths = write(&args.out, &made, args.force).map_err(Failure::other)?;
+pub(super) fn new(args: &NewArgs) -> Result<(), CommandFailure> {
+    let made = make(&args.names, args.days).map_err(CommandFailure::other)?;
+    let paths = write(&args.out, &made, args.force).map_err(CommandFailure::other)?;
     print(&advice(&made, args.days, &paths))
 }
 

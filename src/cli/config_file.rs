@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::Failure;
+use super::CommandFailure;
 
 /// The default paths, in order of preference.
 const DEFAULTS: [&str; 2] = ["framewall.toml", "/etc/framewall/framewall.toml"];
@@ -19,7 +19,7 @@ pub struct ConfigFile {
 
 impl ConfigFile {
     /// The given file, or the first default path that exists.
-    pub(super) fn path(&self) -> Result<PathBuf, Failure> {
+    pub(super) fn path(&self) -> Result<PathBuf, CommandFailure> {
         match &self.config {
             Some(path) => Ok(path.clone()),
             None => default(),
@@ -28,11 +28,11 @@ impl ConfigFile {
 }
 
 /// The first default path that exists.
-pub(super) fn default() -> Result<PathBuf, Failure> {
+pub(super) fn default() -> Result<PathBuf, CommandFailure> {
     let found = DEFAULTS.iter().map(Path::new).find(|path| path.exists());
     found.map(Path::to_owned).ok_or_else(|| {
         let [here, system] = DEFAULTS;
-        Failure::Config(format!(
+        CommandFailure::Config(format!(
             "framewall: there is no configuration: neither {here} in this folder nor {system} \
              exists; name the file with --config FILE"
         ))

@@ -116,7 +116,7 @@ enum CertCommand {
 
 /// The reason why a command failed. Each kind has its exit code.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub enum CommandFailure {
     /// The configuration was refused; the text is complete, with file positions. Exit code 78.
     #[error("{0}")]
     Config(String),
@@ -131,7 +131,7 @@ pub enum Failure {
     Other(String),
 }
 
-impl Failure {
+impl CommandFailure {
     /// The gateway could not be built. Keys with which tokens cannot be verified are an error of
     /// the configuration.
     pub(crate) fn start(error: StartError) -> Self {
@@ -175,7 +175,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<ExitCode, Failure> {
+fn run(command: Command) -> Result<ExitCode, CommandFailure> {
     let done = |()| ExitCode::SUCCESS;
     match command {
         Command::Run(args) => run::run(&args).map(done),
@@ -204,10 +204,10 @@ fn print_answer(answer: &clap::Error) -> ExitCode {
 }
 
 /// Prints the result of a command to standard output.
-fn print(text: &str) -> Result<(), Failure> {
+fn print(text: &str) -> Result<(), CommandFailure> {
     io::stdout()
         .write_all(text.as_bytes())
-        .map_err(|error| Failure::Other(format!("cannot write to standard output: {error}")))
+        .map_err(|error| CommandFailure::Other(format!("cannot write to standard output: {error}")))
 }
 
 #[cfg(test)]

@@ -9,9 +9,9 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::signals::{OtherSignals, Signals};
-use super::{Failure, RunArgs};
+use super::{CommandFailure, RunArgs};
 use crate::config::{Config, LoadError, Loaded};
-use crate::control::{Service, Source, StartError};
+use crate::control::{ConfigSource, Service, StartError};
 use crate::gateway::listen::bind_beside;
 use crate::journal::{self, Event, Journal, LogError};
 
@@ -61,22 +61,23 @@ fn bind_help(address: &SocketAddr, error: &io::Error) -> String {
 }
 
 /// Loads the configuration and serves until a signal arrives.
-pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
+pub(super) fn run(args: &RunArgs) -> Result<(), CommandFailure> {
     let styled = io::stderr().is_terminal();
-    let source = Source { path: args.config.path()?, admin_socket: args.admin_socket.clone() };
-    let refuse = |error: LoadError| Failure::Config(error.render(styled));
+    let source =
+        ConfigSource { path: args.config.path()?, admin_socket: args.admin_socket.clone() };
+    let refuse = |error: LoadError| CommandFailure::Config(error.render(styled));
     let text = source.read().map_err(refuse)?;
     let loaded = source.load(&text).map_err(refuse)?;
     let again = Again { source, text, watch: args.watch };
     serve(&loaded, again).map_err(|error| match error {
-        RunError::Start(error) => Failure::start(error),
-        error => Failure::other(error),
+        RunError::Start(error) => CommandFailure::start(error),
+        error => CommandFailure::other(error),
     })
 }
 
 /// The means of reloading the configuration.
 struct Again {
-    source: Source,
+    source: ConfigSource,
     /// The text of the loaded file.
     text: String,
     watch: bool,

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::{Failure, print};
+use super::{CommandFailure, print};
 
 /// The subcommands of `framewall token`.
 #[derive(Debug, Subcommand)]
@@ -19,7 +19,7 @@ pub(super) enum TokenCommand {
     Inspect(inspect::InspectArgs),
 }
 
-pub(super) fn run(command: &TokenCommand) -> Result<ExitCode, Failure> {
+pub(super) fn run(command: &TokenCommand) -> Result<ExitCode, CommandFailure> {
     match command {
         TokenCommand::Mint(args) => {
             print(&format!("{}\n", mint::mint(args)?)).map(|()| ExitCode::SUCCESS)

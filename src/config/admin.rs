@@ -9,11 +9,11 @@ use super::files::check_place;
 use super::keys;
 use super::kinds::Fault;
 use super::model::Admin;
-use super::reader::Reader;
+use super::reader::SectionReader;
 use super::report::Problem;
 
 /// Checks `[admin]`. Nothing is made or opened, but the folders must exist.
-pub(super) fn check(reader: &Reader<'_>) -> Admin {
+pub(super) fn check(reader: &SectionReader<'_>) -> Admin {
     let socket = reader.get(&keys::ADMIN_SOCKET);
     let revocations = reader.get(&keys::REVOCATIONS);
     if let (Some(socket), Some(revocations)) = (&socket, &revocations)
@@ -33,7 +33,7 @@ pub(super) fn check(reader: &Reader<'_>) -> Admin {
 }
 
 fn checked(
-    reader: &Reader<'_>,
+    reader: &SectionReader<'_>,
     name: &'static str,
     path: Option<Spanned<PathBuf>>,
     checked: fn(&Path) -> Result<(), Fault>,

@@ -11,7 +11,7 @@ use super::keys;
 use super::kinds::Fault;
 use super::lints::LintName;
 use super::model::Auth;
-use super::reader::{Reader, is_name};
+use super::reader::{SectionReader, is_name};
 use super::report::Problem;
 use super::units::nearest;
 
@@ -40,7 +40,11 @@ impl CheckedAuth {
 }
 
 /// Checks who may connect to the route `name`. Returns `None` after it reported a fault.
-pub(super) fn check(reader: &Reader<'_>, name: &str, issuers: &Issuers<'_>) -> Option<CheckedAuth> {
+pub(super) fn check(
+    reader: &SectionReader<'_>,
+    name: &str,
+    issuers: &Issuers<'_>,
+) -> Option<CheckedAuth> {
     let said = reader.required(&keys::AUTH)?.into_inner();
     if let Some(none) = said.iter().find(|said| said.get_ref() == NONE) {
         if said.len() > 1 {
@@ -103,7 +107,7 @@ fn mixed_up(issuer: &Issuer<()>, before: &[&Issuer<()>]) -> Option<(String, Stri
     ))
 }
 
-fn refuse_unknown(reader: &Reader<'_>, said: &Spanned<String>, known: &[&str]) {
+fn refuse_unknown(reader: &SectionReader<'_>, said: &Spanned<String>, known: &[&str]) {
     let name = said.get_ref();
     let what = format!("{}: there is no [jwt.{name}]", reader.key(keys::AUTH.name));
     let names = [NONE].iter().chain(known).copied();
@@ -123,7 +127,7 @@ fn refuse_unknown(reader: &Reader<'_>, said: &Spanned<String>, known: &[&str]) {
     reader.cx.refuse(Problem::at(said.span(), what).label(label).help(help));
 }
 
-fn lint_open(reader: &Reader<'_>, name: &str, span: Range<usize>) {
+fn lint_open(reader: &SectionReader<'_>, name: &str, span: Range<usize>) {
     let what = format!("routes.{name} admits anybody: it has no authentication");
     reader.lint(
         LintName::AuthNone,
@@ -135,7 +139,7 @@ fn lint_open(reader: &Reader<'_>, name: &str, span: Range<usize>) {
 }
 
 /// Reads the member by which a client hands in a new token; a route without tokens has none.
-pub(super) fn refresh(reader: &Reader<'_>, auth: Option<&CheckedAuth>) -> Option<String> {
+pub(super) fn refresh(reader: &SectionReader<'_>, auth: Option<&CheckedAuth>) -> Option<String> {
     let member = reader.get(&keys::REFRESH)?;
     if let Some(CheckedAuth::None) = auth {
         let key = reader.key(keys::REFRESH.name);

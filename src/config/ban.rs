@@ -11,12 +11,12 @@ use super::keys;
 use super::lints::LintName;
 use super::model::Admin;
 use super::protection::Ban;
-use super::reader::Reader;
+use super::reader::SectionReader;
 use super::report::Problem;
 use super::units::show_duration;
 
 /// Checks `ban` of `[firewall]`, if it is given. The file is not opened, but its folder must exist.
-pub(super) fn check(firewall: &Reader<'_>) -> Option<Ban> {
+pub(super) fn check(firewall: &SectionReader<'_>) -> Option<Ban> {
     firewall.span_of(keys::BAN.name)?;
     let reader = firewall.table(&keys::BAN);
     let (duration, max_duration) = durations(&reader);
@@ -35,7 +35,7 @@ pub(super) fn check(firewall: &Reader<'_>) -> Option<Ban> {
 }
 
 /// `duration` and `max_duration`, which must not be shorter.
-fn durations(reader: &Reader<'_>) -> (Duration, Duration) {
+fn durations(reader: &SectionReader<'_>) -> (Duration, Duration) {
     let (given, longest) = (reader.get(&keys::BAN_DURATION), reader.get(&keys::MAX_DURATION));
     let or = |given: &Option<Spanned<Duration>>, default| {
         given.as_ref().map_or(default, |it| *it.get_ref())
@@ -64,7 +64,7 @@ fn durations(reader: &Reader<'_>) -> (Duration, Duration) {
     (duration, max_duration)
 }
 
-fn exempt(reader: &Reader<'_>) -> Vec<IpNet> {
+fn exempt(reader: &SectionReader<'_>) -> Vec<IpNet> {
     let networks = reader.value(&keys::EXEMPT);
     for network in networks.iter().filter(|network| network.get_ref().prefix_len() == 0) {
         let what = "every address is exempt: strikes ban nobody";
@@ -75,7 +75,7 @@ fn exempt(reader: &Reader<'_>) -> Vec<IpNet> {
 }
 
 /// Reports a file that is to hold revocations too: each would find the other's in it.
-pub(super) fn check_file(root: &Reader<'_>, ban: Option<&Ban>, admin: &Admin) {
+pub(super) fn check_file(root: &SectionReader<'_>, ban: Option<&Ban>, admin: &Admin) {
     let file = ban.and_then(|ban| ban.file.as_ref());
     if file.is_some() && (file == admin.revocations.as_ref() || file == admin.socket.as_ref()) {
         let what = "firewall.ban.file is a file of [admin], too";

@@ -6,7 +6,7 @@ use super::jwt::Issuers;
 use super::keys::{self, Limits, WebSocket};
 use super::model::{Admin, Log, Server};
 use super::profile::{self, Base};
-use super::reader::Reader;
+use super::reader::SectionReader;
 use super::route::CheckedRoute;
 use super::tls::CheckedTls;
 use super::{admin, ban, exposure, firewall, jwt, limits, log, route, server, tls};
@@ -25,7 +25,7 @@ pub(super) struct Checked<'a> {
 }
 
 /// Checks the whole file.
-pub(super) fn check<'a>(root: &Reader<'a>) -> Checked<'a> {
+pub(super) fn check<'a>(root: &SectionReader<'a>) -> Checked<'a> {
     root.demand(keys::ROUTES.name, keys::ROUTES.absent.0);
     root.acknowledge(&keys::FILE_ALLOW);
     let defaults = profile::check(root);

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::check::Checked;
 use super::keys::{self, Limits};
 use super::lints::LintName;
-use super::reader::Reader;
+use super::reader::SectionReader;
 use super::report::Problem;
 use super::route::CheckedRoute;
 
@@ -16,7 +16,7 @@ pub(super) fn exposed(listen: &[SocketAddr]) -> Option<&SocketAddr> {
 
 /// Warns once, at `listen`, of every protection that a reachable address lacks. `reader` is that of
 /// `[server]`.
-pub(super) fn lint(reader: &Reader<'_>, checked: &Checked<'_>, has_profile: bool) {
+pub(super) fn lint(reader: &SectionReader<'_>, checked: &Checked<'_>, has_profile: bool) {
     let (Some(open), Some(span)) =
         (exposed(&checked.server.listen), reader.span_of(keys::LISTEN.name))
     else {

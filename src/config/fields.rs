@@ -4,12 +4,12 @@ use toml::Spanned;
 
 use super::keys;
 use super::kinds::Fault;
-use super::reader::Reader;
+use super::reader::SectionReader;
 use super::report::Problem;
 use crate::values::{FieldPattern, FieldRules};
 
 /// Reads both lists. A pattern that cannot have an effect is refused.
-pub(super) fn check(reader: &Reader<'_>) -> FieldRules {
+pub(super) fn check(reader: &SectionReader<'_>) -> FieldRules {
     let dropped = reader.value(&keys::DROP_HEADERS);
     let kept = reader.value(&keys::KEEP_HEADERS);
     let drop: Vec<_> = dropped.iter().map(|item| item.get_ref().clone()).collect();
@@ -22,7 +22,7 @@ pub(super) fn check(reader: &Reader<'_>) -> FieldRules {
     FieldRules { drop, keep: kept.into_iter().map(Spanned::into_inner).collect() }
 }
 
-fn check_dropped(reader: &Reader<'_>, pattern: &Spanned<FieldPattern>) {
+fn check_dropped(reader: &SectionReader<'_>, pattern: &Spanned<FieldPattern>) {
     let dropped = pattern.get_ref();
     if dropped.is_written_by_the_gateway() {
         reader.cx.refuse(
@@ -37,7 +37,7 @@ fn check_dropped(reader: &Reader<'_>, pattern: &Spanned<FieldPattern>) {
 }
 
 fn check_kept(
-    reader: &Reader<'_>,
+    reader: &SectionReader<'_>,
     pattern: &Spanned<FieldPattern>,
     drop: &[FieldPattern],
     dropped: &[Spanned<FieldPattern>],

@@ -16,7 +16,7 @@ use super::kinds::Fault;
 use super::lints::LintName;
 use super::load::Loader;
 use super::protection::{Ban, Firewall, Mode};
-use super::reader::{Reader, Scope};
+use super::reader::{Scope, SectionReader};
 use super::report::Problem;
 use crate::firewall::{Action, BadLine, BadList, Builder, Entry, Error, List, MAX_LINES, Rules};
 use crate::firewall::{Country, Source};
@@ -45,7 +45,7 @@ pub(super) struct CheckedFirewall<'a> {
 type Networks = Spanned<Vec<Spanned<IpNet>>>;
 
 /// Checks `[firewall]`. Where a part is missing, its fault was reported.
-pub(super) fn check<'a>(reader: &Reader<'a>) -> CheckedFirewall<'a> {
+pub(super) fn check<'a>(reader: &SectionReader<'a>) -> CheckedFirewall<'a> {
     let allow = reader.get(&keys::ALLOW);
     let deny = reader.get(&keys::DENY);
     lint_everybody(reader, Action::Allow, keys::ALLOW.name, allow.as_ref());
@@ -62,7 +62,7 @@ pub(super) fn check<'a>(reader: &Reader<'a>) -> CheckedFirewall<'a> {
 }
 
 /// Warns of a list that has every address in it.
-fn lint_everybody(reader: &Reader<'_>, action: Action, name: &str, list: Option<&Networks>) {
+fn lint_everybody(reader: &SectionReader<'_>, action: Action, name: &str, list: Option<&Networks>) {
     let networks = list.into_iter().flat_map(Spanned::get_ref);
     for network in networks.filter(|network| network.get_ref().prefix_len() == 0) {
         let what = format!("{}: {}", reader.key(name), every(*network.get_ref()));
@@ -97,7 +97,7 @@ impl CheckedFirewall<'_> {
     }
 }
 
-fn mode(reader: &Reader<'_>) -> Mode {
+fn mode(reader: &SectionReader<'_>) -> Mode {
     let Some(mode) = reader.get(&keys::FIREWALL_MODE) else {
         return keys::FIREWALL_MODE.absent.value();
     };

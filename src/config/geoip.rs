@@ -9,7 +9,7 @@ use super::files::{Help, read_up_to};
 use super::keys;
 use super::kinds::Fault;
 use super::load::Loader;
-use super::reader::{Reader, Scope};
+use super::reader::{Scope, SectionReader};
 use super::report::Problem;
 use crate::firewall::{Database, Geo, GeoRules, Says};
 
@@ -28,18 +28,18 @@ const SYSTEMS: &str = "numbers of autonomous systems (`autonomous_system_number`
 pub(super) struct CheckedGeo {
     rules: GeoRules,
     databases: Vec<Spanned<PathBuf>>,
-    users: Users,
+    users: GeoUsers,
 }
 
 /// Checks the keys that need a database. Returns `None` where there is none, or after it reported a fault.
-pub(super) fn check(reader: &Reader<'_>) -> Option<CheckedGeo> {
+pub(super) fn check(reader: &SectionReader<'_>) -> Option<CheckedGeo> {
     let rules = GeoRules {
         allow_countries: values(reader.get(&keys::ALLOW_COUNTRIES)),
         deny_countries: values(reader.get(&keys::DENY_COUNTRIES)),
         deny_asns: values(reader.get(&keys::DENY_ASNS)),
     };
     let databases = reader.get(&keys::GEOIP);
-    let users = Users::of(reader);
+    let users = GeoUsers::of(reader);
     users.refuse_contradictions(reader);
     users.refuse_missing(reader);
     Some(CheckedGeo { rules, databases: databases?.into_inner(), users })
@@ -63,14 +63,14 @@ fn values<T>(list: Option<Spanned<Vec<Spanned<T>>>>) -> Vec<T> {
 }
 
 /// Where the keys are that need a database, however wrong.
-struct Users {
+struct GeoUsers {
     allow_countries: Option<Range<usize>>,
     deny_countries: Option<Range<usize>>,
     deny_asns: Option<Range<usize>>,
 }
 
-impl Users {
-    fn of(reader: &Reader<'_>) -> Self {
+impl GeoUsers {
+    fn of(reader: &SectionReader<'_>) -> Self {
         Self {
             allow_countries: reader.span_of(keys::ALLOW_COUNTRIES.name),
             deny_countries: reader.span_of(keys::DENY_COUNTRIES.name),
@@ -95,7 +95,7 @@ impl Users {
     }
 
     /// Reports keys that would decide nothing beside another one.
-    fn refuse_contradictions(&self, reader: &Reader<'_>) {
+    fn refuse_contradictions(&self, reader: &SectionReader<'_>) {
         let allow = reader.span_of(keys::ALLOW.name).map(|span| (keys::ALLOW.name, span));
         let countries = self.allow_countries.clone();
         let countries = countries.map(|span| (keys::ALLOW_COUNTRIES.name, span));
@@ -110,7 +110,7 @@ impl Users {
     }
 
     /// Reports keys without a database, and a database without keys.
-    fn refuse_missing(&self, reader: &Reader<'_>) {
+    fn refuse_missing(&self, reader: &SectionReader<'_>) {
         let Some(geoip) = reader.span_of(keys::GEOIP.name) else {
             for (name, span) in self.given() {
                 let kind = if name == keys::DENY_ASNS.name { "ASN" } else { "Country" };
@@ -171,7 +171,7 @@ impl Users {
 }
 
 fn refuse_useless(
-    reader: &Reader<'_>,
+    reader: &SectionReader<'_>,
     name: &str,
     span: Range<usize>,
     (closed, place): (&str, Range<usize>),

@@ -368,11 +368,11 @@ pub(super) fn matching(pattern: &str) -> Json {
 pub(super) struct Text<T> {
     words: &'static str,
     parse: fn(&str) -> Result<T, Fault>,
-    form: Form,
+    form: KindForm,
 }
 
 /// The part of a text's form that a JSON Schema can check.
-enum Form {
+enum KindForm {
     Pattern(&'static str),
     OneOf(fn() -> Vec<&'static str>),
 }
@@ -384,7 +384,7 @@ impl<T> Text<T> {
         pattern: &'static str,
         parse: fn(&str) -> Result<T, Fault>,
     ) -> Self {
-        Self { words, parse, form: Form::Pattern(pattern) }
+        Self { words, parse, form: KindForm::Pattern(pattern) }
     }
 
     /// A text that is one of `names`, with an error of its own for any other.
@@ -393,7 +393,7 @@ impl<T> Text<T> {
         names: fn() -> Vec<&'static str>,
         parse: fn(&str) -> Result<T, Fault>,
     ) -> Self {
-        Self { words, parse, form: Form::OneOf(names) }
+        Self { words, parse, form: KindForm::OneOf(names) }
     }
 }
 
@@ -404,8 +404,8 @@ impl<T> Words for Text<T> {
 
     fn schema(&self) -> Json {
         match self.form {
-            Form::Pattern(pattern) => matching(pattern),
-            Form::OneOf(names) => json!({ "enum": names() }),
+            KindForm::Pattern(pattern) => matching(pattern),
+            KindForm::OneOf(names) => json!({ "enum": names() }),
         }
     }
 }

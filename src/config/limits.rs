@@ -8,7 +8,7 @@ use super::auth::CheckedAuth;
 use super::keys::{self, Limits};
 use super::lints::LintName;
 use super::protection::{Mode, OnExceed};
-use super::reader::Reader;
+use super::reader::SectionReader;
 use super::report::Problem;
 use super::route::CheckedRoute;
 
@@ -62,7 +62,7 @@ impl Layer {
 /// `max_connections`, and 1,000 at least. It keeps one address from all places, and is more than
 /// a large office has.
 pub(super) fn bound_addresses(
-    reader: &Reader<'_>,
+    reader: &SectionReader<'_>,
     limits: Limits,
     max_connections: usize,
 ) -> Limits {
@@ -84,7 +84,7 @@ fn limits_sessions(limits: &Limits) -> bool {
 }
 
 /// Checks `[limits]`; keys that it does not give have their value in `base`.
-pub(super) fn check(reader: &Reader<'_>, base: &Layer) -> Layer {
+pub(super) fn check(reader: &SectionReader<'_>, base: &Layer) -> Layer {
     let layer = overlay(reader, base);
     check_drop(reader, &layer);
     lint_report(reader, &layer);
@@ -92,7 +92,11 @@ pub(super) fn check(reader: &Reader<'_>, base: &Layer) -> Layer {
 }
 
 /// Checks the limits of a route; keys that it does not give have their value in `base`.
-pub(super) fn of_route(reader: &Reader<'_>, base: &Layer, auth: Option<&CheckedAuth>) -> Limits {
+pub(super) fn of_route(
+    reader: &SectionReader<'_>,
+    base: &Layer,
+    auth: Option<&CheckedAuth>,
+) -> Limits {
     for (name, whom) in OF_NO_ROUTE {
         refuse_in_route(reader, name, whom);
     }
@@ -112,7 +116,7 @@ pub(super) fn of_route(reader: &Reader<'_>, base: &Layer, auth: Option<&CheckedA
 }
 
 /// Checks, after the routes, that the keys of `[limits]` have an effect on one of them.
-pub(super) fn check_used(reader: &Reader<'_>, layer: &Layer, routes: &[CheckedRoute<'_>]) {
+pub(super) fn check_used(reader: &SectionReader<'_>, layer: &Layer, routes: &[CheckedRoute<'_>]) {
     let of_sessions = layer.limited || layer.limited_in_route.get();
     if !of_sessions {
         refuse_idle(reader, keys::ON_EXCEED.name);
@@ -132,7 +136,7 @@ pub(super) fn check_used(reader: &Reader<'_>, layer: &Layer, routes: &[CheckedRo
     }
 }
 
-fn overlay(reader: &Reader<'_>, base: &Layer) -> Layer {
+fn overlay(reader: &SectionReader<'_>, base: &Layer) -> Layer {
     let values = Limits::over(&base.values, reader);
     let said = |name, above: &Option<_>| reader.span_of(name).or_else(|| above.clone());
     Layer {
@@ -144,7 +148,7 @@ fn overlay(reader: &Reader<'_>, base: &Layer) -> Layer {
     }
 }
 
-fn refuse_in_route(reader: &Reader<'_>, name: &str, whom: &str) {
+fn refuse_in_route(reader: &SectionReader<'_>, name: &str, whom: &str) {
     if let Some(span) = reader.span_of(name) {
         let what = format!("{}: a route has no such limit", reader.key(name));
         reader.cx.refuse(
@@ -156,7 +160,7 @@ fn refuse_in_route(reader: &Reader<'_>, name: &str, whom: &str) {
 }
 
 /// Refuses to drop messages where bytes are counted, in the table that brought the two together.
-fn check_drop(reader: &Reader<'_>, layer: &Layer) {
+fn check_drop(reader: &SectionReader<'_>, layer: &Layer) {
     if layer.values.on_exceed != OnExceed::Drop || layer.values.bytes.is_none() {
         return;
     }
@@ -182,7 +186,7 @@ fn check_drop(reader: &Reader<'_>, layer: &Layer) {
 }
 
 /// Refuses a key that says how limits apply, where there are no limits.
-fn refuse_idle(reader: &Reader<'_>, name: &str) {
+fn refuse_idle(reader: &SectionReader<'_>, name: &str) {
     if let Some(span) = reader.span_of(name) {
         let what = format!("{} is given, but no limit that it is for", reader.key(name));
         let help = "remove it, or give a limit such as messages = \"100/s\"";
@@ -190,7 +194,7 @@ fn refuse_idle(reader: &Reader<'_>, name: &str) {
     }
 }
 
-fn lint_report(reader: &Reader<'_>, layer: &Layer) {
+fn lint_report(reader: &SectionReader<'_>, layer: &Layer) {
     let span = reader.span_of(keys::LIMITS_MODE.name);
     if let (Some(span), Mode::Report) = (span, layer.values.mode) {
         let key = reader.key(keys::LIMITS_MODE.name);
@@ -202,7 +206,7 @@ fn lint_report(reader: &Reader<'_>, layer: &Layer) {
     }
 }
 
-fn lint_nobody(reader: &Reader<'_>, name: &str, why: &str) {
+fn lint_nobody(reader: &SectionReader<'_>, name: &str, why: &str) {
     if let (Some(span), true) = (reader.span_of(name), reader.is_on(name)) {
         let what = format!("{} counts nobody: {why}", reader.key(name));
         reader.lint(

@@ -95,7 +95,7 @@ impl fmt::Display for LintName {
 
 /// A lint that was found, and the table that it was found in.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct FoundLint {
     pub(super) name: LintName,
     /// The path of the table, as in `routes.chat.limits`; empty for the file itself.
     pub(super) table: String,
@@ -114,12 +114,12 @@ impl Acknowledged {
     }
 
     /// The problems that are not acknowledged.
-    pub(super) fn rest(&self, found: Vec<Found>) -> Vec<(LintName, Problem)> {
+    pub(super) fn rest(&self, found: Vec<FoundLint>) -> Vec<(LintName, Problem)> {
         let rest = found.into_iter().filter(|found| !self.covers(found));
         rest.map(|found| (found.name, found.problem)).collect()
     }
 
-    fn covers(&self, found: &Found) -> bool {
+    fn covers(&self, found: &FoundLint) -> bool {
         self.0.iter().any(|(name, table)| {
             let below = found.table.strip_prefix(table.as_str());
             *name == found.name

@@ -13,7 +13,7 @@ use super::files::read_bounded;
 use super::kinds::Fault;
 use super::model::Config;
 use super::raw::Raw;
-use super::reader::{Context, Scope};
+use super::reader::{ReadContext, Scope};
 use super::report::{Lint, LoadError, Problem, Report};
 use super::route::Shared;
 use crate::tls::Roots;
@@ -59,7 +59,7 @@ pub fn parse(text: &str, file_name: &Path) -> Result<Loaded, LoadError> {
 fn parse_with(text: &str, file_name: &Path, looks_up: bool) -> Result<Loaded, LoadError> {
     let raw = Raw::read(text, file_name)?;
     let base = file_name.parent().unwrap_or(Path::new("")).to_owned();
-    let cx = Context::new(Arc::clone(&raw.source), base);
+    let cx = ReadContext::new(Arc::clone(&raw.source), base);
     let checked = check::check(&raw.reader(&cx));
     // Even if something was wrong: all errors of the file are told at once.
     let config = checked.load(Loader::new(file_name, looks_up));

@@ -8,11 +8,11 @@ use super::files::check_place;
 use super::keys::{self, Key, Omittable};
 use super::kinds::File;
 use super::model::Log;
-use super::reader::Reader;
+use super::reader::SectionReader;
 use super::report::Problem;
 
 /// Checks `[log]`. Its files are not opened, but their folders must exist.
-pub(super) fn check(reader: &Reader<'_>) -> Log {
+pub(super) fn check(reader: &SectionReader<'_>) -> Log {
     let file = log_file(reader, &keys::LOG_FILE);
     let error_file = log_file(reader, &keys::LOG_ERROR_FILE);
     if let (Some(file), Some(error_file)) = (&file, &error_file)
@@ -32,7 +32,7 @@ pub(super) fn check(reader: &Reader<'_>) -> Log {
     }
 }
 
-fn log_file(reader: &Reader<'_>, key: &Key<File, Omittable>) -> Option<Spanned<PathBuf>> {
+fn log_file(reader: &SectionReader<'_>, key: &Key<File, Omittable>) -> Option<Spanned<PathBuf>> {
     let path = reader.get(key)?;
     reader.will_create(key.name, &path, check_place);
     Some(path)

@@ -9,12 +9,12 @@ use super::keys;
 use super::kinds::Fault;
 use super::lints::LintName;
 use super::model::Origins;
-use super::reader::Reader;
+use super::reader::SectionReader;
 use super::report::Problem;
 use crate::values::{Origin, OriginError, OriginPattern};
 
 /// Reads a route's origins.
-pub(super) fn check(reader: &Reader<'_>) -> Origins {
+pub(super) fn check(reader: &SectionReader<'_>) -> Origins {
     let Some(list) = reader.get(&keys::ORIGINS) else {
         return Origins::Same;
     };
@@ -30,7 +30,7 @@ pub(super) fn check(reader: &Reader<'_>) -> Origins {
     Origins::Listed(listed.filter_map(OriginEntry::one).collect())
 }
 
-fn check_any_origin(reader: &Reader<'_>, span: Range<usize>, entries: usize) {
+fn check_any_origin(reader: &SectionReader<'_>, span: Range<usize>, entries: usize) {
     if entries > 1 {
         let key = reader.key(keys::ORIGINS.name);
         let problem = Problem::at(span, format!("{key}: \"*\" stands beside other origins"));
@@ -45,7 +45,7 @@ fn check_any_origin(reader: &Reader<'_>, span: Range<usize>, entries: usize) {
 }
 
 /// Warns of an origin that pages of others have, too.
-fn lint_shared(reader: &Reader<'_>, entry: &Spanned<OriginEntry>) {
+fn lint_shared(reader: &SectionReader<'_>, entry: &Spanned<OriginEntry>) {
     let OriginEntry::One(OriginPattern::Exact(origin)) = entry.get_ref() else {
         return;
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::keys::{self, Limits, WebSocket};
 use super::limits::Layer;
-use super::reader::Reader;
+use super::reader::SectionReader;
 use crate::values::Rate;
 
 /// `profile`
@@ -28,7 +28,7 @@ pub(super) struct Base {
 }
 
 /// Reads which profile the file asks for.
-pub(super) fn check(root: &Reader<'_>) -> Base {
+pub(super) fn check(root: &SectionReader<'_>) -> Base {
     match root.get(&keys::PROFILE) {
         None => Base {
             profile: None,

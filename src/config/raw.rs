@@ -6,7 +6,7 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, Error};
 
-use super::reader::{Context, Reader};
+use super::reader::{ReadContext, SectionReader};
 use super::report::{LoadError, Problem, Report, Source};
 
 /// How many errors of syntax are shown: one often causes the next.
@@ -31,8 +31,8 @@ impl<'a> Raw<'a> {
     }
 
     /// Its top, for the second step.
-    pub(super) fn reader(&'a self, cx: &'a Context) -> Reader<'a> {
-        Reader::root(cx, self.table.get_ref())
+    pub(super) fn reader(&'a self, cx: &'a ReadContext) -> SectionReader<'a> {
+        SectionReader::root(cx, self.table.get_ref())
     }
 }
 

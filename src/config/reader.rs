@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::keys::{self, DefaultTo, Key, ListOf, Needed, Section};
 use super::kinds::{Fault, Item, Kind, OFF_OR, Words};
-use super::lints::{Acknowledged, Found, LintName};
+use super::lints::{Acknowledged, FoundLint, LintName};
 use super::lists::{Table, Tables};
 use super::report::{Problem, Source};
 use super::units;
@@ -22,12 +22,12 @@ const MAX_NAME: usize = 64;
 pub(super) const NAME: &str = "^[0-9A-Za-z_-]{1,64}$";
 
 /// What was found in one file so far.
-pub(super) struct Context {
+pub(super) struct ReadContext {
     pub(super) source: Arc<Source>,
     /// The folder that relative paths are relative to.
     pub(super) base: PathBuf,
     pub(super) problems: RefCell<Vec<Problem>>,
-    pub(super) lints: RefCell<Vec<Found>>,
+    pub(super) lints: RefCell<Vec<FoundLint>>,
     /// The lints that the file acknowledges.
     pub(super) allowed: RefCell<Acknowledged>,
     new_files: RefCell<Vec<NewFile>>,
@@ -44,7 +44,7 @@ struct NewFile {
     judge: Judge,
 }
 
-impl Context {
+impl ReadContext {
     pub(super) fn new(source: Arc<Source>, base: PathBuf) -> Self {
         Self {
             source,
@@ -73,7 +73,7 @@ impl Context {
 /// syntax tree, so that loading reports at the same places as checking.
 #[derive(Clone)]
 pub(super) struct Scope<'a> {
-    pub(super) cx: &'a Context,
+    pub(super) cx: &'a ReadContext,
     /// As in `routes.chat`; empty for the file itself.
     path: String,
 }
@@ -113,13 +113,13 @@ impl Scope<'_> {
     /// Records a lint about this table. It is shown unless an `allow` of this table, or of one around
     /// it, acknowledges it.
     pub(super) fn lint(&self, name: LintName, problem: Problem) {
-        self.cx.lints.borrow_mut().push(Found { name, table: self.path.clone(), problem });
+        self.cx.lints.borrow_mut().push(FoundLint { name, table: self.path.clone(), problem });
     }
 }
 
 /// Where a value belongs.
 pub(super) struct Place<'a> {
-    pub(super) cx: &'a Context,
+    pub(super) cx: &'a ReadContext,
     /// As in `server.listen`.
     pub(super) key: String,
     /// An alternative to the kind of the value, for the label of a fault.
@@ -183,7 +183,7 @@ fn type_of(value: &DeValue<'_>) -> &'static str {
 
 /// One table of the file, or the place where it could be. Unknown keys are reported when it is
 /// made.
-pub(super) struct Reader<'a> {
+pub(super) struct SectionReader<'a> {
     scope: Scope<'a>,
     /// `None`: the file has no such table.
     table: Option<&'a DeTable<'a>>,
@@ -194,7 +194,7 @@ pub(super) struct Reader<'a> {
     misspelt: Vec<&'static str>,
 }
 
-impl<'a> Deref for Reader<'a> {
+impl<'a> Deref for SectionReader<'a> {
     type Target = Scope<'a>;
 
     fn deref(&self) -> &Scope<'a> {
@@ -202,14 +202,14 @@ impl<'a> Deref for Reader<'a> {
     }
 }
 
-impl<'a> Reader<'a> {
+impl<'a> SectionReader<'a> {
     /// The whole file.
-    pub(super) fn root(cx: &'a Context, table: &'a DeTable<'a>) -> Self {
+    pub(super) fn root(cx: &'a ReadContext, table: &'a DeTable<'a>) -> Self {
         Self::new(cx, Section::File, String::new(), Some(table), None)
     }
 
     fn new(
-        cx: &'a Context,
+        cx: &'a ReadContext,
         section: Section,
         path: String,
         table: Option<&'a DeTable<'a>>,
@@ -347,16 +347,19 @@ impl<'a> Reader<'a> {
     }
 
     /// A table within this one; an empty one if it is not given.
-    pub(super) fn table<A>(&self, key: &Key<Table, A>) -> Reader<'a> {
+    pub(super) fn table<A>(&self, key: &Key<Table, A>) -> SectionReader<'a> {
         let Table(section) = key.kind;
         match self.item(key.name) {
             Some(item) => self.enter(item, key.name, section, &key.kind),
-            None => Reader::new(self.cx, section, self.key(key.name), None, None),
+            None => SectionReader::new(self.cx, section, self.key(key.name), None, None),
         }
     }
 
     /// Every table within this one by its name, in the order of the file.
-    pub(super) fn entries(&self, section: Section) -> Vec<(String, Range<usize>, Reader<'a>)> {
+    pub(super) fn entries(
+        &self,
+        section: Section,
+    ) -> Vec<(String, Range<usize>, SectionReader<'a>)> {
         let mut entries: Vec<_> = self.table.into_iter().flat_map(DeTable::iter).collect();
         entries.sort_by_key(|(name, _)| name.span().start);
         let enter = |(name, item): (&Spanned<_>, &'a Item<'a>)| {
@@ -367,7 +370,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The tables of a list.
-    pub(super) fn tables<A>(&self, key: &Key<Tables, A>) -> Vec<Reader<'a>> {
+    pub(super) fn tables<A>(&self, key: &Key<Tables, A>) -> Vec<SectionReader<'a>> {
         let Tables(section) = key.kind;
         let Some(item) = self.item(key.name) else {
             return Vec::new();
@@ -395,17 +398,17 @@ impl<'a> Reader<'a> {
         name: &str,
         section: Section,
         kind: &dyn Words,
-    ) -> Reader<'a> {
+    ) -> SectionReader<'a> {
         let table = item.get_ref().as_table();
         if table.is_none() {
             self.place(name).wrong_type::<()>(item, kind);
         }
-        Reader::new(self.cx, section, self.key(name), table, Some(item.span()))
+        SectionReader::new(self.cx, section, self.key(name), table, Some(item.span()))
     }
 }
 
 /// Reports a `name` that cannot be the name of `what`.
-pub(super) fn check_name(reader: &Reader<'_>, name: &str, span: Range<usize>, what: &str) {
+pub(super) fn check_name(reader: &SectionReader<'_>, name: &str, span: Range<usize>, what: &str) {
     if !is_name(name) {
         reader.cx.refuse(
             Problem::at(span, format!("this cannot be the name of {what}"))

@@ -17,7 +17,7 @@ use super::load::Loader;
 use super::model::{Origins, Route};
 use super::path::PathPattern;
 use super::profile::Base;
-use super::reader::{Reader, Scope, check_name};
+use super::reader::{Scope, SectionReader, check_name};
 use super::report::Problem;
 use super::upstream::Upstreams;
 use super::{certificates, limits, origins, reachability, upstream};
@@ -75,7 +75,7 @@ impl CheckedRoute<'_> {
 
 /// Checks every route, in the order of the file.
 pub(super) fn check<'a>(
-    reader: &Reader<'a>,
+    reader: &SectionReader<'a>,
     base: &Base,
     issuers: &Issuers<'_>,
 ) -> Vec<CheckedRoute<'a>> {
@@ -96,11 +96,11 @@ pub(super) fn check<'a>(
 }
 
 fn check_one<'a>(
-    reader: &Reader<'a>,
+    reader: &SectionReader<'a>,
     name: String,
     base: &Base,
     issuers: &Issuers<'_>,
-    taken: &mut Vec<Taken>,
+    taken: &mut Vec<TakenRoute>,
 ) -> CheckedRoute<'a> {
     reader.acknowledge(&keys::ROUTE_ALLOW);
     let hosts = reader.get(&keys::HOST);
@@ -139,7 +139,7 @@ fn plain<T>(list: Vec<Spanned<T>>) -> Vec<T> {
 }
 
 /// A host and path that a route answers for; no host is any.
-struct Taken {
+struct TakenRoute {
     host: Option<HostPattern>,
     path: PathPattern,
     route: String,
@@ -147,11 +147,11 @@ struct Taken {
 }
 
 fn take(
-    reader: &Reader<'_>,
+    reader: &SectionReader<'_>,
     name: &str,
     hosts: Option<&Spanned<Vec<Spanned<HostPattern>>>>,
     path: &Spanned<PathPattern>,
-    taken: &mut Vec<Taken>,
+    taken: &mut Vec<TakenRoute>,
 ) {
     // Hosts that are given and wrong were reported; the route is then none of "any host".
     if hosts.is_none() && reader.span_of(keys::HOST.name).is_some() {
@@ -164,8 +164,8 @@ fn take(
         claims.push((None, path.span()));
     }
     for (host, span) in claims {
-        let claim = Taken { host, path: path.get_ref().clone(), route: name.to_owned(), span };
-        let same = |other: &&Taken| other.host == claim.host && other.path == claim.path;
+        let claim = TakenRoute { host, path: path.get_ref().clone(), route: name.to_owned(), span };
+        let same = |other: &&TakenRoute| other.host == claim.host && other.path == claim.path;
         if let Some(first) = taken.iter().find(same) {
             refuse_equal(reader, &claim, first);
         }
@@ -175,11 +175,11 @@ fn take(
 
 /// Warns where a route is for everything below a path, and the path itself has no route of the same
 /// hosts.
-fn lint_bare_path(reader: &Reader<'_>, name: &str, taken: &[Taken]) {
-    let bare = |claim: &Taken| claim.path.bare().map(str::to_owned);
+fn lint_bare_path(reader: &SectionReader<'_>, name: &str, taken: &[TakenRoute]) {
+    let bare = |claim: &TakenRoute| claim.path.bare().map(str::to_owned);
     let own = taken.iter().filter(|claim| claim.route == name);
     let without = own.filter_map(|claim| Some((claim, bare(claim)?))).find(|(claim, bare)| {
-        let covers = |other: &Taken| {
+        let covers = |other: &TakenRoute| {
             other.path.matches(bare)
                 && HostPattern::covers(other.host.as_ref(), claim.host.as_ref())
         };
@@ -198,7 +198,7 @@ fn lint_bare_path(reader: &Reader<'_>, name: &str, taken: &[Taken]) {
     reader.lint(LintName::PathBare, Problem::at(span, what).help(help));
 }
 
-fn refuse_equal(reader: &Reader<'_>, second: &Taken, first: &Taken) {
+fn refuse_equal(reader: &SectionReader<'_>, second: &TakenRoute, first: &TakenRoute) {
     let line = reader.cx.source.line(first.span.start);
     let host = match &second.host {
         Some(host) => host.to_string(),

@@ -9,13 +9,13 @@ use toml::Spanned;
 use super::kinds::Fault;
 use super::lints::LintName;
 use super::model::{ProxyProtocol, Server};
-use super::reader::Reader;
+use super::reader::SectionReader;
 use super::report::Problem;
 use super::{fields, keys};
 use crate::values::canonical_path;
 
 /// Checks `[server]`. Where a part is missing, its fault was reported.
-pub(super) fn check(reader: &Reader<'_>) -> Server {
+pub(super) fn check(reader: &SectionReader<'_>) -> Server {
     let listen = reader.required(&keys::LISTEN);
     let listen = listen.map_or(Vec::new(), Spanned::into_inner);
     refuse_collisions(reader, &listen);
@@ -35,7 +35,7 @@ pub(super) fn check(reader: &Reader<'_>) -> Server {
 }
 
 /// Reports addresses that the wildcard of their family takes already. The wildcards of the two families do not collide.
-fn refuse_collisions(reader: &Reader<'_>, listen: &[Spanned<SocketAddr>]) {
+fn refuse_collisions(reader: &SectionReader<'_>, listen: &[Spanned<SocketAddr>]) {
     let covers = |one: &SocketAddr, other: &SocketAddr| {
         let same_family = one.is_ipv4() == other.is_ipv4();
         let same_port = one.port() == other.port() && one.port() != 0;
@@ -71,7 +71,7 @@ pub(super) fn parse_health(text: &str) -> Result<String, Fault> {
     Ok(canonical)
 }
 
-fn trusted_proxies(reader: &Reader<'_>) -> Vec<IpNet> {
+fn trusted_proxies(reader: &SectionReader<'_>) -> Vec<IpNet> {
     let networks = reader.value(&keys::TRUSTED_PROXIES);
     for network in networks.iter().filter(|network| network.get_ref().prefix_len() == 0) {
         lint_everybody(reader, network.span());
@@ -79,7 +79,7 @@ fn trusted_proxies(reader: &Reader<'_>) -> Vec<IpNet> {
     networks.into_iter().map(Spanned::into_inner).collect()
 }
 
-fn lint_everybody(reader: &Reader<'_>, span: Range<usize>) {
+fn lint_everybody(reader: &SectionReader<'_>, span: Range<usize>) {
     reader.lint(
         LintName::ServerTrustsAll,
         Problem::at(span, "every peer is a trusted proxy: each client can claim any address")
@@ -87,7 +87,7 @@ fn lint_everybody(reader: &Reader<'_>, span: Range<usize>) {
     );
 }
 
-fn proxy_protocol(reader: &Reader<'_>) -> ProxyProtocol {
+fn proxy_protocol(reader: &SectionReader<'_>) -> ProxyProtocol {
     let Some(mode) = reader.get(&keys::PROXY_PROTOCOL) else {
         return keys::PROXY_PROTOCOL.absent.value();
     };

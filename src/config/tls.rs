@@ -12,7 +12,7 @@ use super::files;
 use super::keys::{self, Demand, Section};
 use super::lints::LintName;
 use super::load::Loader;
-use super::reader::{Reader, Scope};
+use super::reader::{Scope, SectionReader};
 use super::report::Problem;
 use crate::tls::{ClientAuth, Roots, ServerCertificate, ServerSettings, TlsVersion};
 
@@ -36,7 +36,10 @@ struct CheckedCertificate<'a> {
 }
 
 /// Checks `[tls]`; `None` is `mode = "off"`. Where a part is missing, its fault was reported.
-pub(super) fn check<'a>(reader: &Reader<'a>, listen: &[SocketAddr]) -> Option<CheckedTls<'a>> {
+pub(super) fn check<'a>(
+    reader: &SectionReader<'a>,
+    listen: &[SocketAddr],
+) -> Option<CheckedTls<'a>> {
     let mode = reader.get(&keys::TLS_MODE);
     // A mode that is neither on nor off was reported; whether certificates are missing is then
     // not known.
@@ -49,7 +52,7 @@ pub(super) fn check<'a>(reader: &Reader<'a>, listen: &[SocketAddr]) -> Option<Ch
         }
         reader.demand(keys::CERTIFICATES.name, NO_CERTIFICATES);
     }
-    let certificate = |entry: Reader<'a>| CheckedCertificate {
+    let certificate = |entry: SectionReader<'a>| CheckedCertificate {
         cert: entry.required(&keys::CERT),
         key: entry.required(&keys::CERT_KEY),
         scope: Scope::clone(&entry),
@@ -109,7 +112,7 @@ impl CheckedCertificate<'_> {
     }
 }
 
-fn refuse_with_mode_off(reader: &Reader<'_>, mode: &Range<usize>) {
+fn refuse_with_mode_off(reader: &SectionReader<'_>, mode: &Range<usize>) {
     for name in keys::names(Section::Tls) {
         let Some(span) = reader.span_of(name).filter(|_| name != keys::TLS_MODE.name) else {
             continue;
@@ -122,7 +125,7 @@ fn refuse_with_mode_off(reader: &Reader<'_>, mode: &Range<usize>) {
     }
 }
 
-fn lint_plain(reader: &Reader<'_>, span: Range<usize>, listen: &[SocketAddr]) {
+fn lint_plain(reader: &SectionReader<'_>, span: Range<usize>, listen: &[SocketAddr]) {
     let Some(open) = exposed(listen) else {
         return;
     };
@@ -147,7 +150,7 @@ pub(super) fn lint_readable(scope: &Scope<'_>, path: &Spanned<PathBuf>, what: &s
     }
 }
 
-fn check_client_ca(reader: &Reader<'_>, demand: Option<&Spanned<Demand>>) {
+fn check_client_ca(reader: &SectionReader<'_>, demand: Option<&Spanned<Demand>>) {
     let ca = reader.span_of(keys::CLIENT_CA.name);
     let asked = reader.span_of(keys::CLIENT_AUTH.name);
     match (demand, asked, ca) {

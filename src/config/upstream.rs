@@ -12,7 +12,7 @@ use super::keys;
 use super::kinds::Fault;
 use super::load::{Loader, RootsFrom};
 use super::model::Upstream;
-use super::reader::{Reader, Scope};
+use super::reader::{Scope, SectionReader};
 use super::report::Problem;
 use crate::tls::{ServerTrust, is_server_name};
 use crate::values::{is_host, split_port};
@@ -28,7 +28,7 @@ pub(super) struct Upstreams {
 }
 
 /// Checks them. Where a part is missing, its fault was reported.
-pub(super) fn check(reader: &Reader<'_>) -> Upstreams {
+pub(super) fn check(reader: &SectionReader<'_>) -> Upstreams {
     let list = list(reader);
     let secure = list.iter().find(|one| matches!(one.get_ref(), Upstream::Wss { .. }));
     let ca = reader.get(&keys::UPSTREAM_CA);
@@ -50,14 +50,14 @@ pub(super) fn check(reader: &Reader<'_>) -> Upstreams {
     }
 }
 
-fn list(reader: &Reader<'_>) -> Vec<Spanned<Upstream>> {
+fn list(reader: &SectionReader<'_>) -> Vec<Spanned<Upstream>> {
     let given = reader.required(&keys::UPSTREAM);
     let given = given.map_or(Vec::new(), Spanned::into_inner);
     given.into_iter().filter_map(|upstream| resolve(reader, upstream)).collect()
 }
 
 /// Gives a unix socket its path from the configuration's folder.
-fn resolve(reader: &Reader<'_>, upstream: Spanned<Upstream>) -> Option<Spanned<Upstream>> {
+fn resolve(reader: &SectionReader<'_>, upstream: Spanned<Upstream>) -> Option<Spanned<Upstream>> {
     let span = upstream.span();
     let Upstream::Unix(path) = upstream.get_ref() else {
         return Some(upstream);
@@ -77,7 +77,7 @@ fn resolve(reader: &Reader<'_>, upstream: Spanned<Upstream>) -> Option<Spanned<U
 
 /// Where the roots are that a `wss://` upstream is verified with.
 fn trust(
-    reader: &Reader<'_>,
+    reader: &SectionReader<'_>,
     upstream: &Spanned<Upstream>,
     ca: Option<Spanned<PathBuf>>,
 ) -> Option<RootsFrom> {
@@ -102,7 +102,7 @@ pub(super) fn load(scope: &Scope<'_>, roots: &RootsFrom, loader: &Loader) -> Opt
     }
 }
 
-fn refuse_idle(reader: &Reader<'_>, name: &str, span: Range<usize>) {
+fn refuse_idle(reader: &SectionReader<'_>, name: &str, span: Range<usize>) {
     let key = reader.key(name);
     reader.cx.refuse(
         Problem::at(span, format!("{key} is given, but no upstream is wss://"))

@@ -9,14 +9,14 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::ReloadError;
-use crate::values::file::Progress;
+use crate::values::file::ReadProgress;
 
 /// How long reading and checking a configuration may take, with all files that it names.
 pub(super) const WITHIN: Duration = Duration::from_secs(20);
 
 /// The thread that reads: at most one, however long it hangs.
 #[derive(Debug, Default)]
-pub(super) struct Loading(Mutex<Option<Progress>>);
+pub(super) struct Loading(Mutex<Option<ReadProgress>>);
 
 impl Loading {
     /// Runs `work` on a thread of its own. A result that comes after [`WITHIN`] is thrown away.
@@ -31,7 +31,7 @@ impl Loading {
         if let Some(hung) = self.hung() {
             return Err(ReloadError::Slow(hung.file()));
         }
-        let progress = Progress::default();
+        let progress = ReadProgress::default();
         let (done, outcome) = oneshot::channel();
         let followed = progress.clone();
         let reading = thread::Builder::new().name("reload".to_owned()).spawn(move || {
@@ -48,13 +48,13 @@ impl Loading {
     }
 
     /// An earlier reading that hangs.
-    pub(super) fn hung(&self) -> Option<Progress> {
+    pub(super) fn hung(&self) -> Option<ReadProgress> {
         let mut hung = self.locked();
         hung.take_if(|progress| progress.is_over());
         hung.clone()
     }
 
-    fn locked(&self) -> std::sync::MutexGuard<'_, Option<Progress>> {
+    fn locked(&self) -> std::sync::MutexGuard<'_, Option<ReadProgress>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

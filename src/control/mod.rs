@@ -21,7 +21,7 @@ use crate::journal::Journal;
 use crate::state::State;
 use crate::state::store::StoreError;
 use reload::Reloading;
-pub use reload::{ReloadError, Reloaded, Source};
+pub use reload::{ConfigSource, ReloadError, Reloaded};
 
 /// Why a gateway does not start with a configuration.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +76,7 @@ impl Service {
     }
 
     /// Sets the source that reloads read, and the text of it that is in force.
-    pub fn reload_from(&self, source: Source, text: &str) {
+    pub fn reload_from(&self, source: ConfigSource, text: &str) {
         self.control.reload_from(source, text);
     }
 

@@ -18,14 +18,14 @@ const KEYS_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Where a configuration came from, so that it can be loaded again.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub struct ConfigSource {
     /// The TOML file.
     pub path: PathBuf,
     /// The command line's value for `[admin] socket`, which takes precedence.
     pub admin_socket: Option<PathBuf>,
 }
 
-impl Source {
+impl ConfigSource {
     /// The text of the file.
     pub fn read(&self) -> Result<String, LoadError> {
         config::read_text(&self.path)
@@ -102,7 +102,7 @@ pub(crate) struct LastReload {
 /// How the configuration is loaded again.
 #[derive(Debug)]
 pub(super) struct Reloading {
-    source: Mutex<Option<(Source, Arc<str>)>>,
+    source: Mutex<Option<(ConfigSource, Arc<str>)>>,
     /// Held across awaits, unlike every other lock here, so that reloads come one at a time.
     turn: tokio::sync::Mutex<()>,
     loading: Loading,
@@ -135,7 +135,7 @@ impl Reloading {
         self.loading.hung().is_some()
     }
 
-    fn source(&self) -> MutexGuard<'_, Option<(Source, Arc<str>)>> {
+    fn source(&self) -> MutexGuard<'_, Option<(ConfigSource, Arc<str>)>> {
         self.source.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -177,7 +177,7 @@ pub(super) fn reload_on(control: &Arc<Control>, mut signals: Signal) {
 }
 
 impl Control {
-    pub(super) fn reload_from(&self, source: Source, text: &str) {
+    pub(super) fn reload_from(&self, source: ConfigSource, text: &str) {
         *self.reloading.source() = Some((source, text.into()));
     }
 

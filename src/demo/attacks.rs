@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::witness::{Frame, Record, Witness};
+use super::witness::{Witness, WitnessRecord, WitnessedFrame};
 
 /// How long a connection may take to open and a handshake to be answered.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
@@ -40,7 +40,7 @@ pub struct Attack {
     /// The reason with which the gateway refuses it.
     pub reason: &'static str,
     #[serde(skip)]
-    origin: Origin,
+    origin: PageOrigin,
     #[serde(skip)]
     token: Token,
     #[serde(skip)]
@@ -48,7 +48,7 @@ pub struct Attack {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Origin {
+enum PageOrigin {
     Own,
     Foreign,
 }
@@ -80,7 +80,7 @@ const fn frames(
     reason: &'static str,
     payload: Payload,
 ) -> Attack {
-    Attack { name, title, rule, reason, origin: Origin::Own, token: Token::Valid, payload }
+    Attack { name, title, rule, reason, origin: PageOrigin::Own, token: Token::Valid, payload }
 }
 
 /// Every attack, in the order of the page.
@@ -135,7 +135,7 @@ pub const ATTACKS: [Attack; 10] = [
         Payload::Slow,
     ),
     Attack {
-        origin: Origin::Foreign,
+        origin: PageOrigin::Foreign,
         ..frames(
             "foreign-origin",
             "A page of https://evil.example, with its visitor's token",
@@ -193,13 +193,13 @@ pub(super) struct Attacker {
 /// Both outcomes of an attack, as the page gets them.
 #[derive(Debug, Serialize)]
 pub(super) struct Outcomes {
-    blind: Outcome,
-    framewall: Outcome,
+    blind: AttackOutcome,
+    framewall: AttackOutcome,
 }
 
 /// The outcome of an attack on one of the two paths.
 #[derive(Debug, Serialize)]
-struct Outcome {
+struct AttackOutcome {
     /// Whether a part of the attack reached the application.
     reached: bool,
     /// A description of the data that reached it.
@@ -210,7 +210,7 @@ struct Outcome {
 
 /// The answer to an attack.
 #[derive(Debug, PartialEq, Eq)]
-enum Answer {
+enum AttackAnswer {
     /// The handshake was refused with this status and reason.
     Status(u16, Option<String>),
     /// A Close with this code and reason.
@@ -230,12 +230,12 @@ impl Attacker {
         Some(Outcomes { blind, framewall })
     }
 
-    async fn send(&self, attack: &Attack, target: SocketAddr) -> Outcome {
+    async fn send(&self, attack: &Attack, target: SocketAddr) -> AttackOutcome {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let request = self.request(attack, target, id);
         let answer = exchange(target, &request, attack.payload).await;
         let patience = match answer {
-            Ok(Answer::Status(..)) => Duration::ZERO,
+            Ok(AttackAnswer::Status(..)) => Duration::ZERO,
             _ => RECORD_WITHIN,
         };
         let record = self.witness.testify(id, patience).await;
@@ -244,14 +244,14 @@ impl Attacker {
             Err(error) => format!("the connection failed: {error}"),
         };
         let (reached, application) = describe(attack, record.as_ref());
-        Outcome { reached, application, client }
+        AttackOutcome { reached, application, client }
     }
 
     fn request(&self, attack: &Attack, target: SocketAddr, id: u64) -> String {
         let Targets { origin, valid, expired, forged, .. } = &self.targets;
         let origin = match attack.origin {
-            Origin::Own => origin,
-            Origin::Foreign => "https://evil.example",
+            PageOrigin::Own => origin,
+            PageOrigin::Foreign => "https://evil.example",
         };
         let token = match attack.token {
             Token::Valid => valid,
@@ -272,7 +272,11 @@ impl Attacker {
 }
 
 /// Sends a handshake and a payload, and waits for the answer.
-async fn exchange(target: SocketAddr, request: &str, payload: Payload) -> std::io::Result<Answer> {
+async fn exchange(
+    target: SocketAddr,
+    request: &str,
+    payload: Payload,
+) -> std::io::Result<AttackAnswer> {
     let late = || std::io::Error::from(std::io::ErrorKind::TimedOut);
     let mut stream =
         timeout(HANDSHAKE_WITHIN, TcpStream::connect(target)).await.map_err(|_| late())??;
@@ -283,10 +287,10 @@ async fn exchange(target: SocketAddr, request: &str, payload: Payload) -> std::i
     if status != 101 {
         // The connection ends after the answer; the data recorded until then is enough.
         let _ = timeout(HANDSHAKE_WITHIN, read_rest(&mut stream, &mut rest)).await;
-        return Ok(Answer::Status(status, reason(&rest)));
+        return Ok(AttackAnswer::Status(status, reason(&rest)));
     }
     if matches!(payload, Payload::Handshake) {
-        return Ok(Answer::Status(101, None));
+        return Ok(AttackAnswer::Status(101, None));
     }
     let (mut reader, mut writer) = stream.split();
     let bytes = payload.bytes();
@@ -297,9 +301,9 @@ async fn exchange(target: SocketAddr, request: &str, payload: Payload) -> std::i
     };
     tokio::select! {
         answer = timeout(payload.patience(), read_close(&mut reader, rest)) => {
-            Ok(answer.unwrap_or(Answer::Nothing))
+            Ok(answer.unwrap_or(AttackAnswer::Nothing))
         }
-        () = writing => Ok(Answer::Nothing),
+        () = writing => Ok(AttackAnswer::Nothing),
     }
 }
 
@@ -329,7 +333,7 @@ fn reason(body: &[u8]) -> Option<String> {
 
 /// Reads until a Close or the end of the connection. A server's frames are not masked; pings are
 /// skipped.
-async fn read_close(stream: &mut (impl AsyncRead + Unpin), mut read: Vec<u8>) -> Answer {
+async fn read_close(stream: &mut (impl AsyncRead + Unpin), mut read: Vec<u8>) -> AttackAnswer {
     loop {
         while let [first, length, rest @ ..] = read.as_slice() {
             let size = usize::from(length & 0x7f);
@@ -341,21 +345,22 @@ async fn read_close(stream: &mut (impl AsyncRead + Unpin), mut read: Vec<u8>) ->
         }
         match stream.read_buf(&mut read).await {
             Ok(length) if length > 0 && read.len() < MAX_ANSWER => {}
-            _ => return Answer::Ended,
+            _ => return AttackAnswer::Ended,
         }
     }
 }
 
-fn close(payload: &[u8]) -> Answer {
+fn close(payload: &[u8]) -> AttackAnswer {
     match payload.split_first_chunk() {
-        Some((code, reason)) => {
-            Answer::Close(u16::from_be_bytes(*code), String::from_utf8_lossy(reason).into_owned())
-        }
-        None => Answer::Close(1005, String::new()),
+        Some((code, reason)) => AttackAnswer::Close(
+            u16::from_be_bytes(*code),
+            String::from_utf8_lossy(reason).into_owned(),
+        ),
+        None => AttackAnswer::Close(1005, String::new()),
     }
 }
 
-impl std::fmt::Display for Answer {
+impl std::fmt::Display for AttackAnswer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Status(101, _) => f.write_str("101: admitted"),
@@ -369,7 +374,7 @@ impl std::fmt::Display for Answer {
 }
 
 /// Whether a part of the attack reached the application, with a description.
-fn describe(attack: &Attack, record: Option<&Record>) -> (bool, String) {
+fn describe(attack: &Attack, record: Option<&WitnessRecord>) -> (bool, String) {
     let Some(record) = record else {
         return (false, "the gateway did not connect to the application".to_owned());
     };
@@ -379,15 +384,15 @@ fn describe(attack: &Attack, record: Option<&Record>) -> (bool, String) {
         return (true, format!("the application was asked, with Origin: {origin} and {token}"));
     }
     let frames = record.frames();
-    let data = frames.iter().filter(|frame| **frame == Frame::Other).count();
+    let data = frames.iter().filter(|frame| **frame == WitnessedFrame::Other).count();
     if data == 0 {
-        let told = if frames.contains(&Frame::Close) { ", but a Close" } else { "" };
+        let told = if frames.contains(&WitnessedFrame::Close) { ", but a Close" } else { "" };
         return (false, format!("nothing reached the application{told}"));
     }
     let shown: Vec<_> = record.bytes.iter().take(SHOWN).map(|byte| format!("{byte:02x}")).collect();
     let more = if record.count > SHOWN as u64 { " ..." } else { "" };
     let plural = if data == 1 { "frame" } else { "frames" };
-    let then = if frames.contains(&Frame::Close) { ", then a Close" } else { "" };
+    let then = if frames.contains(&WitnessedFrame::Close) { ", then a Close" } else { "" };
     let text = format!("{data} {plural}, {} bytes: {}{more}{then}", record.count, shown.join(" "));
     (true, text)
 }

@@ -25,7 +25,7 @@ const WITHIN: Duration = Duration::from_secs(10);
 
 /// The data that reached the application over one connection.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Record {
+pub(super) struct WitnessRecord {
     /// The request head.
     pub(super) head: String,
     /// The first bytes after the head, at most [`RECORDED`].
@@ -39,7 +39,7 @@ pub(super) struct Record {
 /// The records by the number in the request's query. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Witness {
-    records: Arc<Mutex<HashMap<u64, Record>>>,
+    records: Arc<Mutex<HashMap<u64, WitnessRecord>>>,
     changed: Arc<Notify>,
 }
 
@@ -77,7 +77,7 @@ impl Witness {
                 return Ok(());
             }
             self.take(number, &buffer[..length]);
-            if self.frames(number).contains(&Frame::Close) {
+            if self.frames(number).contains(&WitnessedFrame::Close) {
                 return stream.shutdown().await;
             }
         }
@@ -91,12 +91,12 @@ impl Witness {
         });
     }
 
-    fn frames(&self, id: u64) -> Vec<Frame> {
+    fn frames(&self, id: u64) -> Vec<WitnessedFrame> {
         let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
-        records.get(&id).map(Record::frames).unwrap_or_default()
+        records.get(&id).map(WitnessRecord::frames).unwrap_or_default()
     }
 
-    fn change(&self, id: u64, change: impl FnOnce(&mut Record)) {
+    fn change(&self, id: u64, change: impl FnOnce(&mut WitnessRecord)) {
         let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
         change(records.entry(id).or_default());
         drop(records);
@@ -105,7 +105,7 @@ impl Witness {
 
     /// Takes the record with this number once its connection has ended, or after `patience`; `None`
     /// if there is no such record.
-    pub(super) async fn testify(&self, id: u64, patience: Duration) -> Option<Record> {
+    pub(super) async fn testify(&self, id: u64, patience: Duration) -> Option<WitnessRecord> {
         let over = async {
             loop {
                 let changed = self.changed.notified();
@@ -128,15 +128,15 @@ impl Witness {
 
 /// A frame that reached the application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Frame {
+pub(super) enum WitnessedFrame {
     /// Any frame but a Close.
     Other,
     Close,
 }
 
-impl Record {
+impl WitnessRecord {
     /// The frames of the recorded bytes; the last may have only its header.
-    pub(super) fn frames(&self) -> Vec<Frame> {
+    pub(super) fn frames(&self) -> Vec<WitnessedFrame> {
         let mut frames = Vec::new();
         let mut rest = self.bytes.as_slice();
         loop {
@@ -145,7 +145,7 @@ impl Record {
                 return frames;
             };
             let is_close = header.opcode == OpCode::Control(Control::Close);
-            frames.push(if is_close { Frame::Close } else { Frame::Other });
+            frames.push(if is_close { WitnessedFrame::Close } else { WitnessedFrame::Other });
             let end = usize::try_from(cursor.position() + length).unwrap_or(usize::MAX);
             let Some(next) = rest.get(end..) else {
                 return frames;

@@ -9,7 +9,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::Error;
 use super::geo::Geo;
 use super::list::List;
-use super::table::{Row, Table};
+use super::table::{PrefixRow, PrefixTable};
 use super::verdict::{Action, Entry, Source, Verdict, Why};
 use crate::values::Network;
 
@@ -21,9 +21,9 @@ pub const MAX_PREFIXES: usize = 4_000_000;
 /// the default for all other addresses.
 #[derive(Default)]
 pub struct Rules {
-    v4: Table<u32>,
-    v6: Table<u128>,
-    lists: Vec<Listed>,
+    v4: PrefixTable<u32>,
+    v6: PrefixTable<u128>,
+    lists: Vec<RuleList>,
     /// `allow` is set: addresses that it does not list are denied.
     closed: bool,
     geo: Option<Geo>,
@@ -31,7 +31,7 @@ pub struct Rules {
 }
 
 /// A list; its entries are numbered from `first`.
-struct Listed {
+struct RuleList {
     source: Source,
     action: Action,
     first: u32,
@@ -115,8 +115,8 @@ impl fmt::Debug for Rules {
 /// Collects the lists of [`Rules`].
 #[derive(Default)]
 pub struct Builder {
-    v4: Vec<Row<u32>>,
-    v6: Vec<Row<u128>>,
+    v4: Vec<PrefixRow<u32>>,
+    v6: Vec<PrefixRow<u128>>,
     rules: Rules,
     /// The number of the next entry.
     next: u32,
@@ -151,7 +151,7 @@ impl Builder {
     /// Builds the rules from everything that was added.
     #[must_use]
     pub fn build(self) -> Rules {
-        Rules { v4: Table::new(self.v4), v6: Table::new(self.v6), ..self.rules }
+        Rules { v4: PrefixTable::new(self.v4), v6: PrefixTable::new(self.v6), ..self.rules }
     }
 
     fn add(
@@ -172,15 +172,15 @@ impl Builder {
             match Network::canonical(network) {
                 IpNet::V4(v4) => {
                     let start = v4.addr().to_bits();
-                    self.v4.push(Row { start, length: v4.prefix_len(), action, id });
+                    self.v4.push(PrefixRow { start, length: v4.prefix_len(), action, id });
                 }
                 IpNet::V6(v6) => {
                     let start = v6.addr().to_bits();
-                    self.v6.push(Row { start, length: v6.prefix_len(), action, id });
+                    self.v6.push(PrefixRow { start, length: v6.prefix_len(), action, id });
                 }
             }
         }
-        self.rules.lists.push(Listed { source, action, first });
+        self.rules.lists.push(RuleList { source, action, first });
         Ok(())
     }
 }

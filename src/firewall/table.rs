@@ -28,7 +28,7 @@ impl Bits for u128 {
 
 /// A prefix with its action.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Row<A> {
+pub(super) struct PrefixRow<A> {
     /// The first address of the prefix.
     pub(super) start: A,
     pub(super) length: u8,
@@ -49,7 +49,7 @@ pub(super) struct Hit<A> {
 const TOP: u32 = u32::MAX;
 
 /// Sorted by first address and length; all columns have the same number of rows.
-pub(super) struct Table<A> {
+pub(super) struct PrefixTable<A> {
     starts: Box<[A]>,
     lengths: Box<[u8]>,
     ids: Box<[u32]>,
@@ -57,7 +57,7 @@ pub(super) struct Table<A> {
     around: Box<[u32]>,
 }
 
-impl<A> Default for Table<A> {
+impl<A> Default for PrefixTable<A> {
     fn default() -> Self {
         Self {
             starts: Box::default(),
@@ -68,11 +68,11 @@ impl<A> Default for Table<A> {
     }
 }
 
-impl<A: Bits> Table<A> {
+impl<A: Bits> PrefixTable<A> {
     /// Builds the table. Of several rows with the same prefix it keeps one that denies, else the
     /// first. Takes at most 2^32 - 1 rows.
-    pub(super) fn new(mut rows: Vec<Row<A>>) -> Self {
-        let deny_first = |row: &Row<A>| row.action == Action::Allow;
+    pub(super) fn new(mut rows: Vec<PrefixRow<A>>) -> Self {
+        let deny_first = |row: &PrefixRow<A>| row.action == Action::Allow;
         rows.sort_unstable_by_key(|row| (row.start, row.length, deny_first(row), row.id));
         rows.dedup_by_key(|row| (row.start, row.length));
         Self {
@@ -113,11 +113,12 @@ impl<A: Bits> Table<A> {
 }
 
 /// For each row of a sorted table, the row that encloses it.
-fn nesting<A: Bits>(rows: &[Row<A>]) -> Box<[u32]> {
+fn nesting<A: Bits>(rows: &[PrefixRow<A>]) -> Box<[u32]> {
     let mut open: Vec<u32> = Vec::new();
-    let covers =
-        |outer: &Row<A>, inner: &Row<A>| outer.start.shared(inner.start) >= u32::from(outer.length);
-    let around = |(index, row): (u32, &Row<A>)| {
+    let covers = |outer: &PrefixRow<A>, inner: &PrefixRow<A>| {
+        outer.start.shared(inner.start) >= u32::from(outer.length)
+    };
+    let around = |(index, row): (u32, &PrefixRow<A>)| {
         while open.last().is_some_and(|last| !covers(&rows[*last as usize], row)) {
             open.pop();
         }
@@ -130,15 +131,15 @@ fn nesting<A: Bits>(rows: &[Row<A>]) -> Box<[u32]> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Bits, Row, Table};
+    use super::{Bits, PrefixRow, PrefixTable};
     use crate::firewall::Action;
 
-    fn million<A: Bits>(start: impl Fn(u32) -> A, length: u8) -> Table<A> {
-        let row = |id| Row { start: start(id), length, action: Action::Deny, id };
-        Table::new((0..1_000_000).map(row).collect())
+    fn million<A: Bits>(start: impl Fn(u32) -> A, length: u8) -> PrefixTable<A> {
+        let row = |id| PrefixRow { start: start(id), length, action: Action::Deny, id };
+        PrefixTable::new((0..1_000_000).map(row).collect())
     }
 
-    fn column_bytes<A>(table: &Table<A>) -> usize {
+    fn column_bytes<A>(table: &PrefixTable<A>) -> usize {
         let ids = size_of_val(&*table.ids) + size_of_val(&*table.around);
         size_of_val(&*table.starts) + size_of_val(&*table.lengths) + ids
     }
@@ -158,16 +159,17 @@ mod tests {
     fn of_equal_prefixes_the_first_that_denies_stays() {
         let row = |id: u32| {
             let action = if id < 400 { Action::Allow } else { Action::Deny };
-            Row { start: 7_u32, length: 32, action, id }
+            PrefixRow { start: 7_u32, length: 32, action, id }
         };
-        let table = Table::new((0..1000).rev().map(row).collect());
+        let table = PrefixTable::new((0..1000).rev().map(row).collect());
         assert_eq!((table.len(), table.find(7, 32).unwrap().id), (1, 400));
     }
 
     #[test]
     fn prefixes_nest_as_deep_as_they_can() {
-        let row = |length| Row { start: 0_u128, length, action: Action::Deny, id: length.into() };
-        let table = Table::new((0..=128).map(row).collect());
+        let row =
+            |length| PrefixRow { start: 0_u128, length, action: Action::Deny, id: length.into() };
+        let table = PrefixTable::new((0..=128).map(row).collect());
         for bit in 0..128 {
             let hit = table.find(1 << bit, 128).unwrap();
             assert_eq!(u32::from(hit.length), 127 - bit);

@@ -30,7 +30,7 @@ const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 /// A problem of RFC 9457 section 3, with the name of the reason and the request id, by which the
 /// log record is found.
 #[derive(Serialize)]
-struct Problem<'a> {
+struct ProblemDetails<'a> {
     r#type: String,
     title: &'static str,
     status: u16,
@@ -104,7 +104,7 @@ pub fn problem_bytes(reason: Reason, request_id: &str) -> Vec<u8> {
 }
 
 fn problem_json(reason: Reason, request_id: &str) -> Vec<u8> {
-    let problem = Problem {
+    let problem = ProblemDetails {
         r#type: format!("urn:framewall:reason:{}", reason.name()),
         title: reason.public_text(),
         status: reason.status().as_u16(),

@@ -27,11 +27,11 @@ struct Parameters {
     server_no_context_takeover: bool,
     client_no_context_takeover: bool,
     server_max_window_bits: Option<u8>,
-    client_max_window_bits: Option<Bits>,
+    client_max_window_bits: Option<WindowBits>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Bits {
+enum WindowBits {
     /// The parameter without a value, which is valid only in an offer.
     Any,
     AtMost(u8),
@@ -74,9 +74,11 @@ impl DeflateOffer {
             (None, _) => true,
         };
         let client_bits = match (self.0.client_max_window_bits, answer.client_max_window_bits) {
-            (_, None) | (Some(Bits::Any), Some(Bits::AtMost(_))) => true,
-            (Some(Bits::AtMost(offered)), Some(Bits::AtMost(agreed))) => agreed <= offered,
-            (None, Some(_)) | (_, Some(Bits::Any)) => false,
+            (_, None) | (Some(WindowBits::Any), Some(WindowBits::AtMost(_))) => true,
+            (Some(WindowBits::AtMost(offered)), Some(WindowBits::AtMost(agreed))) => {
+                agreed <= offered
+            }
+            (None, Some(_)) | (_, Some(WindowBits::Any)) => false,
         };
         let takeover = answer.server_no_context_takeover || !self.0.server_no_context_takeover;
         server_bits && client_bits && takeover
@@ -146,8 +148,8 @@ impl Parameters {
                 }
                 CLIENT_MAX_WINDOW_BITS => {
                     let bits = match value {
-                        None => Bits::Any,
-                        Some(value) => Bits::AtMost(window_bits(value)?),
+                        None => WindowBits::Any,
+                        Some(value) => WindowBits::AtMost(window_bits(value)?),
                     };
                     read.client_max_window_bits.replace(bits).is_none()
                 }
@@ -181,8 +183,8 @@ impl fmt::Display for Parameters {
         }
         match self.client_max_window_bits {
             None => Ok(()),
-            Some(Bits::Any) => write!(f, "; {CLIENT_MAX_WINDOW_BITS}"),
-            Some(Bits::AtMost(bits)) => write!(f, "; {CLIENT_MAX_WINDOW_BITS}={bits}"),
+            Some(WindowBits::Any) => write!(f, "; {CLIENT_MAX_WINDOW_BITS}"),
+            Some(WindowBits::AtMost(bits)) => write!(f, "; {CLIENT_MAX_WINDOW_BITS}={bits}"),
         }
     }
 }

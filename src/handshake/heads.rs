@@ -56,10 +56,10 @@ impl From<HeadFault> for Refusal {
 
 /// The bytes that all heads beyond [`OWN_HEAD`] may hold together. Clones share the budget.
 #[derive(Debug, Clone)]
-pub struct HeadBudget(Arc<Mutex<Held>>);
+pub struct HeadBudget(Arc<Mutex<HeldHeads>>);
 
 #[derive(Debug)]
-struct Held {
+struct HeldHeads {
     /// The limit of all connections.
     total: usize,
     /// The limit of the connections of one address.
@@ -74,7 +74,7 @@ impl HeadBudget {
     /// the budget for others.
     #[must_use]
     pub fn new(total: usize, each: usize) -> Self {
-        Self(Arc::new(Mutex::new(Held { total, each, used: 0, by_address: HashMap::new() })))
+        Self(Arc::new(Mutex::new(HeldHeads { total, each, used: 0, by_address: HashMap::new() })))
     }
 
     /// The share of one connection, empty at first. `None` stands for a trusted proxy, which serves
@@ -84,7 +84,7 @@ impl HeadBudget {
         HeadShare { budget: self.clone(), address, bytes: 0 }
     }
 
-    fn locked(&self) -> MutexGuard<'_, Held> {
+    fn locked(&self) -> MutexGuard<'_, HeldHeads> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -105,7 +105,7 @@ impl HeadShare {
             return Ok(());
         };
         let mut held = self.budget.locked();
-        let Held { total, each, used, by_address } = &mut *held;
+        let HeldHeads { total, each, used, by_address } = &mut *held;
         if *used + more > *total {
             return Err(HeadFault::NoRoom);
         }

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use http::{Request, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::values::spoken::{First, Spoken};
+use crate::values::spoken::{FirstBytes, Spoken};
 
 /// The number of informational answers before the final one, in exchanges that allow them.
 pub(crate) const MOST: u16 = 8;
@@ -43,7 +43,7 @@ impl Interim {
 
     /// Wraps `stream` so that reads fail after a disallowed informational answer.
     pub(crate) fn guard<S>(&self, stream: S) -> Guarded<S> {
-        Guarded { stream, interim: self.clone(), first: First::default() }
+        Guarded { stream, interim: self.clone(), first: FirstBytes::default() }
     }
 
     /// The status of the disallowed informational answer, if one came.
@@ -67,7 +67,7 @@ impl Interim {
 pub(crate) struct Guarded<S> {
     stream: S,
     interim: Interim,
-    first: First,
+    first: FirstBytes,
 }
 
 impl<S> Guarded<S> {

@@ -14,7 +14,7 @@ use super::flaw::flaw;
 use super::heads::{HeadFault, HeadLimits, HeadShare};
 use super::target::Target;
 use crate::tls::transport::Transport;
-use crate::values::spoken::{First, Spoken};
+use crate::values::spoken::{FirstBytes, Spoken};
 use crate::values::tight;
 use crate::values::{Reason, Refusal, RequestSummary};
 
@@ -49,7 +49,7 @@ struct Copied {
     /// The position after the empty line that ends the head.
     end: Option<usize>,
     /// The first bytes of the connection, including empty lines.
-    first: First,
+    first: FirstBytes,
     /// The limit of the kept bytes.
     most: usize,
     /// The number of line ends in the first `counted` bytes.
@@ -221,7 +221,7 @@ impl Default for Copied {
         Self {
             bytes: Vec::new(),
             begun: false,
-            first: First::default(),
+            first: FirstBytes::default(),
             end: None,
             most: MAX_HEAD,
             lines: 0,

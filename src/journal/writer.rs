@@ -52,7 +52,7 @@ pub(super) struct Lost {
 #[derive(Debug)]
 struct Queue {
     bounds: Bounds,
-    state: Mutex<State>,
+    state: Mutex<WriterState>,
     /// Signalled when there is something to write, or when the thread is to end.
     work: Condvar,
     /// Signalled when the thread ends.
@@ -61,7 +61,7 @@ struct Queue {
 
 /// One task of the thread; it does them in their order.
 #[derive(Debug)]
-enum Entry {
+enum QueueEntry {
     /// Write a line, with its newline.
     Line(Arc<str>),
     /// Open the output again: the lines that follow belong in the file that has its name now.
@@ -69,8 +69,8 @@ enum Entry {
 }
 
 #[derive(Debug, Default)]
-struct State {
-    entries: VecDeque<Entry>,
+struct WriterState {
+    entries: VecDeque<QueueEntry>,
     /// How many of the entries are lines.
     lines: usize,
     bytes: usize,
@@ -106,7 +106,7 @@ impl Writer {
 
     fn start_with<W: Write + Send + 'static>(
         out: W,
-        open: Option<Open<W>>,
+        open: Option<OpenFile<W>>,
         format: LogFormat,
         bounds: Bounds,
     ) -> io::Result<Self> {
@@ -132,7 +132,7 @@ impl Writer {
         } else {
             state.bytes += line.len();
             state.lines += 1;
-            state.entries.push_back(Entry::Line(line));
+            state.entries.push_back(QueueEntry::Line(line));
             self.queue.work.notify_one();
         }
     }
@@ -141,8 +141,8 @@ impl Writer {
     pub(super) fn reopen(&self) {
         let mut state = self.queue.lock();
         // A request that waits already is enough.
-        if !state.stopped && !matches!(state.entries.back(), Some(Entry::Reopen)) {
-            state.entries.push_back(Entry::Reopen);
+        if !state.stopped && !matches!(state.entries.back(), Some(QueueEntry::Reopen)) {
+            state.entries.push_back(QueueEntry::Reopen);
             self.queue.work.notify_one();
         }
     }
@@ -191,14 +191,14 @@ impl Lost {
 
 impl Queue {
     /// No panic can happen while the lock is held, and a poisoned count is still a count.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, WriterState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn pop(&self) -> Option<Entry> {
+    fn pop(&self) -> Option<QueueEntry> {
         let mut state = self.lock();
         let entry = state.entries.pop_front()?;
-        if let Entry::Line(line) = &entry {
+        if let QueueEntry::Line(line) = &entry {
             state.bytes -= line.len();
             state.lines -= 1;
             state.writing = true;
@@ -240,13 +240,13 @@ impl Queue {
 }
 
 /// Opens an output again.
-type Open<W> = Box<dyn FnMut() -> io::Result<W> + Send>;
+type OpenFile<W> = Box<dyn FnMut() -> io::Result<W> + Send>;
 
 struct Worker<W> {
     queue: Arc<Queue>,
     out: W,
     /// `None`: there is nothing to open again.
-    open: Option<Open<W>>,
+    open: Option<OpenFile<W>>,
     format: LogFormat,
     /// The last write ended in the middle of a line.
     torn: bool,
@@ -258,7 +258,7 @@ impl<W: Write> Worker<W> {
     fn run(mut self) {
         loop {
             match self.queue.pop() {
-                Some(Entry::Line(line)) => {
+                Some(QueueEntry::Line(line)) => {
                     let result = self.put(&line);
                     self.queue.settle(result);
                     self.since_report += 1;
@@ -266,7 +266,7 @@ impl<W: Write> Worker<W> {
                         self.report();
                     }
                 }
-                Some(Entry::Reopen) => self.reopen(),
+                Some(QueueEntry::Reopen) => self.reopen(),
                 None => {
                     self.report();
                     if !self.queue.wait() {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::Policy;
 use super::Table;
-use super::checks::{Outcome, Said};
-use super::context::{Context, Findings, missing};
+use super::checks::{CheckOutcome, Said};
+use super::context::{CheckContext, Findings, missing};
 use crate::config::Mode;
 use crate::firewall::Why;
 use crate::state::limits::{AddressPermit, TooOften};
@@ -67,12 +67,12 @@ impl Policy {
 
 /// Tells clients and trusted proxies apart.
 #[expect(clippy::unnecessary_wraps, reason = "the list takes functions of one type")]
-pub(super) fn classify(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
+pub(super) fn classify(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> {
     cx.found.is_proxy = cx.policy.trusted.iter().any(|prefix| prefix.contains(&cx.address));
-    Ok(Outcome::Passed)
+    Ok(CheckOutcome::Passed)
 }
 
-pub(super) fn classified(cx: &Context<'_>) -> Said {
+pub(super) fn classified(cx: &CheckContext<'_>) -> Said {
     let address = cx.address;
     match cx.policy.trusted.iter().find(|prefix| prefix.contains(&address)) {
         Some(prefix) => format!(
@@ -83,20 +83,20 @@ pub(super) fn classified(cx: &Context<'_>) -> Said {
     .into()
 }
 
-pub(super) fn check_rules(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
+pub(super) fn check_rules(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> {
     let verdict = cx.policy.firewall.rules.judge(cx.address);
     if !verdict.is_denied() {
-        return Ok(Outcome::Passed);
+        return Ok(CheckOutcome::Passed);
     }
     let detail = format!("{} is denied: {verdict}", cx.address);
     let refusal = Refusal::new(Reason::FirewallDenied, detail).by(verdict.key());
     match cx.policy.firewall.mode {
         Mode::Enforce => Err(refusal),
-        Mode::Report => Ok(Outcome::Reported(refusal)),
+        Mode::Report => Ok(CheckOutcome::Reported(refusal)),
     }
 }
 
-pub(super) fn rules_passed(cx: &Context<'_>) -> Said {
+pub(super) fn rules_passed(cx: &CheckContext<'_>) -> Said {
     let verdict = cx.policy.firewall.rules.judge(cx.address);
     if verdict.why == Why::Unlisted {
         return verdict.to_string().into();
@@ -105,12 +105,12 @@ pub(super) fn rules_passed(cx: &Context<'_>) -> Said {
     Said::by(text, FIREWALL.key(verdict.key()))
 }
 
-pub(super) fn check_ban(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
+pub(super) fn check_ban(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> {
     if cx.found.is_proxy {
-        return Ok(Outcome::NotApplicable);
+        return Ok(CheckOutcome::NotApplicable);
     }
     match cx.state()?.bans().is_banned(cx.address, UnixTime::now()) {
-        None => Ok(Outcome::Passed),
+        None => Ok(CheckOutcome::Passed),
         Some(ban) => {
             let why = ban.why.as_deref().map_or(String::new(), |why| format!(" for {why}"));
             let detail = format!("{} is banned until {}{why}", ban.network, ban.until);
@@ -119,7 +119,7 @@ pub(super) fn check_ban(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
     }
 }
 
-pub(super) fn ban_passed(cx: &Context<'_>) -> Said {
+pub(super) fn ban_passed(cx: &CheckContext<'_>) -> Said {
     match cx.state().ok().and_then(|state| state.bans().exempting(cx.address)) {
         Some(exempt) => {
             Said::by(format!("never banned: {exempt} is exempt"), FIREWALL.key("ban.exempt"))
@@ -128,13 +128,13 @@ pub(super) fn ban_passed(cx: &Context<'_>) -> Said {
     }
 }
 
-pub(super) fn check_handshakes(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
+pub(super) fn check_handshakes(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> {
     if cx.found.is_proxy {
-        return Ok(Outcome::NotApplicable);
+        return Ok(CheckOutcome::NotApplicable);
     }
     let key = AddressKey::from(cx.address);
     let Err(TooOften { wait, shared }) = cx.state()?.limiters().handshake(key) else {
-        return Ok(Outcome::Passed);
+        return Ok(CheckOutcome::Passed);
     };
     let detail = if shared {
         format!("too many addresses make handshakes to count those of {key} apart")
@@ -145,11 +145,11 @@ pub(super) fn check_handshakes(cx: &mut Context<'_>) -> Result<Outcome, Refusal>
     let refusal = refusal.retry_after(wait);
     match cx.policy.limits.mode {
         Mode::Enforce => Err(refusal),
-        Mode::Report => Ok(Outcome::Reported(refusal)),
+        Mode::Report => Ok(CheckOutcome::Reported(refusal)),
     }
 }
 
-pub(super) fn handshakes_passed(cx: &Context<'_>) -> Said {
+pub(super) fn handshakes_passed(cx: &CheckContext<'_>) -> Said {
     let rate = cx.policy.limits.handshakes_per_ip.map(|rate| rate.of_events());
     let key = AddressKey::from(cx.address);
     rate.map_or("as many handshakes as come".to_owned(), |rate| {
@@ -158,9 +158,9 @@ pub(super) fn handshakes_passed(cx: &Context<'_>) -> Said {
     .into()
 }
 
-pub(super) fn take_connection(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
+pub(super) fn take_connection(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> {
     if cx.found.is_proxy {
-        return Ok(Outcome::NotApplicable);
+        return Ok(CheckOutcome::NotApplicable);
     }
     let key = AddressKey::from(cx.address);
     let refusal = |full| {
@@ -173,24 +173,24 @@ pub(super) fn take_connection(cx: &mut Context<'_>) -> Result<Outcome, Refusal> 
     let (permit, full) =
         cx.state()?.limiters().connection(key, limits, enforce).map_err(refusal)?;
     cx.found.address_permit = Some(permit);
-    Ok(full.map_or(Outcome::Passed, |full| Outcome::Reported(refusal(full))))
+    Ok(full.map_or(CheckOutcome::Passed, |full| CheckOutcome::Reported(refusal(full))))
 }
 
-pub(super) fn connection_passed(cx: &Context<'_>) -> Said {
+pub(super) fn connection_passed(cx: &CheckContext<'_>) -> Said {
     let key = AddressKey::from(cx.address);
     at_most(cx.policy.limits.connections_per_ip, &format!("connections of {key}")).into()
 }
 
 /// Has a step where the limits refuse nothing.
 #[expect(clippy::unnecessary_wraps, reason = "the list takes functions of one type")]
-pub(super) fn note_report_mode(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
+pub(super) fn note_report_mode(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> {
     Ok(match cx.policy.limits.mode {
-        Mode::Report => Outcome::Passed,
-        Mode::Enforce => Outcome::NotApplicable,
+        Mode::Report => CheckOutcome::Passed,
+        Mode::Enforce => CheckOutcome::NotApplicable,
     })
 }
 
-pub(super) fn report_mode_noted(_: &Context<'_>) -> Said {
+pub(super) fn report_mode_noted(_: &CheckContext<'_>) -> Said {
     "what is above them is let through and told in the log: report mode".to_owned().into()
 }
 

@@ -2,8 +2,8 @@
 
 use std::time::SystemTime;
 
-use super::checks::{Outcome, Said, Waiting};
-use super::context::{Context, missing};
+use super::checks::{CheckOutcome, Said, Waiting};
+use super::context::{CheckContext, missing};
 use super::review::SessionPrincipal;
 use super::token::choose;
 use super::{Principal, ShownToken, Table};
@@ -11,26 +11,26 @@ use crate::state::store::Bearer;
 use crate::values::{Offence, Reason, Refusal, TokenPlace, UnixTime};
 
 /// Pauses admission where the token comes in the first message.
-pub(super) fn await_message(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
+pub(super) fn await_message(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> {
     match cx.issuers()? {
         Some(issuers) if issuers.first().token_from == [TokenPlace::Message] => {
             cx.found.principal = Some(Principal::Awaited(issuers.clone()));
-            Ok(Outcome::Passed)
+            Ok(CheckOutcome::Passed)
         }
-        _ => Ok(Outcome::NotApplicable),
+        _ => Ok(CheckOutcome::NotApplicable),
     }
 }
 
-pub(super) fn message_awaited(_: &Context<'_>) -> Said {
+pub(super) fn message_awaited(_: &CheckContext<'_>) -> Said {
     "awaited in the first message".to_owned().into()
 }
 
 /// Verifies the token. One that does not verify is an offence if no foreign page can have shown it.
-pub(super) fn authenticate<'c>(cx: &'c mut Context<'_>) -> Waiting<'c> {
+pub(super) fn authenticate<'c>(cx: &'c mut CheckContext<'_>) -> Waiting<'c> {
     Box::pin(async move {
         let Some(issuers) = cx.issuers()? else {
             cx.found.principal = Some(Principal::Anonymous);
-            return Ok(Outcome::Passed);
+            return Ok(CheckOutcome::Passed);
         };
         let credential = cx.found.credential.take();
         let shown = match (cx.facts.shown, &credential) {
@@ -57,30 +57,30 @@ pub(super) fn authenticate<'c>(cx: &'c mut Context<'_>) -> Waiting<'c> {
         })?;
         let authenticated = verifier.authenticate(shown.token, SystemTime::now()).await;
         cx.found.authenticated = Some(authenticated.map_err(offence)?);
-        Ok(Outcome::Passed)
+        Ok(CheckOutcome::Passed)
     })
 }
 
-pub(super) fn authenticated(cx: &Context<'_>) -> Said {
+pub(super) fn authenticated(cx: &CheckContext<'_>) -> Said {
     match (&cx.found.authenticated, cx.found.issuer) {
         (Some(who), Some(issuer)) => {
             let until = UnixTime::from(who.expires());
             let text = format!("verified: of {}, until {until} with the leeway", who.user());
             Said::by(text, Table::Issuer(&issuer.name).key(issuer.key.key()))
         }
-        _ => Said::by("none is wanted", cx.table(super::checks::Section::Route).key("auth")),
+        _ => Said::by("none is wanted", cx.table(super::checks::ConfigSection::Route).key("auth")),
     }
 }
 
-pub(super) fn authorize(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
+pub(super) fn authorize(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> {
     let Some(authenticated) = cx.found.authenticated.take() else {
-        return Ok(Outcome::NotApplicable);
+        return Ok(CheckOutcome::NotApplicable);
     };
     cx.found.principal = Some(Principal::Identified(authenticated.authorize()?));
-    Ok(Outcome::Passed)
+    Ok(CheckOutcome::Passed)
 }
 
-pub(super) fn authorized(cx: &Context<'_>) -> Said {
+pub(super) fn authorized(cx: &CheckContext<'_>) -> Said {
     let required = cx.found.issuer.map_or(&[][..], |issuer| &issuer.require);
     let names: Vec<&str> = required.iter().map(|require| require.claim.as_str()).collect();
     if names.is_empty() {
@@ -89,46 +89,46 @@ pub(super) fn authorized(cx: &Context<'_>) -> Said {
     format!("as required: {}", names.join(", ")).into()
 }
 
-pub(super) fn check_revocation(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
+pub(super) fn check_revocation(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> {
     let Some(Principal::Identified(identity)) = &cx.found.principal else {
-        return Ok(Outcome::NotApplicable);
+        return Ok(CheckOutcome::NotApplicable);
     };
     let bearer = Bearer { user: Some(identity.user()), token_id: identity.token_id() };
     if cx.policy.revocations.is_revoked(bearer, UnixTime::now()) {
         let detail = "the token or its user was revoked";
         return Err(Refusal::new(Reason::TokenRevoked, detail).by("revocations"));
     }
-    Ok(Outcome::Passed)
+    Ok(CheckOutcome::Passed)
 }
 
-pub(super) fn revocation_passed(_: &Context<'_>) -> Said {
+pub(super) fn revocation_passed(_: &CheckContext<'_>) -> Said {
     "neither the user nor the token is revoked".to_owned().into()
 }
 
 /// Checks that the route still takes tokens of the issuer that verified the one of the session.
-pub(super) fn recheck_issuer(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
+pub(super) fn recheck_issuer(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> {
     let Some(issuers) = cx.issuers()? else {
-        return Ok(Outcome::Passed);
+        return Ok(CheckOutcome::Passed);
     };
     match cx.facts.kept.ok_or_else(missing)? {
-        SessionPrincipal::Awaited => Ok(Outcome::Passed),
+        SessionPrincipal::Awaited => Ok(CheckOutcome::Passed),
         SessionPrincipal::Identified { issuer, .. } => {
             cx.found.issuer = Some(issuers.named(issuer).ok_or_else(other_issuer)?);
-            Ok(Outcome::Passed)
+            Ok(CheckOutcome::Passed)
         }
         SessionPrincipal::Anonymous => Err(other_issuer()),
     }
 }
 
 /// Checks the claims of the session's token by the rules of its issuer as they are now.
-pub(super) fn recheck_claims(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
+pub(super) fn recheck_claims(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> {
     match (cx.found.issuer, cx.facts.kept) {
         (Some(issuer), Some(SessionPrincipal::Identified { claims, .. })) => {
             let verifier = cx.policy.verifiers.get(&issuer.name).ok_or_else(other_issuer)?;
             verifier.review(&claims.read())?;
-            Ok(Outcome::Passed)
+            Ok(CheckOutcome::Passed)
         }
-        _ => Ok(Outcome::NotApplicable),
+        _ => Ok(CheckOutcome::NotApplicable),
     }
 }
 

@@ -3,8 +3,8 @@
 use std::time::SystemTime;
 
 use super::Table;
-use super::checks::{Outcome, Said};
-use super::context::{Context, missing};
+use super::checks::{CheckOutcome, Said};
+use super::context::{CheckContext, missing};
 use crate::tls::{CertificateNames, ClientCertificate};
 use crate::values::Refusal;
 
@@ -19,25 +19,27 @@ pub enum ShownCertificate<'a> {
     Kept(Option<&'a ClientCertificate>),
 }
 
-pub(super) fn check(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
+pub(super) fn check(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> {
     match &cx.facts.certificate {
         Some(ShownCertificate::Examined(Err(refusal))) => Err(refusal.clone()),
-        Some(ShownCertificate::Examined(Ok(_)) | ShownCertificate::Missing) => Ok(Outcome::Passed),
+        Some(ShownCertificate::Examined(Ok(_)) | ShownCertificate::Missing) => {
+            Ok(CheckOutcome::Passed)
+        }
         Some(ShownCertificate::Kept(_)) | None => Err(missing()),
     }
 }
 
-pub(super) fn recheck(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
+pub(super) fn recheck(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> {
     match cx.facts.certificate {
         Some(ShownCertificate::Kept(certificate)) => {
             cx.policy.certificates.review(certificate, SystemTime::now())?;
-            Ok(Outcome::Passed)
+            Ok(CheckOutcome::Passed)
         }
         _ => Err(missing()),
     }
 }
 
-pub(super) fn passed(cx: &Context<'_>) -> Said {
+pub(super) fn passed(cx: &CheckContext<'_>) -> Said {
     let asked_by = Table::Only("tls").key("client_auth");
     match &cx.facts.certificate {
         Some(ShownCertificate::Examined(Ok(Some(names)))) => format!("verified: {names}").into(),

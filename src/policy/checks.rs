@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use super::context::Context;
+use super::context::CheckContext;
 use super::{address, bearer, certificate, credential, exchange, origin, route, server_name};
 use super::{terms, user};
 use crate::values::Refusal;
@@ -40,20 +40,21 @@ pub struct Check {
     /// The name of its step in `framewall explain`.
     pub name: &'static str,
     /// The configuration key that decides. A check may name a more precise one for its outcome.
-    pub key: Key,
+    pub key: CheckKey,
     /// How a client that connects is checked.
     pub(super) run: Run,
     /// How a reload checks an open session; `None`: it does not.
     pub(super) rerun: Option<CheckFn>,
     /// The text of a passed check in `framewall explain`, and only made there; `None`: no step.
-    pub(super) passed: Option<fn(&Context<'_>) -> Said>,
+    pub(super) passed: Option<fn(&CheckContext<'_>) -> Said>,
 }
 
 /// The function of a check: it reads facts of the context, and leaves its finding there.
-pub(super) type CheckFn = fn(&mut Context<'_>) -> Result<Outcome, Refusal>;
+pub(super) type CheckFn = fn(&mut CheckContext<'_>) -> Result<CheckOutcome, Refusal>;
 
 /// The future of a check that waits.
-pub(super) type Waiting<'c> = Pin<Box<dyn Future<Output = Result<Outcome, Refusal>> + Send + 'c>>;
+pub(super) type Waiting<'c> =
+    Pin<Box<dyn Future<Output = Result<CheckOutcome, Refusal>> + Send + 'c>>;
 
 /// How a check runs.
 #[derive(Debug, Clone, Copy)]
@@ -61,12 +62,12 @@ pub(super) enum Run {
     /// At once.
     Now(CheckFn),
     /// It may wait for something, such as keys. Only in [`Phase::Token`].
-    Waits(for<'c> fn(&'c mut Context<'_>) -> Waiting<'c>),
+    Waits(for<'c> fn(&'c mut CheckContext<'_>) -> Waiting<'c>),
 }
 
 /// The outcome of a check that refused nothing.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(super) enum CheckOutcome {
     Passed,
     /// The configuration or the client gives it nothing to check: `explain` has no step of it.
     NotApplicable,
@@ -82,15 +83,15 @@ pub(super) struct Said {
 
 /// A key of the configuration, in a table that the context may have to name.
 #[derive(Debug, Clone, Copy)]
-pub struct Key {
-    pub(super) section: Section,
+pub struct CheckKey {
+    pub(super) section: ConfigSection,
     /// Empty: the table as a whole.
     pub(super) name: &'static str,
 }
 
 /// A kind of table of the configuration.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Section {
+pub(super) enum ConfigSection {
     /// A table that exists once.
     Only(&'static str),
     /// `[routes.NAME]` of the client's route.
@@ -99,10 +100,10 @@ pub(super) enum Section {
     Issuer,
 }
 
-const SERVER: Section = Section::Only("server");
-const TLS: Section = Section::Only("tls");
-const FIREWALL: Section = Section::Only("firewall");
-const LIMITS: Section = Section::Only("limits");
+const SERVER: ConfigSection = ConfigSection::Only("server");
+const TLS: ConfigSection = ConfigSection::Only("tls");
+const FIREWALL: ConfigSection = ConfigSection::Only("firewall");
+const LIMITS: ConfigSection = ConfigSection::Only("limits");
 
 /// Every check, in order.
 pub const CHECKS: &[Check] = &[
@@ -198,7 +199,7 @@ pub const CHECKS: &[Check] = &[
     Check {
         phase: Phase::Route,
         name: "route",
-        key: key(Section::Only("routes"), ""),
+        key: key(ConfigSection::Only("routes"), ""),
         run: Run::Now(route::check),
         rerun: Some(route::check),
         passed: Some(route::passed),
@@ -206,7 +207,7 @@ pub const CHECKS: &[Check] = &[
     Check {
         phase: Phase::Head,
         name: "credential",
-        key: key(Section::Issuer, "token_from"),
+        key: key(ConfigSection::Issuer, "token_from"),
         run: Run::Now(credential::check),
         rerun: None,
         passed: Some(credential::passed),
@@ -214,7 +215,7 @@ pub const CHECKS: &[Check] = &[
     Check {
         phase: Phase::Head,
         name: "origin",
-        key: key(Section::Route, "origins"),
+        key: key(ConfigSection::Route, "origins"),
         run: Run::Now(origin::check),
         rerun: Some(origin::check),
         passed: Some(origin::passed),
@@ -223,7 +224,7 @@ pub const CHECKS: &[Check] = &[
     Check {
         phase: Phase::Head,
         name: "token",
-        key: key(Section::Issuer, "token_from"),
+        key: key(ConfigSection::Issuer, "token_from"),
         run: Run::Now(bearer::await_message),
         rerun: None,
         passed: Some(bearer::message_awaited),
@@ -231,7 +232,7 @@ pub const CHECKS: &[Check] = &[
     Check {
         phase: Phase::Token,
         name: "token",
-        key: key(Section::Issuer, ""),
+        key: key(ConfigSection::Issuer, ""),
         run: Run::Waits(bearer::authenticate),
         rerun: Some(bearer::recheck_issuer),
         passed: Some(bearer::authenticated),
@@ -239,7 +240,7 @@ pub const CHECKS: &[Check] = &[
     Check {
         phase: Phase::Token,
         name: "claims",
-        key: key(Section::Issuer, "require"),
+        key: key(ConfigSection::Issuer, "require"),
         run: Run::Now(bearer::authorize),
         rerun: Some(bearer::recheck_claims),
         passed: Some(bearer::authorized),
@@ -247,7 +248,7 @@ pub const CHECKS: &[Check] = &[
     Check {
         phase: Phase::Token,
         name: "revocation",
-        key: key(Section::Only("admin"), "revocations"),
+        key: key(ConfigSection::Only("admin"), "revocations"),
         run: Run::Now(bearer::check_revocation),
         rerun: None,
         passed: Some(bearer::revocation_passed),
@@ -265,7 +266,7 @@ pub const CHECKS: &[Check] = &[
     Check {
         phase: Phase::Session,
         name: "compression",
-        key: key(Section::Route, "websocket.compression"),
+        key: key(ConfigSection::Route, "websocket.compression"),
         run: Run::Now(exchange::read_offers),
         rerun: None,
         passed: None,
@@ -274,22 +275,22 @@ pub const CHECKS: &[Check] = &[
         phase: Phase::Session,
         name: "rates",
         key: key(LIMITS, ""),
-        run: Run::Now(|_| Ok(Outcome::Passed)),
+        run: Run::Now(|_| Ok(CheckOutcome::Passed)),
         rerun: None,
         passed: Some(terms::rates),
     },
     Check {
         phase: Phase::Session,
         name: "upstream",
-        key: key(Section::Route, "upstream"),
-        run: Run::Now(|_| Ok(Outcome::Passed)),
+        key: key(ConfigSection::Route, "upstream"),
+        run: Run::Now(|_| Ok(CheckOutcome::Passed)),
         rerun: None,
         passed: Some(terms::upstream),
     },
 ];
 
-pub(super) const fn key(section: Section, name: &'static str) -> Key {
-    Key { section, name }
+pub(super) const fn key(section: ConfigSection, name: &'static str) -> CheckKey {
+    CheckKey { section, name }
 }
 
 impl From<String> for Said {

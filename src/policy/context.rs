@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::certificate::ShownCertificate;
-use super::checks::{Key, Section};
+use super::checks::{CheckKey, ConfigSection};
 use super::credential::Credential;
 use super::review::{KeptHandshake, SessionPrincipal};
 use super::route::Found;
@@ -17,7 +17,7 @@ use crate::state::limits::{AddressPermit, UserPermit};
 use crate::values::{Host, Reason, Refusal, RequestContext};
 
 /// What the checks of some phases work on.
-pub(super) struct Context<'a> {
+pub(super) struct CheckContext<'a> {
     pub(super) policy: &'a Policy,
     /// The client's address.
     pub(super) address: IpAddr,
@@ -51,10 +51,10 @@ pub(super) struct Findings<'a> {
     pub(super) user_permit: Option<UserPermit>,
     /// Refusals by sections in report mode.
     pub(super) let_through: Vec<Refusal>,
-    pub(super) server_name: Option<server_name::Match<'a>>,
+    pub(super) server_name: Option<server_name::NameMatch<'a>>,
     pub(super) route: Option<Found<'a>>,
     pub(super) credential: Option<Credential>,
-    pub(super) origin: Option<origin::Match>,
+    pub(super) origin: Option<origin::OriginMatch>,
     /// Who may have chosen what the request says, once its origin is known.
     pub(super) request: Option<RequestContext>,
     /// The issuer that verifies the token.
@@ -71,7 +71,7 @@ pub(super) enum Handshake<'a> {
     Kept(&'a KeptHandshake<'a>),
 }
 
-impl<'a> Context<'a> {
+impl<'a> CheckContext<'a> {
     pub(super) fn new(policy: &'a Policy, address: IpAddr) -> Self {
         Self { policy, address, facts: Facts::default(), found: Findings::default() }
     }
@@ -104,18 +104,18 @@ impl<'a> Context<'a> {
     }
 
     /// The whole name of a key, for `explain`.
-    pub(super) fn name_of(&self, key: Key) -> String {
+    pub(super) fn name_of(&self, key: CheckKey) -> String {
         let table = self.table(key.section);
         if key.name.is_empty() { table.to_string() } else { table.key(key.name) }
     }
 
-    pub(super) fn table(&self, section: Section) -> Table<'_> {
+    pub(super) fn table(&self, section: ConfigSection) -> Table<'_> {
         match section {
-            Section::Only(name) => Table::Only(name),
-            Section::Route => {
+            ConfigSection::Only(name) => Table::Only(name),
+            ConfigSection::Route => {
                 self.route().map_or(Table::Only("routes"), |route| Table::Route(&route.name))
             }
-            Section::Issuer => {
+            ConfigSection::Issuer => {
                 let first = || self.issuers().ok().flatten().map(RouteIssuers::first);
                 let issuer = self.found.issuer.or_else(first);
                 issuer.map_or(Table::Only("jwt"), |issuer| Table::Issuer(&issuer.name))

@@ -1,8 +1,8 @@
 //! The start of a request on a connection, and the start of its session.
 
 use super::AddressAdmission;
-use super::checks::Outcome;
-use super::context::{Context, missing};
+use super::checks::CheckOutcome;
+use super::context::{CheckContext, missing};
 use crate::config::Compression;
 use crate::values::{Reason, Refusal};
 
@@ -27,29 +27,29 @@ impl<'a> ExchangeAdmission<'a> {
     }
 }
 
-pub(super) fn check_capacity(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
+pub(super) fn check_capacity(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> {
     if cx.facts.room.ok_or_else(missing)?.full {
         return Err(Refusal::new(Reason::Capacity, "max_connections is reached"));
     }
-    Ok(Outcome::Passed)
+    Ok(CheckOutcome::Passed)
 }
 
-pub(super) fn check_shutdown(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
+pub(super) fn check_shutdown(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> {
     if cx.facts.room.ok_or_else(missing)?.stopping {
         return Err(Refusal::new(Reason::Shutdown, "the gateway stops"));
     }
-    Ok(Outcome::Passed)
+    Ok(CheckOutcome::Passed)
 }
 
 /// Reads the client's offers of compression where the route accepts them. A session whose token is
 /// awaited gets its 101 without compression.
-pub(super) fn read_offers(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
+pub(super) fn read_offers(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> {
     let inspects = cx.route()?.websocket.compression == Compression::Inspect;
     match &mut cx.facts.opening {
         Some(request) if inspects => {
             request.read_offers()?;
-            Ok(Outcome::Passed)
+            Ok(CheckOutcome::Passed)
         }
-        _ => Ok(Outcome::NotApplicable),
+        _ => Ok(CheckOutcome::NotApplicable),
     }
 }

@@ -40,7 +40,7 @@ use crate::values::TokenPlace;
 use crate::values::fold;
 pub use address::AddressAdmission;
 pub use certificate::ShownCertificate;
-pub use checks::{CHECKS, Check, Key, Phase};
+pub use checks::{CHECKS, Check, CheckKey, Phase};
 pub use exchange::{ExchangeAdmission, Room};
 pub use review::{Claims, HandshakeSnapshot, SessionPrincipal};
 pub use route::{Found, Routes};

@@ -3,8 +3,8 @@
 
 use std::fmt;
 
-use super::checks::{Outcome, Said, Section};
-use super::context::{Context, Handshake};
+use super::checks::{CheckOutcome, ConfigSection, Said};
+use super::context::{CheckContext, Handshake};
 use crate::config::{Origins, Route};
 use crate::handshake::UpgradeRequest;
 use crate::values::Origin;
@@ -12,7 +12,7 @@ use crate::values::{Reason, Refusal};
 
 /// The reason for which an origin may connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Match {
+pub(super) enum OriginMatch {
     /// There is no Origin header, as in requests of programs.
     Absent,
     /// The route accepts any origin; this is the text of the header.
@@ -25,7 +25,7 @@ pub(super) enum Match {
 
 /// Checks the Origin header against the route. A request without one passes, since no browser sends
 /// it, unless the route requires the header. Two are refused on every route.
-pub(super) fn check(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
+pub(super) fn check(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> {
     let route = cx.route()?;
     let matched = match cx.handshake()? {
         Handshake::Live { request, arrival } => {
@@ -45,14 +45,14 @@ pub(super) fn check(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
         Handshake::Kept(kept) => check_text(route, kept.origin.as_deref(), || kept.own_origin())?,
     };
     cx.found.origin = Some(matched);
-    Ok(Outcome::Passed)
+    Ok(CheckOutcome::Passed)
 }
 
-pub(super) fn passed(cx: &Context<'_>) -> Said {
+pub(super) fn passed(cx: &CheckContext<'_>) -> Said {
     let Some(matched) = &cx.found.origin else {
         return String::new().into();
     };
-    Said::by(matched.to_string(), cx.table(Section::Route).key(matched.key()))
+    Said::by(matched.to_string(), cx.table(ConfigSection::Route).key(matched.key()))
 }
 
 /// The Origin header of a request, if there is one. An empty value counts.
@@ -72,35 +72,39 @@ fn check_text(
     route: &Route,
     origin: Option<&str>,
     own: impl FnOnce() -> Origin,
-) -> Result<Match, Refusal> {
+) -> Result<OriginMatch, Refusal> {
     match origin {
         Some(origin) => find(&route.origins, origin, own),
         None if route.require_origin => {
             let detail = "there is no Origin header, and the route requires one";
             Err(denied(detail).by("require_origin"))
         }
-        None => Ok(Match::Absent),
+        None => Ok(OriginMatch::Absent),
     }
 }
 
-fn find(origins: &Origins, text: &str, own: impl FnOnce() -> Origin) -> Result<Match, Refusal> {
+fn find(
+    origins: &Origins,
+    text: &str,
+    own: impl FnOnce() -> Origin,
+) -> Result<OriginMatch, Refusal> {
     let read = || {
         let refused = |error| denied(format!("the Origin header is refused: {error}"));
         Origin::parse(text).map_err(refused)
     };
     match origins {
-        Origins::Any => Ok(Match::Any(text.to_owned())),
+        Origins::Any => Ok(OriginMatch::Any(text.to_owned())),
         Origins::Listed(list) => {
             let origin = read()?;
             match list.iter().position(|listed| listed.matches(&origin)) {
-                Some(index) => Ok(Match::Listed { origin, entry: index + 1, of: list.len() }),
+                Some(index) => Ok(OriginMatch::Listed { origin, entry: index + 1, of: list.len() }),
                 None => Err(denied(format!("origin {} is not one of the route's", shown(&origin)))),
             }
         }
         Origins::Same => {
             let (origin, own) = (read()?, own());
             if origin == own {
-                return Ok(Match::Same(origin));
+                return Ok(OriginMatch::Same(origin));
             }
             Err(denied(format!("origin {} is not the same origin, {own}", shown(&origin))))
         }
@@ -119,7 +123,7 @@ fn denied(detail: impl Into<String>) -> Refusal {
     Refusal::new(Reason::OriginDenied, detail).by("origins")
 }
 
-impl Match {
+impl OriginMatch {
     /// The key of the route that decides.
     fn key(&self) -> &'static str {
         match self {
@@ -148,7 +152,7 @@ impl Match {
     }
 }
 
-impl fmt::Display for Match {
+impl fmt::Display for OriginMatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Absent => f.write_str("none, as from a program"),
@@ -166,7 +170,7 @@ impl fmt::Display for Match {
 
 #[cfg(test)]
 mod tests {
-    use super::{Match, Origin};
+    use super::{Origin, OriginMatch};
 
     /// A forged token with a named origin is a strike, which no page may cause for its visitors.
     #[test]
@@ -179,13 +183,13 @@ mod tests {
             ("file://", false),
         ] {
             let origin = Origin::parse(text).unwrap();
-            let listed = Match::Listed { origin, entry: 1, of: 1 };
+            let listed = OriginMatch::Listed { origin, entry: 1, of: 1 };
             assert_eq!(listed.is_named(false), is_named, "{text}");
         }
-        let same = Match::Same(Origin::parse("https://chat.example").unwrap());
+        let same = OriginMatch::Same(Origin::parse("https://chat.example").unwrap());
         assert!(same.is_named(true));
         assert!(!same.is_named(false), "the host may be anybody's name for the gateway's address");
-        assert!(!Match::Any("https://chat.example".to_owned()).is_named(true));
-        assert!(!Match::Absent.is_named(true));
+        assert!(!OriginMatch::Any("https://chat.example".to_owned()).is_named(true));
+        assert!(!OriginMatch::Absent.is_named(true));
     }
 }

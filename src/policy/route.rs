@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::Table;
-use super::checks::{Outcome, Said};
-use super::context::Context;
+use super::checks::{CheckOutcome, Said};
+use super::context::CheckContext;
 use crate::config::{HostPattern, PathPattern, Route};
 use crate::values::Host;
 use crate::values::{Reason, Refusal};
@@ -13,7 +13,7 @@ use crate::values::{Reason, Refusal};
 /// The routes, the most specific first: exact host, wildcard, any host; within those,
 /// exact path, then the longest prefix.
 #[derive(Debug)]
-pub struct Routes(Vec<Entry>);
+pub struct Routes(Vec<RouteEntry>);
 
 /// The most specific route for a request.
 #[derive(Debug, Clone, Copy)]
@@ -25,23 +25,23 @@ pub struct Found<'a> {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct RouteEntry {
     host: Option<HostPattern>,
     route: Arc<Route>,
 }
 
 /// Finds the route of a handshake.
-pub(super) fn check(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
+pub(super) fn check(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> {
     let handshake = cx.handshake()?;
     let found = cx.policy.routes.find(handshake.host(), handshake.path());
     cx.found.route = Some(found.ok_or_else(|| {
         let detail = format!("no route has host {} and this path", handshake.host());
         Refusal::new(Reason::RouteNone, detail)
     })?);
-    Ok(Outcome::Passed)
+    Ok(CheckOutcome::Passed)
 }
 
-pub(super) fn passed(cx: &Context<'_>) -> Said {
+pub(super) fn passed(cx: &CheckContext<'_>) -> Said {
     cx.found.route.map_or_else(
         || String::new().into(),
         |found| Said::by(found.to_string(), Table::Route(&found.route.name).to_string()),
@@ -52,7 +52,7 @@ impl Routes {
     /// Sorts the routes once, so that the first that matches is the most specific.
     #[must_use]
     pub fn new(routes: &[Arc<Route>]) -> Self {
-        let mut entries: Vec<Entry> = routes.iter().flat_map(entries_of).collect();
+        let mut entries: Vec<RouteEntry> = routes.iter().flat_map(entries_of).collect();
         entries.sort_by_key(|entry| std::cmp::Reverse(entry.specificity()));
         Self(entries)
     }
@@ -60,7 +60,7 @@ impl Routes {
     /// The route for a host and a canonical path.
     #[must_use]
     pub fn find(&self, host: &Host, path: &str) -> Option<Found<'_>> {
-        let matches = |entry: &&Entry| {
+        let matches = |entry: &&RouteEntry| {
             entry.host.as_ref().is_none_or(|pattern| pattern.matches(host))
                 && entry.route.path.matches(path)
         };
@@ -79,7 +79,7 @@ impl fmt::Display for Found<'_> {
     }
 }
 
-impl Entry {
+impl RouteEntry {
     fn specificity(&self) -> (u8, usize) {
         let host = match self.host {
             Some(HostPattern::Exact(_)) => 2,
@@ -90,8 +90,8 @@ impl Entry {
     }
 }
 
-fn entries_of(route: &Arc<Route>) -> Vec<Entry> {
-    let entry = |host| Entry { host, route: Arc::clone(route) };
+fn entries_of(route: &Arc<Route>) -> Vec<RouteEntry> {
+    let entry = |host| RouteEntry { host, route: Arc::clone(route) };
     if route.hosts.is_empty() {
         return vec![entry(None)];
     }

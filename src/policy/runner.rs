@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::certificate::ShownCertificate;
-use super::checks::{Check, Outcome, Phase, Run};
-use super::context::{Context, Handshake, missing};
+use super::checks::{Check, CheckOutcome, Phase, Run};
+use super::context::{CheckContext, Handshake, missing};
 use super::exchange::{ExchangeAdmission, Room};
 use super::review::{HandshakeSnapshot, SessionPrincipal};
 use super::route::Found;
@@ -202,14 +202,14 @@ impl<'p> Checks<'p> {
         cx.route().cloned()
     }
 
-    fn context<'a>(&self) -> Context<'a>
+    fn context<'a>(&self) -> CheckContext<'a>
     where
         'p: 'a,
     {
-        Context::new(self.policy, self.address)
+        CheckContext::new(self.policy, self.address)
     }
 
-    fn run(&mut self, phase: Phase, cx: &mut Context<'_>) -> Result<(), Refusal> {
+    fn run(&mut self, phase: Phase, cx: &mut CheckContext<'_>) -> Result<(), Refusal> {
         for check in self.policy.checks.iter().filter(|check| check.phase == phase) {
             let outcome = match check.run {
                 Run::Now(run) => run(cx),
@@ -221,7 +221,11 @@ impl<'p> Checks<'p> {
     }
 
     /// The same for a phase with checks that wait.
-    async fn run_waiting(&mut self, phase: Phase, cx: &mut Context<'_>) -> Result<(), Refusal> {
+    async fn run_waiting(
+        &mut self,
+        phase: Phase,
+        cx: &mut CheckContext<'_>,
+    ) -> Result<(), Refusal> {
         for check in self.policy.checks.iter().filter(|check| check.phase == phase) {
             let outcome = match check.run {
                 Run::Now(run) => run(cx),
@@ -236,12 +240,12 @@ impl<'p> Checks<'p> {
     fn record(
         &mut self,
         check: &Check,
-        cx: &mut Context<'_>,
-        outcome: Result<Outcome, Refusal>,
+        cx: &mut CheckContext<'_>,
+        outcome: Result<CheckOutcome, Refusal>,
     ) -> Result<(), Refusal> {
         match outcome {
-            Ok(Outcome::NotApplicable) => {}
-            Ok(Outcome::Passed) => {
+            Ok(CheckOutcome::NotApplicable) => {}
+            Ok(CheckOutcome::Passed) => {
                 if let Some(passed) = check.passed {
                     self.trace.note(|| {
                         let said = passed(cx);
@@ -250,7 +254,7 @@ impl<'p> Checks<'p> {
                     });
                 }
             }
-            Ok(Outcome::Reported(refusal)) => {
+            Ok(CheckOutcome::Reported(refusal)) => {
                 let table = cx.table(check.key.section);
                 self.trace.refused(check.name, table, &refusal);
                 self.trace.note(|| Step {

@@ -2,29 +2,29 @@
 
 use std::fmt;
 
-use super::checks::{Outcome, Said};
-use super::context::Context;
+use super::checks::{CheckOutcome, Said};
+use super::context::CheckContext;
 use super::{Arrival, Table};
 use crate::tls::ServerNames;
 use crate::values::Host;
 use crate::values::{Reason, Refusal};
 
 /// Checks that the server name of TLS goes with the host of the request.
-pub(super) fn check(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
+pub(super) fn check(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> {
     let (request, arrival) = cx.live()?;
     let matched = matched(cx.policy.names.as_deref(), arrival, request.host())?;
     cx.found.server_name = Some(matched);
-    Ok(Outcome::Passed)
+    Ok(CheckOutcome::Passed)
 }
 
-pub(super) fn passed(cx: &Context<'_>) -> Said {
-    let matched = cx.found.server_name.unwrap_or(Match::Plain);
+pub(super) fn passed(cx: &CheckContext<'_>) -> Said {
+    let matched = cx.found.server_name.unwrap_or(NameMatch::Plain);
     Said::by(matched.to_string(), matched.key())
 }
 
 /// The reason for which a server name fits a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Match<'a> {
+pub(super) enum NameMatch<'a> {
     /// There is no TLS.
     Plain,
     /// A trusted proxy asks for a name of its own.
@@ -45,27 +45,27 @@ fn matched<'a>(
     names: Option<&ServerNames>,
     arrival: Arrival<'a>,
     host: &'a Host,
-) -> Result<Match<'a>, Refusal> {
+) -> Result<NameMatch<'a>, Refusal> {
     let Some(names) = names else {
-        return Ok(Match::Plain);
+        return Ok(NameMatch::Plain);
     };
     if arrival.by_proxy {
-        return Ok(Match::Proxy);
+        return Ok(NameMatch::Proxy);
     }
     let Some(server_name) = arrival.server_name else {
-        return Ok(Match::NotAsked);
+        return Ok(NameMatch::NotAsked);
     };
     if host.is_address() {
-        return Ok(Match::Address(host));
+        return Ok(NameMatch::Address(host));
     }
     if names.same_policy(server_name, host.as_str()) {
-        return Ok(Match::SamePolicy { server_name, host });
+        return Ok(NameMatch::SamePolicy { server_name, host });
     }
     let detail = format!("TLS was asked for {server_name}, the Host header names {host}");
     Err(Refusal::new(Reason::SniMismatch, detail).by("certificates"))
 }
 
-impl Match<'_> {
+impl NameMatch<'_> {
     /// The key that decides.
     fn key(&self) -> String {
         match self {
@@ -76,7 +76,7 @@ impl Match<'_> {
     }
 }
 
-impl fmt::Display for Match<'_> {
+impl fmt::Display for NameMatch<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Plain => f.write_str("none, without TLS"),

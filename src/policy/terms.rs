@@ -2,11 +2,11 @@
 
 use super::Table;
 use super::checks::Said;
-use super::context::Context;
+use super::context::CheckContext;
 use crate::config::{Limits, Mode, OnExceed};
 
 /// The rate limits of the session. The key is the route's where the route changes `[limits]`.
-pub(super) fn rates(cx: &Context<'_>) -> Said {
+pub(super) fn rates(cx: &CheckContext<'_>) -> Said {
     let Ok(route) = cx.route() else {
         return String::new().into();
     };
@@ -41,7 +41,7 @@ pub(super) fn rates(cx: &Context<'_>) -> Said {
     }
 }
 
-pub(super) fn upstream(cx: &Context<'_>) -> Said {
+pub(super) fn upstream(cx: &CheckContext<'_>) -> Said {
     let upstreams = cx.route().map_or(&[][..], |route| &route.upstreams);
     let upstreams: Vec<String> = upstreams.iter().map(ToString::to_string).collect();
     upstreams.join(", ").into()

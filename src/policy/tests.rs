@@ -8,8 +8,8 @@ use std::sync::Arc;
 use http::Request;
 use serde_json::json;
 
-use super::checks::{Check, Outcome, Phase, Run, Section, key};
-use super::context::Context;
+use super::checks::{Check, CheckOutcome, ConfigSection, Phase, Run, key};
+use super::context::CheckContext;
 use super::token::{Signer, Verifiers};
 use super::{
     Admission, Arrival, CHECKS, Claims, Policy, Principal, Room, SessionPrincipal, ShownToken,
@@ -29,16 +29,16 @@ const SECRET: &str = "0123456789abcdef0123456789abcdef";
 pub(super) const PROBE: Check = Check {
     phase: Phase::Token,
     name: "probe",
-    key: key(Section::Route, "probe"),
+    key: key(ConfigSection::Route, "probe"),
     run: Run::Now(probe),
     rerun: Some(probe),
     passed: Some(|_| "not probed".to_owned().into()),
 };
 
-fn probe(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
+fn probe(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> {
     match &*cx.route()?.name {
         PROBED => Err(Refusal::new(Reason::RouteNone, "the route is probed").by("probe")),
-        _ => Ok(Outcome::Passed),
+        _ => Ok(CheckOutcome::Passed),
     }
 }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::address::at_most;
-use super::checks::{Outcome, Said};
-use super::context::{Context, missing};
+use super::checks::{CheckOutcome, Said};
+use super::context::{CheckContext, missing};
 use crate::config::Mode;
 use crate::state::limits::UserPermit;
 use crate::values::Wait;
@@ -22,7 +22,7 @@ pub struct UserAdmission {
     pub let_through: Vec<Refusal>,
 }
 
-pub(super) fn take_session(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
+pub(super) fn take_session(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> {
     let refusal = |full| {
         let detail = format!("sessions of this user: {full}");
         let refusal = Refusal::new(Reason::LimitUser, detail).by("connections_per_user");
@@ -33,9 +33,9 @@ pub(super) fn take_session(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
     let key = cx.facts.user.ok_or_else(missing)?.key().clone();
     let (permit, full) = cx.state()?.limiters().user(key, limits, enforce).map_err(refusal)?;
     cx.found.user_permit = Some(permit);
-    Ok(full.map_or(Outcome::Passed, |full| Outcome::Reported(refusal(full))))
+    Ok(full.map_or(CheckOutcome::Passed, |full| CheckOutcome::Reported(refusal(full))))
 }
 
-pub(super) fn passed(cx: &Context<'_>) -> Said {
+pub(super) fn passed(cx: &CheckContext<'_>) -> Said {
     at_most(cx.policy.limits.connections_per_user, "sessions of this user").into()
 }

@@ -37,13 +37,13 @@ use strikes::Strikes;
 #[derive(Debug)]
 pub struct Bans {
     store: Arc<dyn BanStore>,
-    terms: RwLock<Terms>,
+    terms: RwLock<BanTerms>,
     strikes: Mutex<Strikes>,
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Terms {
+struct BanTerms {
     /// `None`: only operators ban.
     ban: Option<config::Ban>,
     exempt: Vec<Network>,
@@ -82,7 +82,7 @@ impl Bans {
     pub fn set(&self, ban: Option<&config::Ban>, trusted: &[IpNet]) {
         let exempt = ban.map_or(&[][..], |ban| &ban.exempt).iter().chain(trusted);
         let terms =
-            Terms { ban: ban.cloned(), exempt: exempt.copied().map(Network::from).collect() };
+            BanTerms { ban: ban.cloned(), exempt: exempt.copied().map(Network::from).collect() };
         *self.terms.write().unwrap_or_else(PoisonError::into_inner) = terms;
     }
 
@@ -224,7 +224,7 @@ impl Bans {
         self.store.save(now)
     }
 
-    fn terms(&self) -> RwLockReadGuard<'_, Terms> {
+    fn terms(&self) -> RwLockReadGuard<'_, BanTerms> {
         self.terms.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -233,7 +233,7 @@ impl Bans {
     }
 }
 
-impl Terms {
+impl BanTerms {
     fn exempting(&self, address: IpAddr) -> Option<Network> {
         self.exempt.iter().copied().find(|exempt| exempt.contains(address))
     }

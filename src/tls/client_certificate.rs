@@ -52,10 +52,10 @@ impl ClientCertificate {
 /// Verifies client certificates as `tls.client_auth` and `tls.client_ca` say. The default asks for
 /// none.
 #[derive(Debug, Clone, Default)]
-pub struct ClientVerifier(Option<Verifier>);
+pub struct ClientVerifier(Option<ChainVerifier>);
 
 #[derive(Debug, Clone)]
-struct Verifier {
+struct ChainVerifier {
     handshake: Arc<dyn ClientCertVerifier>,
     required: bool,
 }
@@ -71,7 +71,7 @@ impl ClientVerifier {
         let builder =
             WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots.0), super::provider());
         let builder = if required { builder } else { builder.allow_unauthenticated() };
-        Ok(Self(Some(Verifier { handshake: builder.build()?, required })))
+        Ok(Self(Some(ChainVerifier { handshake: builder.build()?, required })))
     }
 
     /// Whether a client without a certificate is refused.
@@ -153,7 +153,7 @@ impl ClientVerifier {
     }
 }
 
-impl Verifier {
+impl ChainVerifier {
     fn verify(&self, chain: &[Certificate], now: SystemTime) -> Result<(), rustls::Error> {
         let Some((own, intermediates)) = chain.split_first() else {
             return Err(rustls::Error::NoCertificatesPresented);

@@ -14,7 +14,7 @@ use super::describe::NotTls;
 use super::engine::{Engine, OutgoingRecords, Progress};
 use super::records::MAX_RECORD;
 use super::stream::{Leftover, Stream, invalid};
-use crate::values::spoken::{First, Spoken};
+use crate::values::spoken::{FirstBytes, Spoken};
 use crate::values::tight;
 
 /// The most bytes of one read from the socket.
@@ -62,7 +62,7 @@ pub(super) async fn perform<S: AsyncRead + AsyncWrite + Unpin, E: Engine>(
     let mut raw = Vec::new();
     let mut plain = Vec::new();
     let mut out = OutgoingRecords::default();
-    let mut first = First::default();
+    let mut first = FirstBytes::default();
     let mut answered = false;
     loop {
         let give = |bytes: &[u8], _| plain.extend_from_slice(bytes);

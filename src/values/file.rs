@@ -76,13 +76,13 @@ impl fmt::Display for NotRegular {
 
 /// Reports the file that one thread is reading to another thread that waits for it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Progress(Arc<Mutex<Option<PathBuf>>>);
+pub(crate) struct ReadProgress(Arc<Mutex<Option<PathBuf>>>);
 
 thread_local! {
-    static PROGRESS: RefCell<Option<Progress>> = const { RefCell::new(None) };
+    static PROGRESS: RefCell<Option<ReadProgress>> = const { RefCell::new(None) };
 }
 
-impl Progress {
+impl ReadProgress {
     /// Runs `work` and records each file that it reads on this thread.
     pub(crate) fn follow<T>(&self, work: impl FnOnce() -> T) -> T {
         // A panic of `work` ends the thread and drops this value, so that no cleanup is needed.
@@ -108,7 +108,7 @@ impl Progress {
 }
 
 /// Records a read until it is dropped.
-struct Reading(Option<Progress>);
+struct Reading(Option<ReadProgress>);
 
 impl Reading {
     fn begin(path: &Path) -> Self {
@@ -136,7 +136,7 @@ mod tests {
 
     use rustix::fs::{CWD, Mode, mkfifoat};
 
-    use super::{Progress, is_not_regular, read};
+    use super::{ReadProgress, is_not_regular, read};
 
     #[test]
     fn a_regular_file_is_read_up_to_its_bound() {
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn it_is_known_which_file_is_read() {
-        let progress = Progress::default();
+        let progress = ReadProgress::default();
         progress.follow(|| {
             assert_eq!(progress.file(), None);
             let reading = super::Reading::begin(Path::new("a"));

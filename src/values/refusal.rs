@@ -24,9 +24,9 @@ macro_rules! reasons {
             /// Every reason, in the order of the table.
             pub const ALL: &'static [Reason] = &[$(Reason::$variant,)*];
 
-            fn row(self) -> Row {
+            fn row(self) -> ReasonRow {
                 match self {
-                    $(Reason::$variant => Row {
+                    $(Reason::$variant => ReasonRow {
                         name: $name,
                         status: reasons!(@code $status),
                         close: reasons!(@code $close),
@@ -44,7 +44,7 @@ macro_rules! reasons {
     (@error error) => { true };
 }
 
-struct Row {
+struct ReasonRow {
     name: &'static str,
     status: Option<u16>,
     close: Option<u16>,

@@ -20,14 +20,14 @@ const PATH_ENDS: [&str; 6] = ["?", "#", ";", "%3f", "%3b", "%23"];
 #[derive(Clone, Default)]
 pub struct RequestSummary {
     method: Option<Method>,
-    target: Target,
+    target: SummaryTarget,
     host: Option<HeaderValue>,
     origin: Option<HeaderValue>,
     site: Option<HeaderValue>,
 }
 
 #[derive(Clone, Default)]
-enum Target {
+enum SummaryTarget {
     #[default]
     Unknown,
     Parsed(Uri),
@@ -48,7 +48,7 @@ impl RequestSummary {
     pub fn of(head: &request::Parts) -> Self {
         Self {
             method: Some(head.method.clone()),
-            target: Target::Parsed(head.uri.clone()),
+            target: SummaryTarget::Parsed(head.uri.clone()),
             ..Self::default()
         }
         .with_fields(&head.headers)
@@ -74,7 +74,7 @@ impl RequestSummary {
                 fields.append(name, value);
             }
         }
-        let target = Target::Raw(String::from_utf8_lossy(target).into_owned());
+        let target = SummaryTarget::Raw(String::from_utf8_lossy(target).into_owned());
         let method = Method::from_bytes(method).ok();
         Self { method, target, ..Self::default() }.with_fields(&fields)
     }
@@ -94,8 +94,10 @@ impl RequestSummary {
     #[must_use]
     pub fn host(&self) -> Option<Cow<'_, str>> {
         let authority = match &self.target {
-            Target::Parsed(uri) => uri.authority().map(|authority| authority.as_str().as_bytes()),
-            Target::Unknown | Target::Raw(_) => None,
+            SummaryTarget::Parsed(uri) => {
+                uri.authority().map(|authority| authority.as_str().as_bytes())
+            }
+            SummaryTarget::Unknown | SummaryTarget::Raw(_) => None,
         };
         let host = authority.or_else(|| self.host.as_ref().map(HeaderValue::as_bytes))?;
         let host = host.rsplit(|byte| *byte == b'@').next().unwrap_or_default();
@@ -106,10 +108,10 @@ impl RequestSummary {
     #[must_use]
     pub fn path(&self) -> Option<&str> {
         let path = match &self.target {
-            Target::Parsed(uri) => uri.path(),
+            SummaryTarget::Parsed(uri) => uri.path(),
             // A target in absolute form could contain a credential before its host.
-            Target::Raw(target) if target.starts_with('/') => target,
-            Target::Unknown | Target::Raw(_) => return None,
+            SummaryTarget::Raw(target) if target.starts_with('/') => target,
+            SummaryTarget::Unknown | SummaryTarget::Raw(_) => return None,
         };
         let folded = path.to_ascii_lowercase();
         let end = PATH_ENDS.iter().filter_map(|end| folded.find(end)).min();

@@ -6,7 +6,7 @@ const ENOUGH: usize = 16;
 
 /// The first bytes of a connection, as far as they have arrived.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct First {
+pub(crate) struct FirstBytes {
     bytes: [u8; ENOUGH],
     length: usize,
 }
@@ -27,7 +27,7 @@ pub enum Spoken {
     Http2,
 }
 
-impl First {
+impl FirstBytes {
     /// Adds bytes that were read, until the prefix is complete.
     pub(crate) fn note(&mut self, read: &[u8]) {
         let more = read.len().min(ENOUGH - self.length);
@@ -67,14 +67,14 @@ fn is_request(first: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{First, Spoken};
+    use super::{FirstBytes, Spoken};
 
     fn spoken(bytes: &[u8]) -> Option<Spoken> {
-        let mut first = First::default();
+        let mut first = FirstBytes::default();
         for byte in bytes {
             first.note(&[*byte]);
         }
-        let mut whole = First::default();
+        let mut whole = FirstBytes::default();
         whole.note(bytes);
         assert_eq!(first.spoken(), whole.spoken(), "independent of the sizes of the reads");
         whole.spoken()

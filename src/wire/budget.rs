@@ -53,8 +53,8 @@ pub struct HoldPool(Arc<Pool>);
 #[derive(Debug)]
 struct Pool {
     shares: Shares,
-    all: Room,
-    unidentified: Room,
+    all: BudgetRoom,
+    unidentified: BudgetRoom,
     /// The addresses that have a session; never more than there are sessions.
     addresses: Mutex<HashMap<AddressKey, Arc<AddressRoom>>>,
 }
@@ -62,8 +62,8 @@ struct Pool {
 /// What one address may hold.
 #[derive(Debug)]
 struct AddressRoom {
-    all: Room,
-    unidentified: Room,
+    all: BudgetRoom,
+    unidentified: BudgetRoom,
 }
 
 impl HoldPool {
@@ -72,8 +72,8 @@ impl HoldPool {
     pub fn new(shares: Shares) -> Self {
         Self(Arc::new(Pool {
             shares,
-            all: Room::new(shares.total),
-            unidentified: Room::new(shares.unidentified),
+            all: BudgetRoom::new(shares.total),
+            unidentified: BudgetRoom::new(shares.unidentified),
             addresses: Mutex::default(),
         }))
     }
@@ -87,13 +87,13 @@ impl HoldPool {
             let mut addresses = self.0.addresses();
             let room = addresses.entry(key).or_insert_with(|| {
                 Arc::new(AddressRoom {
-                    all: Room::new(shares.address),
-                    unidentified: Room::new(shares.unidentified_of_address),
+                    all: BudgetRoom::new(shares.address),
+                    unidentified: BudgetRoom::new(shares.unidentified_of_address),
                 })
             });
             (key, Arc::clone(room))
         });
-        let own = Room::new(self.0.shares.session);
+        let own = BudgetRoom::new(self.0.shares.session);
         HoldBudget(Arc::new(SessionRoom { own, identified, address, pool: Some(self.clone()) }))
     }
 
@@ -117,7 +117,7 @@ pub struct HoldBudget(Arc<SessionRoom>);
 
 #[derive(Debug)]
 struct SessionRoom {
-    own: Room,
+    own: BudgetRoom,
     identified: bool,
     address: Option<(AddressKey, Arc<AddressRoom>)>,
     pool: Option<HoldPool>,
@@ -128,7 +128,7 @@ impl HoldBudget {
     #[must_use]
     pub fn new(total: usize) -> Self {
         Self(Arc::new(SessionRoom {
-            own: Room::new(total),
+            own: BudgetRoom::new(total),
             identified: true,
             address: None,
             pool: None,
@@ -138,7 +138,7 @@ impl HoldBudget {
     /// Bytes that this session could take now.
     #[must_use]
     pub fn left(&self) -> usize {
-        self.0.rooms().map(Room::left).min().unwrap_or(0)
+        self.0.rooms().map(BudgetRoom::left).min().unwrap_or(0)
     }
 
     /// Takes `bytes`, all or none; `None` if the session, its address, the unidentified clients or
@@ -156,7 +156,7 @@ impl HoldBudget {
 
 impl SessionRoom {
     /// Every bound that holds for this session, the narrowest first.
-    fn rooms(&self) -> impl Iterator<Item = &Room> {
+    fn rooms(&self) -> impl Iterator<Item = &BudgetRoom> {
         let address = self.address.as_ref().map(|(_, room)| &**room);
         let pool = self.pool.as_ref().map(|pool| &*pool.0);
         let unidentified = !self.identified;
@@ -213,9 +213,9 @@ impl Drop for HoldPermit {
 
 /// A number of bytes of which some are taken.
 #[derive(Debug)]
-struct Room(AtomicUsize);
+struct BudgetRoom(AtomicUsize);
 
-impl Room {
+impl BudgetRoom {
     fn new(total: usize) -> Self {
         Self(AtomicUsize::new(total))
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::inspect::{FirstMessageInspector, Handover, MessageInspector};
-use super::reader::{Reader, Run};
+use super::reader::{FrameRun, Reader};
 use super::{Allowance, CloseFrame, Context, FirstMessage, FrameLimits, HoldBudget, Violation};
 use crate::values::{Endpoint, Flow, Reason};
 
@@ -17,11 +17,11 @@ use crate::values::{Endpoint, Flow, Reason};
 #[derive(Debug)]
 pub struct Gate {
     reader: Reader,
-    state: State,
+    state: GateState,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum GateState {
     Open,
     /// A Close was released.
     Closed,
@@ -39,12 +39,12 @@ pub struct Judged<'a> {
     /// may be empty. To be forwarded before the event is acted on.
     pub release: [&'a [u8]; 2],
     /// The event that ended the run before the end of the input, if any.
-    pub event: Option<Event>,
+    pub event: Option<GateEvent>,
 }
 
 /// An event that the caller has to act on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
+pub enum GateEvent {
     /// The answer to the gateway's own ping. It was taken out of the stream.
     OwnPong,
     /// A new token, handed in with a message that [`Gate::expect_token`] describes; empty where the
@@ -73,7 +73,7 @@ impl Gate {
     /// A gate for the frames of `sender`. `own_ping` is the payload of the gateway's own pings to it.
     #[must_use]
     pub fn new(sender: Endpoint, limits: FrameLimits, own_ping: [u8; 8]) -> Self {
-        Self { reader: Reader::new(sender, limits, own_ping), state: State::Open }
+        Self { reader: Reader::new(sender, limits, own_ping), state: GateState::Open }
     }
 
     /// The payload of the gateway's own pings to the sender.
@@ -84,8 +84,8 @@ impl Gate {
 
     /// From here on a text message that begins with `{"MEMBER": {"token": "` is the gateway's:
     /// no byte of a frame is released that holds some of the token. Of one frame of at most
-    /// 16 KiB it is taken out ([`Event::Token`]); any other, and one for which the budget has no
-    /// room, ends the session ([`Event::Refused`]).
+    /// 16 KiB it is taken out ([`GateEvent::Token`]); any other, and one for which the budget has no
+    /// room, ends the session ([`GateEvent::Refused`]).
     pub fn expect_token(&mut self, member: Arc<str>) {
         let handover = MessageInspector::Handover(Handover::new(member));
         self.reader.inspectors.messages = Some(Box::new(handover));
@@ -97,7 +97,7 @@ impl Gate {
         self.reader.inspectors.messages = Some(Box::new(first));
     }
 
-    /// The message that [`Event::FirstMessage`] said is whole.
+    /// The message that [`GateEvent::FirstMessage`] said is whole.
     pub(super) fn first_message(&mut self) -> Option<FirstMessage> {
         match self.reader.inspectors.messages.as_deref_mut() {
             Some(MessageInspector::FirstMessage(first)) => Some(first.message()),
@@ -168,21 +168,21 @@ impl Gate {
     /// After a violation the gate must not be asked again; it would drop them too.
     #[inline]
     pub fn judge<'a>(&'a mut self, input: &'a [u8], budget: &HoldBudget) -> Judged<'a> {
-        debug_assert_ne!(self.state, State::Refused, "a refused stream is not read on");
+        debug_assert_ne!(self.state, GateState::Refused, "a refused stream is not read on");
         self.reader.buffer.forget_spent();
-        if self.state != State::Open {
+        if self.state != GateState::Open {
             return Judged { consumed: input.len(), release: [&[], &[]], event: None };
         }
-        let mut run = Run::default();
+        let mut run = FrameRun::default();
         let event = match self.reader.read(input, &mut run) {
             Ok(None) => self.reader.keep(input, &mut run, budget),
             Ok(event) => event,
             Err(violation) => Some(self.refuse(violation)),
         };
         match event {
-            Some(Event::Close(_)) => self.state = State::Closed,
-            Some(Event::Refused(_)) => {
-                self.state = State::Refused;
+            Some(GateEvent::Close(_)) => self.state = GateState::Closed,
+            Some(GateEvent::Refused(_)) => {
+                self.state = GateState::Refused;
                 self.reader.buffer.discard();
             }
             Some(_) | None => {}
@@ -193,10 +193,10 @@ impl Gate {
     }
 
     #[cold]
-    fn refuse(&mut self, violation: Violation) -> Event {
-        self.state = State::Refused;
+    fn refuse(&mut self, violation: Violation) -> GateEvent {
+        self.state = GateState::Refused;
         self.reader.buffer.discard();
-        Event::Violation(Box::new(violation))
+        GateEvent::Violation(Box::new(violation))
     }
 
     /// Whether all that was released so far ends where a frame ends, so that a control frame of
@@ -271,7 +271,7 @@ impl Gate {
     /// Whether a valid Close was released. Bytes behind it are dropped.
     #[must_use]
     pub fn closed(&self) -> bool {
-        self.state == State::Closed
+        self.state == GateState::Closed
     }
 
     /// Frees the buffer that frames are held in, unless one is held now. For a session that goes
@@ -283,13 +283,13 @@ impl Gate {
 
 #[cfg(test)]
 mod tests {
-    use super::{Allowance, Event, Gate};
+    use super::{Allowance, Gate, GateEvent};
 
     /// An idle session holds one for each direction.
     #[test]
     fn a_gate_is_small() {
         assert!(size_of::<Gate>() <= 160, "{}", size_of::<Gate>());
-        assert!(size_of::<Event>() <= 24, "{}", size_of::<Event>());
+        assert!(size_of::<GateEvent>() <= 24, "{}", size_of::<GateEvent>());
         assert!(size_of::<Allowance>() <= 136, "{}", size_of::<Allowance>());
     }
 }

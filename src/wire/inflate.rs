@@ -41,7 +41,7 @@ pub enum Context {
 #[derive(Debug)]
 pub(super) struct Inflation {
     /// While a message is in progress.
-    stream: Option<Stream>,
+    stream: Option<InflateStream>,
     /// What the next message may refer to.
     window: Option<Window>,
     inflated: u64,
@@ -50,7 +50,7 @@ pub(super) struct Inflation {
 }
 
 #[derive(Debug)]
-struct Stream {
+struct InflateStream {
     /// Of a window of 15 bits, whatever was agreed: it reads the smaller ones, too.
     inflater: Decompress,
 }
@@ -96,7 +96,7 @@ impl Inflation {
         mut take: impl FnMut(&[u8]) -> Result<(), Rule>,
     ) -> Result<(), Rule> {
         let Self { stream, window, inflated, .. } = self;
-        let running = stream.get_or_insert_with(|| Stream::new(window.as_ref()));
+        let running = stream.get_or_insert_with(|| InflateStream::new(window.as_ref()));
         let outcome = running.push(compressed, |text| {
             *inflated += text.len() as u64;
             if let Some(window) = window {
@@ -120,7 +120,7 @@ impl Inflation {
             rule => rule,
         })?;
         self.packed = 0;
-        let whole = self.stream.take().is_some_and(Stream::end);
+        let whole = self.stream.take().is_some_and(InflateStream::end);
         if whole { Ok(()) } else { Err(Rule::DeflateEnd) }
     }
 
@@ -140,7 +140,7 @@ impl Inflation {
     }
 }
 
-impl Stream {
+impl InflateStream {
     fn new(window: Option<&Window>) -> Self {
         let spare = INFLATERS.with_borrow_mut(Vec::pop);
         let mut inflater = spare.unwrap_or_else(|| Decompress::new(false));

@@ -14,8 +14,8 @@
 //!    [`allowance`](Gate::allowance). Then [`Gate::judge`] until the read is consumed; after each call
 //!    1. forward [`Judged::release`], its first part before its second,
 //!    2. cut off [`Judged::consumed`] bytes from the front of the read,
-//!    3. act on [`Judged::event`]: stop at [`Event::Wait`] and pass the rest in again at that instant;
-//!       never call [`Gate::judge`] again after [`Event::Refused`] or [`Event::Violation`].
+//!    3. act on [`Judged::event`]: stop at [`GateEvent::Wait`] and pass the rest in again at that instant;
+//!       never call [`Gate::judge`] again after [`GateEvent::Refused`] or [`GateEvent::Violation`].
 //!
 //!    Then charge the read with [`Allowance::bytes`], whose verdict is about the reads behind it.
 //! 3. Write frames of one's own ([`control_frame`], [`close_frame`]) where [`Gate::unfinished`] is 0
@@ -90,7 +90,7 @@ pub use budget::{HoldBudget, HoldPermit, HoldPool, Shares};
 pub(crate) use close::text_frame;
 pub use close::{CloseFrame, ControlFrame, close_frame, control_frame};
 pub(crate) use frame_buffer::UNCOUNTED;
-pub use gate::{Event, Gate, Judged};
+pub use gate::{Gate, GateEvent, Judged};
 pub use header::{Header, HeaderBytes};
 pub use inflate::Context;
 pub use inspect::{Allowance, FirstMessage, FirstMessageEvent, FirstMessageReader, Verdict};

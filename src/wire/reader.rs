@@ -6,8 +6,8 @@ mod data;
 
 use super::frame_buffer::FrameBuffer;
 use super::inspect::{Inspectors, Verdict};
-use super::rules::Rules;
-use super::{Context, Event, FrameLimits, HeaderBytes, HoldBudget, Rule, Violation};
+use super::rules::FrameRules;
+use super::{Context, FrameLimits, GateEvent, HeaderBytes, HoldBudget, Rule, Violation};
 use crate::values::{Endpoint, Flow, Reason};
 
 /// The largest frame, header and payload, that is held until it is whole. A larger one is cut
@@ -18,7 +18,7 @@ pub(super) const WHOLE_SIZE: usize = 16 * 1024;
 /// Reads the frames of one direction.
 #[derive(Debug)]
 pub(super) struct Reader {
-    rules: Rules,
+    rules: FrameRules,
     pub(super) frame: Frame,
     pub(super) buffer: FrameBuffer,
     /// Without the bytes, which are counted when they are released.
@@ -42,7 +42,7 @@ pub(super) struct Frame {
 
 /// How far a call has come in its input.
 #[derive(Debug, Default)]
-pub(super) struct Run {
+pub(super) struct FrameRun {
     /// Bytes dealt with.
     pub(super) at: usize,
     /// Bytes that may be released. Those between here and `at` belong to a frame not yet whole.
@@ -52,7 +52,7 @@ pub(super) struct Run {
 impl Reader {
     pub(super) fn new(sender: Endpoint, limits: FrameLimits, own_ping: [u8; 8]) -> Self {
         Self {
-            rules: Rules::new(sender, limits),
+            rules: FrameRules::new(sender, limits),
             frame: Frame::default(),
             buffer: FrameBuffer::default(),
             flow: Flow::default(),
@@ -91,7 +91,11 @@ impl Reader {
 
     /// Reads to the end of the input, to an event, or to a frame that has to wait.
     #[inline]
-    pub(super) fn read(&mut self, input: &[u8], run: &mut Run) -> Result<Option<Event>, Violation> {
+    pub(super) fn read(
+        &mut self,
+        input: &[u8],
+        run: &mut FrameRun,
+    ) -> Result<Option<GateEvent>, Violation> {
         while run.at < input.len() {
             if self.must_wait(&input[run.at..]) {
                 break;
@@ -117,7 +121,7 @@ impl Reader {
 
     /// Asks about a message at the first byte of its first frame, before anything of it is taken.
     #[inline]
-    fn begin(&mut self, first: u8) -> Option<Event> {
+    fn begin(&mut self, first: u8) -> Option<GateEvent> {
         self.inspectors.rates.as_ref()?;
         let begins = matches!(first & 0x0f, 0x1 | 0x2) && !self.rules.message_open();
         if self.frame.has_begun() || !begins {
@@ -137,7 +141,11 @@ impl Reader {
 
     /// Reads on in the frame, to its end or the end of the input.
     #[inline]
-    fn read_frame(&mut self, input: &[u8], run: &mut Run) -> Result<Option<Event>, Violation> {
+    fn read_frame(
+        &mut self,
+        input: &[u8],
+        run: &mut FrameRun,
+    ) -> Result<Option<GateEvent>, Violation> {
         if !self.frame.head.is_complete() {
             if !self.read_header(input, run)? {
                 return Ok(None);
@@ -159,7 +167,7 @@ impl Reader {
     /// The header is complete and good. A frame that is too large to be held goes on from here, unless an
     /// inspector holds it.
     #[inline]
-    fn begin_frame(&mut self, run: &mut Run) -> Option<Event> {
+    fn begin_frame(&mut self, run: &mut FrameRun) -> Option<GateEvent> {
         if self.frame.head.is_control() {
             return None;
         }
@@ -172,7 +180,7 @@ impl Reader {
 
     /// `true` once the header is complete and within the rules.
     #[inline]
-    fn read_header(&mut self, input: &[u8], run: &mut Run) -> Result<bool, Violation> {
+    fn read_header(&mut self, input: &[u8], run: &mut FrameRun) -> Result<bool, Violation> {
         let head = &mut self.frame.head;
         if head.len() < 2 {
             run.at += head.fill(&input[run.at..], 2);
@@ -194,13 +202,13 @@ impl Reader {
 
     /// Takes what the input has of the frame's payload.
     #[inline]
-    fn skip_payload<'a>(&mut self, input: &'a [u8], run: &mut Run) -> &'a [u8] {
+    fn skip_payload<'a>(&mut self, input: &'a [u8], run: &mut FrameRun) -> &'a [u8] {
         self.skip(input, run, self.frame.left)
     }
 
     /// The same, at most `most` bytes.
     #[inline]
-    fn skip<'a>(&mut self, input: &'a [u8], run: &mut Run, most: u64) -> &'a [u8] {
+    fn skip<'a>(&mut self, input: &'a [u8], run: &mut FrameRun, most: u64) -> &'a [u8] {
         let rest = &input[run.at..];
         let len = usize::try_from(most).map_or(rest.len(), |most| most.min(rest.len()));
         run.at += len;
@@ -209,15 +217,15 @@ impl Reader {
     }
 
     /// The frame is whole and good, and is not passed on.
-    fn drop_frame(&mut self) -> Event {
+    fn drop_frame(&mut self) -> GateEvent {
         self.buffer.discard();
         self.frame.end();
-        Event::Dropped
+        GateEvent::Dropped
     }
 
     /// The frame is whole and good.
     #[inline]
-    fn accept(&mut self, run: &mut Run) {
+    fn accept(&mut self, run: &mut FrameRun) {
         self.flow.frames += 1;
         self.buffer.spend();
         run.safe = run.at;
@@ -225,7 +233,7 @@ impl Reader {
     }
 
     /// From here on the frame goes on as it arrives.
-    fn cut_through(&mut self, run: &mut Run) {
+    fn cut_through(&mut self, run: &mut FrameRun) {
         self.frame.through = true;
         self.buffer.spend();
         run.safe = run.at;
@@ -237,9 +245,9 @@ impl Reader {
     pub(super) fn keep(
         &mut self,
         input: &[u8],
-        run: &mut Run,
+        run: &mut FrameRun,
         budget: &HoldBudget,
-    ) -> Option<Event> {
+    ) -> Option<GateEvent> {
         let rest = &input[run.safe..run.at];
         if rest.is_empty() {
             return None;
@@ -250,7 +258,7 @@ impl Reader {
         }
         if !self.buffer.push(rest, budget) {
             if verdict != Verdict::Pass {
-                return Some(Event::Refused(Reason::Capacity));
+                return Some(GateEvent::Refused(Reason::Capacity));
             }
             self.cut_through(run);
         }

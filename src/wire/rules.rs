@@ -19,7 +19,7 @@ pub(super) const UNRATED: u64 = 64 * 1024;
 
 /// What one endpoint may send next.
 #[derive(Debug)]
-pub(super) struct Rules {
+pub(super) struct FrameRules {
     sender: Endpoint,
     // The limits, one by one: a session has two of these, and so they are eight bytes smaller.
     max_fragments: u32,
@@ -52,7 +52,7 @@ struct Bound {
     rule: Rule,
 }
 
-impl Rules {
+impl FrameRules {
     pub(super) fn new(sender: Endpoint, limits: FrameLimits) -> Self {
         Self {
             sender,
@@ -311,7 +311,7 @@ fn check_length(form: u8, length: u64) -> Result<(), Rule> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Endpoint, FrameLimits, HeaderBytes, Rule, Rules};
+    use super::{Endpoint, FrameLimits, FrameRules, HeaderBytes, Rule};
 
     /// Reached with headers alone; a sender would have to send 2^63 bytes in between.
     #[test]
@@ -322,7 +322,7 @@ mod tests {
             max_fragments: u32::MAX,
             max_inflation_ratio: None,
         };
-        let mut rules = Rules::new(Endpoint::Upstream, limits);
+        let mut rules = FrameRules::new(Endpoint::Upstream, limits);
         let mut declare = |first: u8| {
             let bytes = [&[first, 127], i64::MAX.to_be_bytes().as_slice()].concat();
             let mut head = HeaderBytes::default();
@@ -342,8 +342,8 @@ mod tests {
             max_fragments: FrameLimits::ANY_NUMBER,
             max_inflation_ratio: None,
         };
-        let mut rules = Rules::new(Endpoint::Upstream, limits);
-        let declare = |rules: &mut Rules, first: u8| {
+        let mut rules = FrameRules::new(Endpoint::Upstream, limits);
+        let declare = |rules: &mut FrameRules, first: u8| {
             let mut head = HeaderBytes::default();
             head.fill(&[first, 0], 2);
             rules.check_header(&head)

@@ -35,12 +35,12 @@ impl Utf8 {
             return Ok(());
         }
         match check(rest) {
-            Check::Valid => Ok(()),
-            Check::Cut(valid) => {
+            Utf8Check::Valid => Ok(()),
+            Utf8Check::Cut(valid) => {
                 self.keep(&rest[valid..]);
                 Ok(())
             }
-            Check::Invalid(at) => Err(done + at),
+            Utf8Check::Invalid(at) => Err(done + at),
         }
     }
 
@@ -80,9 +80,9 @@ impl Utf8 {
             character[..len].copy_from_slice(&self.tail[..len]);
             character[len] = byte;
             match check(&character[..=len]) {
-                Check::Valid => self.tail_len = 0,
-                Check::Cut(_) => self.keep(&character[..=len]),
-                Check::Invalid(_) => return Err(at),
+                Utf8Check::Valid => self.tail_len = 0,
+                Utf8Check::Cut(_) => self.keep(&character[..=len]),
+                Utf8Check::Invalid(_) => return Err(at),
             }
         }
         Ok(text.len())
@@ -96,7 +96,7 @@ impl Utf8 {
     }
 }
 
-enum Check {
+enum Utf8Check {
     Valid,
     /// Valid up to here, where a character begins that is not whole.
     Cut(usize),
@@ -104,23 +104,23 @@ enum Check {
     Invalid(usize),
 }
 
-fn check(text: &[u8]) -> Check {
+fn check(text: &[u8]) -> Utf8Check {
     let (valid, error_len) = if text.len() < TINY {
         match std::str::from_utf8(text) {
-            Ok(_) => return Check::Valid,
+            Ok(_) => return Utf8Check::Valid,
             Err(error) => (error.valid_up_to(), error.error_len()),
         }
     } else {
         match simdutf8::compat::from_utf8(text) {
-            Ok(_) => return Check::Valid,
+            Ok(_) => return Utf8Check::Valid,
             Err(error) => (error.valid_up_to(), error.error_len()),
         }
     };
     match error_len {
-        None => Check::Cut(valid),
+        None => Utf8Check::Cut(valid),
         // A byte that may begin a character is not at fault; the one that does not continue it is.
-        Some(len) if matches!(text[valid], 0xc2..=0xf4) => Check::Invalid(valid + len),
-        Some(_) => Check::Invalid(valid),
+        Some(len) if matches!(text[valid], 0xc2..=0xf4) => Utf8Check::Invalid(valid + len),
+        Some(_) => Utf8Check::Invalid(valid),
     }
 }
 

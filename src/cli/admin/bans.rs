@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::show::{self, span, table};
-use super::{Failure, Reach, command, lasting};
+use super::{CommandFailure, Reach, command, lasting};
 use crate::control::admin::{BanRequest, Request};
 use crate::state::bans::{ipset, nft};
 use crate::state::store::{Author, Ban};
@@ -63,24 +63,24 @@ enum Format {
     Ipset,
 }
 
-pub(in crate::cli) fn ban(args: BanArgs) -> Result<ExitCode, Failure> {
+pub(in crate::cli) fn ban(args: BanArgs) -> Result<ExitCode, CommandFailure> {
     let BanArgs { reach, network, lasting, until, why } = args;
     let lasting = until.is_none().then_some(lasting);
     let sentence = BanRequest { network, until, lasting, why };
     command(&reach, &Request::Ban { sentence }, |answer| Ok(show::ban(answer)))
 }
 
-pub(in crate::cli) fn unban(args: &UnbanArgs) -> Result<ExitCode, Failure> {
+pub(in crate::cli) fn unban(args: &UnbanArgs) -> Result<ExitCode, CommandFailure> {
     let request = Request::Unban { network: args.network };
     command(&args.reach, &request, |answer| Ok(show::unban(answer)))
 }
 
-pub(in crate::cli) fn bans(args: &BansArgs) -> Result<ExitCode, Failure> {
+pub(in crate::cli) fn bans(args: &BansArgs) -> Result<ExitCode, CommandFailure> {
     command(&args.reach, &Request::Bans {}, |answer| {
         let now = UnixTime::now();
         // A set must not be emptied because the answer could not be parsed.
-        let Listed { bans, exempt } = Listed::deserialize(answer).map_err(|error| {
-            Failure::Other(format!("the gateway's answer is not valid: {error}"))
+        let ListedBan { bans, exempt } = ListedBan::deserialize(answer).map_err(|error| {
+            CommandFailure::Other(format!("the gateway's answer is not valid: {error}"))
         })?;
         Ok(match args.format {
             Format::Table => rows(&bans, now),
@@ -91,7 +91,7 @@ pub(in crate::cli) fn bans(args: &BansArgs) -> Result<ExitCode, Failure> {
 }
 
 #[derive(Deserialize)]
-struct Listed {
+struct ListedBan {
     bans: Vec<Ban>,
     exempt: Vec<Network>,
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::Failure;
+use super::CommandFailure;
 use crate::config;
 use crate::control::admin::Request;
 
@@ -19,9 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(45);
 const MAX_ANSWER: u64 = 256 * 1024 * 1024;
 
 /// Sends a request to the gateway that listens on `socket`, and returns its answer.
-pub(super) fn ask(socket: &Path, request: &Request) -> Result<Value, Failure> {
+pub(super) fn ask(socket: &Path, request: &Request) -> Result<Value, CommandFailure> {
     let unreachable = |error: io::Error| {
-        Failure::Unavailable(format!(
+        CommandFailure::Unavailable(format!(
             "no gateway answers on {}: {error}; is it running, with this admin socket, and may this user \
              open it?",
             socket.display()
@@ -57,14 +57,14 @@ struct ShallowAdmin {
 }
 
 /// `[admin] socket` of the file at `path`, relative to its folder.
-pub(super) fn socket_of(path: &Path) -> Result<PathBuf, Failure> {
+pub(super) fn socket_of(path: &Path) -> Result<PathBuf, CommandFailure> {
     let name = path.display();
-    let text =
-        config::read_text(path).map_err(|error| Failure::Config(format!("framewall: {error}")))?;
+    let text = config::read_text(path)
+        .map_err(|error| CommandFailure::Config(format!("framewall: {error}")))?;
     let read: Shallow = toml::from_str(&text)
-        .map_err(|error| Failure::Config(format!("framewall: {name}: {error}")))?;
+        .map_err(|error| CommandFailure::Config(format!("framewall: {name}: {error}")))?;
     let socket = read.admin.and_then(|admin| admin.socket).ok_or_else(|| {
-        Failure::Config(format!(
+        CommandFailure::Config(format!(
             "framewall: {name} has no [admin] socket; add one and restart the gateway, or name \
              the socket of `run --admin-socket` with --socket"
         ))

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::Value;
 
-use super::{Failure, config_file, print};
+use super::{CommandFailure, config_file, print};
 use crate::config::duration;
 use crate::control::admin::{Request, RevokeRequest};
 use crate::gateway::session::Filter;
@@ -26,7 +26,7 @@ pub(super) use show::plain;
 #[derive(Debug, Args)]
 pub(super) struct Reach {
     #[command(flatten)]
-    place: Place,
+    place: SocketPlace,
     /// Print the gateway's answer as JSON
     #[arg(long)]
     json: bool,
@@ -34,7 +34,7 @@ pub(super) struct Reach {
 
 #[derive(Debug, Args)]
 #[group(multiple = false)]
-struct Place {
+struct SocketPlace {
     /// The gateway's TOML file, for its `[admin] socket`; default: framewall.toml in this folder, then
     /// /etc/framewall/framewall.toml
     #[arg(long, value_name = "FILE")]
@@ -153,25 +153,25 @@ fn lasting(text: &str) -> Result<String, String> {
     duration(text).map(|_| text.to_owned())
 }
 
-pub(super) fn status(args: &StatusArgs) -> Result<ExitCode, Failure> {
+pub(super) fn status(args: &StatusArgs) -> Result<ExitCode, CommandFailure> {
     command(&args.reach, &Request::Status {}, |answer| Ok(show::status(answer)))
 }
 
-pub(super) fn reload(args: &ReloadArgs) -> Result<ExitCode, Failure> {
+pub(super) fn reload(args: &ReloadArgs) -> Result<ExitCode, CommandFailure> {
     command(&args.reach, &Request::Reload {}, |answer| Ok(show::reload(answer)))
 }
 
-pub(super) fn sessions(args: &SessionsArgs) -> Result<ExitCode, Failure> {
+pub(super) fn sessions(args: &SessionsArgs) -> Result<ExitCode, CommandFailure> {
     let request = Request::Sessions { filter: args.which.filter(), limit: args.limit };
     command(&args.reach, &request, |answer| Ok(show::sessions(answer, UnixTime::now())))
 }
 
-pub(super) fn kick(args: &KickArgs) -> Result<ExitCode, Failure> {
+pub(super) fn kick(args: &KickArgs) -> Result<ExitCode, CommandFailure> {
     let request = Request::Kick { filter: args.which.filter(), all: args.all };
     command(&args.reach, &request, |answer| Ok(show::kick(answer)))
 }
 
-pub(super) fn revoke(args: RevokeArgs) -> Result<ExitCode, Failure> {
+pub(super) fn revoke(args: RevokeArgs) -> Result<ExitCode, CommandFailure> {
     let RevokeArgs { reach, whose, lasting, until, why } = args;
     let lasting = until.is_none().then_some(lasting);
     let target = RevokeRequest { user: whose.user, token: whose.token, until, lasting, why };
@@ -182,12 +182,12 @@ pub(super) fn revoke(args: RevokeArgs) -> Result<ExitCode, Failure> {
 fn command(
     reach: &Reach,
     request: &Request,
-    show: impl FnOnce(&Value) -> Result<String, Failure>,
-) -> Result<ExitCode, Failure> {
+    show: impl FnOnce(&Value) -> Result<String, CommandFailure>,
+) -> Result<ExitCode, CommandFailure> {
     let socket = match &reach.place {
-        Place { socket: Some(socket), .. } => socket.clone(),
-        Place { config: Some(config), .. } => client::socket_of(config)?,
-        Place { .. } => client::socket_of(&config_file::default()?)?,
+        SocketPlace { socket: Some(socket), .. } => socket.clone(),
+        SocketPlace { config: Some(config), .. } => client::socket_of(config)?,
+        SocketPlace { .. } => client::socket_of(&config_file::default()?)?,
     };
     let answer = ask(&socket, request)?;
     let done = answer["result"] == "done";
@@ -197,7 +197,7 @@ fn command(
         print(&show(&answer)?)?;
     } else {
         let error = answer["error"].as_str().unwrap_or("the gateway did not say why");
-        return Err(Failure::Other(show::lines(error)));
+        return Err(CommandFailure::Other(show::lines(error)));
     }
     Ok(if done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::run::{CUT_OFF, RunError, open, runtime, until_stopped};
 use super::signals::Signals;
-use super::{Failure, cert, print};
+use super::{CommandFailure, cert, print};
 use crate::config::{self, Config};
 use crate::demo::{Listeners, LogLines, Page, Targets, serve};
 use crate::journal;
@@ -29,40 +29,42 @@ const CERTIFICATE_DAYS: u16 = 7;
 const SUBPROTOCOL: &str = "demo";
 
 /// Runs the demonstration until a signal.
-pub(super) fn demo() -> Result<(), Failure> {
-    let runtime = runtime().map_err(Failure::other)?;
-    let folder = Folder::new().map_err(Failure::other)?;
+pub(super) fn demo() -> Result<(), CommandFailure> {
+    let runtime = runtime().map_err(CommandFailure::other)?;
+    let folder = Folder::new().map_err(CommandFailure::other)?;
     let outcome = runtime.block_on(show(&folder));
     runtime.shutdown_timeout(CUT_OFF);
     outcome
 }
 
-async fn show(folder: &Folder) -> Result<(), Failure> {
-    let made = cert::make(&[], CERTIFICATE_DAYS).map_err(Failure::other)?;
-    let paths = cert::write(folder.path(), &made, false).map_err(Failure::other)?;
-    let tokens = Tokens::make().map_err(Failure::other)?;
-    Folder::write(&folder.secret(), &tokens.secret).map_err(Failure::other)?;
+async fn show(folder: &Folder) -> Result<(), CommandFailure> {
+    let made = cert::make(&[], CERTIFICATE_DAYS).map_err(CommandFailure::other)?;
+    let paths = cert::write(folder.path(), &made, false).map_err(CommandFailure::other)?;
+    let tokens = Tokens::make().map_err(CommandFailure::other)?;
+    Folder::write(&folder.secret(), &tokens.secret).map_err(CommandFailure::other)?;
     let sockets = Listeners {
         application: loopback().await?,
         witness: loopback().await?,
         blind: loopback().await?,
     };
-    let application = sockets.application.local_addr().map_err(Failure::other)?;
-    let witness = sockets.witness.local_addr().map_err(Failure::other)?;
-    let port = free_port().await.map_err(Failure::other)?;
+    let application = sockets.application.local_addr().map_err(CommandFailure::other)?;
+    let witness = sockets.witness.local_addr().map_err(CommandFailure::other)?;
+    let port = free_port().await.map_err(CommandFailure::other)?;
     let routes = routes(application, witness);
     let config = configure(&folder.config(), &(with_tls(port) + &routes))?;
     let plain_config = configure(&folder.plain_config(), &(WITHOUT_TLS.to_owned() + &routes))?;
     let log = LogLines::default();
-    let guard = journal::start_with_copy(&config.log, log.clone()).map_err(Failure::other)?;
+    let guard =
+        journal::start_with_copy(&config.log, log.clone()).map_err(CommandFailure::other)?;
     let journal = guard.journal();
     let (signals, plain_signals) = (Signals::new(), Signals::new());
     let (signals, plain_signals) =
-        (signals.map_err(Failure::other)?, plain_signals.map_err(Failure::other)?);
-    let (gateway, listeners) = open(&config, &journal).map_err(Failure::other)?;
-    let (plain_gateway, plain_listeners) = open(&plain_config, &journal).map_err(Failure::other)?;
+        (signals.map_err(CommandFailure::other)?, plain_signals.map_err(CommandFailure::other)?);
+    let (gateway, listeners) = open(&config, &journal).map_err(CommandFailure::other)?;
+    let (plain_gateway, plain_listeners) =
+        open(&plain_config, &journal).map_err(CommandFailure::other)?;
     let plain = plain_listeners.first().map(TcpListener::local_addr);
-    let plain = plain.transpose().map_err(Failure::other)?.unwrap_or(application);
+    let plain = plain.transpose().map_err(CommandFailure::other)?.unwrap_or(application);
     let guide = Guide {
         port,
         plain,
@@ -70,14 +72,14 @@ async fn show(folder: &Folder) -> Result<(), Failure> {
         cert: &paths.cert,
         folder,
         tokens: &tokens,
-        framewall: std::env::current_exe().map_err(Failure::other)?,
+        framewall: std::env::current_exe().map_err(CommandFailure::other)?,
     };
     for (path, text) in [
         (folder.environment(), guide.environment()),
         (folder.curl(), guide.curl_options()),
         (folder.talk(), TALK.to_owned()),
     ] {
-        Folder::write(&path, &text).map_err(Failure::other)?;
+        Folder::write(&path, &text).map_err(CommandFailure::other)?;
     }
     print(&guide.to_string())?;
 
@@ -100,19 +102,19 @@ async fn show(folder: &Folder) -> Result<(), Failure> {
         outcome.and(plain_outcome)
     };
     let (served, outcome): (io::Result<()>, Result<(), RunError>) = tokio::join!(served, gateways);
-    outcome.map_err(Failure::other)?;
-    served.map_err(Failure::other)
+    outcome.map_err(CommandFailure::other)?;
+    served.map_err(CommandFailure::other)
 }
 
-async fn loopback() -> Result<TcpListener, Failure> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(Failure::other)
+async fn loopback() -> Result<TcpListener, CommandFailure> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(CommandFailure::other)
 }
 
 /// Writes a configuration so that the user can read it, and loads it as `run` would.
-fn configure(path: &Path, text: &str) -> Result<Config, Failure> {
-    Folder::write(path, text).map_err(Failure::other)?;
+fn configure(path: &Path, text: &str) -> Result<Config, CommandFailure> {
+    Folder::write(path, text).map_err(CommandFailure::other)?;
     let loaded = config::load(path);
-    loaded.map(|loaded| loaded.config).map_err(|error| Failure::Config(error.to_string()))
+    loaded.map(|loaded| loaded.config).map_err(|error| CommandFailure::Config(error.to_string()))
 }
 
 fn with_tls(port: u16) -> String {

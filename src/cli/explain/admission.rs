@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::request::request;
-use super::{ExplainArgs, Verdict};
+use super::{ExplainArgs, ExplainVerdict};
 use crate::config::{Auth, Issuer, ProxyProtocol, Route, Server, UnknownClients};
 use crate::gateway::runtime::InForce;
 use crate::handshake::{ClientAddress, Peer, UpgradeRequest};
@@ -34,7 +34,7 @@ pub(super) async fn admit(
     shown: Option<Vec<Certificate>>,
     token: Option<String>,
     checks: &mut Checks<'_>,
-) -> Verdict {
+) -> ExplainVerdict {
     let address = checks.admit_address(state)?;
     let certificate = certificate(in_force, shown.as_deref(), checks)?;
     let plain = head(args, checks.trace())?;
@@ -151,7 +151,7 @@ async fn user(
     admission: &Admission,
     carried: Option<(TokenPlace, String)>,
     checks: &mut Checks<'_>,
-) -> Verdict {
+) -> ExplainVerdict {
     match (admission.principal(), carried) {
         (Principal::Anonymous, _) => Ok("anybody".to_owned()),
         (Principal::Identified(identity), _) => {

@@ -16,7 +16,7 @@ use clap::Args;
 
 use super::admin::plain;
 use super::run::runtime;
-use super::{ConfigFile, Failure, REFUSED, print};
+use super::{CommandFailure, ConfigFile, REFUSED, print};
 use crate::config;
 use crate::config::{Config, token_place};
 use crate::gateway::runtime::InForce;
@@ -60,19 +60,19 @@ pub(super) struct ExplainArgs {
 }
 
 /// The final decision: the admitted user, or the refusal.
-type Verdict = Result<String, Refusal>;
+type ExplainVerdict = Result<String, Refusal>;
 
 /// Prints the decision. Exit code 0: the client is admitted; 2: it is refused.
-pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
-    let loaded =
-        config::load(&args.config.path()?).map_err(|error| Failure::Config(error.to_string()))?;
-    let token = args.token.as_deref().map(read_token).transpose().map_err(Failure::other)?;
+pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, CommandFailure> {
+    let loaded = config::load(&args.config.path()?)
+        .map_err(|error| CommandFailure::Config(error.to_string()))?;
+    let token = args.token.as_deref().map(read_token).transpose().map_err(CommandFailure::other)?;
     if args.server_name.is_some() && loaded.config.tls.is_none() {
         let what = "--server-name: there is no TLS, [tls] mode is \"off\"; leave it out";
-        return Err(Failure::Usage(what.to_owned()));
+        return Err(CommandFailure::Usage(what.to_owned()));
     }
     let shown = args.client_cert.as_deref().map(read_certificates).transpose()?;
-    let runtime = runtime().map_err(Failure::other)?;
+    let runtime = runtime().map_err(CommandFailure::other)?;
     let (steps, verdict) = runtime.block_on(decide(args, loaded.config, shown, token))?;
     print(&text(&steps, &verdict))?;
     Ok(if verdict.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) })
@@ -83,7 +83,7 @@ async fn decide(
     mut config: Config,
     shown: Option<Vec<Certificate>>,
     token: Option<String>,
-) -> Result<(Vec<Step>, Verdict), Failure> {
+) -> Result<(Vec<Step>, ExplainVerdict), CommandFailure> {
     // The socket and files of a running gateway are not opened or created; nothing is written.
     config.admin.socket = None;
     if config.admin.revocations.as_deref().is_some_and(|path| !path.exists()) {
@@ -92,16 +92,16 @@ async fn decide(
     if let Some(ban) = &mut config.firewall.ban {
         ban.file.take_if(|path| !path.exists());
     }
-    let state = State::open(&config).map_err(Failure::other)?;
+    let state = State::open(&config).map_err(CommandFailure::other)?;
     let in_force =
-        InForce::new(&config, &state, None).map_err(|error| Failure::start(error.into()))?;
+        InForce::new(&config, &state, None).map_err(|error| CommandFailure::start(error.into()))?;
     let mut checks = in_force.policy.traced(canonical_ip(args.ip));
     let verdict = admission::admit(args, &state, &in_force, shown, token, &mut checks).await;
     Ok((checks.into_steps(), verdict))
 }
 
 /// One line per step, then the verdict.
-fn text(steps: &[Step], verdict: &Verdict) -> String {
+fn text(steps: &[Step], verdict: &ExplainVerdict) -> String {
     let mut text = String::new();
     let mut line = |name: &str, said: &str| {
         // Writing to a String does not fail.
@@ -125,8 +125,9 @@ fn text(steps: &[Step], verdict: &Verdict) -> String {
 }
 
 /// The certificates of a PEM file, at least one.
-fn read_certificates(path: &Path) -> Result<Vec<Certificate>, Failure> {
-    let wrong = |why: String| Failure::Usage(format!("--client-cert {}: {why}", path.display()));
+fn read_certificates(path: &Path) -> Result<Vec<Certificate>, CommandFailure> {
+    let wrong =
+        |why: String| CommandFailure::Usage(format!("--client-cert {}: {why}", path.display()));
     match Certificate::from_pem_file(path) {
         Ok(found) if found.is_empty() => Err(wrong("there is no certificate in it".to_owned())),
         Ok(found) => Ok(found),

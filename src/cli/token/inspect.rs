@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::time::{from_now, utc};
-use crate::cli::{Failure, REFUSED, print, run::runtime};
+use crate::cli::{CommandFailure, REFUSED, print, run::runtime};
 use crate::config::{self, Issuer};
 use crate::journal::Journal;
 use crate::policy::token::{Identity, Inspection, Verifier, inspect as read_token};
@@ -40,7 +40,7 @@ pub(in crate::cli) struct InspectArgs {
 
 /// Prints the token's claims and problems. Exit code 0: the issuer accepts the token, or without an
 /// issuer it has no problems; 2: it would be refused.
-pub(super) fn inspect(args: &InspectArgs) -> Result<ExitCode, Failure> {
+pub(super) fn inspect(args: &InspectArgs) -> Result<ExitCode, CommandFailure> {
     let issuer = args.config.as_deref().map(|path| issuer(path, args.issuer.as_deref()));
     let issuer = issuer.transpose()?;
     let token = token(&args.token)?;
@@ -51,23 +51,27 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<ExitCode, Failure> {
     Ok(if passes { ExitCode::SUCCESS } else { REFUSED.into() })
 }
 
-fn token(given: &str) -> Result<String, Failure> {
+fn token(given: &str) -> Result<String, CommandFailure> {
     if given != "-" {
         return Ok(given.trim().to_owned());
     }
     let mut text = String::new();
     let read = std::io::stdin().take(MAX_INPUT).read_to_string(&mut text);
-    read.map_err(|error| Failure::Usage(format!("cannot read the token: {error}")))?;
+    read.map_err(|error| CommandFailure::Usage(format!("cannot read the token: {error}")))?;
     Ok(text.trim().to_owned())
 }
 
-fn issuer(path: &Path, name: Option<&str>) -> Result<Arc<Issuer>, Failure> {
+fn issuer(path: &Path, name: Option<&str>) -> Result<Arc<Issuer>, CommandFailure> {
     let styled = std::io::stderr().is_terminal();
-    let loaded = config::load(path).map_err(|error| Failure::Config(error.render(styled)))?;
+    let loaded =
+        config::load(path).map_err(|error| CommandFailure::Config(error.render(styled)))?;
     pick(&loaded.config.issuers, name).map(Arc::clone)
 }
 
-fn pick<'a>(issuers: &'a [Arc<Issuer>], name: Option<&str>) -> Result<&'a Arc<Issuer>, Failure> {
+fn pick<'a>(
+    issuers: &'a [Arc<Issuer>],
+    name: Option<&str>,
+) -> Result<&'a Arc<Issuer>, CommandFailure> {
     let found = match (name, issuers) {
         (None, [only]) => Some(only),
         (None, _) => None,
@@ -75,7 +79,7 @@ fn pick<'a>(issuers: &'a [Arc<Issuer>], name: Option<&str>) -> Result<&'a Arc<Is
     };
     found.ok_or_else(|| {
         let names: Vec<_> = issuers.iter().map(|issuer| issuer.name.as_str()).collect();
-        Failure::Usage(match &names[..] {
+        CommandFailure::Usage(match &names[..] {
             [] => "the configuration has no [jwt.NAME]".to_owned(),
             names => format!("give --issuer, one of {}", names.join(", ")),
         })
@@ -83,7 +87,7 @@ fn pick<'a>(issuers: &'a [Arc<Issuer>], name: Option<&str>) -> Result<&'a Arc<Is
 }
 
 /// Verifies the token with the gateway's own code and keys.
-pub(super) struct Verdict {
+pub(super) struct TokenVerdict {
     issuer: String,
     outcome: Result<Identity, Refusal>,
 }
@@ -92,10 +96,10 @@ pub(super) fn verdict(
     issuer: &Arc<Issuer>,
     token: &str,
     now: SystemTime,
-) -> Result<Verdict, Failure> {
+) -> Result<TokenVerdict, CommandFailure> {
     let verifier = Verifier::new(issuer);
-    let verifier = verifier.map_err(|error| Failure::Config(format!("error: {error}")))?;
-    let runtime = runtime().map_err(Failure::other)?;
+    let verifier = verifier.map_err(|error| CommandFailure::Config(format!("error: {error}")))?;
+    let runtime = runtime().map_err(CommandFailure::other)?;
     let outcome = runtime.block_on(async {
         let verifying = async {
             // If the set does not come in time, the verifier reports it.
@@ -112,13 +116,13 @@ pub(super) fn verdict(
             () = &mut fetching => verifying.await,
         }
     });
-    Ok(Verdict { issuer: issuer.name.clone(), outcome })
+    Ok(TokenVerdict { issuer: issuer.name.clone(), outcome })
 }
 
 /// The text to print, and whether the token passes.
 pub(super) fn report(
     read: Result<Inspection, Refusal>,
-    verdict: Option<&Verdict>,
+    verdict: Option<&TokenVerdict>,
     now: SystemTime,
 ) -> (String, bool) {
     let mut text = String::new();
@@ -170,7 +174,7 @@ fn list(text: &mut String, problems: &[String]) {
     }
 }
 
-fn conclusion(sound: bool, verdict: Option<&Verdict>) -> String {
+fn conclusion(sound: bool, verdict: Option<&TokenVerdict>) -> String {
     match verdict {
         None if sound => {
             "The signature was not verified: give --config FILE, and --issuer NAME, to \
@@ -178,11 +182,11 @@ fn conclusion(sound: bool, verdict: Option<&Verdict>) -> String {
                 .to_owned()
         }
         None => "It would be refused by every issuer.\n".to_owned(),
-        Some(Verdict { issuer, outcome: Ok(identity) }) => {
+        Some(TokenVerdict { issuer, outcome: Ok(identity) }) => {
             let (user, end) = (shown(identity.user()), utc(identity.expires()));
             format!("[jwt.{issuer}] accepts it: user {user}, until {end} with the leeway\n")
         }
-        Some(Verdict { issuer, outcome: Err(refusal) }) => {
+        Some(TokenVerdict { issuer, outcome: Err(refusal) }) => {
             let (reason, detail) = (refusal.reason, shown(&refusal.detail));
             format!("[jwt.{issuer}] refuses it: {reason}: {detail}\n")
         }

@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::cli::Failure;
+use crate::cli::CommandFailure;
 use crate::config::{Algorithm, duration};
 use crate::policy::token::Signer;
 use crate::values::file;
@@ -59,16 +59,17 @@ struct KeyArgs {
 }
 
 /// Makes the token.
-pub(super) fn mint(args: &MintArgs) -> Result<String, Failure> {
+pub(super) fn mint(args: &MintArgs) -> Result<String, CommandFailure> {
     let signer = signer(args)?;
     let claims = claims(args, SystemTime::now())?;
     signer.sign(&claims, args.kid.as_deref()).map_err(usage)
 }
 
-fn signer(args: &MintArgs) -> Result<Signer, Failure> {
+fn signer(args: &MintArgs) -> Result<Signer, CommandFailure> {
     if let Some(path) = &args.key.key {
-        let pem = read(path)
-            .map_err(|error| Failure::Usage(format!("cannot read {}: {error}", path.display())))?;
+        let pem = read(path).map_err(|error| {
+            CommandFailure::Usage(format!("cannot read {}: {error}", path.display()))
+        })?;
         return Signer::pem(path, &pem, args.alg).map_err(usage);
     }
     let reference = args.key.secret.as_deref().unwrap_or_default();
@@ -82,20 +83,23 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 
 /// Reads the secret. It is not taken from the command line, which every user of the machine can
 /// see. One line break at the end of a file is removed, since editors add it.
-fn secret(reference: &str) -> Result<Vec<u8>, Failure> {
+fn secret(reference: &str) -> Result<Vec<u8>, CommandFailure> {
     if let Some(name) = reference.strip_prefix("env:") {
         let value = std::env::var(name);
         return value.map(String::into_bytes).map_err(|error| {
-            Failure::Usage(format!("the secret cannot be read from the variable {name}: {error}"))
+            CommandFailure::Usage(format!(
+                "the secret cannot be read from the variable {name}: {error}"
+            ))
         });
     }
     let path = reference.strip_prefix("file:").ok_or_else(|| {
         let what = "--secret is env:NAME or file:PATH, not the secret itself: the command line of a \
             program is no secret";
-        Failure::Usage(what.to_owned())
+        CommandFailure::Usage(what.to_owned())
     })?;
-    let mut bytes = read(Path::new(path))
-        .map_err(|error| Failure::Usage(format!("cannot read the secret in {path}: {error}")))?;
+    let mut bytes = read(Path::new(path)).map_err(|error| {
+        CommandFailure::Usage(format!("cannot read the secret in {path}: {error}"))
+    })?;
     if bytes.ends_with(b"\n") {
         bytes.pop();
         if bytes.ends_with(b"\r") {
@@ -105,8 +109,8 @@ fn secret(reference: &str) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-fn claims(args: &MintArgs, now: SystemTime) -> Result<Map<String, Value>, Failure> {
-    let now = now.duration_since(SystemTime::UNIX_EPOCH).map_err(Failure::other)?;
+fn claims(args: &MintArgs, now: SystemTime) -> Result<Map<String, Value>, CommandFailure> {
+    let now = now.duration_since(SystemTime::UNIX_EPOCH).map_err(CommandFailure::other)?;
     let mut claims = Map::new();
     claims.insert("sub".to_owned(), json!(args.user));
     if let Some(issuer) = &args.issuer {
@@ -141,6 +145,6 @@ fn claim(text: &str) -> Result<(String, Value), String> {
     Ok((name.to_owned(), value))
 }
 
-fn usage(error: impl std::fmt::Display) -> Failure {
-    Failure::Usage(error.to_string())
+fn usage(error: impl std::fmt::Display) -> CommandFailure {
+    CommandFailure::Usage(error.to_string())
 }

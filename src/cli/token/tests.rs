@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::TokenCommand;
 use super::inspect::{report, verdict};
 use super::mint::mint;
-use crate::cli::{Failure, main};
+use crate::cli::{CommandFailure, main};
 use crate::config::{Algorithm, Issuer, KeySource, OnExpiry, Secret};
 use crate::policy::token::inspect;
 use crate::values::TokenPlace;
@@ -28,9 +28,9 @@ struct Cli {
     command: TokenCommand,
 }
 
-fn minted(args: &[&str]) -> Result<String, Failure> {
+fn minted(args: &[&str]) -> Result<String, CommandFailure> {
     let args = ["token", "mint"].iter().chain(args);
-    match Cli::try_parse_from(args).map_err(Failure::other)?.command {
+    match Cli::try_parse_from(args).map_err(CommandFailure::other)?.command {
         TokenCommand::Mint(args) => mint(&args),
         TokenCommand::Inspect(_) => unreachable!(),
     }

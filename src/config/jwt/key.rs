@@ -11,7 +11,7 @@ use super::super::issuer::{Algorithm, Family, KeySource};
 use super::super::keys;
 use super::super::lints::LintName;
 use super::super::load::{Loader, RootsFrom};
-use super::super::reader::{Reader, Scope};
+use super::super::reader::{Scope, SectionReader};
 use super::super::report::Problem;
 use super::jwks::{self, JwksRef};
 use super::secret::SecretRef;
@@ -34,7 +34,7 @@ pub(super) enum KeyPlace {
 /// Checks the keys that say where the verification key of the issuer `name` is; `algorithms` is `None` if
 /// they are wrong.
 pub(super) fn check(
-    reader: &Reader<'_>,
+    reader: &SectionReader<'_>,
     name: &str,
     algorithms: Option<&[Algorithm]>,
 ) -> Option<KeyPlace> {
@@ -101,7 +101,7 @@ impl KeyPlace {
 }
 
 fn refuse_many(
-    reader: &Reader<'_>,
+    reader: &SectionReader<'_>,
     (name, span): &(&str, Range<usize>),
     others: &[(&str, Range<usize>)],
 ) {
@@ -115,7 +115,7 @@ fn refuse_many(
 }
 
 fn check_family(
-    reader: &Reader<'_>,
+    reader: &SectionReader<'_>,
     name: &str,
     span: &Range<usize>,
     algorithms: &[Algorithm],
@@ -144,7 +144,7 @@ fn check_family(
 }
 
 /// Reads where the roots are for a JWK Set's address; without such an address they are refused.
-fn jwks_ca(reader: &Reader<'_>) -> Option<Spanned<PathBuf>> {
+fn jwks_ca(reader: &SectionReader<'_>) -> Option<Spanned<PathBuf>> {
     let ca = reader.get(&keys::JWKS_CA)?;
     let is_address = |value: &str| {
         value.split_once("://").is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("https"))
@@ -155,7 +155,11 @@ fn jwks_ca(reader: &Reader<'_>) -> Option<Spanned<PathBuf>> {
     Some(ca)
 }
 
-fn jwks(reader: &Reader<'_>, ca: Option<Spanned<PathBuf>>, insecure: bool) -> Option<KeyPlace> {
+fn jwks(
+    reader: &SectionReader<'_>,
+    ca: Option<Spanned<PathBuf>>,
+    insecure: bool,
+) -> Option<KeyPlace> {
     let jwks = reader.get(&keys::JWKS)?;
     let span = jwks.span();
     match jwks.into_inner() {
@@ -181,7 +185,7 @@ fn jwks(reader: &Reader<'_>, ca: Option<Spanned<PathBuf>>, insecure: bool) -> Op
 }
 
 /// Whether keys may come over `http://` from another machine; refused where they do not.
-fn jwks_insecure(reader: &Reader<'_>) -> bool {
+fn jwks_insecure(reader: &SectionReader<'_>) -> bool {
     let Some(said) = reader.get(&keys::JWKS_INSECURE).filter(|said| *said.get_ref()) else {
         return false;
     };
@@ -203,7 +207,7 @@ fn jwks_insecure(reader: &Reader<'_>) -> bool {
     true
 }
 
-fn refuse_exposed(reader: &Reader<'_>, span: Range<usize>, url: &Uri) {
+fn refuse_exposed(reader: &SectionReader<'_>, span: Range<usize>, url: &Uri) {
     let key = reader.key(keys::JWKS.name);
     let what = format!("{key}: over http:// anybody on the way can put in keys of their own");
     let rest = url.to_string();
@@ -213,7 +217,7 @@ fn refuse_exposed(reader: &Reader<'_>, span: Range<usize>, url: &Uri) {
     ));
 }
 
-fn refuse_idle_ca(reader: &Reader<'_>, span: Range<usize>) {
+fn refuse_idle_ca(reader: &SectionReader<'_>, span: Range<usize>) {
     let key = reader.key(keys::JWKS_CA.name);
     reader.cx.refuse(
         Problem::at(span, format!("{key} is given, but jwks is not an https:// address"))

@@ -19,7 +19,7 @@ use super::issuer::{Algorithm, Issuer, LONGEST_TOKEN, OnExpiry};
 use super::keys::{self, Section};
 use super::kinds::Fault;
 use super::load::Loader;
-use super::reader::{Reader, Scope, check_name, is_name};
+use super::reader::{Scope, SectionReader, check_name, is_name};
 use super::report::Problem;
 use super::units::nearest;
 use crate::config::lints::LintName;
@@ -32,9 +32,9 @@ pub use places::token_place;
 pub(super) use secret::{SecretRef, parse_secret};
 
 /// `[jwt]`, its keys unread.
-pub(super) struct Issuers<'a>(Vec<Entry<'a>>);
+pub(super) struct Issuers<'a>(Vec<IssuerEntry<'a>>);
 
-struct Entry<'a> {
+struct IssuerEntry<'a> {
     name: String,
     span: Range<usize>,
     checked: CheckedIssuer<'a>,
@@ -66,8 +66,8 @@ impl Issuers<'_> {
     }
 
     /// Warns, once the routes are checked, of each issuer that none of them names.
-    pub(super) fn lint_unused(&self, root: &Reader<'_>) {
-        for Entry { name, span, .. } in self.0.iter().filter(|entry| !entry.used.get()) {
+    pub(super) fn lint_unused(&self, root: &SectionReader<'_>) {
+        for IssuerEntry { name, span, .. } in self.0.iter().filter(|entry| !entry.used.get()) {
             let what = format!("jwt.{name} is used by no route: nobody's token is checked with it");
             let help = format!("say auth = \"{name}\" in a route, or remove the table");
             root.lint(LintName::JwtUnused, Problem::at(span.clone(), what).help(help));
@@ -86,9 +86,9 @@ impl Issuers<'_> {
 }
 
 /// Checks every `[jwt.*]`.
-pub(super) fn check<'a>(reader: &Reader<'a>) -> Issuers<'a> {
+pub(super) fn check<'a>(reader: &SectionReader<'a>) -> Issuers<'a> {
     let entries = reader.entries(Section::Issuer).into_iter();
-    let check = |(name, span, reader): (String, Range<usize>, Reader<'a>)| {
+    let check = |(name, span, reader): (String, Range<usize>, SectionReader<'a>)| {
         check_name(&reader, &name, span.clone(), "an issuer");
         if name == NONE {
             refuse_none(&reader, span.clone());
@@ -98,18 +98,18 @@ pub(super) fn check<'a>(reader: &Reader<'a>) -> Issuers<'a> {
         let issuer = check_one(&reader, &name, &span, algorithms.clone());
         let algorithms = algorithms.unwrap_or_default();
         let checked = CheckedIssuer { scope: Scope::clone(&reader), algorithms, key, issuer };
-        Entry { name, span, checked, used: Cell::new(false) }
+        IssuerEntry { name, span, checked, used: Cell::new(false) }
     };
     Issuers(entries.map(check).collect())
 }
 
-fn refuse_none(reader: &Reader<'_>, span: Range<usize>) {
+fn refuse_none(reader: &SectionReader<'_>, span: Range<usize>) {
     let what = "an issuer cannot be called none: auth = \"none\" admits anybody";
     reader.cx.refuse(Problem::at(span, what).help("give the table another name"));
 }
 
 fn check_one(
-    reader: &Reader<'_>,
+    reader: &SectionReader<'_>,
     name: &str,
     span: &Range<usize>,
     algorithms: Option<Vec<Algorithm>>,
@@ -148,7 +148,7 @@ fn check_one(
     })
 }
 
-fn algorithms(reader: &Reader<'_>) -> Option<Vec<Algorithm>> {
+fn algorithms(reader: &SectionReader<'_>) -> Option<Vec<Algorithm>> {
     let list = reader.required(&keys::ALGORITHMS)?.into_inner();
     let first = list.first()?;
     let other = list.iter().find(|one| one.get_ref().family() != first.get_ref().family());
@@ -193,7 +193,7 @@ fn near_algorithm(text: &str) -> Option<&'static str> {
     Algorithm::ALL.iter().find(named).map(|algorithm| algorithm.name())
 }
 
-fn on_expiry(reader: &Reader<'_>, name: &str) -> OnExpiry {
+fn on_expiry(reader: &SectionReader<'_>, name: &str) -> OnExpiry {
     let Some(said) = reader.get(&keys::ON_EXPIRY) else {
         return keys::ON_EXPIRY.absent.value();
     };
@@ -210,7 +210,7 @@ fn on_expiry(reader: &Reader<'_>, name: &str) -> OnExpiry {
 }
 
 /// Warns of claims that are not checked, at the name of the table.
-fn lint_unchecked(reader: &Reader<'_>, name: &str, span: &Range<usize>) {
+fn lint_unchecked(reader: &SectionReader<'_>, name: &str, span: &Range<usize>) {
     for (lint, key, what, help) in [
         (
             LintName::JwtAnyIssuer,

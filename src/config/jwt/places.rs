@@ -9,7 +9,7 @@ use toml::Spanned;
 
 use super::super::keys;
 use super::super::kinds::Fault;
-use super::super::reader::Reader;
+use super::super::reader::SectionReader;
 use super::super::report::Problem;
 use super::super::route::is_token;
 use super::super::units::nearest;
@@ -18,7 +18,7 @@ use crate::values::TokenPlace;
 use crate::values::is_reserved;
 
 /// Checks the places, at least one. Returns `None` after it reported a fault.
-pub(super) fn check(reader: &Reader<'_>) -> Option<Vec<TokenPlace>> {
+pub(super) fn check(reader: &SectionReader<'_>) -> Option<Vec<TokenPlace>> {
     let list = match reader.get(&keys::TOKEN_FROM) {
         Some(list) => list.into_inner(),
         None if reader.span_of(keys::TOKEN_FROM.name).is_some() => return None,
@@ -46,7 +46,10 @@ pub(super) fn check(reader: &Reader<'_>) -> Option<Vec<TokenPlace>> {
 }
 
 /// Reads how long the first message may take, which only matters where the token is in it.
-pub(super) fn message_deadline(reader: &Reader<'_>, places: Option<&[TokenPlace]>) -> Duration {
+pub(super) fn message_deadline(
+    reader: &SectionReader<'_>,
+    places: Option<&[TokenPlace]>,
+) -> Duration {
     let Some(deadline) = reader.get(&keys::MESSAGE_DEADLINE) else {
         return keys::MESSAGE_DEADLINE.absent.value();
     };
@@ -56,7 +59,10 @@ pub(super) fn message_deadline(reader: &Reader<'_>, places: Option<&[TokenPlace]
 }
 
 /// Reads where the token is in the first message.
-pub(super) fn message_token(reader: &Reader<'_>, places: Option<&[TokenPlace]>) -> Option<String> {
+pub(super) fn message_token(
+    reader: &SectionReader<'_>,
+    places: Option<&[TokenPlace]>,
+) -> Option<String> {
     let path = reader.get(&keys::MESSAGE_TOKEN)?;
     let label = "nothing would be looked for there";
     check_message(reader, places, keys::MESSAGE_TOKEN.name, path.span(), label);
@@ -65,7 +71,7 @@ pub(super) fn message_token(reader: &Reader<'_>, places: Option<&[TokenPlace]>) 
 
 /// Refuses a key that is about the first message where no token is in one.
 fn check_message(
-    reader: &Reader<'_>,
+    reader: &SectionReader<'_>,
     places: Option<&[TokenPlace]>,
     name: &str,
     span: Range<usize>,

@@ -43,7 +43,7 @@ pub(super) fn read(path: &Path, algorithms: &[Algorithm]) -> Result<Vec<u8>, Fau
             .help(format!("convert it: openssl rsa -RSAPublicKey_in -in {name} -pubout")));
     }
     let info = key_info(path, &pem)?;
-    check_usable(path, &Found::of(&info), algorithms)?;
+    check_usable(path, &FoundKey::of(&info), algorithms)?;
     Ok(pem)
 }
 
@@ -68,9 +68,9 @@ fn key_info(path: &Path, pem: &[u8]) -> Result<Vec<u8>, Fault> {
     }
 }
 
-fn check_usable(path: &Path, found: &Found, algorithms: &[Algorithm]) -> Result<(), Fault> {
+fn check_usable(path: &Path, found: &FoundKey, algorithms: &[Algorithm]) -> Result<(), Fault> {
     let name = path.display();
-    if let Found::Rsa(bits) = *found
+    if let FoundKey::Rsa(bits) = *found
         && bits < LEAST_RSA
     {
         let what = format!("the RSA key in {name} has {bits} bits, and {LEAST_RSA} are needed");
@@ -88,7 +88,7 @@ fn check_usable(path: &Path, found: &Found, algorithms: &[Algorithm]) -> Result<
 }
 
 /// What a key is of.
-enum Found {
+enum FoundKey {
     /// With so many bits.
     Rsa(usize),
     P256,
@@ -97,7 +97,7 @@ enum Found {
     Other,
 }
 
-impl Found {
+impl FoundKey {
     /// Reads a `SubjectPublicKeyInfo` (RFC 5280 section 4.1).
     fn of(info: &[u8]) -> Self {
         let parts = element(info).and_then(|(_, info, _)| {

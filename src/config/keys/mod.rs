@@ -60,7 +60,7 @@ macro_rules! layered {
             /// The values of a table; those that it does not give are as in `base`.
             pub(in crate::config) fn over(
                 base: &Self,
-                reader: &crate::config::reader::Reader<'_>,
+                reader: &crate::config::reader::SectionReader<'_>,
             ) -> Self {
                 Self { $($field: reader.value_or(&$id, base.$field),)* }
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::bans;
-use super::protocol::{Answer, MOST_LISTED, Outcome, Request, RevokeRequest};
+use super::protocol::{AdminAnswer, MOST_LISTED, Outcome, Request, RevokeRequest};
 use crate::config::duration;
 use crate::control::{Control, ReloadError};
 use crate::gateway::session::Filter;
@@ -22,9 +22,13 @@ pub(super) struct Running {
 }
 
 /// Does what `request` asks for.
-pub(super) async fn act(control: &Arc<Control>, running: &Running, request: Request) -> Answer {
+pub(super) async fn act(
+    control: &Arc<Control>,
+    running: &Running,
+    request: Request,
+) -> AdminAnswer {
     match request {
-        Request::Status {} => Answer::done(object(status(control, running))),
+        Request::Status {} => AdminAnswer::done(object(status(control, running))),
         Request::Sessions { filter, limit } => sessions(control, &filter, limit).await,
         Request::Kick { filter, all } => kick(control, &filter, all),
         Request::Reload {} => reload(control).await,
@@ -58,40 +62,40 @@ fn status(control: &Control, running: &Running) -> Value {
 }
 
 /// In a task of its own: an admin client that goes, or a deadline, stops nothing halfway.
-async fn reload(control: &Arc<Control>) -> Answer {
+async fn reload(control: &Arc<Control>) -> AdminAnswer {
     let reloading = Arc::clone(control);
     let reloaded = control.runtime.spawn(async move { reloading.reload().await });
     match reloaded.await.unwrap_or(Err(ReloadError::Fault)) {
         Ok(reloaded) => {
             let closed = reloaded.closed;
-            Answer::done(object(json!(reloaded))).about(closed)
+            AdminAnswer::done(object(json!(reloaded))).about(closed)
         }
-        Err(error) => Answer::failed(Outcome::Refused, error.to_string()),
+        Err(error) => AdminAnswer::failed(Outcome::Refused, error.to_string()),
     }
 }
 
-async fn sessions(control: &Control, filter: &Filter, limit: usize) -> Answer {
+async fn sessions(control: &Control, filter: &Filter, limit: usize) -> AdminAnswer {
     let listing = control.sessions.list(filter, limit.min(MOST_LISTED)).await;
     let more = json!({ "matching": listing.matching, "sessions": listing.sessions });
-    Answer::done(object(more)).about(listing.matching)
+    AdminAnswer::done(object(more)).about(listing.matching)
 }
 
-fn kick(control: &Control, filter: &Filter, all: bool) -> Answer {
+fn kick(control: &Control, filter: &Filter, all: bool) -> AdminAnswer {
     if filter.is_empty() != all {
         let error = "say which sessions, or say all: one of the two";
-        return Answer::failed(Outcome::Refused, error);
+        return AdminAnswer::failed(Outcome::Refused, error);
     }
     match control.sessions.kick(filter, Reason::SessionKicked) {
-        0 => Answer::failed(Outcome::NotFound, "no session matches").about(0),
-        kicked => Answer::done(object(json!({ "kicked": kicked }))).about(kicked),
+        0 => AdminAnswer::failed(Outcome::NotFound, "no session matches").about(0),
+        kicked => AdminAnswer::done(object(json!({ "kicked": kicked }))).about(kicked),
     }
 }
 
-async fn revoke(control: &Arc<Control>, target: RevokeRequest) -> Answer {
+async fn revoke(control: &Arc<Control>, target: RevokeRequest) -> AdminAnswer {
     let now = UnixTime::now();
     let revocation = match revocation(target, now) {
         Ok(revocation) => revocation,
-        Err(error) => return Answer::failed(Outcome::Refused, error),
+        Err(error) => return AdminAnswer::failed(Outcome::Refused, error),
     };
     let Revocation { kind, value, until, .. } = revocation.clone();
     let store = Arc::clone(control.state.revocations());
@@ -99,8 +103,10 @@ async fn revoke(control: &Arc<Control>, target: RevokeRequest) -> Answer {
     let failure = match kept {
         Ok(Ok(())) => None,
         Ok(Err(error @ RevokeError::Unsaved(_))) => Some(error.to_string()),
-        Ok(Err(error)) => return Answer::failed(Outcome::Refused, error.to_string()),
-        Err(_) => return Answer::failed(Outcome::Refused, "a fault of the gateway stopped it"),
+        Ok(Err(error)) => return AdminAnswer::failed(Outcome::Refused, error.to_string()),
+        Err(_) => {
+            return AdminAnswer::failed(Outcome::Refused, "a fault of the gateway stopped it");
+        }
     };
     let filter = match kind {
         Kind::User => Filter { user: Some(value), ..Filter::default() },
@@ -108,10 +114,10 @@ async fn revoke(control: &Arc<Control>, target: RevokeRequest) -> Answer {
     };
     let closed = control.sessions.kick(&filter, Reason::TokenRevoked);
     let more = object(json!({ "until": until, "closed": closed }));
-    let answer = Answer::done(more).about(closed);
+    let answer = AdminAnswer::done(more).about(closed);
     match failure {
         None => answer,
-        Some(_) => Answer { outcome: Outcome::Refused, error: failure, ..answer },
+        Some(_) => AdminAnswer { outcome: Outcome::Refused, error: failure, ..answer },
     }
 }
 

@@ -5,58 +5,58 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::act::{end, object};
-use super::protocol::{Answer, BanRequest, Outcome};
+use super::protocol::{AdminAnswer, BanRequest, Outcome};
 use crate::control::Control;
 use crate::state::bans::BanRefused;
 use crate::values::Network;
 use crate::values::UnixTime;
 
 /// The ban is in force before it is saved, and its sessions end before that, too.
-pub(super) async fn ban(control: &Arc<Control>, sentence: BanRequest) -> Answer {
+pub(super) async fn ban(control: &Arc<Control>, sentence: BanRequest) -> AdminAnswer {
     let now = UnixTime::now();
     let BanRequest { network, until, lasting, why } = sentence;
     let until = match end(until, lasting.as_deref(), now) {
         Ok(until) => until,
-        Err(error) => return Answer::failed(Outcome::Refused, error),
+        Err(error) => return AdminAnswer::failed(Outcome::Refused, error),
     };
     let ban = match control.state.bans().ban(network, until, why, now) {
         Ok(ban) => ban,
-        Err(error) => return Answer::failed(Outcome::Refused, error.to_string()),
+        Err(error) => return AdminAnswer::failed(Outcome::Refused, error.to_string()),
     };
     let closed = control.reporter.end_banned(ban.network);
     let more = json!({ "network": ban.network, "until": ban.until, "closed": closed });
     let unsaved = "it is in force, but will be forgotten when the gateway stops";
-    saved(control, Answer::done(object(more)).about(closed), unsaved).await
+    saved(control, AdminAnswer::done(object(more)).about(closed), unsaved).await
 }
 
-pub(super) async fn unban(control: &Arc<Control>, network: Network) -> Answer {
+pub(super) async fn unban(control: &Arc<Control>, network: Network) -> AdminAnswer {
     match control.state.bans().unban(network, UnixTime::now()) {
         Ok(ban) => {
             let more = json!({ "network": ban.network });
             let unsaved =
                 "it is taken back, but will be in force again when the gateway starts anew";
-            saved(control, Answer::done(object(more)), unsaved).await
+            saved(control, AdminAnswer::done(object(more)), unsaved).await
         }
         Err(error @ BanRefused::NotBanned { .. }) => {
-            Answer::failed(Outcome::NotFound, error.to_string())
+            AdminAnswer::failed(Outcome::NotFound, error.to_string())
         }
-        Err(error) => Answer::failed(Outcome::Refused, error.to_string()),
+        Err(error) => AdminAnswer::failed(Outcome::Refused, error.to_string()),
     }
 }
 
-pub(super) fn list(control: &Control) -> Answer {
+pub(super) fn list(control: &Control) -> AdminAnswer {
     let (bans, exempt) =
         (control.state.bans().list(UnixTime::now()), control.state.bans().exempt());
-    Answer::done(object(json!({ "bans": bans, "exempt": exempt })))
+    AdminAnswer::done(object(json!({ "bans": bans, "exempt": exempt })))
 }
 
 /// `answer`, or that what it says was done and not saved.
-async fn saved(control: &Control, answer: Answer, unsaved: &str) -> Answer {
+async fn saved(control: &Control, answer: AdminAnswer, unsaved: &str) -> AdminAnswer {
     let bans = Arc::clone(control.state.bans());
     let error = match tokio::task::spawn_blocking(move || bans.save(UnixTime::now())).await {
         Ok(Ok(())) => return answer,
         Ok(Err(error)) => error.to_string(),
         Err(_) => "a fault of the gateway stopped it".to_owned(),
     };
-    Answer { outcome: Outcome::Refused, error: Some(format!("{unsaved}: {error}")), ..answer }
+    AdminAnswer { outcome: Outcome::Refused, error: Some(format!("{unsaved}: {error}")), ..answer }
 }

@@ -156,7 +156,7 @@ impl Outcome {
 
 /// An answer: a JSON object with `result`, `error` unless it is done, and what was asked for.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Answer {
+pub(super) struct AdminAnswer {
     pub(super) outcome: Outcome,
     pub(super) error: Option<String>,
     /// Sessions that are concerned, for the log.
@@ -164,7 +164,7 @@ pub(super) struct Answer {
     pub(super) more: Map<String, Value>,
 }
 
-impl Answer {
+impl AdminAnswer {
     pub(super) fn done(more: Map<String, Value>) -> Self {
         Self { outcome: Outcome::Done, error: None, sessions: None, more }
     }
@@ -193,7 +193,7 @@ impl Answer {
 
 #[cfg(test)]
 mod tests {
-    use super::{Answer, Outcome, Request};
+    use super::{AdminAnswer, Outcome, Request};
 
     #[test]
     fn requests_are_read_strictly_and_written_as_they_are_read() {
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn an_answer_says_its_result_and_why() {
-        let line = Answer::failed(Outcome::NotFound, "none").line();
+        let line = AdminAnswer::failed(Outcome::NotFound, "none").line();
         assert_eq!(line, "{\"error\":\"none\",\"result\":\"not_found\"}\n");
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
 use super::act::{Running, act};
-use super::protocol::{Answer, Outcome, Request};
+use super::protocol::{AdminAnswer, Outcome, Request};
 use super::socket::AdminSocket;
 use crate::control::Control;
 use crate::journal::{AdminAction, Event, Journal};
@@ -45,8 +45,8 @@ pub(crate) async fn serve(
         Ok(listening) => listening,
         Err(error) => return failed(control.reporter.journal(), &error),
     };
-    let places = Arc::new(Places::default());
-    let mut awaited = Awaited::default();
+    let places = Arc::new(RequestSlots::default());
+    let mut awaited = WaitingConnections::default();
     loop {
         let stream = accept(control.reporter.journal(), &listener).await;
         let place = awaited.enter();
@@ -55,7 +55,7 @@ pub(crate) async fn serve(
         control.runtime.spawn(async move {
             let stopping = tracked.runtime.stopping().clone();
             let answering = answer(&tracked, &running, &places, place, stream);
-            if stopping.run_until_cancelled(answering).await == Some(Err(TooLong)) {
+            if stopping.run_until_cancelled(answering).await == Some(Err(RequestTooLong)) {
                 tracked.reporter.journal().record(Event::AdminTimeout);
             }
         });
@@ -64,15 +64,15 @@ pub(crate) async fn serve(
 
 /// A request was not sent, or its answer not taken, in time.
 #[derive(Debug, PartialEq, Eq)]
-struct TooLong;
+struct RequestTooLong;
 
 /// Places for requests.
-struct Places {
+struct RequestSlots {
     requests: Semaphore,
     acting: Semaphore,
 }
 
-impl Default for Places {
+impl Default for RequestSlots {
     fn default() -> Self {
         Self { requests: Semaphore::new(REQUESTS), acting: Semaphore::new(ACTING) }
     }
@@ -81,9 +81,9 @@ impl Default for Places {
 /// The connections whose requests are awaited, the oldest first. A new one always has a place: idle
 /// connections cannot keep an operator out.
 #[derive(Default)]
-struct Awaited(VecDeque<oneshot::Sender<()>>);
+struct WaitingConnections(VecDeque<oneshot::Sender<()>>);
 
-impl Awaited {
+impl WaitingConnections {
     /// A place for a connection: it has it until this resolves, or is dropped.
     fn enter(&mut self) -> oneshot::Receiver<()> {
         self.0.retain(|place| !place.is_closed());
@@ -115,20 +115,20 @@ fn failed(journal: &Journal, error: &io::Error) {
 async fn answer(
     control: &Arc<Control>,
     running: &Running,
-    places: &Places,
+    places: &RequestSlots,
     place: oneshot::Receiver<()>,
     mut stream: UnixStream,
-) -> Result<(), TooLong> {
+) -> Result<(), RequestTooLong> {
     let uid = stream.peer_cred().map(|peer| peer.uid()).ok();
     let line = tokio::select! {
-        line = timeout(REQUEST_WITHIN, read(&mut stream)) => line.map_err(|_| TooLong)?,
+        line = timeout(REQUEST_WITHIN, read(&mut stream)) => line.map_err(|_| RequestTooLong)?,
         // Its place was taken by a newer one.
-        _ = place => return Err(TooLong),
+        _ = place => return Err(RequestTooLong),
     };
     let answering = async {
         let answer = match line {
             Ok(line) => respond(control, running, places, uid, &line).await,
-            Err(Unread::TooLong) => refuse(
+            Err(Unread::RequestTooLong) => refuse(
                 control.reporter.journal(),
                 uid,
                 &format!("a request has at most {MAX_REQUEST} bytes"),
@@ -139,17 +139,17 @@ async fn answer(
         let _ = stream.write_all(answer.line().as_bytes()).await;
         let _ = stream.shutdown().await;
     };
-    timeout(ANSWER_WITHIN, answering).await.map_err(|_| TooLong)
+    timeout(ANSWER_WITHIN, answering).await.map_err(|_| RequestTooLong)
 }
 
 /// The answer to a line, once there is a place for what it asks for.
 async fn respond(
     control: &Arc<Control>,
     running: &Running,
-    places: &Places,
+    places: &RequestSlots,
     uid: Option<u32>,
     line: &[u8],
-) -> Answer {
+) -> AdminAnswer {
     let request = match serde_json::from_slice::<Request>(line) {
         Ok(request) => request,
         Err(error) => {
@@ -179,7 +179,7 @@ async fn respond(
 
 /// Why there is no request.
 enum Unread {
-    TooLong,
+    RequestTooLong,
     /// The client closed without one.
     Gone,
 }
@@ -192,13 +192,13 @@ async fn read(stream: &mut UnixStream) -> Result<Vec<u8>, Unread> {
     match line.last() {
         None => Err(Unread::Gone),
         Some(b'\n') => Ok(line),
-        Some(_) if reader.limit() == 0 => Err(Unread::TooLong),
+        Some(_) if reader.limit() == 0 => Err(Unread::RequestTooLong),
         Some(_) => Ok(line),
     }
 }
 
-fn refuse(journal: &Journal, uid: Option<u32>, error: &str) -> Answer {
-    let answer = Answer::failed(Outcome::Refused, error);
+fn refuse(journal: &Journal, uid: Option<u32>, error: &str) -> AdminAnswer {
+    let answer = AdminAnswer::failed(Outcome::Refused, error);
     record(journal, uid, None, "", &answer);
     answer
 }
@@ -208,7 +208,7 @@ fn record(
     uid: Option<u32>,
     action: Option<&str>,
     request: &str,
-    answer: &Answer,
+    answer: &AdminAnswer,
 ) {
     journal.record(Event::Admin(AdminAction {
         action,
@@ -225,11 +225,11 @@ fn record(
 mod tests {
     use futures_util::FutureExt;
 
-    use super::{AWAITED, Awaited};
+    use super::{AWAITED, WaitingConnections};
 
     #[test]
     fn a_new_connection_has_a_place_and_the_oldest_idle_one_gives_it() {
-        let mut awaited = Awaited::default();
+        let mut awaited = WaitingConnections::default();
         let mut held: Vec<_> = (0..AWAITED).map(|_| awaited.enter()).collect();
         assert!((&mut held[0]).now_or_never().is_none());
         let next = awaited.enter();

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use ppp::{HeaderResult, v1, v2};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use crate::values::spoken::{First, Spoken};
+use crate::values::spoken::{FirstBytes, Spoken};
 use crate::values::{canonical, is_of_a_client};
 
 /// The twelve bytes that a v2 header starts with.
@@ -53,7 +53,7 @@ pub async fn read_header(
     } else if header.starts_with(b"PROXY ") {
         read_rest_of_v1(stream, &mut header).await?;
     } else {
-        let mut first = First::default();
+        let mut first = FirstBytes::default();
         first.note(&header);
         return Err(ProxyError::Malformed(instead(first.spoken()).to_owned()));
     }

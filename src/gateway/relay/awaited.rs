@@ -44,7 +44,7 @@ struct Open {
     message: Option<Begun>,
     control: Option<Begun>,
     pong: Option<Pinged>,
-    places: Places,
+    places: MessagePlaces,
 }
 
 impl Open {
@@ -60,12 +60,12 @@ impl Open {
 /// the peer had been sent before each. A peer answers in order. Of more than four, those in the middle
 /// are not known.
 #[derive(Debug, Default)]
-struct Places {
+struct MessagePlaces {
     sent: [u32; 4],
     count: usize,
 }
 
-impl Places {
+impl MessagePlaces {
     fn push(&mut self, sent: u32) {
         self.count = (self.count + 1).min(self.sent.len());
         self.sent[self.count - 1] = sent;

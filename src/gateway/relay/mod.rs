@@ -90,7 +90,7 @@ pub fn relay<O: Outside>(
     outside: O,
 ) -> impl Future<Output = ()> {
     let session = SessionRelay::new(streams, terms, budget, lease, Instant::now());
-    let mut running = Running { session, outside, stopped: false, told: false };
+    let mut running = RunningRelay { session, outside, stopped: false, told: false };
     async move {
         let mut timer = pin!(tokio::time::sleep(FAR));
         poll_fn(|cx| running.poll(cx, timer.as_mut())).await;
@@ -99,7 +99,7 @@ pub fn relay<O: Outside>(
 }
 
 /// A session that runs.
-struct Running<O> {
+struct RunningRelay<O> {
     session: SessionRelay,
     outside: O,
     stopped: bool,
@@ -107,7 +107,7 @@ struct Running<O> {
     told: bool,
 }
 
-impl<O: Outside> Running<O> {
+impl<O: Outside> RunningRelay<O> {
     fn poll(&mut self, cx: &mut task::Context<'_>, timer: Pin<&mut Sleep>) -> Poll<()> {
         let Self { session, outside, stopped, told } = self;
         if !*stopped && let Poll::Ready(reason) = outside.poll_stop(cx) {

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::peer::{Ending, RelayPeer, Stage};
 use crate::tls::transport::AT_ONCE;
 use crate::values::Reason;
-use crate::wire::{Event, Gate, HoldBudget, UNCOUNTED, Verdict, Violation};
+use crate::wire::{Gate, GateEvent, HoldBudget, UNCOUNTED, Verdict, Violation};
 
 /// Released bytes from here on are written without being gathered first.
 const GATHER_BELOW: usize = 4 * 1024;
@@ -24,14 +24,14 @@ const LITTLE: usize = 16 * 1024;
 const SCANT: usize = UNCOUNTED;
 
 /// Buffers that belong to the worker thread, so that no session holds one while it waits.
-struct Worker {
+struct WorkerBuffers {
     read: Vec<u8>,
     gathered: Vec<u8>,
 }
 
 thread_local! {
-    static WORKER: RefCell<Worker> =
-        RefCell::new(Worker { read: vec![0; AT_ONCE], gathered: Vec::with_capacity(WRITE_AT) });
+    static WORKER: RefCell<WorkerBuffers> =
+        RefCell::new(WorkerBuffers { read: vec![0; AT_ONCE], gathered: Vec::with_capacity(WRITE_AT) });
 }
 
 /// An event of a peer that its session must act on.
@@ -82,7 +82,7 @@ pub(super) fn pump(
     budget: &HoldBudget,
     now: Instant,
 ) -> Option<PumpOutcome> {
-    WORKER.with_borrow_mut(|Worker { read, gathered }| {
+    WORKER.with_borrow_mut(|WorkerBuffers { read, gathered }| {
         // A session that panicked here may have left its bytes behind.
         gathered.clear();
         let mut outcome = PumpOutcome::default();
@@ -216,15 +216,17 @@ fn feed(
         rest = &rest[judged.consumed..];
         match judged.event {
             // No first message is taken out of a session's stream.
-            None | Some(Event::Dropped | Event::FirstMessage | Event::Ping(_)) => {}
-            Some(Event::OwnPong) => notice = notice.or(Some(Notice::Pong)),
-            Some(Event::Token(token)) => notice = Some(Notice::Token(token)),
-            Some(Event::Close(close)) => notice = Some(Notice::Closed(close.code)),
-            Some(Event::Wait(until)) => {
+            None | Some(GateEvent::Dropped | GateEvent::FirstMessage | GateEvent::Ping(_)) => {}
+            Some(GateEvent::OwnPong) => notice = notice.or(Some(Notice::Pong)),
+            Some(GateEvent::Token(token)) => notice = Some(Notice::Token(token)),
+            Some(GateEvent::Close(close)) => notice = Some(Notice::Closed(close.code)),
+            Some(GateEvent::Wait(until)) => {
                 return (bytes.len() - rest.len(), PumpOutcome { notice, wait: Some(until) });
             }
-            Some(Event::Refused(reason)) => return (bytes.len(), Notice::Refused(reason).into()),
-            Some(Event::Violation(violation)) => {
+            Some(GateEvent::Refused(reason)) => {
+                return (bytes.len(), Notice::Refused(reason).into());
+            }
+            Some(GateEvent::Violation(violation)) => {
                 return (bytes.len(), Notice::Violation(violation).into());
             }
         }

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use super::registry::Record;
+use super::registry::SessionRecord;
 use crate::journal::Subject;
 use crate::policy::{Admission, Claims, HandshakeSnapshot, Principal};
 use crate::state::store::MAX_VALUE;
@@ -161,7 +161,7 @@ pub struct Summary {
     pub upstream: Flow,
 }
 
-impl Record {
+impl SessionRecord {
     /// Whom records are about.
     pub(super) fn subject(&self) -> Subject {
         Subject {

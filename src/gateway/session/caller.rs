@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::gateway::runtime::InForce;
-use crate::gateway::upstream::{self, Allowance, Failure, Upstream};
+use crate::gateway::upstream::{self, AnswerDeadlines, Failure, Upstream};
 use crate::handshake::{ClientAddress, Letters, Peer, Provenance, UpgradeRequest};
 use crate::journal::{Journal, Subject};
 use crate::policy::{Admission, Principal};
@@ -48,7 +48,7 @@ impl Caller {
             letters: &self.letters,
             fields: &self.in_force.server.fields,
         };
-        let allowance = Allowance { deadline, whole: self.in_force.server.handshake_timeout };
+        let allowance = AnswerDeadlines { deadline, whole: self.in_force.server.handshake_timeout };
         let dialer = &self.in_force.dialer;
         let request = &self.request;
         upstream::connect(dialer, journal, admission, request, provenance, upstream, allowance)

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::registry::Record;
+use super::registry::SessionRecord;
 use crate::values::Network;
 
 /// Sessions that have all of what is given; none given means every session.
@@ -33,7 +33,7 @@ impl Filter {
         *self == Self::default()
     }
 
-    pub(super) fn matches(&self, record: &Record) -> bool {
+    pub(super) fn matches(&self, record: &SessionRecord) -> bool {
         fn is(wanted: Option<&str>, found: Option<&str>) -> bool {
             wanted.is_none() || wanted == found
         }

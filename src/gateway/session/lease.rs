@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::SessionStarter;
-use super::registry::{Entry, Record};
+use super::registry::{RegistryEntry, SessionRecord};
 use crate::config::{Auth, Issuer, OnExpiry, Route};
 use crate::gateway::relay::{Lease, Renewal, Verifying};
 use crate::journal::Event;
@@ -17,7 +17,7 @@ use crate::values::UnixTime;
 pub(super) fn for_session(
     starter: &Arc<SessionStarter>,
     admission: &Admission,
-    entry: &Entry,
+    entry: &RegistryEntry,
 ) -> Lease {
     let (Principal::Identified(identity), Auth::Jwt(issuers)) =
         (admission.principal(), &admission.route().auth)
@@ -40,7 +40,7 @@ fn ends(issuer: &Issuer) -> bool {
 fn verify(
     starter: &Arc<SessionStarter>,
     route: &Arc<Route>,
-    record: &Arc<Record>,
+    record: &Arc<SessionRecord>,
 ) -> Box<dyn Fn(String) -> Verifying + Send> {
     let starter = Arc::clone(starter);
     let route = Arc::clone(route);
@@ -69,7 +69,7 @@ fn verify(
 async fn renew(
     starter: &SessionStarter,
     route: &Arc<Route>,
-    record: &Record,
+    record: &SessionRecord,
     token: &str,
 ) -> Result<Identity, Reason> {
     let in_force = starter.current.get();

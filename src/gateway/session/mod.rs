@@ -36,7 +36,7 @@ pub use about::{Description, Identity, Summary};
 pub(crate) use abuse::Reporter;
 pub(crate) use caller::Caller;
 pub use filter::Filter;
-pub(crate) use registry::Entry;
+pub(crate) use registry::RegistryEntry;
 pub use registry::{Listing, Sessions};
 use stop::StopSignal;
 use task::SessionTask;
@@ -150,7 +150,12 @@ impl SessionStarter {
 
     /// The present route of a session that the configuration of `generation` admitted, now that the
     /// session is registered. A reload in between may not admit it: then it is told to end.
-    fn present_route(&self, entry: &Entry, generation: u64, route: &Arc<Route>) -> Arc<Route> {
+    fn present_route(
+        &self,
+        entry: &RegistryEntry,
+        generation: u64,
+        route: &Arc<Route>,
+    ) -> Arc<Route> {
         let in_force = self.current.get();
         if in_force.generation == generation {
             return Arc::clone(route);

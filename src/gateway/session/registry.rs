@@ -35,7 +35,7 @@ struct RegistryInner {
     next: u64,
     open: usize,
     /// In the order in which they came.
-    by_number: BTreeMap<u64, Arc<Record>>,
+    by_number: BTreeMap<u64, Arc<SessionRecord>>,
     /// When client certificates end, and the number of the session that each opened.
     by_end: BTreeSet<(SystemTime, u64)>,
     /// Set once all are to end: a session that comes now ends at once.
@@ -44,7 +44,7 @@ struct RegistryInner {
 
 /// What the registry knows of a session.
 #[derive(Debug)]
-pub(crate) struct Record {
+pub(crate) struct SessionRecord {
     pub(super) id: Box<str>,
     pub(super) route: Arc<str>,
     pub(super) subprotocol: Option<Box<str>>,
@@ -69,10 +69,10 @@ pub(crate) struct Record {
 
 /// A session's place in the registry; leaves it when dropped.
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub(crate) struct RegistryEntry {
     sessions: Sessions,
     number: u64,
-    record: Arc<Record>,
+    record: Arc<SessionRecord>,
 }
 
 /// Some of the sessions, as [`Sessions::list`] found them.
@@ -86,8 +86,8 @@ pub struct Listing {
 
 impl Sessions {
     /// Adds a session. The future resolves to the reason for which the gateway ends it.
-    pub(crate) fn enter(&self, description: Description) -> (Entry, StopSignal) {
-        let record = Arc::new(Record::new(description));
+    pub(crate) fn enter(&self, description: Description) -> (RegistryEntry, StopSignal) {
+        let record = Arc::new(SessionRecord::new(description));
         let mut live = self.locked();
         let number = live.next;
         live.next += 1;
@@ -101,7 +101,7 @@ impl Sessions {
         }
         drop(live);
         let told = StopSignal::new(Arc::clone(&record));
-        (Entry { sessions: self.clone(), number, record }, told)
+        (RegistryEntry { sessions: self.clone(), number, record }, told)
     }
 
     /// How many sessions there are, those that are ending included.
@@ -219,7 +219,7 @@ impl Sessions {
         ended
     }
 
-    fn matching(&self, filter: &Filter) -> Vec<(u64, Arc<Record>)> {
+    fn matching(&self, filter: &Filter) -> Vec<(u64, Arc<SessionRecord>)> {
         let mut records = self.all();
         records.retain(|(_, record)| filter.matches(record));
         records
@@ -227,7 +227,7 @@ impl Sessions {
 
     /// The sessions that were not told to end. Noted down first: matching them takes longer than
     /// sessions may be kept from coming and going.
-    fn all(&self) -> Vec<(u64, Arc<Record>)> {
+    fn all(&self) -> Vec<(u64, Arc<SessionRecord>)> {
         let live = self.locked();
         let lasting = live.by_number.iter().filter(|(_, record)| !record.stop.is_told());
         lasting.map(|(number, record)| (*number, Arc::clone(record))).collect()
@@ -238,7 +238,7 @@ impl Sessions {
     }
 }
 
-impl Record {
+impl SessionRecord {
     fn new(description: Description) -> Self {
         let Description {
             request_id,
@@ -275,7 +275,7 @@ impl Record {
     }
 }
 
-impl Record {
+impl SessionRecord {
     /// When its client certificate ends; `None`: it showed none.
     fn ends(&self) -> Option<SystemTime> {
         self.snapshot.certificate().map(ClientCertificate::ends)
@@ -337,9 +337,9 @@ impl Record {
     }
 }
 
-impl Entry {
+impl RegistryEntry {
     /// What the registry knows of the session.
-    pub(crate) fn record(&self) -> &Arc<Record> {
+    pub(crate) fn record(&self) -> &Arc<SessionRecord> {
         &self.record
     }
 
@@ -348,7 +348,7 @@ impl Entry {
         self.record.stop.tell(reason);
     }
 
-    /// Says whose session it is, before it runs. Follow it with [`Record::end_if_revoked`] and with
+    /// Says whose session it is, before it runs. Follow it with [`SessionRecord::end_if_revoked`] and with
     /// a review by the policy in force: reloads up to now reviewed a session without a user.
     pub(crate) fn introduce(&self, identity: Identity) {
         let mut held = self.record.identity();
@@ -375,7 +375,7 @@ impl Entry {
     }
 }
 
-impl Drop for Entry {
+impl Drop for RegistryEntry {
     fn drop(&mut self) {
         let mut live = self.sessions.locked();
         live.open -= 1;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use super::registry::Record;
+use super::registry::SessionRecord;
 use crate::values::Reason;
 
 /// The registry's side of a session's stop signal. It is smaller than a oneshot channel, and can also wake
@@ -53,13 +53,13 @@ impl StopHandle {
 /// The session's side: resolves to the reason for which the gateway ends it.
 #[derive(Debug)]
 pub(crate) struct StopSignal {
-    record: Arc<Record>,
+    record: Arc<SessionRecord>,
     /// The waker that the handle has.
     waker: Option<Waker>,
 }
 
 impl StopSignal {
-    pub(super) fn new(record: Arc<Record>) -> Self {
+    pub(super) fn new(record: Arc<SessionRecord>) -> Self {
         Self { record, waker: None }
     }
 }

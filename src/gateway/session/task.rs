@@ -7,7 +7,7 @@ use std::task::{self, Poll};
 use std::time::Duration;
 
 use super::stop::StopSignal;
-use super::{Entry, Identity, Permits, Reporter, SessionStarter, lease, terms};
+use super::{Identity, Permits, RegistryEntry, Reporter, SessionStarter, lease, terms};
 use crate::gateway::relay::{Amendments, Cause, Meter, Outside, SessionEnd, Streams, relay};
 use crate::journal::{self, Ended, Event, Journal, ProtocolError, Subject};
 use crate::policy::{Admission, Principal};
@@ -21,7 +21,7 @@ use crate::values::UnixTime;
 pub(super) struct SessionTask {
     reporter: Arc<Reporter>,
     told: StopSignal,
-    entry: Entry,
+    entry: RegistryEntry,
     /// `None` once they were given back and the end was recorded.
     permits: Option<Permits>,
 }
@@ -29,7 +29,7 @@ pub(super) struct SessionTask {
 impl SessionTask {
     pub(super) fn new(
         reporter: Arc<Reporter>,
-        entry: Entry,
+        entry: RegistryEntry,
         told: StopSignal,
         permits: Permits,
     ) -> Self {

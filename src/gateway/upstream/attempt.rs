@@ -11,10 +11,10 @@ use rustix::io::Errno;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 
-use super::dial::{Target, share};
-use super::exchange::{ExchangeError, Outcome, exchange};
+use super::dial::{DialTarget, share};
+use super::exchange::{ExchangeError, ExchangeOutcome, exchange};
 use super::health::{Change, Failed};
-use super::{Allowance, Failure, Upstream, refused, verify};
+use super::{AnswerDeadlines, Failure, Upstream, refused, verify};
 use crate::handshake::{Provenance, UpgradeRequest, upstream_request};
 use crate::journal::{Event, Journal};
 use crate::policy::Admission;
@@ -31,7 +31,7 @@ pub(super) struct Attempts<'a> {
     pub(super) admission: &'a Admission,
     pub(super) request: &'a UpgradeRequest,
     pub(super) provenance: Provenance<'a>,
-    pub(super) allowance: Allowance,
+    pub(super) allowance: AnswerDeadlines,
     /// How many the route has.
     pub(super) upstreams: usize,
     /// What each did that was tried, for the log.
@@ -50,7 +50,10 @@ struct Missed {
 
 impl Attempts<'_> {
     /// Tries one upstream; `None` if the next is to be tried.
-    pub(super) async fn attempt(&mut self, target: &Target) -> Option<Result<Upstream, Failure>> {
+    pub(super) async fn attempt(
+        &mut self,
+        target: &DialTarget,
+    ) -> Option<Result<Upstream, Failure>> {
         let began = now();
         match self.try_one(target).await {
             Ok(outcome) => {
@@ -84,7 +87,7 @@ impl Attempts<'_> {
     }
 
     /// What the upstream answered, or that it did not.
-    async fn try_one(&self, target: &Target) -> Result<Result<Upstream, Failure>, Missed> {
+    async fn try_one(&self, target: &DialTarget) -> Result<Result<Upstream, Failure>, Missed> {
         let (key, admission) = (generate_key(), self.admission);
         let forwarded = match self.forwarded(&key) {
             Ok(forwarded) => forwarded,
@@ -112,8 +115,8 @@ impl Attempts<'_> {
             Ok(Err(refused(Reason::UpstreamHandshake, what)))
         };
         match exchange(stream, forwarded, answer_by, deadline).await {
-            Ok(Outcome::Answered(answer)) => Ok(Err(Failure::Answered(answer))),
-            Ok(Outcome::Switched { stream, early, headers, letters }) => {
+            Ok(ExchangeOutcome::Answered(answer)) => Ok(Err(Failure::Answered(answer))),
+            Ok(ExchangeOutcome::Switched { stream, early, headers, letters }) => {
                 let (subprotocols, offers) = (admission.subprotocols(), self.request.offers());
                 match verify::switching_protocols(&headers, &key, subprotocols, offers) {
                     Ok(verify::Chosen { subprotocol, deflate }) => {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 
-use super::health::{Health, Shown};
+use super::health::{Health, ShownUpstream};
 use crate::config::{Config, Route, Upstream};
 use crate::tls::socket::tune;
 use crate::tls::transport::Transport;
@@ -23,15 +23,15 @@ const MOST_ADDRESSES: usize = 16;
 #[derive(Clone, Default)]
 pub struct Dialer {
     /// By route name, in the order of the configuration.
-    routes: HashMap<Arc<str>, Arc<[Target]>>,
+    routes: HashMap<Arc<str>, Arc<[DialTarget]>>,
 }
 
 /// One upstream of a route.
 #[derive(Clone)]
-pub(super) struct Target {
+pub(super) struct DialTarget {
     /// As the configuration has it, for logs.
     pub(super) name: Arc<str>,
-    /// What is known of it, shared by all that [`Target::is_same`] holds for.
+    /// What is known of it, shared by all that [`DialTarget::is_same`] holds for.
     pub(super) health: Arc<Health>,
     upstream: Upstream,
     /// For `wss://`.
@@ -46,14 +46,14 @@ pub(crate) struct Listed {
     /// The routes that name it.
     pub(crate) routes: Vec<String>,
     #[serde(flatten)]
-    pub(crate) health: Shown,
+    pub(crate) health: ShownUpstream,
 }
 
 impl Dialer {
     /// The upstreams of `config`. Of those that were in the configuration `before`, it goes on to
     /// know what failed.
     pub fn new(config: &Config, before: Option<&Self>) -> Result<Self, TlsError> {
-        let mut known: HashMap<Arc<str>, Vec<Target>> = HashMap::new();
+        let mut known: HashMap<Arc<str>, Vec<DialTarget>> = HashMap::new();
         for target in before.iter().flat_map(|before| before.routes.values()).flat_map(|all| &**all)
         {
             known.entry(Arc::clone(&target.name)).or_default().push(target.clone());
@@ -63,7 +63,7 @@ impl Dialer {
             let client = route.upstream_trust.as_ref().map(TlsClient::new).transpose()?;
             let mut targets = Vec::new();
             for upstream in &route.upstreams {
-                let mut target = Target::new(route, upstream, client.as_ref())?;
+                let mut target = DialTarget::new(route, upstream, client.as_ref())?;
                 let others = known.entry(Arc::clone(&target.name)).or_default();
                 match others.iter().find(|other| other.is_same(&target)) {
                     Some(other) => target.health = Arc::clone(&other.health),
@@ -77,19 +77,19 @@ impl Dialer {
     }
 
     /// The upstreams of `route`, in the order of the configuration.
-    pub(super) fn targets(&self, route: &Route) -> &[Target] {
+    pub(super) fn targets(&self, route: &Route) -> &[DialTarget] {
         self.routes.get(&route.name).map_or(&[], |targets| targets)
     }
 
     /// Every upstream once, by name, with what is known of it.
     pub(crate) fn list(&self) -> Vec<Listed> {
         let now = std::time::Instant::now();
-        let mut listed: Vec<(&Target, Listed)> = Vec::new();
+        let mut listed: Vec<(&DialTarget, Listed)> = Vec::new();
         let mut routes: Vec<_> = self.routes.iter().collect();
         routes.sort_unstable_by_key(|(name, _)| Arc::clone(name));
         for (route, targets) in routes {
             for target in &**targets {
-                let same = |(other, _): &&mut (&Target, Listed)| {
+                let same = |(other, _): &&mut (&DialTarget, Listed)| {
                     Arc::ptr_eq(&other.health, &target.health)
                 };
                 match listed.iter_mut().find(same) {
@@ -109,7 +109,7 @@ impl Dialer {
     }
 }
 
-impl Target {
+impl DialTarget {
     fn new(
         route: &Route,
         upstream: &Upstream,

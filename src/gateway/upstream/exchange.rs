@@ -24,10 +24,10 @@ const MAX_BODY: usize = 64 * 1024;
 /// The largest head of an answer.
 const MAX_HEAD: usize = 64 * 1024;
 
-type Connection = http1::Connection<TokioIo<Respelled<Guarded<Transport>>>, Empty<Bytes>>;
+type HttpConnection = http1::Connection<TokioIo<Respelled<Guarded<Transport>>>, Empty<Bytes>>;
 
 /// What the upstream did.
-pub(super) enum Outcome {
+pub(super) enum ExchangeOutcome {
     /// It answered 101; nothing else of the answer is verified yet.
     Switched { stream: Transport, early: Bytes, headers: HeaderMap, letters: Letters },
     /// It answered 300 or above.
@@ -67,7 +67,7 @@ pub(super) async fn exchange(
     mut request: Request<Empty<Bytes>>,
     answer_by: Instant,
     deadline: Instant,
-) -> Result<Outcome, ExchangeError> {
+) -> Result<ExchangeOutcome, ExchangeError> {
     // A handshake has one answer: the first 1xx that is not the 101 ends it.
     let interim = Interim::allowing(0);
     interim.watch(&mut request);
@@ -105,7 +105,7 @@ pub(super) async fn exchange(
         let parts = connection.into_parts();
         let (early, headers) = (parts.read_buf, response.into_parts().0.headers);
         let stream = parts.io.into_inner().into_inner().into_inner();
-        return Ok(Outcome::Switched { stream, early, headers, letters });
+        return Ok(ExchangeOutcome::Switched { stream, early, headers, letters });
     }
     if status.as_u16() < 300 {
         return Err(ExchangeError::Status(status));
@@ -115,7 +115,7 @@ pub(super) async fn exchange(
         return Err(ExchangeError::Unfinished);
     };
     let (body, cut) = body.map_err(broken)?;
-    Ok(Outcome::Answered(Answer { status, headers, letters, body, cut }))
+    Ok(ExchangeOutcome::Answered(Answer { status, headers, letters, body, cut }))
 }
 
 /// What was read in place of an answer, in words that say what to change.
@@ -154,7 +154,7 @@ async fn read_body(mut response: Response<Incoming>) -> Result<(Bytes, bool), hy
 
 /// Runs the connection beside whatever waits for it, in the same task.
 struct Driver<'a> {
-    connection: &'a mut Connection,
+    connection: &'a mut HttpConnection,
     done: bool,
 }
 

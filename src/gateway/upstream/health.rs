@@ -19,15 +19,15 @@ const TOLD_EVERY: Duration = Duration::from_secs(10);
 /// What is known of one upstream. Shared by all routes that name it with the same TLS settings, and
 /// by the configurations before and after a reload.
 #[derive(Debug, Default)]
-pub(super) struct Health(Mutex<State>);
+pub(super) struct Health(Mutex<HealthState>);
 
 #[derive(Debug, Default)]
-struct State {
+struct HealthState {
     /// The last answer to a handshake.
     answered: Option<Instant>,
     doubt: Doubt,
     down: Option<Down>,
-    told: Told,
+    told: ToldState,
 }
 
 #[derive(Debug)]
@@ -46,7 +46,7 @@ struct Down {
 
 /// What the log knows.
 #[derive(Debug, Default)]
-struct Told {
+struct ToldState {
     /// The last [`Change::Down`].
     at: Option<Instant>,
     /// Whether no [`Change::Up`] came after it.
@@ -85,7 +85,7 @@ pub(super) enum Change {
 
 /// An upstream as `status` shows it. What is not known is left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Shown {
+pub(crate) struct ShownUpstream {
     /// `untried`, `up` or `down`.
     pub(crate) state: &'static str,
     /// How long it has been down.
@@ -133,7 +133,7 @@ impl Health {
         error: &str,
     ) -> Option<Change> {
         let mut state = self.locked();
-        let State { answered, doubt, down, told } = &mut *state;
+        let HealthState { answered, doubt, down, told } = &mut *state;
         if answered.is_some_and(|answered| answered >= began) {
             return None;
         }
@@ -178,14 +178,14 @@ impl Health {
         std::mem::take(&mut state.told.down).then_some(up)
     }
 
-    pub(super) fn shown(&self, now: Instant) -> Shown {
+    pub(super) fn shown(&self, now: Instant) -> ShownUpstream {
         let state = self.locked();
         let Some(down) = &state.down else {
             let state = if state.answered.is_some() { "up" } else { "untried" };
             let (down_seconds, failures, retry_seconds, error) = (None, None, None, None);
-            return Shown { state, down_seconds, failures, retry_seconds, error };
+            return ShownUpstream { state, down_seconds, failures, retry_seconds, error };
         };
-        Shown {
+        ShownUpstream {
             state: "down",
             down_seconds: Some(now.saturating_duration_since(down.since).as_secs()),
             failures: Some(down.failures),
@@ -194,12 +194,12 @@ impl Health {
         }
     }
 
-    fn locked(&self) -> MutexGuard<'_, State> {
+    fn locked(&self) -> MutexGuard<'_, HealthState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Told {
+impl ToldState {
     /// What the log is to be told at `now` of an upstream that is `down`: nothing if it was told, or
     /// was told of an earlier time less than [`TOLD_EVERY`] ago.
     fn down(&mut self, down: Option<&Down>, now: Instant) -> Option<Change> {

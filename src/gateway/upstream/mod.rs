@@ -73,7 +73,7 @@ pub struct Answer {
 
 /// How long the answer to a client may take.
 #[derive(Debug, Clone, Copy)]
-pub struct Allowance {
+pub struct AnswerDeadlines {
     /// Until then the upstream must have answered.
     pub deadline: Instant,
     /// `handshake_timeout`: the time that a client leaves which does not take any for itself.
@@ -92,7 +92,7 @@ pub(crate) async fn connect(
     request: &UpgradeRequest,
     provenance: Provenance<'_>,
     subject: &mut Option<Arc<str>>,
-    allowance: Allowance,
+    allowance: AnswerDeadlines,
 ) -> Result<Upstream, Failure> {
     let targets = dialer.targets(admission.route());
     let mut attempts = Attempts {

@@ -5,11 +5,11 @@ use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
 
 use super::names::is_like;
-use super::{Reading, token, trimmed};
+use super::{CredentialReading, token, trimmed};
 
 /// The tokens of the cookies called `name` on all lines. A pair that only other readers find, behind a
 /// comma, a blank or a quote, or under another spelling of the name, cannot be read.
-pub(super) fn read(headers: &HeaderMap, name: &str) -> Vec<Reading> {
+pub(super) fn read(headers: &HeaderMap, name: &str) -> Vec<CredentialReading> {
     let mut readings = Vec::new();
     for line in headers.get_all(COOKIE) {
         for pair in line.as_bytes().split(|byte| *byte == b';') {

@@ -3,7 +3,7 @@
 use http::header::{AUTHORIZATION, HeaderName};
 use http::{HeaderMap, HeaderValue};
 
-use super::{Reading, token, trimmed};
+use super::{CredentialReading, token, trimmed};
 use crate::values::fold;
 use crate::values::is_token_byte;
 
@@ -11,12 +11,12 @@ const SCHEME: &[u8] = b"bearer";
 
 /// The bearer tokens of Authorization. A line of another scheme has none; a line that is not a scheme and
 /// a space before the rest (RFC 9110 section 11.4) cannot be read.
-pub(super) fn authorization(headers: &HeaderMap) -> Vec<Reading> {
+pub(super) fn authorization(headers: &HeaderMap) -> Vec<CredentialReading> {
     headers.get_all(AUTHORIZATION).iter().filter_map(credentials).collect()
 }
 
 /// The token of one line of Authorization; `None`: it is empty, or of another scheme.
-fn credentials(line: &HeaderValue) -> Option<Reading> {
+fn credentials(line: &HeaderValue) -> Option<CredentialReading> {
     let line = trimmed(line.as_bytes());
     if line.is_empty() {
         return None;
@@ -35,7 +35,7 @@ fn credentials(line: &HeaderValue) -> Option<Reading> {
 
 /// The tokens of the fields called `name`: the token alone, or with `Bearer ` before it. Another spelling
 /// of the name, which many servers fold to the same variable, cannot be read.
-pub(super) fn named(headers: &HeaderMap, name: &HeaderName) -> Vec<Reading> {
+pub(super) fn named(headers: &HeaderMap, name: &HeaderName) -> Vec<CredentialReading> {
     let mut readings = Vec::new();
     for (given, value) in headers {
         let value = trimmed(value.as_bytes());

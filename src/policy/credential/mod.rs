@@ -10,20 +10,20 @@ mod subprotocol;
 #[cfg(test)]
 mod tests;
 
-use super::checks::{Outcome, Said};
-use super::context::Context;
+use super::checks::{CheckOutcome, Said};
+use super::context::CheckContext;
 use crate::handshake::UpgradeRequest;
 use crate::values::TokenPlace;
 use crate::values::{Reason, Refusal};
 
 /// A token as it stands in a place, or why it cannot be read strictly.
-type Reading = Result<String, &'static str>;
+type CredentialReading = Result<String, &'static str>;
 
 /// A credential that a request shows, and the first place where it was found.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Credential {
     pub(super) place: TokenPlace,
-    reading: Reading,
+    reading: CredentialReading,
 }
 
 impl std::fmt::Debug for Credential {
@@ -43,16 +43,16 @@ impl Credential {
 }
 
 /// Finds the credential of the request, and refuses two different ones.
-pub(super) fn check(cx: &mut Context<'_>) -> Result<Outcome, Refusal> {
+pub(super) fn check(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> {
     let Some(issuers) = cx.issuers()? else {
-        return Ok(Outcome::NotApplicable);
+        return Ok(CheckOutcome::NotApplicable);
     };
     let (request, _) = cx.live()?;
     cx.found.credential = find(&issuers.first().token_from, request)?;
-    Ok(Outcome::Passed)
+    Ok(CheckOutcome::Passed)
 }
 
-pub(super) fn passed(cx: &Context<'_>) -> Said {
+pub(super) fn passed(cx: &CheckContext<'_>) -> Said {
     match &cx.found.credential {
         Some(credential) => format!("one, from {}", credential.place),
         None => "none".to_owned(),
@@ -80,7 +80,7 @@ fn find(places: &[TokenPlace], request: &UpgradeRequest) -> Result<Option<Creden
     Ok(found.pop())
 }
 
-fn read(place: &TokenPlace, request: &UpgradeRequest) -> Result<Vec<Reading>, Refusal> {
+fn read(place: &TokenPlace, request: &UpgradeRequest) -> Result<Vec<CredentialReading>, Refusal> {
     Ok(match place {
         TokenPlace::Header => field::authorization(request.headers()),
         TokenPlace::Field(name) => field::named(request.headers(), name),
@@ -130,7 +130,7 @@ pub(super) fn empty(places: &[TokenPlace], forward: bool, request: &mut UpgradeR
 
 /// The token that `bytes` are. Beside the characters of a compact JWS (RFC 7515 section 7.1) those of
 /// padded and standard base64 pass, so that the verifier can say what is wrong with them.
-fn token(bytes: &[u8]) -> Reading {
+fn token(bytes: &[u8]) -> CredentialReading {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.~+/=".contains(byte);
     match std::str::from_utf8(bytes) {
         Ok(text) if bytes.iter().all(plain) => Ok(text.to_owned()),

@@ -3,11 +3,11 @@
 use percent_encoding::percent_decode_str;
 
 use super::names::is_like;
-use super::{Reading, token};
+use super::{CredentialReading, token};
 
 /// The tokens of the parameters called `name` once they are decoded. A parameter that only other readers
 /// call so, or find behind a `;`, cannot be read.
-pub(super) fn read(target: &str, name: &str) -> Vec<Reading> {
+pub(super) fn read(target: &str, name: &str) -> Vec<CredentialReading> {
     let mut readings = Vec::new();
     for parameter in query(target).split('&') {
         let (given, value) = parameter.split_once('=').unwrap_or((parameter, ""));

@@ -2,7 +2,7 @@
 
 use percent_encoding::percent_decode_str;
 
-use super::{Reading, token};
+use super::{CredentialReading, token};
 use crate::values::{Reason, Refusal};
 
 /// A subprotocol that carries a token as it is: all characters of a compact JWS are token characters
@@ -18,7 +18,7 @@ const BEFORE: [&str; 2] = ["bearer", "access_token"];
 
 /// The tokens of the offer. A browser fails the socket when none of what it offered is answered, and the
 /// token must not be: something else must be offered, too.
-pub(super) fn read(offered: &[String]) -> Result<Vec<Reading>, Refusal> {
+pub(super) fn read(offered: &[String]) -> Result<Vec<CredentialReading>, Refusal> {
     let carriers = carried(offered);
     if !carriers.is_empty() && carriers.len() == offered.len() {
         let detail = "Sec-WebSocket-Protocol offers a token and no subprotocol beside it";

@@ -23,12 +23,12 @@ pub(super) const NO_EXP: &str = "the token has no exp claim, so it would never e
     where it is made, the Unix time in seconds at which it ends (PyJWT: \"exp\": int(time.time()) + \
     3600)";
 
-type Claims = Map<String, Value>;
+type ClaimsObject = Map<String, Value>;
 
 /// Checks the claims at `now` and returns the identity that they prove to this gateway.
 pub(super) fn identify(
     issuer: &Issuer,
-    claims: Claims,
+    claims: ClaimsObject,
     now: SystemTime,
 ) -> Result<Identity, Refusal> {
     let expires = expires(issuer, &claims, now)?;
@@ -41,19 +41,19 @@ pub(super) fn identify(
 }
 
 /// Checks the claims against the requirements of the configuration.
-pub(super) fn authorize(issuer: &Issuer, claims: &Claims) -> Result<(), Refusal> {
+pub(super) fn authorize(issuer: &Issuer, claims: &ClaimsObject) -> Result<(), Refusal> {
     required(&issuer.require, claims)?;
     forward::check(&issuer.forward, claims)
 }
 
 /// Repeats the checks that do not depend on the time: `iss`, `aud` and the required claims.
-pub(super) fn review(issuer: &Issuer, claims: &Claims) -> Result<(), Refusal> {
+pub(super) fn review(issuer: &Issuer, claims: &ClaimsObject) -> Result<(), Refusal> {
     issued_by(issuer, claims)?;
     audience(issuer, claims)?;
     required(&issuer.require, claims)
 }
 
-fn expires(issuer: &Issuer, claims: &Claims, now: SystemTime) -> Result<SystemTime, Refusal> {
+fn expires(issuer: &Issuer, claims: &ClaimsObject, now: SystemTime) -> Result<SystemTime, Refusal> {
     let exp = claims.get("exp").ok_or_else(|| invalid(NO_EXP))?;
     let expires = time("exp", exp)? + issuer.leeway;
     if now < expires {
@@ -64,7 +64,7 @@ fn expires(issuer: &Issuer, claims: &Claims, now: SystemTime) -> Result<SystemTi
     Err(Refusal::new(Reason::TokenExpired, detail).by("leeway"))
 }
 
-fn not_before(issuer: &Issuer, claims: &Claims, now: SystemTime) -> Result<(), Refusal> {
+fn not_before(issuer: &Issuer, claims: &ClaimsObject, now: SystemTime) -> Result<(), Refusal> {
     let Some(nbf) = claims.get("nbf") else {
         return Ok(());
     };
@@ -101,7 +101,7 @@ pub(super) fn time(claim: &str, value: &Value) -> Result<SystemTime, Refusal> {
     Ok(SystemTime::UNIX_EPOCH + Duration::from_secs_f64(seconds))
 }
 
-fn issued_by(issuer: &Issuer, claims: &Claims) -> Result<(), Refusal> {
+fn issued_by(issuer: &Issuer, claims: &ClaimsObject) -> Result<(), Refusal> {
     let Some(wanted) = &issuer.issuer else {
         return Ok(());
     };
@@ -114,7 +114,7 @@ fn issued_by(issuer: &Issuer, claims: &Claims) -> Result<(), Refusal> {
 }
 
 /// Checks `aud`, which is a text or a list of texts (RFC 7519 section 4.1.3).
-fn audience(issuer: &Issuer, claims: &Claims) -> Result<(), Refusal> {
+fn audience(issuer: &Issuer, claims: &ClaimsObject) -> Result<(), Refusal> {
     if issuer.audience.is_empty() {
         return Ok(());
     }
@@ -136,7 +136,7 @@ fn audience(issuer: &Issuer, claims: &Claims) -> Result<(), Refusal> {
     }
 }
 
-fn user(issuer: &Issuer, claims: &Claims) -> Result<String, Refusal> {
+fn user(issuer: &Issuer, claims: &ClaimsObject) -> Result<String, Refusal> {
     let name = &issuer.user_claim;
     let what = match pointer::find(claims, name) {
         Some(Value::String(user)) if !user.is_empty() => return Ok(user.clone()),
@@ -153,7 +153,7 @@ fn user(issuer: &Issuer, claims: &Claims) -> Result<String, Refusal> {
     Err(invalid(what).by("user_claim"))
 }
 
-fn names(claims: &Claims) -> String {
+fn names(claims: &ClaimsObject) -> String {
     let mut names: Vec<String> =
         claims.keys().take(SHOWN).map(|name| name.chars().take(64).collect()).collect();
     if claims.len() > SHOWN {
@@ -162,7 +162,7 @@ fn names(claims: &Claims) -> String {
     names.join(", ")
 }
 
-fn token_id(claims: &Claims) -> Result<Option<String>, Refusal> {
+fn token_id(claims: &ClaimsObject) -> Result<Option<String>, Refusal> {
     match claims.get("jti") {
         None => Ok(None),
         Some(Value::String(id)) => Ok(Some(id.clone())),
@@ -170,7 +170,7 @@ fn token_id(claims: &Claims) -> Result<Option<String>, Refusal> {
     }
 }
 
-fn required(require: &[Requirement], claims: &Claims) -> Result<(), Refusal> {
+fn required(require: &[Requirement], claims: &ClaimsObject) -> Result<(), Refusal> {
     for requirement in require {
         let name = &requirement.claim;
         let denied = |detail: String| Err(Refusal::new(Reason::ClaimsDenied, detail).by("require"));

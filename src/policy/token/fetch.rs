@@ -64,9 +64,9 @@ pub(super) struct Fetcher {
 }
 
 /// A connection to the server.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
 impl Fetcher {
     /// `url` must be `https://` or `http://`, with a host and without user information; the
@@ -103,7 +103,7 @@ impl Fetcher {
         let address = (self.host.as_str(), self.url.port_u16().unwrap_or(usual));
         let stream = TcpStream::connect(address).await.map_err(FetchError::Connect)?;
         tune(&stream);
-        let stream: Box<dyn Stream> = match &self.secure {
+        let stream: Box<dyn ByteStream> = match &self.secure {
             Some(connector) => connector.connect(stream).await.map_err(FetchError::Connect)?,
             None => Box::new(stream),
         };

@@ -43,10 +43,10 @@ pub(super) fn fields(
 
 /// The field value exceeds [`MAX_VALUE`] bytes.
 #[derive(Debug)]
-struct TooLong;
+struct HeaderTooLong;
 
 /// The field value for a claim, if the token has the claim.
-fn field(claims: &Map<String, Value>, claim: &str) -> Result<Option<HeaderValue>, TooLong> {
+fn field(claims: &Map<String, Value>, claim: &str) -> Result<Option<HeaderValue>, HeaderTooLong> {
     let text = match pointer::find(claims, claim) {
         None | Some(Value::Null) => return Ok(None),
         Some(Value::String(text)) => safe(text, &[]),
@@ -57,7 +57,7 @@ fn field(claims: &Map<String, Value>, claim: &str) -> Result<Option<HeaderValue>
         Some(other) => safe(&other.to_string(), &[]),
     };
     let value = HeaderValue::from_str(&text).ok().filter(|value| value.len() <= MAX_VALUE);
-    value.map(Some).ok_or(TooLong)
+    value.map(Some).ok_or(HeaderTooLong)
 }
 
 /// Percent-encodes all bytes except visible ASCII; also `%`, the bytes of `more`, and spaces at

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::claims::time;
 use super::compact::{self, invalid};
-use super::key::{Key, KeyError};
+use super::key::{KeyError, SigningKey};
 use crate::config::{Algorithm, Family, LONGEST_TOKEN};
 use crate::values::Refusal;
 
@@ -74,7 +74,11 @@ fn tutorial(token: &compact::Unverified<'_>) -> Option<String> {
         return None;
     }
     let known = TUTORIAL_SECRETS.into_iter().find(|secret| {
-        Key::any_secret(secret.as_bytes()).verifies(token.algorithm, token.message, token.signature)
+        SigningKey::any_secret(secret.as_bytes()).verifies(
+            token.algorithm,
+            token.message,
+            token.signature,
+        )
     })?;
     let bits = known.len() * 8;
     let weak = super::key::strong(known.as_bytes(), &[token.algorithm]);

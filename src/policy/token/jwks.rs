@@ -8,7 +8,7 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use serde_json::{Map, Value};
 
-use super::key::{Key, Material};
+use super::key::{Material, SigningKey};
 use crate::config::Algorithm;
 
 /// The largest number of keys in a set.
@@ -55,7 +55,7 @@ struct SetKey {
     kid: Option<String>,
     /// The only algorithm that the key may be used with, if the set restricts it.
     algorithm: Option<Algorithm>,
-    key: Key,
+    key: SigningKey,
 }
 
 impl SetKey {
@@ -108,10 +108,10 @@ impl KeySet {
         &self,
         kid: Option<&str>,
         algorithm: Algorithm,
-    ) -> Result<Vec<&Key>, Missing> {
+    ) -> Result<Vec<&SigningKey>, Missing> {
         let named = |key: &&SetKey| kid.is_none() || key.kid.as_deref() == kid;
         let usable = self.keys.iter().filter(named).filter(|key| key.usable(algorithm));
-        let found: Vec<&Key> = usable.map(|key| &key.key).collect();
+        let found: Vec<&SigningKey> = usable.map(|key| &key.key).collect();
         if found.len() > MOST_TRIED {
             return Err(Missing::Refused(ambiguous(kid, algorithm, found.len())));
         }
@@ -173,7 +173,7 @@ fn read_key(jwk: &Value, algorithms: &[Algorithm]) -> Result<SetKey, String> {
         Some(Value::String(kid)) if kid.len() <= MAX_KID => Some(kid.clone()),
         Some(_) => return Err("has a kid that is no text, or too long".to_owned()),
     };
-    let key = Key::public(&material).map_err(|weakness| weakness.to_string())?;
+    let key = SigningKey::public(&material).map_err(|weakness| weakness.to_string())?;
     let key = SetKey { kid, algorithm, key };
     if algorithms.iter().any(|algorithm| key.usable(*algorithm)) {
         Ok(key)

@@ -56,7 +56,7 @@ pub enum KeyError {
         "the key in {} is of no kind that is verified with: RSA, EC on P-256 or P-384, or Ed25519",
         .0.display()
     )]
-    Kind(PathBuf),
+    KeyType(PathBuf),
     /// The configured algorithms do not use this kind of key.
     #[error("the key in {} is {kind}, which cannot verify {algorithm}", path.display())]
     Mismatch {
@@ -138,7 +138,7 @@ fn trimmed(number: &[u8]) -> Vec<u8> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum KeyType {
     Secret,
     Rsa,
     P256,
@@ -147,29 +147,29 @@ enum Kind {
 }
 
 /// A key that verifies signatures of its kind.
-pub(super) struct Key {
-    kind: Kind,
+pub(super) struct SigningKey {
+    kind: KeyType,
     decoding: DecodingKey,
 }
 
-impl Key {
+impl SigningKey {
     /// Takes a shared secret for all of `algorithms`; it must be at least as long as their longest
     /// hash.
     pub(super) fn secret(secret: &[u8], algorithms: &[Algorithm]) -> Result<Self, KeyError> {
         strong(secret, algorithms)?;
-        Ok(Self { kind: Kind::Secret, decoding: DecodingKey::from_secret(secret) })
+        Ok(Self { kind: KeyType::Secret, decoding: DecodingKey::from_secret(secret) })
     }
 
     /// Takes a secret of any length. Only for detecting that a token was signed with it, never for
     /// accepting one.
     pub(super) fn any_secret(secret: &[u8]) -> Self {
-        Self { kind: Kind::Secret, decoding: DecodingKey::from_secret(secret) }
+        Self { kind: KeyType::Secret, decoding: DecodingKey::from_secret(secret) }
     }
 
     /// Reads a public key in PEM, bare or in a certificate, for all of `algorithms`.
     pub(super) fn pem(path: &Path, pem: &[u8], algorithms: &[Algorithm]) -> Result<Self, KeyError> {
         let spki = public_key(path, pem)?;
-        let material = spki::read(&spki).ok_or_else(|| KeyError::Kind(path.to_owned()))?;
+        let material = spki::read(&spki).ok_or_else(|| KeyError::KeyType(path.to_owned()))?;
         let key = Self::public(&material)
             .map_err(|source| KeyError::Weak { path: path.to_owned(), source })?;
         match algorithms.iter().find(|algorithm| !key.fits(**algorithm)) {
@@ -187,15 +187,15 @@ impl Key {
         let (kind, decoding) = match material {
             Material::Rsa { modulus, exponent } => {
                 check_rsa(modulus, exponent)?;
-                (Kind::Rsa, DecodingKey::from_rsa_raw_components(modulus, exponent))
+                (KeyType::Rsa, DecodingKey::from_rsa_raw_components(modulus, exponent))
             }
-            Material::P256(point) => (Kind::P256, DecodingKey::from_ec_der(point)),
-            Material::P384(point) => (Kind::P384, DecodingKey::from_ec_der(point)),
+            Material::P256(point) => (KeyType::P256, DecodingKey::from_ec_der(point)),
+            Material::P384(point) => (KeyType::P384, DecodingKey::from_ec_der(point)),
             Material::Ed25519(key) => {
                 if is_of_small_order(key) {
                     return Err(Weakness::SmallOrder);
                 }
-                (Kind::Ed25519, DecodingKey::from_ed_der(key))
+                (KeyType::Ed25519, DecodingKey::from_ed_der(key))
             }
         };
         Ok(Self { kind, decoding })
@@ -206,11 +206,11 @@ impl Key {
         use Algorithm::{ES256, ES384, EdDSA, HS256, HS384, HS512};
         use Algorithm::{PS256, PS384, PS512, RS256, RS384, RS512};
         let kind = match algorithm {
-            HS256 | HS384 | HS512 => Kind::Secret,
-            RS256 | RS384 | RS512 | PS256 | PS384 | PS512 => Kind::Rsa,
-            ES256 => Kind::P256,
-            ES384 => Kind::P384,
-            EdDSA => Kind::Ed25519,
+            HS256 | HS384 | HS512 => KeyType::Secret,
+            RS256 | RS384 | RS512 | PS256 | PS384 | PS512 => KeyType::Rsa,
+            ES256 => KeyType::P256,
+            ES384 => KeyType::P384,
+            EdDSA => KeyType::Ed25519,
         };
         self.kind == kind
     }
@@ -225,11 +225,11 @@ impl Key {
 
     fn kind_name(&self) -> &'static str {
         match self.kind {
-            Kind::Secret => "a secret",
-            Kind::Rsa => "an RSA key",
-            Kind::P256 => "an EC key on P-256",
-            Kind::P384 => "an EC key on P-384",
-            Kind::Ed25519 => "an Ed25519 key",
+            KeyType::Secret => "a secret",
+            KeyType::Rsa => "an RSA key",
+            KeyType::P256 => "an EC key on P-256",
+            KeyType::P384 => "an EC key on P-384",
+            KeyType::Ed25519 => "an Ed25519 key",
         }
     }
 }

@@ -16,7 +16,7 @@ use super::fetch::Fetcher;
 use super::forward;
 use super::identity::Identity;
 use super::jwks::{KeySet, Missing};
-use super::key::{Key, KeyError};
+use super::key::{KeyError, SigningKey};
 use super::remote::Remote;
 use super::status::Status;
 use crate::config::{Issuer, KeySource};
@@ -81,7 +81,7 @@ impl Authenticated {
 }
 
 enum Keys {
-    One(Key),
+    One(SigningKey),
     Set(KeySet),
     Remote(Box<Remote>),
 }
@@ -228,8 +228,9 @@ impl Verifier {
     }
 
     /// Checks that one of the keys made the token's signature.
-    fn judge(&self, keys: &[&Key], token: &Unverified<'_>) -> Result<(), Refusal> {
-        let verifies = |key: &&Key| key.verifies(token.algorithm, token.message, token.signature);
+    fn judge(&self, keys: &[&SigningKey], token: &Unverified<'_>) -> Result<(), Refusal> {
+        let verifies =
+            |key: &&SigningKey| key.verifies(token.algorithm, token.message, token.signature);
         if keys.iter().any(verifies) {
             return Ok(());
         }
@@ -261,8 +262,8 @@ fn keys(issuer: &Issuer) -> Result<Keys, KeyError> {
         return Err(KeyError::Algorithms);
     }
     match &issuer.key {
-        KeySource::Secret(secret) => Key::secret(&secret.0, algorithms).map(Keys::One),
-        KeySource::PublicKey { path, pem } => Key::pem(path, pem, algorithms).map(Keys::One),
+        KeySource::Secret(secret) => SigningKey::secret(&secret.0, algorithms).map(Keys::One),
+        KeySource::PublicKey { path, pem } => SigningKey::pem(path, pem, algorithms).map(Keys::One),
         KeySource::JwksFile { path, json } => {
             let set = KeySet::read(json.as_bytes(), algorithms);
             set.map(Keys::Set).map_err(|source| KeyError::Set { path: path.clone(), source })

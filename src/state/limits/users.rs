@@ -18,13 +18,13 @@ const MOST_IDLE: usize = 65_536;
 /// remembered.
 #[derive(Debug, Default)]
 pub struct Users {
-    held: Mutex<Held>,
+    held: Mutex<UserCells>,
     /// [`MOST_IDLE`]; smaller in tests.
     most_idle: Option<usize>,
 }
 
 #[derive(Debug, Default)]
-struct Held {
+struct UserCells {
     cells: HashMap<(UserKey, Rate), UserShare>,
     /// The number of entries at which the next sweep runs: twice the number left by the last one.
     sweep_at: usize,
@@ -56,12 +56,12 @@ impl Users {
         self.most_idle.unwrap_or(MOST_IDLE)
     }
 
-    fn locked(&self) -> MutexGuard<'_, Held> {
+    fn locked(&self) -> MutexGuard<'_, UserCells> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Held {
+impl UserCells {
     fn sweep(&mut self, now: Instant, most_idle: usize) {
         // Handles are created only under the lock that is held here.
         self.cells.retain(|_, cell| !cell.is_only_one() || cell.owes(now) > 0);

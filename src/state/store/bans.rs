@@ -14,7 +14,7 @@ use super::file::{Contents, StateFile, StoreError, Version};
 use crate::values::Network;
 use crate::values::UnixTime;
 pub use ban::{Author, Ban, BanError};
-use held::{Held, in_order};
+use held::{HeldBans, in_order};
 
 /// The largest number of bans, including expired ones that are remembered.
 pub const MAX_BANS: usize = 100_000;
@@ -57,14 +57,14 @@ static CONTENTS: Contents = Contents {
 };
 
 #[derive(Serialize)]
-struct Written<'a> {
+struct WrittenBans<'a> {
     version: Version,
     bans: &'a [Ban],
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Read {
+struct ReadBans {
     #[serde(rename = "version")]
     _version: Version,
     bans: Vec<Ban>,
@@ -75,7 +75,7 @@ struct Read {
 /// bench `bans`.
 #[derive(Debug)]
 pub struct BanTable {
-    held: RwLock<Held>,
+    held: RwLock<HeldBans>,
     unsaved: AtomicBool,
     /// Locked during a write, so that the last written file is the newest.
     file: Option<Mutex<StateFile>>,
@@ -95,10 +95,10 @@ impl BanTable {
     /// file must not lift bans.
     pub fn open(path: PathBuf, now: UnixTime) -> Result<Self, StoreError> {
         let file = StateFile::new(path, &CONTENTS);
-        let mut held = Held::default();
-        match file.read::<Read>()? {
-            None => file.write(&Written { version: Version, bans: &[] })?,
-            Some(Read { bans, .. }) => {
+        let mut held = HeldBans::default();
+        match file.read::<ReadBans>()? {
+            None => file.write(&WrittenBans { version: Version, bans: &[] })?,
+            Some(ReadBans { bans, .. }) => {
                 for ban in bans {
                     ban.check().map_err(|error| file.broken(error.to_string()))?;
                     if ban.kept_until() > now {
@@ -112,11 +112,11 @@ impl BanTable {
         Ok(Self { held: RwLock::new(held), file, ..Self::in_memory() })
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Held> {
+    fn read(&self) -> RwLockReadGuard<'_, HeldBans> {
         self.held.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Held> {
+    fn write(&self) -> RwLockWriteGuard<'_, HeldBans> {
         self.held.write().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -182,7 +182,7 @@ impl BanStore for BanTable {
             held.retain(|ban| ban.kept_until() > now);
             in_order(held.bans.values())
         };
-        let outcome = file.write(&Written { version: Version, bans: &listed });
+        let outcome = file.write(&WrittenBans { version: Version, bans: &listed });
         if outcome.is_err() {
             self.changed();
         }

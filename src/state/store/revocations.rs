@@ -37,7 +37,7 @@ struct Read {
 /// The in-memory store with an optional file. Every change rewrites the file.
 #[derive(Debug)]
 pub struct Revocations {
-    held: RwLock<Held>,
+    held: RwLock<HeldRevocations>,
     /// Locked during a write, so that the last written file is the newest.
     file: Option<Mutex<StateFile>>,
     /// [`MAX_REVOCATIONS`]; smaller in tests.
@@ -45,7 +45,7 @@ pub struct Revocations {
 }
 
 #[derive(Debug, Default)]
-struct Held {
+struct HeldRevocations {
     users: HashMap<String, Term>,
     tokens: HashMap<String, Term>,
 }
@@ -69,7 +69,7 @@ impl Revocations {
     /// file must not lift revocations.
     pub fn open(path: PathBuf, now: UnixTime) -> Result<Self, StoreError> {
         let file = StateFile::new(path, &CONTENTS);
-        let mut held = Held::default();
+        let mut held = HeldRevocations::default();
         match file.read::<Read>()? {
             None => file.write(&Written { version: Version, revocations: &[] })?,
             Some(Read { revocations, .. }) => {
@@ -117,11 +117,11 @@ impl Revocations {
         file.write(&Written { version: Version, revocations: &listed })
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Held> {
+    fn read(&self) -> RwLockReadGuard<'_, HeldRevocations> {
         self.held.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Held> {
+    fn write(&self) -> RwLockWriteGuard<'_, HeldRevocations> {
         self.held.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -146,7 +146,7 @@ impl RevocationStore for Revocations {
     }
 }
 
-impl Held {
+impl HeldRevocations {
     fn len(&self) -> usize {
         self.users.len() + self.tokens.len()
     }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::super::budget::HoldPermit;
 use super::super::frame_buffer::{CountedBytes, FrameBuffer};
 use super::super::{
-    ClientRates, Event, FrameLimits, Gate, HeaderBytes, HoldBudget, Judged, Opcode, Violation,
+    ClientRates, FrameLimits, Gate, GateEvent, HeaderBytes, HoldBudget, Judged, Opcode, Violation,
 };
 use super::{Allowance, Verdict, payloads};
 use crate::values::{Endpoint, Rate, Reason};
@@ -115,15 +115,21 @@ impl FirstMessageReader {
             let Judged { consumed, event, .. } = self.gate.judge(&bytes[read..], &self.budget);
             read += consumed;
             let found = match event {
-                Some(Event::Ping(payload)) => FirstMessageEvent::Ping(payload),
-                Some(Event::FirstMessage) => match self.gate.first_message() {
+                Some(GateEvent::Ping(payload)) => FirstMessageEvent::Ping(payload),
+                Some(GateEvent::FirstMessage) => match self.gate.first_message() {
                     Some(message) => FirstMessageEvent::Message(message),
                     None => continue,
                 },
-                Some(Event::Close(_)) => FirstMessageEvent::Closed,
-                Some(Event::Refused(reason)) => FirstMessageEvent::Refused(reason),
-                Some(Event::Violation(violation)) => FirstMessageEvent::Violation(violation),
-                Some(Event::OwnPong | Event::Token(_) | Event::Dropped | Event::Wait(_)) | None => {
+                Some(GateEvent::Close(_)) => FirstMessageEvent::Closed,
+                Some(GateEvent::Refused(reason)) => FirstMessageEvent::Refused(reason),
+                Some(GateEvent::Violation(violation)) => FirstMessageEvent::Violation(violation),
+                Some(
+                    GateEvent::OwnPong
+                    | GateEvent::Token(_)
+                    | GateEvent::Dropped
+                    | GateEvent::Wait(_),
+                )
+                | None => {
                     continue;
                 }
             };
@@ -170,16 +176,16 @@ impl FirstMessageInspector {
         head: &HeaderBytes,
         buffer: &mut FrameBuffer,
         rest: &[u8],
-    ) -> Event {
+    ) -> GateEvent {
         if head.opcode() == Opcode::Binary {
-            return Event::Refused(Reason::TokenInvalid);
+            return GateEvent::Refused(Reason::TokenInvalid);
         }
         self.frames = buffer.take();
         if !self.frames.push(rest, &self.budget) {
-            return Event::Refused(Reason::Capacity);
+            return GateEvent::Refused(Reason::Capacity);
         }
         self.length += usize::try_from(head.declared()).unwrap_or(self.longest);
-        if head.fin() { Event::FirstMessage } else { Event::Dropped }
+        if head.fin() { GateEvent::FirstMessage } else { GateEvent::Dropped }
     }
 
     /// The message, once it is whole.

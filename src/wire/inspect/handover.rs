@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::super::inflate::Inflation;
 use super::super::reader::{Frame, WHOLE, WHOLE_SIZE};
-use super::super::{Event, HeaderBytes, Opcode, mask};
+use super::super::{GateEvent, HeaderBytes, Opcode, mask};
 use super::form::{Form, HandIn};
 use super::{Verdict, payloads};
 use crate::values::{Reason, json};
@@ -73,7 +73,7 @@ impl Handover {
 
     /// Takes the token of a message that is whole. It is empty where the message is not of the form;
     /// the client is told that it is not valid.
-    pub(super) fn take(&mut self, frame: &[u8], compressed: bool) -> Event {
+    pub(super) fn take(&mut self, frame: &[u8], compressed: bool) -> GateEvent {
         self.taken += 1;
         let message = payloads(frame);
         let message = if compressed {
@@ -83,7 +83,7 @@ impl Handover {
             Some(message)
         };
         let token = message.and_then(|message| token_in(&self.member, &message));
-        Event::Token(token.unwrap_or_default())
+        GateEvent::Token(token.unwrap_or_default())
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::frame_buffer::FrameBuffer;
 use super::reader::{Frame, WHOLE};
-use super::{Event, HeaderBytes, mask};
+use super::{GateEvent, HeaderBytes, mask};
 use crate::values::Reason;
 pub(in crate::wire) use first_message::FirstMessageInspector;
 pub use first_message::{FirstMessage, FirstMessageEvent, FirstMessageReader};
@@ -42,11 +42,11 @@ pub enum Verdict {
 
 impl Verdict {
     /// The event that ends the run of the reader at once, if any.
-    pub(in crate::wire) fn event(self) -> Option<Event> {
+    pub(in crate::wire) fn event(self) -> Option<GateEvent> {
         match self {
             Self::Pass | Self::Hold | Self::Take | Self::Drop(_) => None,
-            Self::Wait(until) => Some(Event::Wait(until)),
-            Self::Refuse(reason) => Some(Event::Refused(reason)),
+            Self::Wait(until) => Some(GateEvent::Wait(until)),
+            Self::Refuse(reason) => Some(GateEvent::Refused(reason)),
         }
     }
 }
@@ -158,7 +158,7 @@ impl MessageInspector {
         buffer: &mut FrameBuffer,
         rest: &[u8],
         compressed: bool,
-    ) -> Event {
+    ) -> GateEvent {
         match self {
             Self::Handover(handover) => {
                 handover.take(&[buffer.pending(), rest].concat(), compressed)

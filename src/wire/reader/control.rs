@@ -2,23 +2,23 @@
 
 use super::super::close::LONGEST_PAYLOAD;
 use super::super::inspect::Verdict;
-use super::super::{CloseFrame, Event, Opcode, Violation, mask};
-use super::{Reader, Run};
+use super::super::{CloseFrame, GateEvent, Opcode, Violation, mask};
+use super::{FrameRun, Reader};
 
 impl Reader {
     pub(in crate::wire) fn end_control(
         &mut self,
         input: &[u8],
-        run: &mut Run,
-    ) -> Result<Option<Event>, Violation> {
+        run: &mut FrameRun,
+    ) -> Result<Option<GateEvent>, Violation> {
         let frame = &input[run.safe..run.at];
         let event = match self.frame.head.opcode() {
             Opcode::Pong if self.is_own_pong(frame) => {
                 self.buffer.discard();
                 self.frame.end();
-                return Ok(Some(Event::OwnPong));
+                return Ok(Some(GateEvent::OwnPong));
             }
-            Opcode::Close => Some(Event::Close(self.check_close(frame)?)),
+            Opcode::Close => Some(GateEvent::Close(self.check_close(frame)?)),
             Opcode::Ping => {
                 self.activity += 1;
                 None
@@ -39,7 +39,7 @@ impl Reader {
                 let length = usize::from(self.frame.head.short_length());
                 let payload = self.control_payload(frame)[..length].into();
                 self.drop_frame();
-                return Ok(Some(Event::Ping(payload)));
+                return Ok(Some(GateEvent::Ping(payload)));
             }
             Verdict::Refuse(_) => {}
             Verdict::Pass | Verdict::Hold | Verdict::Wait(_) => self.accept(run),

@@ -2,16 +2,16 @@
 
 use super::super::inspect::Verdict;
 use super::super::rules::BLOCK;
-use super::super::{Event, Rule, Violation};
-use super::{Frame, Reader, Run};
+use super::super::{GateEvent, Rule, Violation};
+use super::{Frame, FrameRun, Reader};
 
 impl Reader {
     #[inline]
     pub(in crate::wire) fn read_data(
         &mut self,
         input: &[u8],
-        run: &mut Run,
-    ) -> Result<Option<Event>, Violation> {
+        run: &mut FrameRun,
+    ) -> Result<Option<GateEvent>, Violation> {
         if self.rules.message_compressed() {
             self.read_block(input, run)?;
         } else {
@@ -31,7 +31,7 @@ impl Reader {
     /// After a piece of a data frame was read: ends the session, or lets a large frame go on that was held,
     /// where an inspector says so.
     #[inline(never)]
-    fn inspect(&mut self, run: &mut Run) -> Option<Event> {
+    fn inspect(&mut self, run: &mut FrameRun) -> Option<GateEvent> {
         let verdict = self.verdict();
         if verdict == Verdict::Pass {
             self.release_large(run);
@@ -40,7 +40,7 @@ impl Reader {
     }
 
     #[inline]
-    fn read_plain(&mut self, input: &[u8], run: &mut Run) -> Result<(), Violation> {
+    fn read_plain(&mut self, input: &[u8], run: &mut FrameRun) -> Result<(), Violation> {
         let done = self.frame.head.declared() - self.frame.left;
         let start = run.at;
         let piece = self.skip_payload(input, run);
@@ -64,7 +64,7 @@ impl Reader {
     /// Reads on in a block of a compressed frame, to its end or the end of the input. Where the
     /// frame is cut through, the block is passed on when all of it was checked.
     #[inline(never)]
-    fn read_block(&mut self, input: &[u8], run: &mut Run) -> Result<(), Violation> {
+    fn read_block(&mut self, input: &[u8], run: &mut FrameRun) -> Result<(), Violation> {
         if self.must_wait(&input[run.at..]) {
             return Ok(());
         }
@@ -103,7 +103,11 @@ impl Reader {
     }
 
     #[inline]
-    fn end_data(&mut self, input: &[u8], run: &mut Run) -> Result<Option<Event>, Violation> {
+    fn end_data(
+        &mut self,
+        input: &[u8],
+        run: &mut FrameRun,
+    ) -> Result<Option<GateEvent>, Violation> {
         let message_ends = match self.rules.check_end(&self.frame.head) {
             Ok(message_ends) => message_ends,
             Err(rule) => {
@@ -126,12 +130,12 @@ impl Reader {
 
     /// The frame is whole and good, and an inspector takes it: the bytes that are held, then `rest`.
     #[cold]
-    fn take_frame(&mut self, rest: &[u8]) -> Event {
+    fn take_frame(&mut self, rest: &[u8]) -> GateEvent {
         debug_assert!(!self.frame.through, "a frame that may be taken is never cut through");
         let compressed = self.rules.message_compressed();
         let event = match &mut self.inspectors.messages {
             Some(messages) => messages.take(&self.frame.head, &mut self.buffer, rest, compressed),
-            None => Event::Dropped,
+            None => GateEvent::Dropped,
         };
         self.flow.frames += 1;
         self.drop_frame();
@@ -140,7 +144,7 @@ impl Reader {
 
     /// A data frame, proved wrong by the byte that was read last, `at` bytes into the payload.
     #[cold]
-    fn refuse_at(&self, rule: Rule, at: u64, run: &mut Run) -> Violation {
+    fn refuse_at(&self, rule: Rule, at: u64, run: &mut FrameRun) -> Violation {
         // Of a compressed frame, the block that is refused is held.
         if self.frame.through && !self.rules.message_compressed() {
             run.safe = run.at - 1;
@@ -152,7 +156,7 @@ impl Reader {
 impl Reader {
     /// Lets a large frame go on that is not held any more; a compressed one where a block ends.
     #[cold]
-    fn release_large(&mut self, run: &mut Run) {
+    fn release_large(&mut self, run: &mut FrameRun) {
         if !self.frame.is_large() || self.frame.through || self.verdict() != Verdict::Pass {
             return;
         }

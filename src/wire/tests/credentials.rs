@@ -8,7 +8,7 @@ use flate2::{Decompress, FlushDecompress};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::super::{Context, Event, Gate, HeaderBytes, HoldBudget};
+use super::super::{Context, Gate, GateEvent, HeaderBytes, HoldBudget};
 use super::{Deflater, LIMITS, OWN_PING};
 use crate::values::Endpoint;
 
@@ -207,8 +207,8 @@ fn pass(stream: &[u8], reads: &[usize], room: usize, compress: bool) -> Outcome 
             outcome.released.extend(judged.release.concat());
             input = &input[judged.consumed..];
             match judged.event {
-                Some(Event::Token(token)) => outcome.tokens.push(token),
-                Some(Event::Refused(_)) => outcome.ended = true,
+                Some(GateEvent::Token(token)) => outcome.tokens.push(token),
+                Some(GateEvent::Refused(_)) => outcome.ended = true,
                 Some(other) => panic!("a valid stream led to {other:?}"),
                 None => {}
             }

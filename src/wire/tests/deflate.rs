@@ -322,7 +322,7 @@ fn a_token_may_be_handed_in_compressed() {
                 forwarded.extend(judged.release.concat());
                 part = &part[judged.consumed..];
                 match judged.event {
-                    Some(Event::Token(token)) => tokens.push(token),
+                    Some(GateEvent::Token(token)) => tokens.push(token),
                     Some(other) => panic!("{other:?}"),
                     None => {}
                 }

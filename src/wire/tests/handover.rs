@@ -1,6 +1,6 @@
 //! The message by which a client hands in a new token.
 
-use super::super::{Event, Gate, HoldBudget};
+use super::super::{Gate, GateEvent, HoldBudget};
 use super::{LIMITS, frame};
 use crate::values::{Endpoint, Flow, Reason};
 
@@ -22,7 +22,7 @@ fn released(gate: &mut Gate, stream: &[u8], cut: usize) -> (Vec<u8>, Vec<String>
             let judged = gate.judge(rest, &budget);
             released.extend(judged.release.concat());
             rest = &rest[judged.consumed..];
-            if let Some(Event::Token(token)) = judged.event {
+            if let Some(GateEvent::Token(token)) = judged.event {
                 tokens.push(token);
             }
         }
@@ -52,7 +52,7 @@ fn it_is_taken_out_of_the_stream_however_it_is_cut() {
 
 /// What a stream comes to when it is read in pieces of this many bytes: what was released, and the
 /// last event.
-fn judged(stream: &[u8], read: usize, budget: &HoldBudget) -> (Vec<u8>, Option<Event>) {
+fn judged(stream: &[u8], read: usize, budget: &HoldBudget) -> (Vec<u8>, Option<GateEvent>) {
     let mut gate = gate();
     let mut released = Vec::new();
     for mut part in stream.chunks(read) {
@@ -97,7 +97,7 @@ fn a_token_in_fragments_ends_the_session_before_a_byte_of_it_leaves() {
         let stream = [&first[..], &ping, &frame(Endpoint::Client, 0x80, second)].concat();
         for read in READS {
             let (released, event) = judged(&stream, read, &HoldBudget::new(1 << 20));
-            assert_eq!(event, Some(Event::Refused(Reason::MessageFragments)));
+            assert_eq!(event, Some(GateEvent::Refused(Reason::MessageFragments)));
             // Fragments before the value hold none of it.
             let before = if cut < value { [&first[..], &ping].concat() } else { Vec::new() };
             assert_eq!(released, before, "{cut}");
@@ -117,12 +117,12 @@ fn a_token_in_a_message_that_is_too_large_to_be_held_ends_the_session() {
         let stream = frame(Endpoint::Client, 0x81, text.as_bytes());
         for read in READS {
             let (released, event) = judged(&stream, read, &HoldBudget::new(1 << 20));
-            assert_eq!(event, Some(Event::Refused(Reason::MessageTooBig)));
+            assert_eq!(event, Some(GateEvent::Refused(Reason::MessageTooBig)));
             assert_eq!(released, b"", "in reads of {read}");
         }
         // The bytes that prove it are enough.
         let (_, event) = judged(&stream[..most.min(stream.len())], 999, &HoldBudget::new(1 << 20));
-        assert_eq!(event, Some(Event::Refused(Reason::MessageTooBig)));
+        assert_eq!(event, Some(GateEvent::Refused(Reason::MessageTooBig)));
     }
 }
 
@@ -134,16 +134,16 @@ fn a_token_for_which_there_is_no_room_ends_the_session() {
         let stream = frame(Endpoint::Client, 0x81, text.as_bytes());
         for read in [1, 3, 1000, 5000] {
             let (released, event) = judged(&stream, read, &HoldBudget::new(0));
-            assert_eq!((released, event), (Vec::new(), Some(Event::Refused(Reason::Capacity))));
+            assert_eq!((released, event), (Vec::new(), Some(GateEvent::Refused(Reason::Capacity))));
         }
         let (_, event) = judged(&stream, stream.len(), &HoldBudget::new(0));
-        assert!(matches!(event, Some(Event::Token(_))), "a frame that is there needs no room");
+        assert!(matches!(event, Some(GateEvent::Token(_))), "a frame that is there needs no room");
     }
     let small = HANDOVER.replace("a.b.c", &"x".repeat(4_000));
     let stream = frame(Endpoint::Client, 0x81, small.as_bytes());
     for read in READS {
         let (released, event) = judged(&stream, read, &HoldBudget::new(0));
-        assert_eq!((released, event), (Vec::new(), Some(Event::Token("x".repeat(4_000)))));
+        assert_eq!((released, event), (Vec::new(), Some(GateEvent::Token("x".repeat(4_000)))));
     }
 }
 
@@ -187,7 +187,7 @@ fn where_a_large_message_is_refused_does_not_depend_on_reads() {
             .map(|read| judged(&stream, read, &HoldBudget::new(1 << 20)))
             .collect();
         let (released, event) = &outcomes[0];
-        assert!(matches!(event, Some(Event::Violation(_))));
+        assert!(matches!(event, Some(GateEvent::Violation(_))));
         // Up to `{"a` it could be a token.
         let expected = if bad < 3 { 0 } else { 8 + bad };
         assert_eq!(released.len(), expected);

@@ -16,7 +16,9 @@ mod ratio;
 mod rules;
 
 use crate::values::{Endpoint, Flow};
-use crate::wire::{CloseFrame, Event, FrameLimits, Gate, HeaderBytes, HoldBudget, Violation, mask};
+use crate::wire::{
+    CloseFrame, FrameLimits, Gate, GateEvent, HeaderBytes, HoldBudget, Violation, mask,
+};
 pub(crate) use deflater::Deflater;
 
 pub(crate) const OWN_PING: [u8; 8] = *b"ownping!";
@@ -124,14 +126,16 @@ fn judge_all(gate: &mut Gate, mut input: &[u8], budget: &HoldBudget, outcome: &m
         input = &input[judged.consumed..];
         let released = outcome.released.len();
         match judged.event {
-            Some(Event::OwnPong) => outcome.own_pongs.push(released),
-            Some(event @ (Event::Dropped | Event::Wait(_) | Event::Refused(_))) => {
+            Some(GateEvent::OwnPong) => outcome.own_pongs.push(released),
+            Some(event @ (GateEvent::Dropped | GateEvent::Wait(_) | GateEvent::Refused(_))) => {
                 panic!("nothing was limited: {event:?}")
             }
-            Some(Event::Token(token)) => panic!("nobody asked for a token: {token}"),
-            Some(Event::FirstMessage | Event::Ping(_)) => panic!("no first message is taken"),
-            Some(Event::Close(close)) => outcome.close = Some((released, close)),
-            Some(Event::Violation(violation)) => outcome.violation = Some(*violation),
+            Some(GateEvent::Token(token)) => panic!("nobody asked for a token: {token}"),
+            Some(GateEvent::FirstMessage | GateEvent::Ping(_)) => {
+                panic!("no first message is taken")
+            }
+            Some(GateEvent::Close(close)) => outcome.close = Some((released, close)),
+            Some(GateEvent::Violation(violation)) => outcome.violation = Some(*violation),
             None => {}
         }
     }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{LIMITS, OWN_PING, ample, frame, frames};
 use crate::values::Endpoint::Client;
 use crate::values::{Rate, Reason};
-use crate::wire::{AboveRate, Allowance, ClientRates, Event, Gate, Verdict};
+use crate::wire::{AboveRate, Allowance, ClientRates, Gate, GateEvent, Verdict};
 
 fn rate(count: u64, burst: u64) -> Rate {
     Rate { count, per: Duration::from_secs(1), burst }
@@ -27,7 +27,7 @@ impl Driven {
         Self { gate, now }
     }
 
-    fn pass(&mut self, mut stream: &[u8]) -> (Vec<u8>, Vec<Event>, usize) {
+    fn pass(&mut self, mut stream: &[u8]) -> (Vec<u8>, Vec<GateEvent>, usize) {
         let (budget, whole) = (ample(), stream.len());
         let (mut released, mut events) = (Vec::new(), Vec::new());
         self.gate.allowance().unwrap().at(self.now);
@@ -35,7 +35,7 @@ impl Driven {
             let judged = self.gate.judge(stream, &budget);
             released.extend(judged.release.concat());
             stream = &stream[judged.consumed..];
-            let over = matches!(judged.event, Some(Event::Wait(_) | Event::Refused(_)));
+            let over = matches!(judged.event, Some(GateEvent::Wait(_) | GateEvent::Refused(_)));
             events.extend(judged.event);
             if over {
                 break;
@@ -61,7 +61,7 @@ fn a_message_above_the_rate_ends_the_session_and_none_before_it() {
     let (one, rest) = three.split_at(two.len() / 2);
     assert_eq!(driven.pass(one).1, [], "one more after a tenth of a second");
     let (released, events, _) = driven.pass(rest);
-    assert_eq!((released, events), (vec![], vec![Event::Refused(Reason::LimitMessages)]));
+    assert_eq!((released, events), (vec![], vec![GateEvent::Refused(Reason::LimitMessages)]));
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn a_message_is_charged_once_however_many_frames_it_has() {
     let mut driven = Driven::new(&messages(AboveRate::Close));
     assert_eq!(driven.pass(&stream), (stream.clone(), vec![], stream.len()));
     let (_, events, _) = driven.pass(&frame(Client, 0x01, b""));
-    assert_eq!(events, [Event::Refused(Reason::LimitMessages)]);
+    assert_eq!(events, [GateEvent::Refused(Reason::LimitMessages)]);
 }
 
 #[test]
@@ -83,13 +83,13 @@ fn a_delayed_message_waits_untouched_until_it_is_within_the_rate() {
     let (released, events, consumed) = driven.pass(&stream);
     assert_eq!((released.as_slice(), consumed), (&stream[..two], two));
     let until = driven.now + Duration::from_millis(100);
-    assert_eq!(events, [Event::Wait(until)]);
+    assert_eq!(events, [GateEvent::Wait(until)]);
     driven.now = until - Duration::from_millis(1);
-    assert_eq!(driven.pass(&stream[two..]), (vec![], vec![Event::Wait(until)], 0), "not yet");
+    assert_eq!(driven.pass(&stream[two..]), (vec![], vec![GateEvent::Wait(until)], 0), "not yet");
     driven.now = until;
     let (released, events, _) = driven.pass(&stream[two..]);
     assert_eq!(released.len(), stream.len() / 4, "one");
-    assert_eq!(events, [Event::Wait(until + Duration::from_millis(100))]);
+    assert_eq!(events, [GateEvent::Wait(until + Duration::from_millis(100))]);
     assert!(driven.gate.released_boundary());
 }
 
@@ -103,7 +103,7 @@ fn a_dropped_message_is_dropped_whole_and_what_is_between_its_frames_is_not() {
         let mut released = Vec::new();
         for piece in stream.chunks(cut) {
             let (bytes, events, _) = driven.pass(piece);
-            assert!(events.iter().all(|event| *event == Event::Dropped), "{events:?}");
+            assert!(events.iter().all(|event| *event == GateEvent::Dropped), "{events:?}");
             released.extend(bytes);
         }
         let ping = frame(Client, 0x89, b"kept");
@@ -130,7 +130,7 @@ fn a_dropped_message_is_still_held_to_the_rules() {
     let mut driven = Driven::new(&messages(AboveRate::Drop));
     driven.pass(&frames(Client, &[HELLO, HELLO]));
     let (_, events, _) = driven.pass(&frame(Client, 0x81, b"\xff"));
-    assert!(matches!(events.as_slice(), [Event::Violation(_)]), "{events:?}");
+    assert!(matches!(events.as_slice(), [GateEvent::Violation(_)]), "{events:?}");
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn a_frame_too_large_to_hold_is_not_dropped_but_ends_the_session() {
     driven.pass(&frames(Client, &[HELLO, HELLO]));
     let large = frame(Client, 0x82, &vec![0; 17 * 1024]);
     let (released, events, _) = driven.pass(&large);
-    assert_eq!((released, events), (vec![], vec![Event::Refused(Reason::LimitMessages)]));
+    assert_eq!((released, events), (vec![], vec![GateEvent::Refused(Reason::LimitMessages)]));
 }
 
 #[test]
@@ -150,15 +150,15 @@ fn pings_and_pongs_have_a_rate_of_their_own_and_closes_none() {
     let burst = [ping.clone(), frame(Client, 0x8a, b"q")].concat();
     let more = [burst.clone(), ping.clone()].concat();
     let (released, events, _) = Driven::new(&limits(AboveRate::Close)).pass(&more);
-    assert_eq!((released, events), (burst.clone(), vec![Event::Refused(Reason::LimitControl)]));
+    assert_eq!((released, events), (burst.clone(), vec![GateEvent::Refused(Reason::LimitControl)]));
 
     let (released, events, _) = Driven::new(&limits(AboveRate::Drop)).pass(&more);
-    assert_eq!((released, events), (burst.clone(), vec![Event::Dropped]));
+    assert_eq!((released, events), (burst.clone(), vec![GateEvent::Dropped]));
 
     let mut driven = Driven::new(&limits(AboveRate::Delay));
     let (released, events, _) = driven.pass(&more);
     assert_eq!(released, more, "it is whole, and what follows waits");
-    assert_eq!(events, [Event::Wait(driven.now + Duration::from_millis(100))]);
+    assert_eq!(events, [GateEvent::Wait(driven.now + Duration::from_millis(100))]);
 
     let mut driven = Driven::new(&limits(AboveRate::Close));
     driven.pass(&burst);
@@ -167,7 +167,11 @@ fn pings_and_pongs_have_a_rate_of_their_own_and_closes_none() {
     let mut driven = Driven::new(&limits(AboveRate::Close));
     driven.pass(&burst);
     let (_, events, _) = driven.pass(&frame(Client, 0x8a, &OWN_PING));
-    assert_eq!(events, [Event::OwnPong], "the answer to a ping of the gateway's is not charged");
+    assert_eq!(
+        events,
+        [GateEvent::OwnPong],
+        "the answer to a ping of the gateway's is not charged"
+    );
 }
 
 #[test]
@@ -209,7 +213,7 @@ fn new_limits_forget_nothing_of_a_rate_that_stays() {
     let more = ClientRates { control_frames: Some(rate(1, 1)), ..messages(AboveRate::Close) };
     driven.gate.allow(Allowance::new(&more, None, driven.now));
     let (_, events, _) = driven.pass(&frames(Client, &[HELLO]));
-    assert_eq!(events, [Event::Refused(Reason::LimitMessages)], "as used up as before");
+    assert_eq!(events, [GateEvent::Refused(Reason::LimitMessages)], "as used up as before");
 
     let higher = ClientRates { messages: Some(rate(10, 4)), ..messages(AboveRate::Close) };
     let mut driven = Driven::new(&messages(AboveRate::Close));

@@ -3,7 +3,7 @@ use std::time::{Duration, SystemTime};
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
-use super::{Entry, Record, Sessions, StopSignal};
+use super::{RegistryEntry, SessionRecord, Sessions, StopSignal};
 use crate::gateway::session::{Description, Filter, Identity};
 use crate::policy::{Claims, HandshakeSnapshot};
 use crate::state::store::{Kind, Revocation, RevocationStore, Revocations};
@@ -37,7 +37,7 @@ fn identity(user: &str, token: &str) -> Identity {
     }
 }
 
-fn enter(sessions: &Sessions, id: &str) -> (Entry, StopSignal) {
+fn enter(sessions: &Sessions, id: &str) -> (RegistryEntry, StopSignal) {
     sessions.enter(description(id))
 }
 
@@ -251,5 +251,5 @@ async fn a_session_that_enters_behind_its_revocation_ends_at_once() {
 #[test]
 fn a_session_is_small_in_the_registry() {
     assert!(size_of::<Identity>() <= 72, "{}", size_of::<Identity>());
-    assert!(size_of::<Record>() <= 264, "{}", size_of::<Record>());
+    assert!(size_of::<SessionRecord>() <= 264, "{}", size_of::<SessionRecord>());
 }

@@ -10,7 +10,7 @@ use crate::values::Network;
 use crate::values::UnixTime;
 
 #[derive(Debug, Default)]
-pub(super) struct Held {
+pub(super) struct HeldBans {
     pub(super) bans: HashMap<Network, Ban>,
     /// The number of bans by prefix length. Each length costs one look-up.
     pub(super) v4: BTreeMap<u8, usize>,
@@ -19,7 +19,7 @@ pub(super) struct Held {
     pub(super) full_until: Option<UnixTime>,
 }
 
-impl Held {
+impl HeldBans {
     /// The ban on `address` that is in force and ends last.
     pub(super) fn find(&self, address: IpAddr, now: UnixTime) -> Option<&Ban> {
         let lengths = if address.is_ipv4() { &self.v4 } else { &self.v6 };

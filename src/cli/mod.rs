@@ -1,6 +1,6 @@
-//! The command line, with one file for each command. A command parses its arguments, calls one
-//! function of the library, prints the result and turns it into an exit code; it makes no decisions
-//! of its own.
+//! The command line, with one file for each command. A command parses its arguments, calls the library, prints
+//! the result and turns it into an exit code. `run` also raises the limit of open files, opens the listening
+//! sockets and turns signals into shutdowns and reloads.
 
 mod admin;
 mod cert;

@@ -1,4 +1,4 @@
-//! Addresses: where to listen, which networks, and where the application is.
+//! Addresses: listen addresses, networks, and upstream addresses.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -12,10 +12,10 @@ use super::units::nearest;
 use crate::values::{Network, NetworkError};
 use crate::values::{is_host, split_port};
 
-/// The longest path of a unix socket, in bytes: `sun_path` without its final zero.
+/// The longest path of a unix socket, in bytes: `sun_path` without its terminating NUL.
 pub(super) const MAX_UNIX_PATH: usize = 107;
 
-/// Reads `ADDRESS:PORT`, an IPv6 address in brackets.
+/// Reads `ADDRESS:PORT`, with an IPv6 address in brackets.
 pub(super) fn parse_listen(text: &str) -> Result<SocketAddr, Fault> {
     if let Ok(address) = text.parse() {
         return Ok(address);
@@ -34,7 +34,7 @@ pub(super) fn parse_listen(text: &str) -> Result<SocketAddr, Fault> {
     })
 }
 
-/// The port of `ADDRESS:PORT` where it is a number that no port is.
+/// The port of `ADDRESS:PORT` if it is a number above 65535.
 fn high_port(text: &str) -> Option<&str> {
     let (host, port) = text.rsplit_once(':')?;
     let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
@@ -52,7 +52,7 @@ pub(super) fn parse_network(text: &str) -> Result<IpNet, Fault> {
     })
 }
 
-/// What to write instead of what is no network.
+/// The help text for a network that does not parse.
 pub(super) fn network_help(error: NetworkError) -> String {
     match error {
         NetworkError::HostBits(network) => format!(

@@ -12,7 +12,7 @@ use super::model::Admin;
 use super::reader::SectionReader;
 use super::report::Problem;
 
-/// Checks `[admin]`. Nothing is made or opened, but the folders must exist.
+/// Checks `[admin]`. This step creates and opens no file, but the folders must exist.
 pub(super) fn check(reader: &SectionReader<'_>) -> Admin {
     let socket = reader.get(&keys::ADMIN_SOCKET);
     let revocations = reader.get(&keys::REVOCATIONS);
@@ -43,7 +43,7 @@ fn checked(
     Some(path.into_inner())
 }
 
-/// Whether a socket can be made at `path`: what is left of an earlier one may be there.
+/// Checks that a socket can be created at `path`; a socket that an earlier run left there is accepted.
 fn check_socket(path: &Path) -> Result<(), Fault> {
     let length = path.as_os_str().len();
     if length > MAX_UNIX_PATH {

@@ -1,4 +1,4 @@
-//! `routes.*.auth` and `routes.*.refresh`: who may connect.
+//! `routes.*.auth` and `routes.*.refresh`: the clients that may connect, and in-session token renewal.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,19 +15,20 @@ use super::reader::{SectionReader, is_name};
 use super::report::Problem;
 use super::units::nearest;
 
-/// What `auth` says to admit anybody.
+/// The value of `auth` for a route without authentication.
 pub(super) const NONE: &str = "none";
 
-/// Who may connect to a route, before the keys of issuers are read.
+/// The authentication of a route, before the keys of the issuers are loaded.
 pub(super) enum CheckedAuth {
-    /// Anybody.
+    /// No authentication: any client may connect.
     None,
-    /// Clients with a token of one of these issuers, by their positions in the file; at least one.
+    /// Clients with a token of one of these issuers, by their index in the file; at least one.
     Jwt(Vec<usize>),
 }
 
 impl CheckedAuth {
-    /// Takes the issuers that were loaded. Returns `None` if one of them has a fault, which was reported.
+    /// Replaces the indices with the loaded issuers. Returns `None` if an issuer has a fault; the fault
+    /// was already reported.
     pub(super) fn load(&self, issuers: &[Option<Arc<Issuer>>]) -> Option<Auth> {
         let Self::Jwt(positions) = self else {
             return Some(Auth::None);
@@ -39,7 +40,7 @@ impl CheckedAuth {
     }
 }
 
-/// Checks who may connect to the route `name`. Returns `None` after it reported a fault.
+/// Checks `auth` of the route `name`. Returns `None` after it reported a fault.
 pub(super) fn check(
     reader: &SectionReader<'_>,
     name: &str,
@@ -63,7 +64,7 @@ pub(super) fn check(
         };
         Some((position, issuer?))
     };
-    // All of them are looked for, so that all that is wrong is said.
+    // Look up every name before returning, so that all unknown names are reported at once.
     let found: Vec<Option<(usize, &Issuer<()>)>> = said.iter().map(find).collect();
     let found: Vec<_> = found.into_iter().collect::<Option<_>>()?;
     let (positions, found): (Vec<_>, Vec<_>) = found.into_iter().unzip();
@@ -77,7 +78,7 @@ pub(super) fn check(
     Some(CheckedAuth::Jwt(positions))
 }
 
-/// Why a route cannot have an issuer together with those before it, and how to fix that.
+/// The reason why a route cannot accept `issuer` beside the issuers `before` it, and the help text.
 fn mixed_up(issuer: &Issuer<()>, before: &[&Issuer<()>]) -> Option<(String, String)> {
     let name = &issuer.name;
     let Some(iss) = &issuer.issuer else {
@@ -138,7 +139,8 @@ fn lint_open(reader: &SectionReader<'_>, name: &str, span: Range<usize>) {
     );
 }
 
-/// Reads the member by which a client hands in a new token; a route without tokens has none.
+/// Reads `refresh`, the JSON member in which a client sends a new token; refused on a route without
+/// authentication.
 pub(super) fn refresh(reader: &SectionReader<'_>, auth: Option<&CheckedAuth>) -> Option<String> {
     let member = reader.get(&keys::REFRESH)?;
     if let Some(CheckedAuth::None) = auth {
@@ -155,7 +157,7 @@ pub(super) fn refresh(reader: &SectionReader<'_>, auth: Option<&CheckedAuth>) ->
     Some(member.into_inner())
 }
 
-/// Reads `"none"` or the name of a `[jwt.*]` table, whether there is one or not.
+/// Reads `"none"` or the name of a `[jwt.*]` table; whether the table exists is checked later.
 pub(super) fn parse_auth(text: &str) -> Result<String, Fault> {
     if is_name(text) {
         return Ok(text.to_owned());

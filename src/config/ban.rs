@@ -15,7 +15,7 @@ use super::reader::SectionReader;
 use super::report::Problem;
 use super::units::show_duration;
 
-/// Checks `ban` of `[firewall]`, if it is given. The file is not opened, but its folder must exist.
+/// Checks `[firewall.ban]`, if the file has it. The ban file is not opened, but its folder must exist.
 pub(super) fn check(firewall: &SectionReader<'_>) -> Option<Ban> {
     firewall.span_of(keys::BAN.name)?;
     let reader = firewall.table(&keys::BAN);
@@ -34,7 +34,7 @@ pub(super) fn check(firewall: &SectionReader<'_>) -> Option<Ban> {
     })
 }
 
-/// `duration` and `max_duration`, which must not be shorter.
+/// Reads `duration` and `max_duration`; refuses a `max_duration` below `duration`.
 fn durations(reader: &SectionReader<'_>) -> (Duration, Duration) {
     let (given, longest) = (reader.get(&keys::BAN_DURATION), reader.get(&keys::MAX_DURATION));
     let or = |given: &Option<Spanned<Duration>>, default| {
@@ -74,7 +74,7 @@ fn exempt(reader: &SectionReader<'_>) -> Vec<IpNet> {
     networks.into_iter().map(Spanned::into_inner).collect()
 }
 
-/// Reports a file that is to hold revocations too: each would find the other's in it.
+/// Refuses a ban file that `[admin]` also names: the bans and the revocations would overwrite each other.
 pub(super) fn check_file(root: &SectionReader<'_>, ban: Option<&Ban>, admin: &Admin) {
     let file = ban.and_then(|ban| ban.file.as_ref());
     if file.is_some() && (file == admin.revocations.as_ref() || file == admin.socket.as_ref()) {

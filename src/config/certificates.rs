@@ -1,4 +1,4 @@
-//! Lints about certificates: when they are valid, and for which hosts.
+//! Lints of certificates: validity periods, and coverage of the hosts of routes.
 
 use std::ops::Range;
 
@@ -12,11 +12,11 @@ use super::report::Problem;
 use crate::tls::{ServerCertificate, ServerSettings};
 use crate::values::UnixTime;
 
-/// How long before its end a certificate is warned of, in seconds: 14 days, so that a renewal that
-/// failed once can be tried again.
+/// The time before expiry at which a certificate is reported, in seconds: 14 days leave room to repeat
+/// a renewal that failed once.
 const SOON: i64 = 14 * 24 * 3600;
 
-/// Warns of a chain whose earliest end is over or near, or that is not valid yet.
+/// Warns if a certificate of a chain has expired, expires soon, or is not valid yet.
 pub(super) fn lint_validity(
     scope: &Scope<'_>,
     span: Range<usize>,
@@ -54,13 +54,13 @@ pub(super) fn lint_validity(
     );
 }
 
-/// Warns of each host of a route that no certificate is valid for.
+/// Warns of each host of a route that no certificate covers.
 pub(super) fn lint_hosts(
     scope: &Scope<'_>,
     hosts: &[Spanned<HostPattern>],
     tls: Option<&ServerSettings>,
 ) {
-    // Without a certificate something was refused already.
+    // A TLS section without certificates has already been refused.
     let Some(tls) = tls.filter(|tls| !tls.certificates.is_empty()) else {
         return;
     };
@@ -77,7 +77,7 @@ pub(super) fn lint_hosts(
     }
 }
 
-/// The first and the last second that a certificate is valid, since 1970.
+/// `notBefore` and `notAfter` of a certificate, in seconds since 1970.
 fn validity(certificate: &[u8]) -> Option<(i64, i64)> {
     let (_, parsed) = parse_x509_certificate(certificate).ok()?;
     let validity = parsed.validity();

@@ -1,5 +1,5 @@
-//! The second step: from the syntax tree to checked values. It reads no file, asks for no name and
-//! looks at no clock, so that it says the same of a file everywhere.
+//! The second step: checks the syntax tree and produces typed values. This step reads no file, resolves
+//! no name and reads no clock, so that its result for a file is the same on every machine.
 
 use super::firewall::CheckedFirewall;
 use super::jwt::Issuers;
@@ -11,8 +11,8 @@ use super::route::CheckedRoute;
 use super::tls::CheckedTls;
 use super::{admin, ban, exposure, firewall, jwt, limits, log, route, server, tls};
 
-/// The checked sections of a file, with the files that they name unread. Where a part is missing, its
-/// fault was reported.
+/// The checked sections of a file; the files that they name are not read yet. A field is missing if its
+/// value had a fault; the fault was reported.
 pub(super) struct Checked<'a> {
     pub(super) server: Server,
     pub(super) tls: Option<CheckedTls<'a>>,
@@ -47,7 +47,7 @@ pub(super) fn check<'a>(root: &SectionReader<'a>) -> Checked<'a> {
     let limits = base.limits.values;
     let mut checked = Checked { server, tls, routes, log, issuers, admin, firewall, limits };
     exposure::lint(&listener, &checked, base.profile.is_some());
-    // Last: what is derived is not what the file says.
+    // Last: the checks above see only the values that the file or its profile gives, not derived ones.
     let most = checked.server.max_connections;
     checked.limits = limits::bound_addresses(&limits_table, checked.limits, most);
     checked

@@ -1,4 +1,4 @@
-//! What an address lacks that other machines can reach.
+//! The lint for listeners that other machines can reach: it lists the protections that are off.
 
 use std::net::SocketAddr;
 
@@ -9,13 +9,13 @@ use super::reader::SectionReader;
 use super::report::Problem;
 use super::route::CheckedRoute;
 
-/// The first address that other machines can reach.
+/// The first listen address that is not a loopback address.
 pub(super) fn exposed(listen: &[SocketAddr]) -> Option<&SocketAddr> {
     listen.iter().find(|address| !address.ip().is_loopback())
 }
 
-/// Warns once, at `listen`, of every protection that a reachable address lacks. `reader` is that of
-/// `[server]`.
+/// Warns once, at `listen`, of every protection that is off while other machines can connect. `reader`
+/// reads `[server]`.
 pub(super) fn lint(reader: &SectionReader<'_>, checked: &Checked<'_>, has_profile: bool) {
     let (Some(open), Some(span)) =
         (exposed(&checked.server.listen), reader.span_of(keys::LISTEN.name))
@@ -40,7 +40,7 @@ pub(super) fn lint(reader: &SectionReader<'_>, checked: &Checked<'_>, has_profil
     reader.lint(LintName::ServerUnprotected, Problem::at(span, what).help(help));
 }
 
-/// The full names of limits that are off and should not be.
+/// The full names of the recommended limits that are off.
 fn missing_limits(checked: &Checked<'_>) -> Vec<String> {
     let named = |is_off: bool, name| is_off.then(|| format!("limits.{name}"));
     let limits = &checked.limits;
@@ -55,7 +55,7 @@ fn missing_limits(checked: &Checked<'_>) -> Vec<String> {
     of_addresses.into_iter().flatten().chain(of_sessions.into_iter().flatten()).collect()
 }
 
-/// The key of `[limits]` if every route lacks it, otherwise that of each route that does.
+/// The key in `[limits]` if every route lacks this limit, otherwise the key in each route that lacks it.
 fn missing_in_routes(
     checked: &Checked<'_>,
     name: &str,

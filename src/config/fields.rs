@@ -8,7 +8,7 @@ use super::reader::SectionReader;
 use super::report::Problem;
 use crate::values::{FieldPattern, FieldRules};
 
-/// Reads both lists. A pattern that cannot have an effect is refused.
+/// Reads both lists. Refuses a pattern that has no effect.
 pub(super) fn check(reader: &SectionReader<'_>) -> FieldRules {
     let dropped = reader.value(&keys::DROP_HEADERS);
     let kept = reader.value(&keys::KEEP_HEADERS);
@@ -66,7 +66,7 @@ fn check_kept(
     }
 }
 
-/// Reads a pattern of either list.
+/// Reads a pattern for `drop_headers` or `keep_headers`.
 pub(super) fn parse_field(text: &str) -> Result<FieldPattern, Fault> {
     let pattern = FieldPattern::parse(text).ok_or_else(|| {
         Fault::new(format!("\"{text}\" is neither the name of a header field nor its beginning"))

@@ -1,5 +1,5 @@
-//! The files that a configuration names: certificates, keys and roots in PEM, and places for new
-//! files.
+//! The files that a configuration names: certificates, keys and roots in PEM, and paths where the
+//! gateway creates files.
 
 use std::path::{Path, PathBuf};
 
@@ -14,10 +14,10 @@ use crate::tls::{
 };
 use crate::values::file;
 
-/// The largest file of a certificate, a key or a configuration that is read, in bytes.
+/// The largest configuration, certificate or key file that is read, in bytes.
 pub(super) const MAX_FILE: u64 = 1 << 20;
 
-/// What to do about a file that is missing, and about one that is something else.
+/// The help texts for a missing file and for a file with the wrong content.
 pub(super) struct Help {
     pub(super) missing: &'static str,
     pub(super) wrong: &'static str,
@@ -76,7 +76,7 @@ pub(super) fn read_key(path: &Path) -> Result<PrivateKey, Fault> {
     })
 }
 
-/// Joins the chain of the file `cert` and its key, which must match.
+/// Combines the chain of the file `cert` with its private key; refuses a key that does not match.
 pub(super) fn certify(
     cert: PathBuf,
     chain: Vec<Certificate>,
@@ -100,7 +100,8 @@ pub(super) fn read_roots(path: &Path) -> Result<Roots, Fault> {
     read_trusted(path).map(|trust| trust.roots)
 }
 
-/// Reads certificates to trust, at least one: as roots, and as they are.
+/// Reads trusted certificates, at least one. Each is trusted both as a root and as an exact server
+/// certificate.
 pub(super) fn read_trusted(path: &Path) -> Result<ServerTrust, Fault> {
     let found = read_certificates(path, &ROOTS)?;
     let roots = Roots::new(&found)
@@ -108,7 +109,7 @@ pub(super) fn read_trusted(path: &Path) -> Result<ServerTrust, Fault> {
     Ok(ServerTrust { roots, exact: found.into() })
 }
 
-/// Whether others than the file's owner may read it.
+/// Whether users other than the owner may read the file.
 #[cfg(unix)]
 pub(super) fn others_may_read(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
@@ -120,7 +121,7 @@ pub(super) fn others_may_read(_: &Path) -> bool {
     false
 }
 
-/// Whether a file can be at `path`: its folder exists, and it is none itself.
+/// Checks that a file can be created at `path`: the folder exists, and `path` is not a folder.
 pub(super) fn check_place(path: &Path) -> Result<(), Fault> {
     if path.is_dir() {
         let fault = Fault::new(format!("{} is a folder", path.display()));
@@ -147,7 +148,7 @@ pub(super) fn read(path: &Path, help: &Help) -> Result<Vec<u8>, Fault> {
     read_up_to(path, MAX_FILE, help)
 }
 
-/// Reads a file of at most `most` bytes, whole MiB.
+/// Reads a file of at most `most` bytes. `most` is a whole number of MiB, as the error shows it.
 pub(super) fn read_up_to(path: &Path, most: u64, help: &Help) -> Result<Vec<u8>, Fault> {
     let name = path.display();
     match file::read(path, most) {

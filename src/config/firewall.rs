@@ -31,7 +31,7 @@ const LIST: Help = Help {
 
 const ONE_A_LINE: &str = "expected one address or network a line; # starts a comment";
 
-/// `[firewall]`, its files unread.
+/// `[firewall]`; its files are not read yet.
 pub(super) struct CheckedFirewall<'a> {
     scope: Scope<'a>,
     allow: Option<Networks>,
@@ -44,7 +44,7 @@ pub(super) struct CheckedFirewall<'a> {
 
 type Networks = Spanned<Vec<Spanned<IpNet>>>;
 
-/// Checks `[firewall]`. Where a part is missing, its fault was reported.
+/// Checks `[firewall]`. A field is missing if its value had a fault; the fault was reported.
 pub(super) fn check<'a>(reader: &SectionReader<'a>) -> CheckedFirewall<'a> {
     let allow = reader.get(&keys::ALLOW);
     let deny = reader.get(&keys::DENY);
@@ -61,7 +61,7 @@ pub(super) fn check<'a>(reader: &SectionReader<'a>) -> CheckedFirewall<'a> {
     }
 }
 
-/// Warns of a list that has every address in it.
+/// Warns of a list entry that matches every address of its family.
 fn lint_everybody(reader: &SectionReader<'_>, action: Action, name: &str, list: Option<&Networks>) {
     let networks = list.into_iter().flat_map(Spanned::get_ref);
     for network in networks.filter(|network| network.get_ref().prefix_len() == 0) {
@@ -71,7 +71,8 @@ fn lint_everybody(reader: &SectionReader<'_>, action: Action, name: &str, list: 
 }
 
 impl CheckedFirewall<'_> {
-    /// Reads its files. Where a part is missing, its fault was reported.
+    /// Loads the list files and databases. A rule is missing if its value had a fault; the fault was
+    /// reported.
     pub(super) fn load(self, loader: &Loader, proxies: &[IpNet]) -> Firewall {
         let Self { scope, allow, deny, deny_files, geo, mode, ban } = self;
         let mut lists =
@@ -112,11 +113,11 @@ fn mode(reader: &SectionReader<'_>) -> Mode {
     mode.into_inner()
 }
 
-/// Where the entries of a list are in the configuration: each at its own place, or all of them where
-/// their file is named.
+/// Maps the entries of a list to their places in the configuration: one place per inline entry, and the
+/// place of the file name for all entries of a list file.
 type Places = Vec<(Source, Vec<Range<usize>>)>;
 
-/// The lists as they are read.
+/// Collects the lists while they are read.
 struct Lists<'r, 'a> {
     scope: &'r Scope<'a>,
     loader: &'r Loader,
@@ -231,7 +232,7 @@ fn place(places: &Places, entry: &Entry<'_>) -> Option<Range<usize>> {
     }
 }
 
-/// Reads the code of a country.
+/// Reads a country code.
 pub(super) fn parse_country(text: &str) -> Result<Country, Fault> {
     Country::parse(text).ok_or_else(|| {
         let fault = Fault::new(format!("\"{text}\" is not the code of a country"));

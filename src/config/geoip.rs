@@ -24,14 +24,15 @@ const DATABASE: Help = Help {
 const COUNTRIES: &str = "countries (`country.iso_code`)";
 const SYSTEMS: &str = "numbers of autonomous systems (`autonomous_system_number`)";
 
-/// The rules that need a database, and where the databases are.
+/// The rules that need a GeoIP database, and the paths of the databases.
 pub(super) struct CheckedGeo {
     rules: GeoRules,
     databases: Vec<Spanned<PathBuf>>,
     users: GeoUsers,
 }
 
-/// Checks the keys that need a database. Returns `None` where there is none, or after it reported a fault.
+/// Checks the keys that need a database. Returns `None` if no such key is given, or after it reported a
+/// fault.
 pub(super) fn check(reader: &SectionReader<'_>) -> Option<CheckedGeo> {
     let rules = GeoRules {
         allow_countries: values(reader.get(&keys::ALLOW_COUNTRIES)),
@@ -62,7 +63,7 @@ fn values<T>(list: Option<Spanned<Vec<Spanned<T>>>>) -> Vec<T> {
     list.map_or(Vec::new(), Spanned::into_inner).into_iter().map(Spanned::into_inner).collect()
 }
 
-/// Where the keys are that need a database, however wrong.
+/// The places of the keys that need a database, including keys with faulty values.
 struct GeoUsers {
     allow_countries: Option<Range<usize>>,
     deny_countries: Option<Range<usize>>,
@@ -94,7 +95,7 @@ impl GeoUsers {
         keys.into_iter().filter_map(|(name, span)| Some((name, span.as_ref()?)))
     }
 
-    /// Reports keys that would decide nothing beside another one.
+    /// Refuses keys that another key makes ineffective.
     fn refuse_contradictions(&self, reader: &SectionReader<'_>) {
         let allow = reader.span_of(keys::ALLOW.name).map(|span| (keys::ALLOW.name, span));
         let countries = self.allow_countries.clone();
@@ -109,7 +110,7 @@ impl GeoUsers {
         }
     }
 
-    /// Reports keys without a database, and a database without keys.
+    /// Refuses keys without a database, and a database without keys.
     fn refuse_missing(&self, reader: &SectionReader<'_>) {
         let Some(geoip) = reader.span_of(keys::GEOIP.name) else {
             for (name, span) in self.given() {
@@ -127,7 +128,7 @@ impl GeoUsers {
         }
     }
 
-    /// Reads a database and requires that it has countries or systems, whichever the keys need.
+    /// Loads a database and checks that it contains the countries or autonomous systems that the keys need.
     fn database(
         &self,
         scope: &Scope<'_>,
@@ -148,7 +149,7 @@ impl GeoUsers {
         None
     }
 
-    /// Whether the databases together have all that the keys need; reports what is missing.
+    /// Whether the databases together contain all data that the keys need; reports missing data.
     fn check_known(&self, scope: &Scope<'_>, databases: &[Database]) -> bool {
         let needs = self.needs();
         let countries = databases.iter().any(|database| database.says().countries);

@@ -5,7 +5,7 @@ use std::fmt;
 use super::kinds::Fault;
 use crate::values::{Authority, Host, HostError};
 
-/// One entry of `routes.*.host`, in the canonical form that requests are compared in.
+/// One entry of `routes.*.host`, in the canonical form that request hosts are compared in.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum HostPattern {
     /// A whole host name or address.
@@ -37,7 +37,7 @@ impl HostPattern {
         Ok(if wildcard { Self::Wildcard(host) } else { Self::Exact(host) })
     }
 
-    /// Whether every host of `other` is one of `pattern`; `None` is any host.
+    /// Whether `pattern` matches every host that `other` matches; `None` matches any host.
     pub(super) fn covers(pattern: Option<&Self>, other: Option<&Self>) -> bool {
         match (pattern, other) {
             (None, _) => true,
@@ -47,7 +47,7 @@ impl HostPattern {
         }
     }
 
-    /// Whether `host` matches.
+    /// Whether the pattern matches `host`.
     #[must_use]
     pub fn matches(&self, host: &Host) -> bool {
         match self {

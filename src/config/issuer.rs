@@ -10,48 +10,48 @@ use std::time::Duration;
 use crate::tls::Roots;
 use http::{HeaderName, Uri};
 
-/// The most that `max_token` may be, in bytes.
+/// The upper bound of `max_token`, in bytes.
 pub const LONGEST_TOKEN: usize = 64 * 1024;
 
-/// A `[jwt.NAME]` table, checked. `K` is its key: one that was read, unless the table is only checked so far.
+/// A checked `[jwt.NAME]` table. `K` is the verification key; it is `()` until the key is loaded.
 #[derive(Debug, Clone)]
 pub struct Issuer<K = KeySource> {
-    /// The NAME.
+    /// The `NAME` in `[jwt.NAME]`.
     pub name: String,
-    /// The algorithms that a token may be signed with; at least one, all of one family.
+    /// The signature algorithms that a token may use; at least one, all of one family.
     pub algorithms: Vec<Algorithm>,
-    /// What signatures are verified with.
+    /// The verification key.
     pub key: K,
-    /// What `iss` must be; not checked if not given.
+    /// The required value of `iss`; `None`: `iss` is not checked.
     pub issuer: Option<String>,
-    /// One of which `aud` must name; not checked if empty.
+    /// The accepted audiences: `aud` must contain one of them. Empty: `aud` is not checked.
     pub audience: Vec<String>,
-    /// How far clocks may be apart, added to `exp` and the expiry timer and taken from `nbf`; at
+    /// The tolerated clock skew: added to `exp` and to the expiry timer, and subtracted from `nbf`; at
     /// most 60 s.
     pub leeway: Duration,
-    /// The claim that says who the user is.
+    /// The claim that holds the user.
     pub user_claim: String,
-    /// Where a token may be; at least one. [`TokenPlace::Message`] stands alone.
+    /// The places where a token may be; at least one. [`TokenPlace::Message`] excludes the others.
     pub token_from: Vec<TokenPlace>,
-    /// How long the first message may take, where the token is in it.
+    /// The deadline for the first message, if the token is in it.
     pub message_deadline: Duration,
-    /// Where the token is in the JSON object of the first message, as a JSON pointer; `None`: the message
-    /// is the token, or an object with a member `token`.
+    /// The JSON pointer to the token in the first message; `None`: the message is the token itself, or
+    /// a JSON object with a member `token`.
     pub message_token: Option<String>,
-    /// The longest token that is looked at, in bytes; at most [`LONGEST_TOKEN`].
+    /// The longest token that is parsed, in bytes; at most [`LONGEST_TOKEN`].
     pub max_token: usize,
-    /// Claims that must be there, and the values that are allowed.
+    /// The required claims and their allowed values.
     pub require: Vec<Requirement>,
-    /// Header fields towards the upstream, and the claims they are made from.
+    /// Header fields that are set in the upstream request, each with the claim that it is set from.
     pub forward: Vec<(HeaderName, String)>,
-    /// Whether the upstream gets the credential too.
+    /// Whether the credential is also forwarded to the upstream.
     pub forward_token: bool,
-    /// What happens to a session whose token expires.
+    /// The action when the token of a session expires.
     pub on_expiry: OnExpiry,
 }
 
 impl Issuer<()> {
-    /// The issuer with its key.
+    /// Adds the loaded key.
     pub(super) fn with_key(self, key: KeySource) -> Issuer {
         Issuer {
             name: self.name,
@@ -73,9 +73,9 @@ impl Issuer<()> {
     }
 }
 
-/// The issuers whose tokens a route accepts, at least one. Of several, each has an `issuer` of its own, by
-/// which a token's unverified `iss` picks the one that verifies it; where a token may be, and whether it is
-/// forwarded, is the same for all of them.
+/// The issuers whose tokens a route accepts, at least one. If there are several, each has a distinct
+/// `issuer`, and the unverified `iss` of a token selects the issuer that verifies it; the token places
+/// and `forward_token` are the same for all of them.
 #[derive(Debug, Clone)]
 pub struct RouteIssuers {
     first: Arc<Issuer>,
@@ -83,42 +83,42 @@ pub struct RouteIssuers {
 }
 
 impl RouteIssuers {
-    /// `first`, and `others` that can be told apart from it and from each other.
+    /// Joins `first` and `others`. The caller has checked that the issuers have distinct `issuer` values.
     #[must_use]
     pub fn new(first: Arc<Issuer>, others: &[Arc<Issuer>]) -> Self {
         Self { first, others: others.into() }
     }
 
-    /// The first one: its keys hold for what is the same for all of them.
+    /// The first issuer. The settings that are the same for all issuers are read from it.
     #[must_use]
     pub fn first(&self) -> &Arc<Issuer> {
         &self.first
     }
 
-    /// Every one, in the order of the file.
+    /// All issuers, in the order of the file.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Issuer>> {
         std::iter::once(&self.first).chain(self.others.iter())
     }
 
-    /// Whether there is more than one.
+    /// Whether there is more than one issuer.
     #[must_use]
     pub fn are_several(&self) -> bool {
         !self.others.is_empty()
     }
 
-    /// The one of `[jwt.NAME]`.
+    /// The issuer of the table `[jwt.NAME]`.
     #[must_use]
     pub fn named(&self, name: &str) -> Option<&Arc<Issuer>> {
         self.iter().find(|issuer| issuer.name == name)
     }
 
-    /// The one whose `issuer` is `iss`.
+    /// The issuer whose `issuer` equals `iss`.
     #[must_use]
     pub fn of(&self, iss: &str) -> Option<&Arc<Issuer>> {
         self.iter().find(|issuer| issuer.issuer.as_deref() == Some(iss))
     }
 
-    /// The longest token that one of them looks at, in bytes.
+    /// The largest `max_token` of these issuers, in bytes.
     #[must_use]
     pub fn max_token(&self) -> usize {
         self.iter().map(|issuer| issuer.max_token).max().unwrap_or_default()
@@ -143,7 +143,7 @@ pub enum Algorithm {
     EdDSA,
 }
 
-/// Algorithms that share a kind of key; a set never mixes them.
+/// Algorithms that use the same kind of key; the algorithms of one issuer are of one family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Family {
     /// HS*: a shared secret.
@@ -157,7 +157,7 @@ pub enum Family {
 }
 
 impl Algorithm {
-    /// Every one of them.
+    /// All algorithms.
     pub const ALL: [Self; 12] = [
         Self::HS256,
         Self::HS384,
@@ -173,7 +173,7 @@ impl Algorithm {
         Self::EdDSA,
     ];
 
-    /// The length of its hash.
+    /// The length of the hash of the algorithm.
     pub(super) fn hash_bits(self) -> usize {
         match self {
             Self::HS256 | Self::RS256 | Self::PS256 | Self::ES256 => 256,
@@ -182,7 +182,7 @@ impl Algorithm {
         }
     }
 
-    /// The kind of key it needs.
+    /// The kind of key that the algorithm uses.
     #[must_use]
     pub fn family(self) -> Family {
         match self {
@@ -195,14 +195,14 @@ impl Algorithm {
         }
     }
 
-    /// Whether `alg` may name it so: by its own name, or by the one that RFC 9864 section 2.2 gives
-    /// to `EdDSA` with an Ed25519 key.
+    /// Whether `alg` in a token names this algorithm: by its own name or, for `EdDSA` with an Ed25519
+    /// key, by the name that RFC 9864 section 2.2 defines.
     #[must_use]
     pub fn is_named(self, alg: &str) -> bool {
         self.name() == alg || (self == Self::EdDSA && alg == "Ed25519")
     }
 
-    /// Every name.
+    /// The names of all algorithms.
     pub(super) fn names() -> Vec<&'static str> {
         Self::ALL.into_iter().map(Self::name).collect()
     }
@@ -233,36 +233,37 @@ impl fmt::Display for Algorithm {
     }
 }
 
-/// `secret`, `public_key` or `jwks`; exactly one of them.
+/// The source of the verification key: exactly one of `secret`, `public_key` and `jwks`.
 #[derive(Debug, Clone)]
 pub enum KeySource {
-    /// At least as many bytes as the hash of each algorithm (RFC 7518 section 3.2).
+    /// A shared secret, at least as long as the hash of each algorithm (RFC 7518 section 3.2).
     Secret(Secret),
     /// A public key in PEM, of the family of the algorithms.
     PublicKey {
-        /// The file, as the configuration resolved it.
+        /// The path of the file, resolved against the configuration's folder.
         path: PathBuf,
-        /// What was in it.
+        /// The content of the file.
         pem: Vec<u8>,
     },
     /// A JWK Set (RFC 7517 section 5) in a file.
     JwksFile {
-        /// The file, as the configuration resolved it.
+        /// The path of the file, resolved against the configuration's folder.
         path: PathBuf,
-        /// What was in it; at most 1 MiB.
+        /// The content of the file; at most 1 MiB.
         json: String,
     },
-    /// A JWK Set at an address, fetched at start and then again and again.
+    /// A JWK Set at a URL, fetched at start and then refreshed.
     JwksUrl {
-        /// `https://`, or `http://` where the configuration accepts it; with a host, no user, no fragment.
+        /// An `https://` URL, or `http://` where the configuration accepts it; with a host, without
+        /// user info or fragment.
         url: Uri,
-        /// What the server's certificate must chain to; of `http://` empty.
+        /// The roots that the server's certificate must chain to; empty for `http://`.
         roots: Roots,
     },
 }
 
 impl KeySource {
-    /// The key of `[jwt.NAME]` that says it.
+    /// The name of the key in `[jwt.NAME]` that gives this source.
     #[must_use]
     pub fn key(&self) -> &'static str {
         match self {
@@ -272,7 +273,7 @@ impl KeySource {
         }
     }
 
-    /// Whether both are a JWK Set at the same address, from a server with the same roots.
+    /// Whether both sources are the same JWK Set URL with the same roots.
     #[must_use]
     pub fn is_same_url(&self, other: &Self) -> bool {
         match (self, other) {
@@ -284,7 +285,7 @@ impl KeySource {
     }
 }
 
-/// Bytes that are never shown.
+/// Bytes that `Debug` output and messages do not show.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(pub Vec<u8>);
 
@@ -299,16 +300,16 @@ impl fmt::Debug for Secret {
 pub enum OnExpiry {
     /// The session is closed with 4401.
     Close,
-    /// The session goes on.
+    /// The session continues.
     Ignore,
 }
 
-/// A claim of `require`. It matches when the claim equals one of the values, is a list that has one
-/// of them, or is a text in which one of them stands as a space-separated word.
+/// A claim of `require`. The token passes if the claim equals one of the allowed values, is an array
+/// that contains one of them, or is a string in which one of them is a space-separated word.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Requirement {
-    /// The claim's name.
+    /// The name of the claim.
     pub claim: String,
-    /// The values that are allowed; at least one: texts, whole numbers or booleans.
+    /// The allowed values, at least one: strings, whole numbers or booleans.
     pub allowed: Vec<serde_json::Value>,
 }

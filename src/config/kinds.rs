@@ -1,4 +1,4 @@
-//! The kinds of values that keys have: each one describes and reads the values that it accepts.
+//! The kinds of values: each kind describes, reads and shows the values that it accepts.
 
 use std::fmt::Display;
 use std::num::NonZeroU32;
@@ -12,10 +12,10 @@ use toml::de::DeValue;
 use super::reader::Place;
 use super::units;
 
-/// A value of the file with its place.
+/// A TOML value with its place in the file.
 pub(super) type Item<'a> = Spanned<DeValue<'a>>;
 
-/// The fault of a text, and the text to write instead.
+/// The error for a value, and the help text.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     pub(super) what: String,
@@ -27,7 +27,7 @@ impl Fault {
         Self { what: what.into(), help: None }
     }
 
-    /// For the command line.
+    /// The fault in one line, for the command line.
     pub(super) fn in_a_line(self) -> String {
         match self.help {
             Some(help) => format!("{}: {help}", self.what),
@@ -41,20 +41,20 @@ impl Fault {
     }
 }
 
-/// What a value is called in messages and in the reference, its bounds included.
+/// Describes a kind in messages, in the reference and in the JSON Schema, including its bounds.
 pub(super) trait Words {
     fn words(&self) -> String;
 
-    /// The JSON Schema of a value, as narrow as a schema can be without refusing a good one.
+    /// The JSON Schema of a value. It is as narrow as possible without refusing a valid value.
     fn schema(&self) -> Json;
 
-    /// What to write for a value of another type whose meaning is plain: `"10s"` for `10`.
+    /// The suggestion for a value of another type with a clear meaning: `"10s"` for `10`.
     fn rewritten(&self, _: &Item<'_>) -> Option<String> {
         None
     }
 }
 
-/// A whole number as it is written, in decimal digits.
+/// The digits of a whole number that the file writes in decimal.
 pub(super) fn whole_number<'a>(item: &'a Item<'_>) -> Option<&'a str> {
     match item.get_ref() {
         DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str()),
@@ -62,18 +62,18 @@ pub(super) fn whole_number<'a>(item: &'a Item<'_>) -> Option<&'a str> {
     }
 }
 
-/// A text that holds a whole number and nothing else.
+/// The content of a string that consists of decimal digits only.
 fn number_in_quotes(item: &Item<'_>) -> Option<String> {
     let text = item.get_ref().as_str()?;
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| text.to_owned())
 }
 
-/// A kind of value that is read from one item of the file.
+/// A kind of value that is read from one TOML value.
 pub(super) trait Kind: Words {
     type Value;
 
-    /// Reads the value. Returns `None` after it reported a fault at its place.
+    /// Reads the value. Returns `None` after it reported a fault at `place`.
     fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<Self::Value>;
 
     /// The value as TOML.
@@ -223,7 +223,7 @@ impl Kind for Size {
     }
 }
 
-/// A time from `min` to `max`.
+/// A duration from `min` to `max`.
 pub(super) struct Time {
     pub(super) min: Duration,
     pub(super) max: Duration,
@@ -258,10 +258,10 @@ impl Kind for Time {
     }
 }
 
-/// What `K` takes, or `"off"`.
+/// A value of the kind `K`, or `"off"`.
 pub(super) struct OrOff<K>(pub(super) K);
 
-/// How the words of [`OrOff`] begin.
+/// The prefix of the description of [`OrOff`].
 pub(super) const OFF_OR: &str = "\"off\" or ";
 
 impl<K: Words> Words for OrOff<K> {
@@ -293,7 +293,7 @@ impl<K: Kind> Kind for OrOff<K> {
     }
 }
 
-/// The number itself if it is within the bounds; `text` is what it was read from.
+/// Returns `value` if it is within the bounds; `text` is its source text, for the error.
 pub(super) fn in_bounds<T: PartialOrd>(value: T, min: &T, max: &T, text: &str) -> Result<T, Fault> {
     if value < *min {
         return Err(Fault::new(format!("\"{text}\" is too small")));
@@ -304,13 +304,13 @@ pub(super) fn in_bounds<T: PartialOrd>(value: T, min: &T, max: &T, text: &str) -
     Ok(value)
 }
 
-/// One of some words.
+/// One of a fixed set of words.
 pub(super) struct Choice<T: 'static> {
     values: &'static [(&'static str, T)],
 }
 
 impl<T> Choice<T> {
-    /// Any of `values`, each with its word.
+    /// Accepts the words in `values`, each with the value that it stands for.
     pub(super) const fn of(values: &'static [(&'static str, T)]) -> Self {
         Self { values }
     }
@@ -364,21 +364,22 @@ pub(super) fn matching(pattern: &str) -> Json {
     json!({ "type": "string", "pattern": pattern })
 }
 
-/// A text with a form of its own.
+/// A string with a syntax of its own.
 pub(super) struct Text<T> {
     words: &'static str,
     parse: fn(&str) -> Result<T, Fault>,
     form: KindForm,
 }
 
-/// The part of a text's form that a JSON Schema can check.
+/// The part of the syntax that a JSON Schema can check.
 enum KindForm {
     Pattern(&'static str),
     OneOf(fn() -> Vec<&'static str>),
 }
 
 impl<T> Text<T> {
-    /// A text that `parse` reads. Every text that it accepts matches the regular expression `pattern`.
+    /// A string that `parse` reads. The regular expression `pattern` must match every string that
+    /// `parse` accepts.
     pub(super) const fn new(
         words: &'static str,
         pattern: &'static str,
@@ -387,7 +388,7 @@ impl<T> Text<T> {
         Self { words, parse, form: KindForm::Pattern(pattern) }
     }
 
-    /// A text that is one of `names`, with an error of its own for any other.
+    /// A string that is one of `names`; `parse` makes the error for any other string.
     pub(super) const fn one_of(
         words: &'static str,
         names: fn() -> Vec<&'static str>,
@@ -447,7 +448,7 @@ impl Kind for File {
     }
 }
 
-/// Refuses what cannot be the path of a file, without saying it: it may be a key.
+/// Refuses a text that cannot be the path of a file. The error does not quote the text: it may be a key.
 pub(super) fn check_path(text: &str) -> Result<(), Fault> {
     if text.contains("-----BEGIN") {
         let fault = Fault::new("this is what a file holds, not its path");

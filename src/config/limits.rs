@@ -12,7 +12,7 @@ use super::reader::SectionReader;
 use super::report::Problem;
 use super::route::CheckedRoute;
 
-/// The keys that no route can have because they count over all routes, and the subject that each counts.
+/// The keys that a route cannot have because they count across all routes, and the subject of each count.
 pub(super) static OF_NO_ROUTE: [(&str, &str); 3] = [
     (keys::CONNECTIONS_PER_IP.name, "an address"),
     (keys::HANDSHAKES_PER_IP.name, "an address"),
@@ -27,25 +27,26 @@ static IN_SESSIONS: [&str; 4] = [
     keys::CONTROL_FRAMES.name,
 ];
 
-/// The keys that count users, who are known by their tokens only.
+/// The keys that count per user; users are known only from tokens.
 static OF_USERS: [&str; 2] = [keys::CONNECTIONS_PER_USER.name, keys::MESSAGES_PER_USER.name];
 
-/// The limits that apply to a table of the file, and the places that reports of contradictions show.
+/// The limits that apply to a table of the file, and the places that error messages about
+/// contradictions point to.
 #[derive(Debug)]
 pub(super) struct Layer {
     pub(super) values: Limits,
-    /// Where `bytes` was said, or the profile that says it.
+    /// The place of `bytes`, or of the profile that sets it.
     bytes: Option<Range<usize>>,
-    /// Where `on_exceed` was said.
+    /// The place of `on_exceed`.
     on_exceed: Option<Range<usize>>,
-    /// Whether sessions are limited, or would be without a reported fault.
+    /// Whether sessions are limited, or a limit was given with a fault that was reported.
     limited: bool,
     /// Whether a route limits its sessions.
     limited_in_route: Cell<bool>,
 }
 
 impl Layer {
-    /// The limits of a `profile` that was asked for in that place, or the defaults.
+    /// The defaults, or the limits of the profile that the file requests at `profile`.
     pub(super) fn new(values: Limits, profile: Option<Range<usize>>) -> Self {
         let limited = limits_sessions(&values);
         Self {
@@ -58,9 +59,9 @@ impl Layer {
     }
 }
 
-/// The limits with a bound for one address, where neither the file nor its profile has one: a tenth of
-/// `max_connections`, and 1,000 at least. It keeps one address from all places, and is more than
-/// a large office has.
+/// Adds the default limit of connections per address, if neither the file nor its profile sets one: a
+/// tenth of `max_connections`, but at least 1,000. The limit prevents one address from taking every
+/// connection, and exceeds the needs of a large office.
 pub(super) fn bound_addresses(
     reader: &SectionReader<'_>,
     limits: Limits,
@@ -83,7 +84,7 @@ fn limits_sessions(limits: &Limits) -> bool {
         || limits.control_frames.is_some()
 }
 
-/// Checks `[limits]`; keys that it does not give have their value in `base`.
+/// Checks `[limits]`; keys that the table does not set keep their value in `base`.
 pub(super) fn check(reader: &SectionReader<'_>, base: &Layer) -> Layer {
     let layer = overlay(reader, base);
     check_drop(reader, &layer);
@@ -91,7 +92,7 @@ pub(super) fn check(reader: &SectionReader<'_>, base: &Layer) -> Layer {
     layer
 }
 
-/// Checks the limits of a route; keys that it does not give have their value in `base`.
+/// Checks the limits of a route; keys that the table does not set keep their value in `base`.
 pub(super) fn of_route(
     reader: &SectionReader<'_>,
     base: &Layer,
@@ -115,7 +116,7 @@ pub(super) fn of_route(
     layer.values
 }
 
-/// Checks, after the routes, that the keys of `[limits]` have an effect on one of them.
+/// Checks, after the routes, that each key of `[limits]` has an effect on at least one route.
 pub(super) fn check_used(reader: &SectionReader<'_>, layer: &Layer, routes: &[CheckedRoute<'_>]) {
     let of_sessions = layer.limited || layer.limited_in_route.get();
     if !of_sessions {
@@ -159,7 +160,7 @@ fn refuse_in_route(reader: &SectionReader<'_>, name: &str, whom: &str) {
     }
 }
 
-/// Refuses to drop messages where bytes are counted, in the table that brought the two together.
+/// Refuses `on_exceed = "drop"` together with a `bytes` limit, in the table that combines the two.
 fn check_drop(reader: &SectionReader<'_>, layer: &Layer) {
     if layer.values.on_exceed != OnExceed::Drop || layer.values.bytes.is_none() {
         return;
@@ -185,7 +186,7 @@ fn check_drop(reader: &SectionReader<'_>, layer: &Layer) {
     });
 }
 
-/// Refuses a key that says how limits apply, where there are no limits.
+/// Refuses a key that configures how limits apply if no limit is set.
 fn refuse_idle(reader: &SectionReader<'_>, name: &str) {
     if let Some(span) = reader.span_of(name) {
         let what = format!("{} is given, but no limit that it is for", reader.key(name));

@@ -1,4 +1,4 @@
-//! The one table of lints: valid but unsafe choices, by the names that `allow` acknowledges.
+//! The table of lints: valid but unsafe choices, by the names that `allow` acknowledges.
 
 use std::fmt;
 
@@ -10,14 +10,14 @@ use super::units::nearest;
 
 macro_rules! lints {
     ($($variant:ident $name:literal $meaning:literal;)*) => {
-        /// What a lint is about. One variant a row of the table.
+        /// The subject of a lint. Each row of the table declares one variant.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum LintName {
             $(#[doc = $meaning] $variant,)*
         }
 
         impl LintName {
-            /// Every lint, in the order of the reference.
+            /// All lints, in the order of the reference.
             pub const ALL: &'static [LintName] = &[$(LintName::$variant,)*];
 
             /// The name that `allow` takes and that messages show.
@@ -28,7 +28,7 @@ macro_rules! lints {
                 }
             }
 
-            /// What the lint warns of.
+            /// The description of the choice that the lint warns of.
             #[must_use]
             pub fn meaning(self) -> &'static str {
                 match self {
@@ -68,12 +68,12 @@ lints! {
 }
 
 impl LintName {
-    /// Every name.
+    /// The names of all lints.
     pub(super) fn names() -> Vec<&'static str> {
         Self::ALL.iter().map(|lint| lint.name()).collect()
     }
 
-    /// Reads a name as `allow` has it.
+    /// Reads the name of a lint in `allow`.
     pub(super) fn parse(text: &str) -> Result<Self, Fault> {
         let known = || Self::ALL.iter().copied();
         if let Some(lint) = known().find(|lint| lint.name() == text) {
@@ -93,7 +93,7 @@ impl fmt::Display for LintName {
     }
 }
 
-/// A lint that was found, and the table that it was found in.
+/// A reported lint, and the table that caused it.
 #[derive(Debug)]
 pub(super) struct FoundLint {
     pub(super) name: LintName,
@@ -102,18 +102,18 @@ pub(super) struct FoundLint {
     pub(super) problem: Problem,
 }
 
-/// The lints that `allow` acknowledges, each within one table and the tables below it.
+/// The lints that `allow` acknowledges, each for one table and its subtables.
 #[derive(Debug, Default)]
 pub(super) struct Acknowledged(Vec<(LintName, String)>);
 
 impl Acknowledged {
-    /// Adds the names of an `allow` in the table with this path.
+    /// Adds the names in the `allow` of the table at this path.
     pub(super) fn add(&mut self, names: Vec<Spanned<LintName>>, table: &str) {
         let names = names.into_iter().map(Spanned::into_inner);
         self.0.extend(names.map(|name| (name, table.to_owned())));
     }
 
-    /// The problems that are not acknowledged.
+    /// The lints that no `allow` acknowledges.
     pub(super) fn rest(&self, found: Vec<FoundLint>) -> Vec<(LintName, Problem)> {
         let rest = found.into_iter().filter(|found| !self.covers(found));
         rest.map(|found| (found.name, found.problem)).collect()

@@ -1,4 +1,4 @@
-//! Keys that hold lists and tables.
+//! Kinds of values that are lists and tables.
 
 use std::collections::HashMap;
 
@@ -10,15 +10,15 @@ use super::kinds::{Fault, Item, Kind, Text, Words};
 use super::reader::Place;
 use super::report::Problem;
 
-/// A list without repetition.
+/// A list without duplicates.
 pub(super) struct List<K> {
     pub(super) of: K,
-    /// What to do instead of an empty list; `None`: it may be empty.
+    /// The help text for an empty list; `None`: the list may be empty.
     pub(super) never_empty: Option<&'static str>,
 }
 
 impl<T> List<Text<T>> {
-    /// A list that is refused when it is empty; `instead` says what to do.
+    /// A list that must not be empty; `instead` is the help text for an empty list.
     pub(super) const fn never_empty(of: Text<T>, instead: &'static str) -> Self {
         Self { of, never_empty: Some(instead) }
     }
@@ -69,7 +69,7 @@ impl<K: Kind<Value: PartialEq>> List<K> {
         place: &Place<'_>,
     ) -> Option<Vec<Spanned<K::Value>>> {
         let mut distinct: Vec<Spanned<K::Value>> = Vec::with_capacity(values.len());
-        // What is equal is shown alike: found in one step, however long the list is.
+        // Equal values have the same text, so a map finds duplicates in one pass, however long the list is.
         let mut shown: HashMap<String, Vec<usize>> = HashMap::with_capacity(values.len());
         let mut repeated = false;
         for value in values {
@@ -93,7 +93,7 @@ impl<K: Kind<Value: PartialEq>> List<K> {
     }
 }
 
-/// What one entry of the list is, or the list.
+/// A list, or one entry without brackets.
 pub(super) struct OneOrMore<K>(pub(super) List<K>);
 
 impl<K: Words> Words for OneOrMore<K> {

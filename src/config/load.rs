@@ -1,5 +1,5 @@
-//! The third step, and the way through all three: a text becomes a [`Raw`], that becomes a [`Checked`],
-//! and with the files that it names a [`Config`]; or every error of all of it.
+//! The third step, and the sequence of all three: the text becomes a [`Raw`], this a [`Checked`] and,
+//! with the files that it names, a [`Config`]; or all errors are returned.
 
 use std::cell::{OnceCell, RefCell};
 use std::ops::Range;
@@ -18,7 +18,7 @@ use super::report::{Lint, LoadError, Problem, Report};
 use super::route::Shared;
 use crate::tls::Roots;
 
-/// A configuration that may run, and its lints.
+/// A valid configuration, and its lints.
 #[derive(Debug, Clone)]
 pub struct Loaded {
     /// The checked configuration.
@@ -32,12 +32,13 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
     parse(&read_text(path)?, path)
 }
 
-/// [`load`], and looks up the names of upstreams, which may take seconds: for `framewall check`.
+/// Loads a configuration like [`load`], and also resolves the names of upstreams, which may take
+/// seconds: for `framewall check`.
 pub fn examine(path: &Path) -> Result<Loaded, LoadError> {
     parse_with(&read_text(path)?, path, true)
 }
 
-/// The text of the configuration file at `path`, for [`parse`].
+/// Reads the text of the configuration file at `path`, for [`parse`].
 pub fn read_text(path: &Path) -> Result<String, LoadError> {
     let file = || path.to_owned();
     let bytes =
@@ -49,9 +50,9 @@ pub fn read_text(path: &Path) -> Result<String, LoadError> {
     })
 }
 
-/// Loads a configuration from its text. `file_name` is what errors call it, and its folder is the
-/// one that relative paths are relative to. Errors of syntax are reported alone: the meaning
-/// of the rest of such a file is not known.
+/// Loads a configuration from its text. `file_name` is the name in errors, and its folder is the base
+/// of relative paths. If the text is not valid TOML, only the syntax errors are reported: the values of
+/// such a file are unknown.
 pub fn parse(text: &str, file_name: &Path) -> Result<Loaded, LoadError> {
     parse_with(text, file_name, false)
 }
@@ -61,7 +62,7 @@ fn parse_with(text: &str, file_name: &Path, looks_up: bool) -> Result<Loaded, Lo
     let base = file_name.parent().unwrap_or(Path::new("")).to_owned();
     let cx = ReadContext::new(Arc::clone(&raw.source), base);
     let checked = check::check(&raw.reader(&cx));
-    // Even if something was wrong: all errors of the file are told at once.
+    // Load even after a fault, so that all errors of the file are reported at once.
     let config = checked.load(Loader::new(file_name, looks_up));
     cx.judge_new_files();
     let source = Arc::clone(&raw.source);
@@ -74,13 +75,13 @@ fn parse_with(text: &str, file_name: &Path, looks_up: bool) -> Result<Loaded, Lo
     Ok(Loaded { config, lints })
 }
 
-/// Reads the files that a configuration names, and keeps their paths.
+/// Reads the files that a configuration names, and records their paths.
 pub(super) struct Loader {
-    /// The files that were read, or were to be.
+    /// The files that were read, or that could not be read.
     files: RefCell<Vec<PathBuf>>,
-    /// Whether the names of upstreams are looked up.
+    /// Whether the names of upstreams are resolved.
     pub(super) looks_up: bool,
-    /// The system's roots, or why there are none; read when the first table needs them.
+    /// The roots of the system, or the reason why there are none; read on first use.
     system_roots: OnceCell<Result<Roots, String>>,
 }
 
@@ -90,7 +91,7 @@ impl Loader {
         Self { files, looks_up, system_roots: OnceCell::new() }
     }
 
-    /// What `read` makes of the file of a key; a fault is reported there.
+    /// Reads the file of the key `name` with `read`; reports a fault at the key.
     pub(super) fn read<T>(
         &self,
         scope: &Scope<'_>,
@@ -105,8 +106,8 @@ impl Loader {
         scope.judge(name, path, read)
     }
 
-    /// The root certificates of the system. Without any, it reports an error at `span`: `whom` could not be
-    /// verified.
+    /// The root certificates of the system. If there are none, reports an error at `span` that `whom`
+    /// cannot be verified.
     pub(super) fn system_roots(
         &self,
         scope: &Scope<'_>,
@@ -126,16 +127,16 @@ impl Loader {
     }
 }
 
-/// Where the roots are that a server's certificate must chain to.
+/// The source of the roots that a server's certificate must chain to.
 #[derive(Debug)]
 pub(super) enum RootsFrom {
     File(Spanned<PathBuf>),
-    /// The system; the place is that of the server to verify.
+    /// The roots of the system; the span is the place of the server to verify.
     System(Range<usize>),
 }
 
 impl Checked<'_> {
-    /// Reads its files. The result is worth something only if nothing was reported.
+    /// Reads the files that the sections name. The result is valid only if no error was reported.
     fn load(self, loader: Loader) -> Config {
         let tls = self.tls.map(|tls| tls.load(&loader));
         let issuers = self.issuers.load(&loader);

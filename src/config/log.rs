@@ -11,7 +11,7 @@ use super::model::Log;
 use super::reader::SectionReader;
 use super::report::Problem;
 
-/// Checks `[log]`. Its files are not opened, but their folders must exist.
+/// Checks `[log]`. The log files are not opened, but their folders must exist.
 pub(super) fn check(reader: &SectionReader<'_>) -> Log {
     let file = log_file(reader, &keys::LOG_FILE);
     let error_file = log_file(reader, &keys::LOG_ERROR_FILE);

@@ -1,30 +1,29 @@
-//! What of a configuration file is never shown: a secret that was written into it, although it
-//! should not be there. Found in the text, not in the syntax tree, so that it also holds for a file
-//! that is not TOML.
+//! Masks secrets that were written into a configuration file, so that no message shows them. The search
+//! works on the text, not on the syntax tree, so that it also covers a file that is not valid TOML.
 
 use std::ops::Range;
 
 use super::keys;
 
-/// What stands in a secret's place, however long it is.
+/// The replacement for a secret of any length.
 const STARS: &str = "***";
 
-/// How much of a key's name is looked at, in bytes.
+/// The longest part of a key's name that is examined, in bytes.
 const MAX_NAME: usize = 64;
 
 const BEGIN: &str = "-----BEGIN";
 const END: &str = "-----END";
 
-/// The parts of `text` to hide, in order, none within another: values of keys whose name, even
-/// misspelt, says that it is a secret, unless they are references; keys or a password in `jwks`
-/// and PEM.
+/// The ranges of `text` to mask, in order and without overlap: values of keys whose name, even
+/// misspelt, suggests a secret, unless the value is a reference; keys or a password in `jwks`; and PEM
+/// blocks.
 pub(super) fn hidden(text: &str) -> Vec<Range<usize>> {
     let mut found = pem(text);
     let mut from = 0;
     while let Some(equals) = text[from..].find('=').map(|at| from + at) {
         from = equals + 1;
-        // A value is only looked for where it matters, and passed over then: all of this takes time
-        // by the length of the text.
+        // Parse only the values of suspect keys, and continue behind them: the search takes time linear
+        // in the length of the text.
         if let Some(shown) = suspect(name_before(&text[..equals])) {
             let value = value(text, from);
             from = value.end;
@@ -57,7 +56,7 @@ fn merge(mut found: Vec<Range<usize>>) -> Vec<Range<usize>> {
     merged
 }
 
-/// The last part of the key before a `=`, as it is written.
+/// The last part of the key before a `=`, as the text spells it.
 fn name_before(text: &str) -> &str {
     let text = text.trim_end_matches([' ', '\t']).trim_end_matches(['"', '\'']);
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
@@ -65,8 +64,8 @@ fn name_before(text: &str) -> &str {
     &text[text.len() - length..]
 }
 
-/// The value after a `=`, without its quotes; one that is not closed ends with its line or, with
-/// three quotes, with the file.
+/// The value after a `=`, without its quotes; an unterminated value extends to the end of the line or,
+/// with three quotes, to the end of the file.
 fn value(text: &str, from: usize) -> Range<usize> {
     let rest = text[from..].trim_start_matches([' ', '\t']);
     let start = text.len() - rest.len();
@@ -83,7 +82,7 @@ fn value(text: &str, from: usize) -> Range<usize> {
     }
 }
 
-/// Where the quote is that closes a text, or the text's length.
+/// The offset of the closing quote, or the length of the text if there is none.
 fn closing(text: &str, quote: char) -> usize {
     let mut escaped = false;
     for (at, c) in text.char_indices() {
@@ -95,11 +94,11 @@ fn closing(text: &str, quote: char) -> usize {
     text.len()
 }
 
-/// Of a key that may hold a secret: which values of it are none.
+/// For a key that may hold a secret: the predicate for values that may be shown.
 fn suspect(name: &str) -> Option<fn(&str) -> bool> {
     let name = name.to_ascii_lowercase();
     if name == "jwks" {
-        // The keys themselves, or a password in an address.
+        // Such a value holds the keys themselves, or a URL with a password.
         return Some(|value| !value.contains(['{', '@']));
     }
     let says_so = ["secret", "passw", "private"].iter().any(|word| name.contains(word))
@@ -119,21 +118,22 @@ fn is_reference(value: &str) -> bool {
     file || value.strip_prefix("env:").is_some_and(is_variable)
 }
 
-/// Whether `name` can be that of an environment variable: letters, digits and `_`, no digit first.
+/// Whether `name` is a valid name of an environment variable: letters, digits and `_`, without a
+/// leading digit.
 pub(super) fn is_variable(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-/// A line with stars in the place of what is hidden.
+/// A line with stars in place of the masked ranges.
 pub(super) struct Masked {
     pub(super) text: String,
-    /// Each hidden part of the line, and the stars that stand for it.
+    /// Each masked range of the line, and the range of the stars that replace it.
     gaps: Vec<(Range<usize>, Range<usize>)>,
 }
 
 impl Masked {
-    /// `line`, which starts at `start` of the file that `hidden` is about.
+    /// Masks `line`, which starts at the offset `start` of the file that the ranges `hidden` refer to.
     pub(super) fn line(line: &str, start: usize, hidden: &[Range<usize>]) -> Self {
         let within = |at: usize| at.saturating_sub(start).min(line.len());
         let parts = hidden.iter().map(|range| within(range.start)..within(range.end));
@@ -149,7 +149,7 @@ impl Masked {
         Self { text, gaps }
     }
 
-    /// Where a place of the line is now; one within what is hidden is all of the stars.
+    /// Maps a range of the line to the masked line; a range within a secret maps to all of its stars.
     pub(super) fn place(&self, place: &Range<usize>) -> Range<usize> {
         self.at(place.start, false)..self.at(place.end, true)
     }

@@ -1,12 +1,12 @@
-//! The configuration: one TOML file in, an immutable [`Config`] out, or every error of the file at its
-//! place. It reads the file and the files that it names, and nothing else.
+//! The configuration: reads one TOML file and returns an immutable [`Config`], or every error of the
+//! file at its place. It reads that file and the files that it names, and no others.
 //!
-//! [`load`] takes a path, [`parse`] a text. Three steps follow each other, each with a type of its own:
-//! `raw` turns the text into a syntax tree, `check` the tree into checked values without reading
-//! anything, and `load` reads the certificates, keys, lists and databases that these name. All errors
-//! of all steps are reported at once; only a file that is not TOML ends after the first. `keys` is the
-//! one table of keys, `reader` takes values out of the tree by it, and each section of the file has a
-//! module of its own.
+//! [`load`] takes a path, [`parse`] a text. There are three steps, each with a type of its own: `raw`
+//! parses the text into a syntax tree, `check` turns the tree into checked values without reading any
+//! file, and `load` reads the certificates, keys, lists and databases that these values name. All
+//! errors of all steps are reported at once; only a file that is not valid TOML stops after the first
+//! step. `keys` is the table of keys, `reader` reads values from the tree by that table, and each
+//! section of the file has a module of its own.
 
 mod address;
 mod admin;

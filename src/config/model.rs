@@ -1,4 +1,4 @@
-//! The loaded configuration, which all layers above this one take their settings from. It is immutable.
+//! The loaded configuration, from which all other layers take their settings. It is immutable.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,12 +16,12 @@ use crate::tls::{ServerSettings, ServerTrust};
 use crate::values::FieldRules;
 use crate::values::OriginPattern;
 
-/// A whole configuration file, checked. Every file it names was read.
+/// A checked configuration file; all files that it names were read.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// `[server]`
     pub server: Server,
-    /// `[tls]`; `None` is `mode = "off"`, said in so many words.
+    /// `[tls]`; `None`: the file sets `mode = "off"` explicitly.
     pub tls: Option<ServerSettings>,
     /// `[routes.*]`, at least one, in the order of the file.
     pub routes: Vec<Arc<Route>>,
@@ -33,43 +33,43 @@ pub struct Config {
     pub admin: Admin,
     /// `[firewall]`
     pub firewall: Firewall,
-    /// `[limits]`, for the limits that routes do not have.
+    /// `[limits]`, for the limits that count across routes.
     pub limits: Limits,
-    /// Every file that was read for it, its own first.
+    /// All files that were read for this configuration, the configuration file first.
     pub files: Vec<PathBuf>,
 }
 
 /// `[admin]`
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Admin {
-    /// The unix socket of the admin client; `None`: there is none.
+    /// The unix socket of the admin client; `None`: no socket is opened.
     pub socket: Option<PathBuf>,
-    /// Where revocations are kept over a restart; `None`: in memory alone.
+    /// The file that keeps revocations across restarts; `None`: they are in memory only.
     pub revocations: Option<PathBuf>,
 }
 
 /// `[server]`
 #[derive(Debug, Clone)]
 pub struct Server {
-    /// Addresses to listen on, at least one.
+    /// The listen addresses, at least one.
     pub listen: Vec<SocketAddr>,
-    /// How many connections may be open at once, from accept to the end of the session.
+    /// The largest number of open connections, counted from accept to the end of the session.
     pub max_connections: usize,
     /// The largest request head, in bytes.
     pub max_head: usize,
-    /// The most header fields of a request.
+    /// The largest number of header fields in a request.
     pub max_fields: usize,
-    /// The one deadline from accept to the 101.
+    /// The deadline for the whole handshake, from accept to the 101.
     pub handshake_timeout: Duration,
-    /// How long sessions may take to end after the first signal.
+    /// The time that sessions have to close after the first shutdown signal.
     pub shutdown_grace: Duration,
-    /// Peers whose X-Forwarded-* and PROXY protocol headers are believed.
+    /// Peers whose X-Forwarded-* fields and PROXY protocol headers are trusted.
     pub trusted_proxies: Vec<IpNet>,
     /// Whether each connection starts with a PROXY protocol header.
     pub proxy_protocol: ProxyProtocol,
-    /// The path where the gateway says that it is there; `None`: there is none.
+    /// The path of the health check; `None`: there is no health check.
     pub health_path: Option<String>,
-    /// What a trusted proxy's request is that names no client.
+    /// The handling of a trusted proxy's request that names no client.
     pub unknown_clients: UnknownClients,
     /// `drop_headers` and `keep_headers`.
     pub fields: FieldRules,
@@ -78,9 +78,9 @@ pub struct Server {
 /// `[server] unknown_clients`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnknownClients {
-    /// Refused.
+    /// The request is refused.
     Refuse,
-    /// The proxy's own.
+    /// The client address is the proxy's address.
     Proxy,
 }
 
@@ -96,57 +96,58 @@ pub enum ProxyProtocol {
 /// `[routes.NAME]`
 #[derive(Debug)]
 pub struct Route {
-    /// The NAME.
+    /// The `NAME` in `[routes.NAME]`.
     pub name: Arc<str>,
-    /// Empty: any host.
+    /// The hosts that the route matches; empty: any host.
     pub hosts: Vec<HostPattern>,
-    /// The path that a request must have.
+    /// The path that the route matches.
     pub path: PathPattern,
-    /// In the order they are tried; at least one.
+    /// The upstreams in the order of connection attempts; at least one.
     pub upstreams: Vec<Upstream>,
-    /// What a wss:// upstream is verified with: the certificates of `upstream_ca`, which are trusted as
-    /// they are, too, or the system's roots. `None` when no upstream is wss://.
+    /// The trust anchors for a wss:// upstream: the certificates of `upstream_ca`, each also accepted
+    /// as an exact server certificate, or the roots of the system. `None` if no upstream is wss://.
     pub upstream_trust: Option<ServerTrust>,
-    /// The name that a wss:// upstream is asked for and verified by; `None`: its host.
+    /// The server name that the gateway sends to a wss:// upstream and verifies in its certificate;
+    /// `None`: the host of the upstream.
     pub upstream_server_name: Option<String>,
-    /// The Host that upstreams get; `None`: the client's.
+    /// The Host field in upstream requests; `None`: the client's Host.
     pub upstream_host: Option<String>,
-    /// How long an upstream may take to accept a connection before the next is tried.
+    /// The timeout of a connection attempt, after which the next upstream is tried.
     pub dial_timeout: Duration,
-    /// Which origins may connect.
+    /// The allowed origins.
     pub origins: Origins,
     /// Whether a request without an Origin header is refused.
     pub require_origin: bool,
-    /// Empty: whatever client and upstream agree on.
+    /// The allowed subprotocols; empty: any that client and upstream agree on.
     pub subprotocols: Vec<String>,
-    /// Who may connect.
+    /// The authentication that clients need.
     pub auth: Auth,
     /// `[websocket]` with the route's overrides.
     pub websocket: WebSocket,
     /// `[limits]` with the route's overrides.
     pub limits: Limits,
-    /// The member of a JSON text message by which a client hands in a new token:
-    /// `{"MEMBER": {"token": "..."}}`; `None`: no such message is looked for.
+    /// The member of a JSON text message in which a client sends a new token: `{"MEMBER": {"token":
+    /// "..."}}`; `None`: token renewal is off.
     pub refresh: Option<String>,
 }
 
 /// `routes.*.auth`
 #[derive(Debug, Clone)]
 pub enum Auth {
-    /// Anybody; said as "none".
+    /// No authentication; `"none"` in the file.
     None,
-    /// Whoever has a token of one of these issuers; said as their names.
+    /// Clients need a token of one of these issuers; the file gives their names.
     Jwt(RouteIssuers),
 }
 
 /// `routes.*.origins`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origins {
-    /// Not configured: scheme, host and port equal what the client used.
+    /// The default: scheme, host and port must equal those of the client's request.
     Same,
-    /// `["*"]`
+    /// `["*"]`: any Origin.
     Any,
-    /// These.
+    /// These origins.
     Listed(Vec<OriginPattern>),
 }
 
@@ -157,14 +158,14 @@ pub enum Upstream {
     Ws {
         /// A name or an address, without brackets.
         host: String,
-        /// 80 if not said.
+        /// The port; 80 by default.
         port: u16,
     },
     /// `wss://HOST:PORT`
     Wss {
         /// A name or an address, without brackets; the certificate must be valid for it.
         host: String,
-        /// 443 if not said.
+        /// The port; 443 by default.
         port: u16,
     },
     /// `unix:PATH`
@@ -174,9 +175,9 @@ pub enum Upstream {
 /// `[websocket] compression`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
-    /// The offer is stripped, so no extension is ever negotiated.
+    /// The gateway removes the offer, so no extension is negotiated.
     Off,
-    /// Client and upstream may agree on it, and a copy of what they send is inflated.
+    /// Client and upstream may negotiate it; the gateway inflates a copy of each message.
     Inspect,
 }
 
@@ -185,19 +186,19 @@ pub enum Compression {
 pub struct Log {
     /// The lowest level that is written.
     pub level: tracing::Level,
-    /// `None`: pretty on a terminal, JSON elsewhere.
+    /// The log format; `None`: pretty on a terminal, JSON elsewhere.
     pub format: Option<LogFormat>,
-    /// `None`: standard error.
+    /// The log file; `None`: standard error.
     pub file: Option<PathBuf>,
-    /// Protocol and connection errors alone.
+    /// The file for protocol and connection errors only.
     pub error_file: Option<PathBuf>,
 }
 
 /// `[log] format`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
-    /// For people.
+    /// Text for reading on a terminal.
     Pretty,
 }

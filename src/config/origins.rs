@@ -44,7 +44,7 @@ fn check_any_origin(reader: &SectionReader<'_>, span: Range<usize>, entries: usi
     }
 }
 
-/// Warns of an origin that pages of others have, too.
+/// Warns of an origin that pages of other sites share: `null`, `file://` or an empty Origin.
 fn lint_shared(reader: &SectionReader<'_>, entry: &Spanned<OriginEntry>) {
     let OriginEntry::One(OriginPattern::Exact(origin)) = entry.get_ref() else {
         return;

@@ -5,13 +5,13 @@ use std::fmt;
 use super::kinds::Fault;
 use crate::values::canonical_path;
 
-/// `routes.*.path`, in the canonical form that requests are compared in.
+/// `routes.*.path`, in the canonical form that request paths are compared in.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PathPattern {
-    /// The whole path.
+    /// Exactly this path.
     Exact(String),
-    /// `PREFIX/*`: every path that begins with the prefix, which ends in `/`: `/*` is everything,
-    /// `/ws/*` is `/ws/` and everything below, but not `/ws`.
+    /// `PREFIX/*`: every path that begins with the prefix, which ends in `/`: `/*` matches every path;
+    /// `/ws/*` matches `/ws/` and all paths below, but not `/ws`.
     Below(String),
 }
 
@@ -35,7 +35,7 @@ impl PathPattern {
         Ok(if below { Self::Below(canonical) } else { Self::Exact(canonical) })
     }
 
-    /// Whether `path`, in canonical form, matches.
+    /// Whether the pattern matches `path`, which is in canonical form.
     #[must_use]
     pub fn matches(&self, path: &str) -> bool {
         match self {
@@ -44,8 +44,8 @@ impl PathPattern {
         }
     }
 
-    /// The path that `PREFIX/*` is below of, which it does not match; `None` for an exact path and for
-    /// `/*`.
+    /// The path without the final `/` of `PREFIX/*`, which the pattern does not match; `None` for an
+    /// exact path and for `/*`.
     #[must_use]
     pub fn bare(&self) -> Option<&str> {
         match self {
@@ -54,7 +54,7 @@ impl PathPattern {
         }
     }
 
-    /// How specific the pattern is: an exact path before any prefix, a longer prefix before a
+    /// The precedence of the pattern: an exact path precedes any prefix, a longer prefix precedes a
     /// shorter one.
     #[must_use]
     pub fn specificity(&self) -> usize {

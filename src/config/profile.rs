@@ -12,22 +12,22 @@ use crate::values::Rate;
 /// `profile`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Profile {
-    /// What the OWASP WebSocket Security Cheat Sheet advises.
+    /// The advice of the OWASP WebSocket Security Cheat Sheet.
     Owasp,
 }
 
-/// The values of keys that a table does not give: first those of the defaults or the profile, then
-/// those of the tables above it.
+/// The values of keys that a table does not set: initially the defaults or the profile, then the values
+/// of the parent tables.
 #[derive(Debug)]
 pub(super) struct Base {
-    /// The profile was asked for here.
+    /// The place of `profile` in the file.
     pub(super) profile: Option<Range<usize>>,
     pub(super) websocket: WebSocket,
     pub(super) limits: Layer,
     pub(super) require_origin: bool,
 }
 
-/// Reads which profile the file asks for.
+/// Reads `profile` of the file.
 pub(super) fn check(root: &SectionReader<'_>) -> Base {
     match root.get(&keys::PROFILE) {
         None => Base {
@@ -61,11 +61,11 @@ impl Profile {
         let Self::Owasp = self;
         Limits {
             connections_per_ip: NonZeroU32::new(100),
-            // All connections of an address may come back at once.
+            // All connections of an address may reconnect at once.
             handshakes_per_ip: Some(Rate { count: 5, per: Duration::from_secs(1), burst: 100 }),
             connections_per_user: NonZeroU32::new(20),
             messages: Some(Rate { count: 100, per: minutes(1), burst: 100 }),
-            // More than all of these messages at their largest, with their headers.
+            // More than these messages at their maximum size, with their headers.
             bytes: Some(Rate { count: 8 << 20, per: minutes(1), burst: 8 << 20 }),
             messages_per_user: Some(Rate { count: 400, per: minutes(1), burst: 400 }),
             control_frames: Some(Rate { count: 2, per: Duration::from_secs(1), burst: 20 }),
@@ -93,7 +93,7 @@ mod tests {
     /// A key and its value as TOML.
     type Shown = (String, String);
 
-    /// Every value that a profile may set.
+    /// All values that a profile may set.
     fn values(websocket: &WebSocket, limits: &Limits, require_origin: bool) -> Vec<Shown> {
         let within = |table: &str, shown: Vec<Shown>| -> Vec<Shown> {
             shown.into_iter().map(|(key, value)| (format!("{table}.{key}"), value)).collect()
@@ -104,13 +104,13 @@ mod tests {
         values
     }
 
-    /// `docs/hardening.md` has a row for each default that is not off, and no other: nothing else is
-    /// limited where the file says nothing.
+    /// `docs/hardening.md` has one row for each default that is not off, and no other row: an empty
+    /// table sets no other limits.
     #[test]
     fn what_changes_by_default_is_listed() {
         let require_origin = keys::REQUIRE_ORIGIN.absent.value();
         let defaults = values(&WebSocket::defaults(), &Limits::defaults(), require_origin);
-        // Of the limits, how they would be applied says nothing as long as none is given.
+        // `on_exceed` and `mode` have no effect as long as no limit is set.
         let idle = ["limits.on_exceed", "limits.mode"];
         let on = |(key, value): &&Shown| {
             let compression = key == "websocket.compression";
@@ -131,7 +131,7 @@ mod tests {
         }
     }
 
-    /// `docs/hardening.md` has a row for each key that the profile changes, and no other.
+    /// `docs/hardening.md` has one row for each key that the profile changes, and no other row.
     #[test]
     fn the_table_of_the_profile_is_true() {
         let owasp = Profile::Owasp;

@@ -1,4 +1,4 @@
-//! What the configuration says of addresses, bans, rates and quotas, checked.
+//! The checked settings of the firewall, of bans, and of exceeded limits.
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -9,22 +9,22 @@ use ipnet::IpNet;
 
 use crate::firewall::Rules;
 
-/// Whether the denials of a section are enforced.
+/// Whether a section enforces its denials.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// It is.
+    /// Denials are enforced.
     #[default]
     Enforce,
-    /// It is decided, told in the log, counted, and let through.
+    /// Denials are logged and counted, but the connection or message passes.
     Report,
 }
 
 /// `[firewall]`
 #[derive(Debug, Clone, Default)]
 pub struct Firewall {
-    /// The addresses of `allow`, `deny` and `deny_files`, and what the database of countries adds.
+    /// The rules from `allow`, `deny`, `deny_files` and the GeoIP databases.
     pub rules: Arc<Rules>,
-    /// What becomes of an address that the rules deny.
+    /// Whether denied addresses are refused or only reported.
     pub mode: Mode,
     /// `[firewall.ban]`; `None`: only operators ban.
     pub ban: Option<Ban>,
@@ -33,17 +33,17 @@ pub struct Firewall {
 /// `[firewall.ban]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ban {
-    /// So many strikes make a ban.
+    /// The number of strikes that cause a ban.
     pub strikes: NonZeroU32,
-    /// The time within which they count.
+    /// The window in which strikes count.
     pub within: Duration,
-    /// How long a first ban lasts; each further one of the same address twice as long.
+    /// The duration of the first ban; each further ban of the same address lasts twice as long.
     pub duration: Duration,
-    /// The longest ban.
+    /// The longest duration of a ban.
     pub max_duration: Duration,
-    /// Networks that are never banned, beside `trusted_proxies`.
+    /// Networks that are never banned, in addition to `trusted_proxies`.
     pub exempt: Vec<IpNet>,
-    /// Where bans are kept over a restart; `None`: in memory alone.
+    /// The file that keeps bans across restarts; `None`: they are in memory only.
     pub file: Option<PathBuf>,
 }
 
@@ -53,8 +53,8 @@ pub enum OnExceed {
     /// The session is closed with 4429.
     #[default]
     Close,
-    /// The client is not read from until it may go on.
+    /// Reads from the client pause until the rate permits more.
     Delay,
-    /// The message is not passed on.
+    /// The message is not forwarded.
     Drop,
 }

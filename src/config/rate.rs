@@ -10,29 +10,29 @@ use super::reader::Place;
 use super::units::{SIZE_PATTERN, parse_size, show_size};
 use crate::values::Rate;
 
-/// What a rate counts.
+/// The unit that a rate counts.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum RateOf {
     /// Messages, handshakes, frames.
     Events,
-    /// Bytes, as sizes.
+    /// Bytes, written as sizes.
     Bytes,
 }
 
-/// How many events a rate and its burst have.
+/// The range of counts and bursts in events.
 const EVENTS: RangeInclusive<u64> = 1..=1_000_000;
-/// How many bytes a rate and its burst have.
+/// The range of counts and bursts in bytes.
 const BYTES: RangeInclusive<u64> = (1 << 10)..=(10 << 30);
 
-/// The times of a rate, in seconds.
+/// The units of time in a rate, in seconds.
 const TIMES: [(&str, u64); 3] = [("s", 1), ("m", 60), ("h", 3600)];
 
-/// The seconds in which a burst that was used up must have come back: so long is an address or a
-/// user remembered.
+/// The longest time, in seconds, in which an exhausted burst must replenish; the gateway keeps the
+/// state of an address or a user for this long.
 const RESTORED_WITHIN: u64 = 24 * 3600;
 
 impl RateOf {
-    /// Reads `COUNT/TIME`, or `COUNT/TIME burst COUNT`, with nothing else between.
+    /// Reads `COUNT/TIME` or `COUNT/TIME burst COUNT`, with no other separators.
     fn parse(self, text: &str) -> Result<Rate, Fault> {
         let Some((count, rest)) = text.split_once('/') else {
             return Err(self.no_time(text));
@@ -96,7 +96,7 @@ impl RateOf {
         }
     }
 
-    /// Without the burst.
+    /// Shows the rate without its burst.
     fn show_rate(self, rate: &Rate) -> String {
         let time = TIMES.iter().find(|(_, seconds)| *seconds == rate.per.as_secs());
         format!("{}/{}", self.show_number(rate.count), time.map_or("s", |(name, _)| name))
@@ -119,13 +119,13 @@ fn parse_count(text: &str) -> Result<u64, Fault> {
 }
 
 impl Rate {
-    /// A rate of messages, handshakes or frames, as the configuration has it, without quotes.
+    /// Shows a rate of messages, handshakes or frames in the configuration's syntax, without quotes.
     #[must_use]
     pub fn of_events(&self) -> String {
         RateOf::Events.show(self).trim_matches('"').to_owned()
     }
 
-    /// A rate of bytes, likewise.
+    /// Shows a rate of bytes in the configuration's syntax, without quotes.
     #[must_use]
     pub fn of_bytes(&self) -> String {
         RateOf::Bytes.show(self).trim_matches('"').to_owned()
@@ -218,7 +218,7 @@ mod tests {
         }
     }
 
-    /// Every way to write a rate wrong, with what is said and what is to be done.
+    /// Each way to write a rate wrong, with the expected error and help text.
     #[test]
     fn the_fault_says_what_to_write() {
         let events = RateOf::Events;
@@ -296,7 +296,8 @@ mod tests {
             .prop_map(|(count, burst, (_, seconds))| rate(count, seconds, burst))
     }
 
-    /// Whether what is shown reads back, or is refused for its slow burst.
+    /// Whether the shown text parses to the same rate, or is refused because its burst replenishes too
+    /// slowly.
     fn round_trips(kind: RateOf, rate: &Rate) -> bool {
         let slow = rate.burst * rate.per.as_secs() > rate.count * RESTORED_WITHIN;
         match kind.parse(&unquoted(kind, rate)) {

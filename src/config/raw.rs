@@ -1,4 +1,4 @@
-//! The first step: from the text of a file to its syntax tree, in which everything has its place.
+//! The first step: parses the text of a file into its syntax tree, in which every node has its place.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,17 +9,17 @@ use toml::de::{DeTable, Error};
 use super::reader::{ReadContext, SectionReader};
 use super::report::{LoadError, Problem, Report, Source};
 
-/// How many errors of syntax are shown: one often causes the next.
+/// The largest number of syntax errors that are shown: one often causes the next.
 const SYNTAX_SHOWN: usize = 10;
 
-/// A file that is TOML. What it says is not known yet.
+/// A file that is valid TOML; its values are not checked yet.
 pub(super) struct Raw<'a> {
     pub(super) source: Arc<Source>,
     table: Spanned<DeTable<'a>>,
 }
 
 impl<'a> Raw<'a> {
-    /// Reads the text of a file; `name` is what errors call it.
+    /// Parses the text of a file; `name` is the name of the file in errors.
     pub(super) fn read(text: &'a str, name: &Path) -> Result<Self, LoadError> {
         let source = Arc::new(Source::new(name.display().to_string(), text.to_owned()));
         let (table, errors) = DeTable::parse_recoverable(text);
@@ -30,14 +30,14 @@ impl<'a> Raw<'a> {
         Err(LoadError::Invalid(Report::new(source, problems)))
     }
 
-    /// Its top, for the second step.
+    /// A reader of the root table, for the second step.
     pub(super) fn reader(&'a self, cx: &'a ReadContext) -> SectionReader<'a> {
         SectionReader::root(cx, self.table.get_ref())
     }
 }
 
-/// The first error of each line, up to one within a list: a list that is not closed makes errors of
-/// everything after it.
+/// The first error of each line, up to the first error within a list: an unclosed list causes an error
+/// at everything after it.
 fn syntax_problems(source: &Source, errors: &[Error]) -> Vec<Problem> {
     let mut errors: Vec<_> = errors.iter().map(|error| (start(error), error)).collect();
     errors.sort_by_key(|(start, _)| *start);

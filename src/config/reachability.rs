@@ -1,4 +1,4 @@
-//! Lints about upstreams: addresses of the gateway itself, and names that do not resolve.
+//! Lints of upstreams: addresses of the gateway itself, and names that do not resolve.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::sync::mpsc;
@@ -11,11 +11,11 @@ use super::model::Upstream;
 use super::reader::Scope;
 use super::report::Problem;
 
-/// How long one name may take to resolve.
+/// The timeout for resolving one name.
 const LOOK_UP: Duration = Duration::from_secs(5);
 
-/// Warns of upstreams that are an address of `listen`; and, where names are looked up, of names that
-/// do not resolve.
+/// Warns of upstreams that are an address of `listen` and, if `looks_up` is set, of names that do not
+/// resolve.
 pub(super) fn lint(
     scope: &Scope<'_>,
     upstreams: &[Spanned<Upstream>],
@@ -58,7 +58,7 @@ pub(super) fn lint(
     }
 }
 
-/// The address that needs no look-up.
+/// The address of a host that needs no lookup: an IP address, or `localhost`.
 fn literal(host: &str) -> Option<IpAddr> {
     if host.eq_ignore_ascii_case("localhost") {
         return Some(IpAddr::from([127, 0, 0, 1]));
@@ -68,7 +68,7 @@ fn literal(host: &str) -> Option<IpAddr> {
 
 /// Whether a connection to one of `addresses` at `port` reaches the listener `own`.
 fn is_own(own: &SocketAddr, addresses: &[IpAddr], port: u16) -> bool {
-    // Port 0 takes a free port, which nothing can name in advance.
+    // Port 0 binds a free port, which no configuration can name.
     port != 0
         && own.port() == port
         && addresses.iter().any(|address| {
@@ -76,19 +76,19 @@ fn is_own(own: &SocketAddr, addresses: &[IpAddr], port: u16) -> bool {
         })
 }
 
-/// Whether the address is one of this machine's: only those can be bound.
+/// Whether `address` belongs to this machine: only local addresses can be bound.
 fn is_local(address: IpAddr) -> bool {
     address.is_loopback() || address.is_unspecified() || UdpSocket::bind((address, 0)).is_ok()
 }
 
-/// The addresses of a name, within [`LOOK_UP`]. The system's resolver cannot be interrupted, so it
-/// works in a thread of its own, which ends with it or with the process.
+/// Resolves a name within [`LOOK_UP`]. The resolver of the system cannot be interrupted, so each lookup
+/// runs in a thread of its own, which ends with the lookup or with the process.
 fn resolve(host: &str, port: u16) -> Result<Vec<IpAddr>, String> {
     let (sender, receiver) = mpsc::channel();
     let name = host.to_owned();
     std::thread::spawn(move || {
         let found = (name.as_str(), port).to_socket_addrs();
-        // The receiver is gone where the time is over.
+        // The receiver is gone after a timeout.
         let _ = sender.send(found.map(|all| all.map(|one| one.ip().to_canonical()).collect()));
     });
     match receiver.recv_timeout(LOOK_UP) {

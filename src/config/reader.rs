@@ -1,4 +1,4 @@
-//! Walks the syntax tree of the file, asks for keys of the table of keys and collects every error.
+//! Walks the syntax tree of the file, reads values by the table of keys, and collects all errors.
 
 use std::cell::RefCell;
 use std::ops::{Deref, Range};
@@ -15,16 +15,16 @@ use super::lists::{Table, Tables};
 use super::report::{Problem, Source};
 use super::units;
 
-/// The longest name of a table that the user names, in bytes.
+/// The longest name of a table that the operator names, in bytes.
 const MAX_NAME: usize = 64;
 
 /// A regular expression for the names that [`is_name`] accepts.
 pub(super) const NAME: &str = "^[0-9A-Za-z_-]{1,64}$";
 
-/// What was found in one file so far.
+/// The state of reading one file: errors, lints and acknowledged lints so far.
 pub(super) struct ReadContext {
     pub(super) source: Arc<Source>,
-    /// The folder that relative paths are relative to.
+    /// The folder that relative paths are resolved against.
     pub(super) base: PathBuf,
     pub(super) problems: RefCell<Vec<Problem>>,
     pub(super) lints: RefCell<Vec<FoundLint>>,
@@ -33,10 +33,10 @@ pub(super) struct ReadContext {
     new_files: RefCell<Vec<NewFile>>,
 }
 
-/// Whether a file can be made at a path.
+/// A check whether a file can be created at a path.
 type Judge = fn(&Path) -> Result<(), Fault>;
 
-/// A path where the gateway will make a file.
+/// A path where the gateway will create a file.
 struct NewFile {
     table: String,
     name: &'static str,
@@ -56,25 +56,25 @@ impl ReadContext {
         }
     }
 
-    /// Reports the paths where no file can be made.
+    /// Reports each path at which no file can be created.
     pub(super) fn judge_new_files(&self) {
         for NewFile { table, name, path, judge } in self.new_files.take() {
             Scope { cx: self, path: table }.judge(name, &path, judge);
         }
     }
 
-    /// Records an error: no [`super::Config`] will come of this file.
+    /// Records an error; the file then yields no [`super::Config`].
     pub(super) fn refuse(&self, problem: Problem) {
         self.problems.borrow_mut().push(problem);
     }
 }
 
-/// One table of the file by its name, to report faults and lints of its keys. It does not need the
-/// syntax tree, so that loading reports at the same places as checking.
+/// The path of one table of the file, for reporting faults and lints of its keys. It does not need the
+/// syntax tree, so that the load step reports at the same places as the check step.
 #[derive(Clone)]
 pub(super) struct Scope<'a> {
     pub(super) cx: &'a ReadContext,
-    /// As in `routes.chat`; empty for the file itself.
+    /// The path, such as `routes.chat`; empty for the root table.
     path: String,
 }
 
@@ -84,7 +84,7 @@ impl Scope<'_> {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
-    /// Reports something about a value of this table.
+    /// Reports a fault of the value of the key `name`.
     pub(super) fn refuse(&self, name: &str, span: Range<usize>, fault: Fault) {
         let problem = Problem::at(span, format!("{}: {}", self.key(name), fault.what));
         self.cx.refuse(match fault.help {
@@ -93,7 +93,7 @@ impl Scope<'_> {
         });
     }
 
-    /// What `judge` makes of a path of this table; a fault is reported at its place.
+    /// Applies `judge` to a path in this table; reports a fault at the path.
     pub(super) fn judge<T>(
         &self,
         name: &str,
@@ -104,40 +104,40 @@ impl Scope<'_> {
         judge(path.get_ref()).map_err(refuse).ok()
     }
 
-    /// Notes a path of this table where the gateway will make a file: loading finds out whether it can.
+    /// Records a path at which the gateway will create a file; the load step checks it.
     pub(super) fn will_create(&self, name: &'static str, path: &Spanned<PathBuf>, judge: Judge) {
         let file = NewFile { table: self.path.clone(), name, path: path.clone(), judge };
         self.cx.new_files.borrow_mut().push(file);
     }
 
-    /// Records a lint about this table. It is shown unless an `allow` of this table, or of one around
-    /// it, acknowledges it.
+    /// Records a lint about this table. It is shown unless an `allow` in this table or in a parent
+    /// table acknowledges it.
     pub(super) fn lint(&self, name: LintName, problem: Problem) {
         self.cx.lints.borrow_mut().push(FoundLint { name, table: self.path.clone(), problem });
     }
 }
 
-/// Where a value belongs.
+/// The key that a value belongs to.
 pub(super) struct Place<'a> {
     pub(super) cx: &'a ReadContext,
-    /// As in `server.listen`.
+    /// The full name of the key, such as `server.listen`.
     pub(super) key: String,
-    /// An alternative to the kind of the value, for the label of a fault.
+    /// A prefix to the description of the kind, for the label of a fault.
     or: &'static str,
 }
 
 impl<'a> Place<'a> {
-    /// The place of a member of the table that is here.
+    /// The place of a member of the table at this place.
     pub(super) fn within(&self, name: &str) -> Place<'a> {
         Place { cx: self.cx, key: format!("{}.{name}", self.key), or: "" }
     }
 
-    /// The same place, where `"off"` may stand too.
+    /// The same place, where `"off"` is accepted too.
     pub(super) fn or_off(&self) -> Place<'a> {
         Place { cx: self.cx, key: self.key.clone(), or: OFF_OR }
     }
 
-    /// Reports a bad value. Always `None`.
+    /// Reports a bad value. Always returns `None`.
     pub(super) fn refuse<T>(&self, item: &Item<'_>, kind: &dyn Words, fault: Fault) -> Option<T> {
         let mut problem = Problem::at(item.span(), format!("{}: {}", self.key, fault.what))
             .label(format!("expected {}{}", self.or, kind.words()));
@@ -148,7 +148,7 @@ impl<'a> Place<'a> {
         None
     }
 
-    /// Reports a value of another type. Always `None`.
+    /// Reports a value of another type. Always returns `None`.
     pub(super) fn wrong_type<T>(&self, item: &Item<'_>, kind: &dyn Words) -> Option<T> {
         let fault = Fault::new(format!("this is {}", type_of(item.get_ref())));
         let write = kind.rewritten(item).map(|text| format!("write {text}"));
@@ -181,16 +181,15 @@ fn type_of(value: &DeValue<'_>) -> &'static str {
     }
 }
 
-/// One table of the file, or the place where it could be. Unknown keys are reported when it is
-/// made.
+/// Reads one table of the file, which may be absent. The constructor reports unknown keys.
 pub(super) struct SectionReader<'a> {
     scope: Scope<'a>,
-    /// `None`: the file has no such table.
+    /// The table; `None`: it is absent.
     table: Option<&'a DeTable<'a>>,
     span: Option<Range<usize>>,
-    /// Something else stands where the table should be, and was reported.
+    /// Whether the file has a value of another type in place of the table, which was reported.
     malformed: bool,
-    /// Keys that unknown ones were taken for: that they are missing is the same mistake.
+    /// Known keys that unknown keys resemble: their absence is not reported a second time.
     misspelt: Vec<&'static str>,
 }
 
@@ -203,7 +202,7 @@ impl<'a> Deref for SectionReader<'a> {
 }
 
 impl<'a> SectionReader<'a> {
-    /// The whole file.
+    /// A reader of the root table.
     pub(super) fn root(cx: &'a ReadContext, table: &'a DeTable<'a>) -> Self {
         Self::new(cx, Section::File, String::new(), Some(table), None)
     }
@@ -227,7 +226,7 @@ impl<'a> SectionReader<'a> {
         reader
     }
 
-    /// Reports a key that there is not. Gives the key that it was taken for.
+    /// Reports an unknown key. Returns the known key that it resembles.
     fn refuse_unknown(
         &self,
         section: Section,
@@ -262,29 +261,29 @@ impl<'a> SectionReader<'a> {
         Place { cx: self.cx, key: self.key(name), or: "" }
     }
 
-    /// Takes the lints that `allow` acknowledges in this table and in those below it.
+    /// Records the lints that `allow` acknowledges in this table and its subtables.
     pub(super) fn acknowledge<A>(&self, key: &Key<ListOf<LintName>, A>) {
         if let Some(names) = self.get(key) {
             self.cx.allowed.borrow_mut().add(names.into_inner(), &self.path);
         }
     }
 
-    /// Where a key's value is in the file, however wrong.
+    /// The place of a key's value, even if the value has a fault.
     pub(super) fn span_of(&self, name: &str) -> Option<Range<usize>> {
         Some(self.item(name)?.span())
     }
 
-    /// A key's value as it is written, if it is a text.
+    /// A key's value as the file has it, if it is a string.
     pub(super) fn text(&self, name: &str) -> Option<&'a str> {
         self.item(name)?.get_ref().as_str()
     }
 
-    /// Whether a key is given, and not as `"off"`.
+    /// Whether a key is given with a value other than `"off"`.
     pub(super) fn is_on(&self, name: &str) -> bool {
         self.item(name).is_some() && self.text(name) != Some("off")
     }
 
-    /// Whether a list is missing or empty, not merely wrong.
+    /// Whether a list is absent or empty; a value of another type is neither.
     pub(super) fn is_empty_list(&self, name: &str) -> bool {
         let Some(item) = self.item(name) else {
             return true;
@@ -292,7 +291,7 @@ impl<'a> SectionReader<'a> {
         item.get_ref().as_array().is_some_and(|list| list.is_empty())
     }
 
-    /// Reports a table that is given and has nothing in it.
+    /// Reports a table that is given but empty.
     pub(super) fn refuse_empty(&self, what: &str, help: &str) {
         if let (Some(span), false) = (&self.span, self.malformed) {
             self.cx.refuse(Problem::at(span.clone(), what).help(help));
@@ -303,7 +302,8 @@ impl<'a> SectionReader<'a> {
         self.table?.get(name)
     }
 
-    /// The key's value with its place; `None` if it is not given, or wrong and reported.
+    /// The key's value with its place; `None` if the key is absent, or if its value has a fault, which
+    /// is reported.
     pub(super) fn get<K: Kind, A>(&self, key: &Key<K, A>) -> Option<Spanned<K::Value>> {
         let item = self.item(key.name)?;
         let value = key.kind.read(item, &self.place(key.name))?;
@@ -318,7 +318,8 @@ impl<'a> SectionReader<'a> {
         self.get(key).map_or_else(|| key.absent.value(), Spanned::into_inner)
     }
 
-    /// The key's value, or `base` if it is not given; its default if it is wrong and reported.
+    /// The key's value; `base` if the key is absent, or its default if the value has a fault, which is
+    /// reported.
     pub(super) fn value_or<K: Kind<Value: Clone>>(
         &self,
         key: &Key<K, DefaultTo<K::Value>>,
@@ -327,13 +328,13 @@ impl<'a> SectionReader<'a> {
         if self.item(key.name).is_some() { self.value(key) } else { base }
     }
 
-    /// The key's value; that it is missing is reported.
+    /// The key's value; reports an absent key.
     pub(super) fn required<K: Kind>(&self, key: &Key<K, Needed>) -> Option<Spanned<K::Value>> {
         self.demand(key.name, key.absent.0);
         self.get(key)
     }
 
-    /// Reports `name` if it is missing; `help` says what to write.
+    /// Reports the key `name` if it is absent; `help` is the help text.
     pub(super) fn demand(&self, name: &str, help: &str) {
         if self.malformed || self.item(name).is_some() || self.misspelt.contains(&name) {
             return;
@@ -346,7 +347,7 @@ impl<'a> SectionReader<'a> {
         self.cx.refuse(problem.help(help));
     }
 
-    /// A table within this one; an empty one if it is not given.
+    /// A reader of a subtable; the subtable may be absent.
     pub(super) fn table<A>(&self, key: &Key<Table, A>) -> SectionReader<'a> {
         let Table(section) = key.kind;
         match self.item(key.name) {
@@ -355,7 +356,7 @@ impl<'a> SectionReader<'a> {
         }
     }
 
-    /// Every table within this one by its name, in the order of the file.
+    /// Readers of all subtables with their names, in the order of the file.
     pub(super) fn entries(
         &self,
         section: Section,
@@ -369,7 +370,7 @@ impl<'a> SectionReader<'a> {
         entries.into_iter().map(enter).collect()
     }
 
-    /// The tables of a list.
+    /// Readers of the tables of a list.
     pub(super) fn tables<A>(&self, key: &Key<Tables, A>) -> Vec<SectionReader<'a>> {
         let Tables(section) = key.kind;
         let Some(item) = self.item(key.name) else {
@@ -407,7 +408,7 @@ impl<'a> SectionReader<'a> {
     }
 }
 
-/// Reports a `name` that cannot be the name of `what`.
+/// Reports a `name` that is not valid for the kind of table that `what` describes.
 pub(super) fn check_name(reader: &SectionReader<'_>, name: &str, span: Range<usize>, what: &str) {
     if !is_name(name) {
         reader.cx.refuse(

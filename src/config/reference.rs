@@ -1,4 +1,4 @@
-//! The reference of every key, written from the table of keys.
+//! Generates the reference of all keys from the table of keys.
 
 use super::keys::{self, Row, Section};
 use super::lints::LintName;
@@ -25,7 +25,7 @@ const LINTS: &str = "Valid but unsafe choices. `framewall check` shows them at t
 top of the file for the whole file: an acknowledged lint is no longer shown.
 ";
 
-/// The text of `docs/configuration.md`: every key with its type, bounds, default and meaning.
+/// The text of `docs/configuration.md`: all keys with their type, bounds, default and meaning.
 #[must_use]
 pub fn reference() -> String {
     let sections = Section::ALL.into_iter().map(section);
@@ -78,8 +78,8 @@ mod tests {
         assert!(written == reference(), "run the tests once with UPDATE_DOCS=1");
     }
 
-    /// A file in which only `row`'s key is given, with a value that no key takes, and the name that
-    /// an error would call it.
+    /// A file that sets only `row`'s key, to a value of a type that no key accepts, and the name of the
+    /// key in the error.
     fn misused(row: &dyn Row) -> (String, String) {
         let name = row.name();
         let (header, path) = match row.section() {

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration file, or unwise in it, shown at its place.
+//! Errors and lints of a configuration file, shown at their places.
 
 use std::fmt;
 use std::ops::Range;
@@ -10,10 +10,10 @@ use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Render
 use super::lints::LintName;
 use super::mask::{self, Masked};
 
-/// How many problems of one file are shown; the rest are only counted.
+/// The largest number of problems of one file that are shown; further ones are only counted.
 const SHOWN: usize = 100;
 
-/// Why a configuration was not loaded. Display is the plain text for people, all of it.
+/// The reason why a configuration was not loaded. `Display` shows the whole message as plain text.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The file could not be opened or read.
@@ -21,7 +21,7 @@ pub enum LoadError {
     Unreadable {
         /// The configuration file.
         file: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// The file is larger than 1 MiB.
@@ -38,16 +38,16 @@ pub enum LoadError {
     NotUtf8 {
         /// The configuration file.
         file: PathBuf,
-        /// Where the first byte is that is not UTF-8, counted from 0.
+        /// The offset of the first byte that is not UTF-8, counted from 0.
         offset: usize,
     },
-    /// The file was read and says something that cannot be.
+    /// The file was read, but has errors.
     #[error("{0}")]
     Invalid(Report),
 }
 
 impl LoadError {
-    /// The text for people, with ANSI colours if `styled`. It ends with a line break.
+    /// The message as text, with ANSI colours if `styled`. It ends with a line break.
     #[must_use]
     pub fn render(&self, styled: bool) -> String {
         match self {
@@ -60,7 +60,7 @@ impl LoadError {
     }
 }
 
-/// Every error of one file, in the order of the file.
+/// All errors of one file, in the order of the file.
 #[derive(Debug)]
 pub struct Report {
     source: Arc<Source>,
@@ -74,13 +74,13 @@ impl Report {
         Self { source, problems }
     }
 
-    /// How many errors there are.
+    /// The number of errors.
     #[must_use]
     pub fn errors(&self) -> usize {
         self.problems.len()
     }
 
-    /// Every error with its source line, then a line that counts them.
+    /// All errors with their source lines, then a line with their count.
     #[must_use]
     pub fn render(&self, styled: bool) -> String {
         let mut text = String::new();
@@ -134,7 +134,7 @@ impl Lint {
         &self.problem.what
     }
 
-    /// The line of the file it is about, counted from 1.
+    /// The number of the line that the lint points to, counted from 1.
     #[must_use]
     pub fn line(&self) -> Option<usize> {
         let span = self.problem.span.as_ref()?;
@@ -155,13 +155,13 @@ impl fmt::Display for Lint {
     }
 }
 
-/// A configuration file as it was read.
+/// The text of a configuration file.
 pub(super) struct Source {
-    /// As the caller named it.
+    /// The name of the file as the caller gave it.
     pub(super) name: String,
-    /// All of it.
+    /// The whole text.
     pub(super) text: String,
-    /// What of it is never shown.
+    /// The ranges that are masked in messages.
     hidden: Vec<Range<usize>>,
 }
 
@@ -177,14 +177,13 @@ impl Source {
         Self { name, text, hidden }
     }
 
-    /// The line of a byte, counted from 1.
+    /// The line number of a byte offset, counted from 1.
     pub(super) fn line(&self, offset: usize) -> usize {
         let before = &self.text[..floor_boundary(&self.text, offset)];
         1 + before.matches('\n').count()
     }
 
-    /// The line that `span` starts on: its text without secrets, its number, and the part of
-    /// `span` within it.
+    /// The line that `span` starts on: its masked text, its number, and the range of `span` within it.
     fn excerpt(&self, span: &Range<usize>) -> (String, usize, Range<usize>) {
         let start = floor_boundary(&self.text, span.start);
         let line_start = self.text[..start].rfind('\n').map_or(0, |at| at + 1);
@@ -206,7 +205,7 @@ fn floor_boundary(text: &str, at: usize) -> usize {
     at
 }
 
-/// One thing that is wrong or unwise.
+/// One error or lint.
 #[derive(Debug, Clone)]
 pub(super) struct Problem {
     span: Option<Range<usize>>,
@@ -217,29 +216,29 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    /// `what` happened at `span`.
+    /// The problem `what` at the place `span`.
     pub(super) fn at(span: Range<usize>, what: impl Into<String>) -> Self {
         Self { span: Some(span), ..Self::somewhere(what) }
     }
 
-    /// `what` is wrong with the file as a whole.
+    /// The problem `what` with the file as a whole.
     pub(super) fn somewhere(what: impl Into<String>) -> Self {
         Self { span: None, what: what.into(), label: None, help: None, related: None }
     }
 
-    /// What stands beside the caret: what was expected there.
+    /// Adds the text beside the caret: the expected value.
     pub(super) fn label(mut self, label: impl Into<String>) -> Self {
         self.label = Some(label.into());
         self
     }
 
-    /// What to do about it.
+    /// Adds the help text.
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
-    /// Another place that has to do with it.
+    /// Adds a second place that is related to the problem.
     pub(super) fn related(mut self, span: Range<usize>, label: impl Into<String>) -> Self {
         self.related = Some((span, label.into()));
         self
@@ -249,7 +248,7 @@ impl Problem {
         self.span.as_ref().map_or(usize::MAX, |span| span.start)
     }
 
-    /// The text for people; `name` stands in brackets behind the level.
+    /// The message as text; `name` is shown in brackets after the level.
     fn render(
         &self,
         level: &Level<'_>,
@@ -272,7 +271,7 @@ impl Problem {
         renderer(styled).render(&[group]) + "\n"
     }
 
-    /// The line of the place, and the line of what is related to it if that is another one.
+    /// The line of the place, and the line of the related place if it is a different line.
     fn snippets<'a>(
         &'a self,
         source: &'a Source,
@@ -294,7 +293,7 @@ impl Problem {
     }
 }
 
-/// The number of the line that `span` starts on, the line, and the part of `span` within it.
+/// The number of the line that `span` starts on, a snippet of the line, and the range of `span` within it.
 fn excerpt<'a>(
     source: &'a Source,
     span: &Range<usize>,
@@ -308,7 +307,7 @@ fn renderer(styled: bool) -> Renderer {
     if styled { Renderer::styled() } else { Renderer::plain() }
 }
 
-/// What the system said about a file, in words that do not depend on the system.
+/// The reason of an I/O error on a file, in words that do not depend on the operating system.
 pub(super) fn io_reason(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::NotFound => "there is no such file".to_owned(),

@@ -23,7 +23,8 @@ use super::upstream::Upstreams;
 use super::{certificates, limits, origins, reachability, upstream};
 use crate::tls::ServerSettings;
 
-/// `[routes.NAME]`, its files unread. Where a part is missing, its fault was reported.
+/// `[routes.NAME]`; its files are not read yet. A field is missing if its value had a fault; the fault
+/// was reported.
 pub(super) struct CheckedRoute<'a> {
     scope: Scope<'a>,
     pub(super) name: String,
@@ -47,7 +48,7 @@ pub(super) struct Shared<'a> {
 }
 
 impl CheckedRoute<'_> {
-    /// Reads its files. Returns `None` after it reported a fault.
+    /// Reads the files of the route. Returns `None` after it reported a fault.
     pub(super) fn load(self, shared: &Shared<'_>, loader: &Loader) -> Option<Route> {
         let (scope, upstreams) = (self.scope, self.upstreams);
         certificates::lint_hosts(&scope, &self.hosts, shared.tls);
@@ -138,7 +139,7 @@ fn plain<T>(list: Vec<Spanned<T>>) -> Vec<T> {
     list.into_iter().map(Spanned::into_inner).collect()
 }
 
-/// A host and path that a route answers for; no host is any.
+/// A host and path that a route matches; no host stands for any host.
 struct TakenRoute {
     host: Option<HostPattern>,
     path: PathPattern,
@@ -153,7 +154,7 @@ fn take(
     path: &Spanned<PathPattern>,
     taken: &mut Vec<TakenRoute>,
 ) {
-    // Hosts that are given and wrong were reported; the route is then none of "any host".
+    // The hosts had a fault, which was reported; the route must not count as one for any host.
     if hosts.is_none() && reader.span_of(keys::HOST.name).is_some() {
         return;
     }
@@ -173,8 +174,8 @@ fn take(
     }
 }
 
-/// Warns where a route is for everything below a path, and the path itself has no route of the same
-/// hosts.
+/// Warns if a route matches everything below a path, and no route with the same hosts matches the path
+/// itself.
 fn lint_bare_path(reader: &SectionReader<'_>, name: &str, taken: &[TakenRoute]) {
     let bare = |claim: &TakenRoute| claim.path.bare().map(str::to_owned);
     let own = taken.iter().filter(|claim| claim.route == name);
@@ -215,7 +216,7 @@ fn refuse_equal(reader: &SectionReader<'_>, second: &TakenRoute, first: &TakenRo
     );
 }
 
-/// Reads a token (RFC 9110 section 5.6.2), as RFC 6455 section 4.1 asks of a subprotocol.
+/// Reads a subprotocol, which must be a token (RFC 9110 section 5.6.2, RFC 6455 section 4.1).
 pub(super) fn parse_subprotocol(text: &str) -> Result<String, Fault> {
     if !is_token(text) {
         let fault = Fault::new(format!("\"{text}\" is not a token (RFC 9110 section 5.6.2)"));

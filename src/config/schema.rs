@@ -1,7 +1,7 @@
-//! The JSON Schema of the file, written from the table of keys, for editors and for tools that check
-//! a file before it reaches a gateway. A file that the gateway accepts always fits it. The reverse does
-//! not hold: files that are named, bounds of sizes and times, and most contradictions between keys are
-//! beyond it.
+//! Generates the JSON Schema of the file from the table of keys, for editors and for tools that check a
+//! file before it reaches a gateway. Every file that the gateway accepts is valid under the schema. The
+//! reverse does not hold: the schema cannot check named files, bounds of sizes and durations, or most
+//! contradictions between keys.
 
 use serde_json::{Map, Value as Json, json};
 
@@ -23,14 +23,14 @@ pub fn schema() -> String {
     routes["minProperties"] = json!(1);
     definitions.insert(format!("{:?}", Section::Routes), routes);
     let mut schema = object(Section::File);
-    // Draft 7 is what editors know; later drafts differ in nothing that is needed here.
+    // Editors support draft 7; later drafts add nothing that this schema needs.
     schema["$schema"] = json!("http://json-schema.org/draft-07/schema#");
     schema["title"] = json!("The configuration of Framewall");
     schema["definitions"] = Json::Object(definitions);
     format!("{schema:#}\n")
 }
 
-/// A table whose keys are those of a section.
+/// The schema of a table with the keys of a section.
 fn object(section: Section) -> Json {
     let in_no_route = |name| OF_NO_ROUTE.iter().any(|(other, _)| *other == name);
     let rows =
@@ -54,7 +54,7 @@ fn object(section: Section) -> Json {
     object
 }
 
-/// What holds between the keys of a section.
+/// The constraints between the keys of a section.
 fn rules(section: Section) -> Json {
     match section {
         Section::File => json!({ "required": ["server", "tls", "routes"] }),
@@ -98,7 +98,7 @@ fn rules(section: Section) -> Json {
     }
 }
 
-/// A table of tables, by names of the user's.
+/// The schema of a table of tables with names that the operator chooses.
 fn tables(section: Section) -> Json {
     let mut names = json!({ "pattern": NAME });
     if section == Section::Issuer {
@@ -119,7 +119,7 @@ fn property(row: &dyn Row) -> Json {
         _ => meaning,
     };
     let mut property = match row.schema() {
-        // Draft 7 ignores everything that stands beside a reference.
+        // Draft 7 ignores all members beside `$ref`.
         reference if reference.get("$ref").is_some() => json!({ "allOf": [reference] }),
         other => other,
     };
@@ -130,13 +130,13 @@ fn property(row: &dyn Row) -> Json {
     property
 }
 
-/// A value of TOML as one of JSON.
+/// Converts a TOML value to JSON.
 fn to_json(toml: &str) -> Option<Json> {
     let mut table: Map<String, Json> = toml::from_str(&format!("value = {toml}")).ok()?;
     table.remove("value")
 }
 
-/// The text of each link alone: its address is relative to the documentation.
+/// Replaces each link by its text: its URL is relative to the documentation.
 fn without_links(markdown: &str) -> String {
     let mut parts = markdown.split("](");
     let mut text = parts.next().unwrap_or_default().to_owned();

@@ -14,7 +14,7 @@ use super::report::Problem;
 use super::{fields, keys};
 use crate::values::canonical_path;
 
-/// Checks `[server]`. Where a part is missing, its fault was reported.
+/// Checks `[server]`. Reports each value with a fault, and uses its default or leaves the field empty.
 pub(super) fn check(reader: &SectionReader<'_>) -> Server {
     let listen = reader.required(&keys::LISTEN);
     let listen = listen.map_or(Vec::new(), Spanned::into_inner);
@@ -34,7 +34,8 @@ pub(super) fn check(reader: &SectionReader<'_>) -> Server {
     }
 }
 
-/// Reports addresses that the wildcard of their family takes already. The wildcards of the two families do not collide.
+/// Refuses listen addresses that the wildcard of their family already covers. The wildcards of the two
+/// families do not collide.
 fn refuse_collisions(reader: &SectionReader<'_>, listen: &[Spanned<SocketAddr>]) {
     let covers = |one: &SocketAddr, other: &SocketAddr| {
         let same_family = one.is_ipv4() == other.is_ipv4();
@@ -58,8 +59,8 @@ fn refuse_collisions(reader: &SectionReader<'_>, listen: &[Spanned<SocketAddr>])
     }
 }
 
-/// Reads a path that is compared byte by byte: without a query or a wildcard, and in the one form that
-/// no proxy on the way changes.
+/// Reads `health_path`, which is compared byte by byte: a path without query or wildcard, in canonical
+/// form, so that no proxy on the way changes it.
 pub(super) fn parse_health(text: &str) -> Result<String, Fault> {
     let canonical = canonical_path(text).map_err(|error| Fault::new(error.to_string()))?;
     if canonical != text || text.contains(['*', '?', '#']) {

@@ -20,7 +20,7 @@ const NO_CERTIFICATES: &str = "make a development certificate with `framewall ce
     certificates = [{ cert = \"certs/dev.pem\", key = \"certs/dev.key\" }] under [tls], or say \
     mode = \"off\" to speak plain HTTP";
 
-/// `[tls]`, its files unread.
+/// `[tls]`; its files are not read yet.
 pub(super) struct CheckedTls<'a> {
     scope: Scope<'a>,
     certificates: Vec<CheckedCertificate<'a>>,
@@ -35,14 +35,14 @@ struct CheckedCertificate<'a> {
     key: Option<Spanned<PathBuf>>,
 }
 
-/// Checks `[tls]`; `None` is `mode = "off"`. Where a part is missing, its fault was reported.
+/// Checks `[tls]`; `None`: `mode = "off"`. A field is missing if its value had a fault; the fault was
+/// reported.
 pub(super) fn check<'a>(
     reader: &SectionReader<'a>,
     listen: &[SocketAddr],
 ) -> Option<CheckedTls<'a>> {
     let mode = reader.get(&keys::TLS_MODE);
-    // A mode that is neither on nor off was reported; whether certificates are missing is then
-    // not known.
+    // A `mode` with a fault was reported; whether certificates are needed is then unknown.
     if mode.is_some() || reader.span_of(keys::TLS_MODE.name).is_none() {
         let off = mode.filter(|mode| !mode.get_ref());
         if let Some(mode) = off {
@@ -71,7 +71,7 @@ pub(super) fn check<'a>(
 }
 
 impl CheckedTls<'_> {
-    /// Reads its files. Where a part is missing, its fault was reported.
+    /// Reads the files. A field is missing if its value had a fault; the fault was reported.
     pub(super) fn load(self, loader: &Loader) -> ServerSettings {
         let ca = self.client_ca.as_ref();
         let roots = ca.and_then(|path| {
@@ -137,7 +137,7 @@ fn lint_plain(reader: &SectionReader<'_>, span: Range<usize>, listen: &[SocketAd
     );
 }
 
-/// Warns of a file with a secret in it that others than its owner may read.
+/// Warns of a file with a secret that users other than its owner may read.
 pub(super) fn lint_readable(scope: &Scope<'_>, path: &Spanned<PathBuf>, what: &str) {
     if files::others_may_read(path.get_ref()) {
         let span = path.span();

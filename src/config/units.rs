@@ -1,35 +1,36 @@
-//! Sizes, durations, and the nearest word to a misspelt one.
+//! Sizes, durations, and suggestions for misspelt words.
 
 use std::time::Duration;
 
 use super::kinds::Fault;
 
-/// Bytes of each unit of size, the largest last.
+/// Bytes of each unit of size, in ascending order.
 const SIZES: [(&str, u64); 4] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
 
-/// Milliseconds of each unit of time, the largest last.
+/// Milliseconds of each unit of time, in ascending order.
 const TIMES: [(&str, u64); 5] =
     [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
-/// A regular expression for the texts that [`parse_size`] reads, and some that are too large.
+/// A regular expression for the texts that [`parse_size`] accepts; it also matches some that are too large.
 pub(super) const SIZE_PATTERN: &str = "[0-9]+(B|KiB|MiB|GiB)";
-/// The same for [`parse_duration`].
+/// A regular expression for the texts that [`parse_duration`] accepts; it also matches some that are
+/// too large.
 pub(super) const TIME_PATTERN: &str = "[0-9]+(ms|s|m|h|d)";
 
 const SIZE_HELP: &str = "write a whole number and B, KiB, MiB or GiB, such as \"64KiB\"";
 const TIME_HELP: &str = "write a whole number and ms, s, m, h or d, such as \"30s\"";
 
-/// Reads a number of bytes: a whole number and `B`, `KiB`, `MiB` or `GiB`, with nothing between.
+/// Reads a number of bytes: a whole number and `B`, `KiB`, `MiB` or `GiB`, without a space.
 pub(super) fn parse_size(text: &str) -> Result<u64, Fault> {
     parse(text, &SIZES, SIZE_HELP)
 }
 
-/// Reads a duration: a whole number and `ms`, `s`, `m`, `h` or `d`, with nothing between.
+/// Reads a duration: a whole number and `ms`, `s`, `m`, `h` or `d`, without a space.
 pub(super) fn parse_duration(text: &str) -> Result<Duration, Fault> {
     parse(text, &TIMES, TIME_HELP).map(Duration::from_millis)
 }
 
-/// Reads a duration as the configuration has it, for the command line; the error is for people.
+/// Reads a duration in the configuration's syntax, for the command line; the error is one line of text.
 pub fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).map_err(Fault::in_a_line)
 }
@@ -51,13 +52,13 @@ fn parse(text: &str, units: &[(&str, u64)], help: &str) -> Result<u64, Fault> {
     value.ok_or_else(|| Fault::new(format!("\"{text}\" is too large")))
 }
 
-/// The size in its largest whole unit, as [`parse_size`] reads it.
+/// Shows a size in the largest unit that divides it, as [`parse_size`] reads it.
 pub(super) fn show_size(bytes: u64) -> String {
     show(bytes, &SIZES)
 }
 
-/// The duration in its largest whole unit, as [`parse_duration`] reads it; less than a millisecond
-/// is cut off.
+/// Shows a duration in the largest unit that divides it, as [`parse_duration`] reads it; fractions of a
+/// millisecond are cut off.
 pub(super) fn show_duration(time: Duration) -> String {
     show(u64::try_from(time.as_millis()).unwrap_or(u64::MAX), &TIMES)
 }
@@ -69,12 +70,13 @@ fn show(value: u64, units: &[(&str, u64)]) -> String {
     format!("{}{name}", value / factor)
 }
 
-/// The word of `words` that `text` is a misspelling of: at most a third of its letters are wrong,
-/// and no other word is as near.
+/// The word in `words` that `text` probably misspells: the edit distance is at most a third of its
+/// length, and no other word is as near.
 pub(super) fn nearest<'a>(text: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let text = text.to_lowercase();
     let far = |word: &str| strsim::damerau_levenshtein(&text, word);
-    // No word is this long, and the distance takes time and space by the product of the lengths.
+    // No word is this long, and the distance takes time and memory proportional to the product of both
+    // lengths.
     let short = text.len() <= 64;
     let near = words.filter(|_| short).map(|word| (far(word), word));
     let mut near: Vec<_> = near.collect();

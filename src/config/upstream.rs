@@ -1,4 +1,4 @@
-//! The keys of `[routes.NAME]` that say where the application is and how it is reached.
+//! The keys of `[routes.NAME]` that configure the upstreams and the connections to them.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -17,17 +17,17 @@ use super::report::Problem;
 use crate::tls::{ServerTrust, is_server_name};
 use crate::values::{is_host, split_port};
 
-/// The upstreams of a route, and how they are reached.
+/// The upstreams of a route, and their connection settings.
 pub(super) struct Upstreams {
     pub(super) list: Vec<Spanned<Upstream>>,
-    /// Where the roots are that a `wss://` upstream is verified with; `None` where there is none.
+    /// The source of the roots for a `wss://` upstream; `None` if no upstream is `wss://`, or after a fault.
     pub(super) trust: Option<RootsFrom>,
     pub(super) server_name: Option<String>,
     pub(super) host: Option<String>,
     pub(super) dial_timeout: Duration,
 }
 
-/// Checks them. Where a part is missing, its fault was reported.
+/// Checks the upstream keys. A field is missing if its value had a fault; the fault was reported.
 pub(super) fn check(reader: &SectionReader<'_>) -> Upstreams {
     let list = list(reader);
     let secure = list.iter().find(|one| matches!(one.get_ref(), Upstream::Wss { .. }));
@@ -56,7 +56,7 @@ fn list(reader: &SectionReader<'_>) -> Vec<Spanned<Upstream>> {
     given.into_iter().filter_map(|upstream| resolve(reader, upstream)).collect()
 }
 
-/// Gives a unix socket its path from the configuration's folder.
+/// Resolves the path of a unix socket against the configuration's folder.
 fn resolve(reader: &SectionReader<'_>, upstream: Spanned<Upstream>) -> Option<Spanned<Upstream>> {
     let span = upstream.span();
     let Upstream::Unix(path) = upstream.get_ref() else {
@@ -75,7 +75,7 @@ fn resolve(reader: &SectionReader<'_>, upstream: Spanned<Upstream>) -> Option<Sp
     Some(Spanned::new(span, Upstream::Unix(path)))
 }
 
-/// Where the roots are that a `wss://` upstream is verified with.
+/// The source of the roots for a `wss://` upstream.
 fn trust(
     reader: &SectionReader<'_>,
     upstream: &Spanned<Upstream>,
@@ -90,7 +90,7 @@ fn trust(
     }
 }
 
-/// Reads the certificates of `upstream_ca`, or the system's roots.
+/// Loads the certificates of `upstream_ca`, or the roots of the system.
 pub(super) fn load(scope: &Scope<'_>, roots: &RootsFrom, loader: &Loader) -> Option<ServerTrust> {
     let name = keys::UPSTREAM_CA.name;
     match roots {

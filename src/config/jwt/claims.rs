@@ -1,4 +1,4 @@
-//! `require` and `forward`: tables whose keys are the user's.
+//! `require` and `forward`: tables with keys that the operator chooses.
 
 use http::HeaderName;
 use serde_json::{Value, json};
@@ -11,13 +11,13 @@ use super::super::reader::Place;
 use super::super::report::Problem;
 use crate::values::{fold, is_reserved};
 
-/// The longest name or text of a claim, in bytes.
+/// The longest name or string value of a claim, in bytes.
 const MAX_TEXT: usize = 1024;
 
-/// A regular expression for the names and texts of claims.
+/// A regular expression for the names and string values of claims.
 pub(in super::super) const CLAIM: &str = r"^[\s\S]+$";
 
-/// Reads the name or the text of a claim.
+/// Reads the name or a string value of a claim.
 pub(in super::super) fn parse_name(text: &str) -> Result<String, Fault> {
     if text.is_empty() {
         return Err(Fault::new("the text is empty"));
@@ -28,7 +28,7 @@ pub(in super::super) fn parse_name(text: &str) -> Result<String, Fault> {
     Ok(text.to_owned())
 }
 
-/// Reads the name of a claim, or the path of one inside others.
+/// Reads the name of a claim, or a JSON pointer to a nested claim.
 pub(in super::super) fn parse_claim(text: &str) -> Result<String, Fault> {
     let text = parse_name(text)?;
     match text.strip_prefix('/') {
@@ -37,7 +37,7 @@ pub(in super::super) fn parse_claim(text: &str) -> Result<String, Fault> {
     }
 }
 
-/// Reads a path alone.
+/// Reads a JSON pointer.
 pub(in super::super) fn parse_path(text: &str) -> Result<String, Fault> {
     match text.strip_prefix('/') {
         Some(pointer) => check_pointer(pointer).and_then(|()| parse_name(text)),
@@ -45,7 +45,8 @@ pub(in super::super) fn parse_path(text: &str) -> Result<String, Fault> {
     }
 }
 
-/// RFC 6901 section 3, without names that are empty: a `/` too many is likelier.
+/// Checks the syntax of RFC 6901 section 3, and refuses empty names: a stray `/` is more likely than a
+/// claim without a name.
 fn check_pointer(pointer: &str) -> Result<(), Fault> {
     let escapes = pointer.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
     if !escapes {
@@ -59,7 +60,7 @@ fn check_pointer(pointer: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-/// A table of claims and the values that are allowed.
+/// A table of claims and their allowed values.
 pub(in super::super) struct Require;
 
 impl Words for Require {
@@ -89,7 +90,7 @@ impl Kind for Require {
     }
 }
 
-/// A table of header fields and claims.
+/// A table of header fields, each with the claim that it is set from.
 pub(in super::super) struct Forward;
 
 impl Words for Forward {
@@ -152,7 +153,7 @@ impl Words for Allowed {
 
 type Name<'a> = Spanned<std::borrow::Cow<'a, str>>;
 
-/// A table with something in it.
+/// Reads a table that must not be empty.
 fn table<'a>(kind: &dyn Words, item: &'a Item<'a>, place: &Place<'_>) -> Option<&'a DeTable<'a>> {
     let Some(table) = item.get_ref().as_table() else {
         return place.wrong_type(item, kind);
@@ -175,7 +176,7 @@ fn entries<'a>(
     entries.into_iter().map(within).collect()
 }
 
-/// All of them, or `None` once each was read, so that all that is wrong is said.
+/// Collects all values, or returns `None` after reading all of them, so that every fault is reported.
 fn all<T>(found: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
     let found: Vec<_> = found.collect();
     found.into_iter().collect()
@@ -214,7 +215,7 @@ fn allowed(claim: &str, item: &Item<'_>, place: &Place<'_>) -> Option<Vec<Value>
     }
 }
 
-/// The path of the first value in tables within tables.
+/// The JSON pointer to the first value in nested tables.
 fn path_to(claim: &str, item: &Item<'_>) -> String {
     let escaped = |name: &str| format!("/{}", name.replace('~', "~0").replace('/', "~1"));
     let mut path = escaped(claim);
@@ -239,7 +240,7 @@ fn value(item: &Item<'_>, place: &Place<'_>) -> Option<Value> {
     }
 }
 
-/// A field that the gateway may set to a claim.
+/// Reads the name of a header field that the gateway may set from a claim.
 fn header(name: &Name<'_>, place: &Place<'_>) -> Option<HeaderName> {
     let text: &str = name.get_ref();
     let Ok(header) = HeaderName::from_bytes(text.as_bytes()) else {
@@ -256,7 +257,7 @@ fn header(name: &Name<'_>, place: &Place<'_>) -> Option<HeaderName> {
     Some(header)
 }
 
-/// Servers that turn field names into variables read two spellings as one name.
+/// Refuses names that differ only in spelling: servers that map field names to variables merge them.
 fn check_distinct(fields: &[(Spanned<HeaderName>, String)], place: &Place<'_>) -> Option<()> {
     let mut distinct = Some(());
     for (at, (name, _)) in fields.iter().enumerate() {

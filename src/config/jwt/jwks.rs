@@ -1,4 +1,4 @@
-//! `jwks`: a JWK Set in a file, or the address of one.
+//! `jwks`: a JWK Set in a file or at a URL.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -17,12 +17,12 @@ const FILE: Help = Help {
     wrong: "give a JWK Set as the issuer publishes it: {\"keys\": [...]}",
 };
 
-/// Where a JWK Set is.
+/// The location of a JWK Set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in super::super) enum JwksRef {
     /// A file, relative to the configuration's folder.
     File(String),
-    /// An `https://` or `http://` address.
+    /// An `https://` or `http://` URL.
     Url(Uri),
 }
 
@@ -35,7 +35,7 @@ impl fmt::Display for JwksRef {
     }
 }
 
-/// Reads an address, or the path of a file. Whether `http://` is accepted depends on other keys.
+/// Reads a URL or the path of a file. Whether `http://` is accepted depends on other keys.
 pub(in super::super) fn parse_jwks(text: &str) -> Result<JwksRef, Fault> {
     if text.trim_start().starts_with('{') {
         let fault = Fault::new("this is what a file of keys holds, not its path");
@@ -66,7 +66,8 @@ fn parse_url(text: &str, rest: &str) -> Result<JwksRef, Fault> {
     url.map(JwksRef::Url).ok_or_else(|| Fault::new(format!("\"{text}\" is not an address")))
 }
 
-/// Whether keys come over `http://` from another machine, so that anybody on the way can put in their own.
+/// Whether the keys come over `http://` from another machine, where anyone on the network path can
+/// replace them.
 pub(super) fn is_exposed(url: &Uri) -> bool {
     if url.scheme_str() != Some("http") {
         return false;
@@ -78,7 +79,7 @@ pub(super) fn is_exposed(url: &Uri) -> bool {
     !local
 }
 
-/// Reads a JWK Set with at least one key for `algorithms`, and no private one.
+/// Reads a JWK Set file; it must have at least one key for `algorithms`, and no private key.
 pub(super) fn read(path: &Path, algorithms: &[Algorithm]) -> Result<String, Fault> {
     let name = path.display();
     let fault = |what: String| Fault::new(what).help(FILE.wrong);
@@ -99,7 +100,8 @@ pub(super) fn read(path: &Path, algorithms: &[Algorithm]) -> Result<String, Faul
     }
 }
 
-/// RFC 7518 section 6: `d` is in every private key, and an `oct` key is nothing but a secret.
+/// Whether a JWK holds secret key material: every private key has `d`, and an `oct` key is a shared
+/// secret (RFC 7518 section 6).
 fn is_private(key: &Value) -> bool {
     key.get("d").is_some() || key.get("kty").is_some_and(|kind| kind == "oct")
 }

@@ -21,18 +21,18 @@ use crate::tls::Roots;
 const MISSING: &str = "write secret = \"env:NAME\" for HS*, or public_key = \"keys/issuer.pem\" or \
     jwks = \"https://...\" for the others";
 
-/// Where the key is that an issuer's tokens are verified with.
+/// The location of an issuer's verification key.
 #[derive(Debug)]
 pub(super) enum KeyPlace {
     Secret(Spanned<SecretRef>),
     PublicKey(Spanned<PathBuf>),
     JwksFile(Spanned<PathBuf>),
-    /// The address of a JWK Set, and the roots of its `https://`.
+    /// The URL of a JWK Set, and the roots for `https://`.
     JwksUrl(Uri, Option<RootsFrom>),
 }
 
-/// Checks the keys that say where the verification key of the issuer `name` is; `algorithms` is `None` if
-/// they are wrong.
+/// Checks the keys that locate the verification key of the issuer `name`; `algorithms` is `None` if
+/// they had a fault.
 pub(super) fn check(
     reader: &SectionReader<'_>,
     name: &str,
@@ -62,7 +62,7 @@ pub(super) fn check(
 }
 
 impl KeyPlace {
-    /// Reads the key, unless it is at an address. Returns `None` after it reported a fault.
+    /// Loads the key, unless it is at a URL. Returns `None` after it reported a fault.
     pub(super) fn load(
         self,
         scope: &Scope<'_>,
@@ -143,7 +143,7 @@ fn check_family(
     None
 }
 
-/// Reads where the roots are for a JWK Set's address; without such an address they are refused.
+/// Reads `jwks_ca`, the roots for a JWK Set URL; refused if `jwks` is not such a URL.
 fn jwks_ca(reader: &SectionReader<'_>) -> Option<Spanned<PathBuf>> {
     let ca = reader.get(&keys::JWKS_CA)?;
     let is_address = |value: &str| {
@@ -184,7 +184,7 @@ fn jwks(
     }
 }
 
-/// Whether keys may come over `http://` from another machine; refused where they do not.
+/// Reads `jwks_insecure`; refused if `jwks` is not an `http://` URL of another machine.
 fn jwks_insecure(reader: &SectionReader<'_>) -> bool {
     let Some(said) = reader.get(&keys::JWKS_INSECURE).filter(|said| *said.get_ref()) else {
         return false;
@@ -195,7 +195,7 @@ fn jwks_insecure(reader: &SectionReader<'_>) -> bool {
             Problem::at(said.span(), "keys come over http://: anybody on the way can sign tokens")
                 .help("have the issuer answer over https://, or save its keys as a file"),
         ),
-        // What is wrong with it is reported where it is read.
+        // The fault in `jwks` is reported where `jwks` is read.
         Some(Err(_)) => {}
         _ => {
             let key = reader.key(keys::JWKS_INSECURE.name);

@@ -1,5 +1,5 @@
-//! `[jwt.*]`: from the tables of the file to [`Issuer`]s. Loading reads the files and variables that they
-//! name; a key at an `https://` address is not fetched.
+//! `[jwt.*]`: checks the tables and builds the [`Issuer`]s. The load step reads the files and
+//! environment variables that the tables name; it does not fetch a JWK Set from a URL.
 
 mod claims;
 mod jwks;
@@ -31,18 +31,19 @@ pub(super) use places::parse_place;
 pub use places::token_place;
 pub(super) use secret::{SecretRef, parse_secret};
 
-/// `[jwt]`, its keys unread.
+/// `[jwt]`; the verification keys are not loaded yet.
 pub(super) struct Issuers<'a>(Vec<IssuerEntry<'a>>);
 
 struct IssuerEntry<'a> {
     name: String,
     span: Range<usize>,
     checked: CheckedIssuer<'a>,
-    /// Whether a route names it.
+    /// Whether a route names this issuer.
     used: Cell<bool>,
 }
 
-/// `[jwt.NAME]`, its key unread. Where a part is missing, its fault was reported.
+/// `[jwt.NAME]`; its verification key is not loaded yet. A field is missing if its value had a fault;
+/// the fault was reported.
 struct CheckedIssuer<'a> {
     scope: Scope<'a>,
     algorithms: Vec<Algorithm>,
@@ -51,7 +52,8 @@ struct CheckedIssuer<'a> {
 }
 
 impl Issuers<'_> {
-    /// The position of the table of this name, if there is one, and the issuer, if it is whole.
+    /// The index of the table `name`, if it exists, and the issuer, unless the table has a fault. Marks
+    /// the issuer as used.
     pub(super) fn find(&self, name: &str) -> Option<(usize, Option<&Issuer<()>>)> {
         let position = self.0.iter().position(|entry| entry.name == name)?;
         let entry = &self.0[position];
@@ -59,13 +61,13 @@ impl Issuers<'_> {
         Some((position, entry.checked.issuer.as_ref()))
     }
 
-    /// The names that `auth` can give, in the order of the file.
+    /// The issuer names that `auth` accepts, in the order of the file.
     pub(super) fn names(&self) -> Vec<&str> {
         let names = self.0.iter().map(|entry| entry.name.as_str());
         names.filter(|name| is_name(name) && *name != NONE).collect()
     }
 
-    /// Warns, once the routes are checked, of each issuer that none of them names.
+    /// Warns of each issuer that no route names; called after the routes are checked.
     pub(super) fn lint_unused(&self, root: &SectionReader<'_>) {
         for IssuerEntry { name, span, .. } in self.0.iter().filter(|entry| !entry.used.get()) {
             let what = format!("jwt.{name} is used by no route: nobody's token is checked with it");
@@ -74,8 +76,8 @@ impl Issuers<'_> {
         }
     }
 
-    /// Reads their keys. The issuers are in the order of the file; `None` stands for one with a fault,
-    /// which was reported.
+    /// Loads the verification keys. The issuers are in the order of the file; `None` stands for an
+    /// issuer with a fault, which was reported.
     pub(super) fn load(self, loader: &Loader) -> Vec<Option<Arc<Issuer>>> {
         let load = |CheckedIssuer { scope, algorithms, key, issuer }| {
             let key = key.and_then(|key: KeyPlace| key.load(&scope, &algorithms, loader))?;
@@ -139,7 +141,7 @@ fn check_one(
         token_from: token_from?,
         message_deadline,
         message_token,
-        // Bounded by the key's own bounds.
+        // The bounds of the key keep the value within `usize`.
         max_token: usize::try_from(max_token).unwrap_or(LONGEST_TOKEN),
         require,
         forward,
@@ -165,7 +167,7 @@ fn algorithms(reader: &SectionReader<'_>) -> Option<Vec<Algorithm>> {
     Some(list.into_iter().map(Spanned::into_inner).collect())
 }
 
-/// Reads the name of an algorithm, with the case that tokens write it in.
+/// Reads the name of an algorithm. It is case-sensitive, as in tokens.
 pub(super) fn parse_algorithm(text: &str) -> Result<Algorithm, Fault> {
     let named = Algorithm::ALL.into_iter().find(|algorithm| algorithm.name() == text);
     named.ok_or_else(|| match text {
@@ -209,7 +211,7 @@ fn on_expiry(reader: &SectionReader<'_>, name: &str) -> OnExpiry {
     said.into_inner()
 }
 
-/// Warns of claims that are not checked, at the name of the table.
+/// Warns, at the name of the table, of claims that are not checked.
 fn lint_unchecked(reader: &SectionReader<'_>, name: &str, span: &Range<usize>) {
     for (lint, key, what, help) in [
         (

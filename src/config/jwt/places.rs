@@ -1,4 +1,5 @@
-//! `token_from` and `message_deadline`: where a token may be.
+//! `token_from`, `message_deadline` and `message_token`: the places of a token in a request or in the
+//! first message.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use crate::config::lints::LintName;
 use crate::values::TokenPlace;
 use crate::values::is_reserved;
 
-/// Checks the places, at least one. Returns `None` after it reported a fault.
+/// Checks `token_from`, at least one place. Returns `None` after it reported a fault.
 pub(super) fn check(reader: &SectionReader<'_>) -> Option<Vec<TokenPlace>> {
     let list = match reader.get(&keys::TOKEN_FROM) {
         Some(list) => list.into_inner(),
@@ -45,7 +46,7 @@ pub(super) fn check(reader: &SectionReader<'_>) -> Option<Vec<TokenPlace>> {
     Some(list.into_iter().map(Spanned::into_inner).collect())
 }
 
-/// Reads how long the first message may take, which only matters where the token is in it.
+/// Reads the deadline for the first message; it applies only if the token is in that message.
 pub(super) fn message_deadline(
     reader: &SectionReader<'_>,
     places: Option<&[TokenPlace]>,
@@ -58,7 +59,7 @@ pub(super) fn message_deadline(
     deadline.into_inner()
 }
 
-/// Reads where the token is in the first message.
+/// Reads the JSON pointer to the token in the first message.
 pub(super) fn message_token(
     reader: &SectionReader<'_>,
     places: Option<&[TokenPlace]>,
@@ -69,7 +70,7 @@ pub(super) fn message_token(
     Some(path.into_inner())
 }
 
-/// Refuses a key that is about the first message where no token is in one.
+/// Refuses a key about the first message if no token is expected there.
 fn check_message(
     reader: &SectionReader<'_>,
     places: Option<&[TokenPlace]>,
@@ -87,7 +88,7 @@ fn check_message(
     }
 }
 
-/// Reads one place.
+/// Reads one token place.
 pub(in super::super) fn parse_place(text: &str) -> Result<TokenPlace, Fault> {
     match text {
         "header" => return Ok(TokenPlace::Header),
@@ -124,12 +125,12 @@ fn parse_field(name: &str) -> Result<TokenPlace, Fault> {
     Ok(TokenPlace::Field(field))
 }
 
-/// Reads a place as the configuration has it, for the command line; the error is for people.
+/// Reads a token place in the configuration's syntax, for the command line; the error is one line of text.
 pub fn token_place(text: &str) -> Result<TokenPlace, String> {
     parse_place(text).map_err(Fault::in_a_line)
 }
 
-/// A parameter of a query has its name as it stands in the address: no `&`, `%`, `+` or `#`.
+/// Whether `name` can be a query parameter as the URL spells it: a token without `&`, `%`, `+` or `#`.
 fn is_parameter(name: &str) -> bool {
     is_token(name) && !name.contains(['&', '%', '+', '#'])
 }

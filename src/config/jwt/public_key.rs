@@ -13,7 +13,7 @@ const FILE: Help = Help {
 };
 
 /// `AlgorithmIdentifier`s of public keys (RFC 5480 section 2.1.1, RFC 8410 section 3, RFC 3279 section
-/// 2.3.1), without the header of the sequence.
+/// 2.3.1), without the header of the SEQUENCE.
 const ECDSA_P256: &[u8] = &[
     0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d,
     0x03, 0x01, 0x07,
@@ -25,10 +25,10 @@ const ED25519: &[u8] = &[0x06, 0x03, 0x2b, 0x65, 0x70];
 const RSA_ENCRYPTION: &[u8] =
     &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00];
 
-/// The shortest RSA key that signatures are verified with, in bits (RFC 7518 section 3.3).
+/// The shortest accepted RSA key, in bits (RFC 7518 section 3.3).
 const LEAST_RSA: usize = 2048;
 
-/// Reads the PEM of one public key that at least one of `algorithms` can use.
+/// Reads a PEM file with one public key that at least one of `algorithms` can use.
 pub(super) fn read(path: &Path, algorithms: &[Algorithm]) -> Result<Vec<u8>, Fault> {
     let pem = files::read(path, &FILE)?;
     let name = path.display();
@@ -47,7 +47,7 @@ pub(super) fn read(path: &Path, algorithms: &[Algorithm]) -> Result<Vec<u8>, Fau
     Ok(pem)
 }
 
-/// The one key of the file.
+/// Extracts the single key of the file.
 fn key_info(path: &Path, pem: &[u8]) -> Result<Vec<u8>, Fault> {
     let name = path.display();
     let broken = |error: PemError| not_pem(path, &error).help(FILE.wrong);
@@ -87,9 +87,9 @@ fn check_usable(path: &Path, found: &FoundKey, algorithms: &[Algorithm]) -> Resu
     }
 }
 
-/// What a key is of.
+/// The type of a public key.
 enum FoundKey {
-    /// With so many bits.
+    /// An RSA key with this many bits.
     Rsa(usize),
     P256,
     P384,
@@ -149,7 +149,7 @@ fn needs(algorithm: Algorithm) -> &'static str {
     }
 }
 
-/// The bits of the modulus of an `RSAPublicKey` (RFC 8017 appendix A.1.1) in a bit string.
+/// The bit length of the modulus of an `RSAPublicKey` (RFC 8017 appendix A.1.1) in a BIT STRING.
 fn modulus_bits(bit_string: &[u8]) -> Option<usize> {
     let (_, key, _) = element(bit_string.strip_prefix(&[0])?)?;
     let (_, modulus, _) = element(key)?;
@@ -158,7 +158,7 @@ fn modulus_bits(bit_string: &[u8]) -> Option<usize> {
     Some((modulus.len() - start) * 8 - zeros)
 }
 
-/// The first element of DER: its tag, its content, and what follows it.
+/// Splits off the first DER element: its tag, its content, and the rest.
 fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&tag, rest) = der.split_first()?;
     let (&first, rest) = rest.split_first()?;

@@ -1,4 +1,4 @@
-//! `secret`: a reference to shared bytes, and the bytes.
+//! `secret`: a reference to a shared secret, and the loaded bytes.
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ const FILE: Help = Help {
     wrong: "give the file of the secret alone",
 };
 
-/// Where a secret is.
+/// The location of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in super::super) enum SecretRef {
     /// In an environment variable.
@@ -39,7 +39,7 @@ impl fmt::Display for SecretRef {
     }
 }
 
-/// Reads `env:NAME` or `file:PATH`. What is neither may be the secret itself, so it is not said.
+/// Reads `env:NAME` or `file:PATH`. The error does not quote any other text: it may be the secret itself.
 pub(in super::super) fn parse_secret(text: &str) -> Result<SecretRef, Fault> {
     if let Some(path) = text.strip_prefix("file:") {
         return check_path(path).map(|()| SecretRef::File(path.to_owned()));
@@ -56,7 +56,7 @@ pub(in super::super) fn parse_secret(text: &str) -> Result<SecretRef, Fault> {
     }
 }
 
-/// Reads the secret and whether it is long enough for `algorithms`.
+/// Reads the secret and checks that it is long enough for `algorithms`.
 pub(super) fn load(
     scope: &Scope<'_>,
     algorithms: &[Algorithm],
@@ -97,7 +97,7 @@ fn without_line_break(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-/// RFC 7518 section 3.2: a key is at least as long as the hash.
+/// Refuses a secret that is shorter than the hash (RFC 7518 section 3.2).
 fn check_length(
     bytes: Vec<u8>,
     reference: &SecretRef,

@@ -15,7 +15,7 @@ use crate::config::kinds::{Bool, Choice, File, Size, Text, Time};
 use crate::config::lists::List;
 use crate::values::TokenPlace;
 
-/// What `secret`, `public_key` and `jwks` say of their absence.
+/// The text on absence that `secret`, `public_key` and `jwks` share.
 const ONE_KEY: &str = "exactly one of `secret`, `public_key` and `jwks` is required";
 
 keys! {

@@ -1,5 +1,5 @@
-//! The one table of keys: names, kinds, bounds, defaults and meanings. The check for unknown keys,
-//! the reader of values, `docs/configuration.md` and the JSON Schema all come from it.
+//! The table of keys: names, kinds, bounds, defaults and meanings. The check for unknown keys, the
+//! value reader, `docs/configuration.md` and the JSON Schema are all derived from it.
 
 use std::fmt;
 use std::time::Duration;
@@ -29,8 +29,8 @@ macro_rules! keys {
     };
 }
 
-/// A section whose every key has a default, and which a table can take over from another one. From
-/// each row come the key, the field of the section, its default and its reader.
+/// Declares a section in which every key has a default, and which another table can override. Each row
+/// declares the key, the field of the section, its default and its reader.
 macro_rules! layered {
     ($(#[$attribute:meta])* $section:ident $rows:ident; $($id:ident $field:ident: $value:ty = $kind:ty,
         $made:expr, $default:expr, $meaning:literal;)*) => {
@@ -52,12 +52,12 @@ macro_rules! layered {
         pub(super) static $rows: &[&dyn Row] = &[$(&$id,)*];
 
         impl $section {
-            /// The values where neither the file nor its profile has one.
+            /// The values that apply if neither the file nor its profile sets them.
             pub(in crate::config) fn defaults() -> Self {
                 Self { $($field: $id.absent.value(),)* }
             }
 
-            /// The values of a table; those that it does not give are as in `base`.
+            /// The values of a table; keys that the table does not set keep their value in `base`.
             pub(in crate::config) fn over(
                 base: &Self,
                 reader: &crate::config::reader::SectionReader<'_>,
@@ -102,7 +102,7 @@ pub(in crate::config) use tls::*;
 pub use websocket::WebSocket;
 pub(in crate::config) use websocket::*;
 
-/// Every key; those of a section are in the order of the reference.
+/// All keys; the keys of a section are in the order of the reference.
 pub(in crate::config) fn all() -> impl Iterator<Item = &'static dyn Row> {
     let files = [
         FILE_ROWS,
@@ -141,7 +141,7 @@ const NETWORK: Text<IpNet> = Text::new(
     parse_network,
 );
 
-/// The tables that keys are in.
+/// The tables that have keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::config) enum Section {
     File,
@@ -151,13 +151,13 @@ pub(in crate::config) enum Section {
     Firewall,
     Ban,
     Limits,
-    /// The keys of `[limits]` that a route has, too.
+    /// The keys of `[limits]` that are also available in a route.
     RouteLimits,
     WebSocket,
-    /// `[jwt]`, whose keys are names of the user's.
+    /// `[jwt]`; its keys are names that the operator chooses.
     Issuers,
     Issuer,
-    /// `[routes]`, whose keys are names of the user's.
+    /// `[routes]`; its keys are names that the operator chooses.
     Routes,
     Route,
     Log,
@@ -165,7 +165,7 @@ pub(in crate::config) enum Section {
 }
 
 impl Section {
-    /// Those that have keys in the table, in the order of the reference.
+    /// The sections with keys in the table, in the order of the reference.
     pub(in crate::config) const ALL: [Self; 12] = [
         Self::File,
         Self::Server,
@@ -181,12 +181,12 @@ impl Section {
         Self::Admin,
     ];
 
-    /// A JSON Schema that refers to the section's own.
+    /// A JSON Schema reference to the schema of this section.
     pub(in crate::config) fn reference(self) -> Json {
         json!({ "$ref": format!("#/definitions/{self:?}") })
     }
 
-    /// Whether its keys are names of the user's.
+    /// Whether the keys of this section are names that the operator chooses.
     pub(in crate::config) fn is_named(self) -> bool {
         matches!(self, Self::Issuers | Self::Routes)
     }
@@ -214,7 +214,7 @@ impl fmt::Display for Section {
     }
 }
 
-/// A key: its section, the kind of its value, and its meaning when it is absent.
+/// A key: its section, the kind of its value, and the rule for its absence.
 pub(in crate::config) struct Key<K, A> {
     pub(in crate::config) section: Section,
     pub(in crate::config) name: &'static str,
@@ -223,13 +223,13 @@ pub(in crate::config) struct Key<K, A> {
     pub(in crate::config) meaning: &'static str,
 }
 
-/// The key has this value where it is not given.
+/// The key has this default.
 pub(in crate::config) enum DefaultTo<V: 'static> {
     Value(V),
-    /// Made anew each time, because it cannot be a constant.
+    /// A default that a function builds, because it cannot be a constant.
     Made(fn() -> V),
-    /// It depends on other keys, as the text says, and is put in where those are known; up to then it
-    /// is this one.
+    /// A default that depends on other keys, as the text says. The value applies until those keys are
+    /// read and the derived value replaces it.
     Derived(V, &'static str),
 }
 
@@ -242,22 +242,22 @@ impl<V: Clone> DefaultTo<V> {
     }
 }
 
-/// The key must be given; the text says what to write.
+/// The key is required; the text is the help for its absence.
 pub(in crate::config) struct Needed(pub(in crate::config) &'static str);
 
-/// The key may be left out; the text says what that means.
+/// The key is optional; the text describes its absence.
 pub(in crate::config) struct Omittable(pub(in crate::config) &'static str);
 
-/// What the reference says of a key that is not given.
+/// Describes a missing key for the reference.
 pub(in crate::config) trait Absence<K> {
     fn words(&self, kind: &K) -> String;
 
-    /// The default as TOML, if it is one.
+    /// The default as TOML, if the key has one.
     fn default(&self, _: &K) -> Option<String> {
         None
     }
 
-    /// Whether the key must be given.
+    /// Whether the key is required.
     fn is_required(&self) -> bool {
         false
     }
@@ -295,7 +295,7 @@ impl<K> Absence<K> for Omittable {
     }
 }
 
-/// A row of the table, whatever its types.
+/// A row of the table, independent of its types.
 pub(in crate::config) trait Row: Sync {
     fn section(&self) -> Section;
     fn name(&self) -> &'static str;
@@ -303,9 +303,9 @@ pub(in crate::config) trait Row: Sync {
     fn absent(&self) -> String;
     fn meaning(&self) -> &'static str;
     fn is_required(&self) -> bool;
-    /// The default as TOML, if it is one.
+    /// The default as TOML, if the key has one.
     fn default(&self) -> Option<String>;
-    /// The JSON Schema of a value.
+    /// The JSON Schema of the value.
     fn schema(&self) -> Json;
 }
 
@@ -353,19 +353,19 @@ pub(in crate::config) fn of(section: Section) -> impl Iterator<Item = &'static d
     all().filter(move |row| row.section() == home)
 }
 
-/// Their names.
+/// The names of the keys of a section.
 pub(in crate::config) fn names(section: Section) -> Vec<&'static str> {
     of(section).map(Row::name).collect()
 }
 
-/// The one section that has a key of this name, if there is one.
+/// The section that has a key of this name, if exactly one has.
 pub(in crate::config) fn home(name: &str) -> Option<Section> {
     let mut homes = all().filter(|row| row.name() == name);
     let home = homes.next()?.section();
     homes.next().is_none().then_some(home)
 }
 
-/// What to do instead of a key that one might well look for in a section, and that is not there.
+/// The alternative to a key that operators may expect in a section, but that does not exist there.
 pub(in crate::config) fn instead_of(section: Section, name: &str) -> Option<&'static str> {
     match (section, name) {
         (Section::Admin, "listen" | "token") => Some(
@@ -376,7 +376,7 @@ pub(in crate::config) fn instead_of(section: Section, name: &str) -> Option<&'st
     }
 }
 
-/// What a key would do that other gateways have and Framewall does not have yet.
+/// The explanation for a key that other gateways have and Framewall does not support yet.
 pub(in crate::config) fn later(name: &str) -> Option<&'static str> {
     Some(match name {
         "metrics" | "prometheus" | "stats" | "status" => {

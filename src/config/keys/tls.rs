@@ -38,7 +38,7 @@ keys! {
         "PEM file of the roots that client certificates must chain to.";
 }
 
-/// `[tls] client_auth` before its roots are read.
+/// The value of `[tls] client_auth`, before the roots are loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::config) enum Demand {
     Off,

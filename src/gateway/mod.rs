@@ -25,8 +25,8 @@ use crate::values::Reason;
 /// The longest time over which the Close frames of a shutdown are spread.
 const LONGEST_SPREAD: Duration = Duration::from_secs(5);
 
-/// The listeners and the sessions of one process. It only puts the rooms together and stops them in
-/// order; each room holds the parts that it uses.
+/// The listeners and the sessions of one process. It only assembles the submodules and stops them in order;
+/// each submodule holds the parts that it uses.
 #[derive(Debug)]
 pub(crate) struct Gateway {
     runtime: Runtime,
@@ -73,9 +73,9 @@ impl Gateway {
         &self.reporter
     }
 
-    /// Serves the listeners until `shutdown` resolves; then accepts no more, closes every session
-    /// with 1001, spread over a short time, and returns when all are over, after `shutdown_grace` at
-    /// the latest. Sessions that are still open then are cut with tokio's runtime.
+    /// Serves the listeners until `shutdown` resolves. Then stops accepting, closes every session with
+    /// 1001, spread over a short time, and returns when all are over, after `shutdown_grace` at the latest.
+    /// Sessions that are still open then are dropped with tokio's runtime.
     pub(crate) async fn run(&self, listeners: Vec<TcpListener>, shutdown: impl Future) {
         for listener in listeners {
             let exchanges = Arc::clone(&self.exchanges);
@@ -111,8 +111,8 @@ impl Gateway {
     }
 }
 
-/// Resolves when connections are no longer accepted. With a `health_path`, load balancers are answered
-/// with 503 until the last session is over.
+/// Resolves when connections are no longer accepted. With a `health_path`, the gateway answers load
+/// balancers with 503 until the last session is over.
 async fn accepts_no_more(runtime: &Runtime, current: &Current, closed: &CancellationToken) {
     runtime.stopping().cancelled().await;
     if current.get().server.health_path.is_some() {

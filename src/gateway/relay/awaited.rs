@@ -1,5 +1,5 @@
-//! What a peer is waited for: the rest of a message or a control frame that it began, and the answers to
-//! the gateway's pings. No timer and no socket in here: instants in, deadlines out.
+//! Tracks the outstanding work of one peer: the rest of a message or control frame in progress, and pongs
+//! to the gateway's pings. No timer and no socket: instants in, deadlines out.
 
 use std::time::Duration;
 
@@ -9,33 +9,35 @@ use crate::config::WebSocket;
 use crate::values::Endpoint;
 use crate::wire::Gate;
 
-/// A client that sends a message at no less than so many bytes a second is not too slow, however large
-/// the message is.
+/// The slowest acceptable sender, in bytes a second: a client that sends a message at least this fast is
+/// not too slow, however large the message is.
 const SLOWEST_SENDER: u64 = 1024;
-/// Pings that may be on their way without an answer. The first of them is waited for as many
-/// intervals.
+/// The most pings in flight without an answer. The first of them gets as many ping intervals to be
+/// answered.
 const UNANSWERED: u8 = 2;
-/// A ping waits behind what the peer has not read yet: in the kernel's buffers at both peers, and in
-/// every proxy between. A peer that reads at least so many KiB a second is given the time it takes.
+/// The slowest acceptable reader, in KiB a second. A ping waits behind bytes that the peer has not read: in
+/// the kernel buffers of both sides, and in every proxy between. The time to read them extends the pong
+/// deadline.
 const SLOWEST_READER: u64 = 2;
-/// As many KiB of that as are waited for. A peer with more of it in front takes nothing any more,
+/// The most unread KiB that extend the pong deadline. A peer with more unread bytes takes nothing any more,
 /// which has a deadline of its own.
 const MOST_BEHIND: u32 = 1024;
-/// The part of a TLS record that counts as a sign of life. Of a record that trickles in byte by byte
-/// nothing is known until it is whole, and nobody may hold its beginning for ever.
+/// Bytes of an incomplete TLS record that count as a sign of life. The gateway cannot decrypt a record
+/// before it is complete, so a record that trickles in byte by byte must not extend the pong deadline for
+/// ever.
 const MUCH_OF_A_RECORD: usize = 1024;
 
-/// What one peer is waited for. Small, since each session has two: what is there only while something
-/// is waited for is boxed.
+/// The outstanding work of one peer. Small, since each session has two: state that is needed only while
+/// something is outstanding is boxed.
 #[derive(Debug, Default)]
 pub(super) struct Awaited {
     open: Option<Box<Open>>,
-    /// The low bits of how many KiB the peer has read: as many as it had been sent when the last ping was
-    /// written to which its pong came, and no less than [`MOST_BEHIND`] short of the last ping.
+    /// KiB that the peer has read, low bits only: the amount sent before the last ping that it answered,
+    /// but at most [`MOST_BEHIND`] less than the amount sent before the last ping.
     read: u32,
-    /// Pongs that may still come.
+    /// Pongs that may still arrive.
     unpaid: u8,
-    /// A ping is to be written as soon as the peer is between two frames and takes what it is sent.
+    /// A ping is due: it is written at the next frame boundary while the peer is not blocked.
     ping_owed: bool,
 }
 
@@ -56,9 +58,8 @@ impl Open {
     }
 }
 
-/// Where the pings stand whose pongs may still come, the first one first: the low bits of how many KiB
-/// the peer had been sent before each. A peer answers in order. Of more than four, those in the middle
-/// are not known.
+/// KiB sent to the peer, low bits only, before each ping with an outstanding pong, the oldest first. A peer
+/// answers in order. Of more than four pings, the first three and the last are kept.
 #[derive(Debug, Default)]
 struct MessagePlaces {
     sent: [u32; 4],
@@ -82,44 +83,44 @@ impl MessagePlaces {
 #[derive(Debug, Clone, Copy)]
 struct Begun {
     serial: u64,
-    /// When it began or, of the application's, last went on.
+    /// When it began; for the upstream, when its last bytes arrived.
     at: Instant,
-    /// How much had been received of the peer by then.
+    /// Bytes received from the peer by then.
     received: u64,
 }
 
 /// Pings that were written and not answered.
 #[derive(Debug, Clone, Copy)]
 struct Pinged {
-    /// When the first was written; later by every time in which the peer could not answer.
+    /// When the first was written, moved by every pause in which the peer could not answer.
     since: Instant,
     written: u8,
-    /// What had been received of the peer by then.
+    /// The amount received from the peer by then.
     heard: Heard,
-    /// How many KiB of what it was sent before the first ping it may not have read by then.
+    /// KiB sent before the first ping that the peer may not have read by then.
     behind: u32,
 }
 
-/// How much was received of a peer.
+/// The amount received from a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Heard {
     /// Bytes of frames.
     pub(super) bytes: u64,
-    /// Bytes of a TLS record that is not whole.
+    /// Bytes of an incomplete TLS record.
     pub(super) partial: usize,
 }
 
 impl Heard {
-    /// Whether there is a sign of life since `before`.
+    /// Whether the peer gave a sign of life since `before`.
     fn is_more_than(self, before: Self) -> bool {
         self.bytes != before.bytes || self.partial >= before.partial + MUCH_OF_A_RECORD
     }
 }
 
 impl Awaited {
-    /// Notes the frames in progress after a read at `now`. A client has to finish what it
-    /// begins. The application is the operator's own, and may take the time that it needs as long as
-    /// it goes on: its clock starts again with whatever comes.
+    /// Notes the frames in progress after a read at `now`. A client's deadline runs from the beginning of
+    /// its message or control frame. The upstream is the operator's own application and may take its time
+    /// as long as it makes progress: its deadline restarts whenever bytes arrive.
     pub(super) fn note_frames(&mut self, gate: &Gate, now: Instant) {
         let (message, control) = (gate.message_begun(), gate.control_begun());
         if message.is_none() && control.is_none() {
@@ -134,7 +135,7 @@ impl Awaited {
         note(&mut open.control, control, gate, now);
     }
 
-    /// By when what is in progress must be finished, or go on.
+    /// The deadline for the frames in progress to be complete or, from the upstream, to make progress.
     pub(super) fn frame_deadline(&self, gate: &Gate, timeout: Duration) -> Option<Instant> {
         let Open { message, control, .. } = self.open.as_deref()?;
         let by = |begun: &Begun| {
@@ -144,8 +145,8 @@ impl Awaited {
         [message, control].into_iter().flatten().map(by).min()
     }
 
-    /// Leaves out a time in which the peer was not read from: it could neither finish what it had
-    /// begun nor answer.
+    /// Moves the deadlines by a pause in which the peer was not read: it could neither finish its frame nor
+    /// answer.
     pub(super) fn leave_out(&mut self, pause: Duration) {
         if let Some(Open { message, control, .. }) = self.open.as_deref_mut() {
             for begun in [message, control].into_iter().flatten() {
@@ -155,32 +156,32 @@ impl Awaited {
         self.leave_out_of_pong(pause);
     }
 
-    /// Leaves out a time in which the peer could not read its ping.
+    /// Moves the pong deadline by a pause in which the peer could not read its ping.
     pub(super) fn leave_out_of_pong(&mut self, pause: Duration) {
         if let Some(Open { pong: Some(pinged), .. }) = self.open.as_deref_mut() {
             pinged.since += pause;
         }
     }
 
-    /// Whether a ping is to be written.
+    /// Whether a ping is due.
     pub(super) fn is_ping_owed(&self) -> bool {
         self.ping_owed
     }
 
-    /// A round of pings: one is owed, unless as many as may be are on their way.
+    /// Starts a round of pings: one becomes due, unless [`UNANSWERED`] are in flight.
     pub(super) fn round(&mut self, heard: Heard, settings: &WebSocket) {
         self.note_life(heard, settings);
         self.ping_owed |= self.pinged().is_none_or(|pinged| pinged.written < UNANSWERED);
     }
 
-    /// The ping that was owed was written at `now`, behind `sent` bytes in all.
+    /// Notes that the due ping was written at `now`, after `sent` bytes in all.
     pub(super) fn pinged_now(&mut self, heard: Heard, sent: u64, now: Instant) {
         #[expect(clippy::cast_possible_truncation, reason = "the low bits are what is asked for")]
         let sent = (sent / 1024) as u32;
         self.ping_owed = false;
         self.unpaid = self.unpaid.saturating_add(1);
         let behind = sent.wrapping_sub(self.read).min(MOST_BEHIND);
-        // However long no pong comes, the low bits tell how far the two are apart.
+        // Bounds the distance to `sent`, so that the low bits suffice even if no pong ever arrives.
         self.read = sent.wrapping_sub(behind);
         let open = self.open.get_or_insert_default();
         open.places.push(sent);
@@ -188,8 +189,8 @@ impl Awaited {
         open.pong.get_or_insert(pinged).written += 1;
     }
 
-    /// A pong to a ping of the gateway's came: the peer has read what stood before that ping. Says
-    /// whether one was still to come.
+    /// Notes a pong to a ping of the gateway: the peer has read all bytes sent before that ping. Returns
+    /// whether a pong was outstanding.
     pub(super) fn ponged(&mut self) -> bool {
         let asked = self.unpaid > 0;
         self.unpaid = self.unpaid.saturating_sub(1);
@@ -200,8 +201,8 @@ impl Awaited {
         asked
     }
 
-    /// Takes what was received since the ping for an answer, where it may be one. It says nothing of how
-    /// much the peer has read.
+    /// Counts bytes received since the ping as its answer, unless `require_pong` is set. They do not show
+    /// how much the peer has read.
     pub(super) fn note_life(&mut self, heard: Heard, settings: &WebSocket) {
         let lives = self.pinged().is_some_and(|pinged| heard.is_more_than(pinged.heard));
         if lives && !settings.require_pong {
@@ -209,19 +210,19 @@ impl Awaited {
         }
     }
 
-    /// Whether a pong is waited for.
+    /// Whether a pong is awaited.
     pub(super) fn is_pong_awaited(&self) -> bool {
         self.pinged().is_some()
     }
 
-    /// By when a pong must come; `None`: none is waited for.
+    /// The deadline for a pong; `None`: none is awaited.
     pub(super) fn pong_deadline(&self, settings: &WebSocket) -> Option<Instant> {
         let (pinged, interval) = (self.pinged()?, settings.ping_interval?);
         let reading = Duration::from_millis(u64::from(pinged.behind) * 1000 / SLOWEST_READER);
         Some(pinged.since + interval * u32::from(UNANSWERED) + reading)
     }
 
-    /// Forgets what was asked: the interval is another.
+    /// Stops waiting for pongs, after the ping interval was changed.
     pub(super) fn forget_pings(&mut self) {
         self.ping_owed = false;
         self.take_pinged();
@@ -232,9 +233,9 @@ impl Awaited {
         self.take_pinged();
     }
 
-    /// The peer has read so many KiB, unless it is known to have read more.
+    /// Notes that the peer has read `read` KiB, unless it is known to have read more.
     fn note_read(&mut self, read: u32) {
-        // More than half of all numbers ahead is behind.
+        // The numbers wrap: a difference above half their range means that `read` is the older one.
         if read.wrapping_sub(self.read) <= u32::MAX / 2 {
             self.read = read;
         }
@@ -251,7 +252,7 @@ impl Awaited {
         self.tidy();
     }
 
-    /// Gives the memory back once nothing is waited for.
+    /// Frees the memory once nothing is outstanding.
     fn tidy(&mut self) {
         if self.open.as_ref().is_some_and(|open| open.is_empty()) {
             self.open = None;
@@ -268,27 +269,26 @@ fn note(clock: &mut Option<Begun>, serial: Option<u64>, gate: &Gate, now: Instan
     };
 }
 
-/// A peer that reads steadily and slowly takes nothing for a long time, as it looks from here: its
-/// kernel makes room only once most of a full buffer of 128 KiB was read. So it is given three times
-/// as long as a message is.
+/// Factor on the timeout of a peer that takes nothing. A peer that reads slowly but steadily seems to take
+/// nothing for a long time: its kernel frees room only once most of a full buffer of 128 KiB was read.
 const SILENT: u32 = 3;
 
-/// How long a peer may take nothing of what it is sent: three times `message_timeout`, or else as long
-/// as three pings would; `None`: for ever.
+/// How long a peer may take none of the bytes sent to it: three times `message_timeout` or, without one,
+/// three times `ping_interval`, at least [`LEAST_PATIENCE`]; `None`: for ever.
 pub(super) fn patience(settings: &WebSocket) -> Option<Duration> {
     let pings = settings.ping_interval.map(|interval| (interval * SILENT).max(LEAST_PATIENCE));
     settings.message_timeout.map(|timeout| timeout * SILENT).or(pings)
 }
 
-/// Readers rest at times: pings, which may follow each other quickly, do not decide earlier.
+/// The minimum where `ping_interval` decides: readers pause at times, and the interval may be short.
 const LEAST_PATIENCE: Duration = Duration::from_secs(90);
 
 /// How much longer TCP waits than the session.
 const LATER: Duration = Duration::from_secs(30);
 
-/// How long TCP may wait for what was sent to be acknowledged, or to be taken at all: longer than the
-/// session's own deadline, so that the log says which it was; and no shorter than `least`, since TCP
-/// sends again what was lost. `None`: as long as the kernel does.
+/// How long TCP may wait for sent bytes to be acknowledged or taken: longer than the session's own
+/// deadline, so that the log names that one, and at least `least`, since TCP retransmits lost segments.
+/// `None`: the kernel's default.
 pub(super) fn tcp_patience(settings: &WebSocket, least: Duration) -> Option<Duration> {
     patience(settings).map(|patience| (patience + LATER).max(least))
 }
@@ -365,7 +365,7 @@ mod tests {
         assert!(after(&pings, &settings, now) > Some(Duration::from_secs(20)), "low bits wrap");
     }
 
-    /// In seconds beyond two intervals: half a second for each KiB.
+    /// Seconds of the pong deadline beyond two intervals: half a second for each KiB.
     fn behind(pings: &mut Awaited, settings: &WebSocket, sent: u64) -> u64 {
         let now = Instant::now();
         pings.round(NOTHING, settings);

@@ -1,4 +1,4 @@
-//! The deadlines of a session while frames go both ways. No timer: an instant in, the next deadline out.
+//! The deadlines of a session before its close. No timer: an instant in, the next deadline out.
 
 use tokio::time::Instant;
 
@@ -12,27 +12,27 @@ use crate::values::Endpoint;
 #[derive(Debug)]
 pub(super) struct Clock {
     began: Instant,
-    /// Of the session's token.
+    /// The expiry of the session's token.
     pub(super) expiry: Expiry,
     next_ping: Option<Instant>,
     last_activity: Instant,
     activity: u64,
 }
 
-/// The action that a deadline asks for.
+/// The action that is due at a deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {
     Lifetime,
     /// The token may have expired.
     Expiry,
     Idle,
-    /// A round of pings.
+    /// A round of pings is due.
     Ping,
     /// This peer did not answer its pings.
     Pong(Endpoint),
     /// A message or a control frame of this peer took too long.
     Message(Endpoint),
-    /// This peer took nothing of what was sent to it for too long.
+    /// This peer took none of the bytes sent to it for too long.
     Stalled(Endpoint),
 }
 
@@ -77,8 +77,8 @@ impl Clock {
         let idle = idle.map(|timeout| self.last_sign_of_life(client, upstream) + timeout);
         let (from_client, to_upstream) = frame_deadlines(client, upstream, settings);
         let (from_upstream, to_client) = frame_deadlines(upstream, client, settings);
-        // One comparison each: every poll of a session comes through here, and an iterator over an
-        // array of these costs four times as much.
+        // Every poll of a session runs this: an iterator over an array of the deadlines costs four times as
+        // much as one comparison each.
         let mut next = self.over(settings);
         let mut consider = |deadline: Option<Instant>, due| {
             if let Some(deadline) = deadline
@@ -98,23 +98,23 @@ impl Clock {
         next
     }
 
-    /// The earlier of the deadlines that hold for a session that is ending, too: its lifetime and the
-    /// next look at its token.
+    /// The earlier of the deadlines that also apply to a session in its close: its lifetime, and the next
+    /// check of its token.
     pub(super) fn over(&self, settings: &WebSocket) -> Option<(Instant, Due)> {
         let lifetime = settings.max_lifetime.map(|lifetime| (self.began + lifetime, Due::Lifetime));
         let expiry = self.expiry.check().map(|check| (check, Due::Expiry));
         lifetime.into_iter().chain(expiry).min_by_key(|(deadline, _)| *deadline)
     }
 
-    /// When a peer last sent a frame, or took some of the bytes that wait for it.
+    /// When a peer last sent a frame, or took bytes that waited for it.
     fn last_sign_of_life(&self, client: &RelayPeer, upstream: &RelayPeer) -> Instant {
         let took = |peer: &RelayPeer| peer.blocked.as_ref().map(|blocked| blocked.stalled);
         took(client).max(took(upstream)).map_or(self.last_activity, |at| at.max(self.last_activity))
     }
 }
 
-/// By when `from` must have finished what it began, unless `to` keeps it waiting; and by when `to`
-/// must take something if it does.
+/// The deadline for `from` to finish its message or control frame, unless `to` blocks it; and the deadline
+/// for `to` to take bytes, if it is blocked.
 fn frame_deadlines(
     from: &RelayPeer,
     to: &RelayPeer,
@@ -131,8 +131,8 @@ fn frame_deadlines(
     }
 }
 
-/// By when `peer` must answer its pings. While it takes nothing it cannot read them, and its deadline is
-/// that of what it does not take; while it is not read from, its pong may be there.
+/// The deadline for `peer` to answer its pings. A blocked peer cannot read them, and has a deadline for
+/// taking bytes instead; the pong of a peer that is not read from may have arrived.
 fn pong_deadline(peer: &RelayPeer, other: &RelayPeer, settings: &WebSocket) -> Option<Instant> {
     let waits = peer.blocked.is_some() || peer.paused.is_some() || other.blocked.is_some();
     if waits { None } else { peer.awaited.pong_deadline(settings) }

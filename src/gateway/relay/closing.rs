@@ -1,5 +1,5 @@
-//! The close handshake with both peers: which Close each is sent, at which byte, and how long its answer is
-//! waited for.
+//! The close handshake with both peers: which Close each gets, at which frame boundary, and how long the
+//! gateway waits for the answer.
 
 use std::mem;
 use std::task::Context;
@@ -14,18 +14,17 @@ use super::session::{Closing, SessionRelay};
 use crate::values::{Endpoint, Reason};
 use crate::wire::{ControlFrame, Opcode, close_frame, control_frame, text_frame};
 
-/// How long a peer may take to answer a Close of the gateway's, or to reach a frame boundary before
-/// one.
+/// How long a peer may take to answer a Close of the gateway, or to reach the frame boundary before it.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a peer may take to answer the other peer's Close.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a slow peer may take nothing of its remaining bytes: a kernel makes room in large steps.
+/// How long a slow peer may take none of its remaining bytes: a kernel frees buffer space in large steps.
 const SLOW_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a slow peer may delay the end of the session in all.
 const SLOW_ENDING: Duration = Duration::from_secs(300);
 /// How long the connection may stay open after both Close frames.
 const LINGER: Duration = Duration::from_secs(2);
-/// Bytes that are read and thrown away after a Close.
+/// Bytes that are read and discarded after a Close.
 const DRAIN: usize = 256 * 1024;
 
 impl SessionRelay {
@@ -54,14 +53,14 @@ impl SessionRelay {
         self.close_peers(now);
     }
 
-    /// Starts the close of both peers; the first cause is the one that counts.
+    /// Starts the close of both peers. Only the first cause counts.
     pub(super) fn end(&mut self, cause: Cause, now: Instant) {
         self.closing.get_or_insert_with(|| Box::new(Closing::new(cause, None, now)));
         self.close_peers(now);
     }
 
-    /// Starts (or restarts) the close of both peers; from here on only a frame boundary and a peer's Close
-    /// are waited for.
+    /// Starts (or restarts) the close of both peers; from here on the session waits only for frame
+    /// boundaries and for the peers' Close frames.
     pub(super) fn close_peers(&mut self, now: Instant) {
         if let Some(closing) = &mut self.closing {
             closing.patience = Some(now + CLOSE_TIMEOUT);
@@ -70,8 +69,8 @@ impl SessionRelay {
         self.announce_close(Endpoint::Upstream, now);
     }
 
-    /// Notes the Close of `from`, which was forwarded. The session goes on in the other direction until the
-    /// other peer answers.
+    /// Notes that the Close of `from` was forwarded. The other direction stays open until the other peer
+    /// answers.
     pub(super) fn closed(&mut self, from: Endpoint, code: Option<u16>, now: Instant) {
         if self.closing.is_none() {
             let (cause, patience) = (Cause::Closed(from, code), Some(now + ANSWER_TIMEOUT));
@@ -82,8 +81,8 @@ impl SessionRelay {
         }
     }
 
-    /// Notes the loss of `from`. That ends the session, unless it sent a Close before and can still take the
-    /// answer.
+    /// Notes that the connection of `from` was lost. This ends the session, unless the peer sent a Close
+    /// before and can still take the answer.
     pub(super) fn lost(&mut self, from: Endpoint, how: String, now: Instant) {
         let peer = self.peer(from);
         if peer.gate.closed() && !peer.write_failed {
@@ -93,7 +92,7 @@ impl SessionRelay {
         self.end(Cause::Lost(from, how), now);
     }
 
-    /// Acts on deadlines of the close that passed.
+    /// Acts on the deadlines of the close that passed.
     pub(super) fn give_up(&mut self, now: Instant) {
         let is_over = |patience: &mut Instant| *patience <= now;
         let patience = self.closing.as_mut().and_then(|closing| closing.patience.take_if(is_over));
@@ -119,8 +118,8 @@ impl SessionRelay {
         }
     }
 
-    /// The deadline for a peer that still takes the rest of its bytes, up to [`SLOW_ENDING`]. `None`: it took
-    /// nothing lately, it is at fault, it is sent ever more, or the session has to end now.
+    /// The new deadline of a peer that still takes its remaining bytes, up to [`SLOW_ENDING`]. `None`: the
+    /// peer took none lately, is at fault, is still sent new frames, or the session must end now.
     fn still_takes(&mut self, endpoint: Endpoint, now: Instant) -> Option<Instant> {
         if self.is_sent_more(endpoint) {
             return None;
@@ -132,14 +131,14 @@ impl SessionRelay {
         (until > now).then_some(until)
     }
 
-    /// Whether a peer closed and is sent frames until the other one answers. Its unread bytes have no bound
-    /// then, and do not extend the deadline of the answer.
+    /// Whether a peer sent a Close and still gets frames, until the other peer answers. Its unread bytes
+    /// have no bound then, and do not extend the deadline for the answer.
     fn is_sent_more(&mut self, endpoint: Endpoint) -> bool {
         let closed = self.closing.as_ref().is_some_and(|closing| closing.is_closed_by(endpoint));
         closed && self.peer(endpoint).stage == Stage::Open
     }
 
-    /// Restarts the deadline for the answer of a peer that took the Close among its last bytes only now.
+    /// Restarts the deadline for the answer to a Close that the peer took only now, among its last bytes.
     pub(super) fn taken(&mut self, endpoint: Endpoint, now: Instant) {
         if let Some(closing) = &mut self.closing
             && closing.is_closed_by(endpoint.opposite())
@@ -150,9 +149,9 @@ impl SessionRelay {
         }
     }
 
-    /// Gives up waiting for a boundary or an answer: a peer that still was to get a Close is cut off, one that
-    /// did not answer is given up, and the one that closed gets its answer. A frame in progress towards a
-    /// peer that closed is finished first.
+    /// Stops waiting for a boundary or an answer: cuts off a peer that has not got its Close, and one that
+    /// did not answer; the peer that closed first gets its answer. A frame in progress towards that peer is
+    /// finished first.
     fn stop_waiting(&mut self, now: Instant) {
         let inside = [Endpoint::Client, Endpoint::Upstream].into_iter().any(|endpoint| {
             self.is_sent_more(endpoint) && self.peer(endpoint.opposite()).gate.unfinished() > 0
@@ -181,7 +180,7 @@ impl SessionRelay {
         else {
             return;
         };
-        // The other peer's Close was forwarded to it, and is the only one that it gets.
+        // A Close that the other peer sent was forwarded, and is the only one that this peer gets.
         let told = self.peer(to.opposite()).gate.closed();
         let peer = self.peer(to);
         if peer.stage == Stage::Open {
@@ -189,7 +188,7 @@ impl SessionRelay {
         }
     }
 
-    /// Writes a ping that is due or a Close at the frame boundary, and drains a peer that got its Close.
+    /// Writes a due ping, Close or token answer at the frame boundary, and drains a peer after its Close.
     pub(super) fn advance(&mut self, cx: &mut Context<'_>, endpoint: Endpoint, now: Instant) {
         let other = self.peer(endpoint.opposite());
         let boundary = other.gate.unfinished() == 0;
@@ -203,7 +202,7 @@ impl SessionRelay {
                 let how = "the connection was closed while data was sent to it".to_owned();
                 self.lost(endpoint, how, now);
             }
-            // Behind bytes that the peer does not take, a ping would prove nothing.
+            // A ping behind bytes that the peer does not take would prove nothing.
             Stage::Open
                 if peer.awaited.is_ping_owed() && boundary && !told && peer.blocked.is_none() =>
             {
@@ -228,7 +227,7 @@ impl SessionRelay {
         }
     }
 
-    /// Sends the client the answer to the token that it handed in, between two messages of the upstream.
+    /// Sends the client the answer to its new token, between two messages of the upstream.
     fn answer_token(&mut self, cx: &mut Context<'_>, now: Instant) {
         if self.upstream.gate.message_begun().is_some() || self.client.blocked.is_some() {
             return;
@@ -239,7 +238,8 @@ impl SessionRelay {
         }
     }
 
-    /// Flushes, half-closes once the peer has answered or cannot, and reads until the stream ends.
+    /// Flushes the peer, half-closes it once it has answered or cannot answer, and reads until its stream
+    /// ends.
     fn finish(&mut self, cx: &mut Context<'_>, endpoint: Endpoint, now: Instant) {
         let Self { client, upstream, budget, .. } = self;
         let (peer, other) = match endpoint {
@@ -247,7 +247,7 @@ impl SessionRelay {
             Endpoint::Upstream => (upstream, client),
         };
         let awaited = matches!(other.stage, Stage::Closing(_));
-        // The other peer's Close stands behind this frame: it is relayed, not thrown away.
+        // The Close to the other peer follows this frame: the frame is relayed, not discarded.
         let finishing = awaited && peer.sends() && peer.gate.unfinished() > 0;
         let Stage::Draining(mut draining) = mem::replace(&mut peer.stage, Stage::Done) else {
             return;
@@ -267,7 +267,7 @@ impl SessionRelay {
     }
 }
 
-/// A Close of the gateway's own; without a code it is empty, as the one that it answers was.
+/// Builds a Close of the gateway; without a code it is empty, like the Close that it answers.
 fn close_notice_frame(to: Endpoint, (code, text): CloseNotice) -> ControlFrame {
     match code {
         Some(code) => close_frame(to, code, text, super::random()),

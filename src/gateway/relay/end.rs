@@ -6,7 +6,7 @@ use crate::wire::Violation;
 /// How a session ended.
 #[derive(Debug)]
 pub struct SessionEnd {
-    /// What ended it.
+    /// The cause of the end.
     pub cause: Cause,
     /// Counters of the client's frames.
     pub client: Flow,
@@ -16,27 +16,27 @@ pub struct SessionEnd {
     pub let_through: u64,
 }
 
-/// What ended a session.
+/// The cause of a session's end.
 #[derive(Debug, Clone)]
 pub enum Cause {
     /// A peer sent a Close frame, with this code if with any.
     Closed(Endpoint, Option<u16>),
-    /// A peer sent a frame that is refused.
+    /// A peer sent a frame that the gateway refuses.
     Violation(Box<Violation>),
-    /// A peer took too long or sent too much; the text says over what.
+    /// A peer exceeded a deadline or a limit; the text names it.
     AtFault(Endpoint, Reason, &'static str),
     /// A peer's connection was lost; the text says how.
     Lost(Endpoint, String),
-    /// The gateway ended it for both.
+    /// The gateway ended the session.
     Gateway(Reason),
 }
 
-/// The close code and the reason text that a peer is sent; no code is an empty Close.
+/// The close code and the reason text of a Close to a peer; without a code the Close is empty.
 pub(super) type CloseNotice = (Option<u16>, &'static str);
 
 impl Cause {
-    /// The row of the table. What an upstream breaks of RFC 6455 is `upstream.protocol`; limits and
-    /// timeouts keep their name, whoever broke them.
+    /// The reason, as in the table of reasons. A breach of RFC 6455 by the upstream is `upstream.protocol`;
+    /// limits and timeouts keep their reason for either peer.
     #[must_use]
     pub fn reason(&self) -> Reason {
         match self {
@@ -65,7 +65,7 @@ impl Cause {
         }
     }
 
-    /// The close code that the client was sent or, where it closed, sent itself.
+    /// The close code that the client was sent or, if it closed first, that it sent.
     #[must_use]
     pub fn code(&self) -> Option<u16> {
         match self {
@@ -87,8 +87,8 @@ impl Cause {
         }
     }
 
-    /// Whether a peer gets the time that it needs to take its remaining bytes: it is neither at fault nor
-    /// ended by the gateway.
+    /// Whether a peer gets the time that it needs to take its remaining bytes: not if it is at fault, nor
+    /// if the gateway ended the session for another reason than its lifetime.
     pub(super) fn spares(&self, endpoint: Endpoint) -> bool {
         match self {
             Self::Closed(..) => true,
@@ -97,13 +97,14 @@ impl Cause {
         }
     }
 
-    /// The Close for `to`: the reason's own code where `to` is at fault, else that the other peer is gone
-    /// (1001) or that the application failed (1014).
+    /// The Close for `to`. The peer at fault, and the client if the gateway ends the session, get the
+    /// reason's own code. Otherwise the upstream gets 1001 (the client is gone) and the client 1014 (the
+    /// application failed).
     pub(super) fn close_notice(&self, to: Endpoint) -> CloseNotice {
         let reason = self.reason();
         match self {
             Self::Closed(_, code) => (*code, ""),
-            // The gateway's reasons are about the client: to the upstream the client is gone.
+            // The gateway's reasons concern the client: the upstream is told that the client is gone.
             Self::Gateway(_) if to == Endpoint::Upstream && reason != Reason::Internal => {
                 (Some(GOING_AWAY), reason.name())
             }

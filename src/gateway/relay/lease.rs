@@ -1,4 +1,4 @@
-//! How long a session may last by its token, and the message by which a client makes it longer.
+//! The time for which a token admits a session, and the message by which a client extends it.
 
 use std::fmt;
 use std::future::Future;
@@ -10,27 +10,27 @@ use tokio::time::Instant;
 
 use crate::values::Reason;
 
-/// How often the wall clock is looked at while a token is valid. Only it says what time it is: it
-/// may be set while a session lives, and the session's end moves with it.
+/// Interval between checks of the wall clock while a token is valid. A token expires by the wall clock,
+/// which may be set while a session lives: the session's end moves with it.
 const CHECK: Duration = Duration::from_secs(30);
 
-/// A token being verified: until when it lets a session last, or why it does not.
+/// A token verification in progress: the new end of the session, or the reason for refusing the token.
 pub type Verifying = Pin<Box<dyn Future<Output = Result<SystemTime, Reason>> + Send>>;
 
-/// What a session's token allows.
+/// The expiry and the renewal that a session's token allows.
 #[derive(Debug, Default)]
 pub struct Lease {
-    /// When the session is over, leeway included; `None`: the token does not end it.
+    /// When the session expires, leeway included; `None`: the token does not end it.
     pub expires: Option<SystemTime>,
     /// How a client may hand in a new token; `None`: it may not.
     pub renewal: Option<Renewal>,
 }
 
-/// In-band refresh.
+/// In-band token refresh.
 pub struct Renewal {
     /// The member of the JSON message that holds the token.
     pub member: Arc<str>,
-    /// Verifies a token that was handed in; it must name the same user.
+    /// Verifies a token that the client handed in; it must name the same user.
     pub verify: Box<dyn Fn(String) -> Verifying + Send>,
 }
 
@@ -40,7 +40,7 @@ impl fmt::Debug for Renewal {
     }
 }
 
-/// When a lease is to be looked at next. Boxed, since not every session has one.
+/// The expiry of a lease, and the instant of its next check. Boxed, since not every session has one.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Expiry(Option<Box<Ends>>);
 
@@ -51,19 +51,19 @@ struct Ends {
 }
 
 impl Expiry {
-    /// The next look at a lease that ends at `at`, from the instant `now`, when the wall clock
+    /// Schedules the next check of a lease that ends at `at`, when the instant is `now` and the wall clock
     /// says `wall`.
     pub(super) fn new(at: Option<SystemTime>, now: Instant, wall: SystemTime) -> Self {
         let left = |at: SystemTime| at.duration_since(wall).unwrap_or_default();
         Self(at.map(|at| Box::new(Ends { at, check: now + left(at).min(CHECK) })))
     }
 
-    /// The deadline to look again.
+    /// The instant of the next check.
     pub(super) fn check(&self) -> Option<Instant> {
         self.0.as_ref().map(|ends| ends.check)
     }
 
-    /// Whether the lease is over when the wall clock says `wall`; if not, the next look is set.
+    /// Whether the lease has ended when the wall clock says `wall`; schedules the next check.
     pub(super) fn is_over(&mut self, now: Instant, wall: SystemTime) -> bool {
         let at = self.0.as_ref().map(|ends| ends.at);
         *self = Self::new(at, now, wall);

@@ -5,12 +5,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::values::Flow;
 
-/// The counters of a running session. The session publishes them only on request, so that a message costs
-/// it one look at a flag.
+/// The counters of a running session. The session publishes them only on request, so that a poll costs it
+/// no more than the check of a flag.
 #[derive(Debug, Default)]
 pub struct Meter {
     asked: AtomicBool,
-    /// Of client and upstream; `None`: never requested.
+    /// Counters of client and upstream; `None`: never requested.
     published: Mutex<Option<Box<(Flow, Flow)>>>,
 }
 

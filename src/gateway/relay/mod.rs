@@ -35,27 +35,27 @@ use session::SessionRelay;
 pub(super) use settings::{control_frame_rate, frame_limits};
 pub use terms::{Amendments, Terms};
 
-/// The two streams of a session, and the bytes that were read behind each handshake.
+/// The two streams of a session, and the bytes that followed each opening handshake.
 #[derive(Debug)]
 pub struct Streams {
-    /// Behind the 101 that the client got.
+    /// The client's stream, after the gateway's 101.
     pub client: Transport,
     /// Bytes that the client sent before it had its 101.
     pub client_early: Bytes,
-    /// Behind the 101 that the upstream gave.
+    /// The upstream's stream, after the upstream's 101.
     pub upstream: Transport,
-    /// Bytes that came right behind it.
+    /// Bytes that followed the upstream's 101.
     pub upstream_early: Bytes,
-    /// How messages may be compressed; `None`: they may not.
+    /// The negotiated compression; `None`: messages may not be compressed.
     pub compression: Option<Contexts>,
 }
 
 /// The compression context of each peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Contexts {
-    /// Of the client's.
+    /// Of the client's messages.
     pub client: Context,
-    /// Of the upstream's.
+    /// Of the upstream's messages.
     pub upstream: Context,
 }
 
@@ -80,8 +80,8 @@ pub trait Outside {
     fn ended(&mut self, end: SessionEnd);
 }
 
-/// Relays frames between both peers until the session ends, and closes them. There is a future for each
-/// session, so it is kept small: its state is made before it is first polled.
+/// Relays frames between both peers until the session ends, and closes them. Each session has one such
+/// future, so it is kept small: its state is built before the first poll.
 pub fn relay<O: Outside>(
     streams: Streams,
     terms: Terms,
@@ -98,12 +98,12 @@ pub fn relay<O: Outside>(
     }
 }
 
-/// A session that runs.
+/// The state of a running relay.
 struct RunningRelay<O> {
     session: SessionRelay,
     outside: O,
     stopped: bool,
-    /// `outside` knows that the session is ending.
+    /// Whether [`Outside::ending`] was called.
     told: bool,
 }
 
@@ -132,12 +132,12 @@ impl<O: Outside> RunningRelay<O> {
     }
 }
 
-/// A timer that is not armed yet.
+/// How far away the deadline of a timer is that is not armed yet.
 const FAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// Random bytes for masking keys and ping payloads. Should the system have none, zeros do: a
-/// masking key keeps intermediaries from being confused (RFC 6455 section 10.3), and there is none
-/// between the gateway and its upstream.
+/// Random bytes for masking keys and ping payloads; zeros if the system has none. A masking key protects
+/// intermediaries from confusion (RFC 6455 section 10.3), and none stands between the gateway and its
+/// upstream.
 fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     let _ = getrandom::fill(&mut bytes);

@@ -15,31 +15,31 @@ use super::end::CloseNotice;
 use crate::tls::transport::Transport;
 use crate::wire::{Gate, HoldBudget, HoldPermit};
 
-/// Why nothing more of a peer can be read as frames.
+/// Why no more frames can be read from a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// The end of the stream.
+    /// The stream ended.
     Eof,
     /// The socket or TLS failed.
     Failed,
-    /// A frame was refused, or bytes were thrown away.
+    /// A frame was refused, or bytes were discarded.
     Refused,
 }
 
-/// How far the peer has come in being closed.
+/// The stage of a peer in the close.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// Frames go both ways.
+    /// Frames are relayed in both directions.
     Open,
-    /// A Close of the gateway's is to be written at the next frame boundary.
+    /// A Close of the gateway is to be written at the next frame boundary.
     Closing(Box<CloseNotice>),
-    /// A Close was written; what still comes is read and thrown away.
+    /// A Close was written; bytes that still arrive are read and discarded.
     Draining(Box<Draining>),
     /// Nothing more is read or written.
     Done,
 }
 
-/// The bounds on reading a peer that was sent a Close, and whether it was half-closed.
+/// The bounds on reading a peer after its Close was written, and whether the stream was half-closed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Draining {
     pub(super) until: Instant,
@@ -50,13 +50,13 @@ pub(super) struct Draining {
 /// One peer of a session. Most are idle: fields that are used only for a time are boxed.
 #[derive(Debug)]
 pub(super) struct RelayPeer {
-    /// `None` once the connection is closed, whatever the other peer does.
+    /// `None` once this connection is closed; the other peer's may still be open.
     stream: Option<Transport>,
     /// Checks the bytes that this peer sends.
     pub(super) gate: Gate,
     /// Deadlines of this peer: the rest of a frame or message, and pongs.
     pub(super) awaited: Awaited,
-    /// Read before anything from the stream.
+    /// Bytes to be read before the stream.
     early: Option<Box<Early>>,
     pub(super) paused: Option<Box<Paused>>,
     /// Bytes that the stream did not take.
@@ -70,12 +70,12 @@ pub(super) struct RelayPeer {
     pub(super) stage: Stage,
 }
 
-/// Bytes behind the opening handshake, or the rest of a read since a pause began.
+/// Bytes that followed the opening handshake, or the rest of a read when a pause began.
 #[derive(Debug)]
 struct Early {
     /// Not empty.
     bytes: Bytes,
-    /// For the rest of a read; `None`: the peer was not paused yet, or the budget had no room.
+    /// The budget permit for the rest of a read; `None`: no pause began yet, or the budget had no room.
     kept: Option<HoldPermit>,
 }
 
@@ -98,18 +98,18 @@ impl Outbox {
     }
 }
 
-/// The pause of a peer that is above its rate: it is read again at `until`.
+/// The pause of a peer that is above its rate; the gateway reads it again at `until`.
 #[derive(Debug)]
 pub(super) struct Paused {
     since: Instant,
     pub(super) until: Instant,
 }
 
-/// The time in which a peer does not take the bytes that are sent to it.
+/// The time in which a peer does not take the bytes sent to it.
 #[derive(Debug)]
 pub(super) struct Blocked {
     pub(super) since: Instant,
-    /// When it last took anything.
+    /// When the peer last took any.
     pub(super) stalled: Instant,
 }
 
@@ -136,8 +136,8 @@ impl RelayPeer {
         }
     }
 
-    /// Waits for bytes of this peer and lends them to `take` with its gate, as [`Transport::poll_lend`] does.
-    /// `take` says how many bytes it consumed, and gets the others with the next call.
+    /// Waits for bytes of this peer and lends them to `take` with its gate, as [`Transport::poll_lend`]
+    /// does. `take` returns how many bytes it consumed, and gets the rest with the next call.
     pub(super) fn poll_lend<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -162,8 +162,8 @@ impl RelayPeer {
         })
     }
 
-    /// Pauses reading this peer until `until`. Bytes already read are kept, and counted where the budget has
-    /// room; where it has none, the read was small, and the next one is, too.
+    /// Pauses reading this peer until `until`. Bytes already read are kept, and counted against the budget
+    /// if it has room; if not, this read was small, and so is the next.
     pub(super) fn pause(&mut self, until: Instant, now: Instant, budget: &HoldBudget) {
         self.paused = Some(Box::new(Paused { since: now, until }));
         if let Some(early) = &mut self.early
@@ -192,7 +192,7 @@ impl RelayPeer {
         kept + self.stream.as_ref().map_or(0, Transport::unsent)
     }
 
-    /// How long TCP waits for this peer to acknowledge or take anything; `None`: as the kernel does.
+    /// Sets how long TCP waits for this peer to acknowledge or take bytes; `None`: the kernel's default.
     pub(super) fn set_tcp_patience(&self, patience: Option<Duration>) {
         if let Some(stream) = &self.stream {
             stream.set_tcp_patience(patience);
@@ -273,7 +273,7 @@ impl RelayPeer {
         Ok(written)
     }
 
-    /// Ends the sending half: TLS says `close_notify`, TCP says FIN.
+    /// Shuts down the sending half: TLS sends `close_notify`, TCP sends FIN.
     pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.stream {
             Some(stream) => Pin::new(stream).poll_shutdown(cx).map(|_| ()),
@@ -288,7 +288,7 @@ impl RelayPeer {
         self.outbox = None;
     }
 
-    /// Whether there may be more to read, frames or not.
+    /// Whether more bytes may arrive, as frames or not.
     pub(super) fn can_be_read(&self) -> bool {
         matches!(self.ending, None | Some(Ending::Refused))
     }

@@ -11,16 +11,16 @@ use crate::tls::transport::AT_ONCE;
 use crate::values::Reason;
 use crate::wire::{Gate, GateEvent, HoldBudget, UNCOUNTED, Verdict, Violation};
 
-/// Released bytes from here on are written without being gathered first.
+/// Released pieces of at least this size are written without being gathered first.
 const GATHER_BELOW: usize = 4 * 1024;
 /// Gathered bytes are written when there are this many.
 const WRITE_AT: usize = 16 * 1024;
-/// Bytes inflated in one turn of the task; a peer above it goes on in the next turn. Compared after each
-/// read.
+/// Bytes inflated in one poll of the task; the rest waits for the next poll. Compared between two reads.
 const TURN: u64 = 1024 * 1024;
-/// Bytes of a read of a peer that is read a little at a time; with TLS it may be a record.
+/// The size of a small read ([`Gate::wants_small_reads`]); with TLS it may be a record.
 const LITTLE: usize = 16 * 1024;
-/// Bytes of a read of a client that may be paused while the budget has no room for the rest of a read.
+/// The size of a read from a client that may be paused, while the budget has no room for the rest of a
+/// read.
 const SCANT: usize = UNCOUNTED;
 
 /// Buffers that belong to the worker thread, so that no session holds one while it waits.
@@ -37,23 +37,23 @@ thread_local! {
 /// An event of a peer that its session must act on.
 #[derive(Debug)]
 pub(super) enum Notice {
-    /// It answered a ping of the gateway's.
+    /// The peer answered a ping of the gateway.
     Pong,
-    /// It handed in a new token.
+    /// The client handed in a new token.
     Token(String),
-    /// It sent a Close with this code, which was passed on.
+    /// The peer sent a Close with this code, which was forwarded.
     Closed(Option<u16>),
-    /// An inspector refused its bytes: it is above a rate, or handed in a token that cannot be taken out.
+    /// An inspector refused bytes: they are above a rate, or hand in a token that cannot be taken out.
     Refused(Reason),
-    /// It sent a frame that is refused.
+    /// The peer sent a frame that breaks a rule.
     Violation(Box<Violation>),
-    /// Its stream ended.
+    /// The peer's stream ended.
     Eof,
-    /// Its stream failed.
+    /// The peer's stream failed.
     Failed(String),
 }
 
-/// The events of one read.
+/// The outcome of one read.
 #[derive(Debug, Default)]
 pub(super) struct PumpOutcome {
     pub(super) notice: Option<Notice>,
@@ -73,8 +73,8 @@ impl From<Notice> for PumpOutcome {
     }
 }
 
-/// Relays bytes from `source` to `sink` until one of them has to wait or there is an event. After much
-/// inflating it wakes the task and stops, so that other sessions run.
+/// Relays bytes from `source` to `sink` until one of them has to wait or an event occurs. After inflating
+/// more than [`TURN`] bytes it wakes the task and stops, so that other sessions run.
 pub(super) fn pump(
     cx: &mut Context<'_>,
     source: &mut RelayPeer,
@@ -83,7 +83,7 @@ pub(super) fn pump(
     now: Instant,
 ) -> Option<PumpOutcome> {
     WORKER.with_borrow_mut(|WorkerBuffers { read, gathered }| {
-        // A session that panicked here may have left its bytes behind.
+        // A session that panicked here may have left bytes in the buffer.
         gathered.clear();
         let mut outcome = PumpOutcome::default();
         let inflated = source.gate.inflated();
@@ -93,7 +93,7 @@ pub(super) fn pump(
                 sink.awaited.leave_out_of_pong(now - blocked.since);
             }
             if source.gate.inflated() - inflated > TURN {
-                // A few bytes can be much work: other sessions of the worker run in between.
+                // A few bytes can inflate to many: other sessions of the worker run in between.
                 cx.waker().wake_by_ref();
                 break;
             }
@@ -126,9 +126,9 @@ pub(super) fn pump(
     })
 }
 
-/// Reads and throws away at most `left` bytes of `peer`; its gate checks them, so that its Close is
-/// noticed. `true` when the stream has ended. A peer that sends more is not read any further, and not cut
-/// off at once either: a reset could overtake the Close that it is to read.
+/// Reads and discards at most `left` bytes of `peer`; its gate checks them, so that its Close is noticed.
+/// Returns `true` when the stream has ended. A peer that sends more is neither read further nor cut off at
+/// once: a reset could overtake the Close on its way to the peer.
 pub(super) fn drain(
     cx: &mut Context<'_>,
     peer: &mut RelayPeer,
@@ -143,7 +143,7 @@ pub(super) fn drain(
         while *left > 0 {
             let reads_frames = peer.ending.is_none();
             let drained = peer.poll_lend(cx, &mut worker.read, |_, gate, bytes| {
-                // None of the bytes is forwarded, so that rates do not matter any more.
+                // None of the bytes is forwarded, so rates no longer matter.
                 gate.allow(None);
                 let fed = reads_frames.then(|| feed(gate, bytes, budget, now, |_| {}));
                 let notice = fed.and_then(|(_, outcome)| outcome.notice);
@@ -174,8 +174,8 @@ fn relays(source: &RelayPeer, sink: &RelayPeer) -> bool {
     takes && source.sends() && source.paused.is_none() && !sink.write_failed
 }
 
-/// How many bytes to read at once. The rest of a read of a paused client must be kept: where the budget
-/// has no room for it, the bytes stay in the kernel.
+/// How many bytes to read at once. The rest of a read from a paused client must be kept: if the budget has
+/// no room for it, the bytes stay in the kernel.
 fn at_once(source: &mut RelayPeer, budget: &HoldBudget) -> usize {
     if !source.gate.wants_small_reads() {
         AT_ONCE
@@ -186,7 +186,7 @@ fn at_once(source: &mut RelayPeer, budget: &HoldBudget) -> usize {
     }
 }
 
-/// How many bytes to relay: towards a peer that is to be closed, only the rest of the frame in progress.
+/// How many bytes to relay: to a peer that is being closed, only the rest of the frame in progress.
 fn wanted(source: &RelayPeer, sink: &RelayPeer) -> usize {
     match sink.stage {
         Stage::Closing { .. } => usize::try_from(source.gate.unfinished()).unwrap_or(usize::MAX),
@@ -194,8 +194,8 @@ fn wanted(source: &RelayPeer, sink: &RelayPeer) -> usize {
     }
 }
 
-/// Feeds a read to the gate: to its end, to the first frame that is refused, or to one that has to wait.
-/// Says how many bytes were consumed.
+/// Feeds a read to the gate, up to its end, the first refused frame, or a frame that has to wait. Returns
+/// how many bytes were consumed.
 fn feed(
     gate: &mut Gate,
     bytes: &[u8],
@@ -215,7 +215,7 @@ fn feed(
         }
         rest = &rest[judged.consumed..];
         match judged.event {
-            // No first message is taken out of a session's stream.
+            // The gates of a session have no first-message inspector.
             None | Some(GateEvent::Dropped | GateEvent::FirstMessage | GateEvent::Ping(_)) => {}
             Some(GateEvent::OwnPong) => notice = notice.or(Some(Notice::Pong)),
             Some(GateEvent::Token(token)) => notice = Some(Notice::Token(token)),
@@ -234,7 +234,7 @@ fn feed(
     (bytes.len(), PumpOutcome { notice, wait: None })
 }
 
-/// Charges a peer for bytes that were read from it.
+/// Charges a peer for bytes read from it.
 fn charge(source: &mut RelayPeer, bytes: usize, outcome: PumpOutcome, now: Instant) -> PumpOutcome {
     let verdict = source.gate.allowance().map(|allowance| allowance.bytes(bytes as u64, now));
     match (verdict, outcome.notice) {
@@ -248,7 +248,7 @@ fn charge(source: &mut RelayPeer, bytes: usize, outcome: PumpOutcome, now: Insta
     }
 }
 
-/// Collects small pieces, so that many frames that came together go on together.
+/// Collects small pieces, so that frames read together are written together.
 fn gather(
     cx: &mut Context<'_>,
     sink: &mut RelayPeer,

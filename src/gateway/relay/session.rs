@@ -33,7 +33,7 @@ const NO_PONG: &str = "websocket.ping_interval: it answered no ping";
 /// The relay of one session. Most sessions are idle: fields that few of them use, or only for a time,
 /// are boxed.
 pub(super) struct SessionRelay {
-    /// The settings that hold.
+    /// The route that the session follows; its settings apply. A reload may replace it.
     route: Arc<Route>,
     pub(super) budget: HoldBudget,
     pub(super) client: RelayPeer,
@@ -49,7 +49,7 @@ pub(super) struct SessionRelay {
 pub(super) struct Closing {
     /// The first cause; later ones do not count.
     pub(super) cause: Cause,
-    /// When it began to end.
+    /// When the close began.
     pub(super) began: Instant,
     /// The deadline for a frame boundary, or for the answer to a peer's Close.
     pub(super) patience: Option<Instant>,
@@ -62,7 +62,8 @@ impl Closing {
         Self { cause, began, patience, hurried: false }
     }
 
-    /// Whether the lifetime and the token may still hurry it: the gateway did not end it yet.
+    /// Whether `max_lifetime` and the token may still hurry the close: the gateway neither started nor
+    /// hurried it.
     fn may_be_hurried(&self) -> bool {
         !self.hurried && !matches!(self.cause, Cause::Gateway(_))
     }
@@ -73,12 +74,12 @@ impl Closing {
     }
 }
 
-/// The new tokens that a client hands in.
+/// In-band token refresh by the client.
 pub(super) struct Refresh {
     renewal: Renewal,
-    /// A token that was handed in, being verified.
+    /// A token that the client handed in, being verified.
     verifying: Option<Verifying>,
-    /// The answer to it, to be written between two messages.
+    /// The answer to the last verified token, to be written between two messages.
     pub(super) answer: Option<String>,
 }
 
@@ -116,7 +117,7 @@ impl SessionRelay {
         session
     }
 
-    /// Keeps TCP from giving a peer up before the session does; `old` is its timeout so far.
+    /// Keeps TCP from giving up a peer before the session does; `old` is the TCP timeout set so far.
     fn set_tcp_patience(&self, old: Option<Duration>) {
         let patience = awaited::tcp_patience(&self.route.websocket, USER_TIMEOUT);
         if patience != old {
@@ -125,7 +126,7 @@ impl SessionRelay {
         }
     }
 
-    /// Holds the session to other terms from here on.
+    /// Applies new terms to the running session.
     pub(super) fn amend(&mut self, terms: Terms, now: Instant) {
         let Terms { route, user } = terms;
         let settings = &route.websocket;
@@ -138,7 +139,7 @@ impl SessionRelay {
         self.client.gate.limit(frame_limits(Endpoint::Client, settings));
         self.upstream.gate.limit(frame_limits(Endpoint::Upstream, settings));
         self.client.gate.allow(Allowance::new(&client_rates(&route.limits), user, now));
-        // The rate that it waited for may be another now.
+        // The client may be paused by a rate that no longer applies.
         self.client.resume(now);
         self.route = route;
         self.set_tcp_patience(tcp_patience);
@@ -169,7 +170,7 @@ impl SessionRelay {
         }
     }
 
-    /// The next reason of report mode that was not told yet.
+    /// The next reason met in report mode that was not reported yet.
     pub(super) fn untold(&mut self) -> Option<Reason> {
         self.client.gate.allowance()?.untold()
     }
@@ -205,7 +206,8 @@ impl SessionRelay {
         self.relay_from(cx, Endpoint::Upstream, now);
         let waits = self.closing.is_some() && self.client.paused.is_some();
         if self.client.write_failed || waits {
-            // It may have sent a Close before it went; only that is waited for then.
+            // The client is read once more: it may have sent a Close before its connection failed, or
+            // behind the bytes that were above its rate.
             self.resume(now);
             self.relay_from(cx, Endpoint::Client, now);
         }
@@ -214,13 +216,13 @@ impl SessionRelay {
         self.advance(cx, Endpoint::Client, now);
         self.advance(cx, Endpoint::Upstream, now);
         if self.closing.is_some() {
-            // The upstream's progress may be what the client's stage waits for.
+            // The client's next stage may depend on the upstream's progress.
             self.advance(cx, Endpoint::Client, now);
         }
     }
 
-    /// Grows with every frame that a peer sends on its own account. A frame counts with its last byte;
-    /// before that it counts by its bytes.
+    /// A number that changes with every data frame and ping of either peer. A frame counts with its last
+    /// byte; while it is in progress its released bytes count.
     fn activity(&self) -> u64 {
         let of = |peer: &RelayPeer| {
             let on_its_way = if peer.gate.in_frame() { peer.gate.flow().bytes } else { 0 };
@@ -229,7 +231,7 @@ impl SessionRelay {
         of(&self.client).wrapping_add(of(&self.upstream))
     }
 
-    /// A newer token replaces one that is still being verified.
+    /// Verifies a token that the client handed in. A newer token replaces one that is still being verified.
     fn renew(&mut self, token: String) {
         if let Some(refresh) = &mut self.refresh {
             refresh.verifying = Some((refresh.renewal.verify)(token));
@@ -293,7 +295,8 @@ impl SessionRelay {
         }
     }
 
-    /// Notes a pong to the gateway's own ping. One without a ping is charged as any control frame.
+    /// Notes a pong with the payload of the gateway's pings. A pong without an outstanding ping is charged
+    /// as a control frame.
     fn ponged(&mut self, from: Endpoint, now: Instant) {
         let peer = self.peer(from);
         let asked = peer.awaited.ponged();
@@ -305,7 +308,7 @@ impl SessionRelay {
         }
     }
 
-    /// Ends the session for a peer that an inspector refused.
+    /// Ends the session because an inspector refused the bytes of `from`.
     fn exceeded(&mut self, from: Endpoint, reason: Reason, now: Instant) {
         self.peer(from).ending = Some(Ending::Refused);
         let detail = match reason {
@@ -317,8 +320,8 @@ impl SessionRelay {
         self.end(Cause::AtFault(from, reason, detail), now);
     }
 
-    /// Pauses a peer that is above a rate. In a session that is being closed it is closed instead: only its
-    /// Close is waited for.
+    /// Pauses reading a peer that is above a rate. In a session that is being closed, restarts the close
+    /// instead: only the peers' Close frames are still awaited.
     fn wait(&mut self, from: Endpoint, until: Instant, now: Instant) {
         if self.closing.is_some() {
             return self.close_peers(now);
@@ -331,20 +334,20 @@ impl SessionRelay {
         peer.pause(until, now, budget);
     }
 
-    /// Resumes a peer whose pause is over, or of which only the Close is waited for.
+    /// Resumes a peer at the end of its pause, or at once in a session that is being closed.
     fn resume(&mut self, now: Instant) {
         let ending = self.closing.is_some();
         for peer in [&mut self.client, &mut self.upstream] {
             if peer.paused.as_ref().is_some_and(|paused| ending || paused.until <= now) {
                 peer.resume(now);
-                // The gateway paused it: the time does not count as idle.
+                // The gateway imposed the pause: it does not count as idle time.
                 self.clock.note_rest(now);
             }
         }
     }
 
-    /// Writes the bytes that a peer did not take before. Once it has all of them, the time that it took is
-    /// left out of every deadline.
+    /// Flushes the bytes that a blocked peer did not take before. Once all are written, moves the deadlines
+    /// of both peers by the time for which the peer was blocked.
     fn release(&mut self, cx: &mut Context<'_>, endpoint: Endpoint, now: Instant) {
         let peer = self.peer(endpoint);
         if peer.blocked.is_none() || peer.poll_flush(cx, now).is_pending() {
@@ -408,7 +411,7 @@ impl SessionRelay {
         self.end(cause, now);
     }
 
-    /// Hurries a session that is being closed for another reason past `max_lifetime` or its token.
+    /// Hurries the close once `max_lifetime` or the token is over.
     fn hurry_if_over(&mut self, now: Instant) {
         if !self.closing.as_ref().is_some_and(|closing| closing.may_be_hurried()) {
             return;
@@ -423,7 +426,7 @@ impl SessionRelay {
         }
     }
 
-    /// A round of pings to both peers.
+    /// Starts a round of pings to both peers; a paused peer gets none.
     fn ping_both(&mut self, now: Instant) {
         let Self { client, upstream, clock, route, .. } = self;
         clock.pinged(&route.websocket, now);
@@ -434,7 +437,7 @@ impl SessionRelay {
         }
     }
 
-    /// Ends the session for a peer that answered no ping in time, unless there is another sign of life.
+    /// Ends the session because a peer answered no ping in time, unless it gave another sign of life.
     fn unanswered(&mut self, endpoint: Endpoint, now: Instant) {
         let Self { client, upstream, route, .. } = self;
         let peer = match endpoint {
@@ -443,7 +446,7 @@ impl SessionRelay {
         };
         peer.awaited.note_life(peer.heard(), &route.websocket);
         if peer.awaited.is_pong_awaited() && peer.gate.in_frame() {
-            // It cannot answer before the frame's end, which has a deadline of its own.
+            // The peer cannot send a pong inside a frame, which has a deadline of its own.
             peer.awaited.leave_out_of_pong(route.websocket.ping_interval.unwrap_or_default());
         } else if peer.awaited.is_pong_awaited() {
             self.end(Cause::AtFault(endpoint, Reason::PingTimeout, NO_PONG), now);

@@ -1,4 +1,4 @@
-//! The settings of a session's gates, as its route states them.
+//! Converts the settings of a route to those of a session's gates.
 
 use std::num::NonZeroU16;
 
@@ -7,8 +7,8 @@ use crate::tls::transport::AT_ONCE;
 use crate::values::{Endpoint, Rate};
 use crate::wire::{AboveRate, ClientRates, FrameLimits};
 
-/// The limits of the frames that `sender` sends. The application is the operator's own: its frames are
-/// checked, but only the size of its messages is limited, and only where the operator says so.
+/// The limits for the frames of `sender`. The upstream is the operator's own application: its frames are
+/// checked, but only the size of its messages is limited, and only if `max_reply_size` is set.
 pub(in crate::gateway) fn frame_limits(sender: Endpoint, settings: &WebSocket) -> FrameLimits {
     if sender == Endpoint::Upstream {
         return FrameLimits {
@@ -22,14 +22,15 @@ pub(in crate::gateway) fn frame_limits(sender: Endpoint, settings: &WebSocket) -
         max_frame_size: settings.max_frame_size,
         max_message_size: settings.max_message_size,
         max_fragments: settings.max_fragments,
-        // Deflate does not come to more than 1,032.
+        // Deflate never inflates to more than 1,032 times its input: a ratio above the type's range limits
+        // nothing.
         max_inflation_ratio: settings
             .max_inflation_ratio
             .map(|ratio| NonZeroU16::try_from(ratio).unwrap_or(NonZeroU16::MAX)),
     }
 }
 
-/// The rates that a client is held to within its session.
+/// The rates that apply to a client within its session.
 pub(super) fn client_rates(limits: &config::Limits) -> ClientRates {
     let config::Limits { messages, bytes, control_frames, on_exceed, mode, .. } = *limits;
     let above = match (mode, on_exceed) {
@@ -43,7 +44,7 @@ pub(super) fn client_rates(limits: &config::Limits) -> ClientRates {
     ClientRates { messages, bytes, control_frames, above, small_reads }
 }
 
-/// The rate of control frames before the session begins.
+/// The rate of control frames before the first message is complete; `None` in report mode.
 pub(in crate::gateway) fn control_frame_rate(limits: &config::Limits) -> Option<Rate> {
     limits.control_frames.filter(|_| limits.mode == Mode::Enforce)
 }

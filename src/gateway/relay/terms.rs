@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::config::Route;
 use crate::values::UserShare;
 
-/// The settings that hold for a session.
+/// The settings that apply to a session.
 #[derive(Debug, Clone)]
 pub struct Terms {
     /// Its route: sizes, times and rates.
@@ -18,13 +18,13 @@ pub struct Terms {
 /// New terms for a running session. It takes them when it is next polled: wake it.
 #[derive(Debug, Default)]
 pub struct Amendments {
-    /// Set together with the terms, so that a look costs no lock.
+    /// Set together with the terms, so that a check takes no lock.
     pending: AtomicBool,
     terms: Mutex<Option<Box<Terms>>>,
 }
 
 impl Amendments {
-    /// Leaves `terms` for the session.
+    /// Stores `terms` until the session takes them.
     pub fn amend(&self, terms: Terms) {
         *self.terms.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(terms));
         self.pending.store(true, Ordering::Release);

@@ -1,5 +1,5 @@
-//! Reads the files of a reload on a thread of its own and within a time: a file system that does not
-//! answer must neither block later reloads for good nor the shutdown.
+//! Loads a configuration on a thread of its own and with a timeout: a file system that hangs must block
+//! neither later reloads nor the shutdown.
 
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -11,19 +11,19 @@ use tokio::time::timeout;
 use super::ReloadError;
 use crate::values::file::ReadProgress;
 
-/// How long reading and checking a configuration may take, with all files that it names.
+/// The timeout for reading and checking a configuration and all files that it names.
 pub(super) const WITHIN: Duration = Duration::from_secs(20);
 
-/// The thread that reads: at most one, however long it hangs.
+/// The thread that loads: at most one runs, however long it hangs.
 #[derive(Debug, Default)]
 pub(super) struct Loading(Mutex<Option<ReadProgress>>);
 
 impl Loading {
-    /// Runs `work` on a thread of its own. A result that comes after [`WITHIN`] is thrown away.
+    /// Runs `work` on a thread of its own. A result that arrives after [`WITHIN`] is discarded.
     ///
     /// # Errors
-    /// Those of `work`; [`ReloadError::Slow`] when the time is over, and at once while an earlier
-    /// `work` still hangs.
+    /// Errors of `work`; [`ReloadError::Slow`] after the timeout, and immediately while an earlier
+    /// `work` hangs.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, ReloadError> + Send + 'static,
@@ -35,7 +35,7 @@ impl Loading {
         let (done, outcome) = oneshot::channel();
         let followed = progress.clone();
         let reading = thread::Builder::new().name("reload".to_owned()).spawn(move || {
-            // After the time is over, the receiver is gone.
+            // After the timeout, the receiver is gone.
             let _ = done.send(followed.follow(work));
         });
         reading.map_err(ReloadError::Thread)?;
@@ -47,7 +47,7 @@ impl Loading {
         Err(ReloadError::Slow(file))
     }
 
-    /// An earlier reading that hangs.
+    /// The progress of an earlier load that hangs.
     pub(super) fn hung(&self) -> Option<ReadProgress> {
         let mut hung = self.locked();
         hung.take_if(|progress| progress.is_over());

@@ -1,5 +1,5 @@
-//! Work beside the connections: saving bans, sweeping rate limits, counting suppressed log records, and
-//! ending sessions whose client certificate has expired.
+//! Periodic work beside the connections: saves bans, sweeps rate limits, counts suppressed log records,
+//! and ends sessions with an expired client certificate.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -11,7 +11,7 @@ const LOG_SUPPRESSED: Duration = Duration::from_secs(1);
 /// Interval between sweeps of fully replenished rate-limit entries.
 const SWEEP: Duration = Duration::from_secs(5);
 /// Interval between checks of client certificates against the wall clock. A session outlives its
-/// certificate by no more.
+/// certificate by at most this interval.
 const EXPIRE: Duration = Duration::from_secs(1);
 
 /// Starts the maintenance tasks; they end when the gateway stops.
@@ -42,7 +42,7 @@ pub(super) fn spawn_maintenance(control: &Arc<Control>) {
         while stopping.run_until_cancelled(tokio::time::sleep(LOG_SUPPRESSED)).await.is_some() {
             reporter.record_suppressed();
         }
-        // Logs the count that no later record could carry.
+        // Logs the suppressed-record count if no later record has carried it.
         reporter.record_suppressed();
     });
 }

@@ -1,5 +1,5 @@
-//! Everything that operators and timers do to a running gateway: the admin socket, reloads, watched
-//! files, and maintenance.
+//! The control of a running gateway by operators and timers: the admin socket, reloads, watched files,
+//! and maintenance.
 
 pub mod admin;
 mod loading;
@@ -23,10 +23,10 @@ use crate::state::store::StoreError;
 use reload::Reloading;
 pub use reload::{ConfigSource, ReloadError, Reloaded};
 
-/// Why a gateway does not start with a configuration.
+/// The reason why a gateway does not start with a configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// TLS or the keys of tokens cannot be used.
+    /// TLS or the verification keys of tokens cannot be used.
     #[error(transparent)]
     InForce(#[from] InForceError),
     /// The file of bans or revocations cannot be read.
@@ -57,9 +57,9 @@ pub(crate) struct Control {
 }
 
 impl Service {
-    /// A gateway for a checked configuration, which records events in `journal`. It does not run yet.
+    /// Builds a gateway from a checked configuration. It records events in `journal`, and does not run yet.
     pub fn open(config: &Config, journal: Journal) -> Result<Self, StartError> {
-        // First, because its lock keeps a second gateway from the files of this one.
+        // First: the lock of the socket prevents a second gateway from opening the same files.
         let admin = config.admin.socket.as_deref().map(AdminSocket::bind).transpose()?;
         let state = Arc::new(State::open(config)?);
         let current = Arc::new(Current::new(InForce::new(config, &state, None)?));
@@ -75,23 +75,23 @@ impl Service {
         Ok(Self { gateway, control: Arc::new(control), admin })
     }
 
-    /// Sets the source that reloads read, and the text of it that is in force.
+    /// Sets the source for reloads; `text` is the text that is in force.
     pub fn reload_from(&self, source: ConfigSource, text: &str) {
         self.control.reload_from(source, text);
     }
 
-    /// Reloads the configuration at each of these signals.
+    /// Reloads the configuration at each signal.
     pub fn reload_on(&self, signals: Signal) {
         reload::reload_on(&self.control, signals);
     }
 
-    /// Watches files from this call on and loads them when they change: the lists and databases of
-    /// the firewall always; with `all`, also the configuration and every other file that it names.
+    /// Watches files from this call on and loads them when they change: always the lists and databases
+    /// of the firewall; with `all`, also the configuration and every other file that it names.
     pub fn watch(&self, all: bool) {
         watch::watch(&self.control, all);
     }
 
-    /// Serves the listeners until `shutdown` resolves and every session is over, or `shutdown_grace`
+    /// Serves the listeners until `shutdown` resolves and all sessions have ended, or `shutdown_grace`
     /// has passed.
     pub async fn run(self, listeners: Vec<TcpListener>, shutdown: impl Future) {
         let Self { gateway, control, admin } = self;

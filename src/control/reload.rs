@@ -1,4 +1,4 @@
-//! Reloads the configuration of a running gateway: all of it, or nothing.
+//! Reloads the configuration of a running gateway: either all of it takes effect, or nothing changes.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,10 +13,10 @@ use crate::gateway::runtime::{InForce, InForceError};
 use crate::journal::Event;
 use crate::values::UnixTime;
 
-/// How long the first fetch of a JWK Set may take before the new configuration is in force without it.
+/// The timeout for the first fetch of a JWK Set; after it the new configuration takes effect without the set.
 const KEYS_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 
-/// Where a configuration came from, so that it can be loaded again.
+/// The source of a configuration, from which reloads load it.
 #[derive(Debug, Clone)]
 pub struct ConfigSource {
     /// The TOML file.
@@ -31,7 +31,7 @@ impl ConfigSource {
         config::read_text(&self.path)
     }
 
-    /// The configuration of a text of the file, with the command line's values.
+    /// Parses a text of the file, and applies the command line's values.
     pub fn load(&self, text: &str) -> Result<Loaded, LoadError> {
         let mut loaded = config::parse(text, &self.path)?;
         if let Some(socket) = &self.admin_socket {
@@ -41,50 +41,50 @@ impl ConfigSource {
     }
 }
 
-/// Why a configuration did not come into force; the one before it still is.
+/// The reason why a configuration did not take effect; the previous one stays in force.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
     /// The configuration is not valid.
     #[error("{0}")]
     Config(#[from] LoadError),
-    /// The configuration is valid and cannot be put in force.
+    /// The configuration is valid, but cannot take effect.
     #[error("{0}")]
     InForce(#[from] InForceError),
-    /// This gateway was not made from a file.
+    /// This gateway was not started from a file.
     #[error("this gateway has no configuration file to load again")]
     NoSource,
-    /// Its files were not read in time, or an earlier reload still waits for one.
+    /// The files were not read in time, or an earlier reload still waits for one.
     #[error(
         "reading {} takes longer than {} s; does its file system answer?",
         .0.as_ref().map_or("its files".to_owned(), |file| file.display().to_string()),
         WITHIN.as_secs()
     )]
     Slow(Option<PathBuf>),
-    /// The files that are watched could not be looked at in time.
+    /// The metadata of the watched files was not read in time.
     #[error(
         "the files that are watched do not answer within {} s, and changes of them are not seen",
         WITHIN.as_secs()
     )]
     Unwatched,
-    /// No thread could be started to read it.
+    /// No thread could be started for the load.
     #[error("no thread could be started: {0}")]
     Thread(std::io::Error),
-    /// Loading panicked.
+    /// The load panicked.
     #[error("a fault of the gateway stopped it")]
     Fault,
-    /// The gateway stops.
+    /// The gateway is stopping.
     #[error("the gateway stops")]
     Stopping,
 }
 
-/// A configuration that came into force.
+/// The result of a successful reload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reloaded {
-    /// 0 is the one that the gateway started with.
+    /// The number of the configuration; 0 is the one that the gateway started with.
     pub generation: u64,
-    /// Sessions that it does not admit; they were told to end.
+    /// Sessions that the new configuration does not admit, and that were asked to close.
     pub closed: usize,
-    /// Lints of it.
+    /// The lints of the new configuration.
     pub warnings: Vec<String>,
     /// Changed keys that take effect only after a restart.
     pub after_restart: Vec<&'static str>,
@@ -93,24 +93,24 @@ pub struct Reloaded {
 /// The outcome of the last reload, for the admin client.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct LastReload {
-    /// When it was attempted.
+    /// The time of the attempt.
     pub(crate) at: Option<UnixTime>,
-    /// Why it failed, if it did.
+    /// The error, if the reload failed.
     pub(crate) error: Option<String>,
 }
 
-/// How the configuration is loaded again.
+/// The state of reloads.
 #[derive(Debug)]
 pub(super) struct Reloading {
     source: Mutex<Option<(ConfigSource, Arc<str>)>>,
-    /// Held across awaits, unlike every other lock here, so that reloads come one at a time.
+    /// Serializes reloads. Unlike every other lock of this module, it is held across awaits.
     turn: tokio::sync::Mutex<()>,
     loading: Loading,
     last: Mutex<LastReload>,
     fixed: Fixed,
 }
 
-/// The keys that only a restart changes.
+/// The settings that only a restart changes.
 #[derive(Debug, PartialEq)]
 struct Fixed {
     listen: Vec<std::net::SocketAddr>,
@@ -150,7 +150,7 @@ impl Fixed {
         }
     }
 
-    /// The keys that are different in `other`.
+    /// The keys that differ in `other`.
     fn changed(&self, other: &Self) -> Vec<&'static str> {
         [
             ("server.listen", self.listen == other.listen),
@@ -170,7 +170,7 @@ pub(super) fn reload_on(control: &Arc<Control>, mut signals: Signal) {
     let control = Arc::clone(control);
     runtime.spawn_until_stop(async move {
         while signals.recv().await.is_some() {
-            // The outcome is in the log.
+            // `reload` itself logs the outcome.
             let _ = control.reload().await;
         }
     });
@@ -181,21 +181,21 @@ impl Control {
         *self.reloading.source() = Some((source, text.into()));
     }
 
-    /// Loads the configuration again. A valid one is in force at once, for new connections and for
-    /// open sessions, and sessions that it would not admit are told to end; with any error, nothing
-    /// changes. The log has the outcome.
+    /// Loads the configuration again. A valid one takes effect immediately for new connections and open
+    /// sessions, and sessions that it does not admit are asked to close; after an error, nothing
+    /// changes. The outcome is logged.
     pub(super) async fn reload(&self) -> Result<Reloaded, ReloadError> {
         self.load_again(true).await
     }
 
-    /// Reads the files again that the configuration in force names; the configuration itself stays
-    /// as it is, even if its file was changed since.
+    /// Loads the named files again with the text of the configuration in force; a changed configuration
+    /// file is not read.
     pub(super) async fn refresh(&self) -> Result<Reloaded, ReloadError> {
         self.load_again(false).await
     }
 
     async fn load_again(&self, anew: bool) -> Result<Reloaded, ReloadError> {
-        // A gateway that stops does not wait for it.
+        // A reload does not delay the shutdown.
         let outcome = self.runtime.stopping().run_until_cancelled(async {
             let _turn = self.reloading.turn.lock().await;
             self.load_and_replace(anew).await
@@ -205,7 +205,7 @@ impl Control {
         outcome
     }
 
-    /// Records the outcome of a reload, and keeps it for the admin client.
+    /// Logs the outcome of a reload, and keeps it for the admin client.
     pub(super) fn record(&self, outcome: &Result<Reloaded, ReloadError>) {
         let error = outcome.as_ref().err().map(ToString::to_string);
         let journal = self.reporter.journal();
@@ -222,7 +222,7 @@ impl Control {
             LastReload { at: Some(UnixTime::now()), error };
     }
 
-    /// How the last reload went.
+    /// The outcome of the last reload.
     pub(super) fn last_reload(&self) -> LastReload {
         self.reloading.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -251,8 +251,8 @@ impl Control {
         Ok(Reloaded { generation, closed, warnings, after_restart })
     }
 
-    /// Replaces the configuration for new connections first, then reviews the open sessions: one that
-    /// is registered in between sees a newer generation and is reviewed as it starts.
+    /// Replaces the configuration for new connections first, then reviews the open sessions: a session
+    /// that is registered in between sees the newer generation and is reviewed when it starts.
     fn put_in_force(&self, next: InForce) -> usize {
         let next = Arc::new(next);
         self.current.replace(Arc::clone(&next));

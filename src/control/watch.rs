@@ -1,5 +1,5 @@
-//! Detects changed files. It compares their metadata once a second, which works on every file system and
-//! for files that are replaced by another of the same name.
+//! Detects changed files. The watch compares their metadata once a second, which works on every file
+//! system, and for files that are replaced by another file of the same name.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,23 +13,22 @@ use tokio::time::timeout;
 use super::loading::WITHIN;
 use super::{Control, ReloadError};
 
-/// Interval between two looks.
+/// Interval between two scans.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Tells one version of a file from another; `None`: there is no such file, or its metadata cannot be
-/// read.
+/// The identity of one version of a file; `None`: the file does not exist, or its metadata cannot be read.
 type FileStamp = Option<(u64, u64, u64, i64, i64)>;
 
-/// Files that have changed and were not loaded since.
+/// The changed files that are not loaded yet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Owed {
-    /// Of the firewall.
+    /// Files of the firewall.
     lists: bool,
-    /// Any, with the configuration.
+    /// Any file, including the configuration.
     files: bool,
 }
 
-/// Files as they were at one look.
+/// The files as one scan found them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct FileSnapshot(BTreeMap<PathBuf, FileStamp>);
 
@@ -43,21 +42,21 @@ impl FileSnapshot {
     }
 }
 
-/// Says when files have changed and come to rest: a file that is still being written is waited for.
+/// Reports a change once the files are stable: a file that is still being written is awaited.
 #[derive(Debug, Default)]
 struct Watch {
-    /// As they were when the configuration was loaded, or when that failed.
+    /// The files at the last load or failed load, or at the first scan.
     known: Option<FileSnapshot>,
-    /// As they were at the last look, if that was another.
+    /// The files at the last scan, if they differ from `known`.
     moving: Option<FileSnapshot>,
 }
 
 impl Watch {
-    /// Whether they have changed since the first look, or the last time that this was true, and not
-    /// since the look before this one.
+    /// Whether the files changed since the first scan or the last reported change, and did not change
+    /// since the scan before this one.
     fn is_changed(&mut self, look: FileSnapshot) -> bool {
         if self.known.as_ref().is_none_or(|known| !known.0.keys().eq(look.0.keys())) {
-            // Nothing is known of them yet, or there are other files to be looked at.
+            // This is the first scan, or the set of watched files changed.
             *self = Self { known: Some(look), moving: None };
             return false;
         }
@@ -97,8 +96,8 @@ pub(super) fn watch(control: &Arc<Control>, all: bool) {
                 continue;
             }
             let outcome = if owed.files { control.reload().await } else { control.refresh().await };
-            // The outcome is in the log. A file that did not answer is read again once it does, since
-            // it may not change again.
+            // `reload` logs the outcome. A load that timed out is repeated once the file system
+            // answers, since the file may not change again.
             if !matches!(outcome, Err(ReloadError::Slow(_))) {
                 owed = Owed::default();
             }
@@ -107,8 +106,8 @@ pub(super) fn watch(control: &Arc<Control>, all: bool) {
 }
 
 impl Control {
-    /// Runs `look` on a thread where file systems may hang. If one does, that is logged, and awaited.
-    /// `None`: `look` panicked.
+    /// Runs `look` on a thread, because the file system may hang. A hang is logged, and its result is
+    /// still awaited. `None`: `look` panicked.
     async fn look<T: Send + 'static>(
         &self,
         look: impl FnOnce() -> T + Send + 'static,
@@ -121,7 +120,7 @@ impl Control {
         looking.await.ok()
     }
 
-    /// The firewall's files, and with `all` every file.
+    /// The files of the firewall and, with `all`, all files of the configuration.
     fn watched(&self, all: bool) -> (Vec<PathBuf>, Vec<PathBuf>) {
         let in_force = self.current.get();
         let files = if all { in_force.files.clone() } else { Vec::new() };

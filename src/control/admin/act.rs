@@ -1,4 +1,4 @@
-//! What each request does.
+//! Executes the requests of the admin client.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub(super) struct Running {
     pub(super) listeners: Vec<SocketAddr>,
 }
 
-/// Does what `request` asks for.
+/// Executes `request`.
 pub(super) async fn act(
     control: &Arc<Control>,
     running: &Running,
@@ -61,7 +61,8 @@ fn status(control: &Control, running: &Running) -> Value {
     })
 }
 
-/// In a task of its own: an admin client that goes, or a deadline, stops nothing halfway.
+/// Runs the reload in a task of its own, so that a disconnect of the admin client or a deadline does
+/// not stop it halfway.
 async fn reload(control: &Arc<Control>) -> AdminAnswer {
     let reloading = Arc::clone(control);
     let reloaded = control.runtime.spawn(async move { reloading.reload().await });
@@ -129,7 +130,7 @@ fn revocation(target: RevokeRequest, now: UnixTime) -> Result<Revocation, String
     Ok(Revocation { kind, value: value.to_owned(), until, at: now, why: target.why })
 }
 
-/// The one of `until` and `lasting` that is given.
+/// The end of a ban or revocation: `until`, or `now` plus `lasting`; exactly one of them must be given.
 pub(super) fn end(
     until: Option<UnixTime>,
     lasting: Option<&str>,
@@ -142,7 +143,7 @@ pub(super) fn end(
     }
 }
 
-/// The members of an object.
+/// Converts a JSON value to the members of an answer.
 pub(super) fn object(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(members) => members,

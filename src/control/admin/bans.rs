@@ -1,4 +1,4 @@
-//! What the requests about bans do.
+//! Executes the requests about bans.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::state::bans::BanRefused;
 use crate::values::Network;
 use crate::values::UnixTime;
 
-/// The ban is in force before it is saved, and its sessions end before that, too.
+/// Bans a network: the ban takes effect and the sessions end before the ban is saved.
 pub(super) async fn ban(control: &Arc<Control>, sentence: BanRequest) -> AdminAnswer {
     let now = UnixTime::now();
     let BanRequest { network, until, lasting, why } = sentence;
@@ -50,7 +50,8 @@ pub(super) fn list(control: &Control) -> AdminAnswer {
     AdminAnswer::done(object(json!({ "bans": bans, "exempt": exempt })))
 }
 
-/// `answer`, or that what it says was done and not saved.
+/// Saves the bans, and returns `answer`, or an error with the text `unsaved` if the file could not be
+/// written.
 async fn saved(control: &Control, answer: AdminAnswer, unsaved: &str) -> AdminAnswer {
     let bans = Arc::clone(control.state.bans());
     let error = match tokio::task::spawn_blocking(move || bans.save(UnixTime::now())).await {

@@ -1,9 +1,9 @@
-//! The operator's way in: a unix socket on which a client asks what is going on, ends sessions,
-//! revokes tokens and bans addresses. It takes one request a connection and gives one answer, both of them JSON; what
-//! they look like is in `docs/admin.md`.
+//! The admin socket: a unix socket through which a client reads the status, ends sessions, revokes
+//! tokens and bans addresses. A connection carries one request and one answer, both in JSON;
+//! `docs/admin.md` describes them.
 //!
-//! Whoever may open the socket may do all of it: its file is the owner's alone. Every request is
-//! told in the log, with the user who made it.
+//! Access to the socket gives full control, so the file permits only its owner. Every request is
+//! logged, with the user id of the caller.
 
 mod act;
 mod bans;

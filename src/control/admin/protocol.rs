@@ -1,4 +1,4 @@
-//! What the admin client asks, and how it is answered.
+//! The requests of the admin client and their answers.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -8,55 +8,55 @@ use crate::state::store::Kind;
 use crate::values::Network;
 use crate::values::UnixTime;
 
-/// Sessions that are listed unless the request says otherwise.
+/// The default limit of a session list.
 const LISTED: usize = 1000;
-/// The longest list.
+/// The upper bound of a session list.
 pub(super) const MOST_LISTED: usize = 100_000;
 
-/// One line of JSON; `action` says which.
+/// A request: one line of JSON; its `action` selects the variant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Request {
-    /// How the gateway is.
+    /// Show the status of the gateway.
     Status {},
-    /// The sessions that match.
+    /// List the sessions that match the filter.
     Sessions {
-        /// Empty: all of them.
+        /// The filter; if it is empty, all sessions match.
         #[serde(default)]
         filter: Filter,
-        /// At most so many, and never more than 100,000.
+        /// The most sessions to list; never more than 100,000.
         #[serde(default = "listed")]
         limit: usize,
     },
     /// End the sessions that match.
     Kick {
-        /// May be empty only together with `all`.
+        /// The filter; it may be empty only together with `all`.
         #[serde(default)]
         filter: Filter,
-        /// Every session.
+        /// End every session.
         #[serde(default)]
         all: bool,
     },
-    /// Load the configuration again.
+    /// Reload the configuration.
     Reload {},
-    /// Refuse tokens, and end the sessions that have them.
+    /// Revoke tokens, and end their sessions.
     Revoke {
-        /// The tokens, and for how long.
+        /// The tokens, and the duration.
         #[serde(flatten)]
         target: RevokeRequest,
     },
-    /// Refuse an address or network, and end its sessions.
+    /// Ban an address or network, and end its sessions.
     Ban {
-        /// The network, and for how long.
+        /// The network, and the duration.
         #[serde(flatten)]
         sentence: BanRequest,
     },
-    /// Take a ban back, whoever made it.
+    /// Lift a ban, whether an operator or the gateway imposed it.
     Unban {
-        /// As it was banned.
+        /// The network, as it was banned.
         network: Network,
     },
-    /// The bans in force.
+    /// List the bans in force.
     Bans {},
 }
 
@@ -64,29 +64,29 @@ fn listed() -> usize {
     LISTED
 }
 
-/// Tokens to revoke, and for how long: one of `user` and `token`, and one of `until` and `for`.
+/// Tokens to revoke, and the duration: one of `user` and `token`, and one of `until` and `for`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RevokeRequest {
-    /// Every token of this user.
+    /// Revoke every token of this user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// The token with this `jti`.
+    /// Revoke the token with this `jti`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
-    /// RFC 3339.
+    /// The end of the revocation (RFC 3339).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<UnixTime>,
-    /// A whole number and a unit, such as "24h".
+    /// The duration: a whole number and a unit, such as "24h".
     #[serde(rename = "for", skip_serializing_if = "Option::is_none")]
     pub lasting: Option<String>,
-    /// A remark for people.
+    /// A remark for operators.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
 }
 
 impl RevokeRequest {
-    /// The user or the token, if exactly one is given.
+    /// The user or the token id, if exactly one is given.
     pub(super) fn named(&self) -> Option<(Kind, &str)> {
         match (&self.user, &self.token) {
             (Some(user), None) => Some((Kind::User, user)),
@@ -96,25 +96,25 @@ impl RevokeRequest {
     }
 }
 
-/// A network to ban, and for how long: one of `until` and `for`.
+/// A network to ban, and the duration: one of `until` and `for`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BanRequest {
-    /// In IPv6, a /64 at least is banned.
+    /// The network; in IPv6 the ban covers at least a /64.
     pub network: Network,
-    /// RFC 3339.
+    /// The end of the ban (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<UnixTime>,
-    /// A whole number and a unit, such as "24h".
+    /// The duration: a whole number and a unit, such as "24h".
     #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
     pub lasting: Option<String>,
-    /// A remark for people.
+    /// A remark for operators.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
 }
 
 impl Request {
-    /// The `action`, as the log has it.
+    /// The `action` of the request, as in the log.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -130,20 +130,20 @@ impl Request {
     }
 }
 
-/// What came of a request.
+/// The outcome of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// It was done.
+    /// The request was executed.
     Done,
-    /// It was not, or not as it should be; `error` says why.
+    /// The request failed completely or in part; `error` has the reason.
     Refused,
-    /// No session matches, or there is no such ban.
+    /// No session matches, or the ban does not exist.
     NotFound,
 }
 
 impl Outcome {
-    /// As the answer and the log have it.
+    /// The name of the outcome in the answer and in the log.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -154,12 +154,13 @@ impl Outcome {
     }
 }
 
-/// An answer: a JSON object with `result`, `error` unless it is done, and what was asked for.
+/// An answer: a JSON object with `result`, with `error` unless the request was executed, and with the
+/// requested data.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct AdminAnswer {
     pub(super) outcome: Outcome,
     pub(super) error: Option<String>,
-    /// Sessions that are concerned, for the log.
+    /// The number of affected sessions, for the log.
     pub(super) sessions: Option<usize>,
     pub(super) more: Map<String, Value>,
 }
@@ -173,13 +174,13 @@ impl AdminAnswer {
         Self { outcome, error: Some(error.into()), sessions: None, more: Map::new() }
     }
 
-    /// With the number of sessions that it was about.
+    /// Adds the number of affected sessions.
     pub(super) fn about(mut self, sessions: usize) -> Self {
         self.sessions = Some(sessions);
         self
     }
 
-    /// The document, on one line.
+    /// The JSON object, on one line.
     pub(super) fn line(self) -> String {
         let mut document = Map::new();
         document.insert("result".to_owned(), self.outcome.name().into());

@@ -1,4 +1,4 @@
-//! The server on the socket: few connections, small requests, and little time for each.
+//! The server on the admin socket, with bounds on connections, requests and times.
 
 use std::collections::VecDeque;
 use std::io;
@@ -17,24 +17,24 @@ use crate::control::Control;
 use crate::journal::{AdminAction, Event, Journal};
 use crate::values::UnixTime;
 
-/// Requests at once that are acted on, beside `status`, which waits for none of them.
+/// The most requests that execute at once. `status` is not counted and does not wait.
 const ACTING: usize = 10;
-/// Requests at once that are acted on or wait for it; more are refused.
+/// The most requests that execute or wait for execution; further ones are refused.
 const REQUESTS: usize = 64;
-/// Connections at once whose requests are awaited. One more is accepted, and takes the place of the
-/// one that has waited longest.
+/// The most connections whose request is awaited. A further connection replaces the one that has waited
+/// longest.
 const AWAITED: usize = 32;
-/// A request, its line feed included.
+/// The longest request, including its line feed.
 const MAX_REQUEST: u64 = 64 * 1024;
-/// From accept to the last byte of the request.
+/// The deadline from accept to the last byte of the request.
 const REQUEST_WITHIN: Duration = Duration::from_secs(1);
-/// From the request to the last byte of the answer. A reload may read files for 20 s, and fetch keys
-/// for 10.
+/// The deadline from the request to the last byte of the answer. A reload may read files for 20 s and
+/// fetch JWK Sets for 10 s.
 const ANSWER_WITHIN: Duration = Duration::from_secs(40);
-/// How long it waits when it cannot accept.
+/// The pause after a failed accept.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Answers on `socket` until it is dropped; the socket's file goes with it.
+/// Serves `socket` until the task is cancelled; dropping the socket removes its file.
 pub(crate) async fn serve(
     control: Arc<Control>,
     socket: AdminSocket,
@@ -62,11 +62,11 @@ pub(crate) async fn serve(
     }
 }
 
-/// A request was not sent, or its answer not taken, in time.
+/// The request was not sent, or the answer was not read, in time.
 #[derive(Debug, PartialEq, Eq)]
 struct RequestTooLong;
 
-/// Places for requests.
+/// The slots for requests.
 struct RequestSlots {
     requests: Semaphore,
     acting: Semaphore,
@@ -78,13 +78,13 @@ impl Default for RequestSlots {
     }
 }
 
-/// The connections whose requests are awaited, the oldest first. A new one always has a place: idle
-/// connections cannot keep an operator out.
+/// The connections that have not sent their request, oldest first. A new connection always gets a slot:
+/// idle connections cannot lock an operator out.
 #[derive(Default)]
 struct WaitingConnections(VecDeque<oneshot::Sender<()>>);
 
 impl WaitingConnections {
-    /// A place for a connection: it has it until this resolves, or is dropped.
+    /// Takes a slot for a connection, which loses it when the returned receiver resolves.
     fn enter(&mut self) -> oneshot::Receiver<()> {
         self.0.retain(|place| !place.is_closed());
         if self.0.len() >= AWAITED {
@@ -122,7 +122,7 @@ async fn answer(
     let uid = stream.peer_cred().map(|peer| peer.uid()).ok();
     let line = tokio::select! {
         line = timeout(REQUEST_WITHIN, read(&mut stream)) => line.map_err(|_| RequestTooLong)?,
-        // Its place was taken by a newer one.
+        // A newer connection took the slot.
         _ = place => return Err(RequestTooLong),
     };
     let answering = async {
@@ -135,14 +135,14 @@ async fn answer(
             ),
             Err(Unread::Gone) => return,
         };
-        // The client may be gone; what it asked for is done all the same.
+        // The client may have disconnected; the request is executed nevertheless.
         let _ = stream.write_all(answer.line().as_bytes()).await;
         let _ = stream.shutdown().await;
     };
     timeout(ANSWER_WITHIN, answering).await.map_err(|_| RequestTooLong)
 }
 
-/// The answer to a line, once there is a place for what it asks for.
+/// Executes the request in `line`, once a slot is free, and returns the answer.
 async fn respond(
     control: &Arc<Control>,
     running: &Running,
@@ -177,14 +177,14 @@ async fn respond(
     answer
 }
 
-/// Why there is no request.
+/// The reason why no request was read.
 enum Unread {
     RequestTooLong,
-    /// The client closed without one.
+    /// The client closed the connection without a request.
     Gone,
 }
 
-/// The line, or what came before the client's end.
+/// Reads one line; a request that ends with the stream needs no line feed.
 async fn read(stream: &mut UnixStream) -> Result<Vec<u8>, Unread> {
     let mut line = Vec::new();
     let mut reader = BufReader::with_capacity(1024, stream).take(MAX_REQUEST);

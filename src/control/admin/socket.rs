@@ -1,4 +1,4 @@
-//! The socket's file: nobody else's, and never a second gateway's.
+//! The file of the admin socket: only its owner has access, and only one gateway uses it.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
@@ -10,57 +10,57 @@ use std::path::{Path, PathBuf};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixListener;
 
-/// The owner alone.
+/// The mode of the file: only its owner has access.
 const MODE: u32 = 0o600;
-/// Connections that wait to be accepted.
+/// The backlog of connections that wait to be accepted.
 const BACKLOG: i32 = 64;
 
-/// Why there is no admin socket.
+/// The reason why the admin socket could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
-    /// Another process listens on it.
+    /// Another process listens on the socket.
     #[error(
         "[admin] socket: another gateway is running on {}; stop it, or name another socket",
         .0.display()
     )]
     InUse(PathBuf),
-    /// There is something else.
+    /// The path names a file that is not a socket.
     #[error(
         "[admin] socket: {} is there and is not a socket; name another path",
         .0.display()
     )]
     NotASocket(PathBuf),
-    /// The system refused.
+    /// The operating system refused.
     #[error(
         "[admin] socket: cannot listen on {}: {source}; is its folder there, may this user write to it, and is the path shorter than 108 bytes?",
         path.display()
     )]
     Failed {
-        /// The socket.
+        /// The path of the socket.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
 
-/// A socket that listens; its file is removed when it is dropped.
+/// A listening socket; dropping it removes its file.
 #[derive(Debug)]
 pub struct AdminSocket {
     listener: StdListener,
     file: SocketFile,
 }
 
-/// The file of a socket, with the lock that says whose it is.
+/// The file of a socket, with the lock that identifies its owner.
 #[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,
-    /// Held as long as this is; the system gives it back when the process dies.
+    /// The lock, held as long as this value lives; the system releases it when the process dies.
     _lock: File,
 }
 
 impl AdminSocket {
-    /// Listens on `path`. A file that a dead gateway left is replaced. Nobody but the owner can
-    /// connect at any moment: the mode is set before anybody can.
+    /// Listens on `path`, and replaces a file that a dead gateway left. Only the owner can ever
+    /// connect: the mode is set before the socket listens.
     pub fn bind(path: &Path) -> Result<Self, SocketError> {
         let failed = |source| SocketError::Failed { path: path.to_owned(), source };
         let lock = lock(path).map_err(|error| match error {
@@ -78,7 +78,7 @@ impl AdminSocket {
         Ok(Self { listener: socket.into(), file })
     }
 
-    /// The listener, and the file that is removed when dropped. Needs a runtime.
+    /// The listener, and the file that is removed when dropped. Requires a runtime.
     pub(super) fn listen(self) -> io::Result<(UnixListener, SocketFile)> {
         Ok((UnixListener::from_std(self.listener)?, self.file))
     }
@@ -86,13 +86,14 @@ impl AdminSocket {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Somebody may have removed it.
+        // Another process may have removed the file.
         let _ = fs::remove_file(&self.path);
     }
 }
 
-/// A lock beside the socket: that nobody answers could also mean that another gateway is about to
-/// listen. Its file stays, because removing it would let two have a lock of that name.
+/// Locks a file beside the socket: a socket that refuses connections may belong to a gateway that is
+/// about to listen. The lock file stays, because removing it would let two processes hold a lock of
+/// that name.
 fn lock(path: &Path) -> Result<File, TryLockError> {
     let mut name = path.file_name().map_or_else(OsString::new, OsString::from);
     name.push(".lock");
@@ -103,7 +104,7 @@ fn lock(path: &Path) -> Result<File, TryLockError> {
     Ok(file)
 }
 
-/// Takes away what a dead process left.
+/// Removes the socket that a dead process left.
 fn clear(path: &Path) -> Result<(), SocketError> {
     let failed = |source| SocketError::Failed { path: path.to_owned(), source };
     let found = match fs::symlink_metadata(path) {

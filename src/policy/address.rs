@@ -1,5 +1,5 @@
-//! Whether an address may connect: the firewall's rules, bans, and the limits of one address. These
-//! checks are cheap, and run before a byte of a direct client is read.
+//! The checks of a client's address: the firewall's rules, bans, and per-address limits. These checks
+//! are cheap, and run before the first byte of a direct client is read.
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -16,12 +16,12 @@ use crate::values::UnixTime;
 use crate::values::{AddressKey, Wait};
 use crate::values::{Reason, Refusal};
 
-/// The Retry-After of a refusal where only the end of another connection makes room.
+/// The Retry-After of a refusal that lasts until another connection ends.
 const ANOTHER_ENDS: Wait = Wait(Duration::from_secs(10));
 
 const FIREWALL: Table<'_> = Table::Only("firewall");
 
-/// The proof that an address may connect. Only [`super::Checks::admit_address`] makes one.
+/// The proof that an address may connect. Only [`super::Checks::admit_address`] creates one.
 #[derive(Debug)]
 pub struct AddressAdmission {
     permit: Option<AddressPermit>,
@@ -37,20 +37,20 @@ impl AddressAdmission {
         Ok(Self { permit, let_through })
     }
 
-    /// Whether it is the address of a trusted proxy that speaks for itself.
+    /// Whether the address is that of a trusted proxy itself, rather than of a client behind it.
     #[must_use]
     pub fn is_proxy(&self) -> bool {
         self.permit.is_none()
     }
 
-    /// The refusals by sections in report mode.
+    /// Refusals that report mode let through.
     #[must_use]
     pub fn let_through(&self) -> &[Refusal] {
         &self.let_through
     }
 
-    /// One of the connections that the address may have; `None`: those of a trusted proxy are not
-    /// counted.
+    /// The permit that counts this connection against the address; `None`: connections of a trusted
+    /// proxy are not counted.
     #[must_use]
     pub fn into_permit(self) -> Option<AddressPermit> {
         self.permit
@@ -65,7 +65,7 @@ impl Policy {
     }
 }
 
-/// Tells clients and trusted proxies apart.
+/// Classifies the address as a client or a trusted proxy.
 #[expect(clippy::unnecessary_wraps, reason = "the list takes functions of one type")]
 pub(super) fn classify(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> {
     cx.found.is_proxy = cx.policy.trusted.iter().any(|prefix| prefix.contains(&cx.address));
@@ -181,7 +181,7 @@ pub(super) fn connection_passed(cx: &CheckContext<'_>) -> Said {
     at_most(cx.policy.limits.connections_per_ip, &format!("connections of {key}")).into()
 }
 
-/// Has a step where the limits refuse nothing.
+/// Adds a step for limits in report mode that refused nothing.
 #[expect(clippy::unnecessary_wraps, reason = "the list takes functions of one type")]
 pub(super) fn note_report_mode(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> {
     Ok(match cx.policy.limits.mode {
@@ -194,7 +194,7 @@ pub(super) fn report_mode_noted(_: &CheckContext<'_>) -> Said {
     "what is above them is let through and told in the log: report mode".to_owned().into()
 }
 
-/// The text of a limit on a number.
+/// The text of a numeric limit.
 pub(super) fn at_most(most: Option<NonZeroU32>, of: &str) -> String {
     match most {
         Some(most) => format!("at most {most} {of}"),

@@ -1,4 +1,4 @@
-//! The token of a client: verified, its claims as required, not revoked.
+//! The checks of a client's token: signature, claims, revocation.
 
 use std::time::SystemTime;
 
@@ -10,7 +10,7 @@ use super::{Principal, ShownToken, Table};
 use crate::state::store::Bearer;
 use crate::values::{Offence, Reason, Refusal, TokenPlace, UnixTime};
 
-/// Pauses admission where the token comes in the first message.
+/// Pauses admission if the token comes in the first message.
 pub(super) fn await_message(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> {
     match cx.issuers()? {
         Some(issuers) if issuers.first().token_from == [TokenPlace::Message] => {
@@ -25,7 +25,7 @@ pub(super) fn message_awaited(_: &CheckContext<'_>) -> Said {
     "awaited in the first message".to_owned().into()
 }
 
-/// Verifies the token. One that does not verify is an offence if no foreign page can have shown it.
+/// Verifies the token. An invalid token is an offence unless a foreign page may have sent it.
 pub(super) fn authenticate<'c>(cx: &'c mut CheckContext<'_>) -> Waiting<'c> {
     Box::pin(async move {
         let Some(issuers) = cx.issuers()? else {
@@ -105,7 +105,7 @@ pub(super) fn revocation_passed(_: &CheckContext<'_>) -> Said {
     "neither the user nor the token is revoked".to_owned().into()
 }
 
-/// Checks that the route still takes tokens of the issuer that verified the one of the session.
+/// Checks that the route still accepts tokens of the issuer that verified the session's token.
 pub(super) fn recheck_issuer(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> {
     let Some(issuers) = cx.issuers()? else {
         return Ok(CheckOutcome::Passed);
@@ -120,7 +120,7 @@ pub(super) fn recheck_issuer(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, 
     }
 }
 
-/// Checks the claims of the session's token by the rules of its issuer as they are now.
+/// Checks the claims of the session's token by the current rules of its issuer.
 pub(super) fn recheck_claims(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> {
     match (cx.found.issuer, cx.facts.kept) {
         (Some(issuer), Some(SessionPrincipal::Identified { claims, .. })) => {

@@ -1,4 +1,4 @@
-//! The client certificate: rustls checks it in the TLS handshake, a reload checks it again.
+//! The client certificate: rustls verifies it in the TLS handshake, and a reload checks it again.
 
 use std::time::SystemTime;
 
@@ -11,11 +11,11 @@ use crate::values::Refusal;
 /// A client certificate, or its absence.
 #[derive(Debug, Clone)]
 pub enum ShownCertificate<'a> {
-    /// The result of the check in the TLS handshake; `None`: the gateway asks for no certificate.
+    /// The result of the check in the TLS handshake; `None`: the gateway requests no certificate.
     Examined(Result<Option<CertificateNames>, Refusal>),
-    /// The client has none, and one is required: the TLS handshake fails.
+    /// The client has no certificate although one is required: the TLS handshake fails.
     Missing,
-    /// The certificate of an open session, if the client showed one.
+    /// The certificate of an open session, if the client presented one.
     Kept(Option<&'a ClientCertificate>),
 }
 

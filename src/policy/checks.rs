@@ -1,5 +1,5 @@
-//! The list of checks: their order, the key of the configuration behind each, and which of them a
-//! reload runs again over open sessions. A new check is one entry here and one function.
+//! The list of checks: their order, their configuration keys, and whether a reload runs them again over
+//! open sessions. To add a check, add one entry here and one function.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,47 +9,48 @@ use super::{address, bearer, certificate, credential, exchange, origin, route, s
 use super::{terms, user};
 use crate::values::Refusal;
 
-/// The point on the way of a connection at which a check runs. Each phase runs as soon as the facts
-/// that its checks read are known, and gives a type that the next one takes.
+/// The point in a connection at which a check runs. Each phase runs as soon as the facts that its
+/// checks read are known, and returns a type that the next phase takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// The client's address: for a direct client before its first byte is read, for the client of a
     /// trusted proxy after the proxy named it.
     Address,
-    /// The client certificate. rustls runs this phase for the gateway, inside the TLS handshake.
+    /// The client certificate. rustls runs this phase inside the TLS handshake.
     Certificate,
-    /// The start of a request, which may come long after the connection.
+    /// The start of a request, which may come long after the connection was accepted.
     Exchange,
     /// The route of a parsed request.
     Route,
     /// The head of the request, by the rules of its route.
     Head,
-    /// The token: of the head, of the first message, or of a renewal.
+    /// The token of the request head, of the first message, or of a renewal.
     Token,
     /// The limits of the user that the token names.
     User,
-    /// The session that is about to begin.
+    /// The session that is about to start.
     Session,
 }
 
 /// One check of admission.
 #[derive(Debug)]
 pub struct Check {
-    /// When it runs. Within a phase, the order of the list decides.
+    /// The phase of the check. Within a phase, the order of the list decides.
     pub phase: Phase,
     /// The name of its step in `framewall explain`.
     pub name: &'static str,
-    /// The configuration key that decides. A check may name a more precise one for its outcome.
+    /// The configuration key of the check. A check may name a more precise key for its outcome.
     pub key: CheckKey,
-    /// How a client that connects is checked.
+    /// The function that checks a connecting client.
     pub(super) run: Run,
-    /// How a reload checks an open session; `None`: it does not.
+    /// The function that checks an open session on a reload; `None`: a reload skips the check.
     pub(super) rerun: Option<CheckFn>,
-    /// The text of a passed check in `framewall explain`, and only made there; `None`: no step.
+    /// The text for a passed check in `framewall explain`, which is built only there; `None`: no step
+    /// is shown.
     pub(super) passed: Option<fn(&CheckContext<'_>) -> Said>,
 }
 
-/// The function of a check: it reads facts of the context, and leaves its finding there.
+/// The function of a check: it reads facts from the context, and stores its finding there.
 pub(super) type CheckFn = fn(&mut CheckContext<'_>) -> Result<CheckOutcome, Refusal>;
 
 /// The future of a check that waits.
@@ -59,33 +60,33 @@ pub(super) type Waiting<'c> =
 /// How a check runs.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Run {
-    /// At once.
+    /// Synchronously.
     Now(CheckFn),
-    /// It may wait for something, such as keys. Only in [`Phase::Token`].
+    /// Asynchronously: the check may wait, for a JWK Set for example. Only in [`Phase::Token`].
     Waits(for<'c> fn(&'c mut CheckContext<'_>) -> Waiting<'c>),
 }
 
-/// The outcome of a check that refused nothing.
+/// The outcome of a check that did not refuse.
 #[derive(Debug)]
 pub(super) enum CheckOutcome {
     Passed,
-    /// The configuration or the client gives it nothing to check: `explain` has no step of it.
+    /// The configuration or the request has nothing to check: `explain` shows no step.
     NotApplicable,
-    /// Its section is in report mode, and let the client through in spite of this refusal.
+    /// The check refused, but its section is in report mode: the client passes.
     Reported(Refusal),
 }
 
-/// The text of a step, and its key where it is not the one in the list.
+/// The text of a step, and its key if it differs from the key in the list.
 pub(super) struct Said {
     pub(super) text: String,
     pub(super) key: Option<String>,
 }
 
-/// A key of the configuration, in a table that the context may have to name.
+/// A configuration key, in a table that may depend on the context.
 #[derive(Debug, Clone, Copy)]
 pub struct CheckKey {
     pub(super) section: ConfigSection,
-    /// Empty: the table as a whole.
+    /// The name of the key; empty: the table as a whole.
     pub(super) name: &'static str,
 }
 
@@ -96,7 +97,7 @@ pub(super) enum ConfigSection {
     Only(&'static str),
     /// `[routes.NAME]` of the client's route.
     Route,
-    /// `[jwt.NAME]` of the token, or the first one of the route.
+    /// `[jwt.NAME]` of the token's issuer, or of the first issuer of the route.
     Issuer,
 }
 
@@ -105,7 +106,7 @@ const TLS: ConfigSection = ConfigSection::Only("tls");
 const FIREWALL: ConfigSection = ConfigSection::Only("firewall");
 const LIMITS: ConfigSection = ConfigSection::Only("limits");
 
-/// Every check, in order.
+/// All checks, in order.
 pub const CHECKS: &[Check] = &[
     Check {
         phase: Phase::Address,
@@ -163,7 +164,7 @@ pub const CHECKS: &[Check] = &[
         rerun: Some(certificate::recheck),
         passed: Some(certificate::passed),
     },
-    // A direct client may have waited with its request until it was banned.
+    // A direct client may have been banned between its connection and its request.
     Check {
         phase: Phase::Exchange,
         name: "ban",
@@ -220,7 +221,7 @@ pub const CHECKS: &[Check] = &[
         rerun: Some(origin::check),
         passed: Some(origin::passed),
     },
-    // Where the token is in the first message, admission pauses here until the message came.
+    // If the token comes in the first message, admission pauses here until the message arrives.
     Check {
         phase: Phase::Head,
         name: "token",
@@ -294,7 +295,7 @@ pub(super) const fn key(section: ConfigSection, name: &'static str) -> CheckKey 
 }
 
 impl From<String> for Said {
-    /// By the key in the list.
+    /// A text with the key in the list.
     fn from(text: String) -> Self {
         Self { text, key: None }
     }

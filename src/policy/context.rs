@@ -1,4 +1,4 @@
-//! The facts about one client that checks read, and the findings that they leave for later checks.
+//! The facts about one client that checks read, and the findings that checks store for later checks.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::state::State;
 use crate::state::limits::{AddressPermit, UserPermit};
 use crate::values::{Host, Reason, Refusal, RequestContext};
 
-/// What the checks of some phases work on.
+/// The input and output of the checks of one run.
 pub(super) struct CheckContext<'a> {
     pub(super) policy: &'a Policy,
     /// The client's address.
@@ -25,37 +25,37 @@ pub(super) struct CheckContext<'a> {
     pub(super) found: Findings<'a>,
 }
 
-/// What is known before the phases run. A fact that none of them reads may be absent.
+/// The facts that are known before the phases run. A fact that no check of them reads may be absent.
 #[derive(Default)]
 pub(super) struct Facts<'a> {
     pub(super) state: Option<&'a State>,
     pub(super) certificate: Option<ShownCertificate<'a>>,
     pub(super) room: Option<Room>,
     pub(super) handshake: Option<Handshake<'a>>,
-    /// A token of a message; one of the head is among the findings.
+    /// The token of a message; the token of the request head is in the findings.
     pub(super) shown: Option<ShownToken<'a>>,
     /// The principal of an open session.
     pub(super) kept: Option<SessionPrincipal<'a>>,
-    /// The user who wants one more session.
+    /// The user that opens one more session.
     pub(super) user: Option<&'a Identity>,
-    /// The request of a session that is about to begin with an upstream.
+    /// The request of a session that is about to be forwarded to an upstream.
     pub(super) opening: Option<&'a mut UpgradeRequest>,
 }
 
-/// The findings of checks that have run.
+/// The findings of the checks that have run.
 #[derive(Default)]
 pub(super) struct Findings<'a> {
-    /// The address is that of a trusted proxy.
+    /// Whether the address is that of a trusted proxy.
     pub(super) is_proxy: bool,
     pub(super) address_permit: Option<AddressPermit>,
     pub(super) user_permit: Option<UserPermit>,
-    /// Refusals by sections in report mode.
+    /// Refusals that report mode let through.
     pub(super) let_through: Vec<Refusal>,
     pub(super) server_name: Option<server_name::NameMatch<'a>>,
     pub(super) route: Option<Found<'a>>,
     pub(super) credential: Option<Credential>,
     pub(super) origin: Option<origin::OriginMatch>,
-    /// Who may have chosen what the request says, once its origin is known.
+    /// The party that may have chosen the content of the request, once its origin is known.
     pub(super) request: Option<RequestContext>,
     /// The issuer that verifies the token.
     pub(super) issuer: Option<&'a Arc<Issuer>>,
@@ -63,11 +63,11 @@ pub(super) struct Findings<'a> {
     pub(super) principal: Option<Principal>,
 }
 
-/// The handshake that is checked.
+/// The handshake under check.
 pub(super) enum Handshake<'a> {
-    /// It has just arrived.
+    /// A handshake that has just arrived.
     Live { request: &'a UpgradeRequest, arrival: Arrival<'a> },
-    /// That of an open session, as far as the session keeps it.
+    /// The kept parts of an open session's handshake.
     Kept(&'a KeptHandshake<'a>),
 }
 
@@ -103,7 +103,7 @@ impl<'a> CheckContext<'a> {
         })
     }
 
-    /// The whole name of a key, for `explain`.
+    /// The full name of a key, for `explain`.
     pub(super) fn name_of(&self, key: CheckKey) -> String {
         let table = self.table(key.section);
         if key.name.is_empty() { table.to_string() } else { table.key(key.name) }
@@ -140,8 +140,7 @@ impl Handshake<'_> {
     }
 }
 
-/// The refusal of a check whose facts are absent: the list has an order that cannot work. It fails
-/// closed.
+/// The refusal of a check whose facts are absent: the order of the list is wrong. The check fails closed.
 pub(super) fn missing() -> Refusal {
     Refusal::new(Reason::Internal, "a check ran before the one whose finding it needs")
 }

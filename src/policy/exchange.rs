@@ -6,16 +6,16 @@ use super::context::{CheckContext, missing};
 use crate::config::Compression;
 use crate::values::{Reason, Refusal};
 
-/// Whether the gateway has room for one more session.
+/// The capacity of the gateway for one more session.
 #[derive(Debug, Clone, Copy)]
 pub struct Room {
-    /// `max_connections` is reached.
+    /// Whether `max_connections` is reached.
     pub full: bool,
-    /// The gateway ends its sessions.
+    /// Whether the gateway is shutting down.
     pub stopping: bool,
 }
 
-/// The right to have one request considered. Only [`super::Checks::admit_exchange`] makes one.
+/// The proof that one request may be checked. Only [`super::Checks::admit_exchange`] creates one.
 #[derive(Debug, Clone, Copy)]
 pub struct ExchangeAdmission<'a> {
     _address: &'a AddressAdmission,
@@ -41,8 +41,8 @@ pub(super) fn check_shutdown(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, 
     Ok(CheckOutcome::Passed)
 }
 
-/// Reads the client's offers of compression where the route accepts them. A session whose token is
-/// awaited gets its 101 without compression.
+/// Reads the client's compression offers if the route accepts compression. A session that awaits its
+/// token gets its 101 without compression.
 pub(super) fn read_offers(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> {
     let inspects = cx.route()?.websocket.compression == Compression::Inspect;
     match &mut cx.facts.opening {

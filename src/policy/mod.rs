@@ -1,8 +1,8 @@
-//! Who may connect: the list of checks ([`CHECKS`]) and the runner ([`Checks`]) that all ways of
-//! admission share. Takes an address and a well-formed handshake, gives an [`Admission`]; never dials,
-//! never writes.
+//! The admission policy: the list of checks ([`CHECKS`]) and the runner ([`Checks`]) that all ways of
+//! admission share. Takes an address and a well-formed handshake, and returns an [`Admission`]; opens
+//! no connection and writes nothing.
 //!
-//! The list runs in four places: when a client connects, when a first message or a renewal brings a
+//! The list runs in four places: when a client connects, when a first message or a renewal carries a
 //! token, when a reload checks open sessions again, and in `framewall explain`.
 
 mod address;
@@ -52,50 +52,50 @@ pub use user::UserAdmission;
 #[derive(Debug)]
 pub struct Policy {
     routes: Routes,
-    /// Certificates by name; `None` without TLS.
+    /// The certificates by name; `None` without TLS.
     names: Option<Arc<ServerNames>>,
-    /// Checks client certificates; without TLS, none.
+    /// The verifier of client certificates; without TLS it requests none.
     certificates: ClientVerifier,
     verifiers: Verifiers,
     revocations: Arc<dyn RevocationStore>,
     firewall: Firewall,
     limits: Limits,
-    /// The folded names of the fields that any issuer forwards claims in.
+    /// The folded names of all header fields in which an issuer forwards claims.
     owned: Vec<String>,
-    /// The trusted proxies.
+    /// The networks of the trusted proxies.
     trusted: Vec<IpNet>,
     checks: &'static [Check],
 }
 
-/// The facts about a client beside its request.
+/// The facts about a client in addition to its request.
 #[derive(Debug, Clone, Copy)]
 pub struct Arrival<'a> {
-    /// The proof that its address may connect.
+    /// The proof that the request may be checked.
     pub exchange: ExchangeAdmission<'a>,
-    /// Its address, and the URL that it used.
+    /// The address of the client, and the URL that it used.
     pub client: &'a ClientAddress,
     /// The server name of the TLS handshake.
     pub server_name: Option<&'a str>,
-    /// Whether the connection is that of a trusted proxy, which may ask for any server name.
+    /// Whether a trusted proxy opened the connection; such a proxy may send any server name.
     pub by_proxy: bool,
     /// The client certificate of the TLS handshake.
     pub certificate: Option<&'a ClientCertificate>,
-    /// Who may have chosen what the request says.
+    /// The party that may have chosen the content of the request.
     pub context: RequestContext,
 }
 
-/// A token, and the place where it was.
+/// A token, and the place that carried it.
 #[derive(Clone, Copy)]
 pub struct ShownToken<'a> {
-    /// Its text. Never logged.
+    /// The text of the token. Never logged.
     pub token: &'a str,
-    /// Where it was.
+    /// The place that carried the token.
     pub place: &'a TokenPlace,
-    /// Who may have put it there.
+    /// The party that may have put the token there.
     pub context: RequestContext,
 }
 
-/// The right to be connected to an upstream of `route`. Only [`Checks::admit`] makes one.
+/// The proof that a client may be connected to an upstream of `route`. Only [`Checks::admit`] creates one.
 #[derive(Debug, Clone)]
 pub struct Admission {
     route: Arc<Route>,
@@ -103,7 +103,7 @@ pub struct Admission {
     subprotocols: Vec<String>,
     unlisted: Option<String>,
     carried: bool,
-    /// The subprotocol that stood before a token, which was taken out.
+    /// The subprotocol that preceded a token in the offer; the token was removed.
     paired: Option<String>,
     principal: Principal,
     context: RequestContext,
@@ -116,12 +116,12 @@ pub enum Principal {
     Anonymous,
     /// The user of a verified token.
     Identified(Identity),
-    /// Not known before the first message, which holds a token of one of these issuers.
+    /// Unknown until the first message, which carries a token of one of these issuers.
     Awaited(RouteIssuers),
 }
 
 impl Policy {
-    /// The policy of a checked configuration, with its side of TLS where TLS is spoken.
+    /// Builds the policy from a checked configuration; `terminator` is the server side of TLS, if TLS is on.
     #[must_use]
     pub fn new(
         config: &Config,
@@ -145,26 +145,26 @@ impl Policy {
         }
     }
 
-    /// The verifiers of tokens, for keeping their keys fresh.
+    /// The verifiers of tokens; the caller refreshes their keys.
     #[must_use]
     pub fn verifiers(&self) -> &Verifiers {
         &self.verifiers
     }
 
-    /// `[limits]`; a route may have others for its sessions.
+    /// `[limits]`; a route may override the limits of its sessions.
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    /// The folded names of the fields that only the gateway may set, beside those that say who the
-    /// client is.
+    /// The folded names of the fields with claims. Like the fields that name the client, only the
+    /// gateway may set them.
     #[must_use]
     pub fn owned_fields(&self) -> &[String] {
         &self.owned
     }
 
-    /// The header fields by which the upstream is told who `identity` is.
+    /// The header fields that tell the upstream the claims of `identity`.
     #[must_use]
     pub fn forwarded(&self, identity: &Identity) -> Vec<(HeaderName, HeaderValue)> {
         let verifier = self.verifiers.get(identity.issuer());
@@ -173,68 +173,68 @@ impl Policy {
 }
 
 impl Admission {
-    /// The route that was found.
+    /// The route of the request.
     #[must_use]
     pub fn route(&self) -> &Arc<Route> {
         &self.route
     }
 
-    /// The facts of the handshake, for the check after a reload.
+    /// The kept facts of the handshake, for the check after a reload.
     #[must_use]
     pub fn snapshot(&self) -> &HandshakeSnapshot {
         &self.snapshot
     }
 
-    /// The principal.
+    /// The principal of the admission.
     #[must_use]
     pub fn principal(&self) -> &Principal {
         &self.principal
     }
 
-    /// Who may have chosen what its request said.
+    /// The party that may have chosen the content of the request.
     #[must_use]
     pub fn context(&self) -> RequestContext {
         self.context
     }
 
-    /// The same admission, once the first message has named the principal.
+    /// The same admission with the principal that the first message named.
     #[must_use]
     pub fn identified(self, identity: Identity) -> Self {
         Self { principal: Principal::Identified(identity), ..self }
     }
 
-    /// The subprotocols to offer the upstream: the client's, as far as the route lists them.
+    /// The subprotocols to offer to the upstream: those of the client that the route lists.
     #[must_use]
     pub fn subprotocols(&self) -> &[String] {
         &self.subprotocols
     }
 
-    /// The offered subprotocols that the route does not list, for the log: at most eight, and of a long
-    /// one only its length, since it may be a credential.
+    /// The offered subprotocols that the route does not list, for the log: at most eight. A long one is
+    /// given only by its length, since it may be a credential.
     #[must_use]
     pub fn unlisted(&self) -> Option<&str> {
         self.unlisted.as_deref()
     }
 
-    /// The subprotocol that the client is told where the upstream chose none: the first of its own
-    /// offer that the route lists, or else the item before the token of a pair, if a token was taken out of
-    /// the offer. A browser fails a socket
-    /// without an answer to its offer, and would get one if it could hand its token in otherwise.
+    /// The subprotocol for the answer to the client if the upstream chose none and a token was removed
+    /// from the offer: the first offered one that the route lists, or else the item before the token of
+    /// a pair. A browser fails a socket without an answer to its offer, and this client has to make an
+    /// offer to carry its token.
     #[must_use]
     pub fn fallback(&self) -> Option<&str> {
         let fallback = || self.first_listed().or(self.paired.as_deref());
         self.carried.then(fallback).flatten()
     }
 
-    /// The first subprotocol of the offer that the route lists; `None` where it lists none.
+    /// The first offered subprotocol that the route lists; `None` if the route lists none.
     #[must_use]
     pub fn first_listed(&self) -> Option<&str> {
         let first = self.subprotocols.first().map(String::as_str);
         first.filter(|_| !self.route.subprotocols.is_empty())
     }
 
-    /// The same right, of which the client was told already that `subprotocol` is agreed on: the
-    /// upstream may choose no other.
+    /// The same admission after the client was told that `subprotocol` is agreed on: the upstream may
+    /// choose no other.
     #[must_use]
     pub fn told(self, subprotocol: Option<&str>) -> Self {
         match subprotocol {

@@ -1,5 +1,5 @@
-//! The Origin check (RFC 6455 section 10.2): a browser sends cookies along with the WebSocket of any page,
-//! so the route lists the origins of the pages that may connect.
+//! The Origin check (RFC 6455 section 10.2): a browser sends cookies with a WebSocket that any page
+//! opens, so the route lists the origins of the pages that may connect.
 
 use std::fmt;
 
@@ -10,21 +10,21 @@ use crate::handshake::UpgradeRequest;
 use crate::values::Origin;
 use crate::values::{Reason, Refusal};
 
-/// The reason for which an origin may connect.
+/// The reason why an origin may connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum OriginMatch {
-    /// There is no Origin header, as in requests of programs.
+    /// The request has no Origin header; clients other than browsers send none.
     Absent,
-    /// The route accepts any origin; this is the text of the header.
+    /// The route accepts any origin; the value is the text of the header.
     Any(String),
-    /// The origin is entry number `entry`, counted from 1, of the `of` entries of the route.
+    /// The origin matches entry number `entry`, counted from 1, of the `of` entries of the route.
     Listed { origin: Origin, entry: usize, of: usize },
-    /// The origin is that of the requested host.
+    /// The origin equals that of the requested host.
     Same(Origin),
 }
 
-/// Checks the Origin header against the route. A request without one passes, since no browser sends
-/// it, unless the route requires the header. Two are refused on every route.
+/// Checks the Origin header against the route. A request without the header passes, since browsers
+/// always send it, unless the route requires it. Two headers are refused on every route.
 pub(super) fn check(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> {
     let route = cx.route()?;
     let matched = match cx.handshake()? {
@@ -32,8 +32,8 @@ pub(super) fn check(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> 
             let used = request.used_authority();
             let own = || Origin::new(arrival.client.scheme, &used.host, used.port);
             let matched = check_text(route, read(request)?.as_deref(), own)?;
-            // A browser verified the host by a certificate, or the route names it: no other site can
-            // have made this name resolve to the gateway.
+            // A browser verified the certificate of the host, or the route names the host: no other
+            // site can have made this name resolve to the gateway.
             let host_named = !route.hosts.is_empty() || arrival.client.scheme == "https";
             cx.found.request = Some(match arrival.context {
                 context if matched.is_named(host_named) => context.accepted(),
@@ -55,7 +55,7 @@ pub(super) fn passed(cx: &CheckContext<'_>) -> Said {
     Said::by(matched.to_string(), cx.table(ConfigSection::Route).key(matched.key()))
 }
 
-/// The Origin header of a request, if there is one. An empty value counts.
+/// The Origin header of a request, if present. An empty value counts as present.
 fn read(request: &UpgradeRequest) -> Result<Option<String>, Refusal> {
     let mut values = request.origins();
     let Some(value) = values.next() else {
@@ -67,7 +67,7 @@ fn read(request: &UpgradeRequest) -> Result<Option<String>, Refusal> {
     Ok(Some(String::from_utf8_lossy(value.as_bytes()).into_owned()))
 }
 
-/// Checks the text of an Origin header; `own` is the origin of the URL that the client used.
+/// Checks the text of an Origin header; `own` returns the origin of the URL that the client used.
 fn check_text(
     route: &Route,
     origin: Option<&str>,
@@ -111,7 +111,7 @@ fn find(
     }
 }
 
-/// The origin as the log shows it; an empty one is shown as `""`.
+/// The origin as the log shows it; an empty one appears as `""`.
 fn shown(origin: &Origin) -> String {
     match origin {
         Origin::Empty => "\"\"".to_owned(),
@@ -124,7 +124,7 @@ fn denied(detail: impl Into<String>) -> Refusal {
 }
 
 impl OriginMatch {
-    /// The key of the route that decides.
+    /// The key of the route that decided.
     fn key(&self) -> &'static str {
         match self {
             Self::Absent => "require_origin",
@@ -132,8 +132,8 @@ impl OriginMatch {
         }
     }
 
-    /// Whether the configuration names this origin, and no page of another site can have it. The same
-    /// origin is named where the host is.
+    /// Whether the configuration names this origin, and no page of another site can have it. A
+    /// same-origin match counts as named if the host is named.
     fn is_named(&self, host_named: bool) -> bool {
         match self {
             Self::Absent | Self::Any(_) => false,
@@ -142,7 +142,7 @@ impl OriginMatch {
         }
     }
 
-    /// The text of the origin, if there is one, for the check after a reload.
+    /// The text of the origin, if the request has one, for the check after a reload.
     pub(super) fn into_origin(self) -> Option<String> {
         match self {
             Self::Absent => None,
@@ -172,7 +172,7 @@ impl fmt::Display for OriginMatch {
 mod tests {
     use super::{Origin, OriginMatch};
 
-    /// A forged token with a named origin is a strike, which no page may cause for its visitors.
+    /// A forged token with a named origin is a strike; no foreign page may cause one for its visitors.
     #[test]
     fn an_origin_that_any_page_can_have_names_none() {
         for (text, is_named) in [

@@ -1,4 +1,4 @@
-//! The facts that an open session keeps, so that a reload can check it again.
+//! The facts that an open session keeps, so that a reload can check the session again.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -11,21 +11,20 @@ use crate::tls::ClientCertificate;
 use crate::values::{Host, Origin};
 use crate::values::{Reason, Refusal};
 
-/// The facts of a session's handshake that a later policy checks again: kept as one text, which takes a
-/// third of the memory of its parts.
+/// The facts of a session's handshake that a later policy checks again. They are kept as one text,
+/// which takes a third of the memory of separate fields.
 #[derive(Debug, Clone)]
 pub struct HandshakeSnapshot {
     parts: Arc<str>,
     certificate: Option<Arc<ClientCertificate>>,
 }
 
-/// The parts of the text: the scheme that the client used, the host of the request, the host that the
-/// client used where that is another one (else empty), the port that it used if it named one, the path,
-/// and its origin.
+/// The fields of the text: the scheme that the client used, the host of the request, the host that the
+/// client used if it differs (else empty), the port that the client named, the path, and the origin.
 type Parts<'a> =
     (Cow<'a, str>, Cow<'a, str>, Cow<'a, str>, Option<u16>, Cow<'a, str>, Option<String>);
 
-/// A snapshot that was read again.
+/// A parsed snapshot.
 pub(super) struct KeptHandshake<'a> {
     scheme: Cow<'a, str>,
     pub(super) host: Host,
@@ -47,18 +46,18 @@ impl KeptHandshake<'_> {
 pub enum SessionPrincipal<'a> {
     /// The route had no authentication.
     Anonymous,
-    /// The first message, which holds the token, has not come.
+    /// The first message, which carries the token, has not arrived.
     Awaited,
     /// A token was verified.
     Identified {
-        /// The NAME of the `[jwt.NAME]` that verified it.
+        /// The `NAME` in `[jwt.NAME]` of the issuer that verified the token.
         issuer: &'a str,
         /// The claims of the token.
         claims: &'a Claims,
     },
 }
 
-/// The claims of a token as a session keeps them: one text, never shown.
+/// The claims of a token as a session keeps them: one text, which `Debug` does not show.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Claims(Box<str>);
 
@@ -66,7 +65,7 @@ impl Claims {
     /// Keeps claims.
     #[must_use]
     pub fn new(claims: &Map<String, Value>) -> Self {
-        // A map of JSON values is always JSON.
+        // Serializing a map of JSON values cannot fail.
         Self(serde_json::to_string(claims).unwrap_or_default().into_boxed_str())
     }
 
@@ -104,7 +103,7 @@ impl HandshakeSnapshot {
     }
 
     fn keep(parts: &Parts<'_>) -> Self {
-        // Texts and a number are always JSON.
+        // Serializing strings and a number cannot fail.
         let parts = serde_json::to_string(parts).unwrap_or_default().into();
         Self { parts, certificate: None }
     }
@@ -127,7 +126,7 @@ impl HandshakeSnapshot {
 
 #[cfg(test)]
 impl HandshakeSnapshot {
-    /// Without an origin.
+    /// A snapshot without an origin.
     pub(crate) fn of(host: &str, path: &str) -> Self {
         Self::keep(&("https".into(), host.into(), "".into(), None, path.into(), None))
     }

@@ -1,4 +1,4 @@
-//! The choice of the route.
+//! The selection of the route.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,17 +10,17 @@ use crate::config::{HostPattern, PathPattern, Route};
 use crate::values::Host;
 use crate::values::{Reason, Refusal};
 
-/// The routes, the most specific first: exact host, wildcard, any host; within those,
+/// The routes in descending order of specificity: exact host, wildcard, any host; for equal hosts the
 /// exact path, then the longest prefix.
 #[derive(Debug)]
 pub struct Routes(Vec<RouteEntry>);
 
-/// The most specific route for a request.
+/// The most specific route that matches a request.
 #[derive(Debug, Clone, Copy)]
 pub struct Found<'a> {
     /// The route.
     pub route: &'a Arc<Route>,
-    /// The host of the route that matched; `None`: the route takes any host.
+    /// The host pattern of the route that matched; `None`: the route accepts any host.
     pub host: Option<&'a HostPattern>,
 }
 
@@ -49,7 +49,7 @@ pub(super) fn passed(cx: &CheckContext<'_>) -> Said {
 }
 
 impl Routes {
-    /// Sorts the routes once, so that the first that matches is the most specific.
+    /// Sorts the routes once, so that the first match is the most specific.
     #[must_use]
     pub fn new(routes: &[Arc<Route>]) -> Self {
         let mut entries: Vec<RouteEntry> = routes.iter().flat_map(entries_of).collect();
@@ -57,7 +57,7 @@ impl Routes {
         Self(entries)
     }
 
-    /// The route for a host and a canonical path.
+    /// Finds the route for a host and a canonical path.
     #[must_use]
     pub fn find(&self, host: &Host, path: &str) -> Option<Found<'_>> {
         let matches = |entry: &&RouteEntry| {

@@ -1,5 +1,5 @@
-//! Runs the list of checks over one client, stops at the first refusal, and keeps a trace where
-//! someone wants one. All ways of admission go through here.
+//! Runs the list of checks for one client, stops at the first refusal, and keeps a trace if one is
+//! requested. All ways of admission use this runner.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,8 +18,7 @@ use crate::handshake::UpgradeRequest;
 use crate::state::State;
 use crate::values::Refusal;
 
-/// The checks of a policy for the client at one address. Each method runs the next phases of the
-/// list.
+/// The checks of a policy for the client at one address. Each method runs the next phases of the list.
 #[derive(Debug)]
 pub struct Checks<'p> {
     policy: &'p Policy,
@@ -34,7 +33,7 @@ impl Policy {
         Checks { policy: self, address, trace: Trace::off() }
     }
 
-    /// Starts the checks of a client, and keeps each as a step.
+    /// Starts the checks of a client, and records each check as a step.
     #[must_use]
     pub fn traced(&self, address: IpAddr) -> Checks<'_> {
         Checks { policy: self, address, trace: Trace::on() }
@@ -42,7 +41,7 @@ impl Policy {
 }
 
 impl<'p> Checks<'p> {
-    /// The trace, for steps that are no checks.
+    /// The trace, for steps that are not checks.
     pub fn trace(&mut self) -> &mut Trace {
         &mut self.trace
     }
@@ -53,8 +52,8 @@ impl<'p> Checks<'p> {
         self.trace.into_steps()
     }
 
-    /// Admits the address: firewall, bans, limits. A trusted proxy that speaks for itself is only
-    /// held to the firewall's rules, since all its clients would share the rest.
+    /// Admits the address: firewall, bans, limits. A connection of a trusted proxy itself is checked
+    /// only against the firewall's rules, since all its clients would share bans and limits.
     pub fn admit_address(&mut self, state: &State) -> Result<AddressAdmission, Refusal> {
         let mut cx = self.context();
         cx.facts.state = Some(state);
@@ -84,7 +83,7 @@ impl<'p> Checks<'p> {
         Ok(ExchangeAdmission::new(address))
     }
 
-    /// Finds the route of a request. It is known from here on, also for the log.
+    /// Finds the route of a request. The log names the route from here on.
     pub fn route(
         &mut self,
         request: &UpgradeRequest,
@@ -96,9 +95,9 @@ impl<'p> Checks<'p> {
         cx.route().cloned()
     }
 
-    /// Admits a request to its route. Then every place where a token may be, and Authorization, is
-    /// emptied, except for the token itself where the upstream is to have it. Where the token comes
-    /// in the first message, the principal of the admission is still awaited.
+    /// Admits a request to its route. Then every place that may carry a token, and Authorization, is
+    /// emptied, except for the token itself if the configuration forwards it to the upstream. If the
+    /// token comes in the first message, the principal of the admission is [`Principal::Awaited`].
     pub async fn admit(
         &mut self,
         route: Arc<Route>,
@@ -180,9 +179,9 @@ impl<'p> Checks<'p> {
         self.run(Phase::Session, &mut cx)
     }
 
-    /// Checks an open session again, after a reload: those checks that depend on the configuration
-    /// alone. Bans, revocations, limits and signatures are not among them. Gives the route by which
-    /// the session would be admitted now.
+    /// Checks an open session again after a reload, with the checks that depend on the configuration
+    /// alone. Bans, revocations, limits and signatures are not checked again. Returns the route that
+    /// would admit the session now.
     pub fn review(
         &mut self,
         snapshot: &HandshakeSnapshot,
@@ -220,7 +219,7 @@ impl<'p> Checks<'p> {
         Ok(())
     }
 
-    /// The same for a phase with checks that wait.
+    /// Runs a phase that has asynchronous checks.
     async fn run_waiting(
         &mut self,
         phase: Phase,
@@ -236,7 +235,7 @@ impl<'p> Checks<'p> {
         Ok(())
     }
 
-    /// Adds the step of a check to the trace, and passes its refusal on.
+    /// Adds the step of a check to the trace, and returns its refusal.
     fn record(
         &mut self,
         check: &Check,

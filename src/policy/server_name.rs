@@ -1,4 +1,4 @@
-//! The check that the Host of a request fits the server name of the TLS handshake.
+//! The check that the Host of a request matches the server name of the TLS handshake.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use crate::tls::ServerNames;
 use crate::values::Host;
 use crate::values::{Reason, Refusal};
 
-/// Checks that the server name of TLS goes with the host of the request.
+/// Checks that the server name of the TLS handshake matches the host of the request.
 pub(super) fn check(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> {
     let (request, arrival) = cx.live()?;
     let matched = matched(cx.policy.names.as_deref(), arrival, request.host())?;
@@ -22,25 +22,26 @@ pub(super) fn passed(cx: &CheckContext<'_>) -> Said {
     Said::by(matched.to_string(), matched.key())
 }
 
-/// The reason for which a server name fits a host.
+/// The reason why a server name matches a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NameMatch<'a> {
-    /// There is no TLS.
+    /// The connection has no TLS.
     Plain,
-    /// A trusted proxy asks for a name of its own.
+    /// A trusted proxy opened the TLS connection and chose the server name.
     Proxy,
-    /// The TLS handshake has no server name.
+    /// The client sent no server name.
     NotAsked,
     /// The host is an address.
     Address(&'a Host),
-    /// Both are served with the same certificates.
+    /// The gateway serves both names with the same certificates.
     SamePolicy { server_name: &'a str, host: &'a Host },
 }
 
-/// RFC 9110 section 7.4: a request was misdirected if its host and the server name of TLS have different
-/// TLS policies. A client that sent no server name, or uses an address as host, never mismatches. `names`
-/// are those of the certificates; the server name is in the canonical form of hosts. A trusted proxy that
-/// opens a TLS connection of its own sends the server name that it is configured with, for all hosts.
+/// Matches the server name against the host. By RFC 9110 section 7.4 a request is misdirected if the
+/// two have different TLS policies. A client that sent no server name, or uses an address as host,
+/// never mismatches. `names` are the names of the certificates; the server name is in the canonical
+/// form of hosts. A trusted proxy that opens a TLS connection of its own sends its configured server
+/// name for all hosts.
 fn matched<'a>(
     names: Option<&ServerNames>,
     arrival: Arrival<'a>,
@@ -66,7 +67,7 @@ fn matched<'a>(
 }
 
 impl NameMatch<'_> {
-    /// The key that decides.
+    /// The configuration key that decided.
     fn key(&self) -> String {
         match self {
             Self::Plain => Table::Only("tls").key("mode"),

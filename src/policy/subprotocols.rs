@@ -1,4 +1,4 @@
-//! Which offered subprotocols the upstream is asked for.
+//! The subprotocols that the gateway offers to the upstream.
 
 use crate::config::Route;
 use crate::handshake::UpgradeRequest;
@@ -8,7 +8,7 @@ const MOST_NAMED: usize = 8;
 /// Maximum length of a subprotocol that the log names, in characters. A secret of 128 bits is longer.
 const LONGEST_NAMED: usize = 20;
 
-/// The offered subprotocols that the route lists, and the others as the log names them.
+/// The offered subprotocols that the route lists, and the text of the others for the log.
 pub(super) fn listed(route: &Route, request: &UpgradeRequest) -> (Vec<String>, Option<String>) {
     let listed = |name: &String| route.subprotocols.is_empty() || route.subprotocols.contains(name);
     let (listed, unlisted): (Vec<_>, Vec<_>) =
@@ -20,7 +20,7 @@ pub(super) fn listed(route: &Route, request: &UpgradeRequest) -> (Vec<String>, O
     (listed, (!text.is_empty()).then_some(text))
 }
 
-/// A long name may be a credential of the application.
+/// The name, or only its length: a long name may be a credential of the application.
 fn name_or_length(name: &str) -> String {
     match name.len() {
         ..=LONGEST_NAMED => name.to_owned(),

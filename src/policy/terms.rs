@@ -5,7 +5,7 @@ use super::checks::Said;
 use super::context::CheckContext;
 use crate::config::{Limits, Mode, OnExceed};
 
-/// The rate limits of the session. The key is the route's where the route changes `[limits]`.
+/// The rate limits of the session. The key is that of the route if the route overrides `[limits]`.
 pub(super) fn rates(cx: &CheckContext<'_>) -> Said {
     let Ok(route) = cx.route() else {
         return String::new().into();
@@ -26,7 +26,7 @@ pub(super) fn rates(cx: &CheckContext<'_>) -> Said {
         (Mode::Enforce, OnExceed::Delay) => "what is more has to wait",
         (Mode::Enforce, OnExceed::Drop) => "what is more is dropped",
     };
-    // Limits counted across routes are not the route's, and their defaults may be derived.
+    // Limits that count across routes do not belong to the route, and their defaults may be derived.
     let connections_per_ip = route.limits.connections_per_ip;
     let shared = Limits { connections_per_ip, ..cx.policy.limits.clone() };
     let text = if said.is_empty() {

@@ -1,4 +1,4 @@
-//! A check that is added to the list runs everywhere.
+//! Tests that a check that is added to the list runs everywhere.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::PermissionsExt;
@@ -19,13 +19,13 @@ use crate::handshake::{ClientAddress, Peer, UpgradeRequest};
 use crate::state::State;
 use crate::values::{Reason, Refusal, RequestContext, Sender, TokenPlace};
 
-/// The NAME of the route on which [`PROBE`] refuses everyone.
+/// The name of the route on which [`PROBE`] refuses every client.
 pub(crate) const PROBED: &str = "probed";
 
 /// A secret of 32 bytes.
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-/// A check that exists in tests alone. It stands in the list like any other.
+/// A check that exists only in tests; it is in the list like any other.
 pub(super) const PROBE: Check = Check {
     phase: Phase::Token,
     name: "probe",
@@ -51,7 +51,7 @@ pub(crate) fn configuration(route: &str, token_from: &str) -> String {
     )
 }
 
-/// Makes a policy of a configuration, and a token that it accepts.
+/// A policy built from a configuration, and a token that it accepts.
 struct Fixture {
     policy: Policy,
     state: State,
@@ -81,7 +81,7 @@ pub(crate) fn write_secret(folder: &Path) -> String {
 
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
-/// Runs the phases of a request as a connection does, with the token in its head.
+/// Runs the phases of a request as a connection does, with the token in the request head.
 async fn connect(fixture: &Fixture, token: Option<&str>) -> Result<Admission, Refusal> {
     let mut checks = fixture.policy.checks(ADDRESS);
     let address = checks.admit_address(&fixture.state)?;
@@ -115,14 +115,14 @@ async fn connect(fixture: &Fixture, token: Option<&str>) -> Result<Admission, Re
 
 const CONTEXT: RequestContext = RequestContext { sender: Sender::Program, relayed: false };
 
-/// Goes on with the token of the first message.
+/// Continues the admission with the token of the first message.
 async fn say(fixture: &Fixture, admission: &Admission) -> Result<(), Refusal> {
     let shown = ShownToken { token: &fixture.token, place: &TokenPlace::Message, context: CONTEXT };
     let mut checks = fixture.policy.checks(ADDRESS);
     checks.identify(admission.route(), shown).await.map(drop)
 }
 
-/// What a reload to the policy of `fixture` makes of an open session.
+/// The result of checking an open session again under the policy of `fixture`.
 fn reload(fixture: &Fixture, admission: &Admission) -> Result<(), Refusal> {
     let Principal::Identified(identity) = admission.principal() else {
         panic!("the session has no user");
@@ -160,7 +160,7 @@ async fn a_check_of_the_list_runs_when_the_first_message_brings_the_token() {
     }
 }
 
-/// A phase is a run of neighbours, so that the order of the list is the order of the checks.
+/// The checks of a phase are contiguous, so that the order of the list is the order of execution.
 #[test]
 fn the_list_has_each_phase_once() {
     let mut phases: Vec<Phase> = CHECKS.iter().map(|check| check.phase).collect();

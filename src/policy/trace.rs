@@ -1,5 +1,5 @@
-//! The trace of the checks: the outcome of each, with the configuration key that decided it. The
-//! gateway keeps no trace, and then no text is made; `framewall explain` prints it.
+//! The trace of the checks: the outcome of each check, with the configuration key that decided it. The
+//! gateway keeps no trace and then builds no text; `framewall explain` prints the trace.
 
 use std::fmt;
 
@@ -10,9 +10,9 @@ use crate::values::Refusal;
 pub struct Step {
     /// The name of the check.
     pub name: &'static str,
-    /// The outcome, in a sentence. It may repeat bytes of the client.
+    /// The outcome, in one sentence. It may quote bytes of the client.
     pub said: String,
-    /// The configuration key that decided, such as `routes.chat.origins`; `None`: none did.
+    /// The configuration key that decided, such as `routes.chat.origins`; `None`: no key decided.
     pub key: Option<String>,
 }
 
@@ -28,7 +28,7 @@ pub enum Table<'a> {
 }
 
 impl Table<'_> {
-    /// The whole name of one of its keys.
+    /// The full name of a key in this table.
     #[must_use]
     pub fn key(&self, name: &str) -> String {
         format!("{self}.{name}")
@@ -45,30 +45,30 @@ impl fmt::Display for Table<'_> {
     }
 }
 
-/// Collects steps, or nothing.
+/// Collects steps, unless it is off.
 #[derive(Debug)]
 pub struct Trace(Option<Vec<Step>>);
 
 impl Trace {
-    /// Keeps no step.
+    /// A trace that discards all steps.
     #[must_use]
     pub fn off() -> Self {
         Self(None)
     }
 
-    /// Keeps every step.
+    /// A trace that keeps all steps.
     #[must_use]
     pub fn on() -> Self {
         Self(Some(Vec::new()))
     }
 
-    /// The steps in their order; the last one is the one that refused, if one did.
+    /// The steps in order; if a check refused, its step is the last.
     #[must_use]
     pub fn into_steps(self) -> Vec<Step> {
         self.0.unwrap_or_default()
     }
 
-    /// Adds a step.
+    /// Adds a step; `step` is called only if the trace is on.
     pub fn note(&mut self, step: impl FnOnce() -> Step) {
         if let Some(steps) = &mut self.0 {
             steps.push(step());

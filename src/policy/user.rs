@@ -10,15 +10,15 @@ use crate::state::limits::UserPermit;
 use crate::values::Wait;
 use crate::values::{Reason, Refusal};
 
-/// The Retry-After of a refusal: only the end of another session of the user makes room.
+/// The Retry-After of a refusal that lasts until another session of the user ends.
 const ANOTHER_ENDS: Wait = Wait(Duration::from_secs(10));
 
-/// One more session of a user.
+/// The proof that a user may open one more session.
 #[derive(Debug)]
 pub struct UserAdmission {
-    /// The user's permit for it.
+    /// The permit that counts the session against the user.
     pub permit: UserPermit,
-    /// Refusals by sections in report mode.
+    /// Refusals that report mode let through.
     pub let_through: Vec<Refusal>,
 }
 

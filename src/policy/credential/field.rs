@@ -1,4 +1,4 @@
-//! Header fields that hold a token: Authorization (RFC 6750 section 2.1) and fields of other names.
+//! Tokens in header fields: Authorization (RFC 6750 section 2.1) and custom fields.
 
 use http::header::{AUTHORIZATION, HeaderName};
 use http::{HeaderMap, HeaderValue};
@@ -9,13 +9,13 @@ use crate::values::is_token_byte;
 
 const SCHEME: &[u8] = b"bearer";
 
-/// The bearer tokens of Authorization. A line of another scheme has none; a line that is not a scheme and
-/// a space before the rest (RFC 9110 section 11.4) cannot be read.
+/// Reads the bearer tokens of Authorization. A line with another scheme has none; a line that is not a
+/// scheme, a space and the rest (RFC 9110 section 11.4) is an error.
 pub(super) fn authorization(headers: &HeaderMap) -> Vec<CredentialReading> {
     headers.get_all(AUTHORIZATION).iter().filter_map(credentials).collect()
 }
 
-/// The token of one line of Authorization; `None`: it is empty, or of another scheme.
+/// Reads the token of one Authorization line; `None`: the line is empty, or has another scheme.
 fn credentials(line: &HeaderValue) -> Option<CredentialReading> {
     let line = trimmed(line.as_bytes());
     if line.is_empty() {
@@ -33,8 +33,8 @@ fn credentials(line: &HeaderValue) -> Option<CredentialReading> {
     Some(token(&rest[start..]))
 }
 
-/// The tokens of the fields called `name`: the token alone, or with `Bearer ` before it. Another spelling
-/// of the name, which many servers fold to the same variable, cannot be read.
+/// Reads the tokens of the fields called `name`: the token alone, or after `Bearer `. Another spelling
+/// of the name is an error, because many servers fold it to the same variable.
 pub(super) fn named(headers: &HeaderMap, name: &HeaderName) -> Vec<CredentialReading> {
     let mut readings = Vec::new();
     for (given, value) in headers {
@@ -67,7 +67,7 @@ fn is_spelling(given: &HeaderName, name: &HeaderName) -> bool {
     given == name || (given.as_str().len() == name.as_str().len() && fold(given) == fold(name))
 }
 
-/// Removes Authorization; with `judged` all of it but the lines that hold the token.
+/// Removes Authorization; with `judged` it keeps the lines that hold the token.
 pub(super) fn empty_authorization(headers: &mut HeaderMap, judged: bool) {
     let kept: Vec<HeaderValue> = headers
         .get_all(AUTHORIZATION)

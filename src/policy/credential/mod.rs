@@ -1,6 +1,7 @@
-//! The credential of a request: its place, the number of credentials, and the request without it. A place
-//! is read as bytes and strictly. A value that a more lenient parser takes for a credential, and this
-//! module does not, is refused, so that the gateway and the application never check two different ones.
+//! The credential of a request: finds it, counts it, and removes it from the request. Each place is
+//! read as bytes and strictly. A value that a more lenient parser takes for a credential, and this
+//! module does not, is refused, so that the gateway and the application never check different
+//! credentials.
 
 mod cookie;
 mod field;
@@ -16,10 +17,10 @@ use crate::handshake::UpgradeRequest;
 use crate::values::TokenPlace;
 use crate::values::{Reason, Refusal};
 
-/// A token as it stands in a place, or why it cannot be read strictly.
+/// A token as its place carries it, or the reason why it cannot be read strictly.
 type CredentialReading = Result<String, &'static str>;
 
-/// A credential that a request shows, and the first place where it was found.
+/// The credential of a request, and the first place that carries it.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Credential {
     pub(super) place: TokenPlace,
@@ -33,7 +34,7 @@ impl std::fmt::Debug for Credential {
 }
 
 impl Credential {
-    /// The token; the refusal says why it cannot be read.
+    /// The token; the refusal has the reason why it cannot be read.
     pub(super) fn token(&self) -> Result<&str, Refusal> {
         self.reading.as_deref().map_err(|why| {
             let detail = format!("the token in {} cannot be read: {why}", self.place);
@@ -42,7 +43,7 @@ impl Credential {
     }
 }
 
-/// Finds the credential of the request, and refuses two different ones.
+/// Finds the credential of the request, and refuses a request with two different ones.
 pub(super) fn check(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> {
     let Some(issuers) = cx.issuers()? else {
         return Ok(CheckOutcome::NotApplicable);
@@ -60,9 +61,9 @@ pub(super) fn passed(cx: &CheckContext<'_>) -> Said {
     .into()
 }
 
-/// Finds the one credential in `places`; other places do not count. The same token in two places is one,
-/// an empty value is none. Two different ones are refused with `token.multiple`: the gateway cannot know
-/// which of them the application would read.
+/// Finds the one credential in `places`; other places do not count. The same token in two places counts
+/// once, and an empty value does not count. Two different tokens are refused with `token.multiple`: the
+/// gateway cannot know which of them the application would read.
 fn find(places: &[TokenPlace], request: &UpgradeRequest) -> Result<Option<Credential>, Refusal> {
     let mut found: Vec<Credential> = Vec::new();
     for place in places {
@@ -91,7 +92,7 @@ fn read(place: &TokenPlace, request: &UpgradeRequest) -> Result<Vec<CredentialRe
     })
 }
 
-/// The subprotocol before a token that [`empty`] takes out of the offer.
+/// The subprotocol before a token that [`empty`] removes from the offer.
 pub(super) fn paired(
     places: &[TokenPlace],
     forward: bool,
@@ -101,9 +102,9 @@ pub(super) fn paired(
     taken.then(|| subprotocol::paired(request.subprotocols())).flatten()
 }
 
-/// Empties every place of `places`, and Authorization whether it is one of them or not: the application
-/// gets no credential that the gateway did not judge. With `forward` the judged token stays where it is, and
-/// an Authorization of another scheme goes.
+/// Empties every place in `places`, and Authorization in any case: the application gets no credential
+/// that the gateway did not check. With `forward` the checked token stays in its place, and an
+/// Authorization of another scheme is removed.
 pub(super) fn empty(places: &[TokenPlace], forward: bool, request: &mut UpgradeRequest) {
     let judged = forward && places.contains(&TokenPlace::Header);
     field::empty_authorization(request.headers_mut(), judged);
@@ -128,8 +129,8 @@ pub(super) fn empty(places: &[TokenPlace], forward: bool, request: &mut UpgradeR
     }
 }
 
-/// The token that `bytes` are. Beside the characters of a compact JWS (RFC 7515 section 7.1) those of
-/// padded and standard base64 pass, so that the verifier can say what is wrong with them.
+/// Reads `bytes` as a token. In addition to the characters of a compact JWS (RFC 7515 section 7.1),
+/// those of padded and standard base64 pass, so that the verifier can report the exact error.
 fn token(bytes: &[u8]) -> CredentialReading {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.~+/=".contains(byte);
     match std::str::from_utf8(bytes) {
@@ -138,7 +139,7 @@ fn token(bytes: &[u8]) -> CredentialReading {
     }
 }
 
-/// `bytes` without spaces and tabs at its ends (OWS, RFC 9110 section 5.6.3).
+/// `bytes` without leading and trailing spaces and tabs (OWS, RFC 9110 section 5.6.3).
 fn trimmed(bytes: &[u8]) -> &[u8] {
     let blank = |byte: &u8| *byte == b' ' || *byte == b'\t';
     let start = bytes.iter().position(|byte| !blank(byte)).unwrap_or(bytes.len());

@@ -1,8 +1,9 @@
-//! Names of parameters and cookies as lenient readers see them.
+//! The names of parameters and cookies as lenient parsers read them.
 
-/// Whether some reader takes `given`, as it stands in the request, for `name`. Covers one percent-decoding
-/// (also `%uXXXX`), `+` as a space, names that end at a NUL, blanks and bytes above 0x7f around them, PHP's
-/// `_` for `.`, space and `[`, names of list members (`name[]`), and ASP.NET Core, which ignores case.
+/// Whether some parser takes `given`, as it stands in the request, for `name`. Covers one
+/// percent-decoding (also `%uXXXX`), `+` as a space, names that end at a NUL, surrounding blanks and
+/// bytes above 0x7f, PHP's `_` for `.`, space and `[`, names of list members (`name[]`), and ASP.NET
+/// Core, which ignores case.
 pub(super) fn is_like(given: &[u8], name: &str) -> bool {
     is_spelling(&decoded(given).to_ascii_lowercase(), &name.to_ascii_lowercase())
 }
@@ -41,7 +42,7 @@ fn decoded(text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The byte that is written behind a `%`, and what follows it.
+/// The byte that an escape after `%` encodes, and the rest of the text.
 fn escaped(text: &[u8]) -> Option<(u8, &[u8])> {
     let (high, low, behind) = match text {
         [b'u' | b'U', b'0', b'0', high, low, behind @ ..] | [high, low, behind @ ..] => {

@@ -1,12 +1,12 @@
-//! A token in a parameter of the query.
+//! Tokens in query parameters.
 
 use percent_encoding::percent_decode_str;
 
 use super::names::is_like;
 use super::{CredentialReading, token};
 
-/// The tokens of the parameters called `name` once they are decoded. A parameter that only other readers
-/// call so, or find behind a `;`, cannot be read.
+/// Reads the tokens of the parameters that decode to `name`. A parameter that only lenient parsers read
+/// as `name`, or find after a `;`, is an error.
 pub(super) fn read(target: &str, name: &str) -> Vec<CredentialReading> {
     let mut readings = Vec::new();
     for parameter in query(target).split('&') {
@@ -23,7 +23,7 @@ pub(super) fn read(target: &str, name: &str) -> Vec<CredentialReading> {
     readings
 }
 
-/// The target without those parameters, in every spelling; `None`: it has none.
+/// The target without those parameters, in every spelling; `None`: the target has no such parameter.
 pub(super) fn without(target: &str, name: &str) -> Option<String> {
     let (path, query) = target.split_once('?')?;
     let kept: Vec<String> =
@@ -35,7 +35,7 @@ pub(super) fn without(target: &str, name: &str) -> Option<String> {
     Some(if kept.is_empty() { path.to_owned() } else { format!("{path}?{left}") })
 }
 
-/// What is left of one parameter; `None`: nothing.
+/// The rest of one parameter; `None`: nothing is left.
 fn without_part(parameter: &str, name: &str) -> Option<String> {
     if is_taken_for(parameter, name) {
         return None;
@@ -48,12 +48,12 @@ fn query(target: &str) -> &str {
     target.split_once('?').map_or("", |(_, query)| query)
 }
 
-/// Whether a parameter's name, as it stands in the query, is `name` once it is decoded.
+/// Whether a parameter's name in the query decodes to `name`.
 fn is_called(given: &str, name: &str) -> bool {
     percent_decode_str(given).decode_utf8().is_ok_and(|given| given == name)
 }
 
-/// Whether some reader takes `name=value` for the parameter `name`.
+/// Whether some parser takes `part` for the parameter `name`.
 fn is_taken_for(part: &str, name: &str) -> bool {
     let given = part.split('=').next().unwrap_or_default();
     is_like(given.as_bytes(), name)

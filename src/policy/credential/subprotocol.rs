@@ -1,23 +1,23 @@
-//! A token among the offered subprotocols.
+//! Tokens in the offered subprotocols.
 
 use percent_encoding::percent_decode_str;
 
 use super::{CredentialReading, token};
 use crate::values::{Reason, Refusal};
 
-/// A subprotocol that carries a token as it is: all characters of a compact JWS are token characters
-/// (RFC 9110 section 5.6.2).
+/// The prefix of a subprotocol that carries a token unencoded: all characters of a compact JWS are
+/// token characters (RFC 9110 section 5.6.2).
 const BEARER: &str = "bearer.";
-/// The form of Kubernetes: the token in base64url, without padding.
+/// The prefix that Kubernetes uses: the token in base64url, without padding.
 const KUBERNETES: &str = "base64url.bearer.authorization.k8s.io.";
-/// The form of Jupyter Server: the token percent-encoded.
+/// The prefix that Jupyter Server uses: the token percent-encoded.
 const JUPYTER: &str = "v1.token.websocket.jupyter.org.";
-/// Subprotocols behind which the next item is the token. They are real ones: the application or the
-/// gateway may choose them.
+/// Subprotocols that announce a token as the next item. They are real subprotocols: the application or
+/// the gateway may select them.
 const BEFORE: [&str; 2] = ["bearer", "access_token"];
 
-/// The tokens of the offer. A browser fails the socket when none of what it offered is answered, and the
-/// token must not be: something else must be offered, too.
+/// Reads the tokens in the offer. A browser fails the socket if the server selects no offered
+/// subprotocol, and the server must not select the token: the offer must have another item.
 pub(super) fn read(offered: &[String]) -> Result<Vec<CredentialReading>, Refusal> {
     let carriers = carried(offered);
     if !carriers.is_empty() && carriers.len() == offered.len() {
@@ -32,9 +32,9 @@ pub(super) fn read(offered: &[String]) -> Result<Vec<CredentialReading>, Refusal
     Ok(carriers.into_iter().filter_map(reading).collect())
 }
 
-/// The offer without the items that carry a token, or nothing in the form of one. The first item of a pair
-/// goes to the end: where it stood, the item behind the token would be behind it, and an application could
-/// take that for the token. Of several only one can be last; the others go.
+/// The offer without the items that carry a token or match the form of one. The first item of a pair
+/// moves to the end: at its old place, the item after the token would now follow it, and an application
+/// could take that item for the token. Only one such item can be last, so the others are removed.
 pub(super) fn without_tokens(offered: &[String]) -> Vec<String> {
     let carriers = carried(offered);
     let kept = offered.iter().filter(|item| !carriers.iter().any(|(carrier, _)| carrier == item));
@@ -44,11 +44,11 @@ pub(super) fn without_tokens(offered: &[String]) -> Vec<String> {
     left
 }
 
-/// What an item carries, which may be empty; or why it cannot be decoded.
+/// The content of a carrier item, which may be empty; or the reason why it cannot be decoded.
 type Carried = Result<Vec<u8>, &'static str>;
 
-/// The items that carry, in their order. The first item of a pair still waits for its token behind items of
-/// the other forms, since it gets a new neighbour when those are taken out.
+/// The carrier items, in order. The first item of a pair keeps waiting for its token across items of
+/// the other forms, since it gets a new neighbour when those are removed.
 fn carried(offered: &[String]) -> Vec<(&str, Carried)> {
     let mut carriers: Vec<(&str, Carried)> = Vec::new();
     let mut awaited = false;
@@ -65,7 +65,7 @@ fn carried(offered: &[String]) -> Vec<(&str, Carried)> {
     carriers
 }
 
-/// The first item that says that a token follows, and is followed by one.
+/// The first item that announces a token and is followed by one.
 pub(super) fn paired(offered: &[String]) -> Option<String> {
     let pair = |pair: &&[String]| is_before(&pair[0]) && in_form(&pair[1]).is_none();
     offered.windows(2).find(pair).map(|pair| pair[0].clone())
@@ -75,7 +75,7 @@ fn is_before(item: &str) -> bool {
     BEFORE.iter().any(|name| item.eq_ignore_ascii_case(name))
 }
 
-/// What an item with one of the known beginnings carries.
+/// Decodes the content of an item with one of the known prefixes.
 fn in_form(item: &str) -> Option<Carried> {
     let rest = |form: &str| {
         let (begin, rest) = item.split_at_checked(form.len())?;

@@ -42,7 +42,7 @@ fn request(target: &str, fields: &[(&str, &str)]) -> UpgradeRequest {
     request_of(target, &fields)
 }
 
-/// What is found, and the request without it.
+/// The credential that was found, and the request without it.
 fn judged(
     mut request: UpgradeRequest,
 ) -> Result<(Option<Credential>, UpgradeRequest), (Reason, String)> {
@@ -55,7 +55,7 @@ fn judged(
     Ok((found, request))
 }
 
-/// The token, and the request without it.
+/// The token that was found, and the request without it.
 #[track_caller]
 fn found(target: &str, fields: &[(&str, &str)]) -> (String, UpgradeRequest) {
     let (credential, rest) = judged(request(target, fields)).unwrap();

@@ -1,5 +1,5 @@
-//! Requests with mutated carriers, read by the gate and by models of the readers that applications have:
-//! what the gate lets through must have nothing left in it that any of them takes for the token.
+//! Requests with mutated carriers, read by the gateway and by models of the parsers that applications
+//! use: a request that the gateway admits must have no remainder that a parser takes for the token.
 
 use proptest::prelude::*;
 
@@ -9,7 +9,7 @@ use crate::handshake::UpgradeRequest;
 const NAME: &str = "session";
 const PARAMETER: &str = "access_token";
 
-/// A reader of one text: names and values, as it splits them.
+/// A parser of one text: the names and values that it finds.
 type Reader = fn(&[u8]) -> Vec<(Vec<u8>, Vec<u8>)>;
 
 fn pairs(text: &[u8], apart: &[u8], strip: fn(u8) -> bool) -> Vec<(Vec<u8>, Vec<u8>)> {
@@ -26,7 +26,7 @@ fn pairs(text: &[u8], apart: &[u8], strip: fn(u8) -> bool) -> Vec<(Vec<u8>, Vec<
         .collect()
 }
 
-/// Node's `cookie` and Go.
+/// The parsers of Node's `cookie` and Go.
 fn strict(text: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     pairs(text, b";", |byte| byte == b' ' || byte == b'\t')
 }
@@ -44,17 +44,17 @@ fn unicode(text: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     text.split(';').filter_map(pair).collect()
 }
 
-/// Old Rack, old werkzeug, Tomcat: a comma is a `;`.
+/// Old Rack, old werkzeug, Tomcat: a comma separates pairs like `;`.
 fn commas(text: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     pairs(text, b";,", |byte| byte.is_ascii_whitespace())
 }
 
-/// `http.cookies`: blanks are apart, too.
+/// `http.cookies`: blanks separate pairs, too.
 fn blanks(text: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     pairs(text, b"; \t,", |_| false)
 }
 
-/// Rack before 2.2.3, PHP before 7.2.34: names are percent-encoded, and end at a NUL.
+/// Rack before 2.2.3, PHP before 7.2.34: names are percent-decoded, and end at a NUL.
 fn decoding(text: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let decode = |name: &[u8]| -> Vec<u8> {
         let name: Vec<u8> = percent_encoding::percent_decode(name).collect();
@@ -63,7 +63,7 @@ fn decoding(text: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     strict(text).into_iter().map(|(name, value)| (decode(&name), value)).collect()
 }
 
-/// PHP: `_` for some characters, and lists.
+/// PHP: `_` replaces some characters, and names may have list indices.
 fn php(text: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let fold = |name: &[u8]| -> Vec<u8> {
         let list = name.iter().position(|byte| *byte == b'[').filter(|at| *at > 0);
@@ -74,7 +74,7 @@ fn php(text: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     decoding(text).into_iter().map(|(name, value)| (fold(&name), value)).collect()
 }
 
-/// ASP.NET Core: names are looked up without regard to case.
+/// ASP.NET Core: name lookup ignores case.
 fn any_case(text: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     strict(text).into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect()
 }
@@ -90,7 +90,7 @@ const COOKIES: [(&str, Reader); 8] = [
     ("ASP.NET Core", any_case),
 ];
 
-/// Readers of queries, once `&` (and `;`) is told apart from `=`.
+/// Parses a query, after `&` (and `;`) and `=` were separated.
 fn parameters(query: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let spaced: Vec<u8> =
         query.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
@@ -106,11 +106,11 @@ fn parameters(query: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     [decoding(&modern), php(&modern), decoding(&old), php(&old)].concat()
 }
 
-/// What a reader still takes for the token.
+/// The remainder that a parser still takes for the token.
 fn left(request: &UpgradeRequest) -> Option<String> {
     let cookies = lines(request, "cookie");
     let mut texts = cookies.clone();
-    // As WSGI and Node join lines.
+    // WSGI and Node join lines this way.
     texts.push(cookies.join(&b","[..]));
     texts.push(cookies.join(&b"; "[..]));
     for text in &texts {

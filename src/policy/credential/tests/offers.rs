@@ -1,4 +1,4 @@
-//! Offers of subprotocols in which tokens are hidden: the gate's own reading, run again over what is left
+//! Offers of subprotocols with hidden tokens: the gateway's own parser, applied again to the offer
 //! after admission, must find no carrier.
 
 use proptest::prelude::*;

@@ -1,5 +1,5 @@
-//! What PHP 8.2.36 reads, asked of it: whether `$_GET["access_token"]` and `$_COOKIE["session"]` are set and
-//! not empty. The gate must judge or refuse whatever PHP reads.
+//! Recorded results of PHP 8.2.36: whether `$_GET["access_token"]` and `$_COOKIE["session"]` are set
+//! and not empty. The gateway must check or refuse every value that PHP reads.
 
 use super::{judged, lines, request_of};
 

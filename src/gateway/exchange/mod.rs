@@ -1,5 +1,5 @@
-//! One TCP connection on its way to a session, under one deadline from accept to the 101. Its task
-//! ends where the session's begins, so that nothing of the handshake stays in memory.
+//! One TCP connection from accept to its session, under one deadline up to the 101. Its task ends where the
+//! session's task begins, so that the state of the handshake is freed.
 
 mod reception;
 
@@ -35,16 +35,17 @@ use crate::values::spoken::Spoken;
 use crate::values::{Reason, Refusal};
 use reception::{Established, Reception};
 
-/// How long a connection has to ask while the gateway stops.
+/// How long a connection that is accepted during a stop has for its request.
 const FAREWELL_WITHIN: Duration = Duration::from_secs(2);
 /// How long an answer may take to be written once the deadline has passed.
 const ANSWER_GRACE: Duration = Duration::from_secs(2);
 
-/// The longest request heads beyond 16 KiB may hold this together, and those of one address this.
+/// The bytes that request heads beyond 16 KiB may hold together, and those of the connections of one
+/// address.
 const HEADS: usize = 64 * 1024 * 1024;
 const HEADS_PER_ADDRESS: usize = 8 * 1024 * 1024;
 
-/// Serves accepted connections up to their 101, with the parts of the gateway that this takes.
+/// Serves accepted connections up to their 101.
 #[derive(Debug)]
 pub(crate) struct Exchanges {
     runtime: Runtime,
@@ -118,7 +119,7 @@ async fn serve(exchanges: Arc<Exchanges>, accepted: Accepted) {
     let Accepted { stream, address, slot, mut admitted, in_force } = accepted;
     let mut deadline = Instant::now() + in_force.server.handshake_timeout;
     let mut patience = exchanges.runtime.stopping().clone();
-    // It came to be told that the gateway stops.
+    // The connection was accepted during a stop: the client only learns that the gateway stops.
     if patience.is_cancelled() {
         patience = CancellationToken::new();
         deadline = deadline.min(Instant::now() + FAREWELL_WITHIN);
@@ -165,7 +166,7 @@ async fn serve(exchanges: Arc<Exchanges>, accepted: Accepted) {
     }
 }
 
-/// A connection that can be spoken HTTP on.
+/// A connection that is ready for HTTP, after the PROXY protocol header and TLS.
 struct Secured {
     stream: Transport,
     peer: Peer,
@@ -173,13 +174,13 @@ struct Secured {
     certificate: Option<ClientCertificate>,
 }
 
-/// Waits for the first byte. `false`: the connection ended without one.
+/// Waits for the first byte. Returns `false` if the connection ended without one.
 async fn speaks(stream: &TcpStream) -> bool {
     matches!(stream.peek(&mut [0]).await, Ok(count) if count > 0)
 }
 
-/// The PROXY protocol and TLS, as far as they are configured. `heard` says whether the client, and
-/// not only its proxy, sent a byte.
+/// Reads the PROXY protocol header and performs the TLS handshake, as far as they are configured. Sets
+/// `heard` once the client, and not only its proxy, sent a byte.
 async fn secure(
     exchanges: &Exchanges,
     in_force: &InForce,
@@ -193,7 +194,7 @@ async fn secure(
     if in_force.server.proxy_protocol == ProxyProtocol::Required {
         let malformed = |detail: String| Refusal::new(Reason::ProxyMalformed, detail);
         if !Peer::is_trusted(subject.peer.ip(), trusted) {
-            // Its header is not waited for, and the record has to say why it cannot connect.
+            // The header is not awaited, and the log must say why this peer cannot connect.
             *heard = true;
             return Err(malformed("the peer is not in trusted_proxies".to_owned()));
         }
@@ -226,7 +227,7 @@ async fn secure(
     Ok(Secured { stream, peer, server_name, certificate })
 }
 
-/// A connection whose one request is awaited.
+/// A connection that awaits its one request.
 struct Connection {
     exchanges: Arc<Exchanges>,
     in_force: Arc<InForce>,
@@ -234,12 +235,12 @@ struct Connection {
     slot: Slot,
     address: Option<AddressAdmission>,
     deadline: Instant,
-    /// Cancelled when a client that has not asked for anything is not waited for any longer.
+    /// Cancelled when clients that have sent no request are not waited for any longer.
     patience: CancellationToken,
 }
 
 impl Connection {
-    /// One request and its answer; then a session, or the end.
+    /// Serves one request; then starts a session, or closes the connection.
     async fn exchange(self, secured: Secured) {
         let Self { exchanges, in_force, mut subject, slot, address, deadline, patience } = self;
         let Secured { stream, peer, server_name, certificate } = secured;
@@ -249,7 +250,7 @@ impl Connection {
         let limits = HeadLimits { bytes: max_head, fields: max_fields };
         let client = address.is_some().then(|| AddressKey::from(peer.address.ip()));
         let mut share = exchanges.heads.share(client);
-        // A client that has not asked for anything when the gateway stops is not waited for.
+        // When the gateway stops, it does not wait for a client that has sent no request.
         let gathering = timeout_at(deadline, tap.gather(limits, &mut share));
         let Some(gathered) = patience.run_until_cancelled(gathering).await else {
             return;
@@ -300,7 +301,7 @@ impl Connection {
             .max_buf_size(max_head)
             .serve_connection(TokioIo::new(Respelled::new(tap, Spelling::default())), service);
         let mut served = std::pin::pin!(poll_fn(|cx| connection.poll_without_shutdown(cx)));
-        // Nor is one that has asked for nothing that HTTP knows.
+        // Nor for a client with an incomplete request head.
         let abandoned = async {
             patience.cancelled().await;
             if head.is_complete() {
@@ -318,7 +319,7 @@ impl Connection {
         let parts = connection.into_parts();
         let (stream, behind) = parts.io.into_inner().into_inner().into_parts();
         drop(share);
-        // Behind a 101 that was not written to its end there can be no frames.
+        // No frames can follow a 101 that was not written to its end.
         let answered = matches!(outcome, Some(Ok(())));
         if answered && let Ok(established) = admitted.try_recv() {
             let Established { admission, subject, next, address, user } = established;
@@ -341,7 +342,7 @@ impl Connection {
     }
 }
 
-/// Answers a head that is not read to its end.
+/// Refuses a head that was not read to its end.
 async fn refuse_head(reporter: &Reporter, stream: Transport, refusal: &Refusal, subject: &Subject) {
     reporter.refused(subject, refusal);
     let answer = handshake::problem_bytes(refusal.reason, &subject.request_id);
@@ -353,7 +354,7 @@ async fn refuse_head(reporter: &Reporter, stream: Transport, refusal: &Refusal, 
 #[error("a second request on a connection")]
 struct SecondRequest;
 
-/// What the log says of a client that speaks another protocol than HTTP/1.1, if it is known which.
+/// The log text for a client that speaks another protocol than HTTP/1.1, if that protocol is known.
 fn another_protocol(spoken: Option<Spoken>) -> Option<&'static str> {
     match spoken? {
         Spoken::Tls => Some(
@@ -366,8 +367,8 @@ fn another_protocol(spoken: Option<Spoken>) -> Option<&'static str> {
     }
 }
 
-/// Says in the log what came of a connection without a session, where the answer did not already,
-/// and closes it so that the client can read what it was told.
+/// Records the outcome of a connection without a session, unless its answer was recorded, and closes the
+/// connection so that the client can read the answer.
 async fn conclude(
     reporter: &Reporter,
     stream: Transport,
@@ -376,7 +377,7 @@ async fn conclude(
     mut subject: Subject,
     peer: &Peer,
 ) {
-    // Where no request was made of the head, its bytes are still there.
+    // If no request was parsed, the bytes of the head are still there.
     let summary = head.summary();
     let context = peer.context(&summary);
     subject.request = Some(Box::new(summary));

@@ -1,4 +1,4 @@
-//! The one request of a connection, and its answer.
+//! Answers the one request of a connection.
 
 use std::sync::Arc;
 
@@ -21,17 +21,17 @@ use crate::tls::ClientCertificate;
 use crate::values::{Offence, RequestContext, RequestSummary};
 use crate::values::{Reason, Refusal};
 
-/// What the request needs to be answered. Used once.
+/// Everything that is needed to answer the request. Used once.
 pub(super) struct Reception {
     pub(super) exchanges: Arc<Exchanges>,
     pub(super) in_force: Arc<InForce>,
     pub(super) peer: Peer,
     pub(super) server_name: Option<String>,
-    /// The client certificate that TLS was shown.
+    /// The client certificate from the TLS handshake.
     pub(super) certificate: Option<ClientCertificate>,
     pub(super) head: RawHead,
     pub(super) subject: Subject,
-    /// There is no room for a session.
+    /// `max_connections` is reached: there is no room for a session.
     pub(super) full: bool,
     /// The admitted address; `None`: behind a trusted proxy, until the forwarded fields are read.
     pub(super) address: Option<AddressAdmission>,
@@ -39,7 +39,7 @@ pub(super) struct Reception {
     pub(super) established: oneshot::Sender<Established>,
 }
 
-/// A session that only waits for the client's 101 to be written.
+/// A session that starts once the 101 to the client is written.
 #[derive(Debug)]
 pub(super) struct Established {
     pub(super) admission: Admission,
@@ -49,7 +49,7 @@ pub(super) struct Established {
     pub(super) user: Option<UserPermit>,
 }
 
-/// A request that was admitted, with what its session will hold.
+/// An admitted request, with the parts of its session.
 struct Admitted {
     /// Sec-WebSocket-Key.
     key: String,
@@ -60,8 +60,8 @@ struct Admitted {
 }
 
 impl Reception {
-    /// The answer to the one request: a 101 once an upstream gave one, or where the first message
-    /// decides; or a refusal.
+    /// Answers the request: with a 101 once an upstream gave one, or at once if the token comes in the
+    /// first message; otherwise with a refusal.
     pub(super) async fn answer(mut self, request: Request<Incoming>) -> Response<Body> {
         if self.is_health_check(&request) {
             return handshake::health(self.exchanges.runtime.is_stopping());
@@ -83,8 +83,7 @@ impl Reception {
         }
     }
 
-    /// Whether a load balancer asks if the gateway is there. A handshake for the same path is for a
-    /// route.
+    /// Whether the request is a load balancer's health check. A handshake for the same path is for a route.
     fn is_health_check(&self, request: &Request<Incoming>) -> bool {
         let path = self.in_force.server.health_path.as_deref();
         path == Some(request.uri().path())
@@ -102,7 +101,7 @@ impl Reception {
             }
             Next::FirstMessage(_) => (&none, Letters::default(), None, None),
         };
-        // Before there is an upstream that could choose, the gateway has to.
+        // Before there is an upstream that could choose a subprotocol, the gateway has to choose.
         let answered = match &next {
             Next::Relay(_) => admission.fallback(),
             Next::FirstMessage(_) => admission.first_listed(),
@@ -123,7 +122,8 @@ impl Reception {
         response
     }
 
-    /// Every check in its order, then the upstream, unless the first message comes before it.
+    /// Runs every check in its order, then connects to an upstream, unless the first message comes before
+    /// it.
     async fn admit(&mut self, request: Request<Incoming>) -> Result<Admitted, Failure> {
         let (mut head, _body) = request.into_parts();
         let letters = Letters::take(&mut head.extensions);
@@ -171,8 +171,8 @@ impl Reception {
         Ok(Admitted { key, admission, next, address, user })
     }
 
-    /// The request, if it is a handshake. One that is malformed is an offence where no browser
-    /// writes such a head.
+    /// Parses the request as a handshake. A malformed request is an offence if no browser writes such a
+    /// head.
     fn parse(
         &self,
         head: request::Parts,
@@ -189,7 +189,7 @@ impl Reception {
         parsed
     }
 
-    /// Admits the client's address, where a trusted proxy had to name it first.
+    /// Admits the client's address, if it was not admitted before a trusted proxy named it.
     fn enter(&mut self, checks: &mut Checks<'_>) -> Result<AddressAdmission, Refusal> {
         let address = match self.address.take() {
             Some(address) => address,

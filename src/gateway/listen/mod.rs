@@ -1,5 +1,5 @@
-//! Accepts TCP connections, one permit each, and hands them on. It never waits for a client: what
-//! takes time belongs to the connection's own task.
+//! Accepts TCP connections and hands them on, and counts the open ones. It never waits for a client: slow
+//! steps run in the connection's own task.
 
 mod proxy_protocol;
 mod slots;
@@ -18,22 +18,22 @@ use tokio::net::{TcpListener, TcpStream};
 pub use proxy_protocol::{ProxyError, read_header};
 pub use slots::{Slot, Slots, Taken};
 
-/// Connections that the kernel may hold before they are accepted.
+/// Connections that the kernel queues until they are accepted.
 const BACKLOG: i32 = 4096;
 /// The first wait after a failed accept; doubled up to [`LONGEST_BACK_OFF`].
 const FIRST_BACK_OFF: Duration = Duration::from_millis(5);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(1);
-/// Opens a listening socket on `address`. A port of 0 takes a free one. What is accepted has its
-/// options ([`tune`]): the kernel hands them on, so that no connection has to set them.
+/// Opens a listening socket on `address`. A port of 0 takes a free one. Accepted connections inherit the
+/// options of the listening socket ([`tune`]), so that none has to set them.
 ///
 /// # Errors
-/// What the system says: the address is in use, not this machine's, or the port is privileged.
+/// The error of the system: the address is in use or is not this machine's, or the port is privileged.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     bind_beside(address, &[])
 }
 
-/// As [`bind`], beside listening sockets on `others`. `[::]` also takes what comes over IPv4, unless one
-/// of the others is an IPv4 address with the same port, which would be taken then.
+/// As [`bind`], beside listening sockets on `others`. `[::]` also accepts IPv4, unless one of the others is
+/// an IPv4 address with the same port, which would conflict.
 ///
 /// # Errors
 /// As [`bind`].
@@ -79,7 +79,7 @@ pub async fn accept_each(
     }
 }
 
-/// Errors that `accept` reports of a connection that is already gone, not of the listener.
+/// Errors that `accept` reports about a connection that is already gone, not about the listener.
 fn is_the_connections_own(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -124,7 +124,7 @@ mod tests {
             let [first, second] = addresses.map(|address| bind_beside(address, &addresses));
             match (first, second) {
                 (Ok(first), Ok(second)) => return [first, second],
-                // Another process may have taken it. Twice the same is no accident.
+                // Another process may have taken the port. If only the second bind fails, the two collide.
                 (Ok(_), Err(error)) => panic!("they collide: {error}"),
                 (Err(_), _) => {}
             }

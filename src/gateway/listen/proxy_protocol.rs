@@ -1,5 +1,5 @@
-//! The PROXY protocol, v1 and v2 (`haproxy.org`, `proxy-protocol.txt`), read without taking a byte of
-//! what follows it.
+//! The PROXY protocol, v1 and v2 (`haproxy.org`, `proxy-protocol.txt`), read without consuming a byte after
+//! the header.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -14,7 +14,7 @@ use crate::values::{canonical, is_of_a_client};
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 /// The longest v1 header, its line end included.
 const LONGEST_V1: usize = 107;
-/// The longest v2 header that is read: addresses and a few hundred bytes of TLVs.
+/// The longest v2 header that is accepted: addresses and a few hundred bytes of TLVs.
 const LONGEST_V2: usize = 4096;
 
 /// Why a connection's PROXY protocol header was not accepted. The sender is at fault.
@@ -26,7 +26,7 @@ pub enum ProxyError {
     /// Neither a v1 nor a v2 header.
     #[error("the connection does not start with a PROXY protocol header: {0}")]
     Malformed(String),
-    /// A header about datagrams.
+    /// A header for datagrams.
     #[error("the PROXY protocol header is of UDP; only TCP is forwarded")]
     Udp,
     /// A source address that no client can have.
@@ -38,11 +38,11 @@ pub enum ProxyError {
 }
 
 /// Reads one header. `None` is a header that names no client (v1 `UNKNOWN`; v2 `LOCAL`, or a family or
-/// transport `UNSPEC`, or a unix socket): the connection is the proxy's own, such as a health check.
-/// TLVs are read and not looked at.
+/// transport `UNSPEC`, or a unix socket): the connection is the proxy's own, such as a health check. TLVs
+/// are read and ignored.
 ///
 /// # Errors
-/// A header that is malformed, of UDP, or with an address that no client can have.
+/// A header that is malformed, for UDP, or with an address that no client can have.
 pub async fn read_header(
     stream: &mut (impl AsyncRead + Unpin),
 ) -> Result<Option<SocketAddr>, ProxyError> {
@@ -63,7 +63,7 @@ pub async fn read_header(
     }
 }
 
-/// What came in place of a header.
+/// The error text for first bytes that are no header.
 fn instead(spoken: Option<Spoken>) -> &'static str {
     match spoken {
         Some(Spoken::Tls) => {

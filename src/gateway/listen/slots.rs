@@ -1,9 +1,9 @@
-//! How many connections may be open at once.
+//! Limits the number of open connections.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Connections above the limit that are still told so, with TLS and a 503; more are dropped.
+/// Connections above the limit that still get a refusal, with TLS and a 503; more are dropped.
 const TOLD: usize = 64;
 
 /// Permits of open connections.
@@ -13,18 +13,17 @@ pub struct Slots {
     told: Arc<AtomicUsize>,
 }
 
-/// The right of one connection to be open. It moves into the session and is given back when that
-/// ends.
+/// The permit of one open connection. It moves into the session and is released at its end.
 #[derive(Debug)]
 pub enum Slot {
     /// May become a session.
     Open(Taken),
-    /// May only be refused politely.
+    /// May only be answered with a refusal.
     Told(Taken),
 }
 
 impl Slot {
-    /// What is given back when the connection ends, whatever it may become.
+    /// The permit of the slot, of either kind.
     #[must_use]
     pub fn into_taken(self) -> Taken {
         match self {
@@ -33,13 +32,13 @@ impl Slot {
     }
 }
 
-/// One of a number; given back on drop.
+/// One permit of a counter; released on drop.
 #[derive(Debug)]
 pub struct Taken(Arc<AtomicUsize>);
 
 impl Slots {
-    /// A slot for a new connection where `max_connections` may be open, or `None` when not even a
-    /// refusal can be afforded. Where the limit was lowered, open connections stay.
+    /// Takes a slot for a new connection if fewer than `max_connections` are open, else a slot for a
+    /// refusal; `None` when those are taken, too. Lowering the limit closes no connection.
     #[must_use]
     pub fn take(&self, max_connections: usize) -> Option<Slot> {
         let open = Taken::one_of(&self.open, max_connections).map(Slot::Open);

@@ -1,4 +1,4 @@
-//! The relay of one session: both peers, their deadlines and what ends them. One task, no locks; polled by
+//! The relay of one session: both peers, their deadlines and their close. One task, no locks; polled by
 //! [`super::relay`], which wakes when a stream or the timer does.
 
 use std::future::Future;

@@ -32,9 +32,9 @@ impl Runtime {
         self.tasks.spawn(self.stopping.clone().run_until_cancelled_owned(task));
     }
 
-    /// Runs a task that answers health checks while sessions end: the listeners, and connections
-    /// that are accepted during a shutdown. The shutdown must not wait for it, or each health check
-    /// would prolong it; the task bounds itself, or is dropped with tokio's runtime.
+    /// Runs a task that answers health checks while sessions end: the listeners, and connections that are
+    /// accepted during a shutdown. The shutdown must not wait for such a task, or each health check would
+    /// prolong it; the task ends by itself, or is dropped with tokio's runtime.
     pub(crate) fn spawn_unawaited(task: impl Future<Output = ()> + Send + 'static) {
         tokio::spawn(task);
     }
@@ -48,7 +48,7 @@ impl Runtime {
         self.stopping.is_cancelled()
     }
 
-    /// For parts that spawn their own tasks.
+    /// The task tracker, for parts that spawn their own tasks.
     pub(crate) fn tasks(&self) -> &TaskTracker {
         &self.tasks
     }

@@ -1,4 +1,4 @@
-//! What is said about a session: when it enters, and when somebody asks.
+//! Descriptions of a session: for its registration, for log records, and for the admin client.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,13 +19,13 @@ use crate::values::UserKey;
 /// A session that enters the registry.
 #[derive(Debug, Clone)]
 pub struct Description {
-    /// Names the session, here as in the log.
+    /// The request id, which names the session in the log too.
     pub request_id: String,
     /// The NAME of `[routes.NAME]`.
     pub route: Arc<str>,
-    /// What upstream and client agreed on.
+    /// The subprotocol that upstream and client agreed on.
     pub subprotocol: Option<String>,
-    /// The upstream that it is with; `None`: not known yet.
+    /// The upstream that the session is connected to; `None`: not known yet.
     pub upstream: Option<Arc<str>>,
     /// The client's address, canonical.
     pub peer: SocketAddr,
@@ -33,47 +33,47 @@ pub struct Description {
     pub since: SystemTime,
     /// `None`: it has no token, or none yet.
     pub identity: Option<Identity>,
-    /// The facts of its handshake.
+    /// The facts of its handshake that a review needs.
     pub snapshot: HandshakeSnapshot,
-    /// Its token is awaited in the first message.
+    /// The token comes in the first message.
     pub awaited: bool,
-    /// Who may have chosen what its handshake said.
+    /// Whether a program or a page caused the handshake, and whether a proxy rewrote it.
     pub context: RequestContext,
 }
 
-/// Whose session it is, as its token says.
+/// The identity of a session, from its token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// The NAME of `[jwt.NAME]`, and its `user_claim`.
+    /// The NAME of `[jwt.NAME]`, and the value of its `user_claim`.
     pub user: UserKey,
     /// The claim `jti` (RFC 7519 section 4.1.7).
     pub token_id: Option<Box<str>>,
-    /// The ids of tokens that the session had before this one: revoking one of them ends it, too. At
-    /// most `MOST_EARLIER`, the first one among them.
+    /// The ids of the session's earlier tokens: revoking one of them ends the session, too. At most
+    /// `MOST_EARLIER`, the first one among them.
     pub earlier: Option<Box<Earlier>>,
-    /// When the token is over.
+    /// When the token expires.
     pub expires: Option<SystemTime>,
-    /// What the token said.
+    /// The claims of the token.
     pub claims: Claims,
 }
 
 /// How many ids of earlier tokens a session keeps.
 pub(super) const MOST_EARLIER: usize = 32;
 
-/// Ids of tokens, in the order in which a session had them. Boxed where it is held: few sessions have it.
+/// Ids of tokens, in the order in which a session had them. Boxed by its holder: few sessions have one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Earlier(Vec<Box<str>>);
 
 impl Identity {
-    /// The ids of its token and of those before it.
+    /// The ids of the present token and of earlier ones.
     pub(super) fn token_ids(&self) -> impl Iterator<Item = &str> {
         let earlier = self.earlier.iter().flat_map(|earlier| &earlier.0);
         self.token_id.iter().chain(earlier).map(AsRef::as_ref)
     }
 
-    /// Takes the ids of an earlier identity of the same session over. An id that is too long to be
-    /// revoked is not kept; beyond the bound the oldest but the first goes: with that one the session
-    /// was opened.
+    /// Takes over the token ids of an earlier identity of the same session. An id that is too long to be
+    /// revoked is not kept. Beyond the bound the oldest id is removed, except the first: that token opened
+    /// the session.
     pub(super) fn follow(&mut self, before: Self) {
         let Self { token_id, earlier, .. } = before;
         self.earlier = earlier;
@@ -103,7 +103,7 @@ impl From<&crate::policy::token::Identity> for Identity {
 }
 
 impl Description {
-    /// The session that `subject` is about; it begins now.
+    /// Describes the session that `subject` names; it begins now.
     #[must_use]
     pub fn new(subject: &Subject, admission: &Admission) -> Self {
         let (identity, awaited) = match admission.principal() {
@@ -126,7 +126,7 @@ impl Description {
     }
 }
 
-/// A session as the admin client shows it. What is not known is left out.
+/// A session as the admin client shows it. Unknown fields are left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Summary {
     /// The request id.
@@ -135,10 +135,10 @@ pub struct Summary {
     pub route: String,
     /// The client's address and port.
     pub peer: SocketAddr,
-    /// The upstream that it is with, as the configuration names it.
+    /// The upstream of the session, as the configuration names it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
-    /// Who the token says it is.
+    /// The user that the token names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
     /// The claim `jti` of the token.
@@ -149,20 +149,20 @@ pub struct Summary {
     pub issuer: Option<String>,
     /// When it began.
     pub since: UnixTime,
-    /// When the token is over.
+    /// When the token expires.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<UnixTime>,
-    /// What its client certificate says of its holder.
+    /// The names in its client certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate: Option<CertificateNames>,
-    /// What the client sent.
+    /// Counters of the client's frames.
     pub client: Flow,
-    /// What the upstream sent.
+    /// Counters of the upstream's frames.
     pub upstream: Flow,
 }
 
 impl SessionRecord {
-    /// Whom records are about.
+    /// The subject of log records about the session.
     pub(super) fn subject(&self) -> Subject {
         Subject {
             request_id: self.id.to_string(),

@@ -19,7 +19,7 @@ pub(crate) struct Reporter {
     sessions: Sessions,
     journal: Journal,
     rate: Arc<RecordRate>,
-    /// How often sections in report mode let through what they would refuse.
+    /// How often sections in report mode did not enforce a refusal.
     let_through: AtomicU64,
 }
 
@@ -72,7 +72,7 @@ impl Reporter {
         self.journal.record(Event::WouldRefuse { subject, reason: *reason, detail });
     }
 
-    /// Counts what a session's limits in report mode let through.
+    /// Counts refusals that a session's limits in report mode did not enforce.
     pub(crate) fn count_let_through(&self, more: u64) {
         self.let_through.fetch_add(more, Ordering::Relaxed);
     }

@@ -1,4 +1,4 @@
-//! A client on its way to an upstream: its request, and who it is.
+//! An admitted client that is to be connected to an upstream.
 
 use std::sync::Arc;
 
@@ -11,20 +11,20 @@ use crate::journal::{Journal, Subject};
 use crate::policy::{Admission, Principal};
 use crate::tls::ClientCertificate;
 
-/// See the module.
+/// The request and the addresses of an admitted client, and the configuration that admitted it.
 #[derive(Debug)]
 pub(crate) struct Caller {
     pub(crate) request: UpgradeRequest,
     pub(crate) peer: Peer,
     pub(crate) client: ClientAddress,
-    /// The letters of the field names of its request.
+    /// The letter case of the request's field names.
     pub(crate) letters: Letters,
-    /// What it was admitted by.
+    /// The configuration that admitted the client.
     pub(crate) in_force: Arc<InForce>,
 }
 
 impl Caller {
-    /// Connects to an upstream that it was admitted to, which `subject` names from then on.
+    /// Connects to an upstream of the admitted route. `subject` names that upstream from then on.
     pub(crate) async fn connect(
         &self,
         journal: &Journal,

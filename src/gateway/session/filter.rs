@@ -1,11 +1,11 @@
-//! Which sessions are meant.
+//! Selects sessions, for a listing or to end them.
 
 use serde::{Deserialize, Serialize};
 
 use super::registry::SessionRecord;
 use crate::values::Network;
 
-/// Sessions that have all of what is given; none given means every session.
+/// Matches sessions that meet every criterion given; without any it matches every session.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Filter {
@@ -15,19 +15,19 @@ pub struct Filter {
     /// The NAME of `[routes.NAME]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub route: Option<String>,
-    /// Where the client is.
+    /// The network of the client's address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ip: Option<Network>,
     /// The request id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// The claim `jti` of the token, or of one that the session had before.
+    /// The claim `jti` of the token, or of an earlier token of the session.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
 }
 
 impl Filter {
-    /// Whether nothing is given.
+    /// Whether no criterion is given.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()

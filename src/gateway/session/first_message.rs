@@ -1,5 +1,5 @@
-//! The token in the first message: the gateway has answered the 101 itself, waits for one text
-//! message, and only then is there an upstream to dial.
+//! The token in the first message: the gateway has sent the 101 itself, waits for one text message, and
+//! dials an upstream only after it.
 
 use std::future::poll_fn;
 
@@ -22,18 +22,18 @@ use crate::wire::{
     control_frame,
 };
 
-/// One read while the token is waited for.
+/// The size of one read while the token is awaited.
 const READ: usize = 4 * 1024;
 
-/// Room in the first message for what is around the token, in bytes.
+/// Bytes that the first message may have around the token.
 const AROUND: usize = 1024;
 
-/// The first message, and what came behind it.
+/// The token of the first message, and the bytes that go to the upstream.
 struct First {
     token: String,
-    /// What the upstream is to get of it, and all that came behind it.
+    /// The message's frames, if they are forwarded, and all bytes that followed them.
     early: Vec<u8>,
-    /// The room of the budget that it takes; given back when the session begins.
+    /// The budget permit for these bytes; released when the session begins.
     _permit: Option<HoldPermit>,
 }
 
@@ -160,8 +160,9 @@ fn first(
     }
 }
 
-/// The token in the first message. With a `path` the message is a JSON object that has it there; without
-/// one it is the token alone, or an object with a member `token`. `Bearer ` may stand before it.
+/// Extracts the token from the first message. With a `path` the message is a JSON object with the token at
+/// that path; without one it is the token alone, or an object with a member `token`. A leading `Bearer ` is
+/// removed.
 fn token_in(text: &str, path: Option<&str>) -> Result<String, Refusal> {
     let text = text.trim();
     let token = match (json::object(text.as_bytes()), path) {

@@ -1,4 +1,4 @@
-//! How long a session may last by its token, and how a newer token renews it.
+//! The time for which a session's token admits it, and its renewal by a newer token.
 
 use std::sync::Arc;
 
@@ -65,7 +65,7 @@ fn verify(
     })
 }
 
-/// A newer token must verify, and name the same user.
+/// Verifies a newer token, which must name the same user.
 async fn renew(
     starter: &SessionStarter,
     route: &Arc<Route>,

@@ -1,5 +1,5 @@
-//! Sessions: the client has its 101. Each runs in a task of its own and owns its streams and permits; the
-//! registry reaches it from outside.
+//! Sessions: connections after the client's 101. Each runs in a task of its own and owns its streams and
+//! permits; the registry signals the task from outside.
 
 mod about;
 mod abuse;
@@ -41,7 +41,7 @@ pub use registry::{Listing, Sessions};
 use stop::StopSignal;
 use task::SessionTask;
 
-/// A session on its way to its own task.
+/// A session that is handed to its own task.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) client: Transport,
@@ -52,19 +52,19 @@ pub(crate) struct Session {
     /// Given back when the session ends.
     pub(crate) permits: Permits,
     pub(crate) next: Next,
-    /// Of the configuration that admitted it.
+    /// The generation of the configuration that admitted the session.
     pub(crate) generation: u64,
 }
 
-/// What a session counts as: one of each, until it ends.
+/// The permits that a session holds until it ends.
 #[derive(Debug)]
 pub(crate) struct Permits {
-    /// Of `max_connections`.
+    /// Counts for `max_connections`.
     #[expect(dead_code, reason = "it is held, and not looked at")]
     pub(crate) slot: Taken,
-    /// Of its address; `None`: it is a trusted proxy's own.
+    /// Counts for the client's address; `None`: the address is a trusted proxy's own.
     pub(crate) address: Option<AddressPermit>,
-    /// Of its user; `None`: it has none, or none yet.
+    /// Counts for the user; `None`: the session has none, or none yet.
     pub(crate) user: Option<UserPermit>,
 }
 
@@ -75,7 +75,7 @@ impl Permits {
     }
 }
 
-/// What a session begins with.
+/// The first step of a session.
 #[derive(Debug)]
 pub(crate) enum Next {
     /// The upstream gave its 101.
@@ -92,7 +92,7 @@ pub(crate) struct SessionStarter {
     state: Arc<State>,
     sessions: Sessions,
     reporter: Arc<Reporter>,
-    /// Bounds the bytes that all sessions hold back.
+    /// Bounds the bytes that all sessions together hold back.
     hold_pool: HoldPool,
 }
 
@@ -118,8 +118,8 @@ impl SessionStarter {
         let Session { client, client_early, admission, subject, permits, next, generation } =
             session;
         let (entry, told) = self.sessions.enter(Description::new(&subject, &admission));
-        // Checked once more: a ban is stored before sessions are looked for, and this one can be found
-        // from here on, so none slips through between the two.
+        // Checked again: a ban is stored before sessions are searched, and a search finds this session from
+        // here on, so that none slips through.
         if self.state.bans().is_banned(subject.peer.ip(), UnixTime::now()).is_some() {
             entry.end(Reason::BanActive);
         }
@@ -148,8 +148,8 @@ impl SessionStarter {
         }
     }
 
-    /// The present route of a session that the configuration of `generation` admitted, now that the
-    /// session is registered. A reload in between may not admit it: then it is told to end.
+    /// The present route of a session that the configuration of `generation` admitted, now that the session
+    /// is registered. If a reload in between does not admit the session any more, it is told to end.
     fn present_route(
         &self,
         entry: &RegistryEntry,
@@ -179,13 +179,14 @@ fn terms(route: &Arc<Route>, user: Option<UserKey>, limiters: &Limiters) -> Term
 }
 
 fn streams(client: Transport, client_early: Bytes, upstream: Upstream) -> Streams {
-    // Copied, so that no handshake's buffer is kept alive by a few bytes of it.
+    // Copied, so that a few bytes do not keep the buffer of the handshake alive.
     let upstream_early = Bytes::copy_from_slice(&upstream.early);
     let compression = upstream.deflate.map(contexts);
     Streams { client, client_early, upstream: upstream.stream, upstream_early, compression }
 }
 
-/// The client was told to start each message anew, whatever the upstream agreed to.
+/// The compression contexts. The client was told to compress each message without context takeover,
+/// whatever the upstream agreed to.
 fn contexts(agreed: Deflate) -> Contexts {
     let upstream = if agreed.upstream_starts_anew() {
         Context::Anew
@@ -195,7 +196,7 @@ fn contexts(agreed: Deflate) -> Contexts {
     Contexts { client: Context::Anew, upstream }
 }
 
-/// A client that has its 101 and did not say yet who it is.
+/// A client that has its 101 and has not sent its token yet.
 struct AwaitingAuth {
     client: Transport,
     early: Bytes,
@@ -205,7 +206,7 @@ struct AwaitingAuth {
     permits: Permits,
 }
 
-/// A client whose first message said who it is, with its upstream.
+/// A client with a verified token from its first message, and its upstream.
 struct Introduced {
     streams: Streams,
     admission: Admission,
@@ -214,7 +215,7 @@ struct Introduced {
 }
 
 impl AwaitingAuth {
-    /// Waits for the first message and connects to the upstream; `None` when it was turned away.
+    /// Waits for the first message and connects to the upstream; `None` if the client was turned away.
     async fn introduce(
         mut self,
         starter: &SessionStarter,

@@ -19,14 +19,14 @@ use crate::values::UnixTime;
 use crate::values::UserKey;
 use crate::values::{Reason, Refusal};
 
-/// How long a listing waits for sessions to publish their counters; what a session that is kept
-/// from running sent is then told as of the last listing.
+/// How long a listing waits for sessions to publish their counters. A session that did not run in that time
+/// is listed with the counters of an earlier listing.
 const PUBLISH_WITHIN: Duration = Duration::from_millis(100);
-/// How often it is looked whether they have.
+/// Interval at which a listing checks whether they have.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// The registry. Locked for as long as an entry is added or taken out, or all are noted down, never
-/// across an await.
+/// The registry of sessions. Its lock is held only while an entry is added or removed, or the list is
+/// copied, never across an await.
 #[derive(Debug, Clone, Default)]
 pub struct Sessions(Arc<Mutex<RegistryInner>>);
 
@@ -34,40 +34,40 @@ pub struct Sessions(Arc<Mutex<RegistryInner>>);
 struct RegistryInner {
     next: u64,
     open: usize,
-    /// In the order in which they came.
+    /// In the order in which they entered.
     by_number: BTreeMap<u64, Arc<SessionRecord>>,
-    /// When client certificates end, and the number of the session that each opened.
+    /// The expiry of client certificates, and the number of the session that each opened.
     by_end: BTreeSet<(SystemTime, u64)>,
-    /// Set once all are to end: a session that comes now ends at once.
+    /// Set once all sessions are to end: a session that enters later ends at once.
     ending: Option<Reason>,
 }
 
-/// What the registry knows of a session.
+/// The registry's record of a session.
 #[derive(Debug)]
 pub(crate) struct SessionRecord {
     pub(super) id: Box<str>,
     pub(super) route: Arc<str>,
     pub(super) subprotocol: Option<Box<str>>,
-    /// Empty until the session has one.
+    /// Empty until an upstream is chosen.
     pub(super) upstream: OnceLock<Arc<str>>,
     pub(super) peer: std::net::SocketAddr,
     pub(super) since: UnixTime,
-    /// The same as the log reckons with.
+    /// When the session began; the log computes its duration from this.
     pub(super) began: Instant,
     /// `None`: the session has no token.
     pub(super) identity: Mutex<Option<Box<Identity>>>,
     pub(super) stop: StopHandle,
     pub(super) meter: Meter,
     pub(super) amendments: Amendments,
-    /// The facts of its handshake.
+    /// The facts of its handshake that a review needs.
     pub(super) snapshot: HandshakeSnapshot,
-    /// Its token was not seen yet: it is in the first message.
+    /// The token is not in the handshake but in the first message.
     awaited: bool,
-    /// Who may have chosen what its handshake said.
+    /// Whether a program or a page caused the handshake, and whether a proxy rewrote it.
     pub(super) context: RequestContext,
 }
 
-/// A session's place in the registry; leaves it when dropped.
+/// A session's entry in the registry; removed when dropped.
 #[derive(Debug)]
 pub(crate) struct RegistryEntry {
     sessions: Sessions,
@@ -75,17 +75,17 @@ pub(crate) struct RegistryEntry {
     record: Arc<SessionRecord>,
 }
 
-/// Some of the sessions, as [`Sessions::list`] found them.
+/// Sessions that match a filter, as [`Sessions::list`] found them.
 #[derive(Debug)]
 pub struct Listing {
-    /// How many match.
+    /// The number of matching sessions.
     pub matching: usize,
-    /// As many of them as were asked for, the oldest first.
+    /// The oldest of them, at most as many as requested.
     pub sessions: Vec<Summary>,
 }
 
 impl Sessions {
-    /// Adds a session. The future resolves to the reason for which the gateway ends it.
+    /// Adds a session. The returned signal resolves to the reason for which the gateway ends it.
     pub(crate) fn enter(&self, description: Description) -> (RegistryEntry, StopSignal) {
         let record = Arc::new(SessionRecord::new(description));
         let mut live = self.locked();
@@ -104,13 +104,13 @@ impl Sessions {
         (RegistryEntry { sessions: self.clone(), number, record }, told)
     }
 
-    /// How many sessions there are, those that are ending included.
+    /// The number of sessions, including those that are ending.
     #[must_use]
     pub fn count(&self) -> usize {
         self.locked().open
     }
 
-    /// How many of them each route has.
+    /// The number of sessions on each route, without those that were told to end.
     #[must_use]
     pub fn by_route(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
@@ -129,8 +129,8 @@ impl Sessions {
         self.locked().ending.is_some()
     }
 
-    /// The sessions that match and were not told to end, at most `limit` of them, with what they
-    /// sent up to now.
+    /// Lists the matching sessions that were not told to end, at most `limit` of them, with their present
+    /// counters.
     pub async fn list(&self, filter: &Filter, limit: usize) -> Listing {
         let mut records = self.matching(filter);
         let matching = records.len();
@@ -145,17 +145,17 @@ impl Sessions {
         {
             tokio::time::sleep(LOOK_EVERY).await;
         }
-        // One may have been told meanwhile.
+        // A session may have been told to end in the meantime.
         let lasting = records.iter().filter(|(_, record)| !record.stop.is_told());
         let sessions = lasting.map(|(_, record)| record.summary()).collect();
         Listing { matching, sessions }
     }
 
-    /// Tells every session that matches to end. Returns how many there were.
+    /// Tells every matching session to end. Returns their number.
     pub(crate) fn kick(&self, filter: &Filter, reason: Reason) -> usize {
         let mut matching = self.matching(filter);
         let mut live = self.locked();
-        // One that ended meanwhile needs no telling.
+        // A session that ended in the meantime has no entry any more.
         matching.retain(|(number, _)| live.by_number.remove(number).is_some());
         drop(live);
         for (_, record) in &matching {
@@ -164,8 +164,8 @@ impl Sessions {
         matching.len()
     }
 
-    /// Tells the sessions to end whose client certificate has expired at `now`. The wall clock is
-    /// asked each time, so that a clock that was set is heeded.
+    /// Ends the sessions with a client certificate that has expired at `now`. The caller reads the wall
+    /// clock for each call, so that a change of the clock takes effect.
     pub(crate) fn end_expired(&self, now: SystemTime) {
         let mut live = self.locked();
         let over: Vec<u64> = live
@@ -174,7 +174,7 @@ impl Sessions {
             .take_while(|(end, _)| *end <= now)
             .map(|(_, number)| *number)
             .collect();
-        // One that is not there was told to end for another reason.
+        // A session without an entry was told to end for another reason.
         let over: Vec<_> = over.iter().filter_map(|number| live.by_number.remove(number)).collect();
         drop(live);
         for record in over {
@@ -182,8 +182,8 @@ impl Sessions {
         }
     }
 
-    /// Tells every session to end, evenly spread over `spread`, so that not all clients come back
-    /// in the same moment; a session that enters later is told at once.
+    /// Tells every session to end, evenly spread over `spread`, so that not all clients reconnect in the
+    /// same moment; a session that enters later is told at once.
     pub async fn end_all(&self, reason: Reason, spread: Duration) {
         let told = {
             let mut live = self.locked();
@@ -200,15 +200,15 @@ impl Sessions {
         }
     }
 
-    /// Reviews every session by `policy`: it gets the new terms of its route and its user, or is told to
-    /// end. Returns how many were told.
+    /// Reviews every session under `policy`: the session gets the new terms of its route and its user, or
+    /// is told to end. Returns how many were told to end.
     pub(crate) fn review(&self, policy: &Policy, limiters: &Limiters) -> usize {
         let mut ended = 0;
         for (number, record) in self.all() {
             match record.amend(policy, limiters) {
                 Ok(()) => record.stop.ring(),
                 Err(reason) => {
-                    // One that ended meanwhile needs no telling.
+                    // A session that ended in the meantime has no entry any more.
                     if self.locked().by_number.remove(&number).is_some() {
                         record.stop.tell(reason);
                         ended += 1;
@@ -225,8 +225,8 @@ impl Sessions {
         records
     }
 
-    /// The sessions that were not told to end. Noted down first: matching them takes longer than
-    /// sessions may be kept from coming and going.
+    /// The sessions that were not told to end. The list is copied first: matching takes longer than the
+    /// lock may be held.
     fn all(&self) -> Vec<(u64, Arc<SessionRecord>)> {
         let live = self.locked();
         let lasting = live.by_number.iter().filter(|(_, record)| !record.stop.is_told());
@@ -276,18 +276,18 @@ impl SessionRecord {
 }
 
 impl SessionRecord {
-    /// When its client certificate ends; `None`: it showed none.
+    /// The expiry of its client certificate; `None`: the client showed none.
     fn ends(&self) -> Option<SystemTime> {
         self.snapshot.certificate().map(ClientCertificate::ends)
     }
 
-    /// Whether `policy` would admit the session, and by which route.
+    /// Returns the route by which `policy` would admit the session, or the reason for refusing it.
     pub(crate) fn review(&self, policy: &Policy) -> Result<Arc<Route>, Refusal> {
         self.judge(policy, self.identity().as_deref())
     }
 
-    /// Gives the session the terms of its route by `policy` and of its user, or the reason for which it
-    /// may not go on. Holds the identity lock, so that user and terms cannot diverge.
+    /// Gives the session the terms of its route and its user under `policy`, or returns the reason for
+    /// which it may not go on. Holds the identity lock, so that user and terms cannot diverge.
     fn amend(&self, policy: &Policy, limiters: &Limiters) -> Result<(), Reason> {
         let identity = self.identity();
         let route = self.judge(policy, identity.as_deref()).map_err(|refusal| refusal.reason)?;
@@ -307,12 +307,12 @@ impl SessionRecord {
         policy.checks(self.peer.ip()).review(&self.snapshot, principal)
     }
 
-    /// Whose session it is, if a token said so.
+    /// The user that the session's token names, if it has one.
     pub(crate) fn user(&self) -> Option<UserKey> {
         self.identity().as_deref().map(|identity| identity.user.clone())
     }
 
-    /// Says that the client handed in a newer token of the same user.
+    /// Replaces the identity after the client handed in a newer token of the same user.
     pub(super) fn identify(&self, mut identity: Identity) {
         let mut held = self.identity();
         if let Some(before) = held.take() {
@@ -321,8 +321,8 @@ impl SessionRecord {
         *held = Some(Box::new(identity));
     }
 
-    /// Tells the session to end if its token, or one before it, is revoked. A revocation is stored before sessions are
-    /// looked for, and a session is in the registry before it looks here, so none slips through.
+    /// Tells the session to end if its token or an earlier one is revoked. A revocation is stored before
+    /// sessions are searched, and a session is registered before this check, so that none slips through.
     pub(super) fn end_if_revoked(&self, revocations: &dyn RevocationStore, now: UnixTime) {
         let identity = self.identity();
         let revoked = identity.as_ref().is_some_and(|identity| {
@@ -338,7 +338,7 @@ impl SessionRecord {
 }
 
 impl RegistryEntry {
-    /// What the registry knows of the session.
+    /// The registry's record of the session.
     pub(crate) fn record(&self) -> &Arc<SessionRecord> {
         &self.record
     }
@@ -348,28 +348,28 @@ impl RegistryEntry {
         self.record.stop.tell(reason);
     }
 
-    /// Says whose session it is, before it runs. Follow it with [`SessionRecord::end_if_revoked`] and with
-    /// a review by the policy in force: reloads up to now reviewed a session without a user.
+    /// Sets the identity of the session, before it runs. Follow it with [`SessionRecord::end_if_revoked`]
+    /// and with a review by the policy in force: reloads up to now reviewed a session without a user.
     pub(crate) fn introduce(&self, identity: Identity) {
         let mut held = self.record.identity();
         *held = Some(Box::new(identity));
         self.record.amendments.withdraw();
     }
 
-    /// Says which upstream the session is with, before it runs.
+    /// Sets the upstream of the session, before it runs.
     pub(crate) fn connected(&self, upstream: Option<&Arc<str>>) {
         if let Some(upstream) = upstream {
-            // It was said at registration already, unless the first message came before it.
+            // It was set at registration, unless the token came in the first message.
             let _ = self.record.upstream.set(Arc::clone(upstream));
         }
     }
 
-    /// Where the session publishes what it sent.
+    /// The counters that the session publishes.
     pub(crate) fn meter(&self) -> &Meter {
         &self.record.meter
     }
 
-    /// Where the session finds new terms.
+    /// The slot from which the session takes new terms.
     pub(crate) fn amendments(&self) -> &Amendments {
         &self.record.amendments
     }

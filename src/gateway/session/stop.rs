@@ -25,7 +25,7 @@ struct Inside {
 }
 
 impl StopHandle {
-    /// Ends the session for `reason`, unless it was told another one before.
+    /// Ends the session for `reason`, unless it was given an earlier one.
     pub(super) fn tell(&self, reason: Reason) {
         self.locked().reason.get_or_insert(reason);
         self.told.store(true, Ordering::Release);
@@ -54,7 +54,7 @@ impl StopHandle {
 #[derive(Debug)]
 pub(crate) struct StopSignal {
     record: Arc<SessionRecord>,
-    /// The waker that the handle has.
+    /// The waker that the handle has, to detect a change of it without the lock.
     waker: Option<Waker>,
 }
 

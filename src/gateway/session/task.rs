@@ -15,14 +15,14 @@ use crate::values::Flow;
 use crate::values::Reason;
 use crate::values::UnixTime;
 
-/// A session between its two ends. Its last record is written when it is dropped at the latest, so
-/// that there is one even when its task panics or is cut off. Its task is small: a task is as large as
-/// its largest moment, and the handshake's is over.
+/// A registered session up to its end. Its last record is written on drop at the latest, so that there is
+/// one even if the task panics or is dropped. The relay has a task of its own: a task is as large as its
+/// largest state, and the state of the handshake is not needed any more.
 pub(super) struct SessionTask {
     reporter: Arc<Reporter>,
     told: StopSignal,
     entry: RegistryEntry,
-    /// `None` once they were given back and the end was recorded.
+    /// `None` once the permits were released and the end was recorded.
     permits: Option<Permits>,
 }
 
@@ -36,7 +36,7 @@ impl SessionTask {
         Self { reporter, told, entry, permits: Some(permits) }
     }
 
-    /// Relays in a task of its own what was admitted by the configuration of `generation`.
+    /// Relays in a task of its own, after the configuration of `generation` admitted the session.
     pub(super) fn start(
         self,
         starter: &Arc<SessionStarter>,
@@ -49,7 +49,7 @@ impl SessionTask {
             if entry.record().user().is_none() {
                 entry.introduce(Identity::from(identity));
             }
-            // Looked at once more: it may have been revoked between admission and registration.
+            // Checked again: the token may have been revoked between admission and registration.
             entry.record().end_if_revoked(&**starter.state.revocations(), UnixTime::now());
         }
         let route = starter.present_route(entry, generation, admission.route());
@@ -64,7 +64,7 @@ impl SessionTask {
         starter.runtime.spawn(relay(streams, terms, budget, lease, self));
     }
 
-    /// Gives its permits back, and says that it ended.
+    /// Releases the permits and records the end.
     fn conclude(&mut self, end: &SessionEnd) {
         drop(self.permits.take());
         let about = self.entry.record();
@@ -114,8 +114,8 @@ impl Drop for SessionTask {
     }
 }
 
-/// Writes the record of what ends a session, if that is something wrong. It does not wait for the end,
-/// which a peer that does not answer its Close puts off by seconds.
+/// Records the error that ends a session, if it is one. Called when the close begins: a peer that does not
+/// answer its Close delays the end by seconds.
 fn what_was_wrong(reporter: &Reporter, subject: &Subject, cause: &Cause) {
     let (reason, detail) = (cause.reason(), cause.detail());
     let detail = detail.as_deref().unwrap_or_default();
@@ -160,8 +160,8 @@ fn record(journal: &Journal, subject: &Subject, end: &SessionEnd, duration: Dura
 }
 
 impl SessionEnd {
-    /// The end of a session whose task did not come to its end: it panicked, or the gateway stopped
-    /// before it was over. What was relayed is not known then.
+    /// The end of a session with a task that did not finish: it panicked, or the gateway stopped before the
+    /// session was over. The counters are unknown.
     fn cut() -> Self {
         let panicked = std::thread::panicking();
         let reason = if panicked { Reason::Internal } else { Reason::Shutdown };
@@ -182,7 +182,7 @@ mod tests {
         size_of::<F>()
     }
 
-    /// What an idle session holds beside TLS. With 912 bytes a task is 1,024, which tokio rounds up to
+    /// The memory of an idle session besides TLS. With 912 bytes a task is 1,024, which tokio rounds up to
     /// the next 128; in tests, tokio's two sockets are eight bytes larger each.
     #[test]
     fn a_session_that_runs_is_small() {

@@ -1,4 +1,4 @@
-//! One upstream after the other: how long each may take, and what becomes of those that fail.
+//! Tries upstreams one after the other: how long each may take, and how failures are recorded.
 
 use std::io;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use crate::values::AddressKey;
 use crate::values::Reason;
 
 /// How long the last upstream that is left may take to accept a connection, where `dial_timeout` is
-/// shorter: there is none to go on to.
+/// shorter: no other one could be tried.
 const LAST_DIAL: Duration = Duration::from_secs(5);
 
 /// The attempts of one client.
@@ -32,19 +32,19 @@ pub(super) struct Attempts<'a> {
     pub(super) request: &'a UpgradeRequest,
     pub(super) provenance: Provenance<'a>,
     pub(super) allowance: AnswerDeadlines,
-    /// How many the route has.
+    /// The number of upstreams of the route.
     pub(super) upstreams: usize,
-    /// What each did that was tried, for the log.
+    /// The failure of each upstream that was tried, for the log.
     pub(super) missed: Vec<String>,
-    /// Why the client is refused if none is left.
+    /// The reason for refusing the client if no upstream is left.
     pub(super) reason: Reason,
 }
 
-/// The attempt at one upstream that gave no answer.
+/// An attempt at one upstream that got no answer.
 struct Missed {
     reason: Reason,
     detail: String,
-    /// What is noted of the upstream: nothing where a slow client left it too little time.
+    /// The failure to record; `None` if a slow client or the gateway itself caused it.
     failed: Option<Failed>,
 }
 
@@ -86,12 +86,12 @@ impl Attempts<'_> {
         }
     }
 
-    /// What the upstream answered, or that it did not.
+    /// Connects and exchanges the handshake; an attempt without an answer is [`Missed`].
     async fn try_one(&self, target: &DialTarget) -> Result<Result<Upstream, Failure>, Missed> {
         let (key, admission) = (generate_key(), self.admission);
         let forwarded = match self.forwarded(&key) {
             Ok(forwarded) => forwarded,
-            // The checks before rule it out.
+            // Earlier checks rule it out.
             Err(error) => return Ok(Err(refused(Reason::HandshakeMalformed, error.to_string()))),
         };
         let dial_time = self.dial_time();
@@ -143,7 +143,7 @@ impl Attempts<'_> {
         }
     }
 
-    /// The request, with a key of its own.
+    /// The request for the upstream, with a key of its own.
     fn forwarded(&self, key: &str) -> Result<Request<Empty<Bytes>>, http::Error> {
         let subprotocols = self.admission.subprotocols();
         let mut forwarded = upstream_request(self.request, self.provenance, subprotocols, key)?;
@@ -153,27 +153,26 @@ impl Attempts<'_> {
         Ok(forwarded)
     }
 
-    /// How many were not tried yet, the one that is being tried included.
+    /// The number of upstreams that were not tried yet, the present one included.
     fn left(&self) -> usize {
         self.upstreams.saturating_sub(self.missed.len())
     }
 
-    /// How long the one that is tried next may take altogether: an equal share of the time that is
-    /// left.
+    /// How long the next upstream may take in all: an equal share of the time that is left.
     pub(super) fn share(&self) -> Duration {
         share(self.allowance.deadline, self.left())
     }
 
-    /// How long the one that is tried next may take to accept a connection.
+    /// How long the next upstream may take to accept a connection.
     fn dial_time(&self) -> Duration {
         let most = self.admission.route().dial_timeout;
         let most = if self.left() > 1 { most } else { most.max(LAST_DIAL) };
         self.share().min(most)
     }
 
-    /// Half of the share of an upstream when the client takes no time for itself: what had less is
-    /// not marked as failed, or a client could choose the moment that leaves every upstream too
-    /// little.
+    /// Half of an upstream's share if the client causes no delay. An attempt with less time does not mark
+    /// the upstream as failed: otherwise a client could choose a moment that leaves every upstream too
+    /// little time.
     fn fair_time(&self) -> Duration {
         let upstreams = u32::try_from(self.upstreams.max(1)).unwrap_or(u32::MAX);
         self.allowance.whole / upstreams / 2
@@ -184,7 +183,7 @@ impl Attempts<'_> {
     }
 }
 
-/// Errors that say nothing of the upstream: this process, or this machine, has no file descriptor,
+/// Whether an error says nothing about the upstream: this process or this machine has no file descriptor,
 /// port or memory left for a connection.
 fn is_the_gateways_own(error: &io::Error) -> bool {
     const OWN: [Errno; 5] =

@@ -1,5 +1,5 @@
-//! Connecting to an upstream: TCP, TLS or a unix socket; and the upstreams of each route with what is
-//! remembered of them.
+//! Connects to an upstream over TCP, TLS or a unix socket; holds the upstreams of each route with their
+//! health.
 
 use std::collections::HashMap;
 use std::io;
@@ -16,7 +16,7 @@ use crate::tls::socket::tune;
 use crate::tls::transport::Transport;
 use crate::tls::{self, Connector, TlsClient, TlsError};
 
-/// Addresses of one name that are tried.
+/// The most addresses of one name that are tried.
 const MOST_ADDRESSES: usize = 16;
 
 /// The upstreams of a configuration.
@@ -29,19 +29,19 @@ pub struct Dialer {
 /// One upstream of a route.
 #[derive(Clone)]
 pub(super) struct DialTarget {
-    /// As the configuration has it, for logs.
+    /// The upstream as the configuration names it, for logs.
     pub(super) name: Arc<str>,
-    /// What is known of it, shared by all that [`DialTarget::is_same`] holds for.
+    /// Its health, shared by all targets that are the [same](DialTarget::is_same).
     pub(super) health: Arc<Health>,
     upstream: Upstream,
-    /// For `wss://`.
+    /// The TLS settings, for `wss://`.
     tls: Option<Connector>,
 }
 
 /// An upstream as `status` shows it.
 #[derive(Debug, Clone, serde::Serialize)]
 pub(crate) struct Listed {
-    /// As the configuration has it.
+    /// The upstream as the configuration names it.
     pub(crate) upstream: String,
     /// The routes that name it.
     pub(crate) routes: Vec<String>,
@@ -50,8 +50,8 @@ pub(crate) struct Listed {
 }
 
 impl Dialer {
-    /// The upstreams of `config`. Of those that were in the configuration `before`, it goes on to
-    /// know what failed.
+    /// Builds the upstreams of `config`. Those that are also in the configuration `before` keep their
+    /// health.
     pub fn new(config: &Config, before: Option<&Self>) -> Result<Self, TlsError> {
         let mut known: HashMap<Arc<str>, Vec<DialTarget>> = HashMap::new();
         for target in before.iter().flat_map(|before| before.routes.values()).flat_map(|all| &**all)
@@ -81,7 +81,7 @@ impl Dialer {
         self.routes.get(&route.name).map_or(&[], |targets| targets)
     }
 
-    /// Every upstream once, by name, with what is known of it.
+    /// Every upstream once, by name, with its health.
     pub(crate) fn list(&self) -> Vec<Listed> {
         let now = std::time::Instant::now();
         let mut listed: Vec<(&DialTarget, Listed)> = Vec::new();
@@ -126,7 +126,7 @@ impl DialTarget {
         Ok(Self { name, health: Arc::default(), upstream: upstream.clone(), tls })
     }
 
-    /// Whether a connection to the one succeeds exactly where one to the other does.
+    /// Whether connections to the two targets succeed or fail alike.
     fn is_same(&self, other: &Self) -> bool {
         let same_tls = match (&self.tls, &other.tls) {
             (None, None) => true,
@@ -136,11 +136,11 @@ impl DialTarget {
         self.name == other.name && same_tls
     }
 
-    /// A stream to it, TLS included.
+    /// Opens a stream to the upstream, TLS included.
     ///
     /// # Errors
-    /// In words for the log, without the upstream's name. Of the kind `TimedOut` when there is none
-    /// by `limit`.
+    /// A text for the log, without the upstream's name. The kind is `TimedOut` if there is no connection by
+    /// `limit`.
     pub(super) async fn open(&self, limit: Instant) -> io::Result<Transport> {
         match timeout_at(limit, self.connect(limit)).await {
             Ok(outcome) => outcome,
@@ -166,8 +166,8 @@ impl DialTarget {
     }
 }
 
-/// A connection to the first address of `host` that accepts one. Each has an equal share of the time
-/// that is left, so that one that is silent leaves some for the next.
+/// Connects to the first address of `host` that accepts. Each address has an equal share of the time that
+/// is left, so that a silent address leaves time for the next.
 async fn tcp(host: &str, port: u16, limit: Instant) -> io::Result<TcpStream> {
     let addresses: Vec<SocketAddr> =
         lookup_host((host, port)).await?.take(MOST_ADDRESSES).collect();
@@ -189,7 +189,7 @@ async fn tcp(host: &str, port: u16, limit: Instant) -> io::Result<TcpStream> {
     Err(failure)
 }
 
-/// The time until `deadline`, divided among `left`.
+/// The time until `deadline`, divided by the `left` attempts.
 pub(super) fn share(deadline: Instant, left: usize) -> Duration {
     let time = deadline.saturating_duration_since(Instant::now());
     time / u32::try_from(left.max(1)).unwrap_or(u32::MAX)

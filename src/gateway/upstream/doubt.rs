@@ -1,14 +1,15 @@
-//! Failures that the client's request may have caused: how many of them mark an upstream as down.
+//! Failures that the client's request may have caused, and how many of them mark an upstream as down.
 
 use std::time::{Duration, Instant};
 
 use crate::values::AddressKey;
 
-/// How long an upstream answers no handshake, from the first such failure on, before one marks it.
+/// How long an upstream must have answered no handshake, since the first such failure, before a failure
+/// marks it.
 const UNANSWERED: Duration = Duration::from_secs(2);
-/// Failures of one client that count as much as those of two.
+/// Failures of one client that count as much as failures of two clients.
 const OF_ONE: u32 = 3;
-/// Failures that are further apart than this have nothing to do with each other.
+/// Failures that are further apart than this are unrelated.
 const FORGOTTEN: Duration = Duration::from_secs(30);
 
 /// The failures since the last answer to a handshake.
@@ -20,15 +21,16 @@ struct Failures {
     first: Instant,
     last: Instant,
     count: u32,
-    /// The client of the first.
+    /// The client of the first failure.
     client: AddressKey,
-    /// Whether another client had one too.
+    /// Whether another client had a failure, too.
     several: bool,
 }
 
 impl Doubt {
-    /// Adds a failure of `client` at `now`. Returns whether the failures since the last answer go back
-    /// at least [`UNANSWERED`] and are those of two clients, or at least [`OF_ONE`].
+    /// Adds a failure of `client` at `now`. Returns whether the failures since the last answer mark the
+    /// upstream: they go back at least [`UNANSWERED`], and are those of two clients, or at least
+    /// [`OF_ONE`].
     pub(super) fn add(&mut self, client: AddressKey, now: Instant) -> bool {
         self.0.take_if(|failures| now.saturating_duration_since(failures.last) > FORGOTTEN);
         let failures = self.0.get_or_insert(Failures {
@@ -45,7 +47,7 @@ impl Doubt {
             && (failures.several || failures.count >= OF_ONE)
     }
 
-    /// Forgets them all: a handshake was answered, or they have marked the upstream.
+    /// Clears the failures: a handshake was answered, or they have marked the upstream.
     pub(super) fn clear(&mut self) {
         self.0 = None;
     }

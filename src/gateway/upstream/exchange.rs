@@ -1,5 +1,5 @@
-//! One request and its answer on a fresh stream, which afterwards is a WebSocket's or closed: it is
-//! never used for another request.
+//! One request and its answer on a fresh stream. Afterwards the stream carries the WebSocket or is closed:
+//! it is never used for another request.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -19,14 +19,14 @@ use crate::handshake::{Letters, Respelled, Spelling};
 use crate::tls::transport::Transport;
 use crate::values::spoken::Spoken;
 
-/// How much of an answer's body the client gets.
+/// The most bytes of an answer's body that the client gets.
 const MAX_BODY: usize = 64 * 1024;
 /// The largest head of an answer.
 const MAX_HEAD: usize = 64 * 1024;
 
 type HttpConnection = http1::Connection<TokioIo<Respelled<Guarded<Transport>>>, Empty<Bytes>>;
 
-/// What the upstream did.
+/// The upstream's answer.
 pub(super) enum ExchangeOutcome {
     /// It answered 101; nothing else of the answer is verified yet.
     Switched { stream: Transport, early: Bytes, headers: HeaderMap, letters: Letters },
@@ -34,19 +34,19 @@ pub(super) enum ExchangeOutcome {
     Answered(Answer),
 }
 
-/// Why there is no answer that could be one.
+/// Why there is no valid answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ExchangeError {
     /// No answer began in time.
     #[error("server.handshake_timeout: no answer to the handshake in its share of the time")]
     Late,
-    /// The connection ended before it, or the upstream does not speak HTTP/1.
+    /// The connection ended before an answer, or the upstream does not speak HTTP/1.
     #[error("{0}")]
     None(String),
-    /// It is not HTTP as it should be, or broke off.
+    /// The answer is not valid HTTP, or broke off.
     #[error("{0}")]
     Broken(String),
-    /// It did not end in time.
+    /// The answer did not end in time.
     #[error("its answer did not end in time")]
     Unfinished,
     /// A 1xx other than 101, or a 2xx.
@@ -60,8 +60,8 @@ pub(super) enum ExchangeError {
     Version(Version),
 }
 
-/// Sends the request and reads the answer, whose head must have come by `answer_by`, and all of it by
-/// `deadline`; what is no 101 is read as far as the client may see it.
+/// Sends the request and reads the answer: the head by `answer_by`, and all of it by `deadline`. The body
+/// of an answer other than 101 is read as far as the client gets it.
 pub(super) async fn exchange(
     stream: Transport,
     mut request: Request<Empty<Bytes>>,
@@ -118,7 +118,8 @@ pub(super) async fn exchange(
     Ok(ExchangeOutcome::Answered(Answer { status, headers, letters, body, cut }))
 }
 
-/// What was read in place of an answer, in words that say what to change.
+/// The error for an exchange without an answer. Where the bytes show another protocol, it says which
+/// setting to change.
 fn unanswered(error: &hyper::Error, spoken: Option<Spoken>) -> ExchangeError {
     let words = match spoken {
         Some(Spoken::HttpAnswer) => return ExchangeError::Broken(describe(error)),
@@ -135,7 +136,7 @@ fn unanswered(error: &hyper::Error, spoken: Option<Spoken>) -> ExchangeError {
     ExchangeError::None(words.to_owned())
 }
 
-/// At most [`MAX_BODY`] of a body, and whether there is more.
+/// Reads at most [`MAX_BODY`] of a body; the flag says whether more follows.
 async fn read_body(mut response: Response<Incoming>) -> Result<(Bytes, bool), hyper::Error> {
     let mut body = BytesMut::new();
     while let Some(frame) = response.body_mut().frame().await {
@@ -152,7 +153,7 @@ async fn read_body(mut response: Response<Incoming>) -> Result<(Bytes, bool), hy
     Ok((body.freeze(), false))
 }
 
-/// Runs the connection beside whatever waits for it, in the same task.
+/// Runs the connection in the same task as the future that needs it.
 struct Driver<'a> {
     connection: &'a mut HttpConnection,
     done: bool,

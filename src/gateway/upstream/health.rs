@@ -1,5 +1,5 @@
-//! Remembers which upstreams failed, so that the next connection does not wait for them again. No
-//! clock and no randomness of its own: instants and dice are passed in.
+//! Remembers which upstreams failed, so that the next connection does not wait for them again. No clock and
+//! no randomness of its own: instants and dice are passed in.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,15 +9,15 @@ use serde::Serialize;
 use super::doubt::Doubt;
 use crate::values::AddressKey;
 
-/// How long an upstream is left alone after its first failure; doubled with each further one.
+/// How long an upstream rests after its first failure; doubled with each further one.
 const FIRST_REST: Duration = Duration::from_secs(2);
 /// The longest rest, before its jitter.
 const LONGEST_REST: Duration = Duration::from_secs(30);
-/// At most one [`Change::Down`] in that time, and one [`Change::Up`] after each.
+/// The log gets at most one [`Change::Down`] in that time, and one [`Change::Up`] after each.
 const TOLD_EVERY: Duration = Duration::from_secs(10);
 
-/// What is known of one upstream. Shared by all routes that name it with the same TLS settings, and
-/// by the configurations before and after a reload.
+/// The health of one upstream. Shared by all routes that name it with the same TLS settings, and by the
+/// configurations before and after a reload.
 #[derive(Debug, Default)]
 pub(super) struct Health(Mutex<HealthState>);
 
@@ -34,34 +34,35 @@ struct HealthState {
 struct Down {
     since: Instant,
     failures: u32,
-    /// When it is to be tried again.
+    /// When it is tried again.
     due: Instant,
-    /// Until then one connection has it to itself, to try it.
+    /// Until then a connection has claimed it, and is the only one to try it.
     claimed: Option<Instant>,
-    /// Whether the last failure was [`Failed::Doubtful`]: no connection has it to itself then, or the
-    /// client whose requests fail could be the one that tries it each time.
+    /// Whether the last failure was [`Failed::Doubtful`]. No connection can claim it then, or the client
+    /// that causes the failures could be the one that tries it each time.
     doubtful: bool,
     error: String,
 }
 
-/// What the log knows.
+/// The changes that were logged.
 #[derive(Debug, Default)]
 struct ToldState {
-    /// The last [`Change::Down`].
+    /// When the last [`Change::Down`] was logged.
     at: Option<Instant>,
-    /// Whether no [`Change::Up`] came after it.
+    /// Whether no [`Change::Up`] was logged after it.
     down: bool,
-    /// How many times it went down since then without a [`Change::Down`].
+    /// How many times it went down since then without a log record.
     unlogged: u32,
 }
 
 /// How certain it is that a failed attempt is the upstream's fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Failed {
-    /// There was no connection, or no answer in the time that a willing client leaves. Marks at once.
+    /// There was no connection, or no answer in the time that a client without delay leaves. Marks it as
+    /// down at once.
     Certain,
-    /// After the request was sent, the connection ended or bytes came that are no HTTP: the request of
-    /// this client may be the reason.
+    /// After the request was sent, the connection ended or bytes arrived that are not HTTP: the request of
+    /// this client may be the cause.
     Doubtful(AddressKey),
 }
 
@@ -70,20 +71,20 @@ pub(super) enum Failed {
 pub(super) enum Turn {
     /// Yes, in its place in the order.
     Now,
-    /// Only when none of the others answers: it failed, and rests until then.
+    /// Only if no other upstream answers: it failed, and rests until then.
     Later(Instant),
 }
 
-/// A change that the log tells, at most one pair every [`TOLD_EVERY`].
+/// A change for the log, at most one pair every [`TOLD_EVERY`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
-    /// It is down, and rests for so long. It went down `unlogged` times before without such a change.
+    /// It is down, and rests for `rest`. It went down `unlogged` times before without a log record.
     Down { rest: Duration, unlogged: u32 },
-    /// It is up again, after so long and so many failures.
+    /// It is up again, after this time and this many failures.
     Up { after: Duration, failures: u32 },
 }
 
-/// An upstream as `status` shows it. What is not known is left out.
+/// An upstream as `status` shows it. Unknown fields are left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct ShownUpstream {
     /// `untried`, `up` or `down`.
@@ -94,7 +95,7 @@ pub(crate) struct ShownUpstream {
     /// Failures since it was last up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) failures: Option<u32>,
-    /// When it is tried again although others are up.
+    /// When it is tried again even if others are up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) retry_seconds: Option<u64>,
     /// Its last failure.
@@ -103,8 +104,8 @@ pub(crate) struct ShownUpstream {
 }
 
 impl Health {
-    /// Whether it is its turn at `now`. One connection alone gets [`Turn::Now`] of an upstream whose
-    /// rest is over, until it reports what came of it, or until `claim` at the latest.
+    /// Whether to try the upstream at `now`. After a rest only one connection gets [`Turn::Now`], until it
+    /// reports its outcome, or until `claim` at the latest.
     pub(super) fn turn(&self, now: Instant, claim: Instant) -> Turn {
         let mut state = self.locked();
         let Some(down) = &mut state.down else {
@@ -120,10 +121,10 @@ impl Health {
         Turn::Now
     }
 
-    /// Notes that an attempt which began at `began` failed at `now`. `dice` is any number, from which
-    /// the jitter is made. An attempt that is older than the upstream's last answer, or that began
-    /// while it rested, says nothing new: it neither marks the upstream nor lengthens its rest. A
-    /// [`Failed::Doubtful`] does so only as [`Doubt`] says, and its rest does not grow.
+    /// Notes that an attempt which began at `began` failed at `now`. `dice` is a random number for the
+    /// jitter. An attempt that is older than the upstream's last answer, or that began during its rest, is
+    /// no news: it neither marks the upstream as down nor lengthens its rest. A [`Failed::Doubtful`] marks
+    /// it only as [`Doubt`] decides, and its rest does not grow.
     pub(super) fn failed(
         &self,
         began: Instant,
@@ -142,7 +143,7 @@ impl Health {
                 Failed::Certain => false,
                 Failed::Doubtful(client) => {
                     if !doubt.add(client, now) {
-                        // It takes connections: from now on any may try it.
+                        // It accepts connections: from now on any connection may try it.
                         if let Some(down) = down {
                             (down.doubtful, down.claimed) = (true, None);
                         }
@@ -168,7 +169,7 @@ impl Health {
         told.down(down.as_ref(), now)
     }
 
-    /// Notes that it answered a handshake, whatever it said.
+    /// Notes that it answered a handshake, with any status.
     pub(super) fn answered(&self, now: Instant) -> Option<Change> {
         let mut state = self.locked();
         state.answered = Some(now);
@@ -200,23 +201,23 @@ impl Health {
 }
 
 impl ToldState {
-    /// What the log is to be told at `now` of an upstream that is `down`: nothing if it was told, or
-    /// was told of an earlier time less than [`TOLD_EVERY`] ago.
+    /// The change to log at `now` for an upstream that is `down`: none if it was logged, or if the last one
+    /// was logged less than [`TOLD_EVERY`] ago.
     fn down(&mut self, down: Option<&Down>, now: Instant) -> Option<Change> {
         let down = down?;
         let recent = |at| now.saturating_duration_since(at) < TOLD_EVERY;
         if self.down || self.at.is_some_and(recent) {
             return None;
         }
-        // This time is among those that are not told.
+        // This time is counted in `unlogged`, and is logged now.
         let unlogged = self.unlogged.saturating_sub(1);
         *self = Self { at: Some(now), down: true, unlogged: 0 };
         Some(Change::Down { rest: down.due.saturating_duration_since(now), unlogged })
     }
 }
 
-/// How long it rests after so many failures: doubled each time up to [`LONGEST_REST`], then from
-/// three quarters to five quarters of that, so that gateways do not return all at once.
+/// How long it rests after so many failures: doubled each time up to [`LONGEST_REST`], with a jitter of
+/// three quarters to five quarters, so that not all gateways return at once.
 fn rest(failures: u32, dice: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(8);
     let whole = (FIRST_REST * 2_u32.pow(doublings)).min(LONGEST_REST);
@@ -233,7 +234,7 @@ mod tests {
 
     use super::{Change, Failed, Health, LONGEST_REST, TOLD_EVERY, Turn, rest};
 
-    /// The die that makes no jitter.
+    /// The die that gives no jitter.
     const PLAIN: u32 = 64;
 
     fn secs(seconds: u64) -> Duration {
@@ -296,7 +297,7 @@ mod tests {
         assert_eq!(health.turn(claim, claim), Turn::Now, "it never said what came of it");
     }
 
-    /// Nobody can make an upstream fail for others that answers the others.
+    /// A client cannot mark an upstream as down for others while it answers them.
     #[test]
     fn a_failure_that_is_older_than_an_answer_marks_nothing() {
         let (health, start) = (Health::default(), Instant::now());
@@ -307,7 +308,7 @@ mod tests {
         assert!(health.failed(later, later + secs(5), PLAIN, Failed::Certain, "hung").is_some());
     }
 
-    /// Whatever one client asks for, and however often.
+    /// However often these clients repeat them.
     #[test]
     fn requests_that_fail_beside_others_that_are_answered_mark_nothing() {
         let (health, start) = (Health::default(), Instant::now());
@@ -344,7 +345,7 @@ mod tests {
         assert!(is_now(&health, now + secs(1)));
     }
 
-    /// A client whose requests fail does not keep down what refused connections a while ago.
+    /// A client that causes failures does not keep an upstream down that refused connections a while ago.
     #[test]
     fn a_connection_that_was_accepted_ends_the_claim() {
         let (health, start) = (Health::default(), Instant::now());
@@ -425,7 +426,7 @@ mod tests {
             prop_assert!(rest >= Duration::from_millis(1500) && rest <= LONGEST_REST * 5 / 4);
         }
 
-        /// Whatever came before, an answer brings it back at once, and a rest ends in bounded time.
+        /// After any history, an answer brings it back at once, and a rest ends in bounded time.
         #[test]
         fn it_always_comes_back(steps in prop::collection::vec((0_u64..40_000, 0..3), 0..50)) {
             let (health, mut now) = (Health::default(), Instant::now());

@@ -1,5 +1,5 @@
-//! The application behind the gateway: picked, dialled, and its 101 verified. Takes an
-//! [`Admission`], gives a connected [`Upstream`]; the client has had no answer yet.
+//! Connects to the application behind the gateway: picks an upstream, dials it, and verifies its 101. Takes
+//! an [`Admission`], gives a connected [`Upstream`]; the client has had no answer yet.
 
 mod attempt;
 mod dial;
@@ -27,17 +27,17 @@ use health::Turn;
 /// A stream to an application that accepted the WebSocket.
 #[derive(Debug)]
 pub struct Upstream {
-    /// The stream, behind the upstream's 101.
+    /// The stream, after the upstream's 101.
     pub stream: Transport,
-    /// Bytes that came right behind the 101.
+    /// Bytes that followed the 101.
     pub early: Bytes,
     /// The header fields of the 101.
     pub headers: HeaderMap,
-    /// The letters of their names.
+    /// The letter case of their names.
     pub letters: Letters,
     /// The subprotocol that the upstream chose.
     pub subprotocol: Option<HeaderValue>,
-    /// The compression that it accepted of what the client offered.
+    /// The compression that the upstream accepted among the client's offers.
     pub deflate: Option<Deflate>,
 }
 
@@ -63,28 +63,27 @@ pub struct Answer {
     pub status: StatusCode,
     /// Its header fields, hop-by-hop ones included.
     pub headers: HeaderMap,
-    /// The letters of their names.
+    /// The letter case of their names.
     pub letters: Letters,
     /// At most 64 KiB of its body.
     pub body: Bytes,
-    /// Whether the body goes on.
+    /// Whether the body has more bytes.
     pub cut: bool,
 }
 
 /// How long the answer to a client may take.
 #[derive(Debug, Clone, Copy)]
 pub struct AnswerDeadlines {
-    /// Until then the upstream must have answered.
+    /// By then the upstream must have answered.
     pub deadline: Instant,
-    /// `handshake_timeout`: the time that a client leaves which does not take any for itself.
+    /// `handshake_timeout`: the time that is left if the client causes no delay.
     pub whole: Duration,
 }
 
 /// Connects to an upstream of the admitted route and performs the opening handshake there, all by the
-/// deadline. The upstreams are tried in their order, those that failed lately last. The next is tried
-/// where one cannot be connected to within `dial_timeout`, or does not answer within its share of the
-/// time that is left; one that answered is final, whatever it said. `subject` names the one that was
-/// tried last.
+/// deadline. Upstreams are tried in their order, those that failed lately last. The next one is tried if an
+/// upstream does not accept a connection within `dial_timeout`, or does not answer within its share of the
+/// time that is left; any answer is final. `subject` names the upstream that was tried last.
 pub(crate) async fn connect(
     dialer: &Dialer,
     journal: &Journal,

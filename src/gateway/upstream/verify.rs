@@ -1,4 +1,4 @@
-//! Whether a 101 is one (RFC 6455 section 4.1, the client's requirements on the answer).
+//! Verifies the upstream's 101 (RFC 6455 section 4.1, the client's requirements on the answer).
 
 use http::HeaderMap;
 use http::header::{
@@ -9,15 +9,15 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use crate::handshake::fields::{list, single};
 use crate::handshake::{Deflate, DeflateOffer};
 
-/// What the upstream chose of what it was offered.
+/// The upstream's choice among the offers.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Chosen {
     pub(super) subprotocol: Option<HeaderValue>,
     pub(super) deflate: Option<Deflate>,
 }
 
-/// What the upstream chose, or what is wrong with its 101 for a request with `key` that offered
-/// `subprotocols` and no extension but `offers`.
+/// Verifies the 101 for a request with `key` that offered `subprotocols` and no extension but `offers`.
+/// Returns the upstream's choice, or the first fault.
 pub(super) fn switching_protocols(
     headers: &HeaderMap,
     key: &str,

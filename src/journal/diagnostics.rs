@@ -1,5 +1,5 @@
-//! Writes tracing events to the log: warnings and errors of libraries, and diagnostics of the gateway that
-//! are no [`Event`](super::Event).
+//! Writes tracing events to the log: warnings and errors of libraries, and diagnostics of the gateway
+//! that are not an [`Event`](super::Event).
 
 use std::fmt::Debug;
 
@@ -11,8 +11,8 @@ use tracing_subscriber::layer::{Context, Layer};
 use super::line::{self, Line};
 use super::sinks::LogSink;
 
-/// The least important level that is written of other crates: theirs are for their developers, and some
-/// of them print what peers sent.
+/// The least severe level that other crates write: their lower levels are for their developers, and
+/// some print data of peers.
 const OTHERS: Level = Level::WARN;
 
 /// Writes each tracing event to the log. Spans are ignored.

@@ -13,9 +13,9 @@ use crate::values::Network;
 use crate::values::Reason;
 use crate::values::UnixTime;
 
-/// Something that happened. All of its data is borrowed, so that an event that no sink wants costs no
-/// allocation. A `detail` may quote a peer and is not for peers; it never holds a credential or a query
-/// string.
+/// An event of the gateway. All data is borrowed, so that an event that no sink wants costs no
+/// allocation. A `detail` may quote a peer, must not be sent to peers, and never holds a credential or
+/// a query string.
 #[derive(Clone, Copy)]
 #[expect(
     missing_docs,
@@ -24,13 +24,13 @@ use crate::values::UnixTime;
 pub enum Event<'a> {
     /// A listening socket was opened at `address`.
     Listening { address: SocketAddr, tls: bool },
-    /// The configuration in use has a flaw that `framewall check` warns of.
+    /// The configuration in use has a lint that `framewall check` reports.
     Lint { name: &'a str, line: Option<usize>, message: &'a str },
     /// The system allows fewer open files than `max_connections` needs.
     OpenFiles { limit: u64, wanted: u64 },
     /// A listener could not accept; it tries again after `pause`.
     AcceptFailed { error: &'a dyn Display, pause: Duration },
-    /// A signal came that the gateway ignores.
+    /// The gateway received a signal that it ignores.
     SignalIgnored { signal: &'a str },
     /// A configuration was loaded and is in force.
     Reloaded { generation: u64, sessions: usize, warnings: usize, after_restart: &'a [&'a str] },
@@ -40,7 +40,7 @@ pub enum Event<'a> {
     Panic { place: &'a str },
     /// Shutdown began while this many sessions were open.
     Stopping { sessions: usize },
-    /// `shutdown_grace` is over, and this many sessions are cut.
+    /// `shutdown_grace` has passed, and this many sessions are cut.
     Cut { sessions: usize },
     /// The gateway stopped.
     Stopped,
@@ -52,8 +52,8 @@ pub enum Event<'a> {
     /// A connection ended before its client sent a byte: a probe of a load balancer, or a browser that
     /// connected in advance.
     Silent { subject: &'a Subject, detail: &'a str },
-    /// A connection failed and its handshake was not answered with a status: a peer was lost, TLS failed
-    /// or a timeout expired.
+    /// A connection failed, and its handshake was not answered with a status: a peer was lost, TLS
+    /// failed or a timeout expired.
     ConnectionError { subject: &'a Subject, reason: Reason, detail: &'a str },
 
     /// A handshake was refused with an HTTP status.
@@ -61,9 +61,9 @@ pub enum Event<'a> {
     /// A client was refused after its 101: its first message brought no valid token, or the handshake
     /// with the upstream failed.
     RefusedAfterHandshake { subject: &'a Subject, reason: Reason, detail: &'a str },
-    /// The upstream refused a handshake, and its answer was forwarded; `cut`: not the whole body.
+    /// The upstream refused a handshake, and its response was forwarded; `cut`: the body is incomplete.
     Answered { subject: &'a Subject, status: u16, cut: bool },
-    /// A section in report mode let something through that it would have refused.
+    /// A section in report mode let something through that enforcement would refuse.
     WouldRefuse { subject: &'a Subject, reason: Reason, detail: &'a str },
 
     /// The client got its 101, and frames are relayed.
@@ -77,8 +77,7 @@ pub enum Event<'a> {
     /// Both directions of a session have ended.
     SessionEnded { subject: &'a Subject, ended: &'a Ended },
 
-    /// An upstream failed and is tried last for `rest`; it went down `unlogged` times before without an
-    /// event.
+    /// An upstream failed and is tried last for `rest`; it failed `unlogged` times before without an event.
     UpstreamDown {
         upstream: &'a str,
         route: &'a str,
@@ -86,13 +85,13 @@ pub enum Event<'a> {
         rest: Duration,
         unlogged: u32,
     },
-    /// An upstream answered again, `after` this long and this many failures.
+    /// An upstream answered again, after this time and number of failures.
     UpstreamUp { upstream: &'a str, after: Duration, failures: u32 },
     /// A JWK Set was fetched.
     JwksRefreshed { issuer: &'a str, source: &'a str, keys: usize, names: &'a str },
-    /// A JWK Set could not be fetched, and the one of `age` stays in use.
+    /// A JWK Set could not be fetched, and the last one, of this `age`, stays in use.
     JwksStale { issuer: &'a str, source: &'a str, age: Duration, error: &'a str },
-    /// A JWK Set could not be fetched, and there is none to use.
+    /// A JWK Set could not be fetched, and no earlier one exists.
     JwksFailed { issuer: &'a str, source: &'a str, error: &'a str },
 
     /// Strikes led to a ban.
@@ -110,7 +109,7 @@ pub enum Event<'a> {
     BansUnsaved { error: &'a dyn Display },
     /// The admin client sent a request.
     Admin(AdminAction<'a>),
-    /// A request of the admin client, or its answer, was not transferred in time.
+    /// A request of the admin client was not received in time, or its answer was not sent in time.
     AdminTimeout,
     /// The admin socket cannot accept connections.
     AdminFailed { error: &'a dyn Display },
@@ -128,34 +127,34 @@ pub enum Event<'a> {
 /// How a session ended.
 #[derive(Debug, Clone)]
 pub struct Ended {
-    /// The peer that closed or was at fault; `None` is the gateway itself.
+    /// The peer that closed or caused the close; `None` is the gateway itself.
     pub by: Option<Endpoint>,
-    /// The reason of the table.
+    /// The reason, from the table of reasons.
     pub reason: Reason,
     /// The close code that was sent, if one was.
     pub code: Option<u16>,
     /// Details beyond the reason, for the log alone.
     pub detail: Option<String>,
-    /// From the 101 to the end.
+    /// The time from the 101 to the end.
     pub duration: Duration,
     /// The frames that were forwarded from the client.
     pub client: Flow,
     /// The frames that were forwarded from the upstream.
     pub upstream: Flow,
-    /// How often limits in report mode let something through.
+    /// The number of times that limits in report mode let something through.
     pub let_through: u64,
 }
 
 /// A frame that violates a rule, described without its payload.
 #[derive(Debug, Clone, Copy)]
 pub struct ProtocolError<'a> {
-    /// The reason of the table.
+    /// The reason, from the table of reasons.
     pub reason: Reason,
     /// The peer that sent the frame.
     pub from: Endpoint,
-    /// Where the frame begins: bytes of this direction before it, counted from the 101.
+    /// The offset of the frame: bytes of this direction before it, counted from the 101.
     pub frame_offset: u64,
-    /// The byte that violates the rule, counted likewise.
+    /// The offset of the byte that violates the rule, counted in the same way.
     pub offset: u64,
     /// The frame's header as far as it was received. The log writes at most 14 bytes of it, the longest
     /// header (RFC 6455 section 5.2).
@@ -177,9 +176,9 @@ pub struct AdminAction<'a> {
     pub result: &'a str,
     /// Whether the request was refused.
     pub refused: bool,
-    /// The user id of the caller, if the system tells it.
+    /// The user id of the caller, if the operating system reports it.
     pub uid: Option<u32>,
-    /// How many sessions it affected.
+    /// The number of sessions that the request affected.
     pub sessions: Option<usize>,
     /// The parsed request, which names users and token ids and never holds a token.
     pub request: Option<&'a str>,
@@ -205,16 +204,16 @@ pub enum ClientCaused {
 }
 
 impl ClientCaused {
-    /// How many kinds there are.
+    /// The number of kinds.
     pub const COUNT: usize = 6;
 }
 
-/// How many records the log omitted.
+/// The numbers of records that the log omitted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Suppressed {
-    /// By [`ClientCaused`], in its order.
+    /// The number for each [`ClientCaused`], in its order.
     pub counts: [u64; ClientCaused::COUNT],
-    /// The address that caused more than half of them, if there is one.
+    /// The address that caused more than half of the omitted records, if there is one.
     pub mostly: Option<IpAddr>,
 }
 
@@ -231,7 +230,7 @@ impl ProtocolError<'_> {
 
 impl Event<'_> {
     /// The name of the event, the same in the log and in its documentation. Events that differ only in
-    /// when they happen share one.
+    /// their point in time share a name.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -275,7 +274,7 @@ impl Event<'_> {
         }
     }
 
-    /// How important the event is. That of a refusal, or of a failed connection, is its reason's.
+    /// The level of the event. A refusal or failed connection has the level of its reason.
     #[must_use]
     pub fn level(&self) -> Level {
         match self {
@@ -322,7 +321,7 @@ impl Event<'_> {
         }
     }
 
-    /// Why it happened, for events that have a reason of the table.
+    /// The reason of the event, if it has one from the table of reasons.
     #[must_use]
     pub fn reason(&self) -> Option<Reason> {
         match self {
@@ -340,7 +339,7 @@ impl Event<'_> {
         }
     }
 
-    /// The connection that the event is about, for events about one.
+    /// The connection of the event, if it concerns one.
     #[must_use]
     pub fn subject(&self) -> Option<&Subject> {
         match self {

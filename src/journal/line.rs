@@ -1,5 +1,5 @@
-//! One line of the log, in either format. Every text is escaped here, from whatever source it comes: a
-//! peer's text can neither forge a line nor move a terminal's cursor.
+//! One line of the log, in either format. Every text is escaped here, whatever its source: a peer's
+//! text can neither forge a line nor control a terminal.
 
 use std::fmt::{Display, Write};
 
@@ -9,7 +9,7 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
 use crate::config::LogFormat;
 
-/// Characters of one text value; what is longer is cut and ends in an ellipsis.
+/// The longest text value, in characters; a longer one is truncated and ends in an ellipsis.
 const MAX_TEXT: usize = 1024;
 
 /// A line being built. Fields keep the order in which they are given.
@@ -21,7 +21,7 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Begins a line with its time and its level.
+    /// Starts a line with its time and its level.
     pub(super) fn new(format: LogFormat, level: Level, time: &str) -> Self {
         let head = match format {
             LogFormat::Json => format!(r#"{{"timestamp":"{time}","level":"{level}""#),
@@ -30,7 +30,7 @@ impl Line {
         Self { format, head, message: String::new(), fields: String::new() }
     }
 
-    /// Sets the sentence that says what happened.
+    /// Sets the message of the line.
     pub(super) fn message(&mut self, text: &str) {
         self.message.clear();
         match self.format {
@@ -80,12 +80,12 @@ impl Line {
     }
 }
 
-/// The value of a field: text, a number, a boolean, or nothing.
+/// The value of a field: text, a number, a boolean, or `None`.
 pub(super) trait Value {
     fn append_to(self, line: &mut Line, name: &str);
 }
 
-/// A value that is written as its display text.
+/// A value that is written with its `Display` implementation.
 pub(super) struct Shown<T>(pub(super) T);
 
 impl Value for &str {
@@ -124,10 +124,10 @@ fn or_empty(json: &str) -> &str {
     if json.is_empty() { "\"\"" } else { json }
 }
 
-/// The time of day (RFC 3339, UTC, microseconds).
+/// The current time (RFC 3339, UTC, microseconds).
 pub(super) fn now() -> String {
     let mut text = String::new();
-    // A clock that cannot be formatted leaves the time empty; the record is worth more.
+    // If the clock cannot be formatted, the time stays empty; the record is still written.
     let _ = SystemTime.format_time(&mut Writer::new(&mut text));
     text
 }
@@ -137,8 +137,8 @@ fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
     let _ = out.write_fmt(text);
 }
 
-/// A JSON string. Beyond what JSON demands, everything that does not print is written as `\uXXXX`,
-/// so that the line is also safe on a terminal, and still parses to the text it was.
+/// Writes a JSON string. In addition to JSON's own rules, every character that does not print is
+/// written as `\uXXXX`, so that the line is safe on a terminal and still parses to the original text.
 fn push_json(out: &mut String, text: &str) {
     out.push('"');
     for c in cut(text) {
@@ -155,7 +155,7 @@ fn push_json(out: &mut String, text: &str) {
     out.push('"');
 }
 
-/// A value after `name=`: bare if it is one plain word, else quoted.
+/// Writes a value after `name=`: unquoted if it is one plain word, else quoted.
 fn push_word(out: &mut String, text: &str) {
     let bare = |byte: u8| byte.is_ascii_graphic() && !b"\"\\=".contains(&byte);
     if !text.is_empty() && text.len() <= MAX_TEXT && text.bytes().all(bare) {
@@ -167,7 +167,7 @@ fn push_word(out: &mut String, text: &str) {
     }
 }
 
-/// Text as a Rust string literal would have it, without the quotes.
+/// Writes text with the escapes of a Rust string literal, without the quotes.
 fn push_escaped(out: &mut String, text: &str) {
     for c in cut(text) {
         if prints(c) && c != '"' && c != '\\' {
@@ -178,8 +178,8 @@ fn push_escaped(out: &mut String, text: &str) {
     }
 }
 
-/// Whether a terminal shows the character as itself. `escape_debug` has Unicode's own tables: it
-/// also escapes the C1 controls, line separators and the characters that reorder text.
+/// Whether a terminal shows the character as itself. `escape_debug` uses the tables of Unicode: it also
+/// escapes the C1 controls, line separators and the characters that reorder text.
 fn prints(c: char) -> bool {
     matches!(c, '"' | '\'' | '\\') || c.escape_debug().len() == 1
 }

@@ -1,11 +1,11 @@
-//! Events of the gateway and their sinks: [`Journal::record`] passes an [`Event`] to every [`Sink`]. The log
-//! and the error log are the first two sinks. No event holds a payload, a token or a query string, and no
-//! sink may block a session.
+//! Events of the gateway and their sinks: [`Journal::record`] passes an [`Event`] to every [`Sink`].
+//! The log and the error log are the first two sinks. No event holds a payload, a token or a query
+//! string, and no sink may block a session.
 //!
 //! [`start`] opens the log: each record becomes a line, and each line goes through a bounded queue to a
-//! thread that writes it. Lines that could not be written are counted, and the count is written instead.
+//! thread that writes it. Lines that could not be written are counted, and the log reports the count.
 //! `docs/logging.md` describes every record and field. The log also contains the tracing events of
-//! libraries; the gateway itself uses tracing only for diagnostics that are no [`Event`].
+//! libraries; the gateway itself uses tracing only for diagnostics that are not an [`Event`].
 
 mod diagnostics;
 mod event;
@@ -26,18 +26,18 @@ pub use sinks::is_error;
 pub use start::{LogError, LogFiles, LogGuard, start, start_with_copy};
 pub use subject::Subject;
 
-/// Consumes events. A sink must return at once: it is called where the event happens.
+/// A consumer of events. It must return immediately: the thread in which the event occurs calls it.
 pub trait Sink: Send + Sync {
-    /// Takes an event, or ignores it.
+    /// Processes an event, or ignores it.
     fn record(&self, record: &Record<'_>);
 }
 
-/// An event on its way to the sinks.
+/// An event with the data that all sinks share.
 pub struct Record<'a> {
     /// The event.
     pub event: Event<'a>,
-    /// Whether clients cause more of these events than the log takes. A sink that only counts should count
-    /// the event all the same.
+    /// Whether the event exceeds the rate limit of the log. A sink that only counts should count the
+    /// event nevertheless.
     pub over_rate: bool,
     time: OnceCell<String>,
 }
@@ -52,11 +52,11 @@ impl Record<'_> {
 
 /// Limits the rate of records that clients can cause at will.
 pub trait RecordLimit: Send + Sync {
-    /// Whether the log may take another record of this kind about `address`; counts it if not.
+    /// Whether the log may write one more record of this kind about `address`; a refused record is counted.
     fn allows(&self, kind: ClientCaused, address: IpAddr) -> bool;
 }
 
-/// Passes events to sinks. Clones share them; the default has none.
+/// Passes events to sinks. Clones share the sinks; the default has none.
 #[derive(Clone, Default)]
 pub struct Journal {
     sinks: Arc<[Arc<dyn Sink>]>,
@@ -64,13 +64,13 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// The same journal with one more sink.
+    /// Adds a sink.
     #[must_use]
     pub fn with(self, sink: Arc<dyn Sink>) -> Self {
         Self { sinks: self.sinks.iter().cloned().chain([sink]).collect(), ..self }
     }
 
-    /// The same journal with a rate limit for the events that clients can cause.
+    /// Sets the rate limit for events that clients can cause.
     #[must_use]
     pub fn limited_by(self, limit: Arc<dyn RecordLimit>) -> Self {
         Self { limit: Some(limit), ..self }

@@ -1,4 +1,5 @@
-//! Events as lines. The names of the fields and their order are a contract, kept in `docs/logging.md`.
+//! Renders events as lines. `docs/logging.md` documents the names of the fields and their order, which
+//! must stay stable.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use crate::values::RequestSummary;
 /// The longest header of a frame: 2 bytes, 8 of length, 4 of mask (RFC 6455 section 5.2).
 const MAX_HEADER: usize = 14;
 
-/// The line of an event.
+/// Renders the line of an event.
 pub(super) fn line(event: &Event<'_>, format: LogFormat, time: &str) -> Line {
     let mut line = Line::new(format, event.level(), time);
     line.message(message(event));
@@ -26,7 +27,7 @@ pub(super) fn line(event: &Event<'_>, format: LogFormat, time: &str) -> Line {
     line
 }
 
-/// The sentence that says what happened.
+/// The message of the line: the event in words.
 fn message<'a>(event: &Event<'a>) -> &'a str {
     match event {
         Event::Listening { .. } => "listening",
@@ -97,7 +98,7 @@ fn of_subject(line: &mut Line, subject: &Subject) {
         .field("upstream", subject.upstream.as_deref());
 }
 
-/// Appends the fields of an event behind those of its subject.
+/// Appends the fields of an event after those of its subject.
 #[expect(clippy::too_many_lines, reason = "a table: one arm for each event")]
 fn fields(line: &mut Line, event: &Event<'_>) {
     match *event {
@@ -229,7 +230,7 @@ fn fields(line: &mut Line, event: &Event<'_>) {
     }
 }
 
-/// Appends what was requested, as far as it is known.
+/// Appends the method, host and path of the request, as far as they are known.
 fn of_request(line: &mut Line, subject: &Subject) {
     let request = subject.request.as_deref();
     line.field("method", request.and_then(RequestSummary::method))
@@ -284,7 +285,7 @@ fn of_suppressed(line: &mut Line, suppressed: &Suppressed) {
         .field("would_refuse", count(ClientCaused::WouldRefuse));
 }
 
-/// How an operator can find out more.
+/// The next step for an operator who investigates a refusal with this reason.
 fn hint(reason: Reason) -> Option<&'static str> {
     match reason {
         Reason::RouteNone => Some(
@@ -300,7 +301,7 @@ fn hint(reason: Reason) -> Option<&'static str> {
     }
 }
 
-/// Turns an empty detail into none.
+/// Turns an empty detail into `None`.
 fn some(detail: &str) -> Option<&str> {
     (!detail.is_empty()).then_some(detail)
 }

@@ -1,4 +1,4 @@
-//! Opening the log, and closing it without losing its end.
+//! Opens the log, and flushes it at shutdown.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
@@ -16,13 +16,13 @@ use super::writer::{BOUNDS, Lost, Writer};
 use super::{Journal, Sink};
 use crate::config::{Log, LogFormat};
 
-/// How long the end of the program may wait for the log.
+/// The timeout for flushing the log at the end of the program.
 const FLUSH_WITHIN: Duration = Duration::from_secs(2);
 
-/// Owner reads and writes, group reads: a log names addresses.
+/// The mode of log files: the owner reads and writes, the group reads, since a log contains addresses.
 const MODE: u32 = 0o640;
 
-/// Why the log could not be started. The operator is at fault, but for `AlreadyStarted`.
+/// The reason why the log could not be started. Except for `AlreadyStarted`, the operator can fix it.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// A file could not be opened or created.
@@ -31,14 +31,14 @@ pub enum LogError {
         path.display()
     )]
     Open {
-        /// The key that names the file.
+        /// The configuration key of the file.
         key: &'static str,
         /// The file.
         path: PathBuf,
-        /// The error of the system.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The system refused a thread.
+    /// The operating system refused a thread.
     #[error("cannot start the thread that writes the log: {0}")]
     Thread(#[source] io::Error),
     /// The process has a log already.
@@ -46,37 +46,36 @@ pub enum LogError {
     AlreadyStarted,
 }
 
-/// Keeps the log open. Dropped, it writes the queued lines for at most two seconds. The log itself says how
-/// many lines were lost; losses that a file does not contain are written to standard error, for at most
-/// one second more.
+/// Keeps the log open. Dropping it writes the queued lines for at most two seconds. The log itself
+/// reports how many lines were lost; losses that a file does not report are written to standard error,
+/// for at most one more second.
 #[derive(Debug)]
 #[must_use = "the log ends when its guard is dropped"]
 pub struct LogGuard {
-    /// With the file that each writes to; standard error has none.
+    /// The writers, each with its file; standard error has none.
     writers: Vec<(Option<PathBuf>, Writer)>,
     journal: Journal,
 }
 
-/// Opens the files of the log again, for programs that rotate them: later lines are in the files that have
-/// the names then.
+/// Opens the log files again, for log rotation: later lines go to the files that have the names then.
 #[derive(Debug, Clone)]
 pub struct LogFiles(Vec<Writer>);
 
 impl LogFiles {
-    /// Returns at once: the threads that write the files open them, and write that they did.
+    /// Returns immediately: the writer threads open the files, and log the result.
     pub fn reopen(&self) {
         self.0.iter().for_each(Writer::reopen);
     }
 }
 
 impl LogGuard {
-    /// The journal whose events are written to the log.
+    /// The journal that writes its events to the log.
     #[must_use]
     pub fn journal(&self) -> Journal {
         self.journal.clone()
     }
 
-    /// Adds a sink to the journal. It gets all events, those of the log's own files included.
+    /// Adds a sink to the journal. The sink gets all events, including those about the log files.
     pub fn with(mut self, sink: Arc<dyn Sink>) -> Self {
         self.journal = self.journal.clone().with(sink);
         for (_, writer) in &self.writers {
@@ -93,19 +92,19 @@ impl LogGuard {
     }
 }
 
-/// Opens the log that `[log]` describes, and makes a journal that writes to it. The tracing events of the
-/// process are written there, too.
+/// Opens the log that `[log]` describes, and returns a guard with a journal that writes to it. The
+/// tracing events of the process go to the log, too.
 ///
-/// The level is that of the configuration, `RUST_LOG` is not read, and of other crates only warnings and
-/// errors are written. Files are appended to, and created readable for owner and group. Call it once, and
-/// keep the guard until the end of `main`.
+/// The level is that of the configuration; `RUST_LOG` is not read, and other crates write only warnings
+/// and errors. Files are appended to, and created readable for owner and group. Call this function
+/// once, and keep the guard until the end of `main`.
 pub fn start(log: &Log) -> Result<LogGuard, LogError> {
     let (diagnostics, guard) = open(log, None)?;
     install(diagnostics)?;
     Ok(guard)
 }
 
-/// Does what [`start`] does, and writes every line of the log to `copy`, too.
+/// Opens the log like [`start`], and also writes every line of the log to `copy`.
 pub fn start_with_copy(log: &Log, copy: impl Write + Send + 'static) -> Result<LogGuard, LogError> {
     let (diagnostics, guard) = open(log, Some(Box::new(copy)))?;
     install(diagnostics)?;
@@ -192,13 +191,13 @@ impl Drop for LogGuard {
     }
 }
 
-/// One line for people about the lines that a file lacks.
+/// One line of text about the lines that a file lacks.
 fn last_word(path: &Path, lost: &Lost) -> String {
     let why = lost.error.as_deref().unwrap_or("writing was too slow");
     format!("framewall: {} lines of {} were lost at the end: {why}\n", lost.lines(), path.display())
 }
 
-/// Writes to standard error, which may be a pipe without a reader, so this waits for a bounded time only.
+/// Writes to standard error with a timeout, since it may be a pipe without a reader.
 fn say(text: String) {
     if let Ok(writer) = Writer::start(io::stderr(), LogFormat::Pretty, BOUNDS) {
         writer.push(text.into());

@@ -9,25 +9,25 @@ use crate::values::clock_is_sound;
 /// Describes a connection to the journal; filled in while the connection proceeds.
 #[derive(Debug, Clone)]
 pub struct Subject {
-    /// Names the connection in every record, in the problem body and in X-Request-Id.
+    /// The id of the connection in every record, in the problem body and in X-Request-Id.
     pub request_id: String,
     /// The client's address, canonical; behind a trusted proxy, the address that the proxy forwarded.
     pub peer: SocketAddr,
-    /// Known once a route was found.
+    /// The route, once one was found.
     pub route: Option<Arc<str>>,
     /// The subprotocol that the upstream selected.
     pub subprotocol: Option<String>,
-    /// Subprotocols that the client offered and the route does not list.
+    /// The subprotocols that the client offered and the route does not list.
     pub unlisted: Option<String>,
-    /// The user in the token; known once the token was verified.
+    /// The user in the token, once the token was verified.
     pub user: Option<String>,
-    /// The method, host and path of the request; known from the head to the 101.
+    /// The method, host and path of the request, from the parsed head to the 101.
     pub request: Option<Box<RequestSummary>>,
-    /// The upstream of the session, or the one that was tried last.
+    /// The upstream of the session, or the last one that was tried.
     pub upstream: Option<Arc<str>>,
 }
 
-/// Makes the id of a connection. With a clock outside of 1970 to 9999, ids are without order.
+/// Creates the id of a connection. If the clock is outside of 1970 to 9999, ids do not sort by time.
 fn request_id() -> uuid::Uuid {
     if clock_is_sound() {
         uuid::Uuid::now_v7()
@@ -37,8 +37,7 @@ fn request_id() -> uuid::Uuid {
 }
 
 impl Subject {
-    /// Describes a connection of which only the peer is known, with a new id (UUID version 7, RFC 9562:
-    /// ids sort by time).
+    /// A subject that knows only the peer, with a new id (UUID version 7, RFC 9562: ids sort by time).
     #[must_use]
     pub fn new(peer: SocketAddr) -> Self {
         Self {

@@ -74,7 +74,7 @@ fn subject() -> Subject {
     }
 }
 
-/// As [`subject`], of a request whose query is no business of the log.
+/// A [`subject`] with a request; the log must not contain its query.
 fn asking() -> Subject {
     let head = b"GET /ws/chat?token=secret HTTP/1.1\r\nHost: chat.example.com\r\n\r\n";
     Subject { request: Some(Box::new(RequestSummary::of_raw(head))), ..subject() }
@@ -122,7 +122,7 @@ fn lost() -> Lost {
     }
 }
 
-/// Records the events that the documentation has examples of.
+/// Records the events of the examples in the documentation.
 fn record_examples(journal: &Journal) {
     let tried = Subject { subprotocol: None, ..asking() };
     let refused = Subject { upstream: None, ..tried.clone() };
@@ -179,7 +179,7 @@ fn documented_examples(format: LogFormat) -> BTreeSet<String> {
     DOCS.lines().filter(|line| line.starts_with(begins)).map(str::to_owned).collect()
 }
 
-/// The fields that the section of `heading` lists, with whether they are always there.
+/// The fields that the section of `heading` lists, each with whether it is always present.
 fn documented_fields(heading: &str) -> Vec<(String, bool)> {
     let section = DOCS.split("\n## ").find(|text| text.starts_with(heading));
     let section = section.unwrap_or_else(|| panic!("docs/logging.md has no section {heading}"));
@@ -239,7 +239,7 @@ fn the_documentation_names_every_event() {
     for_every_event(|event| {
         found.insert(event.name());
     });
-    // The log has no record of it.
+    // The log does not record this event.
     assert!(found.remove("connected"));
     assert!(found.contains("session.opened"), "{found:?}");
     for event in found {
@@ -409,7 +409,7 @@ fn a_ban_is_a_line_that_fail2ban_finds() {
         "more than this test understands: {found}"
     );
     assert!(line.contains(&found), "{line}");
-    // Within a text of a client's, every quote has a backslash before it.
+    // Within a text of a client, a backslash precedes every quote.
     let forged = Subject { user: Some(line), ..subject() };
     let forged = self::written(Level::INFO, LogFormat::Json, |journal| {
         journal.record(Event::SessionOpened { subject: &forged });
@@ -560,7 +560,7 @@ fn variant(event: &Event<'_>) -> usize {
     }
 }
 
-/// A third sink, which counts events by their names.
+/// A third sink, which counts events by name.
 #[derive(Default)]
 struct Counter {
     names: Mutex<Vec<&'static str>>,
@@ -574,7 +574,7 @@ impl Sink for Counter {
     }
 }
 
-/// Allows nothing.
+/// A rate limit that allows no records.
 struct Nothing;
 
 impl RecordLimit for Nothing {
@@ -625,7 +625,7 @@ fn the_sinks_of_a_log_see_what_happens_to_its_files() {
     }
 }
 
-/// The level, and the meaning with its fields, that the documentation's table has for an event.
+/// The level, and the meaning with its fields, in the documentation's row for an event.
 fn documented_row(event: &str) -> (&'static str, &'static str) {
     let (_, section) = DOCS.split_once("\n## The gateway's own\n").unwrap();
     let (section, _) = section.split_once("\n## ").unwrap();
@@ -684,7 +684,7 @@ fn the_log_omits_what_is_less_important_than_its_level() {
         record["event"].as_str().unwrap().to_owned()
     });
     let events: BTreeSet<String> = events.collect();
-    // The files themselves have these.
+    // The log files themselves contain these.
     for name in ["log.lost", "log.reopened", "log.reopen_failed"] {
         assert!(names.remove(name));
     }

@@ -1,6 +1,6 @@
-//! A thread that writes lines, behind a bounded queue. Handing it a line never blocks and never
-//! fails: a line for which there is no room, or whose write fails, is counted, and the count is
-//! written in its place as soon as writing works again.
+//! A thread that writes lines from a bounded queue. Pushing a line never blocks and never fails: a line
+//! that finds the queue full, or fails to be written, is counted, and the thread writes the count as
+//! soon as writing works again.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -12,7 +12,7 @@ use super::event::Event;
 use super::{Journal, line, render};
 use crate::config::LogFormat;
 
-/// How much may wait to be written; more is lost.
+/// The bounds of the queue; further lines are lost.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
     /// Lines in the queue.
@@ -24,26 +24,26 @@ pub(super) struct Bounds {
 /// Half a second of a very busy gateway, and never more than 8 MiB.
 pub(super) const BOUNDS: Bounds = Bounds { lines: 32 * 1024, bytes: 8 * 1024 * 1024 };
 
-/// While the queue never runs empty, losses are reported after this many lines.
+/// The number of lines after which losses are reported while the queue is never empty.
 const REPORT_AFTER_LINES: u32 = 1024;
 
-/// While nothing is written, reporting losses is tried again after this long.
+/// The interval at which losses are reported while the queue is empty.
 const REPORT_AGAIN: Duration = Duration::from_secs(1);
 
-/// The end of the queue that takes lines. Clones share the queue.
+/// The producer side of the queue. Clones share the queue.
 #[derive(Debug, Clone)]
 pub(super) struct Writer {
     queue: Arc<Queue>,
 }
 
-/// How many lines were lost.
+/// The numbers of lost lines.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Lost {
-    /// Lines for which there was no room.
+    /// Lines that found the queue full.
     pub(super) queue_full: u64,
-    /// Lines whose write failed.
+    /// Lines that could not be written.
     pub(super) write_failed: u64,
-    /// Lines that still waited when the time to flush was over.
+    /// Lines that were still queued when the flush timed out.
     pub(super) unwritten: u64,
     /// The last error of a write.
     pub(super) error: Option<String>,
@@ -53,39 +53,39 @@ pub(super) struct Lost {
 struct Queue {
     bounds: Bounds,
     state: Mutex<WriterState>,
-    /// Signalled when there is something to write, or when the thread is to end.
+    /// Signalled when the queue gets an entry, or when the thread must end.
     work: Condvar,
     /// Signalled when the thread ends.
     done: Condvar,
 }
 
-/// One task of the thread; it does them in their order.
+/// One task of the thread; the thread processes the tasks in order.
 #[derive(Debug)]
 enum QueueEntry {
-    /// Write a line, with its newline.
+    /// Writes a line, with its newline.
     Line(Arc<str>),
-    /// Open the output again: the lines that follow belong in the file that has its name now.
+    /// Opens the output again: later lines belong in the file that has the name now.
     Reopen,
 }
 
 #[derive(Debug, Default)]
 struct WriterState {
     entries: VecDeque<QueueEntry>,
-    /// How many of the entries are lines.
+    /// The number of entries that are lines.
     lines: usize,
     bytes: usize,
-    /// The thread has taken a line out of the queue and not yet settled its fate.
+    /// The thread has taken a line from the queue and not finished it.
     writing: bool,
     lost: Lost,
-    /// Is told what happens to the output. The thread drops it at its end, because its sinks have writers.
+    /// Receives the events of the output. The thread drops it when it ends, because its sinks hold writers.
     journal: Journal,
     stopped: bool,
     finished: bool,
 }
 
 impl Writer {
-    /// Starts the thread. `out` is written to once a line and must not buffer; `format` is that of
-    /// the line that reports losses.
+    /// Starts the thread. Each line is one write to `out`, which must not buffer; `format` is the
+    /// format of the lines about the output itself.
     pub(super) fn start(
         out: impl Write + Send + 'static,
         format: LogFormat,
@@ -94,7 +94,7 @@ impl Writer {
         Self::start_with(out, None, format, bounds)
     }
 
-    /// [`Writer::start`] with an output that can be opened again: `open` makes the new one.
+    /// Like [`Writer::start`], with an output that can be opened again with `open`.
     pub(super) fn start_reopening<W: Write + Send + 'static>(
         out: W,
         open: impl FnMut() -> io::Result<W> + Send + 'static,
@@ -122,7 +122,7 @@ impl Writer {
         Ok(Self { queue })
     }
 
-    /// Puts a line, with its newline, into the queue. Never waits for the writing.
+    /// Adds a line, with its newline, to the queue. Does not wait for the write.
     pub(super) fn push(&self, line: Arc<str>) {
         let bounds = self.queue.bounds;
         let mut state = self.queue.lock();
@@ -137,17 +137,18 @@ impl Writer {
         }
     }
 
-    /// Lets the thread open the output again before the lines that are pushed from now on.
+    /// Makes the thread open the output again before it writes the lines that are pushed later.
     pub(super) fn reopen(&self) {
         let mut state = self.queue.lock();
-        // A request that waits already is enough.
+        // A queued request is enough.
         if !state.stopped && !matches!(state.entries.back(), Some(QueueEntry::Reopen)) {
             state.entries.push_back(QueueEntry::Reopen);
             self.queue.work.notify_one();
         }
     }
 
-    /// Tells `journal` from now on what happens to the output: lost lines, and whether it was opened again.
+    /// Sets the journal that receives later events of the output: lost lines, and whether it was opened
+    /// again.
     pub(super) fn tell(&self, journal: &Journal) {
         let mut state = self.queue.lock();
         if !state.finished {
@@ -155,7 +156,7 @@ impl Writer {
         }
     }
 
-    /// Takes no more lines; those in the queue are written and the thread ends.
+    /// Accepts no more lines; the thread writes the queued ones and ends.
     pub(super) fn stop(&self) {
         self.queue.lock().stopped = true;
         self.queue.work.notify_one();
@@ -174,12 +175,12 @@ impl Writer {
 }
 
 impl Lost {
-    /// How many lines in all.
+    /// The total number of lost lines.
     pub(super) fn lines(&self) -> u64 {
         self.queue_full + self.write_failed + self.unwritten
     }
 
-    /// The event that reports them.
+    /// The event that reports the losses.
     pub(super) fn event(&self) -> Event<'_> {
         Event::LinesLost {
             queue_full: self.queue_full,
@@ -190,7 +191,8 @@ impl Lost {
 }
 
 impl Queue {
-    /// No panic can happen while the lock is held, and a poisoned count is still a count.
+    /// Locks the state. No code panics while it holds the lock, and the counts of a poisoned lock
+    /// remain valid.
     fn lock(&self) -> MutexGuard<'_, WriterState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -215,7 +217,7 @@ impl Queue {
         }
     }
 
-    /// Waits for a line, at most `REPORT_AGAIN`. Returns false if there will be none.
+    /// Waits for an entry, at most `REPORT_AGAIN`. Returns false if the queue is empty and stopped.
     fn wait(&self) -> bool {
         let state = self.lock();
         if state.stopped || !state.entries.is_empty() {
@@ -245,12 +247,12 @@ type OpenFile<W> = Box<dyn FnMut() -> io::Result<W> + Send>;
 struct Worker<W> {
     queue: Arc<Queue>,
     out: W,
-    /// `None`: there is nothing to open again.
+    /// `None`: the output cannot be opened again.
     open: Option<OpenFile<W>>,
     format: LogFormat,
-    /// The last write ended in the middle of a line.
+    /// Whether the last write ended in the middle of a line.
     torn: bool,
-    /// Lines taken from the queue since losses were last looked at.
+    /// Lines that were taken from the queue since the last report of losses.
     since_report: u32,
 }
 
@@ -277,12 +279,12 @@ impl<W: Write> Worker<W> {
         }
     }
 
-    /// Continues with a newly opened output, or with the old one if that fails, and writes which.
+    /// Continues with a newly opened output, or with the old one if opening fails, and logs the result.
     fn reopen(&mut self) {
         let Some(opened) = self.open.as_mut().map(|open| open()) else {
             return;
         };
-        // If this line cannot be written, neither can the next ones, and they are counted.
+        // If this line cannot be written, the next ones fail too, and are counted.
         let _ = match opened {
             Ok(out) => {
                 self.out = out;
@@ -293,8 +295,7 @@ impl<W: Write> Worker<W> {
         };
     }
 
-    /// Writes how many lines were lost since the last report. If that cannot be written either, the count
-    /// stays.
+    /// Writes how many lines were lost since the last report. If that write fails, too, the count remains.
     fn report(&mut self) {
         self.since_report = 0;
         let lost = self.queue.losses();
@@ -303,8 +304,8 @@ impl<W: Write> Worker<W> {
         }
     }
 
-    /// Writes an event of the output itself, and passes it on to the journal; losses once they were
-    /// written, because until then they are reported again.
+    /// Writes an event of the output itself, and passes it to the journal. A loss is passed only after
+    /// its line was written, because until then it is reported again.
     fn put_event(&mut self, event: Event<'_>) -> io::Result<()> {
         let line = render::line(&event, self.format, &line::now());
         let outcome = self.put(&line.finish());

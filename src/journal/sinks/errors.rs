@@ -1,11 +1,11 @@
-//! The error log: protocol errors and connection errors alone, whatever the level of the log.
+//! The error log: only protocol errors and connection errors, at any level of the log.
 
 use crate::config::LogFormat;
 use crate::journal::writer::Writer;
 use crate::journal::{Event, Record, Sink, render};
 use crate::values::Reason;
 
-/// Writes errors to the error file, in the lines that the log has for them.
+/// Writes errors to the error file, in the same format as the log.
 #[derive(Debug, Clone)]
 pub(in crate::journal) struct ErrorSink {
     pub(in crate::journal) format: LogFormat,
@@ -21,7 +21,7 @@ impl Sink for ErrorSink {
             | Event::Limited { reason, .. }
             | Event::WouldRefuse { reason, .. } => reason.is_error(),
             Event::ProtocolError { error, .. } => error.reason.is_error(),
-            // Suppressed: some of the omitted records may be missing here.
+            // Some of the records that this event counts may be errors.
             Event::UpstreamDown { .. } | Event::UpstreamUp { .. } | Event::Suppressed(_) => true,
             _ => false,
         };

@@ -1,4 +1,4 @@
-//! The log: a line for each event up to a level.
+//! The log: one line for each event up to the configured level.
 
 use tracing::Level;
 
@@ -6,10 +6,10 @@ use crate::config::LogFormat;
 use crate::journal::writer::Writer;
 use crate::journal::{Event, Record, Sink, render};
 
-/// Writes events to the log, but for those that clients cause too often.
+/// Writes events to the log, except for those that clients cause too often.
 #[derive(Debug, Clone)]
 pub(in crate::journal) struct LogSink {
-    /// The least important level that is written.
+    /// The least severe level that is written.
     pub(in crate::journal) level: Level,
     pub(in crate::journal) format: LogFormat,
     pub(in crate::journal) writer: Writer,
@@ -18,7 +18,7 @@ pub(in crate::journal) struct LogSink {
 impl Sink for LogSink {
     fn record(&self, record: &Record<'_>) {
         let written = match record.event {
-            // The last three are about one file, and its writer wrote them there.
+            // The last three concern one file, and its writer has written them there.
             Event::Connected { .. }
             | Event::LinesLost { .. }
             | Event::LogReopened

@@ -1,5 +1,5 @@
-//! Where events go. A new sink is one file here, and one [`Journal::with`](super::Journal::with) where
-//! the journal is made.
+//! The sinks of the journal. To add a sink, add one file here and one
+//! [`Journal::with`](super::Journal::with) where the journal is built.
 
 mod errors;
 mod log;

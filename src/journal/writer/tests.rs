@@ -7,10 +7,10 @@ use std::time::Duration;
 use super::{BOUNDS, Bounds, Lost, Writer};
 use crate::config::LogFormat;
 
-/// Longer than any of these tests; it ends them should the thread hang.
+/// A timeout longer than any of these tests, in case the thread hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What was written, shared with the test.
+/// The written bytes, shared with the test.
 #[derive(Clone, Default)]
 struct Page(Arc<Mutex<Vec<u8>>>);
 
@@ -32,7 +32,7 @@ impl Write for Page {
     }
 }
 
-/// Says that a write has begun, then waits until the gate is dropped.
+/// Signals that a write has begun, then waits until the gate is dropped.
 struct Gated {
     page: Page,
     begun: Sender<()>,
@@ -41,7 +41,7 @@ struct Gated {
 
 impl Write for Gated {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Both ends may be gone: then nobody waits and nothing is to be waited for.
+        // Both channels may be closed: then the test no longer waits, and neither must this write.
         let _ = self.begun.send(());
         let _ = self.gate.recv();
         self.page.write(bytes)
@@ -60,7 +60,8 @@ fn gated() -> (Gated, Page, Receiver<()>, Sender<()>) {
     (writer, page, has_begun, open)
 }
 
-/// Takes `answers` in turn, then everything: how many bytes of a write are taken before it fails.
+/// Answers each write with the next of `answers`: accepts so many bytes, or fails (`None`). Then it
+/// accepts everything.
 struct Failing<W> {
     out: W,
     answers: std::vec::IntoIter<Option<usize>>,
@@ -95,7 +96,7 @@ fn close(writer: &Writer) -> Lost {
     writer.finish(PATIENCE)
 }
 
-/// The loss report without its time.
+/// The report of losses without its time.
 fn report(line: &str) -> &str {
     line.split_once(' ').unwrap().1
 }
@@ -117,7 +118,7 @@ fn a_slow_writer_blocks_nobody_and_the_loss_is_said() {
     let writer = start(out, bounds);
     push(&writer, [0]);
     begun.recv().unwrap();
-    // The thread is inside a write. Were this to block, the test would never end.
+    // The thread is inside a write. If this call blocked, the test would never end.
     push(&writer, 1..=10);
     drop(gate);
     assert_eq!(close(&writer).lines(), 0, "the log itself said it");

@@ -1,5 +1,5 @@
-//! The memory that all sessions together may hold of frames that are not whole, and the share of it
-//! that one session, one address and all unidentified clients may have.
+//! The memory that all sessions together may use to hold incomplete frames, and the share of it that one
+//! session, one address and all unidentified clients may have.
 
 use std::collections::HashMap;
 use std::iter;
@@ -16,20 +16,21 @@ const MIB: usize = 1024 * KIB;
 pub struct Shares {
     /// All sessions together.
     pub total: usize,
-    /// All sessions without a verified token together; the rest of `total` is kept back for the
-    /// identified ones.
+    /// All sessions without a verified token together; the rest of `total` is reserved for identified
+    /// sessions.
     pub unidentified: usize,
     /// All sessions of one address.
     pub address: usize,
-    /// The sessions of one address that have no verified token; the rest of `address` is kept back
-    /// for the identified ones, so that two users behind one address do not depend on a third.
+    /// The sessions of one address that have no verified token; the rest of `address` is reserved for
+    /// identified sessions, so that unidentified clients cannot use up the share of users at the same
+    /// address.
     pub unidentified_of_address: usize,
     /// One session, both directions together.
     pub session: usize,
 }
 
-/// The shares of the gateway's own pool. A session needs less than 64 KiB for a frame in each direction
-/// and the rest of a read of a client that is delayed; the longest first message needs 124 KiB.
+/// The shares of the gateway's own pool. A session needs less than 64 KiB for a frame in each direction and
+/// the rest of a read from a paused client; the longest first message needs 124 KiB.
 impl Default for Shares {
     fn default() -> Self {
         Self {
@@ -45,8 +46,8 @@ impl Default for Shares {
 /// The budget of the whole gateway; a clone is the same pool. Sessions get their part of it from
 /// [`HoldPool::session`].
 ///
-/// Its lock is taken when a session begins and when one ends. What a session holds is accounted in
-/// atomic counters, at most five, and only where a frame is not whole.
+/// The pool is locked when a session begins and when one ends. Bytes that a session holds are accounted in
+/// atomic counters, at most five, and only for an incomplete frame.
 #[derive(Debug, Clone)]
 pub struct HoldPool(Arc<Pool>);
 
@@ -59,7 +60,7 @@ struct Pool {
     addresses: Mutex<HashMap<AddressKey, Arc<AddressRoom>>>,
 }
 
-/// What one address may hold.
+/// The room of one address.
 #[derive(Debug)]
 struct AddressRoom {
     all: BudgetRoom,
@@ -67,7 +68,7 @@ struct AddressRoom {
 }
 
 impl HoldPool {
-    /// A pool of which nothing is taken.
+    /// A pool with no bytes taken.
     #[must_use]
     pub fn new(shares: Shares) -> Self {
         Self(Arc::new(Pool {
@@ -78,8 +79,8 @@ impl HoldPool {
         }))
     }
 
-    /// The budget of one session. `address` is `None` for a trusted proxy that names no client: it
-    /// speaks for many. `identified` says that a token was verified.
+    /// The budget of one session. `address` is `None` for a trusted proxy that names no client: it serves
+    /// many clients. `identified`: a token was verified.
     #[must_use]
     pub fn session(&self, address: Option<AddressKey>, identified: bool) -> HoldBudget {
         let address = address.map(|key| {
@@ -97,7 +98,7 @@ impl HoldPool {
         HoldBudget(Arc::new(SessionRoom { own, identified, address, pool: Some(self.clone()) }))
     }
 
-    /// Bytes that nobody has taken.
+    /// The bytes that are not taken.
     #[must_use]
     pub fn left(&self) -> usize {
         self.0.all.left()
@@ -110,8 +111,8 @@ impl Pool {
     }
 }
 
-/// What one session may hold; a clone is the same budget. What was taken comes back when the buffer
-/// that it was taken for is dropped.
+/// The budget of one session; a clone is the same budget. Bytes are given back when the buffer that they
+/// were taken for is dropped.
 #[derive(Debug, Clone)]
 pub struct HoldBudget(Arc<SessionRoom>);
 
@@ -124,7 +125,7 @@ struct SessionRoom {
 }
 
 impl HoldBudget {
-    /// A budget of `total` bytes that is nobody else's.
+    /// A budget of `total` bytes that is part of no pool.
     #[must_use]
     pub fn new(total: usize) -> Self {
         Self(Arc::new(SessionRoom {
@@ -135,14 +136,14 @@ impl HoldBudget {
         }))
     }
 
-    /// Bytes that this session could take now.
+    /// The bytes that this session could take now.
     #[must_use]
     pub fn left(&self) -> usize {
         self.0.rooms().map(BudgetRoom::left).min().unwrap_or(0)
     }
 
-    /// Takes `bytes`, all or none; `None` if the session, its address, the unidentified clients or
-    /// the pool have fewer left.
+    /// Takes `bytes`, all or none. `None`: the session, its address, the unidentified clients or the pool
+    /// have fewer left.
     pub(crate) fn take(&self, bytes: usize) -> Option<HoldPermit> {
         for (index, room) in self.0.rooms().enumerate() {
             if !room.take(bytes) {
@@ -168,13 +169,13 @@ impl SessionRoom {
     }
 }
 
-/// The last session of an address takes the address's entry with it.
+/// Removes the entry of the address with its last session.
 impl Drop for SessionRoom {
     fn drop(&mut self) {
         if let (Some((key, room)), Some(pool)) = (self.address.take(), &self.pool) {
             let mut addresses = pool.0.addresses();
-            // Dropped under the lock, so that of two sessions that end at once the second sees that it
-            // is the last: the map's is left then. Others are made under the lock, too.
+            // Dropped under the lock, so that of two sessions that end at the same time the second one sees
+            // a count of 1, the map's own. Clones are made under the lock, too.
             drop(room);
             if addresses.get(&key).is_some_and(|left| Arc::strong_count(left) == 1) {
                 addresses.remove(&key);
@@ -195,7 +196,7 @@ impl HoldPermit {
         self.bytes
     }
 
-    /// One permit for what both stand for.
+    /// Merges two permits into one for the bytes of both.
     pub(super) fn merged(first: Option<Self>, mut second: Self) -> Self {
         if let Some(mut first) = first {
             debug_assert!(Arc::ptr_eq(&first.budget.0, &second.budget.0));
@@ -211,7 +212,7 @@ impl Drop for HoldPermit {
     }
 }
 
-/// A number of bytes of which some are taken.
+/// The number of bytes that are left of a bound.
 #[derive(Debug)]
 struct BudgetRoom(AtomicUsize);
 

@@ -9,7 +9,7 @@ pub(super) const LONGEST_PAYLOAD: usize = 125;
 /// The longest control frame: two bytes, a masking key, the payload.
 const LONGEST: usize = 2 + 4 + LONGEST_PAYLOAD;
 
-/// What a valid Close frame said. Its text is not kept.
+/// The contents of a valid Close frame. Its reason text is not kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CloseFrame {
     /// `None`: the payload was empty.
@@ -17,8 +17,8 @@ pub struct CloseFrame {
 }
 
 impl CloseFrame {
-    /// Checks the unmasked payload. An error is the rule and the place in the payload of the byte
-    /// that broke it.
+    /// Checks the unmasked payload. The error is the rule, and the position in the payload of the byte that
+    /// broke it.
     pub(super) fn check(payload: &[u8]) -> Result<Self, (Rule, usize)> {
         let Some((code, reason)) = payload.split_first_chunk() else {
             return if payload.is_empty() {
@@ -48,7 +48,7 @@ fn may_be_sent(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
-/// A control frame of the gateway's own, ready for the wire; at most 131 bytes, held inline.
+/// A control frame of the gateway, ready to be written; at most 131 bytes, held inline.
 #[derive(Debug, Clone, Copy)]
 pub struct ControlFrame {
     bytes: [u8; LONGEST],
@@ -61,9 +61,8 @@ impl AsRef<[u8]> for ControlFrame {
     }
 }
 
-/// Builds a control frame for one of the endpoints: masked with `mask` for the upstream, to which
-/// the gateway is a client, and not masked for the client (RFC 6455 section 5.1). Of the payload
-/// at most 125 bytes are taken.
+/// Builds a control frame for one of the peers: masked with `mask` for the upstream, to which the gateway
+/// is a client, and not masked for the client (RFC 6455 section 5.1). A payload is cut to 125 bytes.
 #[must_use]
 pub fn control_frame(to: Endpoint, opcode: Opcode, payload: &[u8], mask: [u8; 4]) -> ControlFrame {
     debug_assert!(payload.len() <= LONGEST_PAYLOAD);
@@ -83,8 +82,8 @@ pub fn control_frame(to: Endpoint, opcode: Opcode, payload: &[u8], mask: [u8; 4]
     ControlFrame { bytes, len: short(end) }
 }
 
-/// Builds a Close frame with a code and a reason. Of the reason as many whole characters are
-/// taken as fit into 123 bytes.
+/// Builds a Close frame with a code and a reason. The reason is cut to as many whole characters as fit into
+/// 123 bytes.
 #[must_use]
 pub fn close_frame(to: Endpoint, code: u16, reason: &str, mask: [u8; 4]) -> ControlFrame {
     debug_assert!(may_be_sent(code), "{code} may not be on the wire");
@@ -98,8 +97,8 @@ pub fn close_frame(to: Endpoint, code: u16, reason: &str, mask: [u8; 4]) -> Cont
     control_frame(to, Opcode::Close, &payload[..2 + end], mask)
 }
 
-/// Builds a text frame for the client, not masked. Of the text at most 125 bytes are taken; the
-/// gateway's own messages are shorter.
+/// Builds a text frame for the client, not masked. A text is cut to 125 bytes; the gateway's own messages
+/// are shorter.
 pub(crate) fn text_frame(text: &str) -> Vec<u8> {
     debug_assert!(text.len() <= LONGEST_PAYLOAD);
     let payload = &text.as_bytes()[..text.len().min(LONGEST_PAYLOAD)];

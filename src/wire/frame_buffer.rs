@@ -1,26 +1,26 @@
-//! The frame buffer: bytes of a frame that is not whole yet, kept back from the other peer.
+//! The frame buffer: holds the bytes of an incomplete frame back from the other peer.
 
 use super::budget::{HoldBudget, HoldPermit};
 
 /// Bytes of a buffer that are not counted against the budget: however much other sessions hold, a control
-/// frame, a small message or a token can be held until it is whole.
+/// frame, a small message or a token can be held until it is complete.
 pub(crate) const UNCOUNTED: usize = 4 * 1024;
 /// The smallest buffer: a control frame (131 bytes at most) or a header always fits.
 const SMALLEST: usize = 256;
 
-/// Bytes that were taken from the sender and not released. Costs a pointer while nothing is held; it
-/// grows with the bytes that arrive, never with a length that is only declared.
+/// Bytes that were consumed and not released. Costs a pointer while it is empty; it grows with the bytes
+/// that arrive, never with a length that is only declared.
 #[derive(Debug, Default)]
 pub(super) struct FrameBuffer(Option<Box<Buffer>>);
 
 #[derive(Debug, Default)]
 struct Buffer {
     counted: CountedBytes,
-    /// The bytes are being handed out, and are gone with the next call.
+    /// The bytes are released with this call, and cleared by the next.
     spent: bool,
 }
 
-/// Bytes whose room beyond [`UNCOUNTED`] is taken from a budget, and given back with them.
+/// Bytes with a budget permit for the capacity beyond [`UNCOUNTED`], which is released with them.
 #[derive(Debug, Default)]
 pub(super) struct CountedBytes {
     pub(super) bytes: Vec<u8>,
@@ -29,7 +29,7 @@ pub(super) struct CountedBytes {
 }
 
 impl FrameBuffer {
-    /// The bytes that are held.
+    /// The held bytes.
     pub(super) fn pending(&self) -> &[u8] {
         self.buffer(false)
     }
@@ -46,7 +46,7 @@ impl FrameBuffer {
         }
     }
 
-    /// Holds `more` too. `false`, and nothing is done, when the budget has not enough.
+    /// Holds `more`, too. Returns `false`, and changes nothing, if the budget has no room.
     #[must_use]
     pub(super) fn push(&mut self, more: &[u8], budget: &HoldBudget) -> bool {
         let buffer = self.0.get_or_insert_default();
@@ -54,8 +54,8 @@ impl FrameBuffer {
         buffer.counted.push(more, budget)
     }
 
-    /// Puts `first` before the bytes that are held. `false`, and nothing is held, when the budget has
-    /// not enough.
+    /// Puts `first` before the held bytes. Returns `false`, and the held bytes are lost, if the budget has
+    /// no room.
     #[must_use]
     pub(super) fn put_before(&mut self, first: CountedBytes, budget: &HoldBudget) -> bool {
         let held = self.take();
@@ -63,13 +63,13 @@ impl FrameBuffer {
         self.push(&held.bytes, budget)
     }
 
-    /// Takes the bytes that are held.
+    /// Takes the held bytes out of the buffer.
     pub(super) fn take(&mut self) -> CountedBytes {
         debug_assert!(self.spent().is_empty(), "released bytes are not held any more");
         self.0.take().map(|buffer| buffer.counted).unwrap_or_default()
     }
 
-    /// Releases the bytes that are held.
+    /// Releases the held bytes.
     #[inline]
     pub(super) fn spend(&mut self) {
         if let Some(buffer) = &mut self.0 {
@@ -77,7 +77,7 @@ impl FrameBuffer {
         }
     }
 
-    /// Forgets released bytes; the buffer stays for the next frame.
+    /// Clears released bytes; the buffer stays for the next frame.
     #[inline]
     pub(super) fn forget_spent(&mut self) {
         match &mut self.0 {
@@ -86,7 +86,7 @@ impl FrameBuffer {
         }
     }
 
-    /// Throws away the bytes that are held.
+    /// Discards the held bytes.
     pub(super) fn discard(&mut self) {
         match &mut self.0 {
             Some(buffer) if !buffer.spent => buffer.clear(),
@@ -94,7 +94,7 @@ impl FrameBuffer {
         }
     }
 
-    /// Frees the buffer, if nothing is held.
+    /// Frees the buffer, if it holds no bytes.
     pub(super) fn free(&mut self) {
         if self.pending().is_empty() {
             self.0 = None;
@@ -110,7 +110,7 @@ impl Buffer {
 }
 
 impl CountedBytes {
-    /// Appends `more`. `false`, and nothing done, when the budget has not enough.
+    /// Appends `more`. Returns `false`, and changes nothing, if the budget has no room.
     #[must_use]
     pub(super) fn push(&mut self, more: &[u8], budget: &HoldBudget) -> bool {
         let granted = self.grow(self.bytes.len() + more.len(), budget);
@@ -120,13 +120,13 @@ impl CountedBytes {
         granted
     }
 
-    /// The permit alone, for a caller that holds the bytes itself.
+    /// The permit alone, for a caller that stores the bytes itself.
     pub(super) fn into_permit(self) -> Option<HoldPermit> {
         self.permit
     }
 
-    /// Makes the capacity at least `size`, doubling, so that a frame that trickles in is copied
-    /// a bounded number of times.
+    /// Makes the capacity at least `size`, doubling it, so that the bytes of a frame that trickles in are
+    /// copied a bounded number of times.
     fn grow(&mut self, size: usize, budget: &HoldBudget) -> bool {
         if size <= self.bytes.capacity() {
             return true;

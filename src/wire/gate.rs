@@ -1,4 +1,4 @@
-//! The gate: runs the rules and inspectors over the bytes that one peer sends, and releases the good ones.
+//! The gate: runs the rules and inspectors over the bytes that one peer sends, and releases the valid ones.
 
 use std::sync::Arc;
 
@@ -11,9 +11,9 @@ use crate::values::{Endpoint, Flow, Reason};
 
 /// Checks the bytes that one peer sends after the handshake.
 ///
-/// A frame of at most 16 KiB is released whole or not at all, as long as the [`HoldBudget`]
-/// lasts; a control frame always. The verdict and its place depend on the bytes alone, not on how
-/// they were cut into reads, and within the budget so do the released bytes.
+/// A frame of at most 16 KiB is released as a whole or not at all while the [`HoldBudget`] has room; a
+/// control frame always. The verdict and its offset depend on the bytes alone, not on how they were cut
+/// into reads; while the budget has room, so do the released bytes.
 #[derive(Debug)]
 pub struct Gate {
     reader: Reader,
@@ -35,8 +35,8 @@ pub struct Judged<'a> {
     /// Bytes of the input that were consumed. The caller passes the rest in again, unless the event ends the
     /// stream.
     pub consumed: usize,
-    /// Bytes to forward now, in this order: some that were held, then some of the input. Either
-    /// may be empty. To be forwarded before the event is acted on.
+    /// Bytes to forward now, before acting on the event, in this order: held bytes, then bytes of the
+    /// input. Either part may be empty.
     pub release: [&'a [u8]; 2],
     /// The event that ended the run before the end of the input, if any.
     pub event: Option<GateEvent>,
@@ -45,32 +45,33 @@ pub struct Judged<'a> {
 /// An event that the caller has to act on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GateEvent {
-    /// The answer to the gateway's own ping. It was taken out of the stream.
+    /// The answer to the gateway's own ping. The pong was taken out of the stream.
     OwnPong,
-    /// A new token, handed in with a message that [`Gate::expect_token`] describes; empty where the
-    /// message does not go on as it must. The message was taken out of the stream.
+    /// A new token, handed in with a message that [`Gate::expect_token`] describes; empty if the message
+    /// turned out to have another form. The message was taken out of the stream.
     Token(String),
     /// A valid Close, released with this call.
     Close(CloseFrame),
     /// The first message of a client is whole, and was taken out of the stream.
     FirstMessage,
-    /// A ping before the end of the first message, with its payload. It was taken out of the stream.
+    /// A ping before the end of the first message, with its payload. The ping was taken out of the stream.
     Ping(Box<[u8]>),
-    /// A whole frame was taken out of the stream: it is above a rate, or comes before the end
-    /// of a first message.
+    /// A complete frame was taken out of the stream: it is above a rate, or comes before the end of a first
+    /// message.
     Dropped,
-    /// The bytes that follow may not be read before this instant; none of them was taken. A ping or
-    /// pong that this is about was released.
+    /// The bytes that follow may not be read before this instant; none of them was consumed. If a ping or
+    /// pong caused the wait, that frame was released.
     Wait(Instant),
     /// An inspector refuses a frame that the rules accept: it is above a rate, or hands in a token that
-    /// cannot be taken out. Nothing of this peer is released any more.
+    /// cannot be taken out. No more bytes of this peer are released.
     Refused(Reason),
-    /// The frame is refused; nothing of this endpoint is released any more.
+    /// The frame breaks a rule. No more bytes of this peer are released.
     Violation(Box<Violation>),
 }
 
 impl Gate {
-    /// A gate for the frames of `sender`. `own_ping` is the payload of the gateway's own pings to it.
+    /// Creates a gate for the frames of `sender`. `own_ping` is the payload of the gateway's own pings to
+    /// that peer.
     #[must_use]
     pub fn new(sender: Endpoint, limits: FrameLimits, own_ping: [u8; 8]) -> Self {
         Self { reader: Reader::new(sender, limits, own_ping), state: GateState::Open }
@@ -82,22 +83,22 @@ impl Gate {
         self.reader.own_ping
     }
 
-    /// From here on a text message that begins with `{"MEMBER": {"token": "` is the gateway's:
-    /// no byte of a frame is released that holds some of the token. Of one frame of at most
-    /// 16 KiB it is taken out ([`GateEvent::Token`]); any other, and one for which the budget has no
-    /// room, ends the session ([`GateEvent::Refused`]).
+    /// Takes new tokens out of the stream from here on. The gateway keeps a text message that begins with
+    /// `{"MEMBER": {"token": "`: no frame that holds a byte of the token is released. From a message of one
+    /// frame of at most 16 KiB the token is taken out ([`GateEvent::Token`]); any other such message, and
+    /// one for which the budget has no room, ends the session ([`GateEvent::Refused`]).
     pub fn expect_token(&mut self, member: Arc<str>) {
         let handover = MessageInspector::Handover(Handover::new(member));
         self.reader.inspectors.messages = Some(Box::new(handover));
     }
 
-    /// From here on every frame up to the end of the first message is taken out of the stream.
+    /// Takes every frame up to the end of the first message out of the stream from here on.
     pub(super) fn take_first_message(&mut self, inspector: FirstMessageInspector) {
         let first = MessageInspector::FirstMessage(inspector);
         self.reader.inspectors.messages = Some(Box::new(first));
     }
 
-    /// The message that [`GateEvent::FirstMessage`] said is whole.
+    /// The first message, after [`GateEvent::FirstMessage`].
     pub(super) fn first_message(&mut self) -> Option<FirstMessage> {
         match self.reader.inspectors.messages.as_deref_mut() {
             Some(MessageInspector::FirstMessage(first)) => Some(first.message()),
@@ -105,20 +106,20 @@ impl Gate {
         }
     }
 
-    /// From here on messages may be compressed (RFC 7692). They are released as they came; a copy
-    /// is inflated and checked.
+    /// Allows compressed messages (RFC 7692) from here on. They are released unchanged; a copy is inflated
+    /// and checked.
     pub fn inflate(&mut self, context: Context) {
         self.reader.inflate(context);
     }
 
-    /// The peer whose frames it checks.
+    /// The peer that sends the checked frames.
     #[must_use]
     pub fn sender(&self) -> Endpoint {
         self.reader.sender()
     }
 
-    /// Whether the sender is to be read a little at a time: because a byte of a compressed message
-    /// may inflate to a thousand, or because of its rates ([`ClientRates::small_reads`](super::ClientRates)).
+    /// Whether the sender is to be read in small pieces: because a byte of a compressed message may inflate
+    /// to a thousand, or because of its rates ([`ClientRates::small_reads`](super::ClientRates)).
     #[must_use]
     pub fn wants_small_reads(&self) -> bool {
         self.reader.inflates()
@@ -131,7 +132,7 @@ impl Gate {
         self.reader.inspectors.rates.as_ref().is_some_and(|rates| rates.may_delay())
     }
 
-    /// Bytes of compressed messages that were inflated so far: a measure of the work.
+    /// The bytes of compressed messages inflated so far: a measure of the work.
     #[must_use]
     pub fn inflated(&self) -> u64 {
         self.reader.inflated()
@@ -142,8 +143,8 @@ impl Gate {
         self.reader.limit(limits);
     }
 
-    /// Replaces the rates for the frames that follow; `None` lifts them. A rate that stays the same stays as
-    /// used as it was.
+    /// Replaces the rates for the frames that follow; `None` lifts them. A rate that stays the same keeps
+    /// its use so far.
     pub fn allow(&mut self, allowance: Option<Box<Allowance>>) {
         let old = self.reader.inspectors.rates.take();
         self.reader.inspectors.rates = match (allowance, old) {
@@ -153,19 +154,19 @@ impl Gate {
         };
     }
 
-    /// The rates, and how much of them is used.
+    /// The rates and their use so far.
     pub fn allowance(&mut self) -> Option<&mut Allowance> {
         self.reader.inspectors.rates.as_deref_mut()
     }
 
-    /// Judges the next bytes. Runs of whole frames are released in one piece, straight from the
-    /// input. Allocates only to hold a frame that is not whole, and not then if it has before
-    /// and [`Gate::release_memory`] was not called since.
+    /// Checks the next bytes. Runs of complete frames are released in one piece, straight from the input.
+    /// Allocates only to hold an incomplete frame, and only if no buffer is left from a frame before
+    /// ([`Gate::release_memory`] frees it).
     ///
-    /// Every call of a gate is given the same budget.
+    /// Every call of a gate must get the same budget.
     ///
-    /// After a Close was released, bytes are consumed and dropped, neither judged nor counted.
-    /// After a violation the gate must not be asked again; it would drop them too.
+    /// After a Close was released, bytes are consumed and dropped, neither checked nor counted. After a
+    /// violation the gate must not be called again; it would drop the bytes, too.
     #[inline]
     pub fn judge<'a>(&'a mut self, input: &'a [u8], budget: &HoldBudget) -> Judged<'a> {
         debug_assert_ne!(self.state, GateState::Refused, "a refused stream is not read on");
@@ -199,49 +200,46 @@ impl Gate {
         GateEvent::Violation(Box::new(violation))
     }
 
-    /// Whether all that was released so far ends where a frame ends, so that a control frame of
-    /// the gateway's own may follow. False inside a frame that is cut through, also for good when
-    /// it was refused there.
+    /// Whether the released bytes end at a frame boundary, so that a control frame of the gateway may
+    /// follow. False inside a frame that is cut through, and for good if that frame was refused.
     #[must_use]
     pub fn released_boundary(&self) -> bool {
         !self.reader.frame.through
     }
 
-    /// How many bytes the sender owes until what was released ends where a frame ends; 0 at a
-    /// boundary. Where a frame was refused in its middle there is no such place any more: at
+    /// The number of bytes that the sender must still send until the released bytes end at a frame
+    /// boundary; 0 at a boundary. After a frame that was cut through was refused, no boundary follows: at
     /// least 1, for good.
     #[must_use]
     pub fn unfinished(&self) -> u64 {
         if self.released_boundary() { 0 } else { self.reader.frame.left.max(1) }
     }
 
-    /// Whether the sender is inside a frame: at least one byte of its header was taken, and its
-    /// last byte was not.
+    /// Whether the sender is inside a frame: a byte of its header was consumed, and its last byte was not.
     #[must_use]
     pub fn in_frame(&self) -> bool {
         self.reader.frame.has_begun()
     }
 
-    /// The number, from 1, of the data message in progress; `None` if none is. A message is in
-    /// progress from the first byte of its first frame, whose opcode says data (0x0 to 0x7,
-    /// allowed or not), to the last byte of its final frame; control frames and pauses between
-    /// its frames included.
+    /// The number, from 1, of the data message in progress; `None` if none is. A message is in progress
+    /// from the first byte of its first frame, with a data opcode (0x0 to 0x7, allowed or not), to the last
+    /// byte of its final frame, including the control frames and pauses between its frames.
     #[must_use]
     pub fn message_begun(&self) -> Option<u64> {
         let begins = self.reader.frame.has_begun() && !self.reader.frame.head.is_control();
         (begins || self.reader.message_open()).then_some(self.reader.flow.messages + 1)
     }
 
-    /// A number for the control frame in progress, different for each; `None` if none is. It is
-    /// in progress from its first byte, whose opcode says control (0x8 to 0xF), to its last.
+    /// A number for the control frame in progress, different for each; `None` if none is. The frame is in
+    /// progress from its first byte, with a control opcode (0x8 to 0xF), to its last.
     #[must_use]
     pub fn control_begun(&self) -> Option<u64> {
         let begun = self.reader.frame.has_begun() && self.reader.frame.head.is_control();
         begun.then_some(self.reader.frame.offset)
     }
 
-    /// Counters of accepted traffic: frames and messages that were whole, and bytes that were released.
-    /// Frames that the gateway kept are left out: answers to its own pings, and tokens that were handed in.
+    /// Counters of accepted traffic: complete frames and messages, and released bytes. Frames that the
+    /// gateway kept are left out: pongs to its own pings, and tokens that were handed in.
     #[must_use]
     pub fn flow(&self) -> Flow {
         let Flow { frames, messages, bytes } = self.reader.flow;
@@ -259,7 +257,7 @@ impl Gate {
         self.reader.activity
     }
 
-    /// Bytes that were checked so far, those of frames that are not whole included.
+    /// The bytes checked so far, including those of incomplete frames.
     #[must_use]
     pub fn received(&self) -> u64 {
         let frame = &self.reader.frame;
@@ -268,14 +266,13 @@ impl Gate {
         frame.offset.wrapping_add(head).wrapping_add(payload)
     }
 
-    /// Whether a valid Close was released. Bytes behind it are dropped.
+    /// Whether a valid Close was released. Bytes after it are dropped.
     #[must_use]
     pub fn closed(&self) -> bool {
         self.state == GateState::Closed
     }
 
-    /// Frees the buffer that frames are held in, unless one is held now. For a session that goes
-    /// idle.
+    /// Frees the frame buffer, unless it holds bytes. For a session that becomes idle.
     pub fn release_memory(&mut self) {
         self.reader.buffer.free();
     }
@@ -285,7 +282,7 @@ impl Gate {
 mod tests {
     use super::{Allowance, Gate, GateEvent};
 
-    /// An idle session holds one for each direction.
+    /// An idle session holds one gate for each direction.
     #[test]
     fn a_gate_is_small() {
         assert!(size_of::<Gate>() <= 160, "{}", size_of::<Gate>());

@@ -1,4 +1,4 @@
-//! The header of a frame (RFC 6455 section 5.2): its bytes as they arrived, and what they say.
+//! The header of a frame (RFC 6455 section 5.2): its bytes as they arrived, and its decoded fields.
 
 use std::fmt;
 
@@ -6,25 +6,25 @@ use super::Opcode;
 
 /// The longest header: two bytes, a 64-bit length, a masking key.
 const LONGEST: usize = 14;
-/// Bytes that every header has; they say how long it is.
+/// The bytes that every header has; they determine its length.
 const START: usize = 2;
 
-/// The first bytes of a frame: its header, or the part of it that was read so far.
+/// The header of a frame, or the part of it that was read so far.
 #[derive(Clone, Copy, Default)]
 pub struct HeaderBytes {
-    /// The first `len` are the header's; the others may be anything.
+    /// The first `len` bytes are the header's; the others have any value.
     bytes: [u8; LONGEST],
     len: u8,
 }
 
 impl HeaderBytes {
-    /// The bytes that are there, at most 14.
+    /// The bytes read so far, at most 14.
     #[must_use]
     pub fn as_slice(&self) -> &[u8] {
         &self.bytes[..self.len()]
     }
 
-    /// What the bytes say. Fields that have not arrived are zero, or `None`.
+    /// Decodes the fields. Fields that have not arrived are zero, or `None`.
     #[must_use]
     pub fn decoded(&self) -> Header {
         Header {
@@ -40,7 +40,7 @@ impl HeaderBytes {
         usize::from(self.len)
     }
 
-    /// The header that `bytes` begin with, as far as it is there.
+    /// Reads the header at the front of `bytes`, as far as it has arrived.
     pub(super) fn read(bytes: &[u8]) -> Self {
         let mut head = Self::default();
         if head.fill(bytes, 2) == 2 {
@@ -49,13 +49,13 @@ impl HeaderBytes {
         head
     }
 
-    /// Takes bytes from the front of `input` until `size` are there; returns how many it took.
+    /// Takes bytes from the front of `input` until the header has `size`; returns how many it took.
     #[inline]
     pub(super) fn fill(&mut self, input: &[u8], size: usize) -> usize {
         let have = self.len();
         let taken = input.len().min(size - have);
-        // A copy of a fixed length is a few moves, any other a call. Almost every header takes
-        // these two.
+        // A copy of a fixed length compiles to a few moves, any other to a call. Almost every header takes
+        // one of these two branches.
         let (start, rest) = self.bytes.split_at_mut(START);
         if have == 0 && size == START && input.len() >= START {
             start.copy_from_slice(&input[..START]);
@@ -70,7 +70,7 @@ impl HeaderBytes {
         taken
     }
 
-    /// How long the whole header is; known once two bytes are there.
+    /// The length of the whole header; known once it has two bytes.
     #[inline]
     pub(super) fn size(&self) -> usize {
         2 + self.length_size() + if self.masked() { 4 } else { 0 }
@@ -93,7 +93,7 @@ impl HeaderBytes {
         Opcode::new(self.bytes[0])
     }
 
-    /// Opcodes 0x8 to 0xF, reserved ones among them.
+    /// Whether the opcode is 0x8 to 0xF, including reserved ones.
     pub(super) fn is_control(&self) -> bool {
         self.bytes[0] & 0x08 != 0
     }
@@ -107,13 +107,13 @@ impl HeaderBytes {
         self.bytes[1] & 0x7f
     }
 
-    /// The payload's length as declared; `None` while it is not whole. Not checked.
+    /// The declared payload length, not checked; `None` until all its bytes have arrived.
     #[inline]
     pub(super) fn length(&self) -> Option<u64> {
         (self.len() >= 2 + self.length_size()).then(|| self.declared())
     }
 
-    /// The payload's length as declared, of a header that is complete.
+    /// The declared payload length of a complete header.
     #[inline]
     pub(super) fn declared(&self) -> u64 {
         let b = &self.bytes;
@@ -124,7 +124,7 @@ impl HeaderBytes {
         }
     }
 
-    /// The masking key of a header that is complete; all zeroes when it has none.
+    /// The masking key of a complete header; all zeroes if it has none.
     #[inline]
     pub(super) fn key(&self) -> [u8; 4] {
         if !self.masked() {
@@ -168,10 +168,10 @@ impl fmt::Debug for HeaderBytes {
     }
 }
 
-/// What the bytes of a header say. The masking key is left out: it would unmask a payload.
+/// The decoded fields of a header. The masking key is left out: it would unmask a payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
-    /// The last frame of its message.
+    /// Whether this is the last frame of its message.
     pub fin: bool,
     /// RSV1, RSV2 and RSV3, the first as the highest of three bits.
     pub rsv: u8,
@@ -179,11 +179,11 @@ pub struct Header {
     pub opcode: Opcode,
     /// Whether a masking key follows.
     pub masked: bool,
-    /// Payload bytes as declared; `None` while the length is not whole.
+    /// The declared payload length in bytes; `None` until it has arrived.
     pub length: Option<u64>,
 }
 
-/// `fin=1 rsv=000 opcode=0x1 (text) mask=1 length=5`; a length that is not whole is `?`.
+/// `fin=1 rsv=000 opcode=0x1 (text) mask=1 length=5`; an incomplete length is `?`.
 impl fmt::Display for Header {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(

@@ -1,6 +1,6 @@
-//! The text of compressed messages (RFC 7692 section 7.2.2). A copy of the arriving bytes is inflated a
-//! piece at a time and lent to the rules; of the text only the window is kept that later messages may
-//! refer to.
+//! Inflates compressed messages (RFC 7692 section 7.2.2). A copy of the arriving bytes is inflated in
+//! pieces, which the rules check. Of the inflated text only the window is kept to which later messages may
+//! refer.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -9,49 +9,48 @@ use flate2::{Decompress, FlushDecompress, Status};
 
 use super::Rule;
 
-/// Inflated at a time, on the stack. What a refused message cost is never more than this beyond
-/// what it was allowed.
+/// The bytes inflated at a time, on the stack. A refused message costs at most this much beyond its limit.
 const PIECE: usize = 4 * 1024;
 
-/// What the sender took off the end of a message (section 7.2.1).
+/// The four bytes that the sender removed from the end of a message (section 7.2.1).
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
-/// A final block without data. Behind anything that ends where a block ends, it ends the stream.
+/// A final block without data. After data that ends at a block boundary, it ends the stream.
 const FINAL: [u8; 5] = [0x01, 0x00, 0x00, 0xff, 0xff];
 
-/// Inflaters that a worker thread keeps for the next message.
+/// Inflaters that a worker thread keeps for later messages.
 const SPARE: usize = 4;
 
 thread_local! {
     static INFLATERS: RefCell<Vec<Decompress>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What a message of one direction may refer to.
+/// The data to which a message of one direction may refer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Context {
-    /// Itself alone: its sender agreed to `no_context_takeover` (section 7.1.1).
+    /// Its own data alone: the sender agreed to `no_context_takeover` (section 7.1.1).
     Anew,
-    /// The messages before it, too, in a window of two to the power of this many bytes: 8 to 15
-    /// (section 7.1.2).
+    /// Earlier messages, too, within a window of two to the power of this many bytes: 8 to 15 (section
+    /// 7.1.2).
     TakenOver(u8),
 }
 
-/// The compressed messages of one direction. While none is in progress it holds no inflater; with
-/// [`Context::Anew`], nothing at all.
+/// Inflates the compressed messages of one direction. While none is in progress it holds no inflater and,
+/// with [`Context::Anew`], no memory at all.
 #[derive(Debug)]
 pub(super) struct Inflation {
-    /// While a message is in progress.
+    /// `Some` while a message is in progress.
     stream: Option<InflateStream>,
-    /// What the next message may refer to.
+    /// The inflated text to which the next message may refer.
     window: Option<Window>,
     inflated: u64,
-    /// Payload bytes of the message's frames that are over.
+    /// Payload bytes of the message's completed frames.
     packed: u64,
 }
 
 #[derive(Debug)]
 struct InflateStream {
-    /// Of a window of 15 bits, whatever was agreed: it reads the smaller ones, too.
+    /// Has a window of 15 bits, which also reads data for a smaller window.
     inflater: Decompress,
 }
 
@@ -72,24 +71,24 @@ impl Inflation {
         Self { stream: None, window, inflated: 0, packed: 0 }
     }
 
-    /// How many bytes were inflated so far.
+    /// The number of bytes inflated so far.
     pub(super) fn inflated(&self) -> u64 {
         self.inflated
     }
 
-    /// How many payload bytes the message in progress has on the wire, in frames that are over.
+    /// The payload bytes on the wire of the message in progress, in completed frames.
     pub(super) fn packed(&self) -> u64 {
         self.packed
     }
 
-    /// A frame of the message, with so many payload bytes, is over.
+    /// Notes the end of a frame of the message, with `length` payload bytes.
     pub(super) fn end_frame(&mut self, length: u64) {
         self.packed = self.packed.saturating_add(length);
     }
 
-    /// The next bytes of a message's payload, unmasked, of any of its frames. `take` gets what they
-    /// inflate to, in pieces; the first error, its own or that of the data, is the outcome. What it
-    /// gets and when it is an error depend on the bytes alone, not on how they were cut.
+    /// Inflates the next unmasked payload bytes of a message, of any of its frames. `take` gets the text in
+    /// pieces; the outcome is the first error, of `take` or of the data. The text and the place of an error
+    /// depend on the bytes alone, not on how they were cut.
     pub(super) fn push(
         &mut self,
         compressed: &[u8],
@@ -110,7 +109,7 @@ impl Inflation {
         outcome
     }
 
-    /// The end of a message. It must be where a block ends.
+    /// Ends a message. It must end at a block boundary.
     pub(super) fn finish(
         &mut self,
         take: impl FnMut(&[u8]) -> Result<(), Rule>,
@@ -124,8 +123,8 @@ impl Inflation {
         if whole { Ok(()) } else { Err(Rule::DeflateEnd) }
     }
 
-    /// A message of its own, inflated whole; `None` if that is more than `most` bytes, or it is not
-    /// valid.
+    /// Inflates one message as a whole, without context; `None` if the text is longer than `most` bytes, or
+    /// the data is not valid.
     #[cold]
     pub(super) fn whole(compressed: &[u8], most: usize) -> Option<Vec<u8>> {
         let mut whole = Vec::new();
@@ -146,8 +145,8 @@ impl InflateStream {
         let mut inflater = spare.unwrap_or_else(|| Decompress::new(false));
         if let Some(window) = window {
             let (older, newer) = window.bytes.as_slices();
-            // Before a block of a raw stream these cannot fail. If they did, what refers to the
-            // window would.
+            // Before a block of a raw stream these calls cannot fail. If they did, data that refers to the
+            // window would fail to inflate.
             let _ = inflater.set_dictionary(older);
             let _ = inflater.set_dictionary(newer);
         }
@@ -167,8 +166,8 @@ impl InflateStream {
                 take(text)?;
             }
             match outcome {
-                // An inflater that goes on with the next message stops for good at a final block:
-                // the application would no longer read the bytes that are checked here.
+                // A peer that reuses its inflater for the next message stops reading at a final block: the
+                // application would no longer read the bytes that are checked here.
                 Some(Status::StreamEnd) => return Err(Rule::DeflateFinal),
                 Some(_) if rest.is_empty() && text.len() < PIECE => return Ok(()),
                 Some(_) if read > 0 || !text.is_empty() => {}
@@ -177,8 +176,8 @@ impl InflateStream {
         }
     }
 
-    /// Inflates as much as one piece holds. Gives how it went, `None` being that the data is not
-    /// valid, how many bytes were read, and what they came to.
+    /// Inflates as much as one piece holds. Returns the status (`None`: the data is not valid), the number
+    /// of bytes read, and the text.
     fn step<'a>(
         &mut self,
         rest: &[u8],
@@ -194,7 +193,7 @@ impl InflateStream {
         (outcome.ok(), read, &piece[..written])
     }
 
-    /// Whether what was read ends where a block does. The inflater is another message's then.
+    /// Whether the data ends at a block boundary. Returns the inflater to the thread's spare ones.
     fn end(mut self) -> bool {
         let mut piece = [0; PIECE];
         let (outcome, read, text) = self.step(&FINAL, &mut piece);
@@ -210,7 +209,7 @@ impl InflateStream {
 }
 
 impl Window {
-    /// Keeps the last bytes of all that was inflated.
+    /// Keeps the last bytes of all inflated text.
     fn note(&mut self, text: &[u8]) {
         let text = &text[text.len().saturating_sub(self.most)..];
         let size = self.bytes.len() + text.len();

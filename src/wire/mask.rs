@@ -1,14 +1,14 @@
-//! Masking (RFC 6455 section 5.3), for reading a payload; forwarded bytes keep their mask.
+//! Masking (RFC 6455 section 5.3), to read a payload; forwarded bytes keep their mask.
 
-/// The key as seen from a byte `done` bytes into the payload.
+/// The key, rotated for a piece that starts `done` bytes into the payload.
 #[inline]
 pub(super) fn key_at(key: [u8; 4], done: u64) -> [u8; 4] {
-    // As one number, since rotating a slice takes some forty instructions.
+    // Rotated as one number, since rotating a slice takes some forty instructions.
     u32::from_be_bytes(key).rotate_left((done % 4) as u32 * u8::BITS).to_be_bytes()
 }
 
-/// Writes `block` to `out` with `key` applied, eight bytes at a time. Both are equally long; the
-/// key belongs to the block's first byte.
+/// Writes `block` to `out` with `key` applied, eight bytes at a time. Both have the same length; the key's
+/// first byte belongs to the block's first byte.
 #[inline]
 pub(super) fn unmask(block: &[u8], key: [u8; 4], out: &mut [u8]) {
     debug_assert_eq!(block.len(), out.len());

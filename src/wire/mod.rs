@@ -1,9 +1,9 @@
 //! The WebSocket protocol without I/O: bytes in, verdict out. No socket, no clock, no logger, no
 //! configuration; of the crate it imports [`values`](crate::values) alone.
 //!
-//! A [`Gate`] checks the bytes that one peer sends after the handshake. It forwards bytes as they came,
-//! never lets a byte of a frame pass before its header was checked, and names the [`Rule`] that a frame
-//! breaks. A session has two gates, and one [`HoldBudget`] that both are given.
+//! A [`Gate`] checks the bytes that one peer sends after the handshake. It forwards bytes unchanged, never
+//! lets a byte of a frame pass before its header was checked, and names the [`Rule`] that a frame breaks. A
+//! session has two gates, and one [`HoldBudget`] that both share.
 //!
 //! # Order of calls
 //!
@@ -13,13 +13,13 @@
 //! 2. For each read: [`Allowance::at`] with the instant of the read, if the gate has an
 //!    [`allowance`](Gate::allowance). Then [`Gate::judge`] until the read is consumed; after each call
 //!    1. forward [`Judged::release`], its first part before its second,
-//!    2. cut off [`Judged::consumed`] bytes from the front of the read,
+//!    2. remove [`Judged::consumed`] bytes from the front of the read,
 //!    3. act on [`Judged::event`]: stop at [`GateEvent::Wait`] and pass the rest in again at that instant;
 //!       never call [`Gate::judge`] again after [`GateEvent::Refused`] or [`GateEvent::Violation`].
 //!
-//!    Then charge the read with [`Allowance::bytes`], whose verdict is about the reads behind it.
-//! 3. Write frames of one's own ([`control_frame`], [`close_frame`]) where [`Gate::unfinished`] is 0
-//!    alone: elsewhere they would be inside a frame of the peer's.
+//!    Then charge the read with [`Allowance::bytes`]; its verdict applies to the reads that follow.
+//! 3. Write the gateway's own frames ([`control_frame`], [`close_frame`]) only while [`Gate::unfinished`]
+//!    is 0: otherwise they would be inside a frame of the peer.
 //! 4. [`Gate::release_memory`] whenever the session goes idle.
 //!
 //! Where the token is in the first message of a client, a [`FirstMessageReader`] comes before the gates:
@@ -64,9 +64,9 @@
 //!
 //! # Inside
 //!
-//! The reader takes frames apart, holds them to the rules, and asks the inspectors about those that are
-//! good: the rates of the sender, the token that is handed in, the first message. Each gives one
-//! [`Verdict`]. The frame buffer holds a frame until its verdict is known.
+//! The reader decodes frames, checks them against the rules, and asks the inspectors about valid ones: the
+//! rates of the sender, the handover of a new token, the first message. Each gives one [`Verdict`]. The
+//! frame buffer holds a frame until its verdict is known.
 
 mod budget;
 mod close;

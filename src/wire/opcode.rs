@@ -49,7 +49,7 @@ impl Opcode {
         }
     }
 
-    /// The name of RFC 6455, as the log has it.
+    /// The name in RFC 6455, as used in the log.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

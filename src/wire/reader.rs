@@ -1,5 +1,5 @@
-//! Reads frames, holds them to the rules, asks the inspectors, and says how far the bytes may be released.
-//! This file has the steps that all frames share; `data` and `control` go on with either kind.
+//! Reads frames, checks them against the rules, asks the inspectors, and decides how far the bytes are
+//! released. This file has the steps that all frames share; `data` and `control` have those of either kind.
 
 mod control;
 mod data;
@@ -10,8 +10,8 @@ use super::rules::FrameRules;
 use super::{Context, FrameLimits, GateEvent, HeaderBytes, HoldBudget, Rule, Violation};
 use crate::values::{Endpoint, Flow, Reason};
 
-/// The largest frame, header and payload, that is held until it is whole. A larger one is cut
-/// through: forwarded as it arrives, once its header was checked.
+/// The largest frame, header and payload, that is held until it is complete. A larger one is cut through:
+/// forwarded as it arrives, once its header was checked.
 pub(super) const WHOLE: u64 = WHOLE_SIZE as u64;
 pub(super) const WHOLE_SIZE: usize = 16 * 1024;
 
@@ -21,31 +21,31 @@ pub(super) struct Reader {
     rules: FrameRules,
     pub(super) frame: Frame,
     pub(super) buffer: FrameBuffer,
-    /// Without the bytes, which are counted when they are released.
+    /// Frames and messages only; bytes are counted when they are released.
     pub(super) flow: Flow,
     pub(super) activity: u64,
     pub(super) own_ping: [u8; 8],
     pub(super) inspectors: Inspectors,
 }
 
-/// The frame that is being read, or the place of the next one.
+/// The frame in progress, or the position of the next one.
 #[derive(Debug, Default)]
 pub(super) struct Frame {
-    /// Of its first byte, in all that the sender sent.
+    /// The position of the frame's first byte in all bytes that the peer sent.
     pub(super) offset: u64,
-    /// Payload bytes to come; known with the header.
+    /// Payload bytes that are still to come; known once the header is complete.
     pub(super) left: u64,
     pub(super) head: HeaderBytes,
-    /// Its bytes go on as they arrive; false: all of them or none.
+    /// True: the frame's bytes are forwarded as they arrive. False: all of them or none.
     pub(super) through: bool,
 }
 
-/// How far a call has come in its input.
+/// The position of a call in its input.
 #[derive(Debug, Default)]
 pub(super) struct FrameRun {
-    /// Bytes dealt with.
+    /// Bytes that were read.
     pub(super) at: usize,
-    /// Bytes that may be released. Those between here and `at` belong to a frame not yet whole.
+    /// Bytes that may be released. The bytes from here to `at` belong to an incomplete frame.
     pub(super) safe: usize,
 }
 
@@ -70,7 +70,7 @@ impl Reader {
         self.rules.limit(limits);
     }
 
-    /// From here on messages may be compressed.
+    /// Allows compressed messages from here on.
     pub(super) fn inflate(&mut self, context: Context) {
         self.rules.inflate(context);
     }
@@ -79,7 +79,7 @@ impl Reader {
         self.rules.inflates()
     }
 
-    /// How many bytes of compressed messages were inflated so far.
+    /// The number of bytes inflated so far.
     pub(super) fn inflated(&self) -> u64 {
         self.rules.inflated()
     }
@@ -89,7 +89,7 @@ impl Reader {
         self.rules.message_open()
     }
 
-    /// Reads to the end of the input, to an event, or to a frame that has to wait.
+    /// Reads up to the end of the input, an event, or a frame that has to wait.
     #[inline]
     pub(super) fn read(
         &mut self,
@@ -111,15 +111,16 @@ impl Reader {
         Ok(None)
     }
 
-    /// The buffer is being handed out, so that a frame that needs holding, or a block of a
-    /// compressed one, has to wait for the next call.
+    /// Whether reading must stop until the next call: the buffer still holds released bytes, so it can
+    /// neither hold an incomplete frame nor an incomplete block of a compressed one.
     #[inline]
     fn must_wait(&self, rest: &[u8]) -> bool {
         !self.buffer.spent().is_empty()
             && if self.frame.has_begun() { self.block_is_cut(rest) } else { !is_whole_frame(rest) }
     }
 
-    /// Asks about a message at the first byte of its first frame, before anything of it is taken.
+    /// Asks the inspectors about a message at the first byte of its first frame, before any byte is
+    /// consumed.
     #[inline]
     fn begin(&mut self, first: u8) -> Option<GateEvent> {
         self.inspectors.rates.as_ref()?;
@@ -130,7 +131,7 @@ impl Reader {
         self.inspectors.begin().event()
     }
 
-    /// The verdict of the inspectors on the frame in progress, as far as it was read.
+    /// The verdict of the inspectors on the frame in progress, given the bytes read so far.
     #[inline]
     fn verdict(&self) -> Verdict {
         if self.frame.head.is_control() {
@@ -139,7 +140,7 @@ impl Reader {
         self.inspectors.verdict(&self.frame)
     }
 
-    /// Reads on in the frame, to its end or the end of the input.
+    /// Reads the frame in progress, up to its end or the end of the input.
     #[inline]
     fn read_frame(
         &mut self,
@@ -164,8 +165,8 @@ impl Reader {
         self.end_control(input, run)
     }
 
-    /// The header is complete and good. A frame that is too large to be held goes on from here, unless an
-    /// inspector holds it.
+    /// Asks the inspectors about a frame with a complete and valid header. A frame that is too large to be
+    /// held is cut through from here, unless an inspector holds it.
     #[inline]
     fn begin_frame(&mut self, run: &mut FrameRun) -> Option<GateEvent> {
         if self.frame.head.is_control() {
@@ -178,7 +179,7 @@ impl Reader {
         verdict.event()
     }
 
-    /// `true` once the header is complete and within the rules.
+    /// Reads and checks the header; returns `true` once it is complete.
     #[inline]
     fn read_header(&mut self, input: &[u8], run: &mut FrameRun) -> Result<bool, Violation> {
         let head = &mut self.frame.head;
@@ -200,13 +201,13 @@ impl Reader {
         Ok(true)
     }
 
-    /// Takes what the input has of the frame's payload.
+    /// Consumes the payload bytes that the input has of the frame.
     #[inline]
     fn skip_payload<'a>(&mut self, input: &'a [u8], run: &mut FrameRun) -> &'a [u8] {
         self.skip(input, run, self.frame.left)
     }
 
-    /// The same, at most `most` bytes.
+    /// Consumes at most `most` payload bytes of the frame.
     #[inline]
     fn skip<'a>(&mut self, input: &'a [u8], run: &mut FrameRun, most: u64) -> &'a [u8] {
         let rest = &input[run.at..];
@@ -216,14 +217,14 @@ impl Reader {
         &rest[..len]
     }
 
-    /// The frame is whole and good, and is not passed on.
+    /// Drops a complete and valid frame: it is not forwarded.
     fn drop_frame(&mut self) -> GateEvent {
         self.buffer.discard();
         self.frame.end();
         GateEvent::Dropped
     }
 
-    /// The frame is whole and good.
+    /// Releases a complete and valid frame.
     #[inline]
     fn accept(&mut self, run: &mut FrameRun) {
         self.flow.frames += 1;
@@ -232,15 +233,15 @@ impl Reader {
         self.frame.end();
     }
 
-    /// From here on the frame goes on as it arrives.
+    /// Forwards the frame as it arrives from here on.
     fn cut_through(&mut self, run: &mut FrameRun) {
         self.frame.through = true;
         self.buffer.spend();
         run.safe = run.at;
     }
 
-    /// Holds the bytes of a frame that is not whole. Where the budget does not allow it the frame is cut
-    /// through; one that an inspector holds ends the session instead.
+    /// Holds the bytes of an incomplete frame. If the budget has no room, the frame is cut through; a frame
+    /// that an inspector holds ends the session instead.
     #[inline]
     pub(super) fn keep(
         &mut self,
@@ -265,7 +266,7 @@ impl Reader {
         None
     }
 
-    /// A header, proved wrong by its last byte so far.
+    /// The violation of a header; its last byte so far proves it.
     #[cold]
     fn refuse_header(&self, rule: Rule) -> Violation {
         self.refuse(rule, self.frame.offset + self.frame.head.len() as u64 - 1)
@@ -292,18 +293,18 @@ impl Frame {
         self.head.len() > 0
     }
 
-    /// Whether it is too large to be held until it is whole. Its header is complete.
+    /// Whether the frame is too large to be held until it is complete. Its header must be complete.
     #[inline]
     pub(super) fn is_large(&self) -> bool {
         self.head.len() as u64 + self.head.declared() > WHOLE
     }
 
-    /// How many of its bytes were read, header included. Its header is complete.
+    /// The number of bytes read of the frame, header included. Its header must be complete.
     pub(super) fn read(&self) -> u64 {
         self.head.len() as u64 + self.head.declared() - self.left
     }
 
-    /// The next frame begins.
+    /// Moves on to the next frame.
     #[inline]
     fn end(&mut self) {
         let size = self.head.len() as u64 + self.head.declared();
@@ -311,7 +312,7 @@ impl Frame {
     }
 }
 
-/// Whether the bytes begin with a frame, broken or not, that is there to its end.
+/// Whether `bytes` begin with a complete frame, valid or not.
 fn is_whole_frame(bytes: &[u8]) -> bool {
     let head = HeaderBytes::read(bytes);
     head.is_complete() && head.declared() <= (bytes.len() - head.len()) as u64

@@ -1,5 +1,5 @@
-//! The rules of one direction (RFC 6455 sections 5 and 8.1), over the headers and payloads of its
-//! frames. It knows neither where bytes come from nor when they may go on.
+//! The rules for the frames of one direction (RFC 6455 sections 5 and 8.1), over headers and payloads. This
+//! module does not know where bytes come from or when they are released.
 
 use std::num::NonZeroU16;
 
@@ -9,15 +9,15 @@ use super::utf8::Utf8;
 use super::{Context, FrameLimits, HeaderBytes, Opcode, Rule, mask};
 use crate::values::Endpoint;
 
-/// A compressed frame is checked in parts of its payload of this many bytes, so that the place where
-/// it is refused does not depend on how it was cut into reads.
+/// A compressed payload is checked in blocks of this many bytes, so that the offset of a violation does not
+/// depend on how the bytes were cut into reads.
 pub(super) const BLOCK: u16 = 1024;
 
-/// What a compressed message may inflate to whatever its ratio: a little text that repeats itself is
-/// common, and does no harm.
+/// The size to which a compressed message may inflate at any ratio: short repetitive text is common and
+/// harmless.
 pub(super) const UNRATED: u64 = 64 * 1024;
 
-/// What one endpoint may send next.
+/// The state that decides which frames one peer may send next.
 #[derive(Debug)]
 pub(super) struct FrameRules {
     sender: Endpoint,
@@ -31,21 +31,21 @@ pub(super) struct FrameRules {
     inflation: Option<Box<Inflation>>,
 }
 
-/// The data message in progress; it survives the control frames in between.
+/// The data message in progress; control frames in between leave it unchanged.
 #[derive(Debug, Default)]
 struct Message {
-    /// From the header of its first frame to the last byte of its final one.
+    /// True from the header of its first frame to the last byte of its final one.
     open: bool,
     text: bool,
     compressed: bool,
-    /// Payload bytes declared so far, or inflated; never above the limit.
+    /// Payload bytes declared so far or, of a compressed message, inflated; never above the limit.
     bytes: u64,
     /// Frames begun so far; never above the limit.
     fragments: u32,
     utf8: Utf8,
 }
 
-/// How far a compressed message may inflate, and the rule that it breaks beyond that.
+/// The bytes to which a compressed message may inflate, and the rule that it breaks beyond.
 #[derive(Debug, Clone, Copy)]
 struct Bound {
     bytes: u64,
@@ -65,7 +65,7 @@ impl FrameRules {
         }
     }
 
-    /// From here on messages may be compressed.
+    /// Allows compressed messages from here on.
     pub(super) fn inflate(&mut self, context: Context) {
         self.inflation = Some(Box::new(Inflation::new(context)));
     }
@@ -74,7 +74,7 @@ impl FrameRules {
         self.inflation.is_some()
     }
 
-    /// How many bytes of compressed messages were inflated so far.
+    /// The number of bytes inflated so far.
     pub(super) fn inflated(&self) -> u64 {
         self.inflation.as_ref().map_or(0, |inflation| inflation.inflated())
     }
@@ -103,7 +103,7 @@ impl FrameRules {
         self.message.open
     }
 
-    /// What the first two bytes of a header decide, whatever follows them.
+    /// Checks the first two bytes of a header.
     #[inline]
     pub(super) fn check_start(&self, head: &HeaderBytes) -> Result<(), Rule> {
         if head.rsv() != 0 {
@@ -121,7 +121,7 @@ impl FrameRules {
         if head.is_control() { check_control(head) } else { self.check_place(opcode) }
     }
 
-    /// RFC 7692 section 6: RSV1 says of a message's first frame that the message is compressed.
+    /// RFC 7692 section 6: RSV1 on a message's first frame marks the message as compressed.
     #[cold]
     fn check_reserved(&self, head: &HeaderBytes) -> Result<(), Rule> {
         match (&self.inflation, head.rsv(), head.opcode()) {
@@ -131,7 +131,7 @@ impl FrameRules {
         }
     }
 
-    /// RFC 6455 section 5.4: where a data frame may stand.
+    /// RFC 6455 section 5.4: checks a data frame against the message in progress.
     fn check_place(&self, opcode: Opcode) -> Result<(), Rule> {
         match (opcode, self.message.open) {
             (Opcode::Continuation, false) => Err(Rule::ContinuationAlone),
@@ -140,8 +140,8 @@ impl FrameRules {
         }
     }
 
-    /// The rest, of a header that is complete and whose start was checked. A data frame that
-    /// passes is part of its message from here on.
+    /// Checks the rest of a complete header with a checked start. A data frame that passes is part of its
+    /// message from here on.
     #[inline]
     pub(super) fn check_header(&mut self, head: &HeaderBytes) -> Result<(), Rule> {
         let length = head.declared();
@@ -162,8 +162,8 @@ impl FrameRules {
         Ok(())
     }
 
-    /// The limits, as if the frame were already part of the message. How long a compressed one is,
-    /// only its payload says.
+    /// Checks the limits as if the frame were already part of the message. The length of a compressed frame
+    /// says nothing about the inflated size, which is checked with the payload.
     fn check_size(&self, head: &HeaderBytes, length: u64) -> Result<(), Rule> {
         let message = &self.message;
         let (bytes, fragments) =
@@ -181,7 +181,7 @@ impl FrameRules {
         }
     }
 
-    /// The rule that a message breaks which is larger than the limit.
+    /// The rule that a message above the size limit breaks.
     fn size_rule(&self) -> Rule {
         match self.sender {
             Endpoint::Client => Rule::MessageSize,
@@ -189,7 +189,7 @@ impl FrameRules {
         }
     }
 
-    /// The next piece of a data frame's payload, `done` bytes into it. An error is the place in
+    /// Checks the next piece of a data frame's payload, `done` bytes into it. The error is the position in
     /// `piece` of the byte that made the text invalid.
     #[inline]
     pub(super) fn check_payload(
@@ -206,10 +206,10 @@ impl FrameRules {
         }
     }
 
-    /// The next piece of a compressed frame's payload, `done` bytes into it and at most [`BLOCK`]
-    /// long. It may inflate to as much as all of the first `weighed` bytes may, whether or not they
-    /// are there: where a ratio is checked must not depend on how the frame was cut into reads. `see`
-    /// gets the text that it inflates to.
+    /// Checks the next piece of a compressed frame's payload, `done` bytes into it and at most [`BLOCK`]
+    /// long. The ratio allows as many bytes as the first `weighed` bytes of the payload may inflate to,
+    /// whether or not they have arrived: the offset of a violation must not depend on how the frame was cut
+    /// into reads. `see` gets the inflated text.
     pub(super) fn check_compressed(
         &mut self,
         head: &HeaderBytes,
@@ -231,8 +231,8 @@ impl FrameRules {
         })
     }
 
-    /// What a compressed message may inflate to with so many bytes of the frame in progress, and the
-    /// frames before it.
+    /// The bytes to which a compressed message may inflate, given `weighed` payload bytes of the frame in
+    /// progress and all frames before it.
     fn bound(&self, weighed: u64) -> Bound {
         let size = Bound { bytes: self.max_message_size, rule: self.size_rule() };
         let (Some(ratio), Some(inflation)) = (self.max_inflation_ratio, &self.inflation) else {
@@ -243,7 +243,7 @@ impl FrameRules {
         if rated < size.bytes { Bound { bytes: rated, rule: Rule::InflationRatio } } else { size }
     }
 
-    /// The end of a data frame; `true` if it is the end of its message too.
+    /// Ends a data frame; returns `true` if its message ends, too.
     #[inline]
     pub(super) fn check_end(&mut self, head: &HeaderBytes) -> Result<bool, Rule> {
         if self.message.compressed {
@@ -274,7 +274,7 @@ impl FrameRules {
 }
 
 impl Message {
-    /// The next piece of the message, inflated. What is above the bound is not looked at.
+    /// Checks the next inflated piece of the message; text above the bound is not checked as UTF-8.
     fn take(&mut self, text: &[u8], most: Bound) -> Result<(), Rule> {
         let left = most.bytes.saturating_sub(self.bytes);
         let within = usize::try_from(left).map_or(text.len(), |left| left.min(text.len()));
@@ -286,7 +286,7 @@ impl Message {
     }
 }
 
-/// RFC 6455 section 5.5 and, for the length of a Close, section 5.5.1.
+/// RFC 6455 section 5.5; for the length of a Close, section 5.5.1.
 fn check_control(head: &HeaderBytes) -> Result<(), Rule> {
     if !head.fin() {
         Err(Rule::ControlFragmented)
@@ -313,7 +313,7 @@ fn check_length(form: u8, length: u64) -> Result<(), Rule> {
 mod tests {
     use super::{Endpoint, FrameLimits, FrameRules, HeaderBytes, Rule};
 
-    /// Reached with headers alone; a sender would have to send 2^63 bytes in between.
+    /// Reached with headers alone: a sender would have to send 2^63 bytes in between.
     #[test]
     fn the_sum_of_a_message_does_not_wrap() {
         let limits = FrameLimits {

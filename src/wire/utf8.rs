@@ -1,20 +1,20 @@
-//! UTF-8 (RFC 3629) of a text that arrives in pieces.
+//! Validates UTF-8 (RFC 3629) in a text that arrives in pieces.
 
 use super::mask;
 
-/// How much is unmasked at a time, on the stack; of a text that fits the smaller one, less has to be
-/// cleared first.
+/// Bytes that are unmasked at a time, on the stack. The smaller buffer costs less to clear, for a text that
+/// fits it.
 const BLOCK: usize = 1024;
 const SMALL_BLOCK: usize = 128;
 
-/// Below this the standard library's check is the faster one.
+/// Below this length the standard library's check is faster.
 const TINY: usize = 64;
 
-/// Checks a text as it arrives, failing at the first byte that no valid text could continue with,
-/// however the text is cut into pieces.
+/// Checks a text as it arrives. Fails at the first byte that no valid text could have there, however the
+/// text is cut into pieces.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Utf8 {
-    /// The bytes of a character that is not whole yet.
+    /// The bytes of an incomplete character.
     tail: [u8; 3],
     tail_len: u8,
 }
@@ -25,7 +25,7 @@ impl Utf8 {
         self.tail_len == 0
     }
 
-    /// The next piece of the text. An error is the place in `text` of the byte that made it
+    /// Checks the next piece of the text. The error is the position in `text` of the byte that made it
     /// invalid.
     #[inline]
     pub(super) fn push(&mut self, text: &[u8]) -> Result<(), usize> {
@@ -44,7 +44,7 @@ impl Utf8 {
         }
     }
 
-    /// The next piece of a text that is masked; `key` belongs to the piece's first byte.
+    /// Checks the next piece of a masked text; `key` belongs to the piece's first byte.
     #[inline]
     pub(super) fn push_masked(&mut self, text: &[u8], key: [u8; 4]) -> Result<(), usize> {
         if self.is_whole() && mask::is_ascii(text, key) {
@@ -57,7 +57,7 @@ impl Utf8 {
         }
     }
 
-    /// `SIZE` is a multiple of four bytes, so that the key stays where it is.
+    /// `SIZE` is a multiple of four bytes, so that the key need not be rotated.
     #[inline]
     fn push_blocks<const SIZE: usize>(&mut self, text: &[u8], key: [u8; 4]) -> Result<(), usize> {
         let mut scratch = [0; SIZE];
@@ -69,7 +69,7 @@ impl Utf8 {
         Ok(())
     }
 
-    /// Completes the character that was begun; returns how many bytes that took.
+    /// Completes the character in progress; returns how many bytes that took.
     fn push_tail(&mut self, text: &[u8]) -> Result<usize, usize> {
         for (at, &byte) in text.iter().enumerate() {
             if self.is_whole() {
@@ -98,9 +98,9 @@ impl Utf8 {
 
 enum Utf8Check {
     Valid,
-    /// Valid up to here, where a character begins that is not whole.
+    /// Valid up to this position, where an incomplete character begins.
     Cut(usize),
-    /// The place of the first byte that no valid text has there.
+    /// The position of the first byte that no valid text has there.
     Invalid(usize),
 }
 
@@ -118,7 +118,7 @@ fn check(text: &[u8]) -> Utf8Check {
     };
     match error_len {
         None => Utf8Check::Cut(valid),
-        // A byte that may begin a character is not at fault; the one that does not continue it is.
+        // A byte that may begin a character is valid; the byte that fails to continue it is invalid.
         Some(len) if matches!(text[valid], 0xc2..=0xf4) => Utf8Check::Invalid(valid + len),
         Some(_) => Utf8Check::Invalid(valid),
     }

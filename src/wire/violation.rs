@@ -1,4 +1,4 @@
-//! What a frame did wrong: the rule, the place, the header.
+//! A refused frame: the rule that it broke, the offset, the header.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use crate::values::{Endpoint, Offence, Reason, RequestContext};
 
 macro_rules! rules {
     ($($(#[$doc:meta])* $variant:ident $reason:ident $section:literal $text:literal;)*) => {
-        /// A rule that a frame can break. One variant a rule.
+        /// A rule that a frame can break, one variant for each.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Rule {
             $($(#[$doc])* $variant,)*
@@ -29,19 +29,19 @@ macro_rules! rules {
 rules! {
     /// A client's frame without a mask.
     ClientUnmasked FrameProtocol "RFC 6455 section 5.1" "a frame of a client is not masked";
-    /// An upstream's frame with one.
+    /// A masked frame of an upstream.
     UpstreamMasked FrameProtocol "RFC 6455 section 5.1" "a frame of an upstream is masked";
-    /// RSV1, RSV2 or RSV3 is set, and means nothing.
+    /// RSV1, RSV2 or RSV3 is set without a negotiated extension.
     ReservedBits FrameProtocol "RFC 6455 section 5.2" "a reserved bit is set, and no extension was negotiated";
     /// Opcodes 0x3 to 0x7 and 0xB to 0xF.
     ReservedOpcode FrameProtocol "RFC 6455 section 5.2" "the opcode is reserved";
-    /// A length that a shorter form could have said.
+    /// A length that a shorter form could encode.
     LengthForm FrameProtocol "RFC 6455 section 5.2" "the length is not in its shortest form";
     /// A 64-bit length of 2^63 and above.
     LengthTopBit FrameProtocol "RFC 6455 section 5.2" "the top bit of the 64-bit length is set";
     /// A continuation frame where no message was begun.
     ContinuationAlone FrameProtocol "RFC 6455 section 5.4" "a continuation frame continues no message";
-    /// A text or binary frame before the message before it was finished.
+    /// A text or binary frame inside an unfinished message.
     MessageInterrupted FrameProtocol "RFC 6455 section 5.4" "a new message begins inside a fragmented one";
     /// A control frame with more than 125 bytes.
     ControlLength FrameProtocol "RFC 6455 section 5.5" "a control frame is longer than 125 bytes";
@@ -59,7 +59,7 @@ rules! {
     CompressedBit FrameProtocol "RFC 7692 section 6" "RSV1 is set on a frame that does not begin a message";
     /// A block of a reserved type, or one that cannot be decoded.
     Deflate FrameProtocol "RFC 7692 section 7.2.2" "the compressed data is not valid";
-    /// A compressed message that is cut short, or has its last four bytes still on.
+    /// A compressed message that is cut short, or still has the four bytes that its sender must remove.
     DeflateEnd FrameProtocol "RFC 7692 section 7.2.1" "the compressed message does not end where a block ends";
     /// A deflate block with BFINAL set. Some inflaters read nothing behind it, in this message and in
     /// all later ones, so the peer would read other data than the gateway.
@@ -89,40 +89,40 @@ impl Rule {
         self.row().1
     }
 
-    /// What was wrong, for the log.
+    /// The fault, as text for the log.
     #[must_use]
     pub fn text(self) -> &'static str {
         self.row().2
     }
 }
 
-/// A frame that was refused. The same for a stream of bytes, however it was cut into reads.
+/// A refused frame. It does not depend on how the bytes were cut into reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// The rule it broke.
+    /// The rule that the frame broke.
     pub rule: Rule,
-    /// Who sent it.
+    /// The peer that sent the frame.
     pub sender: Endpoint,
-    /// Where the frame's first byte is in what the sender sent after the handshake.
+    /// The position of the frame's first byte in all bytes that the peer sent after the handshake.
     pub frame_offset: u64,
-    /// Where the byte is, counted likewise, that proved it. In a compressed message it is among the
-    /// 1,024 that end here, or end here with the frame.
+    /// The position, counted likewise, of the byte that proved the violation. In a compressed message that
+    /// byte is among the 1,024 that end here, or in the last, shorter block of the frame.
     pub offset: u64,
     /// The frame's header as far as it was read when the rule was checked: two bytes, or all.
     pub header: HeaderBytes,
 }
 
 impl Violation {
-    /// The strike that the frame is, if a client sent it and only the client's own program can have made it.
+    /// The offence, if a client sent the frame and only the client's own program can have made it.
     #[must_use]
     pub fn offence(&self, context: RequestContext) -> Option<Offence> {
         let proven = self.sender == Endpoint::Client && self.is_deliberate();
         proven.then(|| Offence::frame(self.rule.reason(), context)).flatten()
     }
 
-    /// Whether only a program can have made the frame, not a browser of what some page sends.
-    /// Sizes are a page's choice; close codes and what a compressor made of a message are the
-    /// business of browsers and libraries, some of which get it wrong.
+    /// Whether only a program can have made the frame, not a browser on behalf of a page. A page chooses
+    /// sizes; close codes and compressed data come from browsers and libraries, some of which get them
+    /// wrong.
     #[must_use]
     pub fn is_deliberate(&self) -> bool {
         match self.rule {
@@ -138,7 +138,7 @@ impl Violation {
             | Rule::CloseLength
             | Rule::CloseReason
             | Rule::CompressedBit => true,
-            // A later frame of a message does not say whether the message is compressed.
+            // The header of a later frame does not show whether the message is compressed.
             Rule::Text => self.header.rsv() == 0 && self.header.opcode() == Opcode::Text,
             Rule::UpstreamMasked
             | Rule::CloseCode
@@ -179,7 +179,7 @@ mod tests {
         [Sender::Program, Sender::OwnPage, Sender::UnnamedPage, Sender::ForeignPage];
     const NEVER: (bool, bool) = (false, false);
 
-    /// For each sender: of a request as it came, and of one that a trusted proxy wrote.
+    /// For each sender: of a request as the client sent it, and of one that a trusted proxy wrote.
     fn counts(offence: impl Fn(RequestContext) -> Option<Offence>) -> [(bool, bool); 4] {
         SENDERS.map(|sender| {
             let counted = |relayed| offence(RequestContext { sender, relayed }).is_some();
@@ -221,7 +221,7 @@ mod tests {
         assert_eq!(named, wanted, "neither a limit, a close code nor what a compressor made");
     }
 
-    /// What a compressor made of a text says nothing about the text.
+    /// Compressed data that inflates to invalid text says nothing about the text that was compressed.
     #[test]
     fn a_text_that_may_be_inflated_does_not_count() {
         let program = RequestContext { sender: Sender::Program, relayed: false };

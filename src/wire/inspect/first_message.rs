@@ -1,4 +1,4 @@
-//! Takes the first message of a client out of the stream, where it holds the token.
+//! Takes the first message of a client out of the stream, if it is to hold the token.
 
 use std::mem;
 
@@ -12,14 +12,14 @@ use super::super::{
 use super::{Allowance, Verdict, payloads};
 use crate::values::{Endpoint, Rate, Reason};
 
-/// Reads a client's frames up to the end of its first message. Every byte of it is kept once.
+/// Reads a client's frames up to the end of its first message. Every byte is stored once.
 #[derive(Debug)]
 pub struct FirstMessageReader {
     gate: Gate,
     budget: HoldBudget,
     /// An event of the last push.
     found: Option<FirstMessageEvent>,
-    /// Bytes behind that event.
+    /// Bytes that follow that event.
     unread: CountedBytes,
 }
 
@@ -28,33 +28,33 @@ pub struct FirstMessageReader {
 pub enum FirstMessageEvent {
     /// A ping, to be answered with its payload.
     Ping(Box<[u8]>),
-    /// The first message is whole.
+    /// The first message is complete.
     Message(FirstMessage),
-    /// The client closed.
+    /// The client sent a Close.
     Closed,
     /// The first message is binary ([`Reason::TokenInvalid`]) or too long ([`Reason::MessageTooBig`]),
     /// the budget has no room for it ([`Reason::Capacity`]), or a ping or pong is above its rate.
     Refused(Reason),
-    /// A frame is refused.
+    /// A frame breaks a rule.
     Violation(Box<Violation>),
 }
 
-/// A first message.
+/// A complete first message.
 #[derive(Debug)]
 pub struct FirstMessage {
     /// Its text.
     pub text: String,
-    /// Its frames, as they came.
+    /// Its frames, unchanged.
     pub frames: Vec<u8>,
-    /// The bytes behind it.
+    /// The bytes that followed it.
     pub rest: Vec<u8>,
-    /// The room that all of it takes of the budget.
+    /// The budget permit for all these bytes.
     pub permit: Option<HoldPermit>,
 }
 
 impl FirstMessageReader {
-    /// A reader that has read nothing. A client above the rate of `control_frames` is refused, never
-    /// paused. `budget` bounds the bytes that are kept; the first 4 KiB need none.
+    /// Creates a reader. A client above the rate of `control_frames` is refused, never paused. `budget`
+    /// bounds the bytes that are kept; the first 4 KiB need no permit.
     #[must_use]
     pub fn new(
         limits: FrameLimits,
@@ -70,7 +70,7 @@ impl FirstMessageReader {
         Self { gate, budget, found: None, unread: CountedBytes::default() }
     }
 
-    /// Reads the next bytes, up to an event; bytes behind it are kept.
+    /// Reads the next bytes, up to an event; the bytes after it are kept.
     pub fn push(&mut self, bytes: &[u8], now: Instant) {
         let mut read = 0;
         if self.found.is_none() && self.unread.bytes.is_empty() {
@@ -81,7 +81,7 @@ impl FirstMessageReader {
         }
     }
 
-    /// The next event; `None`: more bytes are needed. After any event but a ping the reader is done.
+    /// The next event; `None`: more bytes are needed. After any event but a ping the reader is finished.
     pub fn next(&mut self, now: Instant) -> Option<FirstMessageEvent> {
         if self.found.is_none() {
             let mut unread = mem::take(&mut self.unread);
@@ -104,14 +104,14 @@ impl FirstMessageReader {
         found
     }
 
-    /// Reads up to an event. Says how many bytes that took.
+    /// Reads up to an event. Returns how many bytes were consumed.
     fn read(&mut self, bytes: &[u8], now: Instant) -> (usize, Option<FirstMessageEvent>) {
         if let Some(allowance) = self.gate.allowance() {
             allowance.at(now);
         }
         let mut read = 0;
         while read < bytes.len() {
-            // Of all frames only a Close is released, and the session ends with it.
+            // Only a Close is ever released, and it ends the session.
             let Judged { consumed, event, .. } = self.gate.judge(&bytes[read..], &self.budget);
             read += consumed;
             let found = match event {
@@ -145,10 +145,10 @@ pub(in crate::wire) struct FirstMessageInspector {
     budget: HoldBudget,
     /// The longest first message, in bytes.
     longest: usize,
-    /// Payload bytes of the frames that are whole.
+    /// Payload bytes of the complete frames.
     length: usize,
-    /// The frames that are whole. While another one of the message arrives, they are in the frame
-    /// buffer before it, so that no byte is held twice.
+    /// The complete frames. While another frame of the message arrives, they are in the frame buffer before
+    /// it, so that no byte is stored twice.
     frames: CountedBytes,
 }
 
@@ -188,11 +188,11 @@ impl FirstMessageInspector {
         if head.fin() { GateEvent::FirstMessage } else { GateEvent::Dropped }
     }
 
-    /// The message, once it is whole.
+    /// The message, once it is complete.
     pub(in crate::wire) fn message(&mut self) -> FirstMessage {
         let mut counted = mem::take(&mut self.frames);
         let frames = mem::take(&mut counted.bytes);
-        // The rules have seen that it is UTF-8.
+        // The rules have checked that it is UTF-8.
         let text = String::from_utf8_lossy(&payloads(&frames)).into_owned();
         FirstMessage { text, frames, rest: Vec::new(), permit: counted.into_permit() }
     }

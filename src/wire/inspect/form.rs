@@ -1,19 +1,20 @@
-//! Recognizes the beginning of a message that hands in a token, byte by byte: no byte of a token may
-//! leave before it is known whether the message is one.
+//! Recognizes the beginning of a message that hands in a token, byte by byte: no byte of a token may be
+//! released before this is decided.
 
-/// What the text so far says.
+/// The decision from the text so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HandIn {
-    /// All of it belongs to `{"MEMBER": {"token": "`, so a token may follow. None of it is one.
+    /// The text so far is a prefix of `{"MEMBER": {"token": "`, so a token may follow. It holds no byte of
+    /// one.
     Undecided,
-    /// The value of the token has begun: the message is the gateway's, whatever follows.
+    /// The value of the token has begun: the message is for the gateway, with any continuation.
     Token,
-    /// The message is the application's.
+    /// The message is for the application.
     Other,
 }
 
-/// Reads the text of a message from its first byte on, across frames. JSON (RFC 8259) allows blanks
-/// between the parts and escapes within the names, and so does this.
+/// Reads the text of a message from its first byte on, across frames. JSON (RFC 8259) allows blanks between
+/// the tokens of its grammar and escapes within names, and so does this parser.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Form {
     part: Part,
@@ -22,7 +23,7 @@ pub(super) struct Form {
     escape: Escape,
 }
 
-/// What is read next, in this order.
+/// The part of the message that is read next, in this order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Part {
     #[default]
@@ -45,15 +46,15 @@ enum Escape {
     None,
     /// A backslash was read.
     Begun,
-    /// Of `\uXXXX`, so many digits were read, with this value.
+    /// The number of digits of `\uXXXX` that were read, and their value.
     Hex(u8, u16),
 }
 
-/// The name within the member.
+/// The name of the inner member.
 const TOKEN: &[u8] = b"token";
 
 impl Form {
-    /// The form of a message that is not looked at.
+    /// The form of a message that need not be read.
     pub(super) const OTHER: Self = Self { part: Part::Other, matched: 0, escape: Escape::None };
 
     pub(super) fn hand_in(self) -> HandIn {
@@ -64,7 +65,7 @@ impl Form {
         }
     }
 
-    /// Reads on. `member` is the name of the outer member, at most 64 ASCII characters.
+    /// Reads more text. `member` is the name of the outer member, at most 64 ASCII characters.
     pub(super) fn push(&mut self, member: &str, text: impl IntoIterator<Item = u8>) {
         for byte in text {
             if self.hand_in() != HandIn::Undecided {
@@ -105,7 +106,7 @@ impl Form {
             (Escape::None, b'\\') => self.escape = Escape::Begun,
             (Escape::None, _) => self.character(byte.into(), expected),
             (Escape::Begun, b'u') => self.escape = Escape::Hex(0, 0),
-            // The short escapes are of characters that no name has.
+            // The short escapes are for characters that no name has.
             (Escape::Begun, _) => *self = Self::OTHER,
             (Escape::Hex(digits, value), _) => self.digit(digits, value, byte, expected),
         }
@@ -125,7 +126,7 @@ impl Form {
         }
     }
 
-    /// The next character of a name. Names are ASCII.
+    /// Reads the next character of a name. Names are ASCII.
     fn character(&mut self, character: u16, expected: &[u8]) {
         let wanted = expected.get(usize::from(self.matched)).copied().map(u16::from);
         if wanted == Some(character) {
@@ -210,7 +211,7 @@ mod tests {
     }
 
     proptest! {
-        /// No message of which a token would be taken looks like another at any place.
+        /// Every message from which a token would be taken is recognized at every position.
         #[test]
         fn what_is_read_as_a_token_is_recognized(
             blanks in prop::array::uniform8(blanks()),

@@ -7,53 +7,53 @@ use tokio::time::Instant;
 
 use crate::values::{Pace, Rate};
 
-/// How much of a rate its sender has used.
+/// The use of a rate by one sender.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Gcra {
     pace: Pace,
-    /// The theoretical arrival time: when all that was taken will have been paid for.
+    /// The theoretical arrival time: when the use so far will be replenished.
     arrival: Option<Instant>,
 }
 
 impl Gcra {
-    /// Nothing was used: a whole burst may come.
+    /// An unused rate: a whole burst may come.
     pub(super) fn new(rate: Rate) -> Self {
         Self { pace: Pace::from(&rate), arrival: None }
     }
 
-    /// The same rate, used as much as `old` was; `None` where the old one was another.
+    /// The use of `old`, if its rate is the same; `None` if it is another.
     pub(super) fn inheriting(self, old: Self) -> Option<Self> {
         (self.pace == old.pace).then_some(old)
     }
 
-    /// When one more would be within the rate: `now`, or later.
+    /// When one more unit would be within the rate: `now`, or later.
     pub(super) fn ready(&self, now: Instant) -> Instant {
         let next = self.due(now) + self.pace.one();
         now.max(back(next, self.pace.burst()).unwrap_or(now))
     }
 
-    /// The arrival time after one more, for [`Gcra::settle`]; an error says when one more would be
-    /// within the rate.
+    /// The arrival time after one more unit, for [`Gcra::settle`]; the error is the instant at which one
+    /// more unit would be within the rate.
     pub(super) fn after_one(&self, now: Instant) -> Result<Instant, Instant> {
         let arrival = self.due(now) + self.pace.one();
         if arrival <= now + self.pace.burst() { Ok(arrival) } else { Err(self.ready(now)) }
     }
 
-    /// Takes one, for which [`Gcra::after_one`] gave `arrival`.
+    /// Takes the unit for which [`Gcra::after_one`] returned `arrival`.
     pub(super) fn settle(&mut self, arrival: Instant) {
         self.arrival = Some(arrival);
     }
 
-    /// Takes `count`, whether or not they are within the rate. Gives when the sender is within it
-    /// again: `None` if it is.
+    /// Takes `count` units, even above the rate. Returns when the sender will be within the rate again;
+    /// `None` if it is.
     pub(super) fn take(&mut self, count: u64, now: Instant) -> Option<Instant> {
         let arrival = self.due(now) + self.pace.time(count);
         self.arrival = Some(arrival);
         back(arrival, self.pace.burst()).filter(|within| *within > now)
     }
 
-    /// Takes `count`, and of what is above the rate no more than empties the burst. Says whether it
-    /// was.
+    /// Takes `count` units; beyond the rate, no more than empties the burst. Returns whether all were
+    /// within the rate.
     pub(super) fn take_within(&mut self, count: u64, now: Instant) -> bool {
         let arrival = self.due(now) + self.pace.time(count);
         let empty = now + self.pace.burst();
@@ -66,7 +66,7 @@ impl Gcra {
     }
 }
 
-/// An instant before another, if there is one.
+/// An earlier instant, if it can be represented.
 fn back(instant: Instant, by: Duration) -> Option<Instant> {
     instant.checked_sub(by)
 }

@@ -1,5 +1,5 @@
-//! Takes the messages out of the stream in which a client hands in a new token. No byte of a frame leaves
-//! before it is known that it belongs to no token.
+//! Takes messages that hand in a new token out of the stream. No byte of a frame is released before it is
+//! known that the frame holds no part of a token.
 
 use std::sync::Arc;
 
@@ -17,9 +17,9 @@ use crate::values::{Reason, json};
 pub(in crate::wire) struct Handover {
     /// The member of the JSON object that holds the token.
     member: Arc<str>,
-    /// How many were taken; the flow counts them, too.
+    /// The number of messages taken; the flow counts them, too.
     pub(in crate::wire) taken: u64,
-    /// How far the message in progress, or the last one, looks like one.
+    /// How far the message in progress, or the last one, matches the form of a handover.
     form: Form,
     /// The message in progress has more than one frame.
     fragmented: bool,
@@ -30,20 +30,20 @@ impl Handover {
         Self { member, taken: 0, form: Form::OTHER, fragmented: false }
     }
 
-    /// A data frame begins; its header is within the rules.
+    /// Notes the beginning of a data frame; its header passed the rules.
     pub(super) fn begin_frame(&mut self, head: &HeaderBytes) -> Verdict {
         match head.opcode() {
             Opcode::Text => {
                 (self.form, self.fragmented) = (Form::default(), !head.fin());
             }
             Opcode::Binary => self.form = Form::OTHER,
-            // A continuation goes on where the frame before it ended.
+            // A continuation frame continues the text of the frame before.
             _ => {}
         }
         Verdict::Pass
     }
 
-    /// Reads payload of a frame that is not compressed, `done` bytes into it.
+    /// Reads a piece of the payload of an uncompressed frame, `done` bytes into it.
     #[inline(never)]
     pub(super) fn read(&mut self, head: &HeaderBytes, done: u64, piece: &[u8]) {
         if self.form.hand_in() == HandIn::Undecided {
@@ -53,31 +53,31 @@ impl Handover {
         }
     }
 
-    /// Reads the next text of a compressed message.
+    /// Reads the next inflated text of a compressed message.
     pub(super) fn read_inflated(&mut self, text: &[u8]) {
         self.form.push(&self.member, text.iter().copied());
     }
-    /// A token that cannot be taken out, since it is in fragments or in a frame that is too large to be
-    /// held, ends the session.
+    /// The verdict on the frame in progress. A token that cannot be taken out, since it is in fragments or
+    /// in a frame that is too large to be held, ends the session.
     pub(super) fn verdict(&self, frame: &Frame) -> Verdict {
         match self.form.hand_in() {
             HandIn::Other => Verdict::Pass,
             HandIn::Token if self.fragmented => Verdict::Refuse(Reason::MessageFragments),
             HandIn::Token if frame.is_large() => Verdict::Refuse(Reason::MessageTooBig),
             HandIn::Token => Verdict::Take,
-            // Blanks, more than are held.
+            // More blanks than can be held.
             HandIn::Undecided if frame.read() > WHOLE => Verdict::Refuse(Reason::MessageTooBig),
             HandIn::Undecided => Verdict::Hold,
         }
     }
 
-    /// Takes the token of a message that is whole. It is empty where the message is not of the form;
-    /// the client is told that it is not valid.
+    /// Takes the token out of a complete message. The token is empty if the message does not have the exact
+    /// form; the client is told that it is not valid.
     pub(super) fn take(&mut self, frame: &[u8], compressed: bool) -> GateEvent {
         self.taken += 1;
         let message = payloads(frame);
         let message = if compressed {
-            // No longer than one that is not compressed could be.
+            // The limit is the same as for an uncompressed message.
             Inflation::whole(&message, WHOLE_SIZE)
         } else {
             Some(message)

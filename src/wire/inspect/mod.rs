@@ -1,9 +1,9 @@
-//! Inspectors decide about frames that the rules accept: whether they go on, wait, are dropped, are
-//! taken out of the stream, or end the session. Each gives a [`Verdict`]; the reader carries it out.
+//! Inspectors decide about frames that the rules accept: whether they are forwarded, wait, are dropped, are
+//! taken out of the stream, or end the session. Each gives a [`Verdict`], which the reader carries out.
 //!
-//! The reader asks before the first byte of a message ([`Inspectors::begin`]), when the header of a
-//! data frame is complete ([`Inspectors::begin_frame`]) and, as its payload arrives, for the verdict so
-//! far ([`Inspectors::verdict`]). About a control frame it asks once, when it is whole. Where there is no
+//! The reader asks before the first byte of a message ([`Inspectors::begin`]), when the header of a data
+//! frame is complete ([`Inspectors::begin_frame`]) and, as its payload arrives, for the verdict so far
+//! ([`Inspectors::verdict`]). About a control frame it asks once, when the frame is complete. Without an
 //! inspector each question costs the test of a pointer.
 
 mod first_message;
@@ -23,25 +23,25 @@ pub use first_message::{FirstMessage, FirstMessageEvent, FirstMessageReader};
 pub(in crate::wire) use handover::Handover;
 pub use rates::Allowance;
 
-/// What an inspector decides about a message, a frame, or bytes.
+/// The decision of an inspector about a message, a frame, or bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It goes on.
+    /// It is forwarded.
     Pass,
-    /// It depends on the bytes that follow: none of the frame is released before they are there.
+    /// The verdict depends on the bytes that follow: none of the frame is released before they arrive.
     Hold,
-    /// The inspector takes it out of the stream, frame by frame.
+    /// The inspector takes the message out of the stream, frame by frame.
     Take,
-    /// It is thrown away: it is above this rate.
+    /// The message or control frame is discarded: it is above this rate.
     Drop(Reason),
-    /// Nothing that follows may be read before this instant.
+    /// No bytes that follow may be read before this instant.
     Wait(Instant),
     /// The session ends.
     Refuse(Reason),
 }
 
 impl Verdict {
-    /// The event that ends the run of the reader at once, if any.
+    /// The event that ends the reader's run at once, if any.
     pub(in crate::wire) fn event(self) -> Option<GateEvent> {
         match self {
             Self::Pass | Self::Hold | Self::Take | Self::Drop(_) => None,
@@ -68,13 +68,13 @@ pub(in crate::wire) enum MessageInspector {
 }
 
 impl Inspectors {
-    /// The verdict before the first byte of a message. `Drop` holds for all of the message.
+    /// The verdict before the first byte of a message. `Drop` applies to the whole message.
     #[inline]
     pub(in crate::wire) fn begin(&mut self) -> Verdict {
         self.rates.as_mut().map_or(Verdict::Pass, |rates| rates.begin())
     }
 
-    /// The verdict on a data frame whose header is complete. `buffer` holds its bytes of earlier reads.
+    /// The verdict on a data frame with a complete header. `buffer` holds its bytes of earlier reads.
     #[inline]
     pub(in crate::wire) fn begin_frame(
         &mut self,
@@ -84,21 +84,21 @@ impl Inspectors {
         if self.pass_all() { Verdict::Pass } else { self.inspect_begin(frame, buffer) }
     }
 
-    /// The verdict on a data frame as far as it was read.
+    /// The verdict on a data frame, given the bytes read so far.
     #[inline]
     pub(in crate::wire) fn verdict(&self, frame: &Frame) -> Verdict {
         if self.pass_all() { Verdict::Pass } else { self.inspect(frame) }
     }
 
-    /// Whether every data frame goes on: no message is being dropped, and no inspector reads messages.
+    /// Whether every data frame is forwarded: no message is being dropped, and no inspector reads messages.
     #[inline]
     fn pass_all(&self) -> bool {
         self.messages.is_none()
             && self.rates.as_ref().is_none_or(|rates| rates.dropping().is_none())
     }
 
-    /// As [`Inspectors::begin_frame`], where an inspector is asked. Apart from it, so that the path that
-    /// every frame takes stays short.
+    /// As [`Inspectors::begin_frame`], if an inspector is to be asked. Not inlined, so that the path of
+    /// every frame stays short.
     #[inline(never)]
     fn inspect_begin(&mut self, frame: &Frame, buffer: &mut FrameBuffer) -> Verdict {
         let begun = match self.messages.as_deref_mut() {
@@ -109,11 +109,11 @@ impl Inspectors {
         if begun == Verdict::Pass { self.inspect(frame) } else { begun }
     }
 
-    /// As [`Inspectors::verdict`], where an inspector is asked.
+    /// As [`Inspectors::verdict`], if an inspector is to be asked.
     #[inline(never)]
     fn inspect(&self, frame: &Frame) -> Verdict {
         if let Some(reason) = self.rates.as_ref().and_then(|rates| rates.dropping()) {
-            // Above this size a frame is not held until it is whole, and would be dropped in part.
+            // A frame above this size is not held until it is complete, and would be dropped in part.
             return match frame.head.declared() {
                 0..=WHOLE => Verdict::Drop(reason),
                 _ => Verdict::Refuse(reason),
@@ -126,7 +126,7 @@ impl Inspectors {
         }
     }
 
-    /// The verdict on a ping or pong of the sender's own that is whole.
+    /// The verdict on a complete ping, or a pong that does not answer the gateway's ping.
     pub(in crate::wire) fn control_frame(&mut self) -> Verdict {
         let verdict = self.rates.as_mut().map_or(Verdict::Pass, |rates| rates.control_frame());
         match (verdict, self.messages.as_deref()) {
@@ -137,21 +137,21 @@ impl Inspectors {
 }
 
 impl MessageInspector {
-    /// Reads payload of a frame that is not compressed, `done` bytes into it.
+    /// Reads a piece of the payload of an uncompressed frame, `done` bytes into it.
     pub(in crate::wire) fn read(&mut self, head: &HeaderBytes, done: u64, piece: &[u8]) {
         if let Self::Handover(handover) = self {
             handover.read(head, done, piece);
         }
     }
 
-    /// Reads the next text of a compressed message.
+    /// Reads the next inflated text of a compressed message.
     pub(in crate::wire) fn read_inflated(&mut self, text: &[u8]) {
         if let Self::Handover(handover) = self {
             handover.read_inflated(text);
         }
     }
 
-    /// Takes a data frame that is whole: the bytes in `buffer`, then `rest`.
+    /// Takes a complete data frame: the bytes in `buffer`, then `rest`.
     pub(in crate::wire) fn take(
         &mut self,
         head: &HeaderBytes,
@@ -168,7 +168,7 @@ impl MessageInspector {
     }
 }
 
-/// The unmasked payloads of whole frames.
+/// The unmasked payloads of complete frames.
 fn payloads(mut frames: &[u8]) -> Vec<u8> {
     let mut payloads = Vec::with_capacity(frames.len());
     while !frames.is_empty() {

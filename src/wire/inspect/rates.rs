@@ -1,4 +1,4 @@
-//! Holds a client to its rates. The instant is passed in.
+//! Applies rates to a client. The instant is passed in.
 
 use tokio::time::Instant;
 
@@ -7,21 +7,21 @@ use super::Verdict;
 use super::gcra::Gcra;
 use crate::values::{Reason, UserShare, Wait};
 
-/// The rates of one client, and how much of them it has used.
+/// The rates of one client, and their use so far.
 #[derive(Debug)]
 pub struct Allowance {
     messages: Option<Gcra>,
     bytes: Option<Gcra>,
     control: Option<Gcra>,
-    /// Of all sessions of the user.
+    /// The message rate of the user, which all sessions of the user share.
     user: Option<UserShare>,
     above: AboveRate,
     small_reads: bool,
-    /// The message in progress is not passed on: it is above this rate.
+    /// The rate for which the message in progress is dropped.
     dropping: Option<Reason>,
-    /// Counts of report mode; `None`: nothing was above its rate yet.
+    /// Counts of report mode; `None`: no rate was exceeded yet.
     reports: Option<Box<Reports>>,
-    /// When the bytes were read that are checked now.
+    /// When the bytes that are checked now were read.
     now: Instant,
 }
 
@@ -29,9 +29,9 @@ pub struct Allowance {
 #[derive(Debug, Default)]
 struct Reports {
     count: u64,
-    /// Reasons that were met, each once.
+    /// Reasons that occurred, each once.
     met: Vec<Reason>,
-    /// How many of them were told.
+    /// How many of these reasons were reported.
     told: usize,
 }
 
@@ -45,7 +45,7 @@ impl Reports {
 }
 
 impl Allowance {
-    /// An allowance of which nothing is used; `None` where there is no rate.
+    /// An allowance with no use so far; `None` if there is no rate.
     #[must_use]
     pub fn new(rates: &ClientRates, user: Option<UserShare>, now: Instant) -> Option<Box<Self>> {
         let ClientRates { messages, bytes, control_frames, above, small_reads } = *rates;
@@ -66,8 +66,8 @@ impl Allowance {
         }))
     }
 
-    /// New rates in the place of `old`. A rate that is the same stays as used as it was, and reports stay
-    /// counted.
+    /// Takes over the state of `old`. A rate that is the same keeps its use so far, and report counts are
+    /// kept.
     pub(in crate::wire) fn inheriting(mut self: Box<Self>, old: &mut Self) -> Box<Self> {
         self.dropping = old.dropping;
         self.reports = old.reports.take();
@@ -83,14 +83,14 @@ impl Allowance {
         self
     }
 
-    /// The allowance without its rates; it still knows the message to drop and the reports.
+    /// Removes the rates, but keeps the message to drop and the report counts.
     pub(in crate::wire) fn lifted(mut self: Box<Self>) -> Box<Self> {
         (self.messages, self.bytes, self.control, self.user) = (None, None, None, None);
         self.small_reads = false;
         self
     }
 
-    /// Whether the sender is to be read a little at a time.
+    /// Whether the sender is to be read in small pieces.
     pub(in crate::wire) fn wants_small_reads(&self) -> bool {
         self.small_reads
     }
@@ -100,13 +100,13 @@ impl Allowance {
         self.small_reads && self.above == AboveRate::Delay
     }
 
-    /// Whether it must outlive its rates: a message whose beginning was dropped is to be dropped to its
-    /// end, and reports stay counted.
+    /// Whether the allowance must outlive its rates: a message with a dropped beginning must be dropped to
+    /// its end, and report counts are kept.
     pub(in crate::wire) fn outlasts_rates(&self) -> bool {
         self.dropping.is_some() || self.reports.is_some()
     }
 
-    /// The next reason met in report mode that was not told yet. Each is told once a session.
+    /// The next reason of report mode that was not reported yet. Each is reported once a session.
     pub fn untold(&mut self) -> Option<Reason> {
         let reports = self.reports.as_deref_mut()?;
         let reason = reports.met.get(reports.told).copied()?;
@@ -120,7 +120,7 @@ impl Allowance {
         self.reports.as_ref().map_or(0, |reports| reports.count)
     }
 
-    /// Notes that the bytes that follow were read at `now`.
+    /// Notes that the next bytes were read at `now`.
     pub fn at(&mut self, now: Instant) {
         self.now = now;
     }
@@ -156,7 +156,8 @@ impl Allowance {
         Verdict::Pass
     }
 
-    /// Charges a ping or a pong of the client's own that is whole. `Wait` is about the bytes behind it.
+    /// Charges a complete ping, or a pong that answers no ping of the gateway. `Wait` applies to the bytes
+    /// that follow.
     pub fn control_frame(&mut self) -> Verdict {
         let now = self.now;
         let Some(control) = &mut self.control else {
@@ -169,14 +170,14 @@ impl Allowance {
         if ready <= now { Verdict::Pass } else { self.exceeded(Reason::LimitControl, ready) }
     }
 
-    /// Charges bytes that were read. They have passed: those above the rate are a debt.
+    /// Charges bytes that were read. They cannot be stopped any more: those above the rate are a debt.
     pub fn bytes(&mut self, count: u64, now: Instant) -> Verdict {
         self.now = now;
         let Some(bytes) = &mut self.bytes else {
             return Verdict::Pass;
         };
         let until = match self.above {
-            // Reported bytes are no debt, should the rate be enforced one day.
+            // Bytes in report mode are no debt, in case the rate is enforced later.
             AboveRate::Report => (!bytes.take_within(count, now)).then_some(now),
             _ => bytes.take(count, now),
         };

@@ -1,4 +1,4 @@
-//! Control frames, which are checked when they are whole.
+//! Control frames, which are checked once they are complete.
 
 use super::super::close::LONGEST_PAYLOAD;
 use super::super::inspect::Verdict;
@@ -60,7 +60,7 @@ impl Reader {
         })
     }
 
-    /// The unmasked payload of a control frame that is whole: held bytes, then `rest`.
+    /// The unmasked payload of a complete control frame: held bytes, then `rest`.
     fn control_payload(&self, rest: &[u8]) -> [u8; LONGEST_PAYLOAD] {
         let head = &self.frame.head;
         let bytes = self.buffer.pending().iter().chain(rest).skip(head.size());

@@ -1,4 +1,4 @@
-//! Data frames: their payload is checked, plain or in blocks, and their end carried out.
+//! Data frames: checks their payload, plain or in blocks, and ends them.
 
 use super::super::inspect::Verdict;
 use super::super::rules::BLOCK;
@@ -28,8 +28,8 @@ impl Reader {
         Ok(None)
     }
 
-    /// After a piece of a data frame was read: ends the session, or lets a large frame go on that was held,
-    /// where an inspector says so.
+    /// Asks the inspectors after a piece of a data frame was read: ends the session, or cuts a large held
+    /// frame through, as they decide.
     #[inline(never)]
     fn inspect(&mut self, run: &mut FrameRun) -> Option<GateEvent> {
         let verdict = self.verdict();
@@ -51,7 +51,7 @@ impl Reader {
         }
         if let Err(at) = checked {
             run.at = start + at + 1;
-            // Where it is refused must not depend on how it was cut into reads.
+            // The released bytes must not depend on how the frame was cut into reads.
             self.release_large(run);
             return Err(self.refuse_at(Rule::Text, done + at as u64, run));
         }
@@ -61,8 +61,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Reads on in a block of a compressed frame, to its end or the end of the input. Where the
-    /// frame is cut through, the block is passed on when all of it was checked.
+    /// Reads a block of a compressed frame, up to its end or the end of the input. If the frame is cut
+    /// through, a block is released once all of it was checked.
     #[inline(never)]
     fn read_block(&mut self, input: &[u8], run: &mut FrameRun) -> Result<(), Violation> {
         if self.must_wait(&input[run.at..]) {
@@ -87,8 +87,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Whether a block of a compressed frame that is cut through begins with `rest` and is not
-    /// there to its end.
+    /// Whether `rest` begins a block of a compressed frame that is cut through, and does not hold all of
+    /// it.
     #[cold]
     pub(in crate::wire) fn block_is_cut(&self, rest: &[u8]) -> bool {
         let Frame { head, left, through, .. } = &self.frame;
@@ -128,7 +128,7 @@ impl Reader {
         Ok(None)
     }
 
-    /// The frame is whole and good, and an inspector takes it: the bytes that are held, then `rest`.
+    /// Takes a complete and valid frame for an inspector: the held bytes, then `rest`.
     #[cold]
     fn take_frame(&mut self, rest: &[u8]) -> GateEvent {
         debug_assert!(!self.frame.through, "a frame that may be taken is never cut through");
@@ -142,10 +142,10 @@ impl Reader {
         event
     }
 
-    /// A data frame, proved wrong by the byte that was read last, `at` bytes into the payload.
+    /// The violation of a data frame; the last byte read proves it, `at` bytes into the payload.
     #[cold]
     fn refuse_at(&self, rule: Rule, at: u64, run: &mut FrameRun) -> Violation {
-        // Of a compressed frame, the block that is refused is held.
+        // The refused block of a compressed frame is held, and is not released.
         if self.frame.through && !self.rules.message_compressed() {
             run.safe = run.at - 1;
         }
@@ -154,7 +154,7 @@ impl Reader {
 }
 
 impl Reader {
-    /// Lets a large frame go on that is not held any more; a compressed one where a block ends.
+    /// Cuts a large frame through that is no longer held; a compressed one where a block ends.
     #[cold]
     fn release_large(&mut self, run: &mut FrameRun) {
         if !self.frame.is_large() || self.frame.through || self.verdict() != Verdict::Pass {
@@ -169,8 +169,8 @@ impl Reader {
 }
 
 impl Frame {
-    /// How many bytes of the payload were read, and where the block ends that comes next: what is
-    /// there of it belongs together.
+    /// The number of payload bytes read, and the end of the block in progress. A block is released as one
+    /// piece.
     fn block(&self) -> (u64, u64) {
         let done = self.head.declared() - self.left;
         let block = u64::from(BLOCK);

@@ -156,7 +156,7 @@ impl HoldBudget {
 }
 
 impl SessionRoom {
-    /// Every bound that holds for this session, the narrowest first.
+    /// Every bound that applies to this session, the narrowest first.
     fn rooms(&self) -> impl Iterator<Item = &BudgetRoom> {
         let address = self.address.as_ref().map(|(_, room)| &**room);
         let pool = self.pool.as_ref().map(|pool| &*pool.0);

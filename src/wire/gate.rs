@@ -52,7 +52,7 @@ pub enum GateEvent {
     Token(String),
     /// A valid Close, released with this call.
     Close(CloseFrame),
-    /// The first message of a client is whole, and was taken out of the stream.
+    /// The first message of a client is complete, and was taken out of the stream.
     FirstMessage,
     /// A ping before the end of the first message, with its payload. The ping was taken out of the stream.
     Ping(Box<[u8]>),

@@ -7,7 +7,7 @@
 //!
 //! # Order of calls
 //!
-//! 1. [`Gate::new`], then the settings that hold for the session: [`Gate::inflate`] where compression
+//! 1. [`Gate::new`], then the settings of the session: [`Gate::inflate`] where compression
 //!    was negotiated, [`Gate::allow`] with the rates of a client, [`Gate::expect_token`] where it may
 //!    hand in a new token. [`Gate::limit`] and [`Gate::allow`] may be called again at any time.
 //! 2. For each read: [`Allowance::at`] with the instant of the read, if the gate has an

@@ -169,7 +169,7 @@ mod tests {
         }
     }
 
-    /// The verdict on a text in two pieces: whether it is whole, or where it broke.
+    /// The verdict on a text in two pieces: whether it is complete, or the position of the invalid byte.
     fn push(
         text: &[u8],
         cut: usize,

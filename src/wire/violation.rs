@@ -61,7 +61,7 @@ rules! {
     Deflate FrameProtocol "RFC 7692 section 7.2.2" "the compressed data is not valid";
     /// A compressed message that is cut short, or still has the four bytes that its sender must remove.
     DeflateEnd FrameProtocol "RFC 7692 section 7.2.1" "the compressed message does not end where a block ends";
-    /// A deflate block with BFINAL set. Some inflaters read nothing behind it, in this message and in
+    /// A deflate block with BFINAL set. Some inflaters read nothing after it, in this message and in
     /// all later ones, so the peer would read other data than the gateway.
     DeflateFinal FrameProtocol "RFC 7692 section 7.2.3.4" "a block of a compressed message has BFINAL set";
     /// A data frame of a client above `max_frame_size`.

@@ -147,7 +147,7 @@ mod tests {
 
     const IPV4: [u8; 12] = [192, 0, 2, 1, 192, 0, 2, 2, 0x10, 0, 0, 80];
 
-    /// Addresses with TLVs behind them.
+    /// Addresses, followed by TLVs.
     fn tlv(parts: &[(u8, &[u8])]) -> Vec<u8> {
         let mut bytes = IPV4.to_vec();
         for (kind, value) in parts {

@@ -202,7 +202,7 @@ impl SessionRelay {
                 let how = "the connection was closed while data was sent to it".to_owned();
                 self.lost(endpoint, how, now);
             }
-            // A ping behind bytes that the peer does not take would prove nothing.
+            // A ping queued after bytes that the peer does not take would prove nothing.
             Stage::Open
                 if peer.awaited.is_ping_owed() && boundary && !told && peer.blocked.is_none() =>
             {

@@ -94,7 +94,7 @@ impl SessionRelay {
         let Terms { route, user } = terms;
         let Lease { expires, renewal } = lease;
         let peer = |stream, early, sender| {
-            // Each peer has a payload of its own: neither can make the other seem to answer.
+            // Each peer gets another ping payload: a peer must not be able to fake the other's pong.
             let gate = Gate::new(sender, frame_limits(sender, &route.websocket), super::random());
             RelayPeer::new(stream, early, gate)
         };

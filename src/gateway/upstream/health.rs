@@ -376,7 +376,7 @@ mod tests {
         assert_eq!(health.answered(now), Some(Change::Up { after: secs(0), failures: 1 }));
     }
 
-    /// The log does not go on to say that it is up.
+    /// The last log record must not say that it is up.
     #[test]
     fn what_stays_down_is_told_late() {
         let (health, start) = (Health::default(), Instant::now());

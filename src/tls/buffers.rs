@@ -1,21 +1,21 @@
-//! Buffers of the worker thread, so that no connection holds one while it waits.
+//! Per-thread I/O buffers, so that no connection holds one while it waits.
 
 use std::cell::Cell;
 
 use super::engine::OutgoingRecords;
 use super::records::MAX_RECORD;
 
-/// The most bytes of one read from a socket, or of one write: two messages of 64 KiB with the
-/// overhead of frames and records. It bounds the memory of a connection whose peer is slow; with half
-/// of it large messages cost a tenth more for system calls, with twice as much nothing less.
+/// The largest read from a socket or write to it: two messages of 64 KiB with the overhead of frames
+/// and records. It bounds the memory of a connection with a slow peer. With half of this size large
+/// messages cost a tenth more for system calls; twice the size saves nothing.
 pub(crate) const AT_ONCE: usize = 144 * 1024;
 const _: () = assert!(AT_ONCE > MAX_RECORD, "a record can be completed");
 
-/// The buffers of a read.
+/// The buffers for a read.
 pub(super) struct ReadBuffers {
-    /// Records: [`AT_ONCE`] bytes.
+    /// Encrypted records: [`AT_ONCE`] bytes.
     pub(super) raw: Vec<u8>,
-    /// Plaintext of several records, shorter than `raw`.
+    /// The plaintext of several records, shorter than `raw`.
     pub(super) plain: Vec<u8>,
 }
 
@@ -30,7 +30,7 @@ thread_local! {
     static WRITING: Cell<Option<Box<OutgoingRecords>>> = const { Cell::new(None) };
 }
 
-/// Calls `work` with the buffers for a read. A call from within `work` gets buffers of its own.
+/// Calls `work` with the read buffers of the thread. A nested call gets buffers of its own.
 pub(super) fn with_read_buffers<T>(work: impl FnOnce(&mut ReadBuffers) -> T) -> T {
     let mut buffers = READING.take().unwrap_or_default();
     let result = work(&mut buffers);
@@ -38,7 +38,7 @@ pub(super) fn with_read_buffers<T>(work: impl FnOnce(&mut ReadBuffers) -> T) -> 
     result
 }
 
-/// Calls `work` with an empty buffer for a write. A call from within `work` gets a buffer of its own.
+/// Calls `work` with the empty write buffer of the thread. A nested call gets a buffer of its own.
 pub(super) fn with_write_buffer<T>(work: impl FnOnce(&mut OutgoingRecords) -> T) -> T {
     let mut out = WRITING.take().unwrap_or_default();
     out.clear();

@@ -14,13 +14,13 @@ use super::pem::Certificate;
 /// The longest text of a subject or of alternative names, in characters.
 const LONGEST: usize = 256;
 
-/// The names of a client certificate's holder.
+/// The names of the holder of a client certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CertificateNames {
     /// The subject (RFC 5280 section 4.1.2.6), such as `CN=charger-7, O=Example`. At most 256
     /// characters.
     pub subject: String,
-    /// The subject alternative names (section 4.2.1.6), such as `DNS:charger-7.example`, between
+    /// The subject alternative names (section 4.2.1.6), such as `DNS:charger-7.example`, separated by
     /// commas. At most 256 characters.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub alternative: String,
@@ -29,7 +29,7 @@ pub struct CertificateNames {
 }
 
 impl CertificateNames {
-    /// Reads a certificate that was verified.
+    /// Reads the names of a verified certificate.
     #[must_use]
     pub fn read(certificate: &Certificate) -> Self {
         let (subject, alternative) = match X509Certificate::from_der(certificate.der()) {
@@ -38,7 +38,7 @@ impl CertificateNames {
         };
         let mut fingerprint = String::with_capacity(64);
         for byte in digest(&SHA256, certificate.der()).as_ref() {
-            // Writing to a String does not fail.
+            // Writing to a `String` cannot fail.
             let _ = write!(fingerprint, "{byte:02x}");
         }
         Self { subject: short(&subject), alternative: short(&alternative), fingerprint }

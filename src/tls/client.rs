@@ -1,4 +1,4 @@
-//! The client side of TLS: towards `wss://` upstreams, and towards issuers that publish key sets.
+//! The client side of TLS, for `wss://` upstreams and for issuers that publish JWK Sets.
 
 use std::io;
 use std::sync::Arc;
@@ -14,8 +14,7 @@ use super::stream::Stream;
 use super::trust::UpstreamVerifier;
 use super::{TlsError, provider, versions};
 
-/// The client side of TLS with one set of trusted certificates. Sessions are resumed among its
-/// connectors.
+/// The client side of TLS with one set of trusted certificates. Its connectors share sessions for resumption.
 #[derive(Clone)]
 pub struct TlsClient {
     config: Arc<ClientConfig>,
@@ -30,7 +29,7 @@ pub struct Connector {
 }
 
 impl TlsClient {
-    /// TLS 1.2 and 1.3, ALPN `http/1.1` alone.
+    /// Builds the client for TLS 1.2 and 1.3 with ALPN `http/1.1` only.
     pub fn new(trust: &ServerTrust) -> Result<Self, TlsError> {
         let mut config = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(versions(TlsVersion::Tls12))?
@@ -46,7 +45,7 @@ impl TlsClient {
     /// A connector to the server `name`, a DNS name or an address without brackets.
     ///
     /// # Errors
-    /// No certificate can be for such a name.
+    /// `name` is not valid in a certificate.
     pub fn connector(&self, name: &str) -> Result<Connector, TlsError> {
         let parsed = ServerName::try_from(name).map_err(|_| TlsError::Name(name.to_owned()))?;
         Ok(Connector { client: self.clone(), name: parsed.to_owned() })
@@ -54,11 +53,11 @@ impl TlsClient {
 }
 
 impl Connector {
-    /// Performs the handshake with the server, which must show a certificate for its name; the
+    /// Performs the handshake with the server, which must present a certificate for its name; the
     /// caller sets the deadline.
     ///
     /// # Errors
-    /// The connection ended, or TLS failed; [`super::describe_upstream_failure`] says why.
+    /// The connection closed, or TLS failed; [`super::describe_upstream_failure`] describes the error.
     pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         socket: S,
@@ -68,7 +67,7 @@ impl Connector {
         Ok(Box::new(handshake::perform(socket, engine, MessageLimit::FOR_SERVER).await?))
     }
 
-    /// Whether the same servers are accepted.
+    /// Whether both connectors accept the same servers.
     #[must_use]
     pub fn accepts_same(&self, other: &Self) -> bool {
         self.name == other.name && self.client.trust == other.client.trust

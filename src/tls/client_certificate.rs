@@ -1,5 +1,5 @@
-//! Client certificates: how long a verified chain stays valid, and whether a later configuration
-//! still accepts it.
+//! Client certificates: how long a verified chain stays valid, and whether a later configuration still
+//! accepts it.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,8 +15,8 @@ use super::settings::ClientAuth;
 use crate::values::UnixTime;
 use crate::values::{Reason, Refusal};
 
-/// The most expiry times of a chain that are tried as its end. A chain with more of them ends at the
-/// last one that is tried.
+/// The largest number of expiry times of a chain that are tried as its end. A chain with more of them
+/// ends at the last one that is tried.
 const MOST_ENDS: usize = 8;
 
 /// The certificate chain of a client, verified in its handshake.
@@ -27,15 +27,15 @@ pub struct ClientCertificate {
 }
 
 impl ClientCertificate {
-    /// The chain as the client sent it, its own certificate first: at least one.
+    /// The chain as the client sent it, the client's own certificate first; at least one certificate.
     #[must_use]
     pub fn chain(&self) -> &[Certificate] {
         &self.chain
     }
 
-    /// The first second at which the chain does not verify any more: after the `notAfter` (which is
-    /// included, RFC 5280 section 4.1.2.5) of the client's certificate, or of an intermediate
-    /// certificate that it needs and that expires earlier.
+    /// The first second at which the chain no longer verifies: after the `notAfter` (which is included,
+    /// RFC 5280 section 4.1.2.5) of the client's certificate, or of a required intermediate certificate
+    /// that expires earlier.
     #[must_use]
     pub fn ends(&self) -> SystemTime {
         self.ends
@@ -49,8 +49,8 @@ impl ClientCertificate {
     }
 }
 
-/// Verifies client certificates as `tls.client_auth` and `tls.client_ca` say. The default asks for
-/// none.
+/// Verifies client certificates as `tls.client_auth` and `tls.client_ca` require. The default requests
+/// no certificate.
 #[derive(Debug, Clone, Default)]
 pub struct ClientVerifier(Option<ChainVerifier>);
 
@@ -61,7 +61,7 @@ struct ChainVerifier {
 }
 
 impl ClientVerifier {
-    /// The verifier of a checked configuration.
+    /// The verifier for a checked configuration.
     pub(super) fn new(auth: &ClientAuth) -> Result<Self, TlsError> {
         let (roots, required) = match auth {
             ClientAuth::Off => return Ok(Self(None)),
@@ -80,7 +80,7 @@ impl ClientVerifier {
         self.0.as_ref().is_some_and(|verifier| verifier.required)
     }
 
-    /// The verifier for handshakes; `None` if no certificate is asked for.
+    /// The verifier for handshakes; `None` if the gateway requests no certificate.
     pub(super) fn for_handshakes(&self) -> Option<Arc<dyn ClientCertVerifier>> {
         self.0.as_ref().map(|verifier| Arc::clone(&verifier.handshake))
     }
@@ -88,7 +88,7 @@ impl ClientVerifier {
     /// Computes how long a chain that was verified in a handshake stays valid.
     ///
     /// # Errors
-    /// A validity cannot be read, so that the session would have no end.
+    /// The validity of a certificate cannot be read; without it, the session would never expire.
     pub(super) fn admit(
         &self,
         chain: Vec<Certificate>,
@@ -101,16 +101,16 @@ impl ClientVerifier {
         ends.dedup();
         let last = ends.len().min(MOST_ENDS) - 1;
         let broken = |end: &&SystemTime| verifier.verify(&chain, **end).is_err();
-        // A certificate that the path does not need may expire without ending the path.
+        // A certificate that the path does not need may expire without invalidating the path.
         let first = ends[..last].iter().find(broken).unwrap_or(&ends[last]);
         let ends = *first;
         Ok(Some(ClientCertificate { chain, ends }))
     }
 
-    /// Verifies a chain as a handshake at `now` would; `None` if no certificate is asked for.
+    /// Verifies a chain as a handshake at `now` would; `None` if the gateway requests no certificate.
     ///
     /// # Errors
-    /// `tls.failed`: it chains to none of the authorities, or has expired.
+    /// `tls.failed`: the chain leads to none of the authorities, or has expired.
     pub fn examine(
         &self,
         chain: &[Certificate],
@@ -126,11 +126,11 @@ impl ClientVerifier {
         self.admit(chain.to_vec()).map_err(failed)
     }
 
-    /// Checks an open session again by the certificate of its handshake, if there was one.
+    /// Checks an open session again with the certificate of its handshake, if it had one.
     ///
     /// # Errors
-    /// `certificate.expired`, or `certificate.invalid` if it chains to none of the authorities, or if one
-    /// is required now and there was none.
+    /// `certificate.expired`; `certificate.invalid` if the chain leads to none of the authorities, or
+    /// if a certificate is required now and the session has none.
     pub fn review(
         &self,
         certificate: Option<&ClientCertificate>,
@@ -168,7 +168,7 @@ fn expired(certificate: &ClientCertificate) -> Refusal {
     Refusal::new(Reason::CertificateExpired, format!("the certificate was valid before {end}"))
 }
 
-/// The first second at which a certificate is not valid any more.
+/// The first second at which a certificate is no longer valid.
 fn end(certificate: &Certificate) -> Result<SystemTime, rustls::Error> {
     let unreadable =
         || rustls::Error::General("a client certificate's validity is unreadable".into());
@@ -179,8 +179,8 @@ fn end(certificate: &Certificate) -> Result<SystemTime, rustls::Error> {
     UNIX_EPOCH.checked_add(Duration::from_secs(seconds.saturating_add(1))).ok_or_else(unreadable)
 }
 
-/// Converts a time for rustls and webpki. A time before 1970 becomes 1970, so that a machine whose clock
-/// has no battery refuses certificates and does not panic.
+/// Converts a time for rustls and webpki. A time before 1970 becomes 1970, so that a machine with a
+/// wrong clock refuses certificates and does not panic.
 pub(super) fn unix_time(time: SystemTime) -> pki_types::UnixTime {
     pki_types::UnixTime::since_unix_epoch(time.duration_since(UNIX_EPOCH).unwrap_or_default())
 }

@@ -1,4 +1,4 @@
-//! Log texts for failures of TLS: the usual mistake and its remedy, where they are known.
+//! Log texts for TLS failures: the usual mistake and its remedy, where these are known.
 
 use std::io;
 
@@ -7,7 +7,7 @@ use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
 use super::trust::is_webpki;
 use crate::values::spoken::Spoken;
 
-/// A peer whose first bytes are no TLS record.
+/// The error for a peer that does not start with a TLS record.
 #[derive(Debug, thiserror::Error)]
 #[error("the peer speaks another protocol than TLS: {spoken:?}")]
 pub(super) struct NotTls {
@@ -55,7 +55,7 @@ pub fn describe_failure(error: &io::Error) -> String {
     }
 }
 
-/// The log text for a connection that begins with a PROXY protocol header where none is expected.
+/// The log text for a connection that starts with an unexpected PROXY protocol header.
 pub(crate) const PROXY_HEADER_UNASKED: &str = "the connection begins with a PROXY protocol header, \
     and server.proxy_protocol is \"off\": say \"required\", with the proxy in trusted_proxies, or let \
     the proxy send none";
@@ -63,7 +63,7 @@ pub(crate) const PROXY_HEADER_UNASKED: &str = "the connection begins with a PROX
 const NO_TLS_CLIENT: &str =
     "the client does not speak TLS; does it use ws:// or http:// on a TLS port?";
 
-/// The log text for a failed TLS handshake with an upstream, behind the upstream's name.
+/// The log text for a failed TLS handshake with an upstream; it follows the upstream's name.
 #[must_use]
 pub fn describe_upstream_failure(error: &io::Error) -> String {
     let text = match (spoken(error), tls_error(error)) {
@@ -127,7 +127,7 @@ fn of_upstream(error: &CertificateError) -> String {
     text.to_owned()
 }
 
-/// Whether the error is that a certificate is of X.509 version 1, which has no extensions.
+/// Whether the error is an X.509 version 1 certificate, which has no extensions.
 fn is_old(error: &CertificateError) -> bool {
     is_webpki(error, &webpki::Error::UnsupportedCertVersion)
 }

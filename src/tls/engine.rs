@@ -1,15 +1,14 @@
-//! The seam in front of rustls: one side of a TLS connection over bytes that the caller owns. Streams
-//! and handshakes know nothing else of a connection, so that another version of rustls changes one
-//! file, the implementation.
+//! The interface to rustls: one side of a TLS connection over bytes that the caller owns. Streams and
+//! handshakes use only this trait, so that another version of rustls changes one file, the
+//! implementation.
 
 use rustls::Error;
 
-/// One side of a TLS connection, without a socket and without a buffer of its own.
+/// One side of a TLS connection, without a socket and without an I/O buffer of its own.
 pub trait Engine {
-    /// Processes all records that are whole in `raw`, and then makes records of `send`. Plaintext
-    /// goes to `give`, while it still stands in `raw`, with a flag that says whether it is the last
-    /// of `raw`. Records for the peer are added to `out`: answers, what was to be sent, and the alert
-    /// of an error.
+    /// Processes all complete records in `raw`, then encodes `send` into records. Plaintext is passed
+    /// to `give` as a slice of `raw`, with a flag for the last plaintext of `raw`. Records for the peer
+    /// are appended to `out`: responses, the encoded `send`, and the alert of an error.
     fn process(
         &mut self,
         raw: &mut [u8],
@@ -18,11 +17,11 @@ pub trait Engine {
         give: impl FnMut(&[u8], bool),
     ) -> Progress;
 
-    /// Whether the handshake goes on.
+    /// Whether the handshake is in progress.
     fn is_handshaking(&self) -> bool;
 
-    /// Whether the last records of the handshake are tickets, which no peer waits for: those of a
-    /// server in TLS 1.3 (RFC 8446 section 4.6.1).
+    /// Whether the last records of the handshake are session tickets, which no peer waits for: those of
+    /// a server in TLS 1.3 (RFC 8446 section 4.6.1).
     fn ends_with_tickets(&self) -> bool;
 }
 
@@ -31,43 +30,43 @@ pub trait Engine {
 pub enum Send<'a> {
     /// Application data.
     Data(&'a [u8]),
-    /// `close_notify`. No other record may follow it.
+    /// A `close_notify` alert. No other record may follow it.
     CloseNotify,
 }
 
 /// The result of [`Engine::process`].
 pub struct Progress {
-    /// Bytes at the front of the input that are done with. The others must be there again, unchanged,
-    /// at the next call: they are part of a record, or of a handshake message.
+    /// The number of processed bytes at the front of the input. The caller must pass the other bytes
+    /// again, unchanged, in the next call: they belong to an incomplete record or handshake message.
     pub used: usize,
-    /// The peer sent `close_notify`. Only one result says so.
+    /// Whether the peer sent `close_notify`. Only one result reports it.
     pub peer_closed: bool,
-    /// An error is the end of the connection: the engine is not called again.
+    /// After an error the connection is over: the engine must not be called again.
     pub outcome: Result<(), Error>,
 }
 
-/// Records for the peer. The buffer grows with its contents, and keeps its size when it is cleared.
+/// Records for the peer. The buffer grows on demand, and keeps its size when it is cleared.
 #[derive(Default)]
 pub struct OutgoingRecords {
     buffer: Vec<u8>,
     filled: usize,
 }
 
-/// Why an encoder did not write its records.
+/// The reason why an encoder wrote no records.
 pub(super) enum EncodeFailure {
-    /// It needs so many bytes.
+    /// The encoder needs this many bytes of room.
     NeedsRoom(usize),
-    /// The record must not be made, with these keys or at all.
+    /// The keys do not permit the record.
     Refused,
 }
 
 impl OutgoingRecords {
-    /// All records, in their order.
+    /// All records, in order.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.buffer[..self.filled]
     }
 
-    /// Adds records that were made before.
+    /// Appends encoded records.
     pub(super) fn push(&mut self, records: &[u8]) {
         let filled = self.filled + records.len();
         if filled > self.buffer.len() {
@@ -77,12 +76,12 @@ impl OutgoingRecords {
         self.filled = filled;
     }
 
-    /// Forgets the records, which were sent or are kept elsewhere.
+    /// Discards the records, which were sent or are kept elsewhere.
     pub(super) fn clear(&mut self) {
         self.filled = 0;
     }
 
-    /// Adds the records that `encode` writes, with as much room as it asks for.
+    /// Appends the records that `encode` writes, and enlarges the buffer on its request.
     pub(super) fn encode(
         &mut self,
         mut encode: impl FnMut(&mut [u8]) -> Result<usize, EncodeFailure>,

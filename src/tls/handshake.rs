@@ -1,5 +1,4 @@
-//! The TLS handshake: messages are read and written in turns until application data may flow both
-//! ways.
+//! The TLS handshake: reads and writes messages in turn until application data can flow in both directions.
 
 use std::future::poll_fn;
 use std::io;
@@ -17,16 +16,16 @@ use super::stream::{Leftover, Stream, invalid};
 use crate::values::spoken::{FirstBytes, Spoken};
 use crate::values::tight;
 
-/// The most bytes of one read from the socket.
+/// The largest read from the socket, in bytes.
 const READ: usize = 4 * 1024;
 
-/// The longest handshake message that is accepted, with the headers of its records: it is kept until
-/// it is whole. rustls has one bound of 64 KiB for every message.
+/// The longest handshake message that is accepted, including the headers of its records: an incomplete
+/// message is kept in memory. rustls has one bound of 64 KiB for every message.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct MessageLimit {
-    /// Before this side has sent anything.
+    /// The limit until this side has sent its first message.
     pub(super) hello: usize,
-    /// Afterwards.
+    /// The limit after that.
     pub(super) later: usize,
 }
 
@@ -35,8 +34,8 @@ impl MessageLimit {
     /// The bound of rustls.
     const LONG: usize = 64 * 1024;
 
-    /// For messages of a client. Only one that shows certificates sends more than 16 KiB, and not in
-    /// its first message.
+    /// The limits for messages of a client. Only a client that sends certificates exceeds 16 KiB, and
+    /// not in its first message.
     pub(super) fn for_client(shows_certificates: bool) -> Self {
         Self {
             hello: Self::SHORT,
@@ -44,16 +43,16 @@ impl MessageLimit {
         }
     }
 
-    /// For messages of a server, which shows certificates.
+    /// The limits for messages of a server, which sends certificates.
     pub(super) const FOR_SERVER: Self = Self { hello: Self::LONG, later: Self::LONG };
 }
 
-/// Performs the handshake, of either side. The caller sets the deadline.
+/// Performs the handshake of either side. The caller sets the deadline.
 ///
 /// # Errors
-/// Of the kind `UnexpectedEof` if the peer closes in the middle; of the kind `InvalidData` with the
-/// [`Error`] in it if TLS failed, and then the alert was handed to the socket; or an error of the
-/// socket.
+/// An error of the kind `UnexpectedEof` if the peer closes during the handshake; of the kind
+/// `InvalidData` with the [`Error`] in it if TLS failed, after the alert was written to the socket as
+/// far as the socket accepted it; or an error of the socket.
 pub(super) async fn perform<S: AsyncRead + AsyncWrite + Unpin, E: Engine>(
     mut socket: S,
     mut engine: E,
@@ -96,7 +95,7 @@ pub(super) async fn perform<S: AsyncRead + AsyncWrite + Unpin, E: Engine>(
         if !out.bytes().is_empty() {
             socket.write_all(out.bytes()).await?;
             socket.flush().await?;
-            // No buffer is held while the peer thinks.
+            // No buffer is held while the gateway waits for the peer.
             out = OutgoingRecords::default();
             answered = true;
         }
@@ -117,7 +116,7 @@ pub(super) async fn perform<S: AsyncRead + AsyncWrite + Unpin, E: Engine>(
     }
 }
 
-/// Reads once, through the buffer of the worker thread: a silent peer costs none.
+/// Reads once, through the buffer of the worker thread: a silent peer costs no buffer.
 fn poll_more<S: AsyncRead + Unpin>(
     socket: &mut S,
     cx: &mut Context<'_>,
@@ -131,8 +130,7 @@ fn poll_more<S: AsyncRead + Unpin>(
     })
 }
 
-/// Writes the alert as far as the socket takes it, without waiting: the handshake has failed either
-/// way.
+/// Writes the alert as far as the socket accepts it, without waiting: the handshake has failed in any case.
 async fn send_what_fits<S: AsyncWrite + Unpin>(socket: &mut S, mut records: &[u8]) {
     poll_fn(|cx| {
         while !records.is_empty() {

@@ -1,7 +1,7 @@
 //! TLS on both sides: certificates by server name, client certificates, verification of upstreams, and
-//! streams that hold no buffer while they wait. Takes a TCP stream, gives a TLS stream; never looks
-//! at a request. Nothing outside names an item of rustls, and inside `rustls_engine.rs` alone names its
-//! connections.
+//! streams that hold no buffer while they wait. Takes a TCP stream, and returns a TLS stream; never
+//! parses a request. No code outside this module names an item of rustls, and only `rustls_engine.rs`
+//! names its connections.
 
 mod buffers;
 mod certificate_names;
@@ -55,21 +55,21 @@ pub use settings::{
 pub use stream::{Held, Stream};
 use tickets::Tickets;
 
-/// TLS 1.2 sessions that are remembered for resumption; TLS 1.3 resumes from tickets alone.
+/// The number of TLS 1.2 sessions that are kept for resumption; TLS 1.3 resumes only from tickets.
 const SESSION_CACHE: usize = 1024;
 
 static TLS13_ALONE: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 
-/// Why TLS cannot be set up from a checked configuration.
+/// The reason why TLS cannot be set up from a checked configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// rustls does not accept the versions, keys or tickets.
+    /// rustls does not accept the protocol versions, keys or tickets.
     #[error("TLS cannot be set up: {0}")]
     Rustls(#[from] rustls::Error),
     /// The roots for upstreams cannot be used.
     #[error("upstreams cannot be verified: {0}")]
     Roots(rustls::server::VerifierBuilderError),
-    /// No certificate can name the upstream's host.
+    /// No certificate can be valid for the upstream's host.
     #[error(
         "no certificate can be for the upstream's host {0}: give a name as upstream_server_name"
     )]
@@ -94,20 +94,20 @@ pub struct Terminator {
 pub struct Terminated<S> {
     /// The stream inside TLS.
     pub stream: Box<Stream<S>>,
-    /// The server name that the client asked for, in lower case (RFC 6066 section 3).
+    /// The server name that the client sent (RFC 6066 section 3), in the canonical form of hosts.
     pub server_name: Option<String>,
-    /// The certificate that the client showed.
+    /// The certificate that the client presented.
     pub certificate: Option<ClientCertificate>,
 }
 
 impl Terminator {
-    /// The server side of TLS as `[tls]` describes it: ALPN `http/1.1` alone, sessions resumed by
-    /// ticket (TLS 1.3) or by ticket or id (TLS 1.2), no early data. Sessions of the one `before`
-    /// can be resumed here too.
+    /// Builds the server side of TLS from `[tls]`: ALPN `http/1.1` only, session resumption by ticket
+    /// (TLS 1.3) or by ticket or id (TLS 1.2), no early data. Sessions of the terminator `before` can
+    /// be resumed, too.
     ///
-    /// With client certificates no session is resumed: a resumed one shows no certificate, and rustls
-    /// takes over the chain of the first handshake without verifying it again, so that each ticket
-    /// would extend a certificate that has expired.
+    /// With client certificates no session is resumed: a resumed handshake sends no certificate, and
+    /// rustls adopts the chain of the first handshake without verifying it again, so that each ticket
+    /// would extend an expired certificate.
     pub fn new(tls: &ServerSettings, before: Option<&Self>) -> Result<Self, TlsError> {
         let names = Arc::new(ServerNames::new(&tls.certificates));
         let clients = ClientVerifier::new(&tls.client_auth)?;
@@ -139,7 +139,7 @@ impl Terminator {
     /// Performs the handshake with a client; the caller sets the deadline.
     ///
     /// # Errors
-    /// [`describe_failure`] has their log texts. The client was sent the alert, if there is one.
+    /// [`describe_failure`] has the log texts. If the error has an alert, the alert was sent to the client.
     pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         socket: S,
@@ -156,7 +156,7 @@ impl Terminator {
     }
 }
 
-/// The wall clock for rustls, which otherwise panics on a time before 1970.
+/// The wall clock for rustls, which would otherwise panic at a time before 1970.
 #[derive(Debug)]
 struct WallClock;
 

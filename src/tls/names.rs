@@ -9,17 +9,17 @@ use rustls::sign::CertifiedKey;
 use super::settings::ServerCertificate;
 use crate::values::Host;
 
-/// The certificates of a configuration by the names that they are valid for.
+/// The certificates of a configuration, indexed by the names that they are valid for.
 #[derive(Debug)]
 pub struct ServerNames {
     keys: Vec<Arc<CertifiedKey>>,
-    /// Names in lower case, wildcards with their `*.`; indices into `keys`, in the file's order.
+    /// Names in lower case, wildcards with their `*.`; the values are indices into `keys`, in the
+    /// file's order.
     by_name: HashMap<String, Vec<usize>>,
 }
 
 impl ServerNames {
-    /// Reads the names from the certificates themselves. One whose names cannot be read serves
-    /// only as the default.
+    /// Reads the names from the certificates. A certificate with unreadable names serves only as the default.
     #[must_use]
     pub fn new(certificates: &[ServerCertificate]) -> Self {
         let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
@@ -35,8 +35,8 @@ impl ServerNames {
         Self { keys, by_name }
     }
 
-    /// Whether two names are served with the same certificates. A name that none is valid for is
-    /// served with the first.
+    /// Whether two names are served with the same certificates. A name without a valid certificate is
+    /// served with the first one.
     #[must_use]
     pub fn same_policy(&self, one: &str, other: &str) -> bool {
         self.candidates(Some(one)) == self.candidates(Some(other))
@@ -56,7 +56,7 @@ impl ServerNames {
 }
 
 impl ResolvesServerCert for ServerNames {
-    /// Returns the first of the name's certificates whose key the client can verify.
+    /// Returns the first certificate of the name with a key that the client can verify.
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let candidates = self.candidates(hello.server_name());
         let usable = |index: &&usize| {
@@ -67,8 +67,8 @@ impl ResolvesServerCert for ServerNames {
     }
 }
 
-/// The certificates for one connection. Records the name that the client asks for, which the unbuffered
-/// connections of rustls do not tell.
+/// Selects the certificate for one connection, and records the server name of the client, which the
+/// unbuffered connections of rustls do not expose.
 #[derive(Debug)]
 pub(super) struct SniRecorder {
     names: Arc<ServerNames>,
@@ -80,8 +80,8 @@ impl SniRecorder {
         Self { names, name: OnceLock::new() }
     }
 
-    /// The name in the canonical form of hosts. rustls asks for a certificate in every handshake, resumed
-    /// or not, so that no name is missed.
+    /// The server name in the canonical form of hosts. rustls requests a certificate in every
+    /// handshake, resumed or not, so that no name is missed.
     pub(super) fn name(&self) -> Option<String> {
         self.name.get().cloned()
     }
@@ -90,15 +90,15 @@ impl SniRecorder {
 impl ResolvesServerCert for SniRecorder {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         if let Some(name) = hello.server_name() {
-            // The second time after a retry: rustls makes sure that it is the same name.
+            // A HelloRetryRequest repeats the call: rustls verifies that the name is the same.
             let _ = self.name.set(canonical(name));
         }
         self.names.resolve(hello)
     }
 }
 
-/// The canonical form of a host, so that the two can be compared. A name without such a form, such as
-/// `127.1`, is in no certificate.
+/// The canonical form of a host, so that server names and hosts compare. A name without such a form,
+/// such as `127.1`, is in no certificate.
 fn canonical(name: &str) -> String {
     Host::parse(name).map_or_else(|_| name.to_ascii_lowercase(), |host| host.to_string())
 }

@@ -1,4 +1,4 @@
-//! Certificates and keys as PEM and DER, without a word of rustls for the callers.
+//! Certificates and keys in PEM and DER, without rustls types in the interface.
 
 use std::path::Path;
 
@@ -6,19 +6,19 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer};
 use rustls::server::ParsedCertificate;
 
-/// Why PEM could not be read.
+/// The reason why PEM could not be read.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct PemError(#[from] pem::Error);
 
 impl PemError {
-    /// Whether the PEM is well-formed, but has no section of the wanted kind.
+    /// Whether the PEM is well-formed, but has no section of the requested kind.
     #[must_use]
     pub fn is_absence(&self) -> bool {
         matches!(self.0, pem::Error::NoItemsFound)
     }
 
-    /// The mistake, as the end of a sentence.
+    /// The error, as the end of a sentence.
     #[must_use]
     pub fn mistake(&self) -> &'static str {
         match self.0 {
@@ -40,12 +40,12 @@ impl Certificate {
         CertificateDer::pem_slice_iter(pem).map(|one| Ok(Self(one?))).collect()
     }
 
-    /// Reads all certificates of a PEM file; there may be none.
+    /// Reads all certificates of the PEM file at `path`; there may be none.
     pub fn from_pem_file(path: &Path) -> Result<Vec<Self>, PemError> {
         CertificateDer::pem_file_iter(path)?.map(|one| Ok(Self(one?))).collect()
     }
 
-    /// The certificate's bytes.
+    /// The bytes of the certificate.
     #[must_use]
     pub fn der(&self) -> &[u8] {
         &self.0
@@ -82,7 +82,7 @@ pub fn public_keys(pem: &[u8]) -> Result<Vec<Vec<u8>>, PemError> {
     SubjectPublicKeyInfoDer::pem_slice_iter(pem).map(|one| Ok(one?.as_ref().to_vec())).collect()
 }
 
-/// Reads the first public key of a PEM file, or else the one in its first certificate, as
+/// Reads the first public key of a PEM file, or else the public key of its first certificate, as
 /// `SubjectPublicKeyInfo`.
 #[must_use]
 pub fn public_key(pem: &[u8]) -> Option<Vec<u8>> {
@@ -99,11 +99,11 @@ pub struct PrivateKey(pub(super) PrivateKeyDer<'static>);
 /// The encoding of a private key, with its bytes.
 #[derive(Debug)]
 pub enum PrivateKeyForm<'a> {
-    /// PKCS #1, which has RSA keys alone.
+    /// PKCS #1, only for RSA keys.
     Pkcs1(&'a [u8]),
     /// PKCS #8.
     Pkcs8(&'a [u8]),
-    /// SEC 1, which has EC keys alone.
+    /// SEC 1, only for EC keys.
     Sec1,
 }
 
@@ -113,7 +113,7 @@ impl PrivateKey {
         Ok(Self(PrivateKeyDer::from_pem_slice(pem)?))
     }
 
-    /// The key's bytes by their encoding.
+    /// The bytes of the key, by encoding.
     #[must_use]
     pub fn form(&self) -> PrivateKeyForm<'_> {
         match &self.0 {

@@ -1,13 +1,13 @@
 //! Bytes of a connection that wait for a reader or for the socket.
 
-/// A queue of bytes. Costs a pointer while it is empty.
+/// A queue of bytes. An empty queue takes the space of a pointer.
 #[derive(Default)]
 pub(super) struct PendingBytes(Option<Box<Bytes>>);
 
 #[derive(Default)]
 struct Bytes {
     all: Vec<u8>,
-    /// The first byte that was not taken yet.
+    /// The offset of the first byte that was not taken yet.
     start: usize,
 }
 

@@ -1,5 +1,4 @@
-//! The engine on the unbuffered API of rustls 0.23: every state that the API can be in is answered
-//! here, and nowhere else.
+//! The engine on the unbuffered API of rustls 0.23: only this file handles the states of that API.
 
 use std::sync::Arc;
 
@@ -14,11 +13,11 @@ use rustls::{ClientConfig, CommonState, Error, ProtocolVersion, ServerConfig};
 use super::engine::{EncodeFailure, Engine, OutgoingRecords, Progress, Send};
 use super::pem::Certificate;
 
-/// A connection of rustls, of either side.
+/// A rustls connection of either side.
 pub enum RustlsEngine {
-    /// Towards a client.
+    /// A connection to a client.
     Server(UnbufferedServerConnection),
-    /// Towards a server.
+    /// A connection to a server.
     Client(UnbufferedClientConnection),
 }
 
@@ -36,7 +35,7 @@ impl RustlsEngine {
         UnbufferedClientConnection::new(config, name).map(Self::Client)
     }
 
-    /// The certificates that the peer showed, its own first.
+    /// The certificates that the peer presented, its own first.
     pub(super) fn peer_certificates(&self) -> Vec<Certificate> {
         let chain = self.common().peer_certificates().unwrap_or_default();
         chain.iter().map(|one| Certificate(one.clone().into_owned())).collect()
@@ -134,7 +133,7 @@ fn process<C: Unbuffered>(
                 out.encode(|room| Ok(message.encode(room)?))
             }
             Ok(ConnectionState::TransmitTlsData(messages)) => {
-                // They are in `out`, which the caller sends or keeps.
+                // The records are in `out`, which the caller sends or keeps.
                 messages.done();
                 Ok(())
             }
@@ -162,7 +161,7 @@ fn process<C: Unbuffered>(
         if let Err(error) = handled {
             break Err(error);
         }
-        // Nothing can come behind the last record but a message for the peer.
+        // After the last record there is nothing left to process, unless rustls has a message for the peer.
         if was_read && used == length && send.is_none() && !connection.common().wants_write() {
             break Ok(());
         }
@@ -173,7 +172,7 @@ fn process<C: Unbuffered>(
     Progress { used, peer_closed, outcome }
 }
 
-/// Lets rustls process the front of `raw`, as far as its next state.
+/// Lets rustls process the front of `raw` up to its next state.
 #[cfg(not(debug_assertions))]
 fn step<'c, 'i, C: Unbuffered>(
     connection: &'c mut C,
@@ -182,11 +181,12 @@ fn step<'c, 'i, C: Unbuffered>(
     Ok(connection.step(raw))
 }
 
-/// Lets rustls process the front of `raw`, as far as its next state.
+/// Lets rustls process the front of `raw` up to its next state.
 ///
-/// rustls 0.23 asserts that it makes no fatal alert after `close_notify`. A peer that breaks the
-/// protocol after ours makes it do so; without debug assertions the alert is made, and the stream
-/// drops it. Here the panic of that one assertion is the error of which the peer hears nothing.
+/// rustls 0.23 asserts that it creates no fatal alert after `close_notify`. A peer that breaks the
+/// protocol after our `close_notify` triggers that assertion; without debug assertions the alert is
+/// created, and the stream discards it. This function turns the panic of that one assertion into an
+/// error, without an alert for the peer.
 #[cfg(debug_assertions)]
 fn step<'c, 'i, C: Unbuffered>(
     connection: &'c mut C,
@@ -207,7 +207,7 @@ fn step<'c, 'i, C: Unbuffered>(
     })
 }
 
-/// Adds the alert of an error to `out`; `raw` is the input that was not used.
+/// Appends the alert of an error to `out`; `raw` is the unprocessed input.
 fn add_alert<C: Unbuffered>(connection: &mut C, raw: &mut [u8], out: &mut OutgoingRecords) {
     while connection.common().wants_write() {
         let handled = match connection.step(raw).state {
@@ -222,7 +222,7 @@ fn add_alert<C: Unbuffered>(connection: &mut C, raw: &mut [u8], out: &mut Outgoi
     }
 }
 
-/// Gives the plaintext of each record to `give`, with the end of the record in the input.
+/// Passes the plaintext of each record to `give`, with the offset of the record's end in the input.
 fn read<Data>(
     mut traffic: ReadTraffic<'_, '_, Data>,
     discard: &mut usize,

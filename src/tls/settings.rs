@@ -1,5 +1,5 @@
-//! The settings of both sides of TLS: certificates with their keys, versions, and the roots that
-//! peers are verified with. The configuration makes them; everything of rustls stays inside.
+//! The settings of both sides of TLS: certificates with their keys, protocol versions, and the roots
+//! for verifying peers. The configuration builds them; rustls types stay private.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,35 +13,35 @@ use super::pem::{Certificate, PrivateKey};
 /// The settings of the server side.
 #[derive(Debug, Clone)]
 pub struct ServerSettings {
-    /// At least one; the first is the default for a client without a matching server name.
+    /// The certificates, at least one; the first is the default for a client without a matching server name.
     pub certificates: Vec<ServerCertificate>,
     /// The lowest protocol version.
     pub min_version: TlsVersion,
-    /// Whether clients show a certificate.
+    /// Whether clients present a certificate.
     pub client_auth: ClientAuth,
 }
 
-/// The lowest version of TLS that is spoken.
+/// The lowest accepted version of TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TlsVersion {
-    /// RFC 5246 and RFC 8446
+    /// TLS 1.2 and 1.3 (RFC 5246, RFC 8446).
     Tls12,
-    /// RFC 8446 alone
+    /// TLS 1.3 only (RFC 8446).
     Tls13,
 }
 
-/// Whether clients show certificates, and the roots that those are verified with.
+/// Whether clients present certificates, and the roots that verify them.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ClientAuth {
-    /// No certificate is asked for.
+    /// The gateway requests no certificate.
     Off,
-    /// Asked for; one that is shown must verify.
+    /// The gateway requests a certificate; a client may have none, but a presented one must verify.
     Optional(Roots),
-    /// A connection without a verified certificate fails.
+    /// The gateway requires a verified certificate; without one the connection fails.
     Required(Roots),
 }
 
-/// A certificate chain of the gateway with its private key, matched to each other.
+/// A certificate chain of the gateway with its matching private key.
 #[derive(Debug, Clone)]
 pub struct ServerCertificate {
     /// The file of the chain.
@@ -49,19 +49,19 @@ pub struct ServerCertificate {
     pub(super) key: Arc<CertifiedKey>,
 }
 
-/// Why a private key does not go with a certificate chain.
+/// The reason why a private key cannot be used with a certificate chain.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerKeyError {
-    /// It is another certificate's.
+    /// The key belongs to another certificate.
     #[error("the key is not the certificate's")]
     Mismatch,
-    /// The key is of a kind or size that TLS does not use.
+    /// TLS does not support the kind or size of the key.
     #[error(transparent)]
     Unusable(rustls::Error),
 }
 
 impl ServerCertificate {
-    /// Joins a chain, the server's own certificate first, and its key.
+    /// Combines a chain, the server's own certificate first, with its key.
     ///
     /// # Errors
     /// The key does not match, or cannot be used.
@@ -84,8 +84,8 @@ impl ServerCertificate {
         self.key.cert.iter().map(AsRef::as_ref)
     }
 
-    /// Whether clients that ask for `host` accept the certificate (RFC 9525): a name, an address
-    /// (IPv6 in brackets), or `*.` and a name.
+    /// Whether the certificate is valid for `host` (RFC 9525): a name, an address (IPv6 in brackets),
+    /// or `*.` and a name.
     #[must_use]
     pub fn is_valid_for(&self, host: &str) -> bool {
         let Some(end_entity) = self.key.cert.first() else {
@@ -116,21 +116,21 @@ impl ServerCertificate {
 #[derive(Debug, Clone)]
 pub struct Roots(pub(super) Arc<RootCertStore>);
 
-/// A certificate that cannot be a root, by its place in the list.
+/// A certificate that cannot be a root, by its index in the list.
 #[derive(Debug)]
 pub struct NotARoot(pub usize);
 
 impl Roots {
-    /// No roots: nothing verifies.
+    /// No roots: every verification fails.
     #[must_use]
     pub fn empty() -> Self {
         Self(Arc::new(RootCertStore::empty()))
     }
 
-    /// These certificates as roots.
+    /// Uses these certificates as roots.
     ///
     /// # Errors
-    /// The first one that is not a valid X.509 certificate.
+    /// The index of the first certificate that is not a valid X.509 certificate.
     pub fn new(certificates: &[Certificate]) -> Result<Self, NotARoot> {
         let mut roots = RootCertStore::empty();
         for (index, certificate) in certificates.iter().enumerate() {
@@ -139,10 +139,10 @@ impl Roots {
         Ok(Self(Arc::new(roots)))
     }
 
-    /// The system's own roots.
+    /// The roots of the operating system.
     ///
     /// # Errors
-    /// There are none. The text is empty, or a colon and the reason.
+    /// The system has no roots. The text is empty, or a colon and the reason.
     pub fn system() -> Result<Self, String> {
         let found = rustls_native_certs::load_native_certs();
         let mut roots = RootCertStore::empty();
@@ -154,13 +154,13 @@ impl Roots {
         Ok(Self(Arc::new(roots)))
     }
 
-    /// How many there are.
+    /// The number of roots.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no roots.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -174,12 +174,12 @@ impl PartialEq for Roots {
     }
 }
 
-/// The certificates that servers are verified with.
+/// The certificates that verify servers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServerTrust {
-    /// Authorities that may have issued the server's certificate.
+    /// The authorities that may issue the server's certificate.
     pub roots: Roots,
-    /// Certificates that are trusted as they are, CA certificates included, if they name the server.
+    /// Certificates that are trusted as they are, including CA certificates, if they name the server.
     pub exact: Arc<[Certificate]>,
 }
 

@@ -5,19 +5,19 @@ use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 
-/// Idle TCP is probed after this long, so that a host that vanished is noticed without pings.
+/// The idle time before TCP keepalive probes, so that a vanished host is noticed without pings.
 pub(crate) const KEEPALIVE: Duration = Duration::from_secs(60);
-/// Probes that stay unanswered before it is given up, [`KEEPALIVE`] / 4 apart.
+/// The number of unanswered probes, [`KEEPALIVE`] / 4 apart, after which TCP gives up.
 pub(crate) const PROBES: u32 = 4;
-/// How long sent bytes may stay unacknowledged, or not be taken at all, before TCP gives up. A session
-/// whose own deadlines are longer makes it longer.
+/// The time that sent bytes may stay unacknowledged, or unsent for lack of window, before TCP gives up.
+/// A session with longer deadlines extends it.
 pub(crate) const USER_TIMEOUT: Duration = Duration::from_secs(120);
-/// How much the kernel takes that it cannot send yet. Left to itself it takes megabytes and calls
-/// again when a third of them is gone; with this it calls when less than half of it is left. Until
-/// then, a slow reader looks like one that reads nothing.
+/// The limit of unsent bytes in the kernel. By default the kernel buffers megabytes and wakes the
+/// writer when a third of them is sent; with this limit it wakes the writer when less than half of the
+/// limit is left. Until then, a slow reader is indistinguishable from one that reads nothing.
 pub(crate) const UNSENT: u32 = 32 * 1024;
 
-/// Sets the options of a relayed stream. A socket that refuses an option works without it.
+/// Sets the options of a relayed socket. A socket that refuses an option works without it.
 pub fn tune(socket: &impl AsFd) {
     let socket = SockRef::from(socket);
     let keepalive =
@@ -32,7 +32,7 @@ pub fn tune(socket: &impl AsFd) {
     }
 }
 
-/// Sets how long TCP waits before it gives a connection up; see [`USER_TIMEOUT`].
+/// Sets the time after which TCP gives up a connection; see [`USER_TIMEOUT`].
 pub(crate) fn set_user_timeout(socket: &impl AsFd, timeout: Option<Duration>) {
     if let Err(error) = SockRef::from(socket).set_tcp_user_timeout(timeout) {
         tracing::debug!(%error, "TCP_USER_TIMEOUT could not be set");

@@ -1,6 +1,7 @@
-//! A TLS stream that holds no buffer while it waits: records are read into a buffer of the worker
-//! thread, decrypted there and lent to the caller; records are written from another one. The
-//! connection keeps only an incomplete record, and records that the socket did not take.
+//! A TLS stream that holds no buffer while it waits: it reads records into a buffer of the worker
+//! thread, decrypts them there and lends the plaintext to the caller; it writes records from another
+//! such buffer. The connection keeps only an incomplete record, and records that the socket did not
+//! accept.
 
 use std::io;
 use std::mem;
@@ -17,36 +18,36 @@ use super::pending::PendingBytes;
 use super::records::{MAX_RECORD, incomplete_tail, is_incomplete};
 use super::rustls_engine::RustlsEngine;
 
-/// The most bytes of records that wait for the socket before reading stops. A peer's records can make
-/// TLS answer: one that takes no answers is not read any more.
+/// The limit of records that wait for the socket, in bytes, above which reading stops. A peer's records
+/// can cause TLS responses, so the stream no longer reads from a peer that does not read them.
 pub(super) const MOST_OUTBOUND: usize = AT_ONCE + 64 * 1024;
 
-/// A TLS connection after its handshake. Large: it belongs on the heap.
+/// A TLS connection after its handshake. It is large, so it belongs on the heap.
 ///
-/// Without an error the end of the stream is the peer's `close_notify`; a connection that ends
-/// before one is an error of the kind `UnexpectedEof`. A violation of TLS is one of the kind
-/// `InvalidData` with the error of rustls in it, and the peer is sent its alert. Every poll may be
-/// the last: nothing is lost, or sent twice, when one is dropped.
+/// The stream ends without an error only after the peer's `close_notify`; a connection that closes
+/// without one yields an error of the kind `UnexpectedEof`. A TLS violation yields an error of the kind
+/// `InvalidData` with the rustls error in it, and the peer is sent an alert. Every poll may be the
+/// last: dropping one loses nothing and sends nothing twice.
 pub struct Stream<S = TcpStream, E = RustlsEngine> {
     pub(super) socket: S,
     engine: E,
     /// The beginning of a record, or of a handshake message: less than [`MAX_RECORD`] bytes.
     inbound: Vec<u8>,
-    /// `inbound` is empty, or begins with the header of a record. Handshake messages that rustls wants
-    /// to see again need not.
+    /// Whether `inbound` is empty or begins with the header of a record. Handshake messages that rustls
+    /// must process again need not begin with one.
     aligned: bool,
-    /// Plaintext that no reader took yet, of one read of at most [`MAX_RECORD`] bytes.
+    /// Plaintext that no reader took yet, from one read of at most [`MAX_RECORD`] bytes.
     pub(super) plain: PendingBytes,
-    /// Records that the socket did not take: of one write, and a few messages of TLS itself.
+    /// Records that the socket did not accept: those of one write, and a few messages of TLS itself.
     pub(super) outbound: PendingBytes,
-    /// `outbound` is tickets alone: they go out with the next write, and not before.
+    /// Whether `outbound` has only session tickets, which are sent with the next write and not before.
     pub(super) deferred: bool,
     pub(super) read_end: Option<ReadEnd>,
-    /// `close_notify` was sent, or is in `outbound`.
+    /// Whether `close_notify` was sent, or is in `outbound`.
     pub(super) close_sent: bool,
 }
 
-/// Why nothing more is read.
+/// The reason why reading has ended.
 pub(super) enum ReadEnd {
     /// The peer sent `close_notify`.
     Closed,
@@ -55,29 +56,29 @@ pub(super) enum ReadEnd {
 
 /// State that the handshake leaves to the stream.
 pub(super) struct Leftover {
-    /// Input behind the handshake that is no whole record.
+    /// Input after the handshake that is not a complete record.
     pub(super) inbound: Vec<u8>,
-    /// Plaintext that came with the end of the handshake.
+    /// Plaintext that arrived with the end of the handshake.
     pub(super) plain: Vec<u8>,
-    /// Records that no peer waits for; they precede all others.
+    /// Session tickets, which no peer waits for; they precede all other records.
     pub(super) tickets: Vec<u8>,
-    /// The peer has sent `close_notify`.
+    /// Whether the peer has sent `close_notify`.
     pub(super) peer_closed: bool,
 }
 
-/// Bytes that a stream keeps.
+/// The numbers of bytes that a stream holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Held {
-    /// Of an incomplete record.
+    /// Bytes of an incomplete record.
     pub inbound: usize,
-    /// Of plaintext.
+    /// Bytes of plaintext.
     pub plain: usize,
-    /// Of records that the socket did not take.
+    /// Bytes of records that the socket did not accept.
     pub outbound: usize,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin, E: Engine> Stream<S, E> {
-    /// A stream after its handshake.
+    /// Builds the stream after its handshake.
     pub(super) fn new(socket: S, engine: E, leftover: Leftover) -> Self {
         let Leftover { mut inbound, plain, tickets, peer_closed } = leftover;
         inbound.shrink_to_fit();
@@ -94,12 +95,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin, E: Engine> Stream<S, E> {
         }
     }
 
-    /// Waits for plaintext and lends it to `take`, which must consume all of it: that of one record in
-    /// place, that of several put together. At most `most` bytes are read for it, but never less than
-    /// a record and never more than 144 KiB. `None` is the end of the stream.
+    /// Waits for plaintext and lends it to `take`, which must consume all of it: the plaintext of one
+    /// record in place, that of several records copied together. Reads at most `most` bytes, but at
+    /// least one record and at most 144 KiB. `None` is the end of the stream.
     ///
     /// # Errors
-    /// Those of the stream or of the socket.
+    /// Errors of TLS or of the socket.
     pub fn poll_lend<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -127,7 +128,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, E: Engine> Stream<S, E> {
                 });
                 ready!(polled)?;
                 if let Some(taken) = taken {
-                    // No plaintext is expected here, and none may be lost.
+                    // `plain` should be empty here; push it, so that no plaintext can be lost.
                     self.plain.push(plain);
                     return Poll::Ready(Ok(Some(taken)));
                 }
@@ -181,8 +182,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, E: Engine> Stream<S, E> {
         Poll::Ready(Ok(()))
     }
 
-    /// Reads behind the kept bytes until rustls has something to do with them: a whole record, or a
-    /// header. Returns how many bytes of `raw` that is.
+    /// Reads after the kept bytes until rustls can process them: a complete record, or a header.
+    /// Returns the number of bytes in `raw`.
     fn poll_raw(&mut self, cx: &mut Context<'_>, raw: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
             let kept = self.inbound.len();
@@ -200,7 +201,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, E: Engine> Stream<S, E> {
                 raw[..kept].copy_from_slice(&self.inbound);
                 return Poll::Ready(Ok(length));
             }
-            // A peer that sends a record byte by byte does not have it copied each time.
+            // Append to `inbound`, so that a record that arrives byte by byte is not copied at each read.
             self.inbound.extend_from_slice(read);
         }
     }
@@ -214,7 +215,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, E: Engine> Stream<S, E> {
         }
     }
 
-    /// Makes the records of `send`.
+    /// Encodes `send` into records.
     pub(super) fn seal(&mut self, send: Send<'_>, out: &mut OutgoingRecords) -> io::Result<()> {
         let Self { engine, inbound, plain, .. } = self;
         let progress = engine.process(inbound, Some(send), out, |bytes, _| plain.push(bytes));
@@ -229,7 +230,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, E: Engine> Stream<S, E> {
         })
     }
 
-    /// Writes `records`, and keeps those that the socket does not take.
+    /// Writes `records`, and keeps those that the socket does not accept.
     pub(super) fn send(&mut self, cx: &mut Context<'_>, records: &[u8]) -> io::Result<()> {
         let mut written = 0;
         while written < records.len() {
@@ -245,7 +246,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, E: Engine> Stream<S, E> {
         Ok(())
     }
 
-    /// Waits until the socket has taken all records that were kept for it.
+    /// Waits until the socket has accepted all kept records.
     pub(super) fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.deferred = false;
         while !self.outbound.is_empty() {
@@ -260,7 +261,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, E: Engine> Stream<S, E> {
 }
 
 impl<S, E> Stream<S, E> {
-    /// Bytes that the stream keeps.
+    /// The numbers of bytes that the stream holds.
     #[must_use]
     pub fn held(&self) -> Held {
         Held {
@@ -270,7 +271,7 @@ impl<S, E> Stream<S, E> {
         }
     }
 
-    /// The socket underneath, to set its options.
+    /// The underlying socket, for setting its options.
     #[must_use]
     pub fn socket(&self) -> &S {
         &self.socket
@@ -283,7 +284,7 @@ impl<S, E> Stream<S, E> {
 
 #[cfg(test)]
 impl<S, E> Stream<S, E> {
-    /// Bytes of memory for all that is held.
+    /// The memory for all held bytes.
     pub(super) fn memory(&self) -> usize {
         self.inbound.capacity() + self.plain.capacity() + self.outbound.capacity()
     }
@@ -304,7 +305,7 @@ impl ReadEnd {
     }
 }
 
-/// An error of rustls as an error of the stream.
+/// Wraps a rustls error as an I/O error.
 pub(super) fn invalid(error: Error) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }

@@ -7,8 +7,8 @@ use rustls::server::ProducesTickets;
 
 use crate::values::clock_is_sound;
 
-/// The tickets of rustls, whose key rotation panics while the clock is before 1970: until the clock is
-/// set, no ticket is made or read.
+/// The session tickets of rustls. Its key rotation panics while the clock is before 1970, so no ticket
+/// is created or read until the clock is set.
 #[derive(Debug, Default)]
 pub(super) struct Tickets(OnceLock<Option<Arc<dyn ProducesTickets>>>);
 
@@ -17,7 +17,7 @@ impl Tickets {
         if !clock_is_sound() {
             return None;
         }
-        // Without randomness for a key there are no tickets, and TLS itself fails.
+        // If the system has no randomness for a key, there are no tickets, and TLS itself fails.
         self.0.get_or_init(|| aws_lc_rs::Ticketer::new().ok()).as_ref()
     }
 }

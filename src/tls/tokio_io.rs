@@ -1,5 +1,5 @@
-//! tokio's traits for the stream: reads for HTTP, which asks for as much as it has room for, and all
-//! writes.
+//! tokio's traits for the stream: reads for HTTP, which take as much as the caller has room for, and
+//! all writes.
 
 use std::io::{self, IoSlice};
 use std::mem;
@@ -14,7 +14,7 @@ use super::pending::PendingBytes;
 use super::records::MAX_RECORD;
 use super::stream::{ReadEnd, Stream};
 
-/// The most bytes of pending records, tickets for instance, that the next write takes along.
+/// The limit of pending records, such as session tickets, that the next write sends along, in bytes.
 const JOINED: usize = 2 * 1024;
 
 impl<S: AsyncRead + AsyncWrite + Unpin, E: Engine + Unpin> AsyncRead for Stream<S, E> {
@@ -36,7 +36,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, E: Engine + Unpin> AsyncRead for Stream<
             }
             let mut plain = PendingBytes::default();
             let polled = with_read_buffers(|ReadBuffers { raw, .. }| {
-                // One record at most: plaintext that does not fit into `buf` stays with the stream.
+                // Read one record at most: plaintext that does not fit into `buf` stays in the stream.
                 this.poll_records(cx, &mut raw[..MAX_RECORD], |_, bytes, _| plain.push(bytes))
             });
             this.plain = plain;
@@ -58,7 +58,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, E: Engine + Unpin> AsyncWrite for Stream
         if this.outbound.rest().len() > JOINED {
             ready!(this.poll_drain(cx))?;
         }
-        // The socket may take nothing of it, and then all of it is kept.
+        // The socket may accept nothing, and then all records are kept.
         let bytes = &bytes[..bytes.len().min(AT_ONCE)];
         with_write_buffer(|out| {
             this.deferred = false;
@@ -69,7 +69,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, E: Engine + Unpin> AsyncWrite for Stream
         })
     }
 
-    /// The head and the body of an answer go out as one record.
+    /// Joins the slices, so that the head and the body of a response go out as one record.
     fn poll_write_vectored(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -95,7 +95,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, E: Engine + Unpin> AsyncWrite for Stream
         Pin::new(&mut this.socket).poll_flush(cx)
     }
 
-    /// Sends `close_notify`, unless the alert of an error was sent, and half-closes the socket.
+    /// Sends `close_notify`, unless an error was reported to the peer, and half-closes the socket.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let failed = matches!(this.read_end, Some(ReadEnd::Failed(_)));

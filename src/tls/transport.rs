@@ -1,4 +1,4 @@
-//! A byte stream to a peer: TCP, TLS over TCP, or a unix socket. No other module knows which one it is.
+//! A byte stream to a peer: TCP, TLS over TCP, or a unix socket. Other modules do not distinguish them.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -13,7 +13,7 @@ pub(crate) use crate::tls::AT_ONCE;
 use crate::tls::Stream;
 use crate::tls::socket::set_user_timeout;
 
-/// A connected stream. Small, so that a session's task is: the TLS state stays on the heap.
+/// A connected stream. It is small to keep session tasks small: the TLS state is on the heap.
 #[derive(Debug)]
 pub enum Transport {
     /// Plain TCP.
@@ -26,12 +26,12 @@ pub enum Transport {
 
 impl Transport {
     /// Waits for bytes and lends them to `take`, which must consume all of them; `None` is the end of
-    /// the stream. At most as much is read as `scratch` has room for, or a TLS record. No buffer is held
-    /// while nothing arrives: TLS reads into buffers of the worker thread, the others into `scratch`,
-    /// which belongs to the worker thread, too.
+    /// the stream. Reads at most as much as `scratch` has room for, or one TLS record. The connection
+    /// holds no buffer while nothing arrives: TLS reads into buffers of the worker thread, the others
+    /// into `scratch`, which also belongs to the worker thread.
     ///
     /// # Errors
-    /// Those of the socket or of TLS; the stream is over then.
+    /// Errors of the socket or of TLS; the stream has then ended.
     pub fn poll_lend<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -49,7 +49,7 @@ impl Transport {
 }
 
 impl Transport {
-    /// Bytes of TLS records that the socket did not take yet.
+    /// The bytes of TLS records that the socket did not accept yet.
     #[must_use]
     pub fn unsent(&self) -> usize {
         match self {
@@ -58,7 +58,7 @@ impl Transport {
         }
     }
 
-    /// Bytes of an incomplete TLS record that were read.
+    /// The bytes of an incomplete TLS record.
     #[must_use]
     pub fn partial(&self) -> usize {
         match self {
@@ -67,8 +67,8 @@ impl Transport {
         }
     }
 
-    /// Sets how long TCP waits for sent bytes to be acknowledged, or to be taken at all, before it gives
-    /// the connection up; `None`: the kernel's default.
+    /// Sets the time that TCP waits for sent bytes to be acknowledged, or to be sent at all, before it
+    /// gives up the connection; `None`: the kernel's default.
     pub fn set_tcp_patience(&self, patience: Option<Duration>) {
         match self {
             Self::Tcp(socket) => set_user_timeout(socket, patience),
@@ -78,13 +78,14 @@ impl Transport {
     }
 }
 
-/// Bounds of reading from a peer after the last bytes were sent to it.
+/// The limits on reading from a peer after the last bytes were sent to it.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: u64 = 256 * 1024;
 
 impl Transport {
-    /// Sends `last`, half-closes, then reads and discards until the peer closes, so that the peer reads
-    /// `last` and not a reset. After 256 KiB nothing more is read, and the connection is cut after 2 s.
+    /// Sends `last`, half-closes, then reads and discards until the peer closes, so that the peer
+    /// receives `last` and not a reset. Reading stops after 256 KiB, and the connection is cut after 2
+    /// s.
     pub async fn part(mut self, last: &[u8]) {
         let _ = timeout(LINGER, async {
             self.write_all(last).await?;
@@ -100,7 +101,7 @@ impl Transport {
     }
 }
 
-/// Runs `$call` on the stream within.
+/// Calls `$call` on the inner stream.
 macro_rules! each {
     ($self:expr, $stream:ident => $call:expr) => {
         match $self.get_mut() {

@@ -1,5 +1,5 @@
-//! Verifies the certificates of upstreams: by roots, or because the operator gave the very certificate
-//! that the upstream shows.
+//! Verifies the certificates of upstreams: by roots, or because the operator configured exactly the
+//! certificate that the upstream presents.
 
 use std::sync::Arc;
 
@@ -14,9 +14,9 @@ use super::pem::Certificate;
 use super::settings::ServerTrust;
 use super::{TlsError, provider};
 
-/// Verifies as rustls does; if no chain can be built, trusts a certificate that is byte for byte one of
-/// those that the operator gave: `openssl req -x509` makes certificates that are their
-/// own authority, which is no end-entity certificate by RFC 5280 section 4.2.1.9.
+/// Verifies as rustls does. If no chain can be built, it trusts a certificate that equals a configured
+/// one byte for byte: `openssl req -x509` creates certificates that are their own authority, which is
+/// not an end-entity certificate by RFC 5280 section 4.2.1.9.
 #[derive(Debug)]
 pub(super) struct UpstreamVerifier {
     roots: Arc<WebPkiServerVerifier>,
@@ -30,8 +30,8 @@ impl UpstreamVerifier {
         Ok(Self { roots: roots.map_err(TlsError::Roots)?, exact: Arc::clone(&trust.exact) })
     }
 
-    /// Whether `shown` is one of the given certificates, and `error` says only that no root has signed
-    /// it. webpki checks the dates before it reports one of these errors.
+    /// Whether `shown` is one of the configured certificates, and `error` says only that no root has
+    /// signed it. webpki checks the validity dates before it reports one of these errors.
     fn is_exact(&self, shown: &CertificateDer<'_>, name: &ServerName<'_>, error: &Error) -> bool {
         let Error::InvalidCertificate(error) = error else {
             return false;
@@ -51,8 +51,8 @@ impl UpstreamVerifier {
     }
 }
 
-/// Whether the certificate names the server. One that names no server at all, which `openssl req -x509`
-/// makes unless asked for a subjectAltName, can only be meant for the server that shows it.
+/// Whether the certificate names the server. A certificate without any name, which `openssl req -x509`
+/// creates unless a subjectAltName is requested, can only be meant for the server that presents it.
 fn is_for(certificate: &CertificateDer<'_>, name: &ServerName<'_>) -> bool {
     let names_none = parse_x509_certificate(certificate)
         .is_ok_and(|(_, parsed)| matches!(parsed.subject_alternative_name(), Ok(None)));
@@ -60,7 +60,7 @@ fn is_for(certificate: &CertificateDer<'_>, name: &ServerName<'_>) -> bool {
     names_none || EndEntityCert::try_from(certificate).is_ok_and(valid)
 }
 
-/// Whether `error` is this error of webpki, for which rustls has no variant.
+/// Whether `error` is this webpki error, for which rustls has no variant.
 pub(super) fn is_webpki(error: &CertificateError, wanted: &webpki::Error) -> bool {
     let CertificateError::Other(OtherError(inner)) = error else {
         return false;
@@ -127,7 +127,7 @@ mod tests {
     use super::{Certificate, ServerTrust, UpstreamVerifier};
     use crate::tls::Roots;
 
-    /// Self-signed, and its own authority; without names it has no subjectAltName.
+    /// A self-signed certificate that is its own authority; without `names` it has no subjectAltName.
     fn own_authority(names: &[&str]) -> CertificateDer<'static> {
         made(names, |params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained))
     }

@@ -24,7 +24,7 @@ const DATABASE: Help = Help {
 const COUNTRIES: &str = "countries (`country.iso_code`)";
 const SYSTEMS: &str = "numbers of autonomous systems (`autonomous_system_number`)";
 
-/// The rules that need a GeoIP database, and the paths of the databases.
+/// The rules that need a geolocation database, and the paths of the databases.
 pub(super) struct CheckedGeo {
     rules: GeoRules,
     databases: Vec<Spanned<PathBuf>>,

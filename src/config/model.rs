@@ -126,8 +126,8 @@ pub struct Route {
     pub websocket: WebSocket,
     /// `[limits]` with the route's overrides.
     pub limits: Limits,
-    /// The member of a JSON text message in which a client sends a new token: `{"MEMBER": {"token":
-    /// "..."}}`; `None`: token renewal is off.
+    /// The member of a JSON text message in which a client sends a new token:
+    /// `{"MEMBER": {"token": "..."}}`; `None`: token renewal is off.
     pub refresh: Option<String>,
 }
 

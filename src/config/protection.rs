@@ -22,7 +22,7 @@ pub enum Mode {
 /// `[firewall]`
 #[derive(Debug, Clone, Default)]
 pub struct Firewall {
-    /// The rules from `allow`, `deny`, `deny_files` and the GeoIP databases.
+    /// The rules from `allow`, `deny`, `deny_files` and the geolocation databases.
     pub rules: Arc<Rules>,
     /// Whether denied addresses are refused or only reported.
     pub mode: Mode,

@@ -96,8 +96,7 @@ pub fn public_key(pem: &[u8]) -> Option<Vec<u8>> {
 #[derive(Debug)]
 pub struct PrivateKey(pub(super) PrivateKeyDer<'static>);
 
-/// The encoding of a private key, with its bytes.
-#[derive(Debug)]
+/// The encoding of a private key, with its bytes. It has no `Debug`, which would print them.
 pub enum PrivateKeyForm<'a> {
     /// PKCS #1, only for RSA keys.
     Pkcs1(&'a [u8]),

@@ -28,7 +28,7 @@
 //!
 //! ```
 //! use framewall::values::Endpoint;
-//! use framewall::wire::{Event, FrameLimits, Gate, HoldBudget};
+//! use framewall::wire::{FrameLimits, Gate, GateEvent, HoldBudget};
 //!
 //! let limits = FrameLimits {
 //!     max_frame_size: 1024,
@@ -52,7 +52,7 @@
 //!     }
 //!     rest = &rest[judged.consumed..];
 //!     match judged.event {
-//!         Some(Event::Violation(violation)) => break Some(violation),
+//!         Some(GateEvent::Violation(violation)) => break Some(violation),
 //!         _ if rest.is_empty() => break None,
 //!         _ => {}
 //!     }

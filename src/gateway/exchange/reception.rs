@@ -141,7 +141,14 @@ impl Reception {
         let mut checks = in_force.policy.checks(client.address.ip());
         let address = self.enter(&mut checks)?;
         let room = Room { full: self.full, stopping: self.exchanges.sessions.are_ending() };
-        let exchange = checks.admit_exchange(&address, &self.exchanges.state, room)?;
+        let exchange = checks.admit_exchange(&address, &self.exchanges.state, room);
+        // A client that was banned while it waited with its request is refused and nothing else.
+        if !matches!(&exchange, Err(refusal) if refusal.reason == Reason::BanActive) {
+            for refusal in address.let_through() {
+                self.exchanges.reporter.let_through(&self.subject, refusal);
+            }
+        }
+        let exchange = exchange?;
         let mut request = self.parse(head, context)?.asked_by(&client);
         let server_name = self.server_name.as_deref();
         let by_proxy = self.peer.trusted;
@@ -191,14 +198,10 @@ impl Reception {
 
     /// Admits the client's address, if it was not admitted before a trusted proxy named it.
     fn enter(&mut self, checks: &mut Checks<'_>) -> Result<AddressAdmission, Refusal> {
-        let address = match self.address.take() {
-            Some(address) => address,
-            None => checks.admit_address(&self.exchanges.state)?,
-        };
-        for refusal in address.let_through() {
-            self.exchanges.reporter.let_through(&self.subject, refusal);
+        match self.address.take() {
+            Some(address) => Ok(address),
+            None => checks.admit_address(&self.exchanges.state),
         }
-        Ok(address)
     }
 
     /// Counts the session for its user, if the token of the head names one.

@@ -10,7 +10,7 @@ mod support;
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use futures_util::{SinkExt, StreamExt};
 use rustix::process::{Resource, getrlimit};
@@ -76,6 +76,8 @@ fn prove_alive(client: &mut Wire) {
 struct Application {
     child: Child,
     address: SocketAddr,
+    /// Kept open: the test harness in the child writes a line after a minute, and ends if it cannot.
+    _output: BufReader<ChildStdout>,
 }
 
 impl Application {
@@ -87,11 +89,11 @@ impl Application {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let address = lines.map_while(Result::ok).find_map(|line| {
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let address = output.by_ref().lines().map_while(Result::ok).find_map(|line| {
             line.rsplit_once("listening on ").and_then(|(_, address)| address.parse().ok())
         });
-        Self { child, address: address.expect("the application listens") }
+        Self { child, address: address.expect("the application listens"), _output: output }
     }
 }
 

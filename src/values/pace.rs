@@ -50,13 +50,12 @@ impl Pace {
         Duration::from_nanos(self.burst)
     }
 
-    /// Returns the debt after one more event, or the time after which one more is within the rate.
-    pub(crate) fn charge_one(self, debt: Duration) -> Result<Duration, Duration> {
-        let debt = debt.saturating_add(self.one());
-        match debt.checked_sub(self.burst()) {
-            Some(above) if !above.is_zero() => Err(above),
-            _ => Ok(debt),
-        }
+    /// Returns the debt after one more event, or the time after which one more is within the rate; all in
+    /// nanoseconds.
+    #[inline]
+    pub(crate) fn charge_one(self, debt: u64) -> Result<u64, u64> {
+        let debt = debt.saturating_add(self.interval >> FRACTION);
+        if debt > self.burst { Err(debt - self.burst) } else { Ok(debt) }
     }
 }
 
@@ -87,10 +86,10 @@ mod tests {
     #[test]
     fn one_is_within_the_rate_up_to_the_burst() {
         let pace = Pace::from(&Rate { count: 10, per: Duration::from_secs(1), burst: 2 });
-        let tenth = Duration::from_millis(100);
-        assert_eq!(pace.charge_one(Duration::ZERO), Ok(tenth));
+        let tenth = 100_000_000;
+        assert_eq!(pace.charge_one(0), Ok(tenth));
         assert_eq!(pace.charge_one(tenth), Ok(2 * tenth));
         assert_eq!(pace.charge_one(2 * tenth), Err(tenth));
-        assert_eq!(pace.charge_one(tenth + Duration::from_nanos(1)), Err(Duration::from_nanos(1)));
+        assert_eq!(pace.charge_one(tenth + 1), Err(1));
     }
 }

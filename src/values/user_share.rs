@@ -30,9 +30,10 @@ impl UserShare {
         let now = self.at(now);
         let mut until = self.0.debt_until.load(Ordering::Relaxed);
         loop {
-            let debt = Duration::from_nanos(until.saturating_sub(now));
-            let debt = self.0.pace.charge_one(debt).map_err(Wait)?;
-            let next = now.saturating_add(nanos(debt));
+            let debt = until.saturating_sub(now);
+            let charged = self.0.pace.charge_one(debt);
+            let debt = charged.map_err(|above| Wait(Duration::from_nanos(above)))?;
+            let next = now.saturating_add(debt);
             let order = Ordering::Relaxed;
             match self.0.debt_until.compare_exchange_weak(until, next, order, order) {
                 Ok(_) => return Ok(()),
@@ -52,10 +53,7 @@ impl UserShare {
     }
 
     fn at(&self, now: Instant) -> u64 {
-        nanos(now.saturating_duration_since(self.0.origin))
+        let since = now.saturating_duration_since(self.0.origin);
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
     }
-}
-
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

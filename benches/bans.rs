@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use divan::{Bencher, black_box};
 use framewall::state::bans::{Bans, Now};
-use framewall::state::limits::{Counts, MOST_KEYS, Rates, Users};
+use framewall::state::limits::{MOST_KEYS, Rates, Users};
 use framewall::values::Network;
 use framewall::values::Rate;
-use framewall::values::{AddressKey, UserKey};
+use framewall::values::{AddressKey, KeyedCounter, UserKey};
 
 fn main() {
     divan::main();
@@ -67,11 +67,11 @@ fn an_address_that_is_banned(bencher: Bencher<'_, '_>) {
 
 #[divan::bench]
 fn a_permit_is_taken_and_given_back(bencher: Bencher<'_, '_>) {
-    let counts = Counts::default();
+    let counts = KeyedCounter::default();
     let held: Vec<_> =
-        (0..100_000).map(|n| counts.take(AddressKey::from(v4(n)), None).unwrap()).collect();
+        (0..100_000).map(|n| counts.take(AddressKey::from(v4(n)), u32::MAX).unwrap()).collect();
     let key = AddressKey::from(v4(7));
-    bencher.bench_local(|| counts.take(black_box(key), None).is_ok());
+    bencher.bench_local(|| counts.take(black_box(key), u32::MAX).is_ok());
     drop(held);
 }
 

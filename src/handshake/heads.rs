@@ -2,11 +2,9 @@
 //! connection has an allowance of its own, and longer heads take from a budget that all connections
 //! share.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use crate::values::AddressKey;
-use crate::values::{Reason, Refusal};
+use crate::values::{AddressKey, Counter, KeyedCounter, KeyedPermit, Permit, Reason, Refusal};
 
 /// Bytes of a head that each connection may hold outside the budget.
 pub const OWN_HEAD: usize = 16 * 1024;
@@ -54,19 +52,13 @@ impl From<HeadFault> for Refusal {
     }
 }
 
-/// The bytes that all heads beyond [`OWN_HEAD`] may hold together. Clones share the budget.
+/// The memory that all heads beyond [`OWN_HEAD`] may take together, counted in steps of 4 KiB.
 #[derive(Debug, Clone)]
-pub struct HeadBudget(Arc<Mutex<HeldHeads>>);
-
-#[derive(Debug)]
-struct HeldHeads {
-    /// The limit of all connections.
-    total: usize,
-    /// The limit of the connections of one address.
-    each: usize,
-    used: usize,
-    /// The bytes held by address. Only addresses that hold some have an entry.
-    by_address: HashMap<AddressKey, usize>,
+pub struct HeadBudget {
+    used: Arc<Counter>,
+    most: usize,
+    by_address: KeyedCounter<AddressKey>,
+    most_each: u32,
 }
 
 impl HeadBudget {
@@ -74,69 +66,52 @@ impl HeadBudget {
     /// the budget for others.
     #[must_use]
     pub fn new(total: usize, each: usize) -> Self {
-        Self(Arc::new(Mutex::new(HeldHeads { total, each, used: 0, by_address: HashMap::new() })))
+        let most_each = u32::try_from(each / STEP).unwrap_or(u32::MAX);
+        Self {
+            used: Arc::default(),
+            most: total / STEP,
+            by_address: KeyedCounter::default(),
+            most_each,
+        }
     }
 
     /// The share of one connection, empty at first. `None` stands for a trusted proxy, which serves
     /// many clients.
     #[must_use]
     pub fn share(&self, address: Option<AddressKey>) -> HeadShare {
-        HeadShare { budget: self.clone(), address, bytes: 0 }
+        HeadShare { budget: self.clone(), address, held: Vec::new() }
     }
 
-    fn locked(&self) -> MutexGuard<'_, HeldHeads> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn step(&self, address: Option<AddressKey>) -> Option<HeldStep> {
+        let of_all = self.used.take(self.most)?;
+        let of_address = address.map(|key| self.by_address.take(key, self.most_each));
+        Some(HeldStep { _of_all: of_all, _of_address: of_address.transpose().ok()? })
     }
 }
 
-/// The bytes that one connection holds of the budget, until it is dropped.
+/// The part of the budget that one connection holds, until it is dropped.
 #[derive(Debug)]
 pub struct HeadShare {
     budget: HeadBudget,
     address: Option<AddressKey>,
-    bytes: usize,
+    held: Vec<HeldStep>,
+}
+
+/// The permits of 4 KiB.
+#[derive(Debug)]
+struct HeldStep {
+    _of_all: Permit,
+    _of_address: Option<KeyedPermit<AddressKey>>,
 }
 
 impl HeadShare {
     /// Takes enough from the budget for a head of `length` bytes.
     pub(super) fn cover(&mut self, length: usize) -> Result<(), HeadFault> {
-        let wanted = length.saturating_sub(OWN_HEAD).next_multiple_of(STEP);
-        let Some(more) = wanted.checked_sub(self.bytes).filter(|more| *more > 0) else {
-            return Ok(());
-        };
-        let mut held = self.budget.locked();
-        let HeldHeads { total, each, used, by_address } = &mut *held;
-        if *used + more > *total {
-            return Err(HeadFault::NoRoom);
+        let steps = length.saturating_sub(OWN_HEAD).div_ceil(STEP);
+        while self.held.len() < steps {
+            self.held.push(self.budget.step(self.address).ok_or(HeadFault::NoRoom)?);
         }
-        if let Some(address) = self.address {
-            let own = by_address.get(&address).copied().unwrap_or(0) + more;
-            if own > *each {
-                return Err(HeadFault::NoRoom);
-            }
-            by_address.insert(address, own);
-        }
-        *used += more;
-        self.bytes = wanted;
         Ok(())
-    }
-}
-
-impl Drop for HeadShare {
-    fn drop(&mut self) {
-        if self.bytes == 0 {
-            return;
-        }
-        let mut held = self.budget.locked();
-        held.used -= self.bytes;
-        if let Some(address) = self.address {
-            let left = held.by_address.get(&address).map_or(0, |own| own - self.bytes);
-            if left == 0 {
-                held.by_address.remove(&address);
-            } else {
-                held.by_address.insert(address, left);
-            }
-        }
     }
 }
 
@@ -144,7 +119,7 @@ impl Drop for HeadShare {
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
-    use super::{HeadBudget, HeadFault, OWN_HEAD};
+    use super::{HeadBudget, HeadFault, OWN_HEAD, STEP};
     use crate::values::AddressKey;
 
     fn address(last: u8) -> AddressKey {
@@ -167,8 +142,7 @@ mod tests {
         drop(proxied);
         share(Some(address(2))).unwrap();
         drop(first);
-        let held = budget.locked();
-        assert_eq!((held.used, held.by_address.len()), (0, 0));
+        assert_eq!((budget.used.used(), budget.by_address.keys()), (0, 0));
     }
 
     #[test]
@@ -179,6 +153,6 @@ mod tests {
             share.cover(length).unwrap();
         }
         assert_eq!(share.cover(OWN_HEAD + (16 << 10) + 1), Err(HeadFault::NoRoom));
-        assert_eq!(budget.locked().used, 16 << 10);
+        assert_eq!(budget.used.used() * STEP, 16 << 10);
     }
 }

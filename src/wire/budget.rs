@@ -3,10 +3,9 @@
 
 use std::collections::HashMap;
 use std::iter;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::values::AddressKey;
+use crate::values::{AddressKey, Counter};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -54,17 +53,17 @@ pub struct HoldPool(Arc<Pool>);
 #[derive(Debug)]
 struct Pool {
     shares: Shares,
-    all: BudgetRoom,
-    unidentified: BudgetRoom,
+    all: Counter,
+    unidentified: Counter,
     /// The addresses that have a session; never more than there are sessions.
-    addresses: Mutex<HashMap<AddressKey, Arc<AddressRoom>>>,
+    addresses: Mutex<HashMap<AddressKey, Arc<AddressBytes>>>,
 }
 
-/// The room of one address.
-#[derive(Debug)]
-struct AddressRoom {
-    all: BudgetRoom,
-    unidentified: BudgetRoom,
+/// The bytes that the sessions of one address hold.
+#[derive(Debug, Default)]
+struct AddressBytes {
+    all: Counter,
+    unidentified: Counter,
 }
 
 impl HoldPool {
@@ -73,8 +72,8 @@ impl HoldPool {
     pub fn new(shares: Shares) -> Self {
         Self(Arc::new(Pool {
             shares,
-            all: BudgetRoom::new(shares.total),
-            unidentified: BudgetRoom::new(shares.unidentified),
+            all: Counter::default(),
+            unidentified: Counter::default(),
             addresses: Mutex::default(),
         }))
     }
@@ -84,29 +83,22 @@ impl HoldPool {
     #[must_use]
     pub fn session(&self, address: Option<AddressKey>, identified: bool) -> HoldBudget {
         let address = address.map(|key| {
-            let shares = &self.0.shares;
             let mut addresses = self.0.addresses();
-            let room = addresses.entry(key).or_insert_with(|| {
-                Arc::new(AddressRoom {
-                    all: BudgetRoom::new(shares.address),
-                    unidentified: BudgetRoom::new(shares.unidentified_of_address),
-                })
-            });
-            (key, Arc::clone(room))
+            (key, Arc::clone(addresses.entry(key).or_default()))
         });
-        let own = BudgetRoom::new(self.0.shares.session);
-        HoldBudget(Arc::new(SessionRoom { own, identified, address, pool: Some(self.clone()) }))
+        let own = Counter::default();
+        HoldBudget(Arc::new(SessionBytes { own, identified, address, pool: self.clone() }))
     }
 
     /// The bytes that are not taken.
     #[must_use]
     pub fn left(&self) -> usize {
-        self.0.all.left()
+        left(&self.0.all, self.0.shares.total)
     }
 }
 
 impl Pool {
-    fn addresses(&self) -> MutexGuard<'_, HashMap<AddressKey, Arc<AddressRoom>>> {
+    fn addresses(&self) -> MutexGuard<'_, HashMap<AddressKey, Arc<AddressBytes>>> {
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -114,40 +106,36 @@ impl Pool {
 /// The budget of one session; a clone is the same budget. Bytes are given back when the buffer that they
 /// were taken for is dropped.
 #[derive(Debug, Clone)]
-pub struct HoldBudget(Arc<SessionRoom>);
+pub struct HoldBudget(Arc<SessionBytes>);
 
 #[derive(Debug)]
-struct SessionRoom {
-    own: BudgetRoom,
+struct SessionBytes {
+    own: Counter,
     identified: bool,
-    address: Option<(AddressKey, Arc<AddressRoom>)>,
-    pool: Option<HoldPool>,
+    address: Option<(AddressKey, Arc<AddressBytes>)>,
+    pool: HoldPool,
 }
 
 impl HoldBudget {
-    /// A budget of `total` bytes that is part of no pool.
+    /// A budget of `total` bytes, the only one of its pool.
     #[must_use]
     pub fn new(total: usize) -> Self {
-        Self(Arc::new(SessionRoom {
-            own: BudgetRoom::new(total),
-            identified: true,
-            address: None,
-            pool: None,
-        }))
+        let shares = Shares { total, session: total, ..Shares::default() };
+        HoldPool::new(shares).session(None, true)
     }
 
     /// The bytes that this session could take now.
     #[must_use]
     pub fn left(&self) -> usize {
-        self.0.rooms().map(BudgetRoom::left).min().unwrap_or(0)
+        self.0.bounds().map(|(counter, most)| left(counter, most)).min().unwrap_or(0)
     }
 
     /// Takes `bytes`, all or none. `None`: the session, its address, the unidentified clients or the pool
     /// have fewer left.
     pub(crate) fn take(&self, bytes: usize) -> Option<HoldPermit> {
-        for (index, room) in self.0.rooms().enumerate() {
-            if !room.take(bytes) {
-                self.0.rooms().take(index).for_each(|room| room.give(bytes));
+        for (index, (counter, most)) in self.0.bounds().enumerate() {
+            if !counter.add(bytes, most) {
+                self.0.bounds().take(index).for_each(|(counter, _)| counter.give_back(bytes));
                 return None;
             }
         }
@@ -155,28 +143,32 @@ impl HoldBudget {
     }
 }
 
-impl SessionRoom {
-    /// Every bound that applies to this session, the narrowest first.
-    fn rooms(&self) -> impl Iterator<Item = &BudgetRoom> {
-        let address = self.address.as_ref().map(|(_, room)| &**room);
-        let pool = self.pool.as_ref().map(|pool| &*pool.0);
-        let unidentified = !self.identified;
-        iter::once(&self.own)
-            .chain(address.filter(|_| unidentified).map(|address| &address.unidentified))
-            .chain(address.map(|address| &address.all))
-            .chain(pool.filter(|_| unidentified).map(|pool| &pool.unidentified))
-            .chain(pool.map(|pool| &pool.all))
+impl SessionBytes {
+    /// The counters that this session's bytes are in, each with its bound, the narrowest first.
+    fn bounds(&self) -> impl Iterator<Item = (&Counter, usize)> {
+        let Pool { shares, all, unidentified, .. } = &*self.pool.0;
+        let address = self.address.as_ref().map(|(_, address)| &**address);
+        let stranger = address.filter(|_| !self.identified);
+        iter::once((&self.own, shares.session))
+            .chain(stranger.map(|address| (&address.unidentified, shares.unidentified_of_address)))
+            .chain(address.map(|address| (&address.all, shares.address)))
+            .chain((!self.identified).then_some((unidentified, shares.unidentified)))
+            .chain(iter::once((all, shares.total)))
     }
 }
 
+fn left(counter: &Counter, most: usize) -> usize {
+    most.saturating_sub(counter.used())
+}
+
 /// Removes the entry of the address with its last session.
-impl Drop for SessionRoom {
+impl Drop for SessionBytes {
     fn drop(&mut self) {
-        if let (Some((key, room)), Some(pool)) = (self.address.take(), &self.pool) {
-            let mut addresses = pool.0.addresses();
+        if let Some((key, bytes)) = self.address.take() {
+            let mut addresses = self.pool.0.addresses();
             // Dropped under the lock, so that of two sessions that end at the same time the second one sees
             // a count of 1, the map's own. Clones are made under the lock, too.
-            drop(room);
+            drop(bytes);
             if addresses.get(&key).is_some_and(|left| Arc::strong_count(left) == 1) {
                 addresses.remove(&key);
             }
@@ -208,31 +200,7 @@ impl HoldPermit {
 
 impl Drop for HoldPermit {
     fn drop(&mut self) {
-        self.budget.0.rooms().for_each(|room| room.give(self.bytes));
-    }
-}
-
-/// The number of bytes that are left of a bound.
-#[derive(Debug)]
-struct BudgetRoom(AtomicUsize);
-
-impl BudgetRoom {
-    fn new(total: usize) -> Self {
-        Self(AtomicUsize::new(total))
-    }
-
-    fn left(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// Takes `bytes`, all or none.
-    fn take(&self, bytes: usize) -> bool {
-        let less = |left: usize| left.checked_sub(bytes);
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
-    }
-
-    fn give(&self, bytes: usize) {
-        self.0.fetch_add(bytes, Ordering::Relaxed);
+        self.budget.0.bounds().for_each(|(counter, _)| counter.give_back(self.bytes));
     }
 }
 

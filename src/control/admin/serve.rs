@@ -15,7 +15,7 @@ use super::protocol::{AdminAnswer, Outcome, Request};
 use super::socket::AdminSocket;
 use crate::control::Control;
 use crate::journal::{AdminAction, Event, Journal};
-use crate::values::UnixTime;
+use crate::values::{Counter, UnixTime};
 
 /// The most requests that execute at once. `status` is not counted and does not wait.
 const ACTING: usize = 10;
@@ -68,13 +68,13 @@ struct RequestTooLong;
 
 /// The slots for requests.
 struct RequestSlots {
-    requests: Semaphore,
+    requests: Arc<Counter>,
     acting: Semaphore,
 }
 
 impl Default for RequestSlots {
     fn default() -> Self {
-        Self { requests: Semaphore::new(REQUESTS), acting: Semaphore::new(ACTING) }
+        Self { requests: Arc::default(), acting: Semaphore::new(ACTING) }
     }
 }
 
@@ -165,7 +165,7 @@ async fn respond(
     let answer = if matches!(request, Request::Status {}) {
         act(control, running, request).await
     } else {
-        let Ok(_request) = places.requests.try_acquire() else {
+        let Some(_request) = places.requests.take(REQUESTS) else {
             let error = "too many requests at once; try again in a moment";
             return refuse(control.reporter.journal(), uid, error);
         };

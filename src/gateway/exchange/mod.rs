@@ -323,7 +323,7 @@ impl Connection {
         let answered = matches!(outcome, Some(Ok(())));
         if answered && let Ok(established) = admitted.try_recv() {
             let Established { admission, subject, next, address, user } = established;
-            let permits = Permits { slot: slot.into_taken(), address, user };
+            let permits = Permits { slot: slot.into_permit(), address, user };
             let client_early = Bytes::from([&parts.read_buf[..], &behind].concat());
             let generation = in_force.generation;
             let session = Session {

@@ -16,7 +16,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 pub use proxy_protocol::{ProxyError, read_header};
-pub use slots::{Slot, Slots, Taken};
+pub use slots::{Slot, Slots};
 
 /// Connections that the kernel queues until they are accepted.
 const BACKLOG: i32 = 4096;

@@ -1,7 +1,8 @@
 //! Limits the number of open connections.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::values::{Counter, Permit};
 
 /// Connections above the limit that still get a refusal, with TLS and a 503; more are dropped.
 const TOLD: usize = 64;
@@ -9,54 +10,36 @@ const TOLD: usize = 64;
 /// Permits of open connections.
 #[derive(Debug, Default)]
 pub struct Slots {
-    open: Arc<AtomicUsize>,
-    told: Arc<AtomicUsize>,
+    open: Arc<Counter>,
+    told: Arc<Counter>,
 }
 
 /// The permit of one open connection. It moves into the session and is released at its end.
 #[derive(Debug)]
 pub enum Slot {
     /// May become a session.
-    Open(Taken),
+    Open(Permit),
     /// May only be answered with a refusal.
-    Told(Taken),
+    Told(Permit),
 }
 
 impl Slot {
     /// The permit of the slot, of either kind.
     #[must_use]
-    pub fn into_taken(self) -> Taken {
+    pub fn into_permit(self) -> Permit {
         match self {
-            Self::Open(taken) | Self::Told(taken) => taken,
+            Self::Open(permit) | Self::Told(permit) => permit,
         }
     }
 }
-
-/// One permit of a counter; released on drop.
-#[derive(Debug)]
-pub struct Taken(Arc<AtomicUsize>);
 
 impl Slots {
     /// Takes a slot for a new connection if fewer than `max_connections` are open, else a slot for a
     /// refusal; `None` when those are taken, too. Lowering the limit closes no connection.
     #[must_use]
     pub fn take(&self, max_connections: usize) -> Option<Slot> {
-        let open = Taken::one_of(&self.open, max_connections).map(Slot::Open);
-        open.or_else(|| Taken::one_of(&self.told, TOLD).map(Slot::Told))
-    }
-}
-
-impl Taken {
-    fn one_of(count: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
-        let more = |taken: usize| (taken < most).then_some(taken + 1);
-        count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
-        Some(Self(Arc::clone(count)))
-    }
-}
-
-impl Drop for Taken {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let open = self.open.take(max_connections).map(Slot::Open);
+        open.or_else(|| self.told.take(TOLD).map(Slot::Told))
     }
 }
 

@@ -16,7 +16,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::config::Route;
-use crate::gateway::listen::Taken;
 use crate::gateway::relay::{Contexts, Streams, Terms};
 use crate::gateway::runtime::{Current, Runtime};
 use crate::gateway::upstream::Upstream;
@@ -28,6 +27,7 @@ use crate::state::limits::{AddressPermit, Limiters, UserPermit};
 use crate::tls::transport::Transport;
 use crate::values::AddressKey;
 use crate::values::Endpoint;
+use crate::values::Permit;
 use crate::values::UnixTime;
 use crate::values::UserKey;
 use crate::values::{Reason, Refusal};
@@ -61,7 +61,7 @@ pub(crate) struct Session {
 pub(crate) struct Permits {
     /// Counts for `max_connections`.
     #[expect(dead_code, reason = "it is held, and not looked at")]
-    pub(crate) slot: Taken,
+    pub(crate) slot: Permit,
     /// Counts for the client's address; `None`: the address is a trusted proxy's own.
     pub(crate) address: Option<AddressPermit>,
     /// Counts for the user; `None`: the session has none, or none yet.

@@ -2,25 +2,24 @@
 
 use std::time::Instant;
 
-use super::{Counts, Permit, Rates, Users};
+use super::{Rates, Users};
 use crate::config::Limits;
-use crate::state::limits::Full;
-use crate::values::{AddressKey, Rate, UserKey, UserShare, Wait};
+use crate::values::{AddressKey, Full, KeyedCounter, KeyedPermit, Rate, UserKey, UserShare, Wait};
 
 /// The limits of addresses and users. Shared by all connections; a reload changes the limits and
 /// keeps the counts.
 #[derive(Debug, Default)]
 pub struct Limiters {
-    connections: Counts<AddressKey>,
+    connections: KeyedCounter<AddressKey>,
     handshakes: Rates<AddressKey>,
-    users: Counts<UserKey>,
+    users: KeyedCounter<UserKey>,
     messages: Users,
 }
 
 /// Counts one connection of an address until it is dropped.
-pub type AddressPermit = Permit<AddressKey>;
+pub type AddressPermit = KeyedPermit<AddressKey>;
 /// Counts one session of a user until it is dropped.
-pub type UserPermit = Permit<UserKey>;
+pub type UserPermit = KeyedPermit<UserKey>;
 
 /// An address exceeded its handshake rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,15 +83,16 @@ impl Limiters {
 }
 
 fn taken<K: Eq + std::hash::Hash + Clone>(
-    counts: &Counts<K>,
+    counts: &KeyedCounter<K>,
     key: K,
     most: Option<std::num::NonZeroU32>,
     enforce: bool,
-) -> Result<(Permit<K>, Option<Full>), Full> {
+) -> Result<(KeyedPermit<K>, Option<Full>), Full> {
+    let most = most.map_or(u32::MAX, std::num::NonZeroU32::get);
     match counts.take(key.clone(), most) {
         Ok(permit) => Ok((permit, None)),
         Err(full) if enforce => Err(full),
-        Err(full) => counts.take(key, None).map(|permit| (permit, Some(full))),
+        Err(full) => counts.take(key, u32::MAX).map(|permit| (permit, Some(full))),
     }
 }
 

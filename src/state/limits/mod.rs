@@ -7,13 +7,11 @@
 //! permits and sessions, or by a number of keys beyond which new keys share cells.
 
 mod cells;
-mod counts;
 mod limiters;
 mod rates;
 mod record_rate;
 mod users;
 
-pub use counts::{Counts, Full, Permit};
 pub use limiters::{AddressPermit, Limiters, TooOften, UserPermit};
 pub use rates::{MOST_KEYS, Monotonic, Rates};
 pub use record_rate::RecordRate;

@@ -47,7 +47,8 @@ async fn serve(sent: &[u8], trusted: bool) {
     let sent = &sent[..sent.len().min(2 * MAX_HEAD)];
     client.write_all(sent).await.expect("fits into the socket's buffer");
     client.shutdown().await.expect("an open socket");
-    let (tap, head) = HeadTap::new(Transport::Unix(server));
+    let tap = HeadTap::new(Transport::Unix(server), Vec::new());
+    let head = tap.head().clone();
     let seen = RefCell::new(0);
     let service = service_fn(|request: Request<Incoming>| {
         *seen.borrow_mut() += 1;

@@ -27,6 +27,15 @@ const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+
 const WHEN_UNAVAILABLE: Wait = Wait(Duration::from_secs(5));
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 
+/// Whether the connection stays open after an answer (RFC 9112 section 9.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Persistence {
+    /// It stays open for another request.
+    Keep,
+    /// The answer says `Connection: close`.
+    Close,
+}
+
 /// A problem of RFC 9457 section 3, with the name of the reason and the request id, by which the
 /// log record is found.
 #[derive(Serialize)]
@@ -40,7 +49,7 @@ struct ProblemDetails<'a> {
 
 /// Builds the answer that refuses a handshake.
 #[must_use]
-pub fn problem(refusal: &Refusal, request_id: &str) -> Response<Body> {
+pub fn problem(refusal: &Refusal, request_id: &str, persistence: Persistence) -> Response<Body> {
     let reason = refusal.reason;
     let mut response = Response::new(Full::from(problem_json(reason, request_id)));
     *response.status_mut() = reason.status();
@@ -68,14 +77,24 @@ pub fn problem(refusal: &Refusal, request_id: &str) -> Response<Body> {
     if let Some(wait) = refusal.retry_after.or(unavailable.then_some(WHEN_UNAVAILABLE)) {
         headers.insert(RETRY_AFTER, HeaderValue::from(wait.retry_after()));
     }
-    let options = if headers.contains_key(UPGRADE) { "upgrade, close" } else { "close" };
-    headers.insert(CONNECTION, HeaderValue::from_static(options));
+    set_connection(headers, persistence);
     response
+}
+
+/// Sets the field Connection. It names Upgrade where that field is there (RFC 9110 section 7.8).
+fn set_connection(headers: &mut HeaderMap, persistence: Persistence) {
+    let options = match (headers.contains_key(UPGRADE), persistence) {
+        (true, Persistence::Close) => "upgrade, close",
+        (true, Persistence::Keep) => "upgrade",
+        (false, Persistence::Close) => "close",
+        (false, Persistence::Keep) => return,
+    };
+    headers.insert(CONNECTION, HeaderValue::from_static(options));
 }
 
 /// The answer to a health check: ready, or stopping and not accepting new clients.
 #[must_use]
-pub fn health(stopping: bool) -> Response<Body> {
+pub fn health(stopping: bool, persistence: Persistence) -> Response<Body> {
     let (status, text) = if stopping {
         (StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
     } else {
@@ -86,7 +105,7 @@ pub fn health(stopping: bool) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    set_connection(headers, persistence);
     response
 }
 
@@ -165,8 +184,7 @@ pub fn relayed(
     if upgrades {
         fields.insert(UPGRADE, WEBSOCKET);
     }
-    let options = if upgrades { "upgrade, close" } else { "close" };
-    fields.insert(CONNECTION, HeaderValue::from_static(options));
+    set_connection(fields, Persistence::Close);
     if let Ok(id) = HeaderValue::from_str(request_id) {
         fields.insert(HeaderName::from_static("x-request-id"), id);
     }
@@ -175,18 +193,23 @@ pub fn relayed(
 
 #[cfg(test)]
 mod tests {
+    use super::Persistence::{Close, Keep};
     use super::{problem, problem_bytes};
     use crate::values::{Reason, Refusal};
 
     #[test]
     fn a_refusal_says_what_would_be_accepted() {
-        let response = problem(&Refusal::new(Reason::Version, ""), "id");
+        let response = problem(&Refusal::new(Reason::Version, ""), "id", Close);
         assert_eq!(response.status(), 426);
         assert_eq!(response.headers()["sec-websocket-version"], "13");
         assert_eq!(response.headers()["connection"], "upgrade, close");
-        assert_eq!(problem(&Refusal::new(Reason::Method, ""), "id").headers()["allow"], "GET");
+        let response = problem(&Refusal::new(Reason::Version, ""), "id", Keep);
+        assert_eq!(response.headers()["connection"], "upgrade");
+        let response = problem(&Refusal::new(Reason::Method, ""), "id", Keep);
+        assert_eq!(response.headers()["allow"], "GET");
+        assert!(!response.headers().contains_key("connection"));
         for reason in Reason::ALL {
-            let response = problem(&Refusal::new(*reason, ""), "id");
+            let response = problem(&Refusal::new(*reason, ""), "id", Close);
             let told = response.headers().get("retry-after").map(|value| value.to_str().unwrap());
             assert_eq!(told, (response.status() == 503).then_some("5"), "{reason}");
         }

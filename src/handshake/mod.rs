@@ -17,12 +17,14 @@ mod letters;
 mod raw;
 mod request;
 mod target;
+mod written;
 
 pub use address::{ClientAddress, Peer, request_id};
-pub use answer::{Body, health, problem, problem_bytes, relayed, switching_protocols};
+pub use answer::{Body, Persistence, health, problem, problem_bytes, relayed, switching_protocols};
 pub use deflate::{Deflate, DeflateOffer};
 pub use forward::{Provenance, end_to_end, upstream_request};
 pub use heads::{HeadBudget, HeadFault, HeadLimits, HeadShare, OWN_HEAD};
 pub use letters::{Letters, Respelled, Spelling};
 pub use raw::{HeadTap, MAX_HEAD, RawHead};
 pub use request::UpgradeRequest;
+pub use written::{WatchedBody, Written};

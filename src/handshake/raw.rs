@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::flaw::flaw;
 use super::heads::{HeadFault, HeadLimits, HeadShare};
 use super::target::Target;
+use super::written::Written;
 use crate::tls::transport::Transport;
 use crate::values::spoken::{FirstBytes, Spoken};
 use crate::values::tight;
@@ -22,8 +23,11 @@ use crate::values::{Reason, Refusal, RequestSummary};
 pub const MAX_HEAD: usize = 64 * 1024;
 /// The size of one read from a plain socket. TLS lends a record instead.
 const READ: usize = 4 * 1024;
+/// No more is read behind a head, until it is answered, once this many bytes are kept.
+const MAX_BEHIND: usize = 16 * 1024;
 
-/// A stream that keeps a copy of the first head read from it.
+/// A stream that keeps a copy of the next head read from it. The HTTP library reads that head and no byte
+/// behind it: those bytes belong to the session, or to the next request.
 #[derive(Debug)]
 pub struct HeadTap {
     stream: Transport,
@@ -35,6 +39,8 @@ pub struct HeadTap {
     behind: Vec<u8>,
     /// The error with which the stream failed while gathering.
     failed: Option<io::Error>,
+    /// Whether the answer to the head was written to its end.
+    written: Written,
 }
 
 /// The copied head, shared with its checks. At most [`MAX_HEAD`] bytes and one read beyond.
@@ -58,15 +64,37 @@ struct Copied {
 }
 
 impl HeadTap {
-    /// Copies the bytes read from `stream` until a head is complete.
+    /// Copies the bytes read from `stream` until a head is complete. `early` are bytes that were read from
+    /// it before.
     #[must_use]
-    pub fn new(stream: Transport) -> (Self, RawHead) {
+    pub fn new(stream: Transport, early: Vec<u8>) -> Self {
         let head = RawHead::default();
-        let (given, behind, failed) = (None, Vec::new(), None);
-        (Self { stream, head: head.clone(), given, behind, failed }, head)
+        let written = Written::default();
+        Self { stream, head, given: None, behind: early, failed: None, written }
     }
 
-    /// Returns the inner stream, and the bytes after the head that no reader has received.
+    /// The copied head.
+    #[must_use]
+    pub fn head(&self) -> &RawHead {
+        &self.head
+    }
+
+    /// Whether the answer to the head was written to its end.
+    #[must_use]
+    pub fn written(&self) -> &Written {
+        &self.written
+    }
+
+    /// Waits for the first byte of the next head. Returns `false` if the stream ends without one.
+    pub async fn awaken(&mut self) -> bool {
+        let awoken = poll_fn(|cx| {
+            let ended = self.poll_behind(cx);
+            if self.behind.is_empty() { ended } else { Poll::Ready(Ok(())) }
+        });
+        awoken.await.is_ok() && !self.behind.is_empty()
+    }
+
+    /// Returns the inner stream, and the bytes after the head.
     #[must_use]
     pub fn into_parts(self) -> (Transport, Vec<u8>) {
         (self.stream, self.behind)
@@ -84,7 +112,10 @@ impl HeadTap {
         share: &mut HeadShare,
     ) -> Result<(), HeadFault> {
         self.head.locked().most = limits.bytes;
-        poll_fn(|cx| self.poll_gather(cx, limits, share)).await?;
+        self.head.keep(&std::mem::take(&mut self.behind));
+        if self.failed.is_none() && !self.head.locked().check(limits, share)? {
+            poll_fn(|cx| self.poll_gather(cx, limits, share)).await?;
+        }
         let mut copied = self.head.locked();
         if let Some(end) = copied.end {
             self.behind = copied.bytes.split_off(end);
@@ -130,12 +161,21 @@ impl HeadTap {
             buf.put_slice(&rest[..taken]);
             self.given = (taken < rest.len()).then_some(given + taken);
         }
-        if self.given.is_none() && !self.behind.is_empty() && buf.filled().len() == before {
-            let taken = self.behind.len().min(buf.remaining());
-            buf.put_slice(&self.behind[..taken]);
-            self.behind.drain(..taken);
-        }
         buf.filled().len() > before
+    }
+
+    /// Reads on behind the head, up to a bound, so that the end of the stream is seen while the request is
+    /// answered. Ready when the stream has ended.
+    fn poll_behind(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { stream, behind, .. } = self;
+        let mut scratch = [0; READ];
+        while behind.len() < MAX_BEHIND {
+            let lent = stream.poll_lend(cx, &mut scratch, |_, bytes| tight::extend(behind, bytes));
+            if ready!(lent)?.is_none() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        Poll::Pending
     }
 }
 
@@ -320,6 +360,9 @@ impl AsyncRead for HeadTap {
         if let Some(error) = this.failed.take() {
             return Poll::Ready(Err(error));
         }
+        if this.head.is_complete() {
+            return this.poll_behind(cx);
+        }
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
         this.head.keep(&buf.filled()[before..]);
@@ -337,7 +380,12 @@ impl AsyncWrite for HeadTap {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.stream).poll_flush(cx);
+        if let Poll::Ready(Ok(())) = &flushed {
+            this.written.flushed();
+        }
+        flushed
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -358,7 +406,8 @@ mod tests {
     /// Gathers the sent bytes and reads all of them again.
     async fn gather(sent: &[u8], open: bool) -> Result<(bool, Vec<u8>), HeadFault> {
         let (mut client, server) = UnixStream::pair().unwrap();
-        let (mut tap, head) = HeadTap::new(Transport::Unix(server));
+        let mut tap = HeadTap::new(Transport::Unix(server), Vec::new());
+        let head = tap.head().clone();
         let mut share = HeadBudget::new(0, 0).share(None);
         client.write_all(sent).await.unwrap();
         let kept = open.then_some(client);
@@ -366,6 +415,7 @@ mod tests {
         drop(kept);
         let mut seen = Vec::new();
         tap.read_to_end(&mut seen).await.unwrap();
+        seen.extend(tap.into_parts().1);
         Ok((head.is_complete(), seen))
     }
 

@@ -197,10 +197,9 @@ impl Admission {
         self.context
     }
 
-    /// The same admission with the principal that the first message named.
-    #[must_use]
-    pub fn identified(self, identity: Identity) -> Self {
-        Self { principal: Principal::Identified(identity), ..self }
+    /// Sets the principal that the first message named.
+    pub fn identify(&mut self, identity: Identity) {
+        self.principal = Principal::Identified(identity);
     }
 
     /// The subprotocols to offer to the upstream: those of the client that the route lists.

@@ -111,6 +111,7 @@ fn the_health_path_is_answered_on_every_host_before_routes() {
     let mut client = gateway.connect();
     client.send(&ask("HEAD /healthz HTTP/1.1", Some("localhost")));
     assert_eq!(client.read_head().status(), 200);
+    client.half_close();
     client.expect_eof();
     // Everything else is as it was.
     let plain = |line: &str| Request::with_line(line).without("Upgrade").without("Connection");

@@ -11,6 +11,7 @@ mod early_data;
 mod headers;
 mod heads;
 mod hosts;
+mod keep_alive;
 mod letters;
 mod origin;
 mod proxied;

@@ -127,6 +127,12 @@ impl Response {
         values.first().copied()
     }
 
+    /// Whether the connection ends behind the answer.
+    pub fn says_close(&self) -> bool {
+        let options = self.all("connection").join(",").to_ascii_lowercase();
+        options.split(',').any(|option| option.trim() == "close")
+    }
+
     /// The RFC 9457 problem in the body; `None` if it is not one.
     pub fn problem(&self) -> Option<Value> {
         (self.only("content-type") == Some("application/problem+json"))

@@ -2,24 +2,21 @@
 //! dials an upstream only after it.
 
 use std::future::poll_fn;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Caller, SessionStarter};
+use super::{Caller, Client, Session, SessionStarter};
 use crate::config::Issuer;
 use crate::gateway::relay;
 use crate::gateway::upstream::{Failure, Upstream};
-use crate::journal::Subject;
-use crate::policy::{Admission, Principal, ShownToken};
-use crate::state::limits::UserPermit;
-use crate::tls::transport::Transport;
+use crate::policy::{Principal, ShownToken};
 use crate::values::{Endpoint, Reason, Refusal, RequestContext, TokenPlace, json};
 use crate::wire::{
-    FirstMessage, FirstMessageEvent, FirstMessageReader, HoldBudget, HoldPermit, Opcode,
-    control_frame,
+    FirstMessage, FirstMessageEvent, FirstMessageReader, HoldPermit, Opcode, control_frame,
 };
 
 /// The size of one read while the token is awaited.
@@ -37,28 +34,28 @@ struct First {
     _permit: Option<HoldPermit>,
 }
 
-/// Waits for the token, verifies it and connects to the upstream.
-pub(super) async fn introduce(
+/// Waits for the token, verifies it and connects to the upstream. The session then has its principal and counts
+/// for its user, and the client's early bytes are those for the upstream.
+pub(super) async fn identify(
     starter: &SessionStarter,
-    client: &mut Transport,
-    early: Bytes,
-    admission: Admission,
+    client: &mut Client,
+    session: &mut Session,
     caller: &Caller,
-    budget: HoldBudget,
-    (subject, permit): (&mut Subject, &mut Option<UserPermit>),
-) -> Result<(Admission, Upstream, Bytes), Refusal> {
-    let Principal::Awaited(issuers) = admission.principal().clone() else {
+) -> Result<Upstream, Refusal> {
+    let Principal::Awaited(issuers) = session.admission.principal().clone() else {
         return Err(Refusal::new(Reason::Internal, "the token was not announced"));
     };
     let issuer = issuers.first().as_ref();
+    let route = Arc::clone(session.admission.route());
+    let context = session.admission.context();
     let reader = FirstMessageReader::new(
-        relay::frame_limits(Endpoint::Client, &admission.route().websocket),
-        relay::control_frame_rate(&admission.route().limits),
+        relay::frame_limits(Endpoint::Client, &route.websocket),
+        relay::control_frame_rate(&route.limits),
         issuers.max_token() + AROUND,
-        budget,
+        starter.hold_pool.session(session.counted_address(), false),
         Instant::now(),
     );
-    let reading = read(client, early, reader, &admission, issuer);
+    let reading = read(client, reader, context, issuer);
     let first = match timeout_at(Instant::now() + issuer.message_deadline, reading).await {
         Ok(first) => first?,
         Err(_elapsed) => {
@@ -69,21 +66,25 @@ pub(super) async fn introduce(
     };
     let in_force = &caller.in_force;
     let deadline = Instant::now() + in_force.server.handshake_timeout;
+    let subject = &mut session.subject;
     let mut checks = in_force.policy.checks(subject.peer.ip());
-    let context = admission.context();
     let shown = ShownToken { token: &first.token, place: &TokenPlace::Message, context };
-    let identity = timeout_at(deadline, checks.identify(admission.route(), shown))
+    let identity = timeout_at(deadline, checks.identify(&route, shown))
         .await
         .map_err(|_| Refusal::new(Reason::TokenUnverifiable, "the keys did not come in time"))??;
     subject.user = Some(identity.user().to_owned());
     let user = checks.admit_user(&identity, &starter.state)?;
-    *permit = Some(user.permit);
+    session.user = Some(user.permit);
     for refusal in &user.let_through {
         starter.reporter.let_through(subject, refusal);
     }
-    let admission = admission.identified(identity);
-    match caller.connect(starter.reporter.journal(), &admission, subject, deadline).await {
-        Ok(upstream) => Ok((admission, upstream, Bytes::from(first.early))),
+    session.admission.identify(identity);
+    let admission = &session.admission;
+    match caller.connect(starter.reporter.journal(), admission, subject, deadline).await {
+        Ok(upstream) => {
+            client.early = Bytes::from(first.early);
+            Ok(upstream)
+        }
         Err(Failure::Refused(refusal)) => Err(refusal),
         Err(Failure::Answered(answer)) => {
             let detail = format!("the upstream answered {}", answer.status);
@@ -93,27 +94,26 @@ pub(super) async fn introduce(
 }
 
 async fn read(
-    client: &mut Transport,
-    early: Bytes,
+    client: &mut Client,
     mut reader: FirstMessageReader,
-    admission: &Admission,
+    context: RequestContext,
     issuer: &Issuer,
 ) -> Result<First, Refusal> {
     let lost = |detail: String| Refusal::new(Reason::ClientLost, detail);
-    reader.push(&early, Instant::now());
-    drop(early);
+    let stream = &mut client.stream;
+    reader.push(&std::mem::take(&mut client.early), Instant::now());
     let mut scratch = [0; READ];
     loop {
         match reader.next(Instant::now()) {
             Some(FirstMessageEvent::Ping(payload)) => {
                 let pong = control_frame(Endpoint::Client, Opcode::Pong, &payload, [0; 4]);
-                let sent = client.write_all(pong.as_ref()).await;
+                let sent = stream.write_all(pong.as_ref()).await;
                 sent.map_err(|error| lost(error.to_string()))?;
             }
-            Some(event) => return first(event, issuer, admission.context()),
+            Some(event) => return first(event, issuer, context),
             None => {
                 let read = poll_fn(|cx| {
-                    client.poll_lend(cx, &mut scratch, |_, bytes| {
+                    stream.poll_lend(cx, &mut scratch, |_, bytes| {
                         reader.push(bytes, Instant::now());
                     })
                 });

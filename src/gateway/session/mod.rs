@@ -41,36 +41,43 @@ pub use registry::{Listing, Sessions};
 use stop::StopSignal;
 use task::SessionTask;
 
-/// A session that is handed to its own task.
+/// An admitted session, up to the start of its relay.
 #[derive(Debug)]
 pub(crate) struct Session {
-    pub(crate) client: Transport,
-    /// Bytes that the client sent before it had its 101.
-    pub(crate) client_early: Bytes,
     pub(crate) admission: Admission,
     pub(crate) subject: Subject,
-    /// Given back when the session ends.
-    pub(crate) permits: Permits,
-    pub(crate) next: Next,
-    /// The generation of the configuration that admitted the session.
-    pub(crate) generation: u64,
-}
-
-/// The permits that a session holds until it ends.
-#[derive(Debug)]
-pub(crate) struct Permits {
-    /// Counts for `max_connections`.
-    #[expect(dead_code, reason = "it is held, and not looked at")]
-    pub(crate) slot: Permit,
     /// Counts for the client's address; `None`: the address is a trusted proxy's own.
     pub(crate) address: Option<AddressPermit>,
     /// Counts for the user; `None`: the session has none, or none yet.
     pub(crate) user: Option<UserPermit>,
+    /// The generation of the configuration that admitted the session.
+    pub(crate) generation: u64,
 }
 
-impl Permits {
+/// A client's connection after its 101.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) stream: Transport,
+    /// Bytes that the client sent before it had its 101.
+    pub(crate) early: Bytes,
+    /// Counts for `max_connections` until the session ends.
+    pub(crate) slot: Permit,
+}
+
+/// The permits that a session holds until it ends.
+#[derive(Debug)]
+struct Permits {
+    #[expect(dead_code, reason = "it is held, and not looked at")]
+    slot: Permit,
+    #[expect(dead_code, reason = "it is held, and not looked at")]
+    address: Option<AddressPermit>,
+    #[expect(dead_code, reason = "it is held, and not looked at")]
+    user: Option<UserPermit>,
+}
+
+impl Session {
     /// The address that the session counts for.
-    fn address(&self) -> Option<AddressKey> {
+    fn counted_address(&self) -> Option<AddressKey> {
         self.address.as_ref().map(|permit| *permit.key())
     }
 }
@@ -114,38 +121,54 @@ impl SessionStarter {
     }
 
     /// Starts the session in a task of its own.
-    pub(crate) fn start(self: &Arc<Self>, session: Session) {
-        let Session { client, client_early, admission, subject, permits, next, generation } =
-            session;
-        let (entry, told) = self.sessions.enter(Description::new(&subject, &admission));
+    pub(crate) fn start(self: &Arc<Self>, mut session: Session, next: Next, mut client: Client) {
+        let (entry, mut told) =
+            self.sessions.enter(Description::new(&session.subject, &session.admission));
         // Checked again: a ban is stored before sessions are searched, and a search finds this session from
         // here on, so that none slips through.
-        if self.state.bans().is_banned(subject.peer.ip(), UnixTime::now()).is_some() {
+        let address = session.subject.peer.ip();
+        if self.state.bans().is_banned(address, UnixTime::now()).is_some() {
             entry.end(Reason::BanActive);
         }
-        match next {
-            Next::Relay(upstream) => {
-                let streams = streams(client, client_early, *upstream);
-                let live = SessionTask::new(Arc::clone(&self.reporter), entry, told, permits);
-                live.start(self, streams, &admission, generation);
+        let caller = match next {
+            Next::Relay(upstream) => return self.relay(session, client, *upstream, entry, told),
+            Next::FirstMessage(caller) => caller,
+        };
+        let starter = Arc::clone(self);
+        self.runtime.spawn(async move {
+            let identified = tokio::select! {
+                identified = first_message::identify(&starter, &mut client, &mut session, &caller) => identified,
+                reason = &mut told => Err(Refusal::new(reason, "before the first message")),
+            };
+            match identified {
+                Ok(upstream) => {
+                    entry.connected(session.subject.upstream.as_ref());
+                    starter.relay(session, client, upstream, entry, told);
+                }
+                Err(refusal) => {
+                    starter.reporter.turned_away(&session.subject, &refusal);
+                    turn_away(client.stream, &refusal).await;
+                }
             }
-            Next::FirstMessage(caller) => {
-                let early = client_early;
-                let newcomer = AwaitingAuth { client, early, admission, caller, subject, permits };
-                let starter = Arc::clone(self);
-                self.runtime.spawn(async move {
-                    let mut told = told;
-                    let introduced = newcomer.introduce(&starter, &mut told).await;
-                    if let Some(introduced) = introduced {
-                        let Introduced { streams, admission, permits, upstream } = introduced;
-                        entry.connected(upstream.as_ref());
-                        let reporter = Arc::clone(&starter.reporter);
-                        let live = SessionTask::new(reporter, entry, told, permits);
-                        live.start(&starter, streams, &admission, generation);
-                    }
-                });
-            }
-        }
+        });
+    }
+
+    /// Starts the relay of a session that is connected to its upstream.
+    fn relay(
+        self: &Arc<Self>,
+        session: Session,
+        client: Client,
+        upstream: Upstream,
+        entry: RegistryEntry,
+        told: StopSignal,
+    ) {
+        let counted = session.counted_address();
+        let Session { admission, address, user, generation, .. } = session;
+        let Client { stream, early, slot } = client;
+        let permits = Permits { slot, address, user };
+        let streams = streams(stream, early, upstream);
+        let task = SessionTask::new(Arc::clone(&self.reporter), entry, told, permits);
+        task.start(self, streams, &admission, counted, generation);
     }
 
     /// The present route of a session that the configuration of `generation` admitted, now that the session
@@ -194,59 +217,6 @@ fn contexts(agreed: Deflate) -> Contexts {
         Context::TakenOver(agreed.upstream_window_bits())
     };
     Contexts { client: Context::Anew, upstream }
-}
-
-/// A client that has its 101 and has not sent its token yet.
-struct AwaitingAuth {
-    client: Transport,
-    early: Bytes,
-    admission: Admission,
-    caller: Box<Caller>,
-    subject: Subject,
-    permits: Permits,
-}
-
-/// A client with a verified token from its first message, and its upstream.
-struct Introduced {
-    streams: Streams,
-    admission: Admission,
-    permits: Permits,
-    upstream: Option<Arc<str>>,
-}
-
-impl AwaitingAuth {
-    /// Waits for the first message and connects to the upstream; `None` if the client was turned away.
-    async fn introduce(
-        mut self,
-        starter: &SessionStarter,
-        told: &mut StopSignal,
-    ) -> Option<Introduced> {
-        let introduction = first_message::introduce(
-            starter,
-            &mut self.client,
-            self.early,
-            self.admission,
-            &self.caller,
-            starter.hold_pool.session(self.permits.address(), false),
-            (&mut self.subject, &mut self.permits.user),
-        );
-        let introduced = tokio::select! {
-            introduced = introduction => introduced,
-            reason = told => Err(Refusal::new(reason, "before the first message")),
-        };
-        match introduced {
-            Ok((admission, upstream, early)) => {
-                let streams = streams(self.client, early, upstream);
-                let (permits, upstream) = (self.permits, self.subject.upstream);
-                Some(Introduced { streams, admission, permits, upstream })
-            }
-            Err(refusal) => {
-                starter.reporter.turned_away(&self.subject, &refusal);
-                turn_away(self.client, &refusal).await;
-                None
-            }
-        }
-    }
 }
 
 /// Closes the connection of a client that was sent a 101 and is refused after it.

@@ -11,6 +11,7 @@ use super::{Identity, Permits, RegistryEntry, Reporter, SessionStarter, lease, t
 use crate::gateway::relay::{Amendments, Cause, Meter, Outside, SessionEnd, Streams, relay};
 use crate::journal::{self, Ended, Event, Journal, ProtocolError, Subject};
 use crate::policy::{Admission, Principal};
+use crate::values::AddressKey;
 use crate::values::Flow;
 use crate::values::Reason;
 use crate::values::UnixTime;
@@ -42,6 +43,7 @@ impl SessionTask {
         starter: &Arc<SessionStarter>,
         streams: Streams,
         admission: &Admission,
+        address: Option<AddressKey>,
         generation: u64,
     ) {
         let entry = &self.entry;
@@ -59,7 +61,6 @@ impl SessionTask {
         let lease = lease::for_session(starter, admission, entry);
         let terms = terms(&route, entry.record().user(), starter.state.limiters());
         let identified = matches!(admission.principal(), Principal::Identified(_));
-        let address = self.permits.as_ref().and_then(Permits::address);
         let budget = starter.hold_pool.session(address, identified);
         starter.runtime.spawn(relay(streams, terms, budget, lease, self));
     }

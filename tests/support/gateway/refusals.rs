@@ -6,11 +6,15 @@ use super::super::{Request, Response, eventually};
 use super::Gateway;
 
 impl Gateway {
-    /// The answer to `bytes` on a connection of their own, which must end behind it.
+    /// The answer to `bytes` on a connection of their own, which must end behind it, or when the client ends it
+    /// where the answer keeps it open.
     pub fn answer_to(&self, bytes: &[u8]) -> Response {
         let mut client = self.connect();
         client.send(bytes);
         let response = client.read_response();
+        if !response.says_close() {
+            client.half_close();
+        }
         client.expect_eof();
         response
     }

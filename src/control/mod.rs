@@ -100,7 +100,9 @@ impl Service {
             let serving = admin::serve(Arc::clone(&control), socket, addresses.collect());
             control.runtime.spawn_until_stop(serving);
         }
+        let gateway = Arc::new(gateway);
         maintenance::spawn_maintenance(&control);
+        maintenance::spawn_counters(&gateway);
         gateway.run(listeners, shutdown).await;
     }
 }

@@ -18,7 +18,7 @@ use crate::gateway::exchange::Exchanges;
 use crate::gateway::listen::accept_each;
 use crate::gateway::runtime::{Current, Runtime};
 use crate::gateway::session::{Reporter, SessionStarter, Sessions};
-use crate::journal::{Event, Journal};
+use crate::journal::{Counters, Event, Journal};
 use crate::state::State;
 use crate::values::Reason;
 
@@ -71,6 +71,15 @@ impl Gateway {
 
     pub(crate) fn reporter(&self) -> &Arc<Reporter> {
         &self.reporter
+    }
+
+    /// The counters of open connections and sessions. Wakes every session.
+    pub(crate) async fn counters(&self) -> Counters {
+        Counters {
+            connections: self.exchanges.connections(),
+            sessions: self.sessions.count(),
+            routes: self.sessions.counters().await,
+        }
     }
 
     /// Serves the listeners until `shutdown` resolves. Then stops accepting, closes every session with

@@ -1,7 +1,9 @@
 //! The event type: one variant for each thing that can happen.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::Level;
@@ -44,6 +46,8 @@ pub enum Event<'a> {
     Cut { sessions: usize },
     /// The gateway stopped.
     Stopped,
+    /// The counters of the gateway, every ten seconds. The log omits them.
+    Counters(&'a Counters),
 
     /// A client connected to a listener.
     Connected { peer: SocketAddr },
@@ -143,6 +147,28 @@ pub struct Ended {
     pub upstream: Flow,
     /// The number of times that limits in report mode let something through.
     pub let_through: u64,
+}
+
+/// What a running gateway has open. The events of ends have the counters of sessions that ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counters {
+    /// Open TCP connections that count towards `max_connections`; each session has one.
+    pub connections: usize,
+    /// Open sessions, including those that are ending.
+    pub sessions: usize,
+    /// The counters of each route with an open session, by its NAME.
+    pub routes: BTreeMap<Arc<str>, RouteCounters>,
+}
+
+/// The counters of a route's open sessions, without those that were told to end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RouteCounters {
+    /// The number of sessions.
+    pub sessions: usize,
+    /// The frames that were forwarded from their clients.
+    pub client: Flow,
+    /// The frames that were forwarded from their upstreams.
+    pub upstream: Flow,
 }
 
 /// A frame that violates a rule, described without its payload.
@@ -245,6 +271,7 @@ impl Event<'_> {
             Self::Stopping { .. } => "stopping",
             Self::Cut { .. } => "cut",
             Self::Stopped => "stopped",
+            Self::Counters(_) => "counters",
             Self::Connected { .. } => "connected",
             Self::Dropped { .. } => "dropped",
             Self::Silent { .. } => "connection.silent",
@@ -311,7 +338,7 @@ impl Event<'_> {
             | Self::Admin(_)
             | Self::LogReopened => Level::INFO,
             Self::Silent { .. } => Level::DEBUG,
-            Self::Connected { .. } => Level::TRACE,
+            Self::Counters(_) | Self::Connected { .. } => Level::TRACE,
             Self::ConnectionError { reason, .. }
             | Self::Refused { reason, .. }
             | Self::RefusedAfterHandshake { reason, .. }

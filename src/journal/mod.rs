@@ -21,7 +21,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-pub use event::{AdminAction, ClientCaused, Ended, Event, ProtocolError, Suppressed};
+pub use event::{
+    AdminAction, ClientCaused, Counters, Ended, Event, ProtocolError, RouteCounters, Suppressed,
+};
 pub use sinks::is_error;
 pub use start::{LogError, LogFiles, LogGuard, start, start_with_copy};
 pub use subject::Subject;
@@ -30,6 +32,11 @@ pub use subject::Subject;
 pub trait Sink: Send + Sync {
     /// Processes an event, or ignores it.
     fn record(&self, record: &Record<'_>);
+
+    /// Whether the sink uses [`Event::Counters`]. If no sink does, the gateway does not collect them.
+    fn wants_counters(&self) -> bool {
+        false
+    }
 }
 
 /// An event with the data that all sinks share.
@@ -74,6 +81,11 @@ impl Journal {
     #[must_use]
     pub fn limited_by(self, limit: Arc<dyn RecordLimit>) -> Self {
         Self { limit: Some(limit), ..self }
+    }
+
+    /// Whether a sink wants [`Event::Counters`].
+    pub(crate) fn wants_counters(&self) -> bool {
+        self.sinks.iter().any(|sink| sink.wants_counters())
     }
 
     /// Passes an event to every sink.

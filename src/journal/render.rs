@@ -51,6 +51,7 @@ fn message<'a>(event: &Event<'a>) -> &'a str {
         Event::Stopping { .. } => "the gateway stops",
         Event::Cut { .. } => "shutdown_grace is over",
         Event::Stopped => "the gateway stopped",
+        Event::Counters(_) => "counters",
         Event::Connected { .. } => "a client connected",
         Event::Dropped { .. } => "connection dropped",
         Event::Silent { .. } => "connection without a request",
@@ -133,7 +134,7 @@ fn fields(line: &mut Line, event: &Event<'_>) {
         Event::Stopping { sessions } | Event::Cut { sessions } => {
             line.field("sessions", sessions);
         }
-        Event::Stopped | Event::SessionOpened { .. } | Event::LogReopened => {}
+        Event::Stopped | Event::Counters(_) | Event::SessionOpened { .. } | Event::LogReopened => {}
         Event::Connected { peer } => {
             line.field("peer", Shown(peer));
         }

@@ -66,6 +66,11 @@ impl Exchanges {
         Self { runtime, current, state, sessions, reporter, slots: Slots::default(), heads }
     }
 
+    /// The number of open connections that count towards `max_connections`.
+    pub(crate) fn connections(&self) -> usize {
+        self.slots.open()
+    }
+
     /// Serves a connection in a task of its own, or drops it without an answer.
     pub(crate) fn accept(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
         let in_force = self.current.get();

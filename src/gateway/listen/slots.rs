@@ -41,6 +41,12 @@ impl Slots {
         let open = self.open.take(max_connections).map(Slot::Open);
         open.or_else(|| self.told.take(TOLD).map(Slot::Told))
     }
+
+    /// The number of open connections, without those that may only be answered with a refusal.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.open.used()
+    }
 }
 
 #[cfg(test)]

@@ -32,7 +32,8 @@ impl Meter {
         self.published().as_deref().copied().unwrap_or_default()
     }
 
-    pub(super) fn publish(&self, client: Flow, upstream: Flow) {
+    /// Publishes the counters, which settles the request.
+    pub(in crate::gateway) fn publish(&self, client: Flow, upstream: Flow) {
         **self.published().get_or_insert_default() = (client, upstream);
         self.asked.store(false, Ordering::Release);
     }

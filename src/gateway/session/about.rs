@@ -126,6 +126,25 @@ impl Description {
     }
 }
 
+#[cfg(test)]
+impl Description {
+    /// A session of the route `chat` without a token.
+    pub(crate) fn example(id: &str) -> Self {
+        Self {
+            request_id: id.to_owned(),
+            route: "chat".into(),
+            subprotocol: None,
+            upstream: None,
+            peer: SocketAddr::from(([192, 0, 2, 7], 5000)),
+            since: SystemTime::UNIX_EPOCH,
+            identity: None,
+            snapshot: HandshakeSnapshot::of("chat.example", "/ws"),
+            awaited: false,
+            context: RequestContext { sender: crate::values::Sender::Program, relayed: false },
+        }
+    }
+}
+
 /// A session as the admin client shows it. Unknown fields are left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Summary {

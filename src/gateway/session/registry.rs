@@ -10,6 +10,7 @@ use super::stop::{StopHandle, StopSignal};
 use super::terms;
 use crate::config::Route;
 use crate::gateway::relay::{Amendments, Meter};
+use crate::journal::RouteCounters;
 use crate::policy::{HandshakeSnapshot, Policy, SessionPrincipal};
 use crate::state::limits::Limiters;
 use crate::state::store::{Bearer, RevocationStore};
@@ -123,6 +124,21 @@ impl Sessions {
         counts
     }
 
+    /// The counters of each route's sessions, without those that were told to end. Wakes every session.
+    pub(crate) async fn counters(&self) -> BTreeMap<Arc<str>, RouteCounters> {
+        let records = self.all();
+        publish(&records).await;
+        let mut routes = BTreeMap::<_, RouteCounters>::new();
+        for (_, record) in records {
+            let route = routes.entry(Arc::clone(&record.route)).or_default();
+            let (client, upstream) = record.meter.read();
+            route.sessions += 1;
+            route.client += client;
+            route.upstream += upstream;
+        }
+        routes
+    }
+
     /// Whether all sessions are to end.
     #[must_use]
     pub fn are_ending(&self) -> bool {
@@ -135,16 +151,7 @@ impl Sessions {
         let mut records = self.matching(filter);
         let matching = records.len();
         records.truncate(limit);
-        for (_, record) in &records {
-            record.meter.ask();
-            record.stop.ring();
-        }
-        let deadline = tokio::time::Instant::now() + PUBLISH_WITHIN;
-        while records.iter().any(|(_, record)| record.meter.is_asked())
-            && tokio::time::Instant::now() < deadline
-        {
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
+        publish(&records).await;
         // A session may have been told to end in the meantime.
         let lasting = records.iter().filter(|(_, record)| !record.stop.is_told());
         let sessions = lasting.map(|(_, record)| record.summary()).collect();
@@ -235,6 +242,20 @@ impl Sessions {
 
     fn locked(&self) -> MutexGuard<'_, RegistryInner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Wakes the sessions, and waits until they have published their counters, `PUBLISH_WITHIN` at most.
+async fn publish(records: &[(u64, Arc<SessionRecord>)]) {
+    for (_, record) in records {
+        record.meter.ask();
+        record.stop.ring();
+    }
+    let deadline = tokio::time::Instant::now() + PUBLISH_WITHIN;
+    while records.iter().any(|(_, record)| record.meter.is_asked())
+        && tokio::time::Instant::now() < deadline
+    {
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 

@@ -19,7 +19,8 @@ impl Sink for LogSink {
     fn record(&self, record: &Record<'_>) {
         let written = match record.event {
             // The last three concern one file, and its writer has written them there.
-            Event::Connected { .. }
+            Event::Counters(_)
+            | Event::Connected { .. }
             | Event::LinesLost { .. }
             | Event::LogReopened
             | Event::LogReopenFailed { .. } => false,

@@ -5,27 +5,10 @@ use tokio::time::Instant;
 
 use super::{RegistryEntry, SessionRecord, Sessions, StopSignal};
 use crate::gateway::session::{Description, Filter, Identity};
+use crate::journal::RouteCounters;
 use crate::policy::{Claims, HandshakeSnapshot};
 use crate::state::store::{Kind, Revocation, RevocationStore, Revocations};
-use crate::values::Reason;
-use crate::values::UnixTime;
-use crate::values::UserKey;
-use crate::values::{RequestContext, Sender};
-
-fn description(id: &str) -> Description {
-    Description {
-        request_id: id.to_owned(),
-        route: "chat".into(),
-        subprotocol: None,
-        upstream: None,
-        peer: "192.0.2.7:5000".parse().unwrap(),
-        since: SystemTime::UNIX_EPOCH,
-        identity: None,
-        snapshot: HandshakeSnapshot::of("chat.example", "/ws"),
-        awaited: false,
-        context: RequestContext { sender: Sender::Program, relayed: false },
-    }
-}
+use crate::values::{Flow, Reason, UnixTime, UserKey};
 
 fn identity(user: &str, token: &str) -> Identity {
     Identity {
@@ -38,7 +21,7 @@ fn identity(user: &str, token: &str) -> Identity {
 }
 
 fn enter(sessions: &Sessions, id: &str) -> (RegistryEntry, StopSignal) {
-    sessions.enter(description(id))
+    sessions.enter(Description::example(id))
 }
 
 #[tokio::test(start_paused = true)]
@@ -115,7 +98,7 @@ async fn a_session_is_told_to_end_when_its_client_certificate_has_expired() {
     for seconds in [20, 10, 30] {
         let ends = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
         let snapshot = HandshakeSnapshot::of("chat.example", "/ws").with_certificate_until(ends);
-        entered.push(sessions.enter(Description { snapshot, ..description("1") }));
+        entered.push(sessions.enter(Description { snapshot, ..Description::example("1") }));
     }
     let expire =
         |seconds| sessions.end_expired(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
@@ -169,12 +152,12 @@ async fn a_waiting_session_is_woken_and_keeps_the_first_reason() {
 async fn filters_mean_all_of_what_they_name() {
     let sessions = Sessions::default();
     let _one = enter(&sessions, "1");
-    let mut two = description("2");
+    let mut two = Description::example("2");
     two.peer = "[::ffff:198.51.100.9]:1".parse().unwrap();
     two.route = "feed".into();
     two.identity = Some(identity("ann", "t2"));
     let _two = sessions.enter(two);
-    let mut three = description("3");
+    let mut three = Description::example("3");
     three.identity = Some(identity("ann", "t3"));
     let _three = sessions.enter(three);
 
@@ -210,6 +193,27 @@ async fn a_listing_is_bounded_and_does_not_wait_for_a_stuck_session() {
     let listing = sessions.list(&Filter::default(), 2).await;
     assert_eq!((listing.matching, listing.sessions.len()), (5, 2));
     assert!(start.elapsed() <= super::PUBLISH_WITHIN + super::LOOK_EVERY);
+}
+
+#[tokio::test(start_paused = true)]
+async fn counters_of_a_route_are_the_sums_of_its_sessions() {
+    let sessions = Sessions::default();
+    let entered = [enter(&sessions, "1"), enter(&sessions, "2"), enter(&sessions, "3")];
+    let [(first, _), (second, _), (ending, _)] = &entered;
+    ending.end(Reason::BanActive);
+    let publish = async {
+        tokio::task::yield_now().await;
+        let flow = |frames| Flow { frames, messages: 1, bytes: 10 };
+        first.meter().publish(flow(1), flow(2));
+        second.meter().publish(flow(3), flow(5));
+    };
+    let (counters, ()) = tokio::join!(sessions.counters(), publish);
+    let chat = RouteCounters {
+        sessions: 2,
+        client: Flow { frames: 4, messages: 2, bytes: 20 },
+        upstream: Flow { frames: 7, messages: 2, bytes: 20 },
+    };
+    assert_eq!(counters, [("chat".into(), chat)].into());
 }
 
 #[tokio::test]

@@ -2,18 +2,28 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 
 use super::kinds::Fault;
-use super::model::Upstream;
+use super::model::UpstreamAddress;
 use super::units::nearest;
 use crate::values::{Network, NetworkError};
 use crate::values::{is_host, split_port};
 
 /// The longest path of a unix socket, in bytes: `sun_path` without its terminating NUL.
-pub(super) const MAX_UNIX_PATH: usize = 107;
+const MAX_UNIX_PATH: usize = 107;
+
+/// Refuses a path that is too long for a unix socket.
+pub(super) fn check_socket_path(path: &Path) -> Result<(), Fault> {
+    let length = path.as_os_str().len();
+    if length <= MAX_UNIX_PATH {
+        return Ok(());
+    }
+    let what = format!("a socket's path has at most {MAX_UNIX_PATH} bytes, this one has {length}");
+    Err(Fault::new(what).help("move the socket to a shorter path"))
+}
 
 /// Reads `ADDRESS:PORT`, with an IPv6 address in brackets.
 pub(super) fn parse_listen(text: &str) -> Result<SocketAddr, Fault> {
@@ -66,7 +76,7 @@ pub(super) fn network_help(error: NetworkError) -> String {
     }
 }
 
-impl Upstream {
+impl UpstreamAddress {
     /// Reads `ws://HOST[:PORT]`, `wss://HOST[:PORT]` or `unix:PATH`, the path as it is written.
     pub(super) fn parse(text: &str) -> Result<Self, Fault> {
         if let Some(path) = text.strip_prefix("unix:") {
@@ -93,12 +103,12 @@ impl Upstream {
     }
 }
 
-fn parse_unix(path: &str) -> Result<Upstream, Fault> {
+fn parse_unix(path: &str) -> Result<UpstreamAddress, Fault> {
     if path.is_empty() || path.starts_with("//") || path.contains('\0') {
         let fault = Fault::new("unix: needs the path of a socket");
         return Err(fault.help("write \"unix:PATH\", such as \"unix:/run/app.sock\""));
     }
-    Ok(Upstream::Unix(PathBuf::from(path)))
+    Ok(UpstreamAddress::Unix(PathBuf::from(path)))
 }
 
 fn scheme_fault(scheme: &str, rest: &str) -> Fault {
@@ -140,7 +150,7 @@ fn parse_authority(scheme: &str, authority: &str) -> Result<(String, Option<u16>
     Ok((bare.unwrap_or(host).to_ascii_lowercase(), port))
 }
 
-impl fmt::Display for Upstream {
+impl fmt::Display for UpstreamAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (scheme, host, port) = match self {
             Self::Ws { host, port } => ("ws", host, port),
@@ -157,7 +167,7 @@ impl fmt::Display for Upstream {
 
 #[cfg(test)]
 mod tests {
-    use super::{Upstream, parse_listen, parse_network};
+    use super::{UpstreamAddress, parse_listen, parse_network};
 
     fn network(text: &str) -> String {
         parse_network(text).unwrap().to_string()
@@ -221,10 +231,10 @@ mod tests {
             ("unix:/run/app.sock", "unix:/run/app.sock"),
             ("unix:app.sock", "unix:app.sock"),
         ] {
-            assert_eq!(Upstream::parse(text).unwrap().to_string(), shown);
+            assert_eq!(UpstreamAddress::parse(text).unwrap().to_string(), shown);
         }
-        let host = Upstream::Ws { host: "::1".into(), port: 80 };
-        assert_eq!(Upstream::parse("ws://[::1]:80"), Ok(host), "without brackets");
+        let host = UpstreamAddress::Ws { host: "::1".into(), port: 80 };
+        assert_eq!(UpstreamAddress::parse("ws://[::1]:80"), Ok(host), "without brackets");
     }
 
     #[test]
@@ -252,9 +262,9 @@ mod tests {
             "unix:",
             "unix:///run/app.sock",
         ] {
-            assert!(Upstream::parse(text).is_err(), "{text}");
+            assert!(UpstreamAddress::parse(text).is_err(), "{text}");
         }
-        let help = |text| Upstream::parse(text).unwrap_err().help.unwrap();
+        let help = |text| UpstreamAddress::parse(text).unwrap_err().help.unwrap();
         assert_eq!(help("http://app:1"), "write \"ws://app:1\"");
         assert_eq!(help("https://app"), "write \"wss://app\"");
         assert_eq!(help("app:80"), "write \"ws://app:80\"");

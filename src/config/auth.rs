@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use toml::Spanned;
 
-use super::issuer::{Issuer, RouteIssuers};
-use super::jwt::Issuers;
-use super::keys;
+use super::issuer::RouteIssuers;
+use super::jwt::{CheckedIssuer, Issuers};
+use super::keys::{self, Issuer};
 use super::kinds::Fault;
 use super::lints::LintName;
 use super::model::Auth;
@@ -46,8 +46,9 @@ pub(super) fn check(
     name: &str,
     issuers: &Issuers<'_>,
 ) -> Option<CheckedAuth> {
-    let said = reader.required(&keys::AUTH)?.into_inner();
-    if let Some(none) = said.iter().find(|said| said.get_ref() == NONE) {
+    let said = reader.required(&keys::AUTH)?;
+    let said = reader.entries(keys::AUTH.name, &said);
+    if let Some(none) = said.iter().find(|said| *said.get_ref() == NONE) {
         if said.len() > 1 {
             let what = format!("{}: \"none\" stands beside others", reader.key(keys::AUTH.name));
             let problem = Problem::at(none.span(), what).label("it admits anybody");
@@ -57,7 +58,7 @@ pub(super) fn check(
         lint_open(reader, name, none.span());
         return Some(CheckedAuth::None);
     }
-    let find = |said: &Spanned<String>| {
+    let find = |said: &Spanned<&String>| {
         let Some((position, issuer)) = issuers.find(said.get_ref()) else {
             refuse_unknown(reader, said, &issuers.names());
             return None;
@@ -65,7 +66,7 @@ pub(super) fn check(
         Some((position, issuer?))
     };
     // Look up every name before returning, so that all unknown names are reported at once.
-    let found: Vec<Option<(usize, &Issuer<()>)>> = said.iter().map(find).collect();
+    let found: Vec<Option<(usize, &CheckedIssuer<'_>)>> = said.iter().map(find).collect();
     let found: Vec<_> = found.into_iter().collect::<Option<_>>()?;
     let (positions, found): (Vec<_>, Vec<_>) = found.into_iter().unzip();
     for (index, (issuer, said)) in found.iter().zip(&said).enumerate() {
@@ -79,27 +80,28 @@ pub(super) fn check(
 }
 
 /// The reason why a route cannot accept `issuer` beside the issuers `before` it, and the help text.
-fn mixed_up(issuer: &Issuer<()>, before: &[&Issuer<()>]) -> Option<(String, String)> {
-    let name = &issuer.name;
-    let Some(iss) = &issuer.issuer else {
+fn mixed_up(issuer: &CheckedIssuer<'_>, before: &[&CheckedIssuer<'_>]) -> Option<(String, String)> {
+    let (name, keys) = (&issuer.name, &issuer.keys);
+    let Some(iss) = &keys.issuer else {
         return Some((
             format!("jwt.{name} says no issuer, so that no token could be told to be its own"),
             format!("write issuer = \"https://issuer.example\" in [jwt.{name}]"),
         ));
     };
-    let same = before.iter().find(|other| other.issuer.as_ref() == Some(iss));
-    if let Some(Issuer { name: other, .. }) = same {
+    let same = before.iter().find(|other| other.keys.issuer.as_ref() == Some(iss));
+    if let Some(CheckedIssuer { name: other, .. }) = same {
         return Some((
             format!("jwt.{other} and jwt.{name} say the same issuer: no token could be told apart"),
             "give each the `iss` of its own tokens, or name one of them".to_owned(),
         ));
     }
     let first = before.first()?;
+    let others = &first.keys;
     let differ = [
         ("token_from", first.token_from != issuer.token_from),
-        ("message_deadline", first.message_deadline != issuer.message_deadline),
-        ("message_token", first.message_token != issuer.message_token),
-        ("forward_token", first.forward_token != issuer.forward_token),
+        ("message_deadline", others.message_deadline != keys.message_deadline),
+        ("message_token", others.message_token != keys.message_token),
+        ("forward_token", others.forward_token != keys.forward_token),
     ];
     let (key, _) = differ.into_iter().find(|(_, differ)| *differ)?;
     Some((
@@ -108,7 +110,7 @@ fn mixed_up(issuer: &Issuer<()>, before: &[&Issuer<()>]) -> Option<(String, Stri
     ))
 }
 
-fn refuse_unknown(reader: &SectionReader<'_>, said: &Spanned<String>, known: &[&str]) {
+fn refuse_unknown(reader: &SectionReader<'_>, said: &Spanned<&String>, known: &[&str]) {
     let name = said.get_ref();
     let what = format!("{}: there is no [jwt.{name}]", reader.key(keys::AUTH.name));
     let names = [NONE].iter().chain(known).copied();
@@ -139,22 +141,19 @@ fn lint_open(reader: &SectionReader<'_>, name: &str, span: Range<usize>) {
     );
 }
 
-/// Reads `refresh`, the JSON member in which a client sends a new token; refused on a route without
-/// authentication.
-pub(super) fn refresh(reader: &SectionReader<'_>, auth: Option<&CheckedAuth>) -> Option<String> {
-    let member = reader.get(&keys::REFRESH)?;
-    if let Some(CheckedAuth::None) = auth {
-        let key = reader.key(keys::REFRESH.name);
-        let mut problem =
-            Problem::at(member.span(), format!("{key} is given, but auth is \"none\""))
-                .label("there is no token to replace")
-                .help("remove it, or give the name of a [jwt.NAME] table in `auth`");
-        if let Some(auth) = reader.span_of(keys::AUTH.name) {
-            problem = problem.related(auth, "anybody may connect");
-        }
-        reader.cx.refuse(problem);
+/// Refuses `refresh` on a route without authentication.
+pub(super) fn check_refresh(reader: &SectionReader<'_>, auth: Option<&CheckedAuth>) {
+    let (Some(span), Some(CheckedAuth::None)) = (reader.span_of(keys::REFRESH.name), auth) else {
+        return;
+    };
+    let key = reader.key(keys::REFRESH.name);
+    let mut problem = Problem::at(span, format!("{key} is given, but auth is \"none\""))
+        .label("there is no token to replace")
+        .help("remove it, or give the name of a [jwt.NAME] table in `auth`");
+    if let Some(auth) = reader.span_of(keys::AUTH.name) {
+        problem = problem.related(auth, "anybody may connect");
     }
-    Some(member.into_inner())
+    reader.cx.refuse(problem);
 }
 
 /// Reads `"none"` or the name of a `[jwt.*]` table; whether the table exists is checked later.

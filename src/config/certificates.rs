@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use toml::Spanned;
 use x509_parser::parse_x509_certificate;
 
 use super::host::HostPattern;
+use super::keys;
 use super::lints::LintName;
-use super::reader::Scope;
+use super::reader::SectionReader;
 use super::report::Problem;
 use crate::tls::{ServerCertificate, ServerSettings};
 use crate::values::UnixTime;
@@ -18,7 +18,7 @@ const SOON: i64 = 14 * 24 * 3600;
 
 /// Warns if a certificate of a chain has expired, expires soon, or is not valid yet.
 pub(super) fn lint_validity(
-    scope: &Scope<'_>,
+    reader: &SectionReader<'_>,
     span: Range<usize>,
     certificate: &ServerCertificate,
 ) {
@@ -43,7 +43,7 @@ pub(super) fn lint_validity(
         return;
     };
     let problem = Problem::at(span, what);
-    scope.lint(
+    reader.lint(
         name,
         match name {
             LintName::CertificateExpiring => problem.help("renew it, then reload the gateway"),
@@ -56,18 +56,18 @@ pub(super) fn lint_validity(
 
 /// Warns of each host of a route that no certificate covers.
 pub(super) fn lint_hosts(
-    scope: &Scope<'_>,
-    hosts: &[Spanned<HostPattern>],
+    reader: &SectionReader<'_>,
+    hosts: &[HostPattern],
     tls: Option<&ServerSettings>,
 ) {
     // A TLS section without certificates has already been refused.
     let Some(tls) = tls.filter(|tls| !tls.certificates.is_empty()) else {
         return;
     };
-    for host in hosts {
+    for host in reader.entries(keys::HOST.name, hosts) {
         let name = host.get_ref().to_string();
         if !tls.certificates.iter().any(|certificate| certificate.is_valid_for(&name)) {
-            scope.lint(
+            reader.lint(
                 LintName::CertificateHost,
                 Problem::at(host.span(), format!("no certificate is valid for {name}"))
                     .label("clients get the first certificate, and refuse it")

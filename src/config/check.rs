@@ -3,8 +3,7 @@
 
 use super::firewall::CheckedFirewall;
 use super::jwt::Issuers;
-use super::keys::{self, Limits, WebSocket};
-use super::model::{Admin, Log, Server};
+use super::keys::{self, Admin, Limits, Log, Server, WebSocket};
 use super::profile::{self, Base};
 use super::reader::SectionReader;
 use super::route::CheckedRoute;
@@ -31,7 +30,7 @@ pub(super) fn check<'a>(root: &SectionReader<'a>) -> Checked<'a> {
     let defaults = profile::check(root);
     let listener = root.table(&keys::SERVER);
     let server = server::check(&listener);
-    let tls = tls::check(&root.table(&keys::TLS), &server.listen);
+    let tls = tls::check(root.table(&keys::TLS), &server.listen);
     let websocket = WebSocket::over(&defaults.websocket, &root.table(&keys::WEBSOCKET));
     let limits_table = root.table(&keys::LIMITS);
     let limits = limits::check(&limits_table, &defaults.limits);
@@ -42,7 +41,7 @@ pub(super) fn check<'a>(root: &SectionReader<'a>) -> Checked<'a> {
     let log = log::check(&root.table(&keys::LOG));
     let admin = admin::check(&root.table(&keys::ADMIN));
     issuers.lint_unused(root);
-    let firewall = firewall::check(&root.table(&keys::FIREWALL));
+    let firewall = firewall::check(root.table(&keys::FIREWALL));
     ban::check_file(root, firewall.ban.as_ref(), &admin);
     let limits = base.limits.values;
     let mut checked = Checked { server, tls, routes, log, issuers, admin, firewall, limits };

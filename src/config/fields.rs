@@ -10,60 +10,52 @@ use crate::values::{FieldPattern, FieldRules};
 
 /// Reads both lists. Refuses a pattern that has no effect.
 pub(super) fn check(reader: &SectionReader<'_>) -> FieldRules {
-    let dropped = reader.value(&keys::DROP_HEADERS);
-    let kept = reader.value(&keys::KEEP_HEADERS);
-    let drop: Vec<_> = dropped.iter().map(|item| item.get_ref().clone()).collect();
+    let (drop, keep) = (reader.value(&keys::DROP_HEADERS), reader.value(&keys::KEEP_HEADERS));
+    let (dropped, kept) = (keys::DROP_HEADERS.name, keys::KEEP_HEADERS.name);
+    let (dropped, kept) = (reader.entries(dropped, &drop), reader.entries(kept, &keep));
     for pattern in &dropped {
         check_dropped(reader, pattern);
     }
     for pattern in &kept {
         check_kept(reader, pattern, &drop, &dropped);
     }
-    FieldRules { drop, keep: kept.into_iter().map(Spanned::into_inner).collect() }
+    FieldRules { drop, keep }
 }
 
-fn check_dropped(reader: &SectionReader<'_>, pattern: &Spanned<FieldPattern>) {
+fn check_dropped(reader: &SectionReader<'_>, pattern: &Spanned<&FieldPattern>) {
     let dropped = pattern.get_ref();
     if dropped.is_written_by_the_gateway() {
+        let what = format!("server.drop_headers: {dropped} cannot be dropped");
         reader.cx.refuse(
-            Problem::at(
-                pattern.span(),
-                format!("server.drop_headers: {dropped} cannot be dropped"),
-            )
-            .label("the gateway writes this field itself")
-            .help("take it out of the list: no client's own value reaches the application"),
+            Problem::at(pattern.span(), what)
+                .label("the gateway writes this field itself")
+                .help("take it out of the list: no client's own value reaches the application"),
         );
     }
 }
 
 fn check_kept(
     reader: &SectionReader<'_>,
-    pattern: &Spanned<FieldPattern>,
+    pattern: &Spanned<&FieldPattern>,
     drop: &[FieldPattern],
-    dropped: &[Spanned<FieldPattern>],
+    dropped: &[Spanned<&FieldPattern>],
 ) {
-    let kept = pattern.get_ref();
-    if let Some(same) = dropped.iter().find(|other| other.get_ref() == kept) {
-        reader.cx.refuse(
-            Problem::at(pattern.span(), "server.keep_headers: a field is dropped and kept")
-                .related(same.span(), "dropped here")
-                .help("remove it from one of the two lists"),
-        );
+    let (kept, span) = (pattern.get_ref(), pattern.span());
+    let problem = if let Some(same) = dropped.iter().find(|other| other.get_ref() == kept) {
+        Problem::at(span, "server.keep_headers: a field is dropped and kept")
+            .related(same.span(), "dropped here")
+            .help("remove it from one of the two lists")
     } else if kept.is_written_by_the_gateway() {
-        reader.cx.refuse(
-            Problem::at(pattern.span(), format!("server.keep_headers: {kept} cannot be kept"))
-                .label("the gateway writes this field itself")
-                .help("a proxy that may set it belongs into server.trusted_proxies"),
-        );
+        Problem::at(span, format!("server.keep_headers: {kept} cannot be kept"))
+            .label("the gateway writes this field itself")
+            .help("a proxy that may set it belongs into server.trusted_proxies")
     } else if !kept.is_removed(drop) {
-        reader.cx.refuse(
-            Problem::at(
-                pattern.span(),
-                format!("server.keep_headers: {kept} is not removed anyway"),
-            )
-            .help("docs/fields.md lists the fields that are: take it out of keep_headers"),
-        );
-    }
+        Problem::at(span, format!("server.keep_headers: {kept} is not removed anyway"))
+            .help("docs/fields.md lists the fields that are: take it out of keep_headers")
+    } else {
+        return;
+    };
+    reader.cx.refuse(problem);
 }
 
 /// Reads a pattern for `drop_headers` or `keep_headers`.

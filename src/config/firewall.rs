@@ -10,13 +10,13 @@ use toml::Spanned;
 use super::address::network_help;
 use super::ban;
 use super::files::{Help, read_up_to};
-use super::geoip::{self, CheckedGeo};
-use super::keys;
+use super::geoip;
+use super::keys::{self, BanRules, FirewallKeys};
 use super::kinds::Fault;
 use super::lints::LintName;
 use super::load::Loader;
-use super::protection::{Ban, Firewall, Mode};
-use super::reader::{Scope, SectionReader};
+use super::protection::{Firewall, Mode};
+use super::reader::SectionReader;
 use super::report::Problem;
 use crate::firewall::{Action, BadLine, BadList, Builder, Entry, Error, List, MAX_LINES, Rules};
 use crate::firewall::{Country, Source};
@@ -33,40 +33,37 @@ const ONE_A_LINE: &str = "expected one address or network a line; # starts a com
 
 /// `[firewall]`; its files are not read yet.
 pub(super) struct CheckedFirewall<'a> {
-    scope: Scope<'a>,
-    allow: Option<Networks>,
-    deny: Option<Networks>,
-    deny_files: Vec<Spanned<PathBuf>>,
-    geo: Option<CheckedGeo>,
-    mode: Mode,
-    pub(super) ban: Option<Ban>,
+    reader: SectionReader<'a>,
+    keys: FirewallKeys,
+    pub(super) ban: Option<BanRules>,
 }
 
-type Networks = Spanned<Vec<Spanned<IpNet>>>;
-
 /// Checks `[firewall]`. A field is missing if its value had a fault; the fault was reported.
-pub(super) fn check<'a>(reader: &SectionReader<'a>) -> CheckedFirewall<'a> {
-    let allow = reader.get(&keys::ALLOW);
-    let deny = reader.get(&keys::DENY);
-    lint_everybody(reader, Action::Allow, keys::ALLOW.name, allow.as_ref());
-    lint_everybody(reader, Action::Deny, keys::DENY.name, deny.as_ref());
-    CheckedFirewall {
-        allow,
-        deny,
-        deny_files: reader.get(&keys::DENY_FILES).map_or(Vec::new(), Spanned::into_inner),
-        geo: geoip::check(reader),
-        mode: mode(reader),
-        ban: ban::check(reader),
-        scope: Scope::clone(reader),
-    }
+pub(super) fn check(reader: SectionReader<'_>) -> CheckedFirewall<'_> {
+    let keys = FirewallKeys::read(&reader);
+    lint_everybody(&reader, Action::Allow, keys::ALLOW.name, &keys.allow);
+    lint_everybody(&reader, Action::Deny, keys::DENY.name, &keys.deny);
+    geoip::check(&reader);
+    lint_report(&reader, keys.mode);
+    let ban = ban::check(&reader);
+    CheckedFirewall { reader, keys, ban }
 }
 
 /// Warns of a list entry that matches every address of its family.
-fn lint_everybody(reader: &SectionReader<'_>, action: Action, name: &str, list: Option<&Networks>) {
-    let networks = list.into_iter().flat_map(Spanned::get_ref);
-    for network in networks.filter(|network| network.get_ref().prefix_len() == 0) {
-        let what = format!("{}: {}", reader.key(name), every(*network.get_ref()));
-        reader.lint(LintName::FirewallAll, everybody(network.span(), action, &what));
+fn lint_everybody(reader: &SectionReader<'_>, action: Action, name: &str, networks: &[IpNet]) {
+    for network in reader.entries(name, networks) {
+        if network.get_ref().prefix_len() == 0 {
+            let what = format!("{}: {}", reader.key(name), every(**network.get_ref()));
+            reader.lint(LintName::FirewallAll, everybody(network.span(), action, &what));
+        }
+    }
+}
+
+fn lint_report(reader: &SectionReader<'_>, mode: Mode) {
+    if let (Some(span), Mode::Report) = (reader.span_of(keys::FIREWALL_MODE.name), mode) {
+        let what = "firewall.mode is \"report\": what it denies is let through";
+        let help = "say \"enforce\" once the log shows that nobody is denied by mistake";
+        reader.lint(LintName::FirewallReport, Problem::at(span, what).help(help));
     }
 }
 
@@ -74,43 +71,25 @@ impl CheckedFirewall<'_> {
     /// Loads the list files and databases. A rule is missing if its value had a fault; the fault was
     /// reported.
     pub(super) fn load(self, loader: &Loader, proxies: &[IpNet]) -> Firewall {
-        let Self { scope, allow, deny, deny_files, geo, mode, ban } = self;
+        let Self { reader, keys, ban } = self;
         let mut lists =
-            Lists { scope: &scope, loader, builder: Rules::builder(), places: Vec::new() };
-        if let Some(allow) = allow {
-            lists.add(Action::Allow, "firewall.allow", keys::ALLOW.name, allow);
+            Lists { reader: &reader, loader, builder: Rules::builder(), places: Vec::new() };
+        lists.add(Action::Allow, "firewall.allow", keys::ALLOW.name, &keys.allow);
+        lists.add(Action::Deny, "firewall.deny", keys::DENY.name, &keys.deny);
+        for path in reader.entries(keys::DENY_FILES.name, &keys.deny_files) {
+            lists.add_file(&path);
         }
-        if let Some(deny) = deny {
-            lists.add(Action::Deny, "firewall.deny", keys::DENY.name, deny);
-        }
-        for path in &deny_files {
-            lists.add_file(path);
-        }
-        if let Some(geo) = geo.and_then(|geo| geo.load(&scope, loader)) {
+        let mode = keys.mode;
+        if let Some(geo) = geoip::load(keys, &reader, loader) {
             lists.builder.geo(geo);
         }
         let Lists { builder, places, .. } = lists;
         let rules = builder.build();
         for proxy in proxies {
-            lint_proxy(&scope, &rules, &places, *proxy);
+            lint_proxy(&reader, &rules, &places, *proxy);
         }
         Firewall { rules: Arc::new(rules), mode, ban }
     }
-}
-
-fn mode(reader: &SectionReader<'_>) -> Mode {
-    let Some(mode) = reader.get(&keys::FIREWALL_MODE) else {
-        return keys::FIREWALL_MODE.absent.value();
-    };
-    if *mode.get_ref() == Mode::Report {
-        let what = "firewall.mode is \"report\": what it denies is let through";
-        reader.lint(
-            LintName::FirewallReport,
-            Problem::at(mode.span(), what)
-                .help("say \"enforce\" once the log shows that nobody is denied by mistake"),
-        );
-    }
-    mode.into_inner()
 }
 
 /// Maps the entries of a list to their places in the configuration: one place per inline entry, and the
@@ -119,68 +98,67 @@ type Places = Vec<(Source, Vec<Range<usize>>)>;
 
 /// Collects the lists while they are read.
 struct Lists<'r, 'a> {
-    scope: &'r Scope<'a>,
+    reader: &'r SectionReader<'a>,
     loader: &'r Loader,
     builder: Builder,
     places: Places,
 }
 
 impl Lists<'_, '_> {
-    fn add(&mut self, action: Action, source: &'static str, name: &str, list: Networks) {
-        let span = list.span();
-        let networks = list.into_inner();
-        let spans = networks.iter().map(Spanned::span).collect();
-        let networks: Vec<_> = networks.into_iter().map(Spanned::into_inner).collect();
-        if let Err(error) = self.builder.list(action, source, &networks) {
-            self.scope.refuse(name, span, too_long("this list", &error));
+    fn add(&mut self, action: Action, source: &'static str, name: &str, networks: &[IpNet]) {
+        let (Some(span), false) = (self.reader.span_of(name), networks.is_empty()) else {
+            return;
+        };
+        if let Err(error) = self.builder.list(action, source, networks) {
+            self.reader.refuse(name, span, too_long("this list", &error));
         }
+        let spans = self.reader.entries(name, networks).iter().map(Spanned::span).collect();
         self.places.push((Source::Key(source), spans));
     }
 
-    fn add_file(&mut self, path: &Spanned<PathBuf>) {
+    fn add_file(&mut self, path: &Spanned<&PathBuf>) {
         let name = keys::DENY_FILES.name;
         let Some(list) = self.read(path) else {
             return;
         };
+        let file = path.get_ref().display();
         if let Some((network, line)) = list.iter().find(|(network, _)| network.prefix_len() == 0) {
-            let key = self.scope.key(name);
-            let what =
-                format!("{key}: {} line {line}: {}", path.get_ref().display(), every(network));
-            self.scope.lint(LintName::FirewallAll, everybody(path.span(), Action::Deny, &what));
+            let what = format!("{}: {file} line {line}: {}", self.reader.key(name), every(network));
+            let problem = everybody(path.span(), Action::Deny, &what);
+            self.reader.lint(LintName::FirewallAll, problem);
         }
         if let Err(error) = self.builder.file(path.get_ref(), &list) {
-            let file = path.get_ref().display().to_string();
-            self.scope.refuse(name, path.span(), too_long(&file, &error));
+            self.reader.refuse(name, path.span(), too_long(&file.to_string(), &error));
         }
-        self.places.push((Source::File(path.get_ref().clone()), vec![path.span()]));
+        self.places.push((Source::File((*path.get_ref()).clone()), vec![path.span()]));
     }
 
-    fn read(&self, path: &Spanned<PathBuf>) -> Option<List> {
+    fn read(&self, path: &Spanned<&PathBuf>) -> Option<List> {
         let name = keys::DENY_FILES.name;
         let read = |path: &Path| read_up_to(path, MAX_LIST, &LIST);
-        let bytes = self.loader.read(self.scope, name, path, read)?;
+        let bytes = self.loader.read_entry(self.reader, name, path, read)?;
         match List::parse(&bytes) {
             Ok(list) => return Some(list),
             Err(BadList::Lines { first, more }) => self.refuse_lines(path, &first, more),
             Err(BadList::TooLong) => {
                 let what = format!("{} has more than {MAX_LINES} lines", path.get_ref().display());
-                self.scope.refuse(name, path.span(), Fault::new(what).help(LIST.wrong));
+                self.reader.refuse(name, path.span(), Fault::new(what).help(LIST.wrong));
             }
         }
         None
     }
 
-    fn refuse_lines(&self, path: &Spanned<PathBuf>, first: &[BadLine], more: usize) {
+    fn refuse_lines(&self, path: &Spanned<&PathBuf>, first: &[BadLine], more: usize) {
         let file = path.get_ref().display();
-        let start = format!("{}: {file}", self.scope.key(keys::DENY_FILES.name));
+        let start = format!("{}: {file}", self.reader.key(keys::DENY_FILES.name));
         for line in first {
             let problem = Problem::at(path.span(), format!("{start} {line}")).label(ONE_A_LINE);
-            self.scope.cx.refuse(problem.help(network_help(line.error)));
+            self.reader.cx.refuse(problem.help(network_help(line.error)));
         }
         if more > 0 {
             let lines = if more == 1 { "line" } else { "lines" };
             let what = format!("{start} has {more} more {lines} that cannot be read");
-            self.scope.cx.refuse(Problem::at(path.span(), what).help("is it the right file?"));
+            self.reader.cx.refuse(Problem::at(path.span(), what).help("is it the right file?"));
         }
     }
 }
@@ -204,7 +182,7 @@ fn everybody(span: Range<usize>, action: Action, what: &str) -> Problem {
 }
 
 /// Warns of a list that denies a trusted proxy.
-fn lint_proxy(scope: &Scope<'_>, rules: &Rules, places: &Places, proxy: IpNet) {
+fn lint_proxy(reader: &SectionReader<'_>, rules: &Rules, places: &Places, proxy: IpNet) {
     let Some((Action::Deny, entry)) = rules.listed(proxy) else {
         return;
     };
@@ -216,7 +194,7 @@ fn lint_proxy(scope: &Scope<'_>, rules: &Rules, places: &Places, proxy: IpNet) {
     } else {
         proxy.to_string()
     };
-    scope.lint(
+    reader.lint(
         LintName::FirewallProxy,
         Problem::at(span, format!("{entry} covers the trusted proxy {proxy}"))
             .label("a connection for which it names no client is denied")

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 
 use super::files::{Help, read_up_to};
-use super::keys;
+use super::keys::{self, FirewallKeys};
 use super::kinds::Fault;
 use super::load::Loader;
-use super::reader::{Scope, SectionReader};
+use super::reader::SectionReader;
 use super::report::Problem;
 use crate::firewall::{Database, Geo, GeoRules, Says};
 
@@ -24,43 +24,31 @@ const DATABASE: Help = Help {
 const COUNTRIES: &str = "countries (`country.iso_code`)";
 const SYSTEMS: &str = "numbers of autonomous systems (`autonomous_system_number`)";
 
-/// The rules that need a geolocation database, and the paths of the databases.
-pub(super) struct CheckedGeo {
-    rules: GeoRules,
-    databases: Vec<Spanned<PathBuf>>,
-    users: GeoUsers,
-}
-
-/// Checks the keys that need a database. Returns `None` if no such key is given, or after it reported a
-/// fault.
-pub(super) fn check(reader: &SectionReader<'_>) -> Option<CheckedGeo> {
-    let rules = GeoRules {
-        allow_countries: values(reader.get(&keys::ALLOW_COUNTRIES)),
-        deny_countries: values(reader.get(&keys::DENY_COUNTRIES)),
-        deny_asns: values(reader.get(&keys::DENY_ASNS)),
-    };
-    let databases = reader.get(&keys::GEOIP);
+/// Checks the keys that need a database.
+pub(super) fn check(reader: &SectionReader<'_>) {
     let users = GeoUsers::of(reader);
     users.refuse_contradictions(reader);
     users.refuse_missing(reader);
-    Some(CheckedGeo { rules, databases: databases?.into_inner(), users })
 }
 
-impl CheckedGeo {
-    /// Reads the databases. Returns `None` after it reported a fault.
-    pub(super) fn load(self, scope: &Scope<'_>, loader: &Loader) -> Option<Geo> {
-        let Self { rules, databases: paths, users } = self;
-        let databases: Vec<_> =
-            paths.iter().filter_map(|path| users.database(scope, loader, path)).collect();
-        if users.needs() == Says::default() || databases.len() < paths.len() {
-            return None;
-        }
-        users.check_known(scope, &databases).then(|| Geo::new(rules, databases))
+/// Reads the databases. Returns `None` if no key needs one, or after it reported a fault.
+pub(super) fn load(keys: FirewallKeys, reader: &SectionReader<'_>, loader: &Loader) -> Option<Geo> {
+    let paths = keys.geoip?;
+    let users = GeoUsers::of(reader);
+    let databases: Vec<_> = reader
+        .entries(keys::GEOIP.name, &paths)
+        .iter()
+        .filter_map(|path| users.database(reader, loader, path))
+        .collect();
+    if users.needs() == Says::default() || databases.len() < paths.len() {
+        return None;
     }
-}
-
-fn values<T>(list: Option<Spanned<Vec<Spanned<T>>>>) -> Vec<T> {
-    list.map_or(Vec::new(), Spanned::into_inner).into_iter().map(Spanned::into_inner).collect()
+    let rules = GeoRules {
+        allow_countries: keys.allow_countries,
+        deny_countries: keys.deny_countries,
+        deny_asns: keys.deny_asns,
+    };
+    users.check_known(reader, &databases).then(|| Geo::new(rules, databases))
 }
 
 /// The places of the keys that need a database, including keys with faulty values.
@@ -131,11 +119,11 @@ impl GeoUsers {
     /// Loads a database and checks that it contains the countries or autonomous systems that the keys need.
     fn database(
         &self,
-        scope: &Scope<'_>,
+        reader: &SectionReader<'_>,
         loader: &Loader,
-        path: &Spanned<PathBuf>,
+        path: &Spanned<&PathBuf>,
     ) -> Option<Database> {
-        let database = loader.read(scope, keys::GEOIP.name, path, read_database)?;
+        let database = loader.read_entry(reader, keys::GEOIP.name, path, read_database)?;
         let (needs, says) = (self.needs(), database.says());
         let wanted = match (needs.countries && !says.countries, needs.asns && !says.asns) {
             (true, true) => format!("neither {COUNTRIES} nor {SYSTEMS}"),
@@ -145,12 +133,12 @@ impl GeoUsers {
         };
         let fault = Fault::new(format!("{} has {wanted}", path.get_ref().display()));
         let help = "give a database that has them, or leave this one out";
-        scope.refuse(keys::GEOIP.name, path.span(), fault.help(help));
+        reader.refuse(keys::GEOIP.name, path.span(), fault.help(help));
         None
     }
 
     /// Whether the databases together contain all data that the keys need; reports missing data.
-    fn check_known(&self, scope: &Scope<'_>, databases: &[Database]) -> bool {
+    fn check_known(&self, reader: &SectionReader<'_>, databases: &[Database]) -> bool {
         let needs = self.needs();
         let countries = databases.iter().any(|database| database.says().countries);
         let asns = databases.iter().any(|database| database.says().asns);
@@ -164,7 +152,7 @@ impl GeoUsers {
                 known = false;
                 let fault = Fault::new(format!("no database of firewall.geoip has {missing}"));
                 let help = "add one that has them to `geoip`, which takes a list, too";
-                scope.refuse(name, span.clone(), fault.help(help));
+                reader.refuse(name, span.clone(), fault.help(help));
             }
         }
         known

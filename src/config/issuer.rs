@@ -1,77 +1,16 @@
 //! `[jwt.NAME]`: the issuers whose tokens a route accepts, the places of a token and its required claims.
 
-use crate::values::TokenPlace;
-
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::tls::Roots;
-use http::{HeaderName, Uri};
+use http::Uri;
+
+use super::keys::Issuer;
 
 /// The upper bound of `max_token`, in bytes.
 pub const LONGEST_TOKEN: usize = 64 * 1024;
-
-/// A checked `[jwt.NAME]` table. `K` is the verification key; it is `()` until the key is loaded.
-#[derive(Debug, Clone)]
-pub struct Issuer<K = KeySource> {
-    /// The `NAME` in `[jwt.NAME]`.
-    pub name: String,
-    /// The signature algorithms that a token may use; at least one, all of one family.
-    pub algorithms: Vec<Algorithm>,
-    /// The verification key.
-    pub key: K,
-    /// The required value of `iss`; `None`: `iss` is not checked.
-    pub issuer: Option<String>,
-    /// The accepted audiences: `aud` must contain one of them. Empty: `aud` is not checked.
-    pub audience: Vec<String>,
-    /// The tolerated clock skew: added to `exp` and to the expiry timer, and subtracted from `nbf`; at
-    /// most 60 s.
-    pub leeway: Duration,
-    /// The claim that holds the user.
-    pub user_claim: String,
-    /// The places where a token may be; at least one. [`TokenPlace::Message`] excludes the others.
-    pub token_from: Vec<TokenPlace>,
-    /// The deadline for the first message, if the token is in it.
-    pub message_deadline: Duration,
-    /// The JSON pointer to the token in the first message; `None`: the message is the token itself, or
-    /// a JSON object with a member `token`.
-    pub message_token: Option<String>,
-    /// The longest token that is parsed, in bytes; at most [`LONGEST_TOKEN`].
-    pub max_token: usize,
-    /// The required claims and their allowed values.
-    pub require: Vec<Requirement>,
-    /// Header fields that are set in the upstream request, each with the claim that it is set from.
-    pub forward: Vec<(HeaderName, String)>,
-    /// Whether the credential is also forwarded to the upstream.
-    pub forward_token: bool,
-    /// The action when the token of a session expires.
-    pub on_expiry: OnExpiry,
-}
-
-impl Issuer<()> {
-    /// Adds the loaded key.
-    pub(super) fn with_key(self, key: KeySource) -> Issuer {
-        Issuer {
-            name: self.name,
-            algorithms: self.algorithms,
-            key,
-            issuer: self.issuer,
-            audience: self.audience,
-            leeway: self.leeway,
-            user_claim: self.user_claim,
-            token_from: self.token_from,
-            message_deadline: self.message_deadline,
-            message_token: self.message_token,
-            max_token: self.max_token,
-            require: self.require,
-            forward: self.forward,
-            forward_token: self.forward_token,
-            on_expiry: self.on_expiry,
-        }
-    }
-}
 
 /// The issuers whose tokens a route accepts, at least one. If there are several, each has a distinct
 /// `issuer`, and the unverified `iss` of a token selects the issuer that verifies it; the token places

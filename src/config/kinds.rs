@@ -70,7 +70,7 @@ fn number_in_quotes(item: &Item<'_>) -> Option<String> {
 }
 
 /// A kind of value that is read from one TOML value.
-pub(super) trait Kind: Words {
+pub(super) trait ValueKind: Words {
     type Value;
 
     /// Reads the value. Returns `None` after it reported a fault at `place`.
@@ -100,7 +100,7 @@ impl Words for Integer {
     }
 }
 
-impl Kind for Integer {
+impl ValueKind for Integer {
     type Value = u32;
 
     fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<u32> {
@@ -142,7 +142,7 @@ impl Words for Count {
     }
 }
 
-impl Kind for Count {
+impl ValueKind for Count {
     type Value = NonZeroU32;
 
     fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<NonZeroU32> {
@@ -175,7 +175,7 @@ impl Words for Bool {
     }
 }
 
-impl Kind for Bool {
+impl ValueKind for Bool {
     type Value = bool;
 
     fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<bool> {
@@ -208,7 +208,7 @@ impl Words for Size {
     }
 }
 
-impl Kind for Size {
+impl ValueKind for Size {
     type Value = u64;
 
     fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<u64> {
@@ -244,7 +244,7 @@ impl Words for Time {
     }
 }
 
-impl Kind for Time {
+impl ValueKind for Time {
     type Value = Duration;
 
     fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<Duration> {
@@ -278,7 +278,7 @@ impl<K: Words> Words for OrOff<K> {
     }
 }
 
-impl<K: Kind> Kind for OrOff<K> {
+impl<K: ValueKind> ValueKind for OrOff<K> {
     type Value = Option<K::Value>;
 
     fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<Option<K::Value>> {
@@ -346,7 +346,7 @@ impl<T> Words for Choice<T> {
     }
 }
 
-impl<T: Copy + PartialEq> Kind for Choice<T> {
+impl<T: Copy + PartialEq> ValueKind for Choice<T> {
     type Value = T;
 
     fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<T> {
@@ -411,7 +411,7 @@ impl<T> Words for Text<T> {
     }
 }
 
-impl<T: Display> Kind for Text<T> {
+impl<T: Display> ValueKind for Text<T> {
     type Value = T;
 
     fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<T> {
@@ -436,7 +436,7 @@ impl Words for File {
     }
 }
 
-impl Kind for File {
+impl ValueKind for File {
     type Value = PathBuf;
 
     fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<PathBuf> {

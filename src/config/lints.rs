@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use toml::Spanned;
-
 use super::kinds::Fault;
 use super::report::Problem;
 use super::units::nearest;
@@ -108,9 +106,8 @@ pub(super) struct Acknowledged(Vec<(LintName, String)>);
 
 impl Acknowledged {
     /// Adds the names in the `allow` of the table at this path.
-    pub(super) fn add(&mut self, names: Vec<Spanned<LintName>>, table: &str) {
-        let names = names.into_iter().map(Spanned::into_inner);
-        self.0.extend(names.map(|name| (name, table.to_owned())));
+    pub(super) fn add(&mut self, names: Vec<LintName>, table: &str) {
+        self.0.extend(names.into_iter().map(|name| (name, table.to_owned())));
     }
 
     /// The lints that no `allow` acknowledges.

@@ -1,30 +1,35 @@
 //! Kinds of values that are lists and tables.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use serde_json::{Value as Json, json};
-use toml::Spanned;
 
 use super::keys::Section;
-use super::kinds::{Fault, Item, Kind, Text, Words};
+use super::kinds::{Fault, Item, ValueKind, Words};
 use super::reader::Place;
 use super::report::Problem;
 
 /// A list without duplicates.
-pub(super) struct List<K> {
-    pub(super) of: K,
+pub(super) struct ListOf<K> {
+    of: K,
     /// The help text for an empty list; `None`: the list may be empty.
-    pub(super) never_empty: Option<&'static str>,
+    never_empty: Option<&'static str>,
 }
 
-impl<T> List<Text<T>> {
+impl<K> ListOf<K> {
+    /// A list that may be empty.
+    pub(super) const fn new(of: K) -> Self {
+        Self { of, never_empty: None }
+    }
+
     /// A list that must not be empty; `instead` is the help text for an empty list.
-    pub(super) const fn never_empty(of: Text<T>, instead: &'static str) -> Self {
+    pub(super) const fn never_empty(of: K, instead: &'static str) -> Self {
         Self { of, never_empty: Some(instead) }
     }
 }
 
-impl<K: Words> Words for List<K> {
+impl<K: Words> Words for ListOf<K> {
     fn words(&self) -> String {
         format!("a list, each entry {}", self.of.words())
     }
@@ -40,8 +45,8 @@ impl<K: Words> Words for List<K> {
     }
 }
 
-impl<K: Kind<Value: PartialEq>> Kind for List<K> {
-    type Value = Vec<Spanned<K::Value>>;
+impl<K: ValueKind<Value: PartialEq>> ValueKind for ListOf<K> {
+    type Value = Vec<K::Value>;
 
     fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<Self::Value> {
         let Some(items) = item.get_ref().as_array() else {
@@ -50,51 +55,44 @@ impl<K: Kind<Value: PartialEq>> Kind for List<K> {
         if let (true, Some(instead)) = (items.is_empty(), self.never_empty) {
             return place.refuse(item, self, Fault::new("the list is empty").help(instead));
         }
-        let read = |item: &Item<'_>| Some(Spanned::new(item.span(), self.of.read(item, place)?));
-        let values: Vec<_> = items.iter().map(read).collect();
+        let values: Vec<_> = items.iter().map(|item| self.of.read(item, place)).collect();
         let values = values.into_iter().collect::<Option<Vec<_>>>()?;
-        self.check_distinct(values, place)
+        let spans: Vec<_> = items.iter().map(Item::span).collect();
+        self.are_distinct(&values, &spans, place).then_some(values)
     }
 
     fn show(&self, values: &Self::Value) -> String {
-        let values: Vec<_> = values.iter().map(|value| self.of.show(value.get_ref())).collect();
+        let values: Vec<_> = values.iter().map(|value| self.of.show(value)).collect();
         format!("[{}]", values.join(", "))
     }
 }
 
-impl<K: Kind<Value: PartialEq>> List<K> {
-    fn check_distinct(
-        &self,
-        values: Vec<Spanned<K::Value>>,
-        place: &Place<'_>,
-    ) -> Option<Vec<Spanned<K::Value>>> {
-        let mut distinct: Vec<Spanned<K::Value>> = Vec::with_capacity(values.len());
+impl<K: ValueKind<Value: PartialEq>> ListOf<K> {
+    /// Reports each value that is equal to an earlier one; whether there is none.
+    fn are_distinct(&self, values: &[K::Value], spans: &[Range<usize>], place: &Place<'_>) -> bool {
         // Equal values have the same text, so a map finds duplicates in one pass, however long the list is.
         let mut shown: HashMap<String, Vec<usize>> = HashMap::with_capacity(values.len());
-        let mut repeated = false;
-        for value in values {
-            let alike = shown.entry(self.of.show(value.get_ref())).or_default();
-            let mut seen = alike.iter().map(|index| &distinct[*index]);
-            if let Some(first) = seen.find(|seen| seen.get_ref() == value.get_ref()) {
-                repeated = true;
-                let what =
-                    format!("{}: {} is said twice", place.key, self.of.show(first.get_ref()));
-                place.cx.refuse(
-                    Problem::at(value.span(), what)
-                        .related(first.span(), "first said here")
-                        .help("remove one of the two"),
-                );
-            } else {
-                alike.push(distinct.len());
-                distinct.push(value);
-            }
+        let mut distinct = true;
+        for (index, value) in values.iter().enumerate() {
+            let text = self.of.show(value);
+            let alike = shown.entry(text.clone()).or_default();
+            let Some(first) = alike.iter().find(|first| values[**first] == *value) else {
+                alike.push(index);
+                continue;
+            };
+            distinct = false;
+            place.cx.refuse(
+                Problem::at(spans[index].clone(), format!("{}: {text} is said twice", place.key))
+                    .related(spans[*first].clone(), "first said here")
+                    .help("remove one of the two"),
+            );
         }
-        (!repeated).then_some(distinct)
+        distinct
     }
 }
 
 /// A list, or one entry without brackets.
-pub(super) struct OneOrMore<K>(pub(super) List<K>);
+pub(super) struct OneOrMore<K>(pub(super) ListOf<K>);
 
 impl<K: Words> Words for OneOrMore<K> {
     fn words(&self) -> String {
@@ -106,15 +104,14 @@ impl<K: Words> Words for OneOrMore<K> {
     }
 }
 
-impl<K: Kind<Value: PartialEq>> Kind for OneOrMore<K> {
-    type Value = Vec<Spanned<K::Value>>;
+impl<K: ValueKind<Value: PartialEq>> ValueKind for OneOrMore<K> {
+    type Value = Vec<K::Value>;
 
     fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<Self::Value> {
         if item.get_ref().is_array() {
             return self.0.read(item, place);
         }
-        let value = self.0.of.read(item, place)?;
-        Some(vec![Spanned::new(item.span(), value)])
+        Some(vec![self.0.of.read(item, place)?])
     }
 
     fn show(&self, values: &Self::Value) -> String {
@@ -123,9 +120,9 @@ impl<K: Kind<Value: PartialEq>> Kind for OneOrMore<K> {
 }
 
 /// A table with the keys of a section.
-pub(super) struct Table(pub(super) Section);
+pub(super) struct Subtable(pub(super) Section);
 
-impl Words for Table {
+impl Words for Subtable {
     fn words(&self) -> String {
         "a table".to_owned()
     }
@@ -136,9 +133,9 @@ impl Words for Table {
 }
 
 /// A list of tables with the keys of a section, at least one.
-pub(super) struct Tables(pub(super) Section);
+pub(super) struct Subtables(pub(super) Section);
 
-impl Words for Tables {
+impl Words for Subtables {
     fn words(&self) -> String {
         "a list of tables, at least one".to_owned()
     }

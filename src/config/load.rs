@@ -13,7 +13,7 @@ use super::files::read_bounded;
 use super::kinds::Fault;
 use super::model::Config;
 use super::raw::Raw;
-use super::reader::{ReadContext, Scope};
+use super::reader::{ReadContext, SectionReader};
 use super::report::{Lint, LoadError, Problem, Report};
 use super::route::Shared;
 use crate::tls::Roots;
@@ -94,23 +94,36 @@ impl Loader {
     /// Reads the file of the key `name` with `read`; reports a fault at the key.
     pub(super) fn read<T>(
         &self,
-        scope: &Scope<'_>,
+        reader: &SectionReader<'_>,
         name: &str,
-        path: &Spanned<PathBuf>,
+        path: &Path,
         read: impl FnOnce(&Path) -> Result<T, Fault>,
     ) -> Option<T> {
+        self.read_entry(reader, name, &Spanned::new(reader.span_of(name)?, path), read)
+    }
+
+    /// Reads a file that is one entry of the key `name`; reports a fault at the entry.
+    pub(super) fn read_entry<T>(
+        &self,
+        reader: &SectionReader<'_>,
+        name: &str,
+        path: &Spanned<impl AsRef<Path>>,
+        read: impl FnOnce(&Path) -> Result<T, Fault>,
+    ) -> Option<T> {
+        let span = path.span();
+        let path = path.get_ref().as_ref();
         let mut files = self.files.borrow_mut();
-        if !files.contains(path.get_ref()) {
-            files.push(path.get_ref().clone());
+        if !files.iter().any(|file| file == path) {
+            files.push(path.to_owned());
         }
-        scope.judge(name, path, read)
+        reader.accept(name, span, read(path))
     }
 
     /// The root certificates of the system. If there are none, reports an error at `span` that `whom`
     /// cannot be verified.
     pub(super) fn system_roots(
         &self,
-        scope: &Scope<'_>,
+        reader: &SectionReader<'_>,
         span: Range<usize>,
         whom: &str,
         instead: &str,
@@ -120,7 +133,7 @@ impl Loader {
             Err(reason) => {
                 let what = format!("the system has no roots to verify {whom} with{reason}");
                 let help = format!("install the system's CA certificates, or give {instead}");
-                scope.cx.refuse(Problem::at(span, what).help(help));
+                reader.cx.refuse(Problem::at(span, what).help(help));
                 None
             }
         }
@@ -130,7 +143,7 @@ impl Loader {
 /// The source of the roots that a server's certificate must chain to.
 #[derive(Debug)]
 pub(super) enum RootsFrom {
-    File(Spanned<PathBuf>),
+    File(PathBuf),
     /// The roots of the system; the span is the place of the server to verify.
     System(Range<usize>),
 }

@@ -50,19 +50,17 @@ mod upstream;
 
 pub use host::HostPattern;
 pub use issuer::{
-    Algorithm, Family, Issuer, KeySource, LONGEST_TOKEN, OnExpiry, Requirement, RouteIssuers,
-    Secret,
+    Algorithm, Family, KeySource, LONGEST_TOKEN, OnExpiry, Requirement, RouteIssuers, Secret,
 };
 pub use jwt::token_place;
-pub use keys::{Limits, WebSocket};
+pub use keys::{Admin, BanRules, Issuer, Limits, Log, Route, Server, WebSocket};
 pub use lints::LintName;
 pub use load::{Loaded, examine, load, parse, read_text};
 pub use model::{
-    Admin, Auth, Compression, Config, Log, LogFormat, Origins, ProxyProtocol, Route, Server,
-    UnknownClients, Upstream,
+    Auth, Compression, Config, LogFormat, Origins, ProxyProtocol, UnknownClients, UpstreamAddress,
 };
 pub use path::PathPattern;
-pub use protection::{Ban, Firewall, Mode, OnExceed};
+pub use protection::{Firewall, Mode, OnExceed};
 pub use reference::reference;
 pub use report::{Lint, LoadError, Report};
 pub use schema::schema;

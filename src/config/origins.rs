@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use toml::Spanned;
 
-use super::keys;
+use super::keys::{self, Field, Key, Omittable, Texts};
 use super::kinds::Fault;
 use super::lints::LintName;
 use super::model::Origins;
@@ -13,21 +13,21 @@ use super::reader::SectionReader;
 use super::report::Problem;
 use crate::values::{Origin, OriginError, OriginPattern};
 
-/// Reads a route's origins.
-pub(super) fn check(reader: &SectionReader<'_>) -> Origins {
-    let Some(list) = reader.get(&keys::ORIGINS) else {
-        return Origins::Same;
-    };
-    let any = list.get_ref().iter().find(|entry| *entry.get_ref() == OriginEntry::Any);
-    if let Some(any) = any {
-        check_any_origin(reader, any.span(), list.get_ref().len());
-        return Origins::Any;
+impl Field<Origins> for Key<Texts<OriginEntry>, Omittable> {
+    fn read(&self, reader: &SectionReader<'_>) -> Origins {
+        let Some(list) = reader.get(self) else {
+            return Origins::Same;
+        };
+        let entries = reader.entries(self.name, &list);
+        if let Some(any) = entries.iter().find(|entry| **entry.get_ref() == OriginEntry::Any) {
+            check_any_origin(reader, any.span(), list.len());
+            return Origins::Any;
+        }
+        for entry in &entries {
+            lint_shared(reader, entry);
+        }
+        Origins::Listed(list.into_iter().filter_map(OriginEntry::one).collect())
     }
-    for entry in list.get_ref() {
-        lint_shared(reader, entry);
-    }
-    let listed = list.into_inner().into_iter().map(Spanned::into_inner);
-    Origins::Listed(listed.filter_map(OriginEntry::one).collect())
 }
 
 fn check_any_origin(reader: &SectionReader<'_>, span: Range<usize>, entries: usize) {
@@ -45,7 +45,7 @@ fn check_any_origin(reader: &SectionReader<'_>, span: Range<usize>, entries: usi
 }
 
 /// Warns of an origin that pages of other sites share: `null`, `file://` or an empty Origin.
-fn lint_shared(reader: &SectionReader<'_>, entry: &Spanned<OriginEntry>) {
+fn lint_shared(reader: &SectionReader<'_>, entry: &Spanned<&OriginEntry>) {
     let OriginEntry::One(OriginPattern::Exact(origin)) = entry.get_ref() else {
         return;
     };

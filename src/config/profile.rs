@@ -29,19 +29,20 @@ pub(super) struct Base {
 
 /// Reads `profile` of the file.
 pub(super) fn check(root: &SectionReader<'_>) -> Base {
-    match root.get(&keys::PROFILE) {
-        None => Base {
+    let Some(profile) = root.get(&keys::PROFILE) else {
+        return Base {
             profile: None,
             websocket: WebSocket::defaults(),
             limits: Layer::new(Limits::defaults(), None),
             require_origin: keys::REQUIRE_ORIGIN.absent.value(),
-        },
-        Some(said) => Base {
-            profile: Some(said.span()),
-            websocket: said.get_ref().websocket(),
-            limits: Layer::new(said.get_ref().limits(), Some(said.span())),
-            require_origin: said.get_ref().require_origin(),
-        },
+        };
+    };
+    let span = root.span_of(keys::PROFILE.name);
+    Base {
+        websocket: profile.websocket(),
+        limits: Layer::new(profile.limits(), span.clone()),
+        require_origin: profile.require_origin(),
+        profile: span,
     }
 }
 

@@ -1,12 +1,8 @@
 //! The checked settings of the firewall, of bans, and of exceeded limits.
 
-use std::num::NonZeroU32;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use ipnet::IpNet;
-
+use super::keys::BanRules;
 use crate::firewall::Rules;
 
 /// Whether a section enforces its denials.
@@ -27,24 +23,7 @@ pub struct Firewall {
     /// Whether denied addresses are refused or only reported.
     pub mode: Mode,
     /// `[firewall.ban]`; `None`: only operators ban.
-    pub ban: Option<Ban>,
-}
-
-/// `[firewall.ban]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ban {
-    /// The number of strikes that cause a ban.
-    pub strikes: NonZeroU32,
-    /// The window in which strikes count.
-    pub within: Duration,
-    /// The duration of the first ban; each further ban of the same address lasts twice as long.
-    pub duration: Duration,
-    /// The longest duration of a ban.
-    pub max_duration: Duration,
-    /// Networks that are never banned, in addition to `trusted_proxies`.
-    pub exempt: Vec<IpNet>,
-    /// The file that keeps bans across restarts; `None`: they are in memory only.
-    pub file: Option<PathBuf>,
+    pub ban: Option<BanRules>,
 }
 
 /// `[limits] on_exceed`

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use super::kinds::{Fault, Item, Kind, Words, in_bounds, matching, whole_number};
+use super::kinds::{Fault, Item, ValueKind, Words, in_bounds, matching, whole_number};
 use super::reader::Place;
 use super::units::{SIZE_PATTERN, parse_size, show_size};
 use crate::values::Rate;
@@ -161,7 +161,7 @@ impl Words for RateOf {
     }
 }
 
-impl Kind for RateOf {
+impl ValueKind for RateOf {
     type Value = Rate;
 
     fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<Rate> {
@@ -184,7 +184,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{BYTES, EVENTS, RESTORED_WITHIN, RateOf, TIMES};
-    use crate::config::kinds::Kind;
+    use crate::config::kinds::ValueKind;
     use crate::values::Rate;
 
     fn rate(count: u64, seconds: u64, burst: u64) -> Rate {

@@ -7,21 +7,21 @@ use toml::Spanned;
 use toml::de::{DeTable, Error};
 
 use super::reader::{ReadContext, SectionReader};
-use super::report::{LoadError, Problem, Report, Source};
+use super::report::{LoadError, Problem, Report, SourceText};
 
 /// The largest number of syntax errors that are shown: one often causes the next.
 const SYNTAX_SHOWN: usize = 10;
 
 /// A file that is valid TOML; its values are not checked yet.
 pub(super) struct Raw<'a> {
-    pub(super) source: Arc<Source>,
+    pub(super) source: Arc<SourceText>,
     table: Spanned<DeTable<'a>>,
 }
 
 impl<'a> Raw<'a> {
     /// Parses the text of a file; `name` is the name of the file in errors.
     pub(super) fn read(text: &'a str, name: &Path) -> Result<Self, LoadError> {
-        let source = Arc::new(Source::new(name.display().to_string(), text.to_owned()));
+        let source = Arc::new(SourceText::new(name.display().to_string(), text.to_owned()));
         let (table, errors) = DeTable::parse_recoverable(text);
         if errors.is_empty() {
             return Ok(Self { source, table });
@@ -38,7 +38,7 @@ impl<'a> Raw<'a> {
 
 /// The first error of each line, up to the first error within a list: an unclosed list causes an error
 /// at everything after it.
-fn syntax_problems(source: &Source, errors: &[Error]) -> Vec<Problem> {
+fn syntax_problems(source: &SourceText, errors: &[Error]) -> Vec<Problem> {
     let mut errors: Vec<_> = errors.iter().map(|error| (start(error), error)).collect();
     errors.sort_by_key(|(start, _)| *start);
     let breaks: Vec<_> = source.text.match_indices('\n').map(|(at, _)| at).collect();

@@ -4,11 +4,10 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use toml::Spanned;
-
+use super::keys;
 use super::lints::LintName;
-use super::model::Upstream;
-use super::reader::Scope;
+use super::model::UpstreamAddress;
+use super::reader::SectionReader;
 use super::report::Problem;
 
 /// The timeout for resolving one name.
@@ -17,13 +16,14 @@ const LOOK_UP: Duration = Duration::from_secs(5);
 /// Warns of upstreams that are an address of `listen` and, if `looks_up` is set, of names that do not
 /// resolve.
 pub(super) fn lint(
-    scope: &Scope<'_>,
-    upstreams: &[Spanned<Upstream>],
+    reader: &SectionReader<'_>,
+    upstreams: &[UpstreamAddress],
     listen: &[SocketAddr],
     looks_up: bool,
 ) {
-    for upstream in upstreams {
-        let (Upstream::Ws { host, port } | Upstream::Wss { host, port }) = upstream.get_ref()
+    for upstream in reader.entries(keys::UPSTREAM.name, upstreams) {
+        let (UpstreamAddress::Ws { host, port } | UpstreamAddress::Wss { host, port }) =
+            upstream.get_ref()
         else {
             continue;
         };
@@ -37,7 +37,7 @@ pub(super) fn lint(
                         format!("the upstream {} does not resolve: {reason}", upstream.get_ref());
                     let help = "correct the name, or the name service of this machine; sessions of this \
                                 route get upstream.unavailable";
-                    scope.lint(
+                    reader.lint(
                         LintName::UpstreamName,
                         Problem::at(upstream.span(), what).help(help),
                     );
@@ -53,7 +53,7 @@ pub(super) fn lint(
             let problem = Problem::at(upstream.span(), what)
                 .label("each request would come back until max_connections is reached")
                 .help("write the address of the application");
-            scope.lint(LintName::UpstreamSelf, problem);
+            reader.lint(LintName::UpstreamSelf, problem);
         }
     }
 }

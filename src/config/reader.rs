@@ -1,18 +1,18 @@
 //! Walks the syntax tree of the file, reads values by the table of keys, and collects all errors.
 
 use std::cell::RefCell;
-use std::ops::{Deref, Range};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{self, DefaultTo, Key, ListOf, Needed, Section};
-use super::kinds::{Fault, Item, Kind, OFF_OR, Words};
+use super::keys::{self, DefaultTo, Key, Needed, Section, Texts};
+use super::kinds::{Fault, Item, OFF_OR, ValueKind, Words};
 use super::lints::{Acknowledged, FoundLint, LintName};
-use super::lists::{Table, Tables};
-use super::report::{Problem, Source};
+use super::lists::{Subtable, Subtables};
+use super::report::{Problem, SourceText};
 use super::units;
 
 /// The longest name of a table that the operator names, in bytes.
@@ -23,7 +23,7 @@ pub(super) const NAME: &str = "^[0-9A-Za-z_-]{1,64}$";
 
 /// The state of reading one file: errors, lints and acknowledged lints so far.
 pub(super) struct ReadContext {
-    pub(super) source: Arc<Source>,
+    pub(super) source: Arc<SourceText>,
     /// The folder that relative paths are resolved against.
     pub(super) base: PathBuf,
     pub(super) problems: RefCell<Vec<Problem>>,
@@ -38,14 +38,14 @@ type Judge = fn(&Path) -> Result<(), Fault>;
 
 /// A path where the gateway will create a file.
 struct NewFile {
-    table: String,
-    name: &'static str,
-    path: Spanned<PathBuf>,
+    key: String,
+    span: Range<usize>,
+    path: PathBuf,
     judge: Judge,
 }
 
 impl ReadContext {
-    pub(super) fn new(source: Arc<Source>, base: PathBuf) -> Self {
+    pub(super) fn new(source: Arc<SourceText>, base: PathBuf) -> Self {
         Self {
             source,
             base,
@@ -58,62 +58,16 @@ impl ReadContext {
 
     /// Reports each path at which no file can be created.
     pub(super) fn judge_new_files(&self) {
-        for NewFile { table, name, path, judge } in self.new_files.take() {
-            Scope { cx: self, path: table }.judge(name, &path, judge);
+        for NewFile { key, span, path, judge } in self.new_files.take() {
+            if let Err(fault) = judge(&path) {
+                self.refuse(Problem::of(&key, span, fault));
+            }
         }
     }
 
     /// Records an error; the file then yields no [`super::Config`].
     pub(super) fn refuse(&self, problem: Problem) {
         self.problems.borrow_mut().push(problem);
-    }
-}
-
-/// The path of one table of the file, for reporting faults and lints of its keys. It does not need the
-/// syntax tree, so that the load step reports at the same places as the check step.
-#[derive(Clone)]
-pub(super) struct Scope<'a> {
-    pub(super) cx: &'a ReadContext,
-    /// The path, such as `routes.chat`; empty for the root table.
-    path: String,
-}
-
-impl Scope<'_> {
-    /// The full name of a key of this table.
-    pub(super) fn key(&self, name: &str) -> String {
-        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
-    }
-
-    /// Reports a fault of the value of the key `name`.
-    pub(super) fn refuse(&self, name: &str, span: Range<usize>, fault: Fault) {
-        let problem = Problem::at(span, format!("{}: {}", self.key(name), fault.what));
-        self.cx.refuse(match fault.help {
-            Some(help) => problem.help(help),
-            None => problem,
-        });
-    }
-
-    /// Applies `judge` to a path in this table; reports a fault at the path.
-    pub(super) fn judge<T>(
-        &self,
-        name: &str,
-        path: &Spanned<PathBuf>,
-        judge: impl FnOnce(&Path) -> Result<T, Fault>,
-    ) -> Option<T> {
-        let refuse = |fault: Fault| self.refuse(name, path.span(), fault);
-        judge(path.get_ref()).map_err(refuse).ok()
-    }
-
-    /// Records a path at which the gateway will create a file; the load step checks it.
-    pub(super) fn will_create(&self, name: &'static str, path: &Spanned<PathBuf>, judge: Judge) {
-        let file = NewFile { table: self.path.clone(), name, path: path.clone(), judge };
-        self.cx.new_files.borrow_mut().push(file);
-    }
-
-    /// Records a lint about this table. It is shown unless an `allow` in this table or in a parent
-    /// table acknowledges it.
-    pub(super) fn lint(&self, name: LintName, problem: Problem) {
-        self.cx.lints.borrow_mut().push(FoundLint { name, table: self.path.clone(), problem });
     }
 }
 
@@ -139,12 +93,8 @@ impl<'a> Place<'a> {
 
     /// Reports a bad value. Always returns `None`.
     pub(super) fn refuse<T>(&self, item: &Item<'_>, kind: &dyn Words, fault: Fault) -> Option<T> {
-        let mut problem = Problem::at(item.span(), format!("{}: {}", self.key, fault.what))
-            .label(format!("expected {}{}", self.or, kind.words()));
-        if let Some(help) = fault.help {
-            problem = problem.help(help);
-        }
-        self.cx.refuse(problem);
+        let expected = format!("expected {}{}", self.or, kind.words());
+        self.cx.refuse(Problem::of(&self.key, item.span(), fault).label(expected));
         None
     }
 
@@ -183,7 +133,9 @@ fn type_of(value: &DeValue<'_>) -> &'static str {
 
 /// Reads one table of the file, which may be absent. The constructor reports unknown keys.
 pub(super) struct SectionReader<'a> {
-    scope: Scope<'a>,
+    pub(super) cx: &'a ReadContext,
+    /// The path of the table, such as `routes.chat`; empty for the root table.
+    path: String,
     /// The table; `None`: it is absent.
     table: Option<&'a DeTable<'a>>,
     span: Option<Range<usize>>,
@@ -191,14 +143,6 @@ pub(super) struct SectionReader<'a> {
     malformed: bool,
     /// Known keys that unknown keys resemble: their absence is not reported a second time.
     misspelt: Vec<&'static str>,
-}
-
-impl<'a> Deref for SectionReader<'a> {
-    type Target = Scope<'a>;
-
-    fn deref(&self) -> &Scope<'a> {
-        &self.scope
-    }
 }
 
 impl<'a> SectionReader<'a> {
@@ -215,8 +159,7 @@ impl<'a> SectionReader<'a> {
         span: Option<Range<usize>>,
     ) -> Self {
         let malformed = table.is_none() && span.is_some();
-        let scope = Scope { cx, path };
-        let mut reader = Self { scope, table, span, malformed, misspelt: Vec::new() };
+        let mut reader = Self { cx, path, table, span, malformed, misspelt: Vec::new() };
         if let (Some(table), false) = (table, section.is_named()) {
             let unknown = table.keys().filter(|key| !keys::is_known(section, key.get_ref()));
             for key in unknown {
@@ -224,6 +167,54 @@ impl<'a> SectionReader<'a> {
             }
         }
         reader
+    }
+
+    /// The full name of a key of this table.
+    pub(super) fn key(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+
+    /// Reports a fault of the key `name`, at `span`.
+    pub(super) fn refuse(&self, name: &str, span: Range<usize>, fault: Fault) {
+        self.cx.refuse(Problem::of(&self.key(name), span, fault));
+    }
+
+    /// The value of `result`; reports its fault as one of the key `name`, at `span`.
+    pub(super) fn accept<T>(
+        &self,
+        name: &str,
+        span: Range<usize>,
+        result: Result<T, Fault>,
+    ) -> Option<T> {
+        result.map_err(|fault| self.refuse(name, span, fault)).ok()
+    }
+
+    /// Records that the gateway will create a file at `path`, the value of the key `name`; the load step
+    /// checks with `judge` whether it can.
+    pub(super) fn will_create(&self, name: &str, path: Option<&PathBuf>, judge: Judge) {
+        if let (Some(path), Some(span)) = (path, self.span_of(name)) {
+            let file = NewFile { key: self.key(name), span, path: path.clone(), judge };
+            self.cx.new_files.borrow_mut().push(file);
+        }
+    }
+
+    /// Refuses a `second` path that is the same file as the `first`; each is a key and its value.
+    pub(super) fn refuse_same_file(&self, files: [(&str, Option<&PathBuf>); 2], help: &str) {
+        let [(first, path), (second, other)] = files;
+        if let (Some(span), Some(place)) = (self.span_of(second), self.span_of(first))
+            && path.is_some()
+            && path == other
+        {
+            let (first, second) = (self.key(first), self.key(second));
+            let problem = Problem::at(span, format!("{second} and {first} are the same file"));
+            self.cx.refuse(problem.related(place, first).help(help));
+        }
+    }
+
+    /// Records a lint about this table. It is shown unless an `allow` in this table or in a parent
+    /// table acknowledges it.
+    pub(super) fn lint(&self, name: LintName, problem: Problem) {
+        self.cx.lints.borrow_mut().push(FoundLint { name, table: self.path.clone(), problem });
     }
 
     /// Reports an unknown key. Returns the known key that it resembles.
@@ -262,15 +253,28 @@ impl<'a> SectionReader<'a> {
     }
 
     /// Records the lints that `allow` acknowledges in this table and its subtables.
-    pub(super) fn acknowledge<A>(&self, key: &Key<ListOf<LintName>, A>) {
+    pub(super) fn acknowledge<A>(&self, key: &Key<Texts<LintName>, A>) {
         if let Some(names) = self.get(key) {
-            self.cx.allowed.borrow_mut().add(names.into_inner(), &self.path);
+            self.cx.allowed.borrow_mut().add(names, &self.path);
         }
     }
 
     /// The place of a key's value, even if the value has a fault.
     pub(super) fn span_of(&self, name: &str) -> Option<Range<usize>> {
         Some(self.item(name)?.span())
+    }
+
+    /// The entries of the list `values`, which is the value of the key `name`, with their places; no
+    /// entries if the file does not have the key.
+    pub(super) fn entries<'v, T>(&self, name: &str, values: &'v [T]) -> Vec<Spanned<&'v T>> {
+        let Some(item) = self.item(name) else {
+            return Vec::new();
+        };
+        let spans = match item.get_ref().as_array() {
+            Some(items) => items.iter().map(Spanned::span).collect(),
+            None => vec![item.span()],
+        };
+        spans.into_iter().zip(values).map(|(span, value)| Spanned::new(span, value)).collect()
     }
 
     /// A key's value as the file has it, if it is a string.
@@ -302,25 +306,22 @@ impl<'a> SectionReader<'a> {
         self.table?.get(name)
     }
 
-    /// The key's value with its place; `None` if the key is absent, or if its value has a fault, which
-    /// is reported.
-    pub(super) fn get<K: Kind, A>(&self, key: &Key<K, A>) -> Option<Spanned<K::Value>> {
-        let item = self.item(key.name)?;
-        let value = key.kind.read(item, &self.place(key.name))?;
-        Some(Spanned::new(item.span(), value))
+    /// The key's value; `None` if the key is absent, or if its value has a fault, which is reported.
+    pub(super) fn get<K: ValueKind, A>(&self, key: &Key<K, A>) -> Option<K::Value> {
+        key.kind.read(self.item(key.name)?, &self.place(key.name))
     }
 
     /// The key's value, or its default.
-    pub(super) fn value<K: Kind<Value: Clone>>(
+    pub(super) fn value<K: ValueKind<Value: Clone>>(
         &self,
         key: &Key<K, DefaultTo<K::Value>>,
     ) -> K::Value {
-        self.get(key).map_or_else(|| key.absent.value(), Spanned::into_inner)
+        self.get(key).unwrap_or_else(|| key.absent.value())
     }
 
     /// The key's value; `base` if the key is absent, or its default if the value has a fault, which is
     /// reported.
-    pub(super) fn value_or<K: Kind<Value: Clone>>(
+    pub(super) fn value_or<K: ValueKind<Value: Clone>>(
         &self,
         key: &Key<K, DefaultTo<K::Value>>,
         base: K::Value,
@@ -329,7 +330,7 @@ impl<'a> SectionReader<'a> {
     }
 
     /// The key's value; reports an absent key.
-    pub(super) fn required<K: Kind>(&self, key: &Key<K, Needed>) -> Option<Spanned<K::Value>> {
+    pub(super) fn required<K: ValueKind>(&self, key: &Key<K, Needed>) -> Option<K::Value> {
         self.demand(key.name, key.absent.0);
         self.get(key)
     }
@@ -348,37 +349,35 @@ impl<'a> SectionReader<'a> {
     }
 
     /// A reader of a subtable; the subtable may be absent.
-    pub(super) fn table<A>(&self, key: &Key<Table, A>) -> SectionReader<'a> {
-        let Table(section) = key.kind;
+    pub(super) fn table<A>(&self, key: &Key<Subtable, A>) -> SectionReader<'a> {
+        let Subtable(section) = key.kind;
         match self.item(key.name) {
             Some(item) => self.enter(item, key.name, section, &key.kind),
             None => SectionReader::new(self.cx, section, self.key(key.name), None, None),
         }
     }
 
-    /// Readers of all subtables with their names, in the order of the file.
-    pub(super) fn entries(
-        &self,
-        section: Section,
-    ) -> Vec<(String, Range<usize>, SectionReader<'a>)> {
-        let mut entries: Vec<_> = self.table.into_iter().flat_map(DeTable::iter).collect();
-        entries.sort_by_key(|(name, _)| name.span().start);
+    /// All subtables, in the order of the file.
+    pub(super) fn named_tables(&self, section: Section) -> Vec<NamedTable<'a>> {
+        let mut tables: Vec<_> = self.table.into_iter().flat_map(DeTable::iter).collect();
+        tables.sort_by_key(|(name, _)| name.span().start);
         let enter = |(name, item): (&Spanned<_>, &'a Item<'a>)| {
             let text: &str = AsRef::<str>::as_ref(name.get_ref());
-            (text.to_owned(), name.span(), self.enter(item, text, section, &Table(section)))
+            let reader = self.enter(item, text, section, &Subtable(section));
+            NamedTable { name: text.to_owned(), span: name.span(), reader }
         };
-        entries.into_iter().map(enter).collect()
+        tables.into_iter().map(enter).collect()
     }
 
     /// Readers of the tables of a list.
-    pub(super) fn tables<A>(&self, key: &Key<Tables, A>) -> Vec<SectionReader<'a>> {
-        let Tables(section) = key.kind;
+    pub(super) fn tables<A>(&self, key: &Key<Subtables, A>) -> Vec<SectionReader<'a>> {
+        let Subtables(section) = key.kind;
         let Some(item) = self.item(key.name) else {
             return Vec::new();
         };
         match item.get_ref().as_array() {
             Some(items) if !items.is_empty() => {
-                let enter = |item| self.enter(item, key.name, section, &Table(section));
+                let enter = |item| self.enter(item, key.name, section, &Subtable(section));
                 items.iter().map(enter).collect()
             }
             Some(_) => {
@@ -406,6 +405,14 @@ impl<'a> SectionReader<'a> {
         }
         SectionReader::new(self.cx, section, self.key(name), table, Some(item.span()))
     }
+}
+
+/// A table with a name that the operator chose.
+pub(super) struct NamedTable<'a> {
+    pub(super) name: String,
+    /// The place of the name.
+    pub(super) span: Range<usize>,
+    pub(super) reader: SectionReader<'a>,
 }
 
 /// Reports a `name` that is not valid for the kind of table that `what` describes.

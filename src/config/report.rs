@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
+use super::kinds::Fault;
 use super::lints::LintName;
 use super::mask::{self, Masked};
 
@@ -63,13 +64,13 @@ impl LoadError {
 /// All errors of one file, in the order of the file.
 #[derive(Debug)]
 pub struct Report {
-    source: Arc<Source>,
+    source: Arc<SourceText>,
     problems: Vec<Problem>,
 }
 
 impl Report {
     /// `problems` must not be empty.
-    pub(super) fn new(source: Arc<Source>, mut problems: Vec<Problem>) -> Self {
+    pub(super) fn new(source: Arc<SourceText>, mut problems: Vec<Problem>) -> Self {
         problems.sort_by_key(Problem::start);
         Self { source, problems }
     }
@@ -109,14 +110,17 @@ impl fmt::Display for Report {
 /// A valid but unsafe choice, at its place in the file.
 #[derive(Debug, Clone)]
 pub struct Lint {
-    source: Arc<Source>,
+    source: Arc<SourceText>,
     name: LintName,
     problem: Problem,
 }
 
 impl Lint {
     /// `problems`, in the order of the file.
-    pub(super) fn all(source: &Arc<Source>, mut problems: Vec<(LintName, Problem)>) -> Vec<Self> {
+    pub(super) fn all(
+        source: &Arc<SourceText>,
+        mut problems: Vec<(LintName, Problem)>,
+    ) -> Vec<Self> {
         problems.sort_by_key(|(_, problem)| problem.start());
         let lint = |(name, problem)| Self { source: Arc::clone(source), name, problem };
         problems.into_iter().map(lint).collect()
@@ -156,7 +160,7 @@ impl fmt::Display for Lint {
 }
 
 /// The text of a configuration file.
-pub(super) struct Source {
+pub(super) struct SourceText {
     /// The name of the file as the caller gave it.
     pub(super) name: String,
     /// The whole text.
@@ -165,13 +169,13 @@ pub(super) struct Source {
     hidden: Vec<Range<usize>>,
 }
 
-impl fmt::Debug for Source {
+impl fmt::Debug for SourceText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Source({:?})", self.name)
+        write!(f, "SourceText({:?})", self.name)
     }
 }
 
-impl Source {
+impl SourceText {
     pub(super) fn new(name: String, text: String) -> Self {
         let hidden = mask::hidden(&text);
         Self { name, text, hidden }
@@ -221,6 +225,11 @@ impl Problem {
         Self { span: Some(span), ..Self::somewhere(what) }
     }
 
+    /// A fault of the key with this full name.
+    pub(super) fn of(key: &str, span: Range<usize>, fault: Fault) -> Self {
+        Self { help: fault.help, ..Self::at(span, format!("{key}: {}", fault.what)) }
+    }
+
     /// The problem `what` with the file as a whole.
     pub(super) fn somewhere(what: impl Into<String>) -> Self {
         Self { span: None, what: what.into(), label: None, help: None, related: None }
@@ -253,7 +262,7 @@ impl Problem {
         &self,
         level: &Level<'_>,
         name: Option<&str>,
-        source: &Source,
+        source: &SourceText,
         styled: bool,
     ) -> String {
         let mut title = level.clone().primary_title(self.what.as_str());
@@ -274,7 +283,7 @@ impl Problem {
     /// The line of the place, and the line of the related place if it is a different line.
     fn snippets<'a>(
         &'a self,
-        source: &'a Source,
+        source: &'a SourceText,
         span: &Range<usize>,
     ) -> Vec<Snippet<'a, Annotation<'a>>> {
         let (number, first, place) = excerpt(source, span);
@@ -295,7 +304,7 @@ impl Problem {
 
 /// The number of the line that `span` starts on, a snippet of the line, and the range of `span` within it.
 fn excerpt<'a>(
-    source: &'a Source,
+    source: &'a SourceText,
     span: &Range<usize>,
 ) -> (usize, Snippet<'a, Annotation<'a>>, Range<usize>) {
     let (line, number, place) = source.excerpt(span);
@@ -319,11 +328,11 @@ pub(super) fn io_reason(error: &std::io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Problem, Source};
+    use super::{Problem, SourceText};
     use annotate_snippets::Level;
 
     fn show(text: &str, span: std::ops::Range<usize>) -> String {
-        let source = Source::new("f.toml".into(), text.into());
+        let source = SourceText::new("f.toml".into(), text.into());
         Problem::at(span, "odd").render(&Level::ERROR, None, &source, false)
     }
 

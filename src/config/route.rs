@@ -2,42 +2,34 @@
 
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
-
-use toml::Spanned;
 
 use super::auth::{self, CheckedAuth};
 use super::host::HostPattern;
-use super::issuer::Issuer;
 use super::jwt::Issuers;
-use super::keys::{self, Limits, Section, WebSocket};
+use super::keys::{self, Issuer, Limits, Route, RouteKeys, Section, WebSocket};
 use super::kinds::Fault;
 use super::lints::LintName;
 use super::load::Loader;
-use super::model::{Origins, Route};
 use super::path::PathPattern;
 use super::profile::Base;
-use super::reader::{Scope, SectionReader, check_name};
+use super::reader::{NamedTable, SectionReader, check_name};
 use super::report::Problem;
-use super::upstream::Upstreams;
-use super::{certificates, limits, origins, reachability, upstream};
+use super::{certificates, limits, reachability, upstream};
 use crate::tls::ServerSettings;
 
 /// `[routes.NAME]`; its files are not read yet. A field is missing if its value had a fault; the fault
 /// was reported.
 pub(super) struct CheckedRoute<'a> {
-    scope: Scope<'a>,
+    reader: SectionReader<'a>,
     pub(super) name: String,
-    hosts: Vec<Spanned<HostPattern>>,
+    keys: RouteKeys,
     path: Option<PathPattern>,
-    upstreams: Upstreams,
-    origins: Origins,
-    require_origin: bool,
-    subprotocols: Vec<String>,
+    upstream_ca: Option<PathBuf>,
     pub(super) auth: Option<CheckedAuth>,
     websocket: WebSocket,
     pub(super) limits: Limits,
-    refresh: Option<String>,
 }
 
 /// The loaded sections that a route refers to.
@@ -50,27 +42,12 @@ pub(super) struct Shared<'a> {
 impl CheckedRoute<'_> {
     /// Reads the files of the route. Returns `None` after it reported a fault.
     pub(super) fn load(self, shared: &Shared<'_>, loader: &Loader) -> Option<Route> {
-        let (scope, upstreams) = (self.scope, self.upstreams);
-        certificates::lint_hosts(&scope, &self.hosts, shared.tls);
-        reachability::lint(&scope, &upstreams.list, shared.listen, loader.looks_up);
-        let trust = upstreams.trust;
-        Some(Route {
-            upstream_trust: trust.and_then(|roots| upstream::load(&scope, &roots, loader)),
-            name: self.name.into(),
-            hosts: plain(self.hosts),
-            path: self.path?,
-            upstreams: plain(upstreams.list),
-            upstream_server_name: upstreams.server_name,
-            upstream_host: upstreams.host,
-            dial_timeout: upstreams.dial_timeout,
-            origins: self.origins,
-            require_origin: self.require_origin,
-            subprotocols: self.subprotocols,
-            auth: self.auth?.load(shared.issuers)?,
-            websocket: self.websocket,
-            limits: self.limits,
-            refresh: self.refresh,
-        })
+        let (reader, keys) = (&self.reader, self.keys);
+        certificates::lint_hosts(reader, &keys.host, shared.tls);
+        reachability::lint(reader, &keys.upstream, shared.listen, loader.looks_up);
+        let trust = upstream::load(reader, self.upstream_ca, &keys.upstream, loader);
+        let auth = self.auth?.load(shared.issuers)?;
+        Some(keys.with(self.name.into(), self.path?, trust, auth, self.websocket, self.limits))
     }
 }
 
@@ -80,63 +57,45 @@ pub(super) fn check<'a>(
     base: &Base,
     issuers: &Issuers<'_>,
 ) -> Vec<CheckedRoute<'a>> {
-    let entries = reader.entries(Section::Route);
-    if entries.is_empty() {
+    let tables = reader.named_tables(Section::Route);
+    if tables.is_empty() {
         reader.refuse_empty("routes: there is no route", keys::ROUTES.absent.0);
     }
     let mut taken = Vec::new();
     let mut routes = Vec::new();
-    for (name, span, reader) in &entries {
-        check_name(reader, name, span.clone(), "a route");
-        routes.push(check_one(reader, name.clone(), base, issuers, &mut taken));
+    for NamedTable { name, span, reader } in tables {
+        check_name(&reader, &name, span, "a route");
+        routes.push(check_one(reader, name, base, issuers, &mut taken));
     }
-    for (name, _, reader) in &entries {
-        lint_bare_path(reader, name, &taken);
+    for route in &routes {
+        lint_bare_path(&route.reader, &route.name, &taken);
     }
     routes
 }
 
 fn check_one<'a>(
-    reader: &SectionReader<'a>,
+    reader: SectionReader<'a>,
     name: String,
     base: &Base,
     issuers: &Issuers<'_>,
     taken: &mut Vec<TakenRoute>,
 ) -> CheckedRoute<'a> {
     reader.acknowledge(&keys::ROUTE_ALLOW);
-    let hosts = reader.get(&keys::HOST);
+    let mut keys = RouteKeys::read(&reader);
+    if reader.span_of(keys::REQUIRE_ORIGIN.name).is_none() {
+        keys.require_origin = base.require_origin;
+    }
     let path = reader.required(&keys::PATH);
     if let Some(path) = &path {
-        take(reader, &name, hosts.as_ref(), path, taken);
+        take(&reader, &name, &keys.host, path, taken);
     }
-    let upstreams = upstream::check(reader);
-    let origins = origins::check(reader);
-    let require_origin = reader.value_or(&keys::REQUIRE_ORIGIN, base.require_origin);
-    let subprotocols = reader.get(&keys::SUBPROTOCOLS);
-    let auth = auth::check(reader, &name, issuers);
-    let refresh = auth::refresh(reader, auth.as_ref());
-    let websocket = reader.table(&keys::ROUTE_WEBSOCKET);
-    let websocket = WebSocket::over(&base.websocket, &websocket);
-    let limits = reader.table(&keys::ROUTE_LIMITS);
-    let limits = limits::of_route(&limits, &base.limits, auth.as_ref());
-    CheckedRoute {
-        scope: Scope::clone(reader),
-        name,
-        hosts: hosts.map_or(Vec::new(), Spanned::into_inner),
-        path: path.map(Spanned::into_inner),
-        upstreams,
-        origins,
-        require_origin,
-        subprotocols: subprotocols.map_or(Vec::new(), |list| plain(list.into_inner())),
-        auth,
-        websocket,
-        limits,
-        refresh,
-    }
-}
-
-fn plain<T>(list: Vec<Spanned<T>>) -> Vec<T> {
-    list.into_iter().map(Spanned::into_inner).collect()
+    upstream::check(&reader, &mut keys.upstream);
+    let auth = auth::check(&reader, &name, issuers);
+    auth::check_refresh(&reader, auth.as_ref());
+    let websocket = WebSocket::over(&base.websocket, &reader.table(&keys::ROUTE_WEBSOCKET));
+    let limits = limits::of_route(&reader.table(&keys::ROUTE_LIMITS), &base.limits, auth.as_ref());
+    let upstream_ca = reader.get(&keys::UPSTREAM_CA);
+    CheckedRoute { reader, name, keys, path, upstream_ca, auth, websocket, limits }
 }
 
 /// A host and path that a route matches; no host stands for any host.
@@ -150,22 +109,19 @@ struct TakenRoute {
 fn take(
     reader: &SectionReader<'_>,
     name: &str,
-    hosts: Option<&Spanned<Vec<Spanned<HostPattern>>>>,
-    path: &Spanned<PathPattern>,
+    hosts: &[HostPattern],
+    path: &PathPattern,
     taken: &mut Vec<TakenRoute>,
 ) {
-    // The hosts had a fault, which was reported; the route must not count as one for any host.
-    if hosts.is_none() && reader.span_of(keys::HOST.name).is_some() {
-        return;
-    }
-    let listed = hosts.iter().flat_map(|hosts| hosts.get_ref());
+    let listed = reader.entries(keys::HOST.name, hosts);
     let mut claims: Vec<_> =
-        listed.map(|host| (Some(host.get_ref().clone()), host.span())).collect();
-    if claims.is_empty() {
-        claims.push((None, path.span()));
+        listed.iter().map(|host| (Some((*host.get_ref()).clone()), host.span())).collect();
+    // If the hosts had a fault, which was reported, the route must not count as one for any host.
+    if reader.span_of(keys::HOST.name).is_none() {
+        claims.extend(reader.span_of(keys::PATH.name).map(|span| (None, span)));
     }
     for (host, span) in claims {
-        let claim = TakenRoute { host, path: path.get_ref().clone(), route: name.to_owned(), span };
+        let claim = TakenRoute { host, path: path.clone(), route: name.to_owned(), span };
         let same = |other: &&TakenRoute| other.host == claim.host && other.path == claim.path;
         if let Some(first) = taken.iter().find(same) {
             refuse_equal(reader, &claim, first);

@@ -2,19 +2,17 @@
 
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
-
-use toml::Spanned;
+use std::path::Path;
 
 use super::certificates;
 use super::exposure::exposed;
 use super::files;
-use super::keys::{self, Demand, Section};
+use super::keys::{self, CertificateKeys, Demand, Section, TlsKeys};
 use super::lints::LintName;
 use super::load::Loader;
-use super::reader::{Scope, SectionReader};
+use super::reader::SectionReader;
 use super::report::Problem;
-use crate::tls::{ClientAuth, Roots, ServerCertificate, ServerSettings, TlsVersion};
+use crate::tls::{ClientAuth, Roots, ServerCertificate, ServerSettings};
 
 const NO_CERTIFICATES: &str = "make a development certificate with `framewall cert new` and write \
     certificates = [{ cert = \"certs/dev.pem\", key = \"certs/dev.key\" }] under [tls], or say \
@@ -22,70 +20,55 @@ const NO_CERTIFICATES: &str = "make a development certificate with `framewall ce
 
 /// `[tls]`; its files are not read yet.
 pub(super) struct CheckedTls<'a> {
-    scope: Scope<'a>,
+    reader: SectionReader<'a>,
+    keys: TlsKeys,
     certificates: Vec<CheckedCertificate<'a>>,
-    min_version: TlsVersion,
-    client_auth: Demand,
-    client_ca: Option<Spanned<PathBuf>>,
 }
 
 struct CheckedCertificate<'a> {
-    scope: Scope<'a>,
-    cert: Option<Spanned<PathBuf>>,
-    key: Option<Spanned<PathBuf>>,
+    reader: SectionReader<'a>,
+    keys: CertificateKeys,
 }
 
 /// Checks `[tls]`; `None`: `mode = "off"`. A field is missing if its value had a fault; the fault was
 /// reported.
 pub(super) fn check<'a>(
-    reader: &SectionReader<'a>,
+    reader: SectionReader<'a>,
     listen: &[SocketAddr],
 ) -> Option<CheckedTls<'a>> {
-    let mode = reader.get(&keys::TLS_MODE);
-    // A `mode` with a fault was reported; whether certificates are needed is then unknown.
-    if mode.is_some() || reader.span_of(keys::TLS_MODE.name).is_none() {
-        let off = mode.filter(|mode| !mode.get_ref());
-        if let Some(mode) = off {
-            refuse_with_mode_off(reader, &mode.span());
-            lint_plain(reader, mode.span(), listen);
+    let given = reader.span_of(keys::TLS_MODE.name);
+    match (reader.get(&keys::TLS_MODE), given) {
+        (Some(false), Some(span)) => {
+            refuse_with_mode_off(&reader, &span);
+            lint_plain(&reader, span, listen);
             return None;
         }
-        reader.demand(keys::CERTIFICATES.name, NO_CERTIFICATES);
+        // A `mode` with a fault was reported; whether certificates are needed is then unknown.
+        (None, Some(_)) => {}
+        _ => reader.demand(keys::CERTIFICATES.name, NO_CERTIFICATES),
     }
-    let certificate = |entry: SectionReader<'a>| CheckedCertificate {
-        cert: entry.required(&keys::CERT),
-        key: entry.required(&keys::CERT_KEY),
-        scope: Scope::clone(&entry),
+    let certificate = |reader: SectionReader<'a>| {
+        let keys = CertificateKeys::read(&reader);
+        CheckedCertificate { reader, keys }
     };
     let certificates = reader.tables(&keys::CERTIFICATES).into_iter().map(certificate).collect();
-    let client_auth = reader.get(&keys::CLIENT_AUTH);
-    check_client_ca(reader, client_auth.as_ref());
-    Some(CheckedTls {
-        certificates,
-        min_version: reader.value(&keys::MIN_VERSION),
-        client_auth: client_auth
-            .map_or_else(|| keys::CLIENT_AUTH.absent.value(), Spanned::into_inner),
-        client_ca: reader.get(&keys::CLIENT_CA),
-        scope: Scope::clone(reader),
-    })
+    let keys = TlsKeys::read(&reader);
+    check_client_ca(&reader, keys.client_auth);
+    Some(CheckedTls { reader, keys, certificates })
 }
 
 impl CheckedTls<'_> {
     /// Reads the files. A field is missing if its value had a fault; the fault was reported.
     pub(super) fn load(self, loader: &Loader) -> ServerSettings {
-        let ca = self.client_ca.as_ref();
-        let roots = ca.and_then(|path| {
-            loader.read(&self.scope, keys::CLIENT_CA.name, path, files::read_roots)
-        });
+        let Self { reader, keys: TlsKeys { min_version, client_auth, client_ca }, certificates } =
+            self;
+        let roots = client_ca
+            .and_then(|path| loader.read(&reader, keys::CLIENT_CA.name, &path, files::read_roots));
         let roots = roots.unwrap_or_else(Roots::empty);
         ServerSettings {
-            certificates: self
-                .certificates
-                .into_iter()
-                .filter_map(|one| one.load(loader))
-                .collect(),
-            min_version: self.min_version,
-            client_auth: match self.client_auth {
+            certificates: certificates.into_iter().filter_map(|one| one.load(loader)).collect(),
+            min_version,
+            client_auth: match client_auth {
                 Demand::Off => ClientAuth::Off,
                 Demand::Optional => ClientAuth::Optional(roots),
                 Demand::Required => ClientAuth::Required(roots),
@@ -96,18 +79,19 @@ impl CheckedTls<'_> {
 
 impl CheckedCertificate<'_> {
     fn load(self, loader: &Loader) -> Option<ServerCertificate> {
-        let Self { scope, cert, key } = &self;
+        let Self { reader, keys: CertificateKeys { cert, key } } = self;
         let chain = cert
             .as_ref()
-            .and_then(|path| loader.read(scope, keys::CERT.name, path, files::read_chain));
+            .and_then(|path| loader.read(&reader, keys::CERT.name, path, files::read_chain));
         let secret = key
             .as_ref()
-            .and_then(|path| loader.read(scope, keys::CERT_KEY.name, path, files::read_key));
-        let (cert, chain, key, secret) = (cert.as_ref()?, chain?, key.as_ref()?, secret?);
-        lint_readable(scope, key, "private key");
-        let certify = |path: &Path| files::certify(cert.get_ref().clone(), chain, secret, path);
-        let certificate = scope.judge(keys::CERT_KEY.name, key, certify)?;
-        certificates::lint_validity(scope, cert.span(), &certificate);
+            .and_then(|path| loader.read(&reader, keys::CERT_KEY.name, path, files::read_key));
+        let (cert, chain, key, secret) = (cert?, chain?, key?, secret?);
+        lint_readable(&reader, keys::CERT_KEY.name, &key, "private key");
+        let certificate = files::certify(cert, chain, secret, &key);
+        let place = reader.span_of(keys::CERT_KEY.name)?;
+        let certificate = reader.accept(keys::CERT_KEY.name, place, certificate)?;
+        certificates::lint_validity(&reader, reader.span_of(keys::CERT.name)?, &certificate);
         Some(certificate)
     }
 }
@@ -137,12 +121,11 @@ fn lint_plain(reader: &SectionReader<'_>, span: Range<usize>, listen: &[SocketAd
     );
 }
 
-/// Warns of a file with a secret that users other than its owner may read.
-pub(super) fn lint_readable(scope: &Scope<'_>, path: &Spanned<PathBuf>, what: &str) {
-    if files::others_may_read(path.get_ref()) {
-        let span = path.span();
-        let path = path.get_ref().display();
-        scope.lint(
+/// Warns of a file with a secret, the value of the key `name`, that users other than its owner may read.
+pub(super) fn lint_readable(reader: &SectionReader<'_>, name: &str, path: &Path, what: &str) {
+    if let (Some(span), true) = (reader.span_of(name), files::others_may_read(path)) {
+        let path = path.display();
+        reader.lint(
             LintName::SecretReadable,
             Problem::at(span, format!("the {what} {path} can be read by other users"))
                 .help(format!("chmod 600 {path}")),
@@ -150,24 +133,24 @@ pub(super) fn lint_readable(scope: &Scope<'_>, path: &Spanned<PathBuf>, what: &s
     }
 }
 
-fn check_client_ca(reader: &SectionReader<'_>, demand: Option<&Spanned<Demand>>) {
+fn check_client_ca(reader: &SectionReader<'_>, demand: Demand) {
     let ca = reader.span_of(keys::CLIENT_CA.name);
     let asked = reader.span_of(keys::CLIENT_AUTH.name);
-    match (demand, asked, ca) {
-        (Some(demand), _, None) if *demand.get_ref() != Demand::Off => reader.cx.refuse(
-            Problem::at(demand.span(), "tls.client_auth needs tls.client_ca")
+    let remove = "say client_auth = \"required\" or \"optional\", or remove client_ca";
+    reader.cx.refuse(match (demand, asked, ca) {
+        (Demand::Optional | Demand::Required, Some(asked), None) => {
+            Problem::at(asked, "tls.client_auth needs tls.client_ca")
                 .label("there are no roots to verify a client's certificate with")
-                .help("write client_ca = \"certs/clients.pem\", the PEM file of those roots"),
-        ),
-        (Some(demand), _, Some(ca)) if *demand.get_ref() == Demand::Off => reader.cx.refuse(
+                .help("write client_ca = \"certs/clients.pem\", the PEM file of those roots")
+        }
+        (Demand::Off, Some(off), Some(ca)) if !reader.is_on(keys::CLIENT_AUTH.name) => {
             Problem::at(ca, "tls.client_ca is given, but tls.client_auth is \"off\"")
-                .related(demand.span(), "no certificate is asked for")
-                .help("say client_auth = \"required\" or \"optional\", or remove client_ca"),
-        ),
-        (None, None, Some(ca)) => reader.cx.refuse(
-            Problem::at(ca, "tls.client_ca is given, but tls.client_auth is not")
-                .help("say client_auth = \"required\" or \"optional\", or remove client_ca"),
-        ),
-        _ => {}
-    }
+                .related(off, "no certificate is asked for")
+                .help(remove)
+        }
+        (Demand::Off, None, Some(ca)) => {
+            Problem::at(ca, "tls.client_ca is given, but tls.client_auth is not").help(remove)
+        }
+        _ => return,
+    });
 }

@@ -1,114 +1,72 @@
 //! The keys of `[routes.NAME]` that configure the upstreams and the connections to them.
 
-use std::ops::Range;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use toml::Spanned;
-
-use super::address::MAX_UNIX_PATH;
+use super::address::check_socket_path;
 use super::files;
 use super::keys;
 use super::kinds::Fault;
-use super::load::{Loader, RootsFrom};
-use super::model::Upstream;
-use super::reader::{Scope, SectionReader};
+use super::load::Loader;
+use super::model::UpstreamAddress;
+use super::reader::SectionReader;
 use super::report::Problem;
 use crate::tls::{ServerTrust, is_server_name};
 use crate::values::{is_host, split_port};
 
-/// The upstreams of a route, and their connection settings.
-pub(super) struct Upstreams {
-    pub(super) list: Vec<Spanned<Upstream>>,
-    /// The source of the roots for a `wss://` upstream; `None` if no upstream is `wss://`, or after a fault.
-    pub(super) trust: Option<RootsFrom>,
-    pub(super) server_name: Option<String>,
-    pub(super) host: Option<String>,
-    pub(super) dial_timeout: Duration,
-}
-
-/// Checks the upstream keys. A field is missing if its value had a fault; the fault was reported.
-pub(super) fn check(reader: &SectionReader<'_>) -> Upstreams {
-    let list = list(reader);
-    let secure = list.iter().find(|one| matches!(one.get_ref(), Upstream::Wss { .. }));
-    let ca = reader.get(&keys::UPSTREAM_CA);
-    let trust = secure.and_then(|secure| trust(reader, secure, ca));
-    let server_name = reader.get(&keys::UPSTREAM_SERVER_NAME);
-    if secure.is_none() && !list.is_empty() {
+/// Checks the upstream keys, and resolves the paths of unix sockets against the configuration's folder.
+pub(super) fn check(reader: &SectionReader<'_>, upstreams: &mut [UpstreamAddress]) {
+    for upstream in &mut *upstreams {
+        if let UpstreamAddress::Unix(path) = upstream {
+            *path = reader.cx.base.join(&*path);
+        }
+    }
+    for upstream in reader.entries(keys::UPSTREAM.name, upstreams) {
+        if let UpstreamAddress::Unix(path) = upstream.get_ref() {
+            let fits = check_socket_path(path);
+            reader.accept(keys::UPSTREAM.name, upstream.span(), fits);
+        }
+    }
+    if !upstreams.is_empty() && !upstreams.iter().any(is_secure) {
         for name in [keys::UPSTREAM_CA.name, keys::UPSTREAM_SERVER_NAME.name] {
-            if let Some(span) = reader.span_of(name) {
-                refuse_idle(reader, name, span);
-            }
+            refuse_idle(reader, name);
         }
     }
-    Upstreams {
-        trust,
-        server_name: server_name.map(Spanned::into_inner),
-        host: reader.get(&keys::UPSTREAM_HOST).map(Spanned::into_inner),
-        dial_timeout: reader.value(&keys::DIAL_TIMEOUT),
-        list,
-    }
 }
 
-fn list(reader: &SectionReader<'_>) -> Vec<Spanned<Upstream>> {
-    let given = reader.required(&keys::UPSTREAM);
-    let given = given.map_or(Vec::new(), Spanned::into_inner);
-    given.into_iter().filter_map(|upstream| resolve(reader, upstream)).collect()
+fn is_secure(upstream: &UpstreamAddress) -> bool {
+    matches!(upstream, UpstreamAddress::Wss { .. })
 }
 
-/// Resolves the path of a unix socket against the configuration's folder.
-fn resolve(reader: &SectionReader<'_>, upstream: Spanned<Upstream>) -> Option<Spanned<Upstream>> {
-    let span = upstream.span();
-    let Upstream::Unix(path) = upstream.get_ref() else {
-        return Some(upstream);
-    };
-    let path: PathBuf = reader.cx.base.join(path);
-    let length = path.as_os_str().len();
-    if length > MAX_UNIX_PATH {
-        let what = format!(
-            "{}: a socket's path has at most {MAX_UNIX_PATH} bytes, this one has {length}",
-            reader.key(keys::UPSTREAM.name)
-        );
-        reader.cx.refuse(Problem::at(span, what).help("move the socket to a shorter path"));
-        return None;
-    }
-    Some(Spanned::new(span, Upstream::Unix(path)))
-}
-
-/// The source of the roots for a `wss://` upstream.
-fn trust(
+/// Loads the certificates of `upstream_ca`, or the roots of the system, if an upstream is `wss://`.
+/// Returns `None` otherwise, or after it reported a fault.
+pub(super) fn load(
     reader: &SectionReader<'_>,
-    upstream: &Spanned<Upstream>,
-    ca: Option<Spanned<PathBuf>>,
-) -> Option<RootsFrom> {
-    match ca {
-        Some(path) => Some(RootsFrom::File(path)),
-        None if reader.span_of(keys::UPSTREAM_CA.name).is_none() => {
-            Some(RootsFrom::System(upstream.span()))
-        }
-        None => None,
-    }
-}
-
-/// Loads the certificates of `upstream_ca`, or the roots of the system.
-pub(super) fn load(scope: &Scope<'_>, roots: &RootsFrom, loader: &Loader) -> Option<ServerTrust> {
+    ca: Option<PathBuf>,
+    upstreams: &[UpstreamAddress],
+    loader: &Loader,
+) -> Option<ServerTrust> {
     let name = keys::UPSTREAM_CA.name;
-    match roots {
-        RootsFrom::File(path) => loader.read(scope, name, path, files::read_trusted),
-        RootsFrom::System(span) => {
-            let roots = loader.system_roots(scope, span.clone(), "this upstream", name);
+    let entries = reader.entries(keys::UPSTREAM.name, upstreams);
+    let secure = entries.iter().find(|one| is_secure(one.get_ref()))?;
+    match ca {
+        Some(path) => loader.read(reader, name, &path, files::read_trusted),
+        None if reader.span_of(name).is_some() => None,
+        None => {
+            let roots = loader.system_roots(reader, secure.span(), "this upstream", name);
             roots.map(ServerTrust::from)
         }
     }
 }
 
-fn refuse_idle(reader: &SectionReader<'_>, name: &str, span: Range<usize>) {
-    let key = reader.key(name);
-    reader.cx.refuse(
-        Problem::at(span, format!("{key} is given, but no upstream is wss://"))
-            .label("nothing would be verified with it")
-            .help("remove it, or write the upstream with wss://"),
-    );
+fn refuse_idle(reader: &SectionReader<'_>, name: &str) {
+    if let Some(span) = reader.span_of(name) {
+        let what = format!("{} is given, but no upstream is wss://", reader.key(name));
+        reader.cx.refuse(
+            Problem::at(span, what)
+                .label("nothing would be verified with it")
+                .help("remove it, or write the upstream with wss://"),
+        );
+    }
 }
 
 /// Reads the name of a TLS server: a DNS name or an address, without a port.

@@ -34,7 +34,7 @@ pub(super) fn check(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> 
             let matched = check_text(route, read(request)?.as_deref(), own)?;
             // A browser verified the certificate of the host, or the route names the host: no other
             // site can have made this name resolve to the gateway.
-            let host_named = !route.hosts.is_empty() || arrival.client.scheme == "https";
+            let host_named = !route.host.is_empty() || arrival.client.scheme == "https";
             cx.found.request = Some(match arrival.context {
                 context if matched.is_named(host_named) => context.accepted(),
                 context if host_named => context.host_named(),

@@ -92,8 +92,8 @@ impl RouteEntry {
 
 fn entries_of(route: &Arc<Route>) -> Vec<RouteEntry> {
     let entry = |host| RouteEntry { host, route: Arc::clone(route) };
-    if route.hosts.is_empty() {
+    if route.host.is_empty() {
         return vec![entry(None)];
     }
-    route.hosts.iter().map(|host| entry(Some(host.clone()))).collect()
+    route.host.iter().map(|host| entry(Some(host.clone()))).collect()
 }

@@ -42,7 +42,7 @@ pub(super) fn rates(cx: &CheckContext<'_>) -> Said {
 }
 
 pub(super) fn upstream(cx: &CheckContext<'_>) -> Said {
-    let upstreams = cx.route().map_or(&[][..], |route| &route.upstreams);
+    let upstreams = cx.route().map_or(&[][..], |route| &route.upstream);
     let upstreams: Vec<String> = upstreams.iter().map(ToString::to_string).collect();
     upstreams.join(", ").into()
 }

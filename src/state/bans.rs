@@ -45,14 +45,14 @@ pub struct Bans {
 #[derive(Debug, Default)]
 struct BanTerms {
     /// `None`: only operators ban.
-    ban: Option<config::Ban>,
+    ban: Option<config::BanRules>,
     exempt: Vec<Network>,
 }
 
 impl Bans {
     /// Opens the bans stored in `[firewall.ban] file`, or an empty store in memory.
     pub fn open(
-        ban: Option<&config::Ban>,
+        ban: Option<&config::BanRules>,
         trusted: &[IpNet],
         now: Now,
     ) -> Result<Self, StoreError> {
@@ -67,7 +67,7 @@ impl Bans {
     #[must_use]
     pub fn new(
         store: Arc<dyn BanStore>,
-        ban: Option<&config::Ban>,
+        ban: Option<&config::BanRules>,
         trusted: &[IpNet],
         now: Instant,
     ) -> Self {
@@ -79,7 +79,7 @@ impl Bans {
 
     /// Applies a new configuration. Strikes and bans stay; those of exempt addresses have no
     /// effect. A changed `file` is ignored until a restart.
-    pub fn set(&self, ban: Option<&config::Ban>, trusted: &[IpNet]) {
+    pub fn set(&self, ban: Option<&config::BanRules>, trusted: &[IpNet]) {
         let exempt = ban.map_or(&[][..], |ban| &ban.exempt).iter().chain(trusted);
         let terms =
             BanTerms { ban: ban.cloned(), exempt: exempt.copied().map(Network::from).collect() };
@@ -126,7 +126,13 @@ impl Bans {
     }
 
     /// The ban for an address: twice as long as the previous one, if that is still remembered.
-    fn sentence(&self, key: AddressKey, reason: Reason, terms: &config::Ban, now: UnixTime) -> Ban {
+    fn sentence(
+        &self,
+        key: AddressKey,
+        reason: Reason,
+        terms: &config::BanRules,
+        now: UnixTime,
+    ) -> Ban {
         let network = network_of(key);
         let before = self.store.known(network).filter(|ban| ban.kept_until() > now);
         let before = before.map_or(0, |ban| ban.offences);

@@ -134,7 +134,7 @@ const UNBAN: &str = r#"{"action":"unban","network":"192.0.2.7"}"#;
 fn with_file(folder: &TempDir) -> framewall::config::Config {
     let mut config = config(folder.path());
     config.server.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()];
-    config.firewall.ban = Some(framewall::config::Ban {
+    config.firewall.ban = Some(framewall::config::BanRules {
         strikes: 20.try_into().unwrap(),
         within: std::time::Duration::from_secs(60),
         duration: std::time::Duration::from_secs(900),

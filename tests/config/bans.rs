@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use framewall::config::Ban;
+use framewall::config::BanRules;
 
 use super::folder::{folder, load_in};
 
@@ -11,7 +11,7 @@ const REST: &str = "[server]\nlisten = [\"127.0.0.1:0\"]\n[tls]\nmode = \"off\"\
     origins = [\"https://a.example\"]\nauth = \"none\"\n";
 
 /// What comes of it, and the lines and texts of its warnings.
-fn ban(firewall: &str) -> (Option<Ban>, Vec<(usize, String)>) {
+fn ban(firewall: &str) -> (Option<BanRules>, Vec<(usize, String)>) {
     let folder = folder();
     let loaded = load_in(&folder, &format!("{firewall}\n{REST}")).unwrap_or_else(|e| panic!("{e}"));
     let lints = loaded.lints.iter();
@@ -29,7 +29,7 @@ fn ban(firewall: &str) -> (Option<Ban>, Vec<(usize, String)>) {
 fn it_is_off_until_it_is_given() {
     assert_eq!(ban("").0, None);
     assert_eq!(ban("[firewall]").0, None);
-    let defaults = Ban {
+    let defaults = BanRules {
         strikes: 20.try_into().unwrap(),
         within: Duration::from_secs(60),
         duration: Duration::from_secs(15 * 60),
@@ -45,7 +45,7 @@ fn it_is_off_until_it_is_given() {
 fn what_is_given_is_in_the_config() {
     let given = ban("[firewall.ban]\nstrikes = 5\nwithin = \"10s\"\nduration = \"1h\"\n\
         max_duration = \"1h\"\nexempt = [\"10.0.0.0/8\", \"2001:db8::1\"]\nfile = \"bans.json\"");
-    let wanted = Ban {
+    let wanted = BanRules {
         strikes: 5.try_into().unwrap(),
         within: Duration::from_secs(10),
         duration: Duration::from_secs(3600),

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use framewall::config::{
     Compression, HostPattern, Limits, Lint, LoadError, Loaded, LogFormat, Origins, PathPattern,
-    ProxyProtocol, UnknownClients, Upstream, load, parse,
+    ProxyProtocol, UnknownClients, UpstreamAddress, load, parse,
 };
 use framewall::tls::{ClientAuth, TlsVersion};
 use framewall::values::{FieldPattern, FieldRules};
@@ -124,7 +124,7 @@ fn what_is_not_given_is_the_default() {
     assert_eq!(config.log.level, tracing::Level::INFO);
     assert_eq!((config.log.format, config.log.file, config.log.error_file), (None, None, None));
     let route = &config.routes[0];
-    assert!(route.hosts.is_empty() && route.subprotocols.is_empty() && !route.require_origin);
+    assert!(route.host.is_empty() && route.subprotocols.is_empty() && !route.require_origin);
     assert!(route.upstream_trust.is_none());
     assert_eq!((&route.upstream_host, &route.upstream_server_name), (&None, &None));
     assert_eq!(route.dial_timeout, Duration::from_secs(1));
@@ -243,7 +243,7 @@ fn routes_keep_their_order_and_override_limits() {
     let [z, a] = config.routes.as_slice() else { panic!("two routes") };
     assert_eq!((&*z.name, &*a.name), ("z", "a"));
     assert_eq!(
-        z.hosts,
+        z.host,
         [
             HostPattern::Exact(framewall::values::Host::parse("chat.example.com").unwrap()),
             HostPattern::Wildcard(framewall::values::Host::parse("example.com").unwrap())
@@ -251,8 +251,8 @@ fn routes_keep_their_order_and_override_limits() {
     );
     assert_eq!(z.path, PathPattern::Below("/ws/".into()));
     let socket = folder.path().join("run/app.sock");
-    let wss = Upstream::Wss { host: "app".into(), port: 443 };
-    assert_eq!(z.upstreams, [wss, Upstream::Unix(socket)]);
+    let wss = UpstreamAddress::Wss { host: "app".into(), port: 443 };
+    assert_eq!(z.upstream, [wss, UpstreamAddress::Unix(socket)]);
     let trust = z.upstream_trust.as_ref().unwrap();
     assert_eq!((trust.roots.len(), trust.exact.len()), (1, 1));
     assert_eq!(z.upstream_server_name.as_deref(), Some("app.internal"));

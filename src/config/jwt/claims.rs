@@ -6,7 +6,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::super::issuer::Requirement;
-use super::super::kinds::{Fault, Item, Kind, Words, matching};
+use super::super::kinds::{Fault, Item, ValueKind, Words, matching};
 use super::super::reader::Place;
 use super::super::report::Problem;
 use crate::values::{fold, is_reserved};
@@ -73,7 +73,7 @@ impl Words for Require {
     }
 }
 
-impl Kind for Require {
+impl ValueKind for Require {
     type Value = Vec<Requirement>;
 
     fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<Self::Value> {
@@ -103,7 +103,7 @@ impl Words for Forward {
     }
 }
 
-impl Kind for Forward {
+impl ValueKind for Forward {
     type Value = Vec<(HeaderName, String)>;
 
     fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<Self::Value> {
@@ -183,11 +183,7 @@ fn all<T>(found: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
 }
 
 fn refuse_name<T>(name: &Name<'_>, place: &Place<'_>, fault: Fault) -> Option<T> {
-    let problem = Problem::at(name.span(), format!("{}: {}", place.key, fault.what));
-    place.cx.refuse(match fault.help {
-        Some(help) => problem.help(help),
-        None => problem,
-    });
+    place.cx.refuse(Problem::of(&place.key, name.span(), fault));
     None
 }
 

@@ -4,14 +4,13 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use http::Uri;
-use toml::Spanned;
 
 use super::super::files;
 use super::super::issuer::{Algorithm, Family, KeySource};
 use super::super::keys;
 use super::super::lints::LintName;
 use super::super::load::{Loader, RootsFrom};
-use super::super::reader::{Scope, SectionReader};
+use super::super::reader::SectionReader;
 use super::super::report::Problem;
 use super::jwks::{self, JwksRef};
 use super::secret::SecretRef;
@@ -22,23 +21,21 @@ const MISSING: &str = "write secret = \"env:NAME\" for HS*, or public_key = \"ke
     jwks = \"https://...\" for the others";
 
 /// The location of an issuer's verification key.
-#[derive(Debug)]
 pub(super) enum KeyPlace {
-    Secret(Spanned<SecretRef>),
-    PublicKey(Spanned<PathBuf>),
-    JwksFile(Spanned<PathBuf>),
-    /// The URL of a JWK Set, and the roots for `https://`.
+    Secret(SecretRef),
+    PublicKey(PathBuf),
+    JwksFile(PathBuf),
+    /// The URL of a JWK Set, and the source of the roots for `https://`.
     JwksUrl(Uri, Option<RootsFrom>),
 }
 
-/// Checks the keys that locate the verification key of the issuer `name`; `algorithms` is `None` if
-/// they had a fault.
+/// Checks the keys that locate the verification key of the issuer `name`; `algorithms` is empty if they
+/// had a fault.
 pub(super) fn check(
     reader: &SectionReader<'_>,
     name: &str,
-    algorithms: Option<&[Algorithm]>,
+    algorithms: &[Algorithm],
 ) -> Option<KeyPlace> {
-    let algorithms = algorithms.unwrap_or_default();
     let (ca, insecure) = (jwks_ca(reader), jwks_insecure(reader));
     let names = [keys::SECRET.name, keys::PUBLIC_KEY.name, keys::JWKS.name];
     let given = names.map(|name| Some((name, reader.span_of(name)?)));
@@ -65,36 +62,36 @@ impl KeyPlace {
     /// Loads the key, unless it is at a URL. Returns `None` after it reported a fault.
     pub(super) fn load(
         self,
-        scope: &Scope<'_>,
+        reader: &SectionReader<'_>,
         algorithms: &[Algorithm],
         loader: &Loader,
     ) -> Option<KeySource> {
         Some(match self {
             Self::Secret(place) => {
-                KeySource::Secret(secret::load(scope, algorithms, &place, loader)?)
+                KeySource::Secret(secret::load(reader, algorithms, &place, loader)?)
             }
             Self::PublicKey(path) => {
                 let read = |path: &Path| public_key::read(path, algorithms);
-                let pem = loader.read(scope, keys::PUBLIC_KEY.name, &path, read)?;
-                KeySource::PublicKey { path: path.into_inner(), pem }
+                let pem = loader.read(reader, keys::PUBLIC_KEY.name, &path, read)?;
+                KeySource::PublicKey { path, pem }
             }
             Self::JwksFile(path) => {
                 let read = |path: &Path| jwks::read(path, algorithms);
-                let json = loader.read(scope, keys::JWKS.name, &path, read)?;
-                KeySource::JwksFile { path: path.into_inner(), json }
+                let json = loader.read(reader, keys::JWKS.name, &path, read)?;
+                KeySource::JwksFile { path, json }
             }
             Self::JwksUrl(url, roots) => {
                 let name = keys::JWKS_CA.name;
                 let roots = match roots {
-                    None => Some(Roots::empty()),
+                    None => Roots::empty(),
                     Some(RootsFrom::File(path)) => {
-                        loader.read(scope, name, &path, files::read_roots)
+                        loader.read(reader, name, &path, files::read_roots)?
                     }
                     Some(RootsFrom::System(span)) => {
-                        loader.system_roots(scope, span, "this address", name)
+                        loader.system_roots(reader, span, "this address", name)?
                     }
                 };
-                KeySource::JwksUrl { url, roots: roots? }
+                KeySource::JwksUrl { url, roots }
             }
         })
     }
@@ -144,28 +141,23 @@ fn check_family(
 }
 
 /// Reads `jwks_ca`, the roots for a JWK Set URL; refused if `jwks` is not such a URL.
-fn jwks_ca(reader: &SectionReader<'_>) -> Option<Spanned<PathBuf>> {
+fn jwks_ca(reader: &SectionReader<'_>) -> Option<PathBuf> {
     let ca = reader.get(&keys::JWKS_CA)?;
     let is_address = |value: &str| {
         value.split_once("://").is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("https"))
     };
-    if !reader.text(keys::JWKS.name).is_some_and(is_address) {
-        refuse_idle_ca(reader, ca.span());
+    if let (Some(span), false) =
+        (reader.span_of(keys::JWKS_CA.name), reader.text(keys::JWKS.name).is_some_and(is_address))
+    {
+        refuse_idle_ca(reader, span);
     }
     Some(ca)
 }
 
-fn jwks(
-    reader: &SectionReader<'_>,
-    ca: Option<Spanned<PathBuf>>,
-    insecure: bool,
-) -> Option<KeyPlace> {
-    let jwks = reader.get(&keys::JWKS)?;
-    let span = jwks.span();
-    match jwks.into_inner() {
-        JwksRef::File(path) => {
-            Some(KeyPlace::JwksFile(Spanned::new(span, reader.cx.base.join(path))))
-        }
+fn jwks(reader: &SectionReader<'_>, ca: Option<PathBuf>, insecure: bool) -> Option<KeyPlace> {
+    let span = reader.span_of(keys::JWKS.name)?;
+    match reader.get(&keys::JWKS)? {
+        JwksRef::File(path) => Some(KeyPlace::JwksFile(reader.cx.base.join(path))),
         JwksRef::Url(url) if url.scheme_str() == Some("http") => {
             if jwks::is_exposed(&url) && !insecure {
                 refuse_exposed(reader, span, &url);
@@ -186,22 +178,23 @@ fn jwks(
 
 /// Reads `jwks_insecure`; refused if `jwks` is not an `http://` URL of another machine.
 fn jwks_insecure(reader: &SectionReader<'_>) -> bool {
-    let Some(said) = reader.get(&keys::JWKS_INSECURE).filter(|said| *said.get_ref()) else {
+    let name = keys::JWKS_INSECURE.name;
+    let (Some(span), true) = (reader.span_of(name), reader.value(&keys::JWKS_INSECURE)) else {
         return false;
     };
     match reader.text(keys::JWKS.name).map(jwks::parse_jwks) {
         Some(Ok(JwksRef::Url(url))) if jwks::is_exposed(&url) => reader.lint(
             LintName::JwtInsecure,
-            Problem::at(said.span(), "keys come over http://: anybody on the way can sign tokens")
+            Problem::at(span, "keys come over http://: anybody on the way can sign tokens")
                 .help("have the issuer answer over https://, or save its keys as a file"),
         ),
         // The fault in `jwks` is reported where `jwks` is read.
         Some(Err(_)) => {}
         _ => {
-            let key = reader.key(keys::JWKS_INSECURE.name);
+            let key = reader.key(name);
             let what =
                 format!("{key} is given, but jwks is not an http:// address of another machine");
-            reader.cx.refuse(Problem::at(said.span(), what).help("remove it"));
+            reader.cx.refuse(Problem::at(span, what).help("remove it"));
         }
     }
     true

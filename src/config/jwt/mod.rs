@@ -12,17 +12,16 @@ use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
 
-use toml::Spanned;
-
 use super::auth::NONE;
-use super::issuer::{Algorithm, Issuer, LONGEST_TOKEN, OnExpiry};
-use super::keys::{self, Section};
+use super::issuer::{Algorithm, OnExpiry};
+use super::keys::{self, Issuer, IssuerKeys, Section};
 use super::kinds::Fault;
 use super::load::Loader;
-use super::reader::{Scope, SectionReader, check_name, is_name};
+use super::reader::{NamedTable, SectionReader, check_name, is_name};
 use super::report::Problem;
 use super::units::nearest;
 use crate::config::lints::LintName;
+use crate::values::TokenPlace;
 use key::KeyPlace;
 
 pub(super) use claims::{CLAIM, Forward, Require, parse_claim, parse_name, parse_path};
@@ -32,44 +31,41 @@ pub use places::token_place;
 pub(super) use secret::{SecretRef, parse_secret};
 
 /// `[jwt]`; the verification keys are not loaded yet.
-pub(super) struct Issuers<'a>(Vec<IssuerEntry<'a>>);
+pub(super) struct Issuers<'a>(Vec<CheckedIssuer<'a>>);
 
-struct IssuerEntry<'a> {
-    name: String,
+/// `[jwt.NAME]`; its verification key is not loaded yet. A field is missing or empty if its value had a
+/// fault; the fault was reported.
+pub(super) struct CheckedIssuer<'a> {
+    reader: SectionReader<'a>,
+    pub(super) name: String,
     span: Range<usize>,
-    checked: CheckedIssuer<'a>,
+    pub(super) keys: IssuerKeys,
+    pub(super) token_from: Option<Vec<TokenPlace>>,
+    key: Option<KeyPlace>,
     /// Whether a route names this issuer.
     used: Cell<bool>,
 }
 
-/// `[jwt.NAME]`; its verification key is not loaded yet. A field is missing if its value had a fault;
-/// the fault was reported.
-struct CheckedIssuer<'a> {
-    scope: Scope<'a>,
-    algorithms: Vec<Algorithm>,
-    key: Option<KeyPlace>,
-    issuer: Option<Issuer<()>>,
-}
-
-impl Issuers<'_> {
+impl<'a> Issuers<'a> {
     /// The index of the table `name`, if it exists, and the issuer, unless the table has a fault. Marks
     /// the issuer as used.
-    pub(super) fn find(&self, name: &str) -> Option<(usize, Option<&Issuer<()>>)> {
-        let position = self.0.iter().position(|entry| entry.name == name)?;
-        let entry = &self.0[position];
-        entry.used.set(true);
-        Some((position, entry.checked.issuer.as_ref()))
+    pub(super) fn find(&self, name: &str) -> Option<(usize, Option<&CheckedIssuer<'a>>)> {
+        let position = self.0.iter().position(|issuer| issuer.name == name)?;
+        let issuer = &self.0[position];
+        issuer.used.set(true);
+        let valid = issuer.token_from.is_some() && !issuer.keys.algorithms.is_empty();
+        Some((position, valid.then_some(issuer)))
     }
 
     /// The issuer names that `auth` accepts, in the order of the file.
     pub(super) fn names(&self) -> Vec<&str> {
-        let names = self.0.iter().map(|entry| entry.name.as_str());
+        let names = self.0.iter().map(|issuer| issuer.name.as_str());
         names.filter(|name| is_name(name) && *name != NONE).collect()
     }
 
     /// Warns of each issuer that no route names; called after the routes are checked.
     pub(super) fn lint_unused(&self, root: &SectionReader<'_>) {
-        for IssuerEntry { name, span, .. } in self.0.iter().filter(|entry| !entry.used.get()) {
+        for CheckedIssuer { name, span, .. } in self.0.iter().filter(|issuer| !issuer.used.get()) {
             let what = format!("jwt.{name} is used by no route: nobody's token is checked with it");
             let help = format!("say auth = \"{name}\" in a route, or remove the table");
             root.lint(LintName::JwtUnused, Problem::at(span.clone(), what).help(help));
@@ -79,30 +75,35 @@ impl Issuers<'_> {
     /// Loads the verification keys. The issuers are in the order of the file; `None` stands for an
     /// issuer with a fault, which was reported.
     pub(super) fn load(self, loader: &Loader) -> Vec<Option<Arc<Issuer>>> {
-        let load = |CheckedIssuer { scope, algorithms, key, issuer }| {
-            let key = key.and_then(|key: KeyPlace| key.load(&scope, &algorithms, loader))?;
-            Some(Arc::new(issuer?.with_key(key)))
+        let load = |CheckedIssuer { reader, name, keys, token_from, key, .. }| {
+            let key = key.and_then(|key: KeyPlace| key.load(&reader, &keys.algorithms, loader))?;
+            let valid = !keys.algorithms.is_empty();
+            valid.then_some(Arc::new(keys.with(name, key, token_from?)))
         };
-        self.0.into_iter().map(|entry| load(entry.checked)).collect()
+        self.0.into_iter().map(load).collect()
     }
 }
 
 /// Checks every `[jwt.*]`.
 pub(super) fn check<'a>(reader: &SectionReader<'a>) -> Issuers<'a> {
-    let entries = reader.entries(Section::Issuer).into_iter();
-    let check = |(name, span, reader): (String, Range<usize>, SectionReader<'a>)| {
-        check_name(&reader, &name, span.clone(), "an issuer");
-        if name == NONE {
-            refuse_none(&reader, span.clone());
-        }
-        let algorithms = algorithms(&reader);
-        let key = key::check(&reader, &name, algorithms.as_deref());
-        let issuer = check_one(&reader, &name, &span, algorithms.clone());
-        let algorithms = algorithms.unwrap_or_default();
-        let checked = CheckedIssuer { scope: Scope::clone(&reader), algorithms, key, issuer };
-        IssuerEntry { name, span, checked, used: Cell::new(false) }
-    };
-    Issuers(entries.map(check).collect())
+    Issuers(reader.named_tables(Section::Issuer).into_iter().map(check_one).collect())
+}
+
+fn check_one(NamedTable { name, span, reader }: NamedTable<'_>) -> CheckedIssuer<'_> {
+    check_name(&reader, &name, span.clone(), "an issuer");
+    if name == NONE {
+        refuse_none(&reader, span.clone());
+    }
+    let mut keys = IssuerKeys::read(&reader);
+    if !check_family(&reader, &keys.algorithms) {
+        keys.algorithms.clear();
+    }
+    let key = key::check(&reader, &name, &keys.algorithms);
+    lint_unchecked(&reader, &name, &span);
+    let token_from = places::check(&reader);
+    places::check_message(&reader, token_from.as_deref());
+    lint_outlived(&reader, &name, keys.on_expiry);
+    CheckedIssuer { reader, name, span, keys, token_from, key, used: Cell::new(false) }
 }
 
 fn refuse_none(reader: &SectionReader<'_>, span: Range<usize>) {
@@ -110,61 +111,24 @@ fn refuse_none(reader: &SectionReader<'_>, span: Range<usize>) {
     reader.cx.refuse(Problem::at(span, what).help("give the table another name"));
 }
 
-fn check_one(
-    reader: &SectionReader<'_>,
-    name: &str,
-    span: &Range<usize>,
-    algorithms: Option<Vec<Algorithm>>,
-) -> Option<Issuer<()>> {
-    let issuer = reader.get(&keys::ISSUER).map(Spanned::into_inner);
-    let audience = reader.get(&keys::AUDIENCE).map_or(Vec::new(), Spanned::into_inner);
-    let audience: Vec<_> = audience.into_iter().map(Spanned::into_inner).collect();
-    lint_unchecked(reader, name, span);
-    let leeway = reader.value(&keys::LEEWAY);
-    let user_claim = reader.value(&keys::USER_CLAIM);
-    let token_from = places::check(reader);
-    let message_deadline = places::message_deadline(reader, token_from.as_deref());
-    let message_token = places::message_token(reader, token_from.as_deref());
-    let max_token = reader.value(&keys::MAX_TOKEN);
-    let require = reader.get(&keys::REQUIRE).map_or(Vec::new(), Spanned::into_inner);
-    let forward = reader.get(&keys::FORWARD).map_or(Vec::new(), Spanned::into_inner);
-    let forward_token = reader.value(&keys::FORWARD_TOKEN);
-    let on_expiry = on_expiry(reader, name);
-    Some(Issuer {
-        name: name.to_owned(),
-        algorithms: algorithms?,
-        key: (),
-        issuer,
-        audience,
-        leeway,
-        user_claim,
-        token_from: token_from?,
-        message_deadline,
-        message_token,
-        // The bounds of the key keep the value within `usize`.
-        max_token: usize::try_from(max_token).unwrap_or(LONGEST_TOKEN),
-        require,
-        forward,
-        forward_token,
-        on_expiry,
-    })
-}
-
-fn algorithms(reader: &SectionReader<'_>) -> Option<Vec<Algorithm>> {
-    let list = reader.required(&keys::ALGORITHMS)?.into_inner();
-    let first = list.first()?;
-    let other = list.iter().find(|one| one.get_ref().family() != first.get_ref().family());
-    if let Some(other) = other {
-        let (key, first_name) = (reader.key(keys::ALGORITHMS.name), first.get_ref());
-        let what = format!("{key}: {} and {first_name} need different keys", other.get_ref());
-        reader.cx.refuse(
-            Problem::at(other.span(), what)
-                .related(first.span(), "another family")
-                .help("name algorithms of one family: HS*; or RS* and PS*; or ES*; or EdDSA"),
-        );
-        return None;
-    }
-    Some(list.into_iter().map(Spanned::into_inner).collect())
+/// Whether all algorithms are of one family; reports one that is not.
+fn check_family(reader: &SectionReader<'_>, algorithms: &[Algorithm]) -> bool {
+    let list = reader.entries(keys::ALGORITHMS.name, algorithms);
+    let Some(first) = list.first() else {
+        return true;
+    };
+    let family = first.get_ref().family();
+    let Some(other) = list.iter().find(|one| one.get_ref().family() != family) else {
+        return true;
+    };
+    let (key, first_name) = (reader.key(keys::ALGORITHMS.name), first.get_ref());
+    let what = format!("{key}: {} and {first_name} need different keys", other.get_ref());
+    reader.cx.refuse(
+        Problem::at(other.span(), what)
+            .related(first.span(), "another family")
+            .help("name algorithms of one family: HS*; or RS* and PS*; or ES*; or EdDSA"),
+    );
+    false
 }
 
 /// Reads the name of an algorithm. It is case-sensitive, as in tokens.
@@ -195,20 +159,16 @@ fn near_algorithm(text: &str) -> Option<&'static str> {
     Algorithm::ALL.iter().find(named).map(|algorithm| algorithm.name())
 }
 
-fn on_expiry(reader: &SectionReader<'_>, name: &str) -> OnExpiry {
-    let Some(said) = reader.get(&keys::ON_EXPIRY) else {
-        return keys::ON_EXPIRY.absent.value();
-    };
-    if *said.get_ref() == OnExpiry::Ignore {
+fn lint_outlived(reader: &SectionReader<'_>, name: &str, on_expiry: OnExpiry) {
+    if let (Some(span), OnExpiry::Ignore) = (reader.span_of(keys::ON_EXPIRY.name), on_expiry) {
         let what = format!("jwt.{name} leaves sessions open when their token expires");
         reader.lint(
             LintName::JwtOutlived,
-            Problem::at(said.span(), what)
+            Problem::at(span, what)
                 .label("a session lasts for as long as its client likes")
                 .help("say \"close\", and `refresh` in the route to let clients renew their token"),
         );
     }
-    said.into_inner()
 }
 
 /// Warns, at the name of the table, of claims that are not checked.

@@ -1,12 +1,8 @@
 //! `token_from`, `message_deadline` and `message_token`: the places of a token in a request or in the
 //! first message.
 
-use std::ops::Range;
-use std::time::Duration;
-
 use http::HeaderName;
 use http::header::AUTHORIZATION;
-use toml::Spanned;
 
 use super::super::keys;
 use super::super::kinds::Fault;
@@ -20,14 +16,15 @@ use crate::values::is_reserved;
 
 /// Checks `token_from`, at least one place. Returns `None` after it reported a fault.
 pub(super) fn check(reader: &SectionReader<'_>) -> Option<Vec<TokenPlace>> {
-    let list = match reader.get(&keys::TOKEN_FROM) {
-        Some(list) => list.into_inner(),
-        None if reader.span_of(keys::TOKEN_FROM.name).is_some() => return None,
-        None => keys::TOKEN_FROM.absent.value(),
-    };
-    let message = list.iter().find(|place| *place.get_ref() == TokenPlace::Message);
+    let name = keys::TOKEN_FROM.name;
+    if reader.span_of(name).is_none() {
+        return Some(keys::TOKEN_FROM.absent.value());
+    }
+    let places = reader.get(&keys::TOKEN_FROM)?;
+    let list = reader.entries(name, &places);
+    let message = list.iter().find(|place| **place.get_ref() == TokenPlace::Message);
     if let (Some(message), true) = (message, list.len() > 1) {
-        let key = reader.key(keys::TOKEN_FROM.name);
+        let key = reader.key(name);
         reader.cx.refuse(
             Problem::at(message.span(), format!("{key}: \"message\" stands beside other places"))
                 .label("the handshake has passed before a message comes")
@@ -43,48 +40,23 @@ pub(super) fn check(reader: &SectionReader<'_>) -> Option<Vec<TokenPlace>> {
                 .help("prefer \"header\", \"subprotocol\" or \"cookie:NAME\""),
         );
     }
-    Some(list.into_iter().map(Spanned::into_inner).collect())
+    Some(places)
 }
 
-/// Reads the deadline for the first message; it applies only if the token is in that message.
-pub(super) fn message_deadline(
-    reader: &SectionReader<'_>,
-    places: Option<&[TokenPlace]>,
-) -> Duration {
-    let Some(deadline) = reader.get(&keys::MESSAGE_DEADLINE) else {
-        return keys::MESSAGE_DEADLINE.absent.value();
-    };
-    let label = "nothing would wait for it";
-    check_message(reader, places, keys::MESSAGE_DEADLINE.name, deadline.span(), label);
-    deadline.into_inner()
-}
-
-/// Reads the JSON pointer to the token in the first message.
-pub(super) fn message_token(
-    reader: &SectionReader<'_>,
-    places: Option<&[TokenPlace]>,
-) -> Option<String> {
-    let path = reader.get(&keys::MESSAGE_TOKEN)?;
-    let label = "nothing would be looked for there";
-    check_message(reader, places, keys::MESSAGE_TOKEN.name, path.span(), label);
-    Some(path.into_inner())
-}
-
-/// Refuses a key about the first message if no token is expected there.
-fn check_message(
-    reader: &SectionReader<'_>,
-    places: Option<&[TokenPlace]>,
-    name: &str,
-    span: Range<usize>,
-    label: &str,
-) {
-    if places.is_some_and(|places| !places.contains(&TokenPlace::Message)) {
-        let key = reader.key(name);
-        reader.cx.refuse(
-            Problem::at(span, format!("{key} is given, but no token is in a message"))
-                .label(label)
-                .help("remove it, or say token_from = [\"message\"]"),
-        );
+/// Refuses the keys about the first message if no token is expected there.
+pub(super) fn check_message(reader: &SectionReader<'_>, places: Option<&[TokenPlace]>) {
+    if places.is_none_or(|places| places.contains(&TokenPlace::Message)) {
+        return;
+    }
+    for (name, label) in [
+        (keys::MESSAGE_DEADLINE.name, "nothing would wait for it"),
+        (keys::MESSAGE_TOKEN.name, "nothing would be looked for there"),
+    ] {
+        if let Some(span) = reader.span_of(name) {
+            let what = format!("{} is given, but no token is in a message", reader.key(name));
+            let help = "remove it, or say token_from = [\"message\"]";
+            reader.cx.refuse(Problem::at(span, what).label(label).help(help));
+        }
     }
 }
 

@@ -2,15 +2,13 @@
 
 use std::fmt;
 
-use toml::Spanned;
-
 use super::super::files::{self, Help};
 use super::super::issuer::{Algorithm, Secret};
 use super::super::keys;
 use super::super::kinds::{Fault, check_path};
 use super::super::load::Loader;
 use super::super::mask::is_variable;
-use super::super::reader::Scope;
+use super::super::reader::SectionReader;
 use super::super::tls::lint_readable;
 
 const MAKE: &str = "make one with `openssl rand -base64 48`, and give it to the issuer too";
@@ -58,23 +56,23 @@ pub(in super::super) fn parse_secret(text: &str) -> Result<SecretRef, Fault> {
 
 /// Reads the secret and checks that it is long enough for `algorithms`.
 pub(super) fn load(
-    scope: &Scope<'_>,
+    reader: &SectionReader<'_>,
     algorithms: &[Algorithm],
-    reference: &Spanned<SecretRef>,
+    reference: &SecretRef,
     loader: &Loader,
 ) -> Option<Secret> {
     let name = keys::SECRET.name;
-    let refuse = |fault| scope.refuse(name, reference.span(), fault);
-    let bytes = match reference.get_ref() {
-        SecretRef::Env(variable) => from_variable(variable).map_err(refuse).ok()?,
+    let span = reader.span_of(name)?;
+    let bytes = match reference {
+        SecretRef::Env(variable) => reader.accept(name, span.clone(), from_variable(variable))?,
         SecretRef::File(path) => {
-            let path = Spanned::new(reference.span(), scope.cx.base.join(path));
-            let bytes = loader.read(scope, name, &path, |path| files::read(path, &FILE))?;
-            lint_readable(scope, &path, "secret");
+            let path = reader.cx.base.join(path);
+            let bytes = loader.read(reader, name, &path, |path| files::read(path, &FILE))?;
+            lint_readable(reader, name, &path, "secret");
             without_line_break(bytes)
         }
     };
-    check_length(bytes, reference.get_ref(), algorithms).map(Secret).map_err(refuse).ok()
+    reader.accept(name, span, check_length(bytes, reference, algorithms)).map(Secret)
 }
 
 fn from_variable(name: &str) -> Result<Vec<u8>, Fault> {

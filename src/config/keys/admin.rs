@@ -1,15 +1,18 @@
 //! `[admin]`
 
-use super::{Key, Omittable, Row, Section};
+use std::path::PathBuf;
+
 use crate::config::kinds::File;
 
-keys! {
-    ADMIN_ROWS;
+section! {
+    /// `[admin]`
+    #[derive(Debug, Clone, Default, PartialEq, Eq)]
+    pub struct Admin {} Admin ADMIN_ROWS;
 
-    ADMIN_SOCKET: File, Omittable = Admin "socket" File, Omittable("none"),
+    ADMIN_SOCKET socket: Option<PathBuf> = File, File, Omittable("none"),
         "The unix socket of the admin client; only the user of the gateway may open it. Its folder must \
          exist; the path has at most 107 bytes.";
-    REVOCATIONS: File, Omittable = Admin "revocations" File,
+    REVOCATIONS revocations: Option<PathBuf> = File, File,
         Omittable("in memory only: a restart forgets them"),
         "Where revocations of tokens and users are kept across restarts. Its folder must exist.";
 }

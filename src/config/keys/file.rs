@@ -1,47 +1,45 @@
 //! The top of the file: its profile and its tables.
 
-use super::{Key, ListOf, Needed, Omittable, Row, Section};
+use super::{Section, Texts};
 use crate::config::kinds::{Choice, Text};
 use crate::config::lints::LintName;
-use crate::config::lists::{List, Table};
+use crate::config::lists::{ListOf, Subtable};
 use crate::config::profile::Profile;
 
 keys! {
-    FILE_ROWS;
+    File FILE_ROWS;
 
-    PROFILE: Choice<Profile>, Omittable = File "profile"
-        Choice::of(&[("owasp", Profile::Owasp)]),
+    PROFILE profile = Choice<Profile>, Choice::of(&[("owasp", Profile::Owasp)]),
         Omittable("the default of each key"),
         "Replaces defaults; a key in the file overrides it. `\"owasp\"`: the values of the OWASP \
          WebSocket Security Cheat Sheet, listed in [hardening.md](hardening.md).";
-    FILE_ALLOW: ListOf<LintName>, Omittable = File "allow"
-        List { of: Text::one_of("the name of a lint such as \"tls.off\"", LintName::names, LintName::parse),
-            never_empty: None },
+    FILE_ALLOW allow = Texts<LintName>,
+        ListOf::new(Text::one_of("the name of a lint such as \"tls.off\"", LintName::names, LintName::parse)),
         Omittable("none is acknowledged"),
         "Acknowledged lints: `check` and `run` do not show them for any part of the file.";
-    SERVER: Table, Needed = File "server" Table(Section::Server),
+    SERVER server = Subtable, Subtable(Section::Server),
         Needed("write a [server] table with at least listen = [\"0.0.0.0:8443\"]"),
         "Listeners, connections and request heads.";
-    TLS: Table, Omittable = File "tls" Table(Section::Tls),
+    TLS tls = Subtable, Subtable(Section::Tls),
         Omittable("refused: certificates are needed, or `mode = \"off\"`"),
         "TLS towards clients.";
-    FIREWALL: Table, Omittable = File "firewall" Table(Section::Firewall), Omittable("no address is denied"),
+    FIREWALL firewall = Subtable, Subtable(Section::Firewall), Omittable("no address is denied"),
         "Which addresses may connect. The most specific prefix decides; of equal prefixes, deny wins. See \
          [firewall.md](firewall.md).";
-    LIMITS: Table, Omittable = File "limits" Table(Section::Limits), Omittable("the default of each key"),
+    LIMITS limits = Subtable, Subtable(Section::Limits), Omittable("the default of each key"),
         "Limits for each address, user and connection.";
-    WEBSOCKET: Table, Omittable = File "websocket" Table(Section::WebSocket), Omittable("the default of each key"),
+    WEBSOCKET websocket = Subtable, Subtable(Section::WebSocket), Omittable("the default of each key"),
         "Limits of WebSocket sessions on every route.";
-    JWT: Table, Omittable = File "jwt" Table(Section::Issuers), Omittable("no route can require a token"),
+    JWT jwt = Subtable, Subtable(Section::Issuers), Omittable("no route can require a token"),
         "One table for each issuer of tokens. Its name has letters, digits, `-` and `_`; \
          `routes.NAME.auth` refers to it.";
-    ROUTES: Table, Needed = File "routes" Table(Section::Routes),
+    ROUTES routes = Subtable, Subtable(Section::Routes),
         Needed("write a [routes.NAME] table with path, upstream and auth"),
         "One table for each route, at least one. Its name has letters, digits, `-` and `_`. An exact host \
          wins over a wildcard, a wildcard over no host; within a host an exact path wins, then the \
          longest prefix.";
-    LOG: Table, Omittable = File "log" Table(Section::Log), Omittable("the default of each key"),
+    LOG log = Subtable, Subtable(Section::Log), Omittable("the default of each key"),
         "What is logged, and where.";
-    ADMIN: Table, Omittable = File "admin" Table(Section::Admin), Omittable("no admin socket"),
+    ADMIN admin = Subtable, Subtable(Section::Admin), Omittable("no admin socket"),
         "The admin socket, and where revocations are kept.";
 }

@@ -2,8 +2,6 @@
 
 use std::num::NonZeroU32;
 
-use super::DefaultTo::{Derived, Value};
-use super::{DefaultTo, Key, Row, Section};
 use crate::config::kinds::{Choice, Count, OrOff};
 use crate::config::protection::{Mode, OnExceed};
 use crate::config::rate::RateOf;

@@ -6,50 +6,114 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use serde_json::{Value as Json, json};
-use toml::Spanned;
 
 use super::address::parse_network;
-use super::kinds::{Kind, Text, Words};
-use super::lists::List;
+use super::kinds::{Integer, Size, Text, ValueKind, Words};
+use super::lists::ListOf;
+use super::reader::SectionReader;
 
-// STATIC: kind, type of the absence = section "name" kind, absence, meaning
+/// The rule for the absence of a key: its type, or its value.
+macro_rules! absence {
+    (Needed, $kind:ty) => { super::Needed };
+    (Omittable, $kind:ty) => { super::Omittable };
+    ($default:ident, $kind:ty) => {
+        super::DefaultTo<<$kind as crate::config::kinds::ValueKind>::Value>
+    };
+    (Needed($help:expr)) => { super::Needed($help) };
+    (Omittable($words:expr)) => { super::Omittable($words) };
+    ($default:ident($($value:tt)*)) => { super::DefaultTo::$default($($value)*) };
+}
+
+/// Declares the keys of a section. A row is: STATIC key = kind, the kind's bounds, absence, meaning.
 macro_rules! keys {
-    ($rows:ident; $($id:ident: $kind:ty, $absent:ty = $section:ident $name:literal
-        $value:expr, $default:expr, $meaning:expr;)*) => {
-        $(pub(in crate::config) static $id: Key<$kind, $absent> = Key {
-            section: Section::$section,
-            name: $name,
-            kind: $value,
-            absent: $default,
+    ($section:ident $rows:ident; $($id:ident $name:ident = $kind:ty,
+        $made:expr, $absence:ident($($absent:tt)*), $meaning:literal;)*) => {
+        $(pub(in crate::config) static $id: super::Key<$kind, absence!($absence, $kind)> = super::Key {
+            section: super::Section::$section,
+            name: stringify!($name),
+            kind: $made,
+            absent: absence!($absence($($absent)*)),
             meaning: $meaning,
         };)*
 
-        /// The keys of this file, in the order of the reference.
-        pub(super) static $rows: &[&dyn Row] = &[$(&$id,)*];
+        /// The keys of this section, in the order of the reference.
+        pub(super) static $rows: &[&dyn super::Row] = &[$(&$id,)*];
     };
 }
 
-/// Declares a section in which every key has a default, and which another table can override. Each row
-/// declares the key, the field of the section, its default and its reader.
+/// Declares the keys of a section and its struct. A row with a type is also a field of the struct, which
+/// is read from that key. The fields in braces are read by the functions that they name.
+macro_rules! section {
+    ($(#[$attribute:meta])* $visible:vis struct $name:ident {
+        $($(#[$doc:meta])* $own:ident: $type:ty = $read:path,)*
+    } $section:ident $rows:ident; $($id:ident $field:ident $(: $value:ty)? = $kind:ty,
+        $made:expr, $absence:ident($($absent:tt)*), $meaning:literal;)*) => {
+        keys! {
+            $section $rows;
+            $($id $field = $kind, $made, $absence($($absent)*), $meaning;)*
+        }
+
+        $(#[$attribute])*
+        $visible struct $name {
+            $($(#[doc = $meaning] $visible $field: $value,)?)*
+            $($(#[$doc])* $visible $own: $type,)*
+        }
+
+        impl $name {
+            /// Reads the table. After a fault, which is reported, a field has its default or is empty.
+            pub(in crate::config) fn read(reader: &crate::config::reader::SectionReader<'_>) -> Self {
+                Self {
+                    $($($field: super::Field::<$value>::read(&$id, reader),)?)*
+                    $($own: $read(reader),)*
+                }
+            }
+        }
+    };
+}
+
+/// Declares a section like `section!`, and the public struct that holds its values after its files are read.
+/// That struct has the fields of the rows, and the fields in braces, which the load step gives.
+macro_rules! loaded {
+    ($(#[$attribute:meta])* pub struct $name:ident from $keys:ident {
+        $($(#[$doc:meta])* $own:ident: $type:ty,)*
+    } $section:ident $rows:ident; $($id:ident $field:ident $(: $value:ty)? = $kind:ty,
+        $made:expr, $absence:ident($($absent:tt)*), $meaning:literal;)*) => {
+        section! {
+            /// The keys of a table, before its files are read.
+            pub(in crate::config) struct $keys {} $section $rows;
+            $($id $field $(: $value)? = $kind, $made, $absence($($absent)*), $meaning;)*
+        }
+
+        $(#[$attribute])*
+        pub struct $name {
+            $($(#[$doc])* pub $own: $type,)*
+            $($(#[doc = $meaning] pub $field: $value,)?)*
+        }
+
+        impl $keys {
+            /// Adds the values that are not read from one key.
+            pub(in crate::config) fn with(self, $($own: $type),*) -> $name {
+                $name { $($own,)* $($($field: std::convert::identity::<$value>(self.$field),)?)* }
+            }
+        }
+    };
+}
+
+/// Declares the keys and the struct of a section in which every key has a default, and which another
+/// table can override.
 macro_rules! layered {
     ($(#[$attribute:meta])* $section:ident $rows:ident; $($id:ident $field:ident: $value:ty = $kind:ty,
-        $made:expr, $default:expr, $meaning:literal;)*) => {
+        $made:expr, $absence:ident($($absent:tt)*), $meaning:literal;)*) => {
+        keys! {
+            $section $rows;
+            $($id $field = $kind, $made, $absence($($absent)*), $meaning;)*
+        }
+
         $(#[$attribute])*
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub struct $section {
             $(#[doc = $meaning] pub $field: $value,)*
         }
-
-        $(pub(in crate::config) static $id: Key<$kind, DefaultTo<$value>> = Key {
-            section: Section::$section,
-            name: stringify!($field),
-            kind: $made,
-            absent: $default,
-            meaning: $meaning,
-        };)*
-
-        /// The keys of this file, in the order of the reference.
-        pub(super) static $rows: &[&dyn Row] = &[$(&$id,)*];
 
         impl $section {
             /// The values that apply if neither the file nor its profile sets them.
@@ -68,9 +132,9 @@ macro_rules! layered {
             /// Each key with its value as TOML.
             #[cfg(test)]
             pub(in crate::config) fn shown(&self) -> Vec<(String, String)> {
-                use crate::config::kinds::Kind;
+                use crate::config::kinds::ValueKind;
 
-                vec![$(($id.name.to_owned(), Kind::show(&$id.kind, &self.$field)),)*]
+                vec![$(($id.name.to_owned(), ValueKind::show(&$id.kind, &self.$field)),)*]
             }
         }
     };
@@ -88,15 +152,21 @@ mod server;
 mod tls;
 mod websocket;
 
+pub use admin::Admin;
 pub(in crate::config) use admin::*;
+pub use ban::BanRules;
 pub(in crate::config) use ban::*;
 pub(in crate::config) use file::*;
 pub(in crate::config) use firewall::*;
+pub use jwt::Issuer;
 pub(in crate::config) use jwt::*;
 pub use limits::Limits;
 pub(in crate::config) use limits::*;
+pub use log::Log;
 pub(in crate::config) use log::*;
+pub use route::Route;
 pub(in crate::config) use route::*;
+pub use server::Server;
 pub(in crate::config) use server::*;
 pub(in crate::config) use tls::*;
 pub use websocket::WebSocket;
@@ -108,6 +178,7 @@ pub(in crate::config) fn all() -> impl Iterator<Item = &'static dyn Row> {
         FILE_ROWS,
         SERVER_ROWS,
         TLS_ROWS,
+        CERTIFICATE_ROWS,
         FIREWALL_ROWS,
         BAN_ROWS,
         LIMITS_ROWS,
@@ -132,8 +203,8 @@ const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-pub(in crate::config) type ListOf<T> = List<Text<T>>;
-type Entries<T> = Vec<Spanned<T>>;
+/// A list of strings with a syntax of their own.
+pub(in crate::config) type Texts<T> = ListOf<Text<T>>;
 
 const NETWORK: Text<IpNet> = Text::new(
     "an address or network such as \"10.0.0.0/8\"",
@@ -263,7 +334,7 @@ pub(in crate::config) trait Absence<K> {
     }
 }
 
-impl<K: Kind<Value: Clone>> Absence<K> for DefaultTo<K::Value> {
+impl<K: ValueKind<Value: Clone>> Absence<K> for DefaultTo<K::Value> {
     fn words(&self, kind: &K) -> String {
         match self {
             Self::Derived(_, words) => (*words).to_owned(),
@@ -292,6 +363,54 @@ impl<K> Absence<K> for Needed {
 impl<K> Absence<K> for Omittable {
     fn words(&self, _: &K) -> String {
         self.0.to_owned()
+    }
+}
+
+/// Reads a key as a field of the type `F`. After a fault, which is reported, the field has its default or
+/// is empty.
+pub(in crate::config) trait Field<F> {
+    fn read(&self, reader: &SectionReader<'_>) -> F;
+}
+
+impl<K: ValueKind<Value: Clone>> Field<K::Value> for Key<K, DefaultTo<K::Value>> {
+    fn read(&self, reader: &SectionReader<'_>) -> K::Value {
+        reader.value(self)
+    }
+}
+
+impl Field<usize> for Key<Integer, DefaultTo<u32>> {
+    fn read(&self, reader: &SectionReader<'_>) -> usize {
+        reader.value(self) as usize
+    }
+}
+
+impl Field<usize> for Key<Size, DefaultTo<u64>> {
+    fn read(&self, reader: &SectionReader<'_>) -> usize {
+        usize::try_from(reader.value(self)).unwrap_or(usize::MAX)
+    }
+}
+
+impl<K: ValueKind> Field<Option<K::Value>> for Key<K, Omittable> {
+    fn read(&self, reader: &SectionReader<'_>) -> Option<K::Value> {
+        reader.get(self)
+    }
+}
+
+impl<T, K: ValueKind<Value = Vec<T>>> Field<Vec<T>> for Key<K, Omittable> {
+    fn read(&self, reader: &SectionReader<'_>) -> Vec<T> {
+        reader.get(self).unwrap_or_default()
+    }
+}
+
+impl<K: ValueKind> Field<Option<K::Value>> for Key<K, Needed> {
+    fn read(&self, reader: &SectionReader<'_>) -> Option<K::Value> {
+        reader.required(self)
+    }
+}
+
+impl<T, K: ValueKind<Value = Vec<T>>> Field<Vec<T>> for Key<K, Needed> {
+    fn read(&self, reader: &SectionReader<'_>) -> Vec<T> {
+        reader.required(self).unwrap_or_default()
     }
 }
 

@@ -1,79 +1,94 @@
 //! `[routes.NAME]`
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::DefaultTo::Value;
-use super::{DefaultTo, Key, ListOf, Needed, Omittable, Row, SHORTEST, Section, secs};
+use super::{Limits, SHORTEST, Section, Texts, WebSocket, secs};
 use crate::config::auth::{parse_auth, parse_member};
 use crate::config::host::HostPattern;
 use crate::config::kinds::{Bool, File, Text, Time};
 use crate::config::lints::LintName;
-use crate::config::lists::{List, OneOrMore, Table};
-use crate::config::model::Upstream;
+use crate::config::lists::{ListOf, OneOrMore, Subtable};
+use crate::config::model::{Auth, Origins, UpstreamAddress};
 use crate::config::origins::OriginEntry;
 use crate::config::path::PathPattern;
 use crate::config::reader::NAME;
 use crate::config::route::parse_subprotocol;
 use crate::config::upstream::{parse_server_name, parse_upstream_host};
+use crate::tls::ServerTrust;
 
-keys! {
-    ROUTE_ROWS;
+loaded! {
+    /// `[routes.NAME]`
+    #[derive(Debug)]
+    pub struct Route from RouteKeys {
+        /// The `NAME` in `[routes.NAME]`.
+        name: Arc<str>,
+        /// The path that the route matches.
+        path: PathPattern,
+        /// The trust anchors for a wss:// upstream: the certificates of `upstream_ca`, each also accepted
+        /// as an exact server certificate, or the roots of the system. `None` if no upstream is wss://.
+        upstream_trust: Option<ServerTrust>,
+        /// The authentication that clients need.
+        auth: Auth,
+        /// `[websocket]` with the route's overrides.
+        websocket: WebSocket,
+        /// `[limits]` with the route's overrides.
+        limits: Limits,
+    } Route ROUTE_ROWS;
 
-    HOST: ListOf<HostPattern>, Omittable = Route "host"
-        List::never_empty(Text::new("a host such as \"chat.example.com\" or \"*.example.com\"",
+    HOST host: Vec<HostPattern> = Texts<HostPattern>,
+        ListOf::never_empty(Text::new("a host such as \"chat.example.com\" or \"*.example.com\"",
             r"^(\*\.)?[^*]+$", HostPattern::parse),
             "leave `host` out to accept any host"),
         Omittable("any host"),
         "Hosts, compared in one canonical form: case-insensitive, without a trailing dot and the port, \
          IPv6 addresses as in RFC 5952. Internationalised names are written as A-labels (`xn--...`). `*.` \
          matches exactly one label.";
-    PATH: Text<PathPattern>, Needed = Route "path"
+    PATH path = Text<PathPattern>,
         Text::new("a path such as \"/ws\" or \"/ws/*\"", r"^/([^*]*/)?(\*|[^*/][^*]*)?$", PathPattern::parse),
         Needed("write path = \"/ws\", or \"/*\" for every path"),
         "An exact path; `/ws/*` matches `/ws/` and everything below it, but not `/ws` itself; `/*` \
          matches every path. Compared in the canonical form of RFC 3986 section 6.2.2.";
-    UPSTREAM: ListOf<Upstream>, Needed = Route "upstream"
-        List::never_empty(Text::new("\"ws://HOST:PORT\", \"wss://HOST:PORT\" or \"unix:PATH\"",
-            r"^(wss?://[^/?#@]+|unix:.+)$", Upstream::parse),
+    UPSTREAM upstream: Vec<UpstreamAddress> = Texts<UpstreamAddress>,
+        ListOf::never_empty(Text::new("\"ws://HOST:PORT\", \"wss://HOST:PORT\" or \"unix:PATH\"",
+            r"^(wss?://[^/?#@]+|unix:.+)$", UpstreamAddress::parse),
             "name at least one application, such as \"ws://127.0.0.1:8765\""),
         Needed("write upstream = [\"ws://127.0.0.1:8765\"], with your application's address"),
         "Addresses of the application, tried in this order. The default port is 80 (ws) or 443 (wss). The \
          path and query of the client are forwarded unchanged.";
-    UPSTREAM_CA: File, Omittable = Route "upstream_ca" File, Omittable("the root certificates of the system"),
+    UPSTREAM_CA upstream_ca = File, File, Omittable("the root certificates of the system"),
         "PEM file of the root certificates for wss:// upstreams; an upstream that presents one of these \
          certificates itself is trusted, too. Only with a wss:// upstream.";
-    UPSTREAM_SERVER_NAME: Text<String>, Omittable = Route "upstream_server_name"
+    UPSTREAM_SERVER_NAME upstream_server_name: Option<String> = Text<String>,
         Text::new("a host name or address such as \"app.example.com\"", r"^[^*/\s]+$", parse_server_name),
         Omittable("the host of the upstream"),
         "The server name sent to a wss:// upstream (SNI, RFC 6066 section 3); its certificate must be \
          valid for this name. Only with a wss:// upstream.";
-    UPSTREAM_HOST: Text<String>, Omittable = Route "upstream_host"
+    UPSTREAM_HOST upstream_host: Option<String> = Text<String>,
         Text::new("a host such as \"app.example.com\" or \"app.example.com:8080\"", r"^[^*/\s]+$",
             parse_upstream_host),
         Omittable("the Host of the client"),
         "The Host header sent to upstreams. X-Forwarded-Host and Forwarded keep the Host of the client.";
-    DIAL_TIMEOUT: Time, DefaultTo<Duration> = Route "dial_timeout"
-        Time { min: SHORTEST, max: secs(60) }, Value(secs(1)),
+    DIAL_TIMEOUT dial_timeout: Duration = Time, Time { min: SHORTEST, max: secs(60) }, Value(secs(1)),
         "How long name resolution, TCP and TLS of an upstream may take together before the next upstream \
          is tried. The last one that is left has at least 5 s.";
-    ORIGINS: ListOf<OriginEntry>, Omittable = Route "origins"
-        List::never_empty(Text::new("an origin such as \"https://chat.example.com\"",
+    ORIGINS origins: Origins = Texts<OriginEntry>,
+        ListOf::never_empty(Text::new("an origin such as \"https://chat.example.com\"",
             r"^(\*|null|[A-Za-z][0-9A-Za-z+.-]*://[^/]*)?$", OriginEntry::parse),
             "leave `origins` out for the same origin alone, or say [\"*\"] for any"),
         Omittable("same origin: the scheme, host and port that the client used"),
         "Origins whose web pages may connect, compared in canonical form; in `https://*.example.com` the \
          star matches exactly one label. Origins of apps such as `capacitor://localhost` or `qrc://` are \
          possible, and `null`, `file://` and an empty Origin (`\"\"`). `[\"*\"]`: any Origin header.";
-    REQUIRE_ORIGIN: Bool, DefaultTo<bool> = Route "require_origin" Bool, Value(false),
+    REQUIRE_ORIGIN require_origin: bool = Bool, Bool, Value(false),
         "Refuse requests without an Origin header. Browsers always send one.";
-    SUBPROTOCOLS: ListOf<String>, Omittable = Route "subprotocols"
-        List::never_empty(Text::new("a subprotocol such as \"chat.v1\"", r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$",
+    SUBPROTOCOLS subprotocols: Vec<String> = Texts<String>,
+        ListOf::never_empty(Text::new("a subprotocol such as \"chat.v1\"", r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$",
             parse_subprotocol),
             "leave `subprotocols` out to let client and application agree"),
         Omittable("any that client and application negotiate"),
         "Subprotocols that may be negotiated (RFC 6455 section 1.9), case-sensitive.";
-    AUTH: OneOrMore<Text<String>>, Needed = Route "auth"
-        OneOrMore(List::never_empty(
+    AUTH auth = OneOrMore<Text<String>>, OneOrMore(ListOf::never_empty(
             Text::new("\"none\" or the name of a [jwt.NAME] table", NAME, parse_auth),
             "say \"none\" to admit anybody")),
         Needed("who may connect must be said: the name of a [jwt.NAME] table, or \"none\", which \
@@ -81,20 +96,19 @@ keys! {
         "Who may connect: clients with a token of this [jwt.NAME], or of one of several. Several must \
          each have a different `issuer`: the `iss` of a token selects the table that verifies it. \
          `\"none\"`: every client, without a token.";
-    ROUTE_ALLOW: ListOf<LintName>, Omittable = Route "allow"
-        List { of: Text::one_of("the name of a lint such as \"auth.none\"", LintName::names, LintName::parse),
-            never_empty: None },
+    ROUTE_ALLOW allow = Texts<LintName>,
+        ListOf::new(Text::one_of("the name of a lint such as \"auth.none\"", LintName::names, LintName::parse)),
         Omittable("none is acknowledged"),
         "Acknowledged lints of this route.";
-    REFRESH: Text<String>, Omittable = Route "refresh"
+    REFRESH refresh: Option<String> = Text<String>,
         Text::new("a name of 1 to 64 letters, digits, - and _", NAME, parse_member),
         Omittable("tokens cannot be refreshed"),
         "The member of a JSON text message in which a client sends a new token before the old one \
          expires: `{\"NAME\": {\"token\": \"...\"}}`. Not with `auth = \"none\"`.";
-    ROUTE_LIMITS: Table, Omittable = Route "limits" Table(Section::RouteLimits), Omittable("as in [limits]"),
+    ROUTE_LIMITS limits = Subtable, Subtable(Section::RouteLimits), Omittable("as in [limits]"),
         "`messages`, `bytes`, `messages_per_user`, `control_frames`, `on_exceed` and `mode` of [limits] \
          for this route. A key that is not given has its value of [limits]; `\"off\"` switches a limit \
          off. `mode` applies to the limits of this route.";
-    ROUTE_WEBSOCKET: Table, Omittable = Route "websocket" Table(Section::WebSocket), Omittable("as in [websocket]"),
+    ROUTE_WEBSOCKET websocket = Subtable, Subtable(Section::WebSocket), Omittable("as in [websocket]"),
         "The keys of [websocket] for this route. A key that is not given has its value of [websocket].";
 }

@@ -3,8 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::DefaultTo::Value;
-use super::{DefaultTo, GIB, HOUR, Key, MIB, Row, SHORTEST, Section, WEEK, YEAR, secs};
+use super::{GIB, HOUR, MIB, SHORTEST, WEEK, YEAR, secs};
 use crate::config::kinds::{Bool, Choice, Count, Integer, OrOff, Size, Time};
 use crate::config::model::Compression;
 

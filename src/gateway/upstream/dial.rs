@@ -11,7 +11,7 @@ use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 
 use super::health::{Health, ShownUpstream};
-use crate::config::{Config, Route, Upstream};
+use crate::config::{Config, Route, UpstreamAddress};
 use crate::tls::socket::tune;
 use crate::tls::transport::Transport;
 use crate::tls::{self, Connector, TlsClient, TlsError};
@@ -33,7 +33,7 @@ pub(super) struct DialTarget {
     pub(super) name: Arc<str>,
     /// Its health, shared by all targets that are the [same](DialTarget::is_same).
     pub(super) health: Arc<Health>,
-    upstream: Upstream,
+    upstream: UpstreamAddress,
     /// The TLS settings, for `wss://`.
     tls: Option<Connector>,
 }
@@ -62,7 +62,7 @@ impl Dialer {
         for route in &config.routes {
             let client = route.upstream_trust.as_ref().map(TlsClient::new).transpose()?;
             let mut targets = Vec::new();
-            for upstream in &route.upstreams {
+            for upstream in &route.upstream {
                 let mut target = DialTarget::new(route, upstream, client.as_ref())?;
                 let others = known.entry(Arc::clone(&target.name)).or_default();
                 match others.iter().find(|other| other.is_same(&target)) {
@@ -112,11 +112,11 @@ impl Dialer {
 impl DialTarget {
     fn new(
         route: &Route,
-        upstream: &Upstream,
+        upstream: &UpstreamAddress,
         client: Option<&TlsClient>,
     ) -> Result<Self, TlsError> {
         let tls = match (upstream, client) {
-            (Upstream::Wss { host, .. }, Some(client)) => {
+            (UpstreamAddress::Wss { host, .. }, Some(client)) => {
                 let name = route.upstream_server_name.as_ref().unwrap_or(host);
                 Some(client.connector(name)?)
             }
@@ -150,16 +150,20 @@ impl DialTarget {
 
     async fn connect(&self, limit: Instant) -> io::Result<Transport> {
         match (&self.upstream, &self.tls) {
-            (Upstream::Ws { host, port }, _) => tcp(host, *port, limit).await.map(Transport::Tcp),
-            (Upstream::Unix(path), _) => UnixStream::connect(path).await.map(Transport::Unix),
-            (Upstream::Wss { host, port }, Some(connector)) => {
+            (UpstreamAddress::Ws { host, port }, _) => {
+                tcp(host, *port, limit).await.map(Transport::Tcp)
+            }
+            (UpstreamAddress::Unix(path), _) => {
+                UnixStream::connect(path).await.map(Transport::Unix)
+            }
+            (UpstreamAddress::Wss { host, port }, Some(connector)) => {
                 let stream = tcp(host, *port, limit).await?;
                 let secured = connector.connect(stream).await;
                 secured.map(Transport::Tls).map_err(|error| {
                     io::Error::new(error.kind(), tls::describe_upstream_failure(&error))
                 })
             }
-            (Upstream::Wss { .. }, None) => {
+            (UpstreamAddress::Wss { .. }, None) => {
                 Err(io::Error::other("there are no roots to verify its certificate with"))
             }
         }

@@ -23,8 +23,8 @@ const HOUR: u64 = 3600;
 const ANN: &str = "192.0.2.7";
 
 /// A ban of 15 minutes for 3 strikes within a minute; at most 40 minutes.
-fn terms() -> config::Ban {
-    config::Ban {
+fn terms() -> config::BanRules {
+    config::BanRules {
         strikes: NonZeroU32::new(3).unwrap(),
         within: Duration::from_secs(MINUTE),
         duration: Duration::from_secs(15 * MINUTE),
@@ -46,7 +46,7 @@ struct Bench {
 }
 
 impl Bench {
-    fn with(terms: Option<&config::Ban>) -> Self {
+    fn with(terms: Option<&config::BanRules>) -> Self {
         let start = Instant::now();
         let now = Now { instant: start, moment: moment(0) };
         Self { bans: Bans::open(terms, &trusted(), now).unwrap(), start, seconds: 0 }
@@ -302,7 +302,7 @@ fn a_ban_clears_the_strikes_of_whom_it_concerns() {
 
 #[test]
 fn those_who_offend_at_once_are_banned_once() {
-    let terms = config::Ban { strikes: NonZeroU32::MIN, ..terms() };
+    let terms = config::BanRules { strikes: NonZeroU32::MIN, ..terms() };
     let bench = Bench::with(Some(&terms));
     let (now, together) = (bench.now(), std::sync::Barrier::new(4));
     let offend = |number: u32| {
@@ -365,7 +365,7 @@ fn new_terms_hold_at_once_and_keep_what_is_known() {
     let bench = Bench::new();
     bench.strike(ANN);
     bench.strikes("192.0.2.9", 3);
-    let stricter = config::Ban {
+    let stricter = config::BanRules {
         strikes: NonZeroU32::new(2).unwrap(),
         exempt: vec!["192.0.2.9/32".parse().unwrap()],
         ..terms()

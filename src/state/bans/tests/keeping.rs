@@ -4,7 +4,7 @@ use super::*;
 use crate::journal::Journal;
 
 fn in_file(folder: &TempDir) -> Arc<Bans> {
-    let terms = config::Ban { file: Some(folder.path().join("bans.json")), ..terms() };
+    let terms = config::BanRules { file: Some(folder.path().join("bans.json")), ..terms() };
     let now = Now { instant: Instant::now(), moment: UnixTime::now() };
     Arc::new(Bans::open(Some(&terms), &[], now).unwrap())
 }

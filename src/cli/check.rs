@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_only_reported_is_warned_of() {
+    fn report_mode_causes_a_warning() {
         let text = OPEN.to_owned() + "[firewall]\ndeny = [\"192.0.2.1\"]\nmode = \"report\"\n";
         let (code, told) = check(&text, false);
         assert_eq!(code, 0);
@@ -139,7 +139,7 @@ mod tests {
 
     /// Only the verifier detects a key of the right type with which anyone can sign.
     #[test]
-    fn keys_are_judged_by_the_verifier() {
+    fn check_runs_the_verifier_on_keys() {
         let modulus = "x".repeat(342) + "w";
         let keys = format!(r#"{{"keys": [{{"kty": "RSA", "n": "{modulus}", "e": "AQ"}}]}}"#);
         let jwt = "[jwt.main]\nalgorithms = [\"RS256\"]\nissuer = \"a\"\naudience = [\"b\"]\n";
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_are_the_callers_choice() {
+    fn the_caller_chooses_colours() {
         let path = std::path::Path::new("no/such.toml");
         assert!(!verdict(path, false, false).1.contains('\u{1b}'));
         assert!(verdict(path, false, true).1.contains('\u{1b}'));

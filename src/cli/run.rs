@@ -199,7 +199,7 @@ mod tests {
     use super::RunError;
 
     #[test]
-    fn an_address_that_cannot_be_had_is_told_with_what_to_do() {
+    fn a_bind_error_says_how_to_fix_it() {
         for (kind, help) in [
             (ErrorKind::PermissionDenied, "AmbientCapabilities=CAP_NET_BIND_SERVICE"),
             (ErrorKind::AddrInUse, "another program listens there"),

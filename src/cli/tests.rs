@@ -93,7 +93,7 @@ fn the_certificate_is_valid_for_its_names_alone() {
 }
 
 #[test]
-fn what_is_not_a_name_is_refused() {
+fn invalid_certificate_names_are_refused() {
     for name in [
         "",
         "a b",

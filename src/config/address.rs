@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_above_the_last_is_told() {
+    fn a_port_above_65535_is_refused() {
         for text in ["0.0.0.0:99999", "[::1]:65536", ":70000"] {
             let fault = parse_listen(text).unwrap_err();
             assert!(fault.what.ends_with("is above 65535"), "{text}: {}", fault.what);
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn mapped_networks_are_what_their_peers_will_be() {
+    fn networks_in_ipv6_form_are_ipv4_networks() {
         assert_eq!(network("::ffff:192.0.2.1"), "192.0.2.1/32");
         assert_eq!(network("::ffff:192.0.2.0/120"), "192.0.2.0/24");
         assert_eq!(network("::ffff:0:0/96"), "0.0.0.0/0");
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_upstream_is_refused() {
+    fn invalid_upstreams_are_refused() {
         for text in [
             "",
             "app",

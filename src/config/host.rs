@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_host_header_can_name_is_refused() {
+    fn hosts_that_no_host_header_can_name_are_refused() {
         for text in [
             "",
             "*",

@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_hidden_whatever_the_key_looks_like() {
+    fn secrets_are_hidden_under_every_spelling_of_a_key() {
         for (text, expected) in [
             ("secret = \"hunter2\"", "secret = \"***\""),
             ("secret='hunter2' # why", "secret='***' # why"),
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_secret_is_shown() {
+    fn values_that_are_no_secrets_are_shown() {
         for text in [
             "secret = \"env:JWT_SECRET\"",
             "secret = \"file:secrets/jwt\"",

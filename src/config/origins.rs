@@ -132,7 +132,7 @@ mod tests {
     use super::{Origin, OriginEntry, OriginPattern};
 
     #[test]
-    fn a_broken_origin_is_repaired_in_words() {
+    fn a_broken_origin_gets_a_suggestion() {
         let help = |text| OriginEntry::parse(text).unwrap_err().help;
         assert_eq!(help("chat.example").as_deref(), Some("write \"https://chat.example\""));
         assert_eq!(help("https://a.example/x/y").as_deref(), Some("write \"https://a.example\""));

@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_is_shown_as_it_is_written() {
+    fn path_patterns_are_shown_as_they_are_written() {
         for text in ["/", "/ws", "/ws/", "/*", "/ws/*"] {
             assert_eq!(PathPattern::parse(text).unwrap().to_string(), text);
         }

@@ -108,7 +108,7 @@ mod tests {
     /// `docs/hardening.md` has one row for each default that is not off, and no other row: an empty
     /// table sets no other limits.
     #[test]
-    fn what_changes_by_default_is_listed() {
+    fn the_profile_table_lists_every_default() {
         let require_origin = keys::REQUIRE_ORIGIN.absent.value();
         let defaults = values(&WebSocket::defaults(), &Limits::defaults(), require_origin);
         // `on_exceed` and `mode` have no effect as long as no limit is set.

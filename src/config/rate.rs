@@ -220,7 +220,7 @@ mod tests {
 
     /// Each way to write a rate wrong, with the expected error and help text.
     #[test]
-    fn the_fault_says_what_to_write() {
+    fn an_error_says_how_to_write_the_rate() {
         let events = RateOf::Events;
         let bytes = RateOf::Bytes;
         let such_as = "such as \"100/s burst 200\"";
@@ -314,7 +314,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_is_too_odd(text in "(?s).{0,40}|[0-9]{0,22}([KMG]i)?B?/?[smh]?( ?burst ?)?[0-9]{0,22}([KMG]iB)?") {
+        fn arbitrary_text_never_panics(text in "(?s).{0,40}|[0-9]{0,22}([KMG]i)?B?/?[smh]?( ?burst ?)?[0-9]{0,22}([KMG]iB)?") {
             for (kind, bounds) in [(RateOf::Events, EVENTS), (RateOf::Bytes, BYTES)] {
                 if let Ok(rate) = kind.parse(&text) {
                     prop_assert!(bounds.contains(&rate.count) && bounds.contains(&rate.burst));

@@ -104,7 +104,7 @@ mod tests {
     use super::{is_own, literal};
 
     #[test]
-    fn the_gateways_own_addresses_are_told_from_others() {
+    fn the_gateways_own_addresses_are_recognized() {
         for (own, host, port, expected) in [
             ("127.0.0.1:8443", "127.0.0.1", 8443, true),
             ("127.0.0.1:8443", "localhost", 8443, true),

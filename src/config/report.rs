@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_spans_are_shown_all_the_same() {
+    fn spans_outside_the_text_are_shown() {
         let backwards = std::ops::Range { start: 9, end: 2 };
         for span in [0..0, 3..3, 3..9, backwards, 1..2, 2..100, 100..100] {
             assert!(show("\u{e4}b\r\nc", span.clone()).starts_with("error: odd"), "{span:?}");

@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fault_says_which_part_is_wrong() {
+    fn an_error_names_the_wrong_part() {
         let what = |text| parse_size(text).unwrap_err().what;
         assert_eq!(what("64"), "\"64\" has no unit");
         assert_eq!(what("64KB"), "\"KB\" is not a unit here");
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_near_word_is_the_nearest() {
+    fn a_suggestion_is_close_to_the_word() {
         let words = || ["max_frame_size", "max_message_size", "host"].into_iter();
         assert_eq!(nearest("max_frme_size", words()), Some("max_frame_size"));
         assert_eq!(nearest("Hosts", words()), Some("host"));

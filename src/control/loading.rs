@@ -67,7 +67,7 @@ mod tests {
     use crate::values::file;
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_hangs_fails_in_time_and_holds_up_only_until_it_is_over() {
+    async fn a_hung_load_times_out_and_blocks_others_until_it_ends() {
         let loading = Loading::default();
         let (release, hang) = mpsc::channel::<()>();
         let failed = loading.run::<()>(move || {
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_is_a_fault_and_the_next_one_goes() {
+    async fn a_panicked_load_fails_and_the_next_one_runs() {
         let loading = Loading::default();
         let failed = loading.run::<()>(|| panic!("in a test")).await;
         assert!(matches!(failed, Err(ReloadError::Fault)));

@@ -135,7 +135,7 @@ mod tests {
     use super::{FileSnapshot, Watch};
 
     #[test]
-    fn a_change_is_told_once_and_when_it_is_over() {
+    fn a_change_is_reported_once_after_the_file_is_stable() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("list");
         fs::write(&path, "1").unwrap();
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_put_back_in_time_did_not_change() {
+    fn a_file_that_is_restored_between_checks_is_unchanged() {
         let folder = tempfile::tempdir().unwrap();
         let (path, aside) = (folder.path().join("list"), folder.path().join("aside"));
         fs::write(&path, "1").unwrap();

@@ -79,7 +79,7 @@ mod tests {
     use super::{KEPT, LONGEST, LogLines};
 
     #[test]
-    fn lines_are_read_once_each_from_where_the_reader_was() {
+    fn lines_are_read_once_from_the_readers_position() {
         let mut log = LogLines::default();
         log.write_all(b"one\ntw").unwrap();
         assert_eq!((log.tail(0).next, log.tail(0).lines), (1, vec!["one".to_owned()]));

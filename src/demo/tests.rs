@@ -75,7 +75,7 @@ async fn next(socket: &mut WebSocketStream<TcpStream>) -> Message {
 }
 
 #[tokio::test]
-async fn it_echoes_text_and_binary() {
+async fn the_demo_echoes_text_and_binary() {
     let demo = Demo::start().await;
     let mut socket = demo.connect().await;
     let large = Message::binary(Bytes::from(vec![7; 300_000]));
@@ -89,7 +89,7 @@ async fn it_echoes_text_and_binary() {
 }
 
 #[tokio::test]
-async fn whom_the_gateway_names_is_greeted_by_name() {
+async fn the_demo_greets_the_user_that_the_gateway_names() {
     let demo = Demo::start().await;
     let mut request = format!("ws://{}/ws", demo.address).into_client_request().unwrap();
     request.headers_mut().insert("x-user-id", "ada".parse().unwrap());
@@ -132,7 +132,7 @@ async fn the_page_knows_the_gateway() {
 }
 
 #[tokio::test]
-async fn everything_else_is_answered_too() {
+async fn the_demo_answers_every_other_path() {
     let demo = Demo::start().await;
     for (head, status) in [
         ("GET /favicon.ico HTTP/1.1", "404"),
@@ -148,7 +148,7 @@ async fn everything_else_is_answered_too() {
 }
 
 #[tokio::test]
-async fn the_log_is_read_on_from_where_it_was() {
+async fn the_log_is_read_from_the_requested_line() {
     let demo = Demo::start().await;
     for (path, expected) in [
         ("/log", r#"{"next":2,"lines":["first","second"]}"#),
@@ -186,7 +186,7 @@ async fn a_blind_proxy_lets_every_attack_through() {
 }
 
 #[tokio::test]
-async fn silence_does_not_delay_the_end() {
+async fn silent_connections_do_not_delay_shutdown() {
     let demo = Demo::start().await;
     let _silent = TcpStream::connect(demo.address).await.unwrap();
     demo.end().await;

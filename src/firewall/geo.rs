@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_database_says_what_it_says() {
+    fn a_database_gives_country_and_system() {
         let says = |name| read(name).unwrap().says();
         assert_eq!(says("country.mmdb"), Says { countries: true, asns: false });
         assert_eq!(says("asn.mmdb"), Says { countries: false, asns: true });
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_database_is_refused() {
+    fn invalid_databases_are_refused() {
         let good = std::fs::read("tests/data/country.mmdb").unwrap();
         let cut = good[..good.len() - 40].to_vec();
         for bytes in [Vec::new(), b"192.0.2.1\n".to_vec(), vec![0xff; 5000], cut] {
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn with_allowed_countries_others_and_unknown_ones_are_denied() {
+    fn allowed_countries_deny_others_and_unknown_ones() {
         let rules = rules(&["country.mmdb"], DE, NONE, &[]);
         let country = allowed("firewall.allow_countries: DE");
         assert_eq!(told(&rules, "192.0.2.1"), country);
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_denied() {
+    fn addresses_with_unreadable_entries_are_denied() {
         let unreadable = denied("tests/data/mistyped.mmdb cannot be read for it");
         for rules in [
             rules(&["mistyped.mmdb"], NONE, &["FR"], &[]),

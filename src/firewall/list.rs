@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_is_told_with_what_is_wrong() {
+    fn a_bad_line_is_reported_with_its_error() {
         assert_eq!(
             faults(b"192.0.2.1\n192.0.2.300\n10.0.0.1/8 # x\nfoo\x1b[31m\tbar\n\xff\xfe1\0\n"),
             (
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn only_so_much_is_shown() {
+    fn shown_errors_are_bounded() {
         let long = "x".repeat(1 << 20);
         let (told, more) = faults(long.as_bytes());
         let expected = format!("line 1: \"{}...\" is not an address or network", "x".repeat(64));
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_other_programs_may_read_is_no_entry() {
+    fn lines_that_other_programs_read_differently_are_refused() {
         for text in [
             "192.0.2.0 - 192.0.2.255",
             "192.0.2.1,192.0.2.2",

@@ -27,7 +27,7 @@ pub(super) fn told(rules: &Rules, ip: &str) -> (bool, String) {
 }
 
 #[test]
-fn without_rules_everybody_may_connect() {
+fn without_rules_every_address_may_connect() {
     let rules = Rules::default();
     assert!(rules.is_empty() && rules.files().is_empty());
     for ip in ["192.0.2.1", "::1", "::ffff:192.0.2.1"] {
@@ -36,7 +36,7 @@ fn without_rules_everybody_may_connect() {
 }
 
 #[test]
-fn the_longest_prefix_decides_and_is_told() {
+fn the_longest_prefix_decides_and_is_reported() {
     let rules = rules(None, &["10.0.0.0/8", "10.1.2.3", "2001:db8::/32"]);
     assert_eq!(told(&rules, "10.1.2.3"), (true, "firewall.deny: 10.1.2.3".to_owned()));
     assert_eq!(told(&rules, "10.1.2.4"), (true, "firewall.deny: 10.0.0.0/8".to_owned()));
@@ -62,7 +62,7 @@ fn deny_wins_a_tie() {
 }
 
 #[test]
-fn with_allow_nobody_else_may_connect() {
+fn an_allow_list_denies_every_other_address() {
     let unlisted = (true, "firewall.allow does not list it".to_owned());
     let some = rules(Some(&["192.0.2.0/24"]), &[]);
     assert!(!told(&some, "192.0.2.255").0);
@@ -91,7 +91,7 @@ fn mapped_addresses_are_ipv4() {
 }
 
 #[test]
-fn the_line_of_a_file_is_told() {
+fn a_verdict_names_the_line_of_the_list() {
     let list = List::parse(b"# bad\n192.0.2.0/24\n\n203.0.113.7 # worse\n192.0.2.0/24").unwrap();
     let mut builder = Rules::builder();
     builder.list(Action::Deny, "firewall.deny", &nets(&["198.51.100.1", "198.51.100.2"])).unwrap();
@@ -175,7 +175,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn the_table_says_what_a_scan_says(
+    fn the_table_agrees_with_a_linear_scan(
         allow in prop::collection::vec(network(), 0..40),
         deny in prop::collection::vec(network(), 0..40),
         listed in prop::collection::vec(network(), 0..20),
@@ -215,7 +215,7 @@ proptest! {
     }
 
     #[test]
-    fn no_list_is_too_odd(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn arbitrary_lists_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = List::parse(&bytes);
     }
 }

@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trusted_proxy_says_who_its_client_is_or_is_refused() {
+    fn a_trusted_proxy_must_name_its_client() {
         for lines in [
             &["fe80::1%eth0"][..],
             &["[fe80::1%2]:443"],
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_client_counts_as_its_proxy_where_that_is_said() {
+    fn unknown_clients_count_as_their_proxy_if_configured() {
         for (lines, proxy) in [
             (&[][..], "10.0.0.1:5"),
             (&[""], "10.0.0.1:5"),
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_that_speaks_for_itself_is_the_client() {
+    fn a_request_of_the_proxy_itself_has_the_proxy_as_client() {
         let address = "10.0.0.1:5".parse().unwrap();
         let peer = Peer { address, trusted: true, tls: false, own: true };
         let mut headers = HeaderMap::new();
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn the_scheme_of_an_untrusted_peer_is_its_own() {
+    fn an_untrusted_peer_cannot_set_the_scheme() {
         let address = "192.0.2.9:5".parse().unwrap();
         let mut headers = HeaderMap::new();
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("https"));

@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_of_extensions_is_refused() {
+    fn malformed_extension_lists_are_refused() {
         for line in [
             "a b",
             "a;,b",

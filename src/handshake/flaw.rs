@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_browser_writes_is_a_flaw() {
+    fn heads_that_no_browser_sends_are_flawed() {
         assert_eq!(get(HANDSHAKE), None);
         for (from, to, found) in [
             ("Host: a\r\n", "Host: a\nX: b\r\n", "without CR LF"),
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_page_can_have_sent_is_none() {
+    fn heads_that_a_page_can_cause_are_not_flawed() {
         let tls = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\n\r\n\r\n";
         let stun = b"\x00\x03\x00\x0c\x21\x12\xa4\x42\n\n\r\n\r\n";
         for bytes in [&tls[..], stun, b"", b"\n", b"\r\n\r\n", b"GET / HTTP/1.0\n\n", b"GET /\n\n"]
@@ -200,7 +200,7 @@ mod tests {
     proptest! {
         /// None of the parts that a page chooses makes its browser's head flawed.
         #[test]
-        fn no_choice_of_a_page_is_a_flaw(
+        fn no_head_of_a_page_is_flawed(
             method in sample::select(vec!["GET", "HEAD", "POST", "OPTIONS", "patch", "X!"]),
             target in "[!-~\u{80}-\u{ff}]{1,40}",
             host in "[!-9;-~]{1,20}(:[0-9]{1,5})?",

@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn what_connection_names_is_stripped_and_set_again() {
+    fn fields_that_connection_names_are_removed_before_the_gateway_adds_its_own() {
         let headers = forwarded(
             false,
             &[("connection", "X-Custom, x-forwarded-for"), ("x-custom", "1"), ("x-kept", "1")],

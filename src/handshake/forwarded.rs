@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_refused() {
+    fn unreadable_fields_are_refused() {
         for (name, value) in [
             ("x-forwarded-proto", "gopher"),
             ("x-forwarded-proto", "https\u{e9}"),

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn one_address_cannot_have_it_all_and_all_have_no_more_than_there_is() {
+    fn addresses_are_limited_to_their_share_and_all_to_the_budget() {
         let budget = HeadBudget::new(64 << 10, 32 << 10);
         let long = OWN_HEAD + (16 << 10);
         let share = |address| {

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_that_is_not_allowed_is_refused() {
+    fn the_first_informational_answer_above_the_bound_is_refused() {
         assert_eq!(refused_at(0, &[103]), Some((0, 103)));
         assert_eq!(refused_at(MOST, &[100, 102, 103, 103, 103, 103, 103, 103]), None);
         assert_eq!(refused_at(MOST, &[103; 9]), Some((8, 103)));
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_stream_ends_behind_it() {
+    async fn the_stream_ends_after_a_refused_informational_answer() {
         let interim = Interim::allowing(0);
         let mut stream = interim.guard(b"answer".as_slice());
         assert_eq!(stream.read_u8().await.unwrap(), b'a');

@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_head_stays() {
+    fn bytes_that_are_no_head_are_unchanged() {
         for text in ["", "\r\n", "host", "GET / HTTP/1.1\r\nhost: a\r\n"] {
             let mut bytes = text.as_bytes().to_vec();
             super::respell(&mut bytes, &Spelling::default());

@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn the_query_may_hold_what_the_path_may_not() {
+    fn a_query_may_hold_characters_that_a_path_may_not() {
         assert!(parse("GET", "/ws?next=/a/../b;c%2f%00//", GOOD).is_ok());
     }
 }

@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_may_hold_what_the_http_library_takes() {
+    fn a_query_may_hold_every_character_of_the_http_library() {
         for byte in b'!'..=b'~' {
             let text = format!("/ws?{}", char::from(byte));
             let taken = text.parse::<http::Uri>().is_ok_and(|uri| uri.to_string() == text);

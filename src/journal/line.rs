@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn pretty_is_words() {
+    fn pretty_lines_are_name_value_pairs() {
         assert_eq!(
             after_time(&line(LogFormat::Pretty, "[::1]:8080")),
             " WARN it happened detail=[::1]:8080 count=3\n"

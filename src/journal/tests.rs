@@ -191,7 +191,7 @@ fn documented_fields(heading: &str) -> Vec<(String, bool)> {
 }
 
 #[test]
-fn the_documentation_shows_what_is_written() {
+fn the_documented_examples_are_the_written_lines() {
     for format in [LogFormat::Json, LogFormat::Pretty] {
         let written = written(Level::INFO, format, record_examples);
         let real: BTreeSet<_> = written
@@ -249,7 +249,7 @@ fn the_documentation_names_every_event() {
 }
 
 #[test]
-fn the_documentation_lists_what_the_error_file_gets() {
+fn the_documentation_lists_the_reasons_of_the_error_file() {
     let (_, section) = DOCS.split_once("\n## The error file\n").unwrap();
     let listed: BTreeSet<_> = section
         .lines()
@@ -292,7 +292,7 @@ fn the_error_file_does_not_depend_on_the_level() {
 }
 
 #[test]
-fn other_crates_are_heard_from_warnings_up() {
+fn other_crates_log_warnings_and_errors() {
     let written = written(Level::TRACE, LogFormat::Json, |_| {
         tracing::trace!("ours");
         tracing::info!(target: "hyper::proto", "theirs");
@@ -332,7 +332,7 @@ fn a_peer_cannot_forge_a_line() {
 }
 
 #[test]
-fn no_more_of_a_frame_than_its_header_is_written() {
+fn the_log_shows_at_most_the_header_of_a_frame() {
     let frame: Vec<u8> = (0..40).collect();
     let error = ProtocolError { header: &frame, ..bad_frame() };
     let written = written(Level::INFO, LogFormat::Json, |journal| {
@@ -373,7 +373,7 @@ fn a_file_that_cannot_be_opened_names_its_key() {
 }
 
 #[test]
-fn the_format_follows_the_reader() {
+fn the_default_format_is_pretty_on_a_terminal() {
     let folder = TempDir::new().unwrap();
     let given = log(&folder, Level::INFO, LogFormat::Pretty);
     let to_file = Log { format: None, ..given.clone() };
@@ -418,7 +418,7 @@ fn a_ban_is_a_line_that_fail2ban_finds() {
 }
 
 #[test]
-fn an_upstream_that_is_down_says_what_was_not_written_if_anything() {
+fn upstream_down_counts_unlogged_failures() {
     let written = written(Level::INFO, LogFormat::Json, |journal| {
         for unlogged in [0, 3] {
             journal.record(Event::UpstreamDown {
@@ -587,7 +587,7 @@ impl RecordLimit for Nothing {
 }
 
 #[test]
-fn a_third_sink_sees_every_event() {
+fn a_third_sink_receives_every_event() {
     let counter = Arc::new(Counter::default());
     let journal = Journal::default().with(counter.clone());
     let mut names = Vec::new();
@@ -600,7 +600,7 @@ fn a_third_sink_sees_every_event() {
 }
 
 #[test]
-fn a_sink_that_counts_sees_what_the_log_omits() {
+fn a_sink_receives_events_that_the_log_omits() {
     let counter = Arc::new(Counter::default());
     let sink = counter.clone();
     let written = written(Level::TRACE, LogFormat::Json, |journal| {
@@ -615,7 +615,7 @@ fn a_sink_that_counts_sees_what_the_log_omits() {
 }
 
 #[test]
-fn the_sinks_of_a_log_see_what_happens_to_its_files() {
+fn sinks_receive_the_events_of_log_files() {
     let folder = TempDir::new().unwrap();
     let (_, guard) = start::open(&log(&folder, Level::INFO, LogFormat::Json), None).unwrap();
     let counter = Arc::new(Counter::default());
@@ -672,7 +672,7 @@ fn the_log_writes_every_event_as_documented() {
 }
 
 #[test]
-fn the_log_omits_what_is_less_important_than_its_level() {
+fn the_log_omits_events_below_its_level() {
     let mut names = BTreeSet::new();
     let written = written(Level::INFO, LogFormat::Json, |journal| {
         for_every_event(|event| {

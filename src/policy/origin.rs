@@ -174,7 +174,7 @@ mod tests {
 
     /// A forged token with a named origin is a strike; no foreign page may cause one for its visitors.
     #[test]
-    fn an_origin_that_any_page_can_have_names_none() {
+    fn a_shared_origin_names_no_page() {
         for (text, is_named) in [
             ("https://chat.example", true),
             ("capacitor://localhost", true),

@@ -145,7 +145,7 @@ mod tests {
     use super::{HandshakeSnapshot, Parts};
 
     #[test]
-    fn a_snapshot_is_read_again_as_it_was() {
+    fn a_snapshot_reads_back_unchanged() {
         let shown = |port, path: &'static str, origin: Option<&str>| -> Parts<'static> {
             let (host, used) = ("[2001:db8::1]".into(), "chat.example".into());
             ("https".into(), host, used, port, path.into(), origin.map(str::to_owned))

@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn no_step_is_made_without_a_trace() {
+    fn without_a_trace_no_step_is_built() {
         let mut trace = Trace::off();
         trace.note(|| unreachable!());
         trace.refused("origin", Table::Only("tls"), &Refusal::new(Reason::OriginDenied, ""));

@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn the_very_certificate_is_trusted() {
+    fn a_pinned_certificate_is_trusted() {
         let now = UnixTime::now();
         for names in [&["localhost"][..], &[]] {
             let given = own_authority(names);
@@ -168,21 +168,21 @@ mod tests {
     }
 
     #[test]
-    fn another_certificate_is_not() {
+    fn an_unpinned_certificate_is_not_trusted() {
         let (given, other) = (own_authority(&["localhost"]), own_authority(&["localhost"]));
         let error = verify(&given, &other, "localhost", UnixTime::now()).unwrap_err();
         assert!(error.contains("CaUsedAsEndEntity"), "{error}");
     }
 
     #[test]
-    fn its_names_hold() {
+    fn the_names_of_a_pinned_certificate_are_checked() {
         let given = own_authority(&["app.example"]);
         let error = verify(&given, &given, "localhost", UnixTime::now()).unwrap_err();
         assert!(error.contains("CaUsedAsEndEntity"), "{error}");
     }
 
     #[test]
-    fn its_dates_hold() {
+    fn the_dates_of_a_pinned_certificate_are_checked() {
         let year = 365 * 24 * 3600;
         let given = made(&["localhost"], |params| {
             params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_told_from_names() {
+    fn addresses_and_names_are_distinguished() {
         for (text, is_address) in
             [("127.0.0.1.", true), ("[::1]", true), ("a.1x", false), ("localhost", false)]
         {

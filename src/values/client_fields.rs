@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_is_removed_and_nothing_else() {
+    fn the_listed_fields_are_removed_and_no_others() {
         let rules = FieldRules::default();
         for name in names() {
             assert!(rules.remove(&name), "{name}");
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_is_a_name_or_its_beginning() {
+    fn a_pattern_is_a_name_or_a_prefix() {
         for text in ["", "*", "X-*-Y", "X Y", "X-**", "X:"] {
             assert_eq!(FieldPattern::parse(text), None, "{text}");
         }

@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_refused_at_once_and_named() {
+    fn files_that_are_not_regular_are_refused_at_once() {
         let folder = tempfile::tempdir().unwrap();
         let pipe = folder.path().join("pipe");
         mkfifoat(CWD, &pipe, Mode::from_raw_mode(0o600)).unwrap();
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_known_which_file_is_read() {
+    fn the_progress_names_the_file_being_read() {
         let progress = ReadProgress::default();
         progress.follow(|| {
             assert_eq!(progress.file(), None);

@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn it_counts_without_a_limit_too() {
+    fn permits_are_counted_without_a_limit() {
         let counts = KeyedCounter::default();
         let permits: Vec<_> = (0..5).map(|_| counts.take("a", u32::MAX).unwrap()).collect();
         let full = counts.take("a", 3).unwrap_err();
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_leaves_with_its_last_permit() {
+    fn a_key_is_removed_with_its_last_permit() {
         let counts = KeyedCounter::default();
         let permits: Vec<_> =
             (0..1000).map(|key| counts.take(key / 2, u32::MAX).unwrap()).collect();
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_permit_goes_to_other_threads_and_outlives_its_counts() {
+    fn a_permit_is_send_and_outlives_its_counter() {
         fn movable<T: Send + 'static>(value: T) -> T {
             value
         }
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn no_race_lets_one_too_many_in() {
+    fn concurrent_takes_never_exceed_the_limit() {
         let counts = KeyedCounter::default();
         let taken = thread::scope(|scope| {
             let take = || (0..100).filter_map(|_| counts.take("a", 50).ok()).collect();

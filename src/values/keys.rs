@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn one_name_with_two_issuers_is_two_users() {
+    fn equal_names_of_two_issuers_are_two_users() {
         let key = |issuer, user| UserKey::new(issuer, user);
         assert_eq!(key("main", "ann"), key("main", "ann"));
         assert_ne!(key("main", "ann"), key("other", "ann"));

@@ -129,12 +129,12 @@ mod tests {
     }
 
     #[test]
-    fn a_head_counts_from_whom_it_proves_something_about() {
+    fn a_malformed_head_is_a_strike_for_programs_alone() {
         assert_eq!(counts(Offence::head), [(true, false), (true, false), NEVER, NEVER]);
     }
 
     #[test]
-    fn a_token_counts_where_no_foreign_page_can_have_put_it() {
+    fn a_token_is_a_strike_only_where_no_foreign_page_can_put_one() {
         let of = |place: TokenPlace| counts(move |context| Offence::token(&place, context));
         assert_eq!(of(TokenPlace::Header), [(true, true), (true, true), NEVER, NEVER]);
         let cookie = TokenPlace::Cookie("s".to_owned());
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn an_accepted_origin_makes_a_page_an_own_one_and_nothing_makes_it_a_program() {
+    fn an_accepted_origin_makes_a_page_an_own_page_and_never_a_program() {
         use Sender::{ForeignPage, OwnPage, Program};
         let all = |change: fn(RequestContext) -> RequestContext| {
             SENDERS.map(|sender| {

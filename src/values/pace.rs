@@ -67,7 +67,7 @@ mod tests {
     use crate::values::Rate;
 
     #[test]
-    fn a_rate_is_what_it_says_and_at_most_half_a_percent_more() {
+    fn a_rate_is_exact_or_at_most_half_a_percent_higher() {
         for seconds in [1, 60, 3600] {
             for count in [1, 3, 7, 100, 999, 1_000_000, 1_234_567, 4_975_125, 5_000_000] {
                 let pace = Pace::from(&Rate { count, per: Duration::from_secs(seconds), burst: 1 });
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn one_is_within_the_rate_up_to_the_burst() {
+    fn charges_within_the_burst_are_accepted() {
         let pace = Pace::from(&Rate { count: 10, per: Duration::from_secs(1), burst: 2 });
         let tenth = 100_000_000;
         assert_eq!(pace.charge_one(0), Ok(tenth));

@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_head_asks_for_nothing() {
+    fn bytes_that_are_no_head_give_an_empty_summary() {
         for bytes in [&b""[..], b"\x16\x03\x01\x02\x00", b"token=secret and more", b"GET /ws?token"]
         {
             let summary = RequestSummary::of_raw(bytes);
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sender_is_whom_the_browser_names() {
+    fn the_sender_follows_from_origin_and_fetch_metadata() {
         use Sender::{ForeignPage, OwnPage, Program, UnnamedPage};
         for (origin, site, sender) in [
             (None, None, Program),

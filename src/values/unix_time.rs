@@ -108,7 +108,7 @@ mod tests {
     use super::{NotAUnixTime, UnixTime};
 
     #[test]
-    fn it_is_written_in_utc_and_reads_back() {
+    fn times_are_written_in_utc_and_read_back() {
         let moment = UnixTime(1_773_044_142);
         assert_eq!(moment.to_string(), "2026-03-09T08:15:42Z");
         assert_eq!(moment.to_string().parse(), Ok(moment));
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn it_stays_in_range() {
+    fn times_are_clamped_to_1970_through_9999() {
         let before = UNIX_EPOCH - Duration::from_secs(1);
         assert_eq!(UnixTime::from(before), UnixTime(0));
         assert_eq!(UnixTime(5).after(Duration::MAX), UnixTime(LAST));

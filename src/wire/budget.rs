@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn all_or_none_and_back_on_drop() {
+    fn budget_is_taken_whole_and_returned_on_drop() {
         let budget = HoldBudget::new(100);
         let first = budget.take(60).expect("60 of 100");
         assert_eq!(first.bytes(), 60);
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn one_session_has_its_share() {
+    fn a_session_is_limited_to_its_share() {
         let pool = HoldPool::new(SHARES);
         let one = pool.session(Some(address(1)), true);
         let held = one.take(60).expect("all of its share");
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn one_address_has_its_share_and_a_part_of_it_is_for_identified_sessions() {
+    fn an_address_is_limited_to_its_share_and_reserves_part_for_verified_sessions() {
         let pool = HoldPool::new(SHARES);
         let take = |address, identified, bytes| pool.session(address, identified).take(bytes);
         let [one, two] = [1, 2].map(|last| Some(address(last)));
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_is_kept_back_for_identified_sessions() {
+    fn the_pool_reserves_part_for_verified_sessions() {
         let pool = HoldPool::new(SHARES);
         let take = |last, identified| pool.session(Some(address(last)), identified).take(50);
         let strangers: Vec<_> = (0..10).map(|last| take(last, false).unwrap()).collect();
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_leaves_with_its_last_session() {
+    fn an_address_is_removed_with_its_last_session() {
         let pool = HoldPool::new(SHARES);
         let budgets: Vec<_> =
             (0..200u8).map(|last| pool.session(Some(address(last / 2)), false)).collect();
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn no_race_takes_too_much_or_loses_any() {
+    fn concurrent_takes_neither_exceed_nor_lose_budget() {
         let pool = HoldPool::new(Shares { session: 1000, address: 1000, ..SHARES });
         // At most the bytes that are taken: counted after each take and before each return.
         let taken = AtomicUsize::new(0);

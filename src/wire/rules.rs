@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn any_number_of_fragments_has_no_end() {
+    fn any_number_of_fragments_has_no_bound() {
         let limits = FrameLimits {
             max_frame_size: u64::MAX,
             max_message_size: u64::MAX,

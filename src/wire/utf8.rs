@@ -131,7 +131,7 @@ mod tests {
     /// Every text of a valid one and up to three bytes of a small alphabet around the edges of
     /// RFC 3629's table, in every pair of pieces, against the library's verdict on each prefix.
     #[test]
-    fn fails_at_the_first_byte_that_nothing_can_follow() {
+    fn utf_8_fails_at_the_first_invalid_byte() {
         let edges = [0x00, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc1, 0xc2, 0xdf, 0xe0];
         let leads = [0xe1, 0xec, 0xed, 0xee, 0xef, 0xf0, 0xf1, 0xf3, 0xf4, 0xf5, 0xff];
         let alphabet: Vec<u8> = edges.into_iter().chain(leads).collect();

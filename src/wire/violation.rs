@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_counts_where_no_browser_makes_it() {
+    fn frames_that_no_browser_sends_are_strikes() {
         let strikes = |rule: &&Rule| {
             let violation = violation(**rule, Endpoint::Client, &[0x81, 0x80, 0, 0, 0, 0]);
             let counted = counts(|context| violation.offence(context));
@@ -223,7 +223,7 @@ mod tests {
 
     /// Compressed data that inflates to invalid text says nothing about the text that was compressed.
     #[test]
-    fn a_text_that_may_be_inflated_does_not_count() {
+    fn invalid_text_that_may_be_inflated_is_no_strike() {
         let program = RequestContext { sender: Sender::Program, relayed: false };
         for first in [0xc1, 0x00, 0x80] {
             let violation = violation(Rule::Text, Endpoint::Client, &[first, 0x80, 0, 0, 0, 0]);

@@ -86,7 +86,7 @@ fn a_ban_is_taken_back() {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused() {
+fn invalid_bans_are_refused() {
     let upstream = RawUpstream::bind();
     let gateway = gateway(&upstream);
     let long = "x".repeat(257);

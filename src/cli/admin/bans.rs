@@ -121,7 +121,7 @@ mod tests {
     use crate::state::store::{Author, Ban};
 
     #[test]
-    fn a_table_says_who_banned_whom_for_how_long_and_why() {
+    fn a_table_shows_author_network_end_and_reason_of_bans() {
         let ban = |network: &str, by, why: Option<&str>, offences| Ban {
             network: network.parse().unwrap(),
             until: "2026-03-09T09:15:42Z".parse().unwrap(),

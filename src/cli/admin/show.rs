@@ -254,7 +254,7 @@ ID  ROUTE  CLIENT          USER       UPSTREAM  AGE   TOKEN FOR  MESSAGES IN  OU
     }
 
     #[test]
-    fn what_hides_is_shown() {
+    fn invisible_characters_are_escaped() {
         assert_eq!(plain("a\nb\u{202e}c\u{7f}é"), "a\\nb\\u{202e}c\\u{7f}é");
     }
 

@@ -71,7 +71,7 @@ fn told(token: &str, issuer: Option<&Arc<Issuer>>, later: u64) -> (String, bool)
 }
 
 #[test]
-fn what_is_minted_passes_until_it_expires() {
+fn a_minted_token_verifies_until_it_expires() {
     let folder = TempDir::new().unwrap();
     let secret = secret_file(&folder, SECRET);
     let more = ["--issuer", "https://a.example", "--audience", "chat", "--audience", "b"];
@@ -120,7 +120,7 @@ fn each_kind_of_private_key_mints() {
 }
 
 #[test]
-fn what_cannot_be_minted_says_why() {
+fn minting_errors_name_the_cause() {
     let folder = TempDir::new().unwrap();
     let weak = secret_file(&folder, "secret_key");
     let refused = |args: &[&str], says: &str| {
@@ -141,7 +141,7 @@ fn what_cannot_be_minted_says_why() {
 }
 
 #[test]
-fn a_beginners_token_is_told_what_to_do() {
+fn inspect_explains_each_fault_of_a_weak_token() {
     let (text, passes) = told(BEGINNERS, None, 0);
     assert!(!passes);
     for says in [

@@ -128,7 +128,7 @@ mod tests {
     use super::{TokenPlace, parse_place};
 
     #[test]
-    fn what_is_read_is_shown_the_same() {
+    fn token_places_are_shown_as_they_are_written() {
         for text in [
             "header",
             "subprotocol",

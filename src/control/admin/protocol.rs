@@ -197,7 +197,7 @@ mod tests {
     use super::{AdminAnswer, Outcome, Request};
 
     #[test]
-    fn requests_are_read_strictly_and_written_as_they_are_read() {
+    fn requests_are_parsed_strictly_and_round_trip() {
         for text in [
             r#"{"action":"status"}"#,
             r#"{"action":"reload"}"#,
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_says_its_result_and_why() {
+    fn an_answer_has_a_result_and_an_error() {
         let line = AdminAnswer::failed(Outcome::NotFound, "none").line();
         assert_eq!(line, "{\"error\":\"none\",\"result\":\"not_found\"}\n");
     }

@@ -228,7 +228,7 @@ mod tests {
     use super::{AWAITED, WaitingConnections};
 
     #[test]
-    fn a_new_connection_has_a_place_and_the_oldest_idle_one_gives_it() {
+    fn a_new_connection_evicts_the_oldest_idle_one() {
         let mut awaited = WaitingConnections::default();
         let mut held: Vec<_> = (0..AWAITED).map(|_| awaited.enter()).collect();
         assert!((&mut held[0]).now_or_never().is_none());

@@ -132,7 +132,7 @@ mod tests {
     use super::{AdminSocket, SocketError};
 
     #[test]
-    fn it_is_the_owners_alone_and_goes_when_dropped() {
+    fn the_socket_has_mode_0600_and_is_removed_on_drop() {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("admin.sock");
         let socket = AdminSocket::bind(&path).unwrap();
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_dead_process_left_is_replaced_and_nothing_else() {
+    fn a_stale_socket_is_replaced_and_any_other_file_is_kept() {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("admin.sock");
         let listener = UnixListener::bind(&path).unwrap();

@@ -48,7 +48,7 @@ fn connect(exchanges: &Exchanges, address: IpAddr) -> Option<Refusal> {
 }
 
 #[test]
-fn a_scan_from_a_million_addresses_bans_nobody_and_leaves_little_behind() {
+fn a_scan_from_a_million_addresses_bans_none_and_keeps_memory_bounded() {
     let exchanges = exchanges(
         "[limits]\nhandshakes_per_ip = \"1/h burst 1\"\nconnections_per_ip = 1\n\
          [firewall.ban]\nstrikes = 1\n",
@@ -65,7 +65,7 @@ fn a_scan_from_a_million_addresses_bans_nobody_and_leaves_little_behind() {
 }
 
 #[test]
-fn a_million_offenders_leave_little_behind() {
+fn a_million_offenders_keep_memory_bounded() {
     let exchanges = exchanges("[firewall.ban]\nstrikes = 2\n");
     let context = RequestContext { sender: Sender::Program, relayed: false };
     let strike =

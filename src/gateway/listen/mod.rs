@@ -102,7 +102,7 @@ mod tests {
     use crate::values::canonical;
 
     #[tokio::test]
-    async fn what_is_accepted_has_the_options_of_the_listening_socket() {
+    async fn accepted_sockets_inherit_the_listener_options() {
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (accepted, _) = listener.accept().await.unwrap();

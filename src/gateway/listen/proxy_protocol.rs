@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_header_is_refused() {
+    async fn invalid_headers_are_refused() {
         for bytes in [
             b"GET / HTTP/1.1\r\n\r\n".to_vec(),
             b"PROXY TCP4 192.0.2.1\r\n".to_vec(),

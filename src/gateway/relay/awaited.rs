@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn the_clock_of_a_ping_starts_when_it_was_written() {
+    fn the_deadline_of_a_ping_starts_when_it_is_written() {
         let (settings, now) = (every_10s(""), Instant::now());
         let mut pings = Awaited::default();
         for _ in 0..5 {
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ping_waits_behind_what_the_peer_has_to_read_first() {
+    fn a_pong_deadline_allows_for_unread_bytes_before_the_ping() {
         let (settings, now) = (every_10s(""), Instant::now());
         let mut pings = Awaited::default();
         pings.round(NOTHING, &settings);
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn data_is_no_proof_that_a_peer_has_read_what_it_was_sent() {
+    fn data_does_not_prove_that_a_peer_read_earlier_bytes() {
         let settings = every_10s("");
         let mut pings = Awaited::default();
         assert_eq!(behind(&mut pings, &settings, 300), 150);
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pong_tells_of_its_own_ping_alone() {
+    fn a_pong_acknowledges_one_ping() {
         let settings = every_10s("");
         let mut pings = Awaited::default();
         behind(&mut pings, &settings, 100);
@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_never_pongs_may_have_everything_to_read() {
+    fn without_pongs_all_sent_bytes_may_be_unread() {
         let settings = every_10s("");
         let mut pings = Awaited::default();
         for sent in (0..300).map(|round| 1024 + round * 1000) {
@@ -413,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_held_once_every_pong_came() {
+    fn no_ping_is_kept_after_the_last_pong() {
         let settings = every_10s("");
         let mut pings = Awaited::default();
         behind(&mut pings, &settings, 0);
@@ -422,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_comes_is_an_answer_unless_a_pong_is_required() {
+    fn received_bytes_answer_a_ping_unless_require_pong_is_set() {
         let now = Instant::now();
         for (lines, heard, answered) in [
             ("", NOTHING, false),

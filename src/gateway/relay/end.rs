@@ -134,7 +134,7 @@ mod tests {
     use super::{Cause, Endpoint, Reason};
 
     #[test]
-    fn the_end_at_fault_is_told_why_and_the_other_that_it_is_over() {
+    fn each_peer_gets_the_close_code_that_fits_its_fault() {
         let late = Cause::AtFault(Endpoint::Client, Reason::PingTimeout, "");
         assert_eq!(late.close_notice(Endpoint::Client), (Some(4408), "ping.timeout"));
         assert_eq!(late.close_notice(Endpoint::Upstream), (Some(1001), "ping.timeout"));

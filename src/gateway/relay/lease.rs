@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_is_over_when_the_wall_clock_says_so() {
+    fn a_lease_ends_by_the_wall_clock() {
         let now = Instant::now();
         let mut expiry = Expiry::new(Some(wall(1010)), now, wall(1000));
         assert_eq!(expiry.check(), Some(now + Duration::from_secs(10)));
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_set_back_does_not_end_it_early() {
+    fn setting_the_clock_back_does_not_end_a_lease_early() {
         let now = Instant::now();
         let mut expiry = Expiry::new(Some(wall(1010)), now, wall(1000));
         let later = now + Duration::from_secs(10);
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_set_forward_does_not_keep_it_alive() {
+    fn setting_the_clock_forward_ends_an_expired_lease() {
         let now = Instant::now();
         let mut expiry = Expiry::new(Some(wall(5000)), now, wall(1000));
         assert_eq!(expiry.check(), Some(now + CHECK), "looked at again and again");
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_expiry_there_is_nothing_to_look_at() {
+    fn a_lease_without_expiry_is_never_checked() {
         assert_eq!(Expiry::new(None, Instant::now(), wall(0)).check(), None);
     }
 

@@ -49,7 +49,7 @@ mod tests {
     use crate::values::Flow;
 
     #[test]
-    fn an_answer_is_what_was_published_and_settles_the_question() {
+    fn published_counters_settle_the_request() {
         let meter = Meter::default();
         assert!(!meter.is_asked());
         meter.ask();

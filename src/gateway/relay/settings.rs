@@ -58,7 +58,7 @@ mod tests {
 
     /// Each direction has limits of its own, and by default the application has none.
     #[test]
-    fn the_application_has_the_limits_that_it_is_given() {
+    fn reply_limits_apply_to_the_upstream() {
         let default = frame_limits(Upstream, &settings(""));
         assert_eq!((default.max_frame_size, default.max_message_size), (u64::MAX, u64::MAX));
         assert_eq!(default.max_fragments, FrameLimits::ANY_NUMBER);

@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_where_the_path_leads() {
+    fn a_token_is_read_at_the_configured_path() {
         let token = |path, text: &str| token_in(text, Some(path)).ok();
         let init = r#"{"type": "connection_init", "payload": {"token": "a.b.c", "Authorization": "bearer d.e.f"}}"#;
         assert_eq!(token("/payload/token", init).as_deref(), Some("a.b.c"));

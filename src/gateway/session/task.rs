@@ -93,7 +93,7 @@ impl Outside for SessionTask {
 
     fn ending(&mut self, cause: &Cause) {
         let about = self.entry.record();
-        what_was_wrong(&self.reporter, &about.subject(), cause);
+        record_fault(&self.reporter, &about.subject(), cause);
         if let Cause::Violation(violation) = cause
             && let Some(offence) = violation.offence(about.context)
         {
@@ -117,7 +117,7 @@ impl Drop for SessionTask {
 
 /// Records the error that ends a session, if it is one. Called when the close begins: a peer that does not
 /// answer its Close delays the end by seconds.
-fn what_was_wrong(reporter: &Reporter, subject: &Subject, cause: &Cause) {
+fn record_fault(reporter: &Reporter, subject: &Subject, cause: &Cause) {
     let (reason, detail) = (cause.reason(), cause.detail());
     let detail = detail.as_deref().unwrap_or_default();
     match cause {

@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn it_takes_two_clients_or_three_failures() {
+    fn an_upstream_is_down_after_two_clients_or_three_failures() {
         let (start, later) = (Instant::now(), Instant::now() + Duration::from_secs(3));
         for (second, enough) in [(1, false), (2, true)] {
             let mut doubt = Doubt::default();

@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn one_failure_takes_its_turn_away_for_a_few_seconds() {
+    fn a_failed_upstream_is_tried_last_for_two_seconds() {
         let (health, start) = (Health::default(), Instant::now());
         assert!(is_now(&health, start));
         assert_eq!(fail(&health, start), Some(down(2, 0)));
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn rests_grow_and_a_change_is_told_once() {
+    fn rests_grow_and_each_change_is_reported_once() {
         let (health, start) = (Health::default(), Instant::now());
         assert!(fail(&health, start).is_some());
         let mut now = start;
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn one_connection_tries_what_has_rested() {
+    fn one_connection_tries_an_upstream_after_its_rest() {
         let (health, start) = (Health::default(), Instant::now());
         fail(&health, start);
         let (due, claim) = (start + secs(2), start + secs(3));
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_that_fail_for_two_seconds_mark_it_and_anybody_may_try_it_again() {
+    fn requests_that_fail_for_two_seconds_mark_an_upstream_and_any_connection_may_retry_it() {
         let (health, start) = (Health::default(), Instant::now());
         assert_eq!(hang_up(&health, 1, start), None);
         let mut now = start + secs(2);
@@ -347,7 +347,7 @@ mod tests {
 
     /// A client that causes failures does not keep an upstream down that refused connections a while ago.
     #[test]
-    fn a_connection_that_was_accepted_ends_the_claim() {
+    fn an_accepted_connection_ends_the_claim() {
         let (health, start) = (Health::default(), Instant::now());
         fail(&health, start);
         let due = start + secs(2);
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn the_log_is_told_of_one_pair_at_a_time() {
+    fn down_and_up_are_reported_once_per_interval() {
         let (health, start) = (Health::default(), Instant::now());
         assert_eq!(fail(&health, start), Some(down(2, 0)));
         assert!(health.answered(start + secs(1)).is_some());
@@ -378,7 +378,7 @@ mod tests {
 
     /// The last log record must not say that it is up.
     #[test]
-    fn what_stays_down_is_told_late() {
+    fn an_upstream_that_stays_down_is_reported_after_the_interval() {
         let (health, start) = (Health::default(), Instant::now());
         fail(&health, start);
         health.answered(start + secs(1));
@@ -391,7 +391,7 @@ mod tests {
 
     /// Connections that were on their way together are one failure.
     #[test]
-    fn failures_while_it_rests_do_not_lengthen_its_rest() {
+    fn failures_during_a_rest_do_not_lengthen_it() {
         let (health, start) = (Health::default(), Instant::now());
         fail(&health, start);
         for _ in 0..100 {
@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_is_what_is_known() {
+    fn status_shows_state_failures_and_error() {
         let (health, start) = (Health::default(), Instant::now());
         assert_eq!(health.shown(start).state, "untried");
         health.failed(start, start, PLAIN, Failed::Certain, "no route");
@@ -428,7 +428,7 @@ mod tests {
 
         /// After any history, an answer brings it back at once, and a rest ends in bounded time.
         #[test]
-        fn it_always_comes_back(steps in prop::collection::vec((0_u64..40_000, 0..3), 0..50)) {
+        fn an_upstream_is_always_retried_after_the_longest_rest(steps in prop::collection::vec((0_u64..40_000, 0..3), 0..50)) {
             let (health, mut now) = (Health::default(), Instant::now());
             for (pause, step) in steps {
                 now += Duration::from_millis(pause);

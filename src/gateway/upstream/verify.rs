@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn any_other_response_is_refused() {
         for left_out in GOOD {
             let fields: Vec<_> = GOOD.iter().copied().filter(|field| field != left_out).collect();
             assert!(verify(&fields).is_err(), "without {left_out:?}");

@@ -26,7 +26,7 @@ mod tests {
     use super::is_broken;
 
     #[test]
-    fn apples_stack_is_told_from_those_that_name_webkit() {
+    fn apples_stack_is_distinguished_from_others_that_name_webkit() {
         let mac = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko)";
         let phone = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)";
         for (agent, expected) in [

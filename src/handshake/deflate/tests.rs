@@ -27,7 +27,7 @@ fn answered(offered: &str, answer: &str) -> Result<String, &'static str> {
 }
 
 #[test]
-fn acceptable_offers_are_written_anew_and_others_are_left_out() {
+fn acceptable_offers_are_rewritten_and_others_dropped() {
     let plain = "permessage-deflate; client_no_context_takeover";
     for (offered, expected) in [
         ("", ""),
@@ -83,7 +83,7 @@ fn acceptable_offers_are_written_anew_and_others_are_left_out() {
 }
 
 #[test]
-fn the_answer_goes_on_to_the_client_who_is_to_start_each_message_anew() {
+fn the_answer_adds_client_no_context_takeover() {
     let plain = "permessage-deflate; client_no_context_takeover";
     for (offered, answer, expected) in [
         ("permessage-deflate", "", ""),
@@ -120,7 +120,7 @@ fn the_answer_goes_on_to_the_client_who_is_to_start_each_message_anew() {
 }
 
 #[test]
-fn an_answer_to_what_was_not_offered_is_refused() {
+fn answers_without_an_offer_are_refused() {
     for (offered, answer) in [
         ("", "permessage-deflate"),
         ("permessage-deflate; unknown", "permessage-deflate"),
@@ -164,7 +164,7 @@ fn an_answer_to_what_was_not_offered_is_refused() {
 }
 
 #[test]
-fn what_was_agreed_about_the_upstreams_window() {
+fn the_answer_sets_takeover_and_window_of_the_upstream() {
     let agreed = |answer: &str| {
         let offers = DeflateOffer::read(&headers("permessage-deflate")).unwrap();
         let agreed = Deflate::read(&headers(answer), &offers).unwrap().unwrap();

@@ -102,7 +102,7 @@ fn report(line: &str) -> &str {
 }
 
 #[test]
-fn all_is_written_in_order_before_the_end() {
+fn queued_lines_are_written_in_order_before_the_end() {
     let page = Page::default();
     let writer = start(page.clone(), BOUNDS);
     push(&writer, 0..10_000);
@@ -112,7 +112,7 @@ fn all_is_written_in_order_before_the_end() {
 }
 
 #[test]
-fn a_slow_writer_blocks_nobody_and_the_loss_is_said() {
+fn a_slow_writer_does_not_block_and_its_losses_are_logged() {
     let (out, page, begun, gate) = gated();
     let bounds = Bounds { lines: 3, ..BOUNDS };
     let writer = start(out, bounds);
@@ -147,7 +147,7 @@ fn bytes_are_bounded_as_lines_are() {
 }
 
 #[test]
-fn a_busy_queue_does_not_hide_the_loss() {
+fn losses_are_logged_while_the_queue_is_busy() {
     let (out, page, begun, gate) = gated();
     let bounds = Bounds { lines: 2000, ..BOUNDS };
     let writer = start(out, bounds);
@@ -163,7 +163,7 @@ fn a_busy_queue_does_not_hide_the_loss() {
 }
 
 #[test]
-fn failed_writes_are_counted_and_said_once_writing_works() {
+fn failed_writes_are_logged_after_the_next_successful_write() {
     let (out, page, begun, gate) = gated();
     let out = Failing { out, answers: vec![Some(7), None, None, None].into_iter() };
     let writer = start(out, BOUNDS);
@@ -183,7 +183,7 @@ fn failed_writes_are_counted_and_said_once_writing_works() {
 }
 
 #[test]
-fn a_torn_line_does_not_spoil_the_next() {
+fn a_partly_written_line_does_not_break_the_next() {
     let page = Page::default();
     let out = Failing { out: page.clone(), answers: vec![Some(4), None].into_iter() };
     let writer = start(out, BOUNDS);
@@ -197,7 +197,7 @@ fn a_torn_line_does_not_spoil_the_next() {
 }
 
 #[test]
-fn a_full_disk_is_told_at_the_end() {
+fn a_full_disk_is_reported_at_the_end() {
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
     let writer = start(full, BOUNDS);
     push(&writer, 0..3);

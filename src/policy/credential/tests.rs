@@ -119,7 +119,7 @@ fn authorization_is_read_strictly() {
 }
 
 #[test]
-fn authorization_is_emptied_whatever_it_holds_and_wherever_the_token_is() {
+fn authorization_is_always_removed() {
     let both = [("authorization", "Basic YTpi"), ("authorization", "Bearer a.b.c")];
     assert!(lines(&found("/ws", &both).1, "authorization").is_empty());
     for place in everywhere() {
@@ -167,7 +167,7 @@ fn a_parameter_in_every_spelling() {
 }
 
 #[test]
-fn parameters_that_others_take_for_it_are_refused() {
+fn parameters_that_lenient_parsers_accept_are_refused() {
     for query in [
         "a=1;access_token=x",
         "access.token=x",
@@ -206,7 +206,7 @@ fn a_cookie_among_others_on_every_line() {
 }
 
 #[test]
-fn cookies_are_bytes_and_the_others_stay_as_they_came() {
+fn other_cookies_are_forwarded_byte_for_byte() {
     for (line, left) in [
         (&b"name=J\xfcrgen; session=a.b.c"[..], &b"name=J\xfcrgen"[..]),
         (b"name=J\xc3\xbcrgen; session=a.b.c; b=2", b"name=J\xc3\xbcrgen; b=2"),
@@ -228,7 +228,7 @@ fn cookies_are_bytes_and_the_others_stay_as_they_came() {
 }
 
 #[test]
-fn cookies_that_others_take_for_it_are_refused() {
+fn cookies_that_lenient_parsers_accept_are_refused() {
     for line in [
         &b"a=1, session=x"[..],
         b"a=1,session=x",
@@ -310,7 +310,7 @@ fn a_token_without_a_subprotocol_beside_it_is_malformed() {
 }
 
 #[test]
-fn more_than_one_is_refused_wherever_they_are() {
+fn several_credentials_are_refused_in_every_combination() {
     let shown: [(&str, Fields<'_>); 10] = [
         ("/ws?access_token=a", &[("authorization", b"Bearer b")]),
         ("/ws?access_token=a&access%5ftoken=b", &[]),
@@ -332,7 +332,7 @@ fn more_than_one_is_refused_wherever_they_are() {
 }
 
 #[test]
-fn the_same_token_twice_is_one_and_an_empty_value_is_none() {
+fn a_repeated_token_counts_once_and_an_empty_value_never() {
     let everywhere_the_same = [
         ("authorization", "Bearer a"),
         ("authorization", "Bearer a"),
@@ -363,7 +363,7 @@ fn the_same_token_twice_is_one_and_an_empty_value_is_none() {
 }
 
 #[test]
-fn only_the_places_of_the_issuer_count() {
+fn only_the_configured_places_are_read() {
     let elsewhere = request("/ws?access_token=a", &[("cookie", "session=a")]);
     assert_eq!(find(&[TokenPlace::Header], &elsewhere).unwrap(), None);
 }

@@ -205,7 +205,7 @@ destroy framewall6-new
     }
 
     #[test]
-    fn what_is_exempt_is_left_out() {
+    fn exempt_networks_are_not_exported() {
         let shown = |from: &str, exempt: &[&str]| {
             let exempt: Vec<_> = exempt.iter().map(|text| network(text)).collect();
             let left = without(network(from), &exempt);

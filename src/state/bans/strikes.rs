@@ -145,13 +145,13 @@ mod tests {
     }
 
     #[test]
-    fn one_strike_may_be_enough() {
+    fn a_single_strike_can_ban() {
         let mut strikes = Strikes::new(Instant::now());
         assert!(strikes.strike(address(1), Instant::now(), NonZeroU32::MIN, MINUTE));
     }
 
     #[test]
-    fn who_struck_long_ago_is_forgotten() {
+    fn old_strikes_are_removed() {
         let now = Instant::now();
         let most = NonZeroU32::new(3).unwrap();
         let mut strikes = Strikes::new(now);
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn at_the_bound_who_was_quiet_longest_is_forgotten() {
+    fn a_full_table_evicts_the_oldest_strikes() {
         let now = Instant::now();
         let most = NonZeroU32::new(3).unwrap();
         let mut strikes = Strikes { bound: (100, 1000), ..Strikes::new(now) };

@@ -158,7 +158,7 @@ fn each_further_ban_is_twice_as_long_up_to_the_longest() {
 }
 
 #[test]
-fn offences_beyond_reckoning_get_the_longest() {
+fn the_ban_duration_does_not_overflow() {
     let bench = Bench::new();
     let now = bench.now().moment;
     for offences in [30, 31, 32, 33, u32::MAX] {
@@ -264,7 +264,7 @@ fn an_operator_bans_without_firewall_ban() {
 }
 
 #[test]
-fn an_operators_word_replaces_a_ban_and_keeps_its_offences() {
+fn an_operators_ban_replaces_a_ban_and_keeps_its_offences() {
     let mut bench = Bench::new();
     bench.strikes(ANN, 3);
     let ban = bench.ban(ANN, MINUTE).unwrap();
@@ -288,7 +288,7 @@ fn an_unbanned_address_begins_anew() {
 }
 
 #[test]
-fn a_ban_clears_the_strikes_of_whom_it_concerns() {
+fn a_ban_clears_the_strikes_of_its_network() {
     let mut bench = Bench::new();
     for address in ["203.0.113.1", "203.0.114.1"] {
         bench.strike(address);
@@ -301,7 +301,7 @@ fn a_ban_clears_the_strikes_of_whom_it_concerns() {
 }
 
 #[test]
-fn those_who_offend_at_once_are_banned_once() {
+fn concurrent_offences_cause_one_ban() {
     let terms = config::BanRules { strikes: NonZeroU32::MIN, ..terms() };
     let bench = Bench::with(Some(&terms));
     let (now, together) = (bench.now(), std::sync::Barrier::new(4));
@@ -322,7 +322,7 @@ fn those_who_offend_at_once_are_banned_once() {
 }
 
 #[test]
-fn what_is_not_banned_cannot_be_unbanned() {
+fn unban_of_an_unbanned_network_is_refused() {
     let mut bench = Bench::new();
     let told = |bench: &Bench, text| bench.unban(text).unwrap_err().to_string();
     assert_eq!(told(&bench, ANN), "192.0.2.7 is not banned");
@@ -343,7 +343,7 @@ fn what_is_not_banned_cannot_be_unbanned() {
 }
 
 #[test]
-fn without_room_strikes_are_told_and_operators_refused() {
+fn a_full_table_reports_strikes_and_refuses_operators() {
     let bench = Bench::new();
     let until = bench.now().moment.after(Duration::from_secs(HOUR));
     for number in 0..100_000_u32 {
@@ -361,7 +361,7 @@ fn without_room_strikes_are_told_and_operators_refused() {
 }
 
 #[test]
-fn new_terms_hold_at_once_and_keep_what_is_known() {
+fn changed_ban_terms_apply_at_once_and_keep_strikes() {
     let bench = Bench::new();
     bench.strike(ANN);
     bench.strikes("192.0.2.9", 3);

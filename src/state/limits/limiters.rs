@@ -107,7 +107,7 @@ mod tests {
     use crate::values::UserKey;
 
     #[test]
-    fn many_users_leave_little_behind() {
+    fn many_users_keep_memory_bounded() {
         let rate = Rate { count: 1, per: Duration::from_secs(3600), burst: 10 };
         let (limiters, now) = (Limiters::default(), Instant::now());
         for number in 0..300_000 {

@@ -104,7 +104,7 @@ mod tests {
 
     /// The clock runs during the test, so a few more than the burst may pass.
     #[test]
-    fn one_address_is_held_and_leaves_the_others_their_share() {
+    fn an_address_above_its_rate_uses_nothing_of_the_common_rate() {
         let rate = RecordRate::default();
         let written =
             (0..50_000).filter(|_| rate.allows(ClientCaused::Refused, address(1))).count();
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn all_together_are_held_too() {
+    fn the_common_rate_bounds_all_addresses() {
         let rate = RecordRate::default();
         let count = |number| u64::from(rate.allows(ClientCaused::ConnectionError, address(number)));
         let written: u64 = (0..20_000).map(count).sum();
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_suppressed_is_told_apart_by_its_event() {
+    fn suppressed_records_are_counted_by_kind() {
         let rate = RecordRate::default();
         for kind in [ClientCaused::Dropped, ClientCaused::TokenRenewal, ClientCaused::WouldRefuse] {
             while rate.allows(kind, address(1)) {}

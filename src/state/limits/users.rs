@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn another_rate_is_counted_by_itself() {
+    fn each_rate_of_a_user_is_counted_apart() {
         let (users, now) = (Users::default(), Instant::now());
         let rate = Rate { burst: 5, ..RATE };
         let (default, route) = (users.share(&ann(), &RATE, now), users.share(&ann(), &rate, now));
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn coming_back_is_no_way_out_of_a_debt() {
+    fn reconnecting_does_not_clear_a_debt() {
         let (users, now) = (Users::default(), Instant::now());
         let share = users.share(&ann(), &RATE, now);
         assert_eq!(taken(&share, 50, now), 20);
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn of_those_who_left_the_deepest_in_debt_are_remembered() {
+    fn users_with_the_largest_debt_are_kept_after_they_leave() {
         let users = Users { most_idle: Some(100), ..Users::default() };
         let now = Instant::now();
         let user = |number: usize| UserKey::new("main", &number.to_string());
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_take_no_more_than_there_is() {
+    fn concurrent_takes_never_exceed_the_rate() {
         let (users, now) = (Users::default(), Instant::now());
         let rate = Rate { burst: 1000, ..RATE };
         let share = users.share(&ann(), &rate, now);

@@ -66,7 +66,7 @@ fn a_chain_ends_with_the_first_certificate_that_it_needs() {
 }
 
 #[test]
-fn an_open_session_is_judged_by_time_and_by_the_authorities_in_force() {
+fn an_open_session_is_checked_against_time_and_authorities() {
     let root = root();
     let (own, other) = (verifier(&root), verifier(&self::root()));
     let key = KeyPair::generate().unwrap();

@@ -28,7 +28,7 @@ fn accept(
 }
 
 #[test]
-fn the_server_name_is_told_and_the_protocol_agreed() {
+fn the_handshake_reports_server_name_and_protocol() {
     for version in [TLS12, TLS13] {
         let mut config = client_config(version);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -87,7 +87,7 @@ fn two_tickets_are_sent_in_one_write_with_the_first_answer() {
 }
 
 #[test]
-fn a_client_that_waits_for_the_last_word_has_it_at_once() {
+fn the_last_handshake_message_is_sent_at_once() {
     // Of TLS 1.2 the server's Finished is the end of the handshake.
     let socket = Socket::default();
     let mut peer = Peer::client(client_config(TLS12), &socket);
@@ -96,7 +96,7 @@ fn a_client_that_waits_for_the_last_word_has_it_at_once() {
 }
 
 #[test]
-fn a_hello_may_have_to_be_said_twice() {
+fn hello_retry_request_works() {
     let mut provider = aws_lc_rs::default_provider();
     provider.kx_groups = vec![kx_group::MLKEM768, kx_group::X25519];
     let config = ClientConfig::builder_with_provider(Arc::new(provider))
@@ -111,7 +111,7 @@ fn a_hello_may_have_to_be_said_twice() {
 }
 
 #[test]
-fn messages_may_come_and_go_byte_by_byte() {
+fn handshake_messages_pass_byte_by_byte() {
     for version in [TLS12, TLS13] {
         let (name, mut peer) = accept(&terminator(), &Arc::new(client_config(version)), |socket| {
             socket.lock().read_at_most = Some(1);
@@ -124,7 +124,7 @@ fn messages_may_come_and_go_byte_by_byte() {
 }
 
 #[test]
-fn a_hello_may_be_cut_anywhere_and_end_anywhere() {
+fn a_client_hello_may_be_split_or_end_anywhere() {
     let terminator = terminator();
     let config = Arc::new(client_config(TLS13));
     let hello = || {
@@ -206,7 +206,7 @@ fn refuse(bytes: &[u8]) -> (io::Error, Vec<u8>) {
 }
 
 #[test]
-fn what_is_not_tls_is_told_so() {
+fn plain_text_is_reported_as_not_tls() {
     let (error, alert) = refuse(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(describe_failure(&error).contains("does not speak TLS"), "{error}");
     assert_eq!(alert, [0x15, 3, 3, 0, 2, 2, 50], "decode_error");
@@ -234,7 +234,7 @@ fn a_failed_handshake_is_described_and_the_client_gets_the_alert() {
 }
 
 #[test]
-fn a_client_certificate_is_asked_for_and_verified() {
+fn a_client_certificate_is_requested_and_verified() {
     let settings = settings(ClientAuth::Required(trusted()));
     let terminator = Terminator::new(&settings, None).unwrap();
     for version in [TLS12, TLS13] {
@@ -246,7 +246,7 @@ fn a_client_certificate_is_asked_for_and_verified() {
 }
 
 #[test]
-fn with_client_certificates_nothing_is_resumed_not_even_what_was_before() {
+fn client_certificates_disable_resumption_of_earlier_sessions_too() {
     let before = terminator();
     for auth in [ClientAuth::Optional(trusted()), ClientAuth::Required(trusted())] {
         let after = Terminator::new(&settings(auth), Some(&before)).unwrap();
@@ -271,7 +271,7 @@ fn showing(chain: Vec<CertificateDer<'static>>) -> Arc<dyn rustls::client::Resol
 }
 
 #[test]
-fn an_upstream_with_another_name_is_refused_and_told() {
+fn an_upstream_with_another_name_is_refused_and_reported() {
     let socket = Socket::default();
     let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
@@ -310,7 +310,7 @@ fn messages_without_end_are_refused() {
 }
 
 #[test]
-fn only_a_client_that_shows_certificates_may_say_more_than_a_hello() {
+fn only_a_client_that_sends_certificates_may_send_large_messages() {
     let chain: Vec<_> = std::iter::repeat_n(ISSUED.0.clone(), 60).collect();
     assert!(chain.iter().map(|one| one.len()).sum::<usize>() > 20_000);
     let settings = settings(ClientAuth::Optional(trusted()));

@@ -10,7 +10,7 @@ use crate::tls::records::MAX_RECORD;
 const KEY_UPDATE: [u8; 5] = [24, 0, 0, 1, 0];
 
 #[test]
-fn empty_records_say_nothing_and_are_counted() {
+fn empty_records_are_counted_and_bounded() {
     for version in [TLS12, TLS13] {
         let (mut pair, mut forger) = forged(version);
         let empty: Vec<u8> = (0..32).flat_map(|_| forger.data(b"")).collect();
@@ -59,7 +59,7 @@ fn a_message_in_pieces_is_kept_while_the_other_way_goes_on() {
 }
 
 #[test]
-fn what_comes_behind_a_message_without_bytes_is_not_waited_for() {
+fn a_message_without_a_body_needs_no_further_bytes() {
     for version in [TLS12, TLS13] {
         let (mut pair, mut forger) = forged(version);
         for round in 0..40 {
@@ -74,7 +74,7 @@ fn what_comes_behind_a_message_without_bytes_is_not_waited_for() {
 }
 
 #[test]
-fn nothing_may_stand_between_the_pieces_of_a_message() {
+fn handshake_messages_cannot_be_interleaved() {
     let (mut pair, mut forger) = forged(TLS13);
     pair.peer.socket.deliver(&forger.handshake(&KEY_UPDATE[..3]));
     pair.peer.socket.deliver(&forger.data(b"x"));
@@ -84,7 +84,7 @@ fn nothing_may_stand_between_the_pieces_of_a_message() {
 }
 
 #[test]
-fn a_message_that_grows_and_grows_is_an_error() {
+fn a_handshake_message_above_its_bound_is_an_error() {
     for version in [TLS12, TLS13] {
         let (mut pair, mut forger) = forged(version);
         pair.peer.socket.deliver(&forger.handshake(&[24, 0, 0xff, 0xff]));
@@ -122,7 +122,7 @@ fn renegotiation_is_refused_once_and_then_an_error() {
 }
 
 #[test]
-fn behind_its_own_close_notify_a_stream_answers_nothing() {
+fn after_its_close_notify_a_stream_sends_nothing() {
     for (warned, blocked) in [(true, false), (true, true), (false, false), (false, true)] {
         let (mut pair, mut forger) = forged(TLS12);
         let socket = pair.peer.socket.clone();
@@ -140,7 +140,7 @@ fn behind_its_own_close_notify_a_stream_answers_nothing() {
 }
 
 #[test]
-fn a_record_that_claims_too_much_is_not_waited_for() {
+fn an_oversized_record_is_refused_at_its_header() {
     for read_at_most in [None, Some(1)] {
         let mut pair = serving(TLS13);
         pair.peer.socket.lock().read_at_most = read_at_most;
@@ -170,7 +170,7 @@ fn a_header_that_is_wrong_is_an_error_of_the_read_that_gets_it() {
 }
 
 #[test]
-fn the_longest_record_is_waited_for() {
+fn a_record_of_the_maximum_length_is_read() {
     let mut pair = serving(TLS13);
     // One byte more is too much for rustls already.
     let record = [&[0x17, 3, 3, 0x47, 0xff][..], &vec![0; 0x47ff]].concat();

@@ -33,7 +33,7 @@ fn a_message_takes_one_read_and_one_write() {
 }
 
 #[test]
-fn nothing_is_held_while_nothing_comes() {
+fn an_idle_stream_holds_no_buffer() {
     let mut pair = serving(TLS13);
     for length in [10, 100_000] {
         pair.peer.say(&pattern(length));
@@ -65,7 +65,7 @@ fn records_are_lent_together_and_a_read_at_a_time() {
 }
 
 #[test]
-fn who_asks_for_little_is_lent_a_record_at_most() {
+fn small_reads_borrow_at_most_one_record() {
     let mut pair = serving(TLS13);
     let message = pattern(10 * MAX_RECORD);
     pair.peer.say(&message);
@@ -104,7 +104,7 @@ fn records_may_be_cut_anywhere() {
 }
 
 #[test]
-fn records_may_come_and_go_byte_by_byte() {
+fn records_pass_byte_by_byte() {
     for version in [TLS12, TLS13] {
         let mut pair = serving(version);
         let socket = pair.peer.socket.clone();
@@ -142,7 +142,7 @@ impl Engine for Counting {
 }
 
 #[test]
-fn a_record_that_dribbles_in_is_not_looked_at_each_time() {
+fn a_slow_record_is_not_parsed_at_each_byte() {
     let socket = Socket::default();
     let config = ServerConfig::clone(&terminator().config);
     let engine = Counting(RustlsEngine::server(config).unwrap(), 0);
@@ -160,7 +160,7 @@ fn a_record_that_dribbles_in_is_not_looked_at_each_time() {
 }
 
 #[test]
-fn close_notify_is_the_end_and_what_comes_behind_it_nothing() {
+fn bytes_after_close_notify_are_ignored() {
     for version in [TLS12, TLS13] {
         let mut pair = serving(version);
         pair.peer.say(b"goodbye");
@@ -193,7 +193,7 @@ fn an_end_without_close_notify_is_an_error() {
 }
 
 #[test]
-fn closing_is_said_once_and_is_the_last_word() {
+fn close_notify_is_sent_once_and_last() {
     for version in [TLS12, TLS13] {
         let mut pair = serving(version);
         let socket = pair.peer.socket.clone();
@@ -216,7 +216,7 @@ fn closing_is_said_once_and_is_the_last_word() {
 }
 
 #[test]
-fn a_socket_that_takes_nothing_is_told_nothing_more() {
+fn a_blocked_socket_gets_no_further_writes() {
     let mut pair = serving(TLS13);
     let socket = pair.peer.socket.clone();
     socket.lock().room = Some(1000);
@@ -236,7 +236,7 @@ fn a_socket_that_takes_nothing_is_told_nothing_more() {
 }
 
 #[test]
-fn a_peer_that_takes_no_answers_is_not_read() {
+fn a_peer_that_reads_nothing_is_not_read() {
     let mut pair = serving(TLS13);
     let socket = pair.peer.socket.clone();
     socket.lock().room = Some(0);
@@ -251,7 +251,7 @@ fn a_peer_that_takes_no_answers_is_not_read() {
 }
 
 #[test]
-fn a_reader_may_ask_for_less_than_there_is() {
+fn a_short_read_leaves_the_rest() {
     let mut pair = serving(TLS13);
     pair.peer.say(b"a head, ");
     pair.peer.say(&pattern(40_000));
@@ -269,7 +269,7 @@ fn a_reader_may_ask_for_less_than_there_is() {
 }
 
 #[test]
-fn a_reader_sees_the_end_too() {
+fn a_reader_gets_end_of_file() {
     let mut pair = serving(TLS13);
     pair.peer.say(b"x");
     pair.peer.close();
@@ -305,7 +305,7 @@ fn keys_may_be_updated_from_either_end() {
 }
 
 #[test]
-fn an_upstream_is_spoken_to_in_the_same_way() {
+fn client_streams_behave_like_server_streams() {
     for version in [TLS12, TLS13] {
         let mut pair = calling(version);
         pair.write_all(b"question");
@@ -323,7 +323,7 @@ fn an_upstream_is_spoken_to_in_the_same_way() {
 }
 
 #[test]
-fn a_record_that_was_changed_is_an_error_behind_those_that_were_not() {
+fn a_modified_record_is_an_error_after_the_valid_ones() {
     for version in [TLS12, TLS13] {
         let mut pair = serving(version);
         pair.peer.say(b"good");

@@ -55,7 +55,7 @@ fn section_7_2_3_examples() {
 }
 
 #[test]
-fn what_is_not_valid_is_refused_wherever_it_is_cut() {
+fn invalid_data_is_refused_at_every_cut() {
     let hello = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
     let last = [0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
     for (payload, rule) in [
@@ -110,7 +110,7 @@ fn windows_of_every_size_are_taken_over() {
 }
 
 #[test]
-fn a_window_is_as_large_as_what_was_said() {
+fn a_window_grows_only_with_the_inflated_bytes() {
     let mut inflation = Inflation::new(Context::TakenOver(15));
     for _ in 0..3 {
         let payload = Deflater::new(15, false).message(&[b'a'; 100]);
@@ -120,7 +120,7 @@ fn a_window_is_as_large_as_what_was_said() {
 }
 
 #[test]
-fn between_messages_nothing_is_held_that_none_refers_to() {
+fn no_window_is_kept_without_context_takeover() {
     let mut inflation = Inflation::new(ANEW);
     let payload = Deflater::new(15, false).message(b"something");
     inflation.push(&payload[..3], |_| Ok(())).unwrap();
@@ -134,7 +134,7 @@ fn between_messages_nothing_is_held_that_none_refers_to() {
 }
 
 #[test]
-fn what_is_taken_is_never_more_than_a_piece() {
+fn inflated_pieces_never_exceed_their_bound() {
     let bomb = Deflater::new(15, false).message(&vec![0; 1 << 20]);
     let mut total = 0;
     let refused = Inflation::new(ANEW).push(&bomb, |piece| {

@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn any_other_message_is_told_by_its_first_bytes() {
+    fn other_messages_are_recognized_by_their_first_bytes() {
         for text in [
             "hello",
             "[",
@@ -213,7 +213,7 @@ mod tests {
     proptest! {
         /// Every message from which a token would be taken is recognized at every position.
         #[test]
-        fn what_is_read_as_a_token_is_recognized(
+        fn every_form_of_a_token_message_is_recognized(
             blanks in prop::array::uniform8(blanks()),
             member in name("fw-1"),
             token in name("token"),
@@ -229,7 +229,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_is_a_token_that_was_not_recognized(
+        fn no_token_message_is_overlooked(
             text in "[ {}\\[\\]\":,\\\\u0-9a-z-]{0,12}",
             at in 0..20usize,
         ) {

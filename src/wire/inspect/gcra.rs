@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_above_the_burst_is_a_debt() {
+    fn bytes_above_the_burst_are_a_debt() {
         let now = Instant::now() + Duration::from_secs(86_400);
         let mut gcra = Gcra::new(rate(1000, 1, 4000));
         assert_eq!(gcra.take(4000, now), None);
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_let_through_above_the_burst_is_none() {
+    fn bytes_passed_in_report_mode_are_no_debt() {
         let now = Instant::now() + Duration::from_secs(86_400);
         let mut gcra = Gcra::new(rate(1000, 1, 4000));
         assert!(gcra.take_within(4000, now), "the whole burst");

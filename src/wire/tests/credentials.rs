@@ -230,7 +230,7 @@ fn reads() -> impl Strategy<Value = Vec<usize>> {
 
 proptest! {
     #[test]
-    fn no_byte_of_a_token_leaves(
+    fn no_byte_of_a_token_is_forwarded(
         messages in vec(message(), 1..6),
         reads in reads(),
         room in rooms(),
@@ -244,7 +244,7 @@ proptest! {
 
     /// With room, what is handed in as it must be is taken out, alone; and what is ordinary passes.
     #[test]
-    fn with_room_every_message_goes_where_it_belongs(
+    fn with_budget_tokens_are_removed_and_messages_forwarded(
         messages in vec(message(), 1..6),
         reads in reads(),
         compress: bool,
@@ -273,7 +273,7 @@ proptest! {
 
     /// Without room, the session of a token ends; ordinary messages do not feel it.
     #[test]
-    fn ordinary_messages_pass_without_room(
+    fn ordinary_messages_pass_without_budget(
         messages in vec(message(), 1..6),
         reads in reads(),
         room in rooms(),

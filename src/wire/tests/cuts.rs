@@ -171,7 +171,7 @@ proptest! {
     #![proptest_config(thorough())]
 
     #[test]
-    fn reads_do_not_matter((sender, stream) in streams(), reads in reads()) {
+    fn the_verdict_does_not_depend_on_reads((sender, stream) in streams(), reads in reads()) {
         let whole = pass(sender, &stream, &[stream.len()], &ample());
         prop_assert_eq!(&whole, &pass(sender, &stream, &reads, &ample()));
     }
@@ -191,7 +191,7 @@ proptest! {
     }
 
     #[test]
-    fn a_valid_stream_goes_on_but_for_own_pongs((sender, stream) in valid(), reads in reads()) {
+    fn a_valid_stream_is_forwarded_without_pongs_to_the_gateway((sender, stream) in valid(), reads in reads()) {
         let outcome = pass(sender, &stream, &reads, &HoldBudget::new(0));
         prop_assert_eq!(outcome.violation, None);
         let pong = frame(sender, 0x8a, &OWN_PING);

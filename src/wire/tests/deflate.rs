@@ -132,7 +132,7 @@ fn rsv1_belongs_to_the_first_frame_of_a_message() {
 }
 
 #[test]
-fn the_text_is_judged_by_what_it_inflates_to() {
+fn inflated_text_is_checked_as_utf_8() {
     let bad = |text: &[u8], rule| {
         let payload = compressed(text);
         for sender in [Client, Upstream] {
@@ -188,7 +188,7 @@ fn the_place_is_the_end_of_the_frame_or_of_its_block() {
 
 /// A sender that agreed to start anew is held to it; one that did not may refer to what it said.
 #[test]
-fn messages_refer_to_each_other_where_that_was_agreed() {
+fn messages_share_a_context_where_takeover_was_negotiated() {
     let mut deflater = Deflater::new(15, true);
     let messages: Vec<_> =
         (0..4).map(|_| deflater.message(b"the same once more, the same")).collect();
@@ -210,7 +210,7 @@ fn messages_that_are_not_compressed_are_not_in_the_window() {
 }
 
 #[test]
-fn sizes_of_messages_are_those_they_inflate_to() {
+fn max_message_size_counts_inflated_bytes() {
     let largest = compressed(&vec![b'a'; 150_000]);
     accepted(Client, Context::Anew, &frame(Client, FIN | TEXT, &largest));
     let larger = compressed(&vec![b'a'; 150_001]);
@@ -227,7 +227,7 @@ fn sizes_of_messages_are_those_they_inflate_to() {
 
 /// Data that does not get smaller is a little larger on the wire than the limit.
 #[test]
-fn the_wire_may_say_more_than_the_message() {
+fn compressed_bytes_may_exceed_max_message_size() {
     let text: Vec<u8> = noise(300_000).chunks(2).map(|pair| pair[0] << 4 ^ pair[1]).collect();
     let payload = compressed(&text);
     assert!(text.len() == 150_000 && payload.len() > 150_000);
@@ -238,7 +238,7 @@ fn the_wire_may_say_more_than_the_message() {
 
 /// What comes first decides, whether or not it came in the same read.
 #[test]
-fn what_is_above_the_limit_is_not_looked_at() {
+fn text_beyond_the_limit_is_not_checked() {
     let text = [&vec![b'a'; 150_000][..], b"\xff"].concat();
     let stream = frame(Client, FIN | TEXT, &compressed(&text));
     refused(Client, Context::Anew, &stream, Rule::MessageSize, 0);
@@ -262,7 +262,7 @@ fn frames_and_fragments_are_limited_as_on_the_wire() {
 
 /// 1 GiB of zeros in 1 MiB: no more is inflated than was allowed, and none of it is kept.
 #[test]
-fn a_bomb_costs_what_a_message_may() {
+fn a_bomb_is_inflated_at_most_to_max_message_size() {
     let zeros = Deflater::new(15, false).flushed(&vec![0; 1 << 20], flate2::FlushCompress::Full);
     let bomb = zeros.repeat(1024);
     assert!(bomb.len() < 1 << 21);

@@ -44,7 +44,7 @@ fn opened_within(
 }
 
 #[test]
-fn a_message_in_fragments_is_put_together_however_it_is_cut() {
+fn a_fragmented_first_message_is_assembled_at_every_cut() {
     let fragments = [client(0x01, "tok\u{e9}".as_bytes()), client(0x80, b"en")];
     let [ping, answer, after] =
         [client(0x89, b"ping"), client(0x8a, b"pong"), client(0x82, b"after")];
@@ -61,7 +61,7 @@ fn a_message_in_fragments_is_put_together_however_it_is_cut() {
 }
 
 #[test]
-fn nothing_is_waited_for_that_is_too_big() {
+fn a_first_message_above_its_bound_is_refused_at_its_header() {
     let large = vec![b'a'; LONGEST + 1];
     let header = &client(0x81, &large)[..8];
     assert!(matches!(opened(header, 3).0, Some(FirstMessageEvent::Refused(Reason::MessageTooBig))));
@@ -76,7 +76,7 @@ fn nothing_is_waited_for_that_is_too_big() {
 }
 
 #[test]
-fn anything_else_is_said_for_what_it_is() {
+fn other_first_frames_are_refused_closed_or_violations() {
     assert!(matches!(
         opened(&client(0x82, b"bytes"), 1).0,
         Some(FirstMessageEvent::Refused(Reason::TokenInvalid))
@@ -106,7 +106,7 @@ fn half_opened(read: usize, budget: &HoldBudget) -> Option<FirstMessageReader> {
 }
 
 #[test]
-fn its_bytes_are_taken_from_the_budget_once() {
+fn a_first_message_takes_its_budget_once() {
     let total = 1 << 20;
     for (read, taken) in [(4096, 0), (4097, 4096), (8192, 4096), (8999, 12 * 1024)] {
         let budget = HoldBudget::new(total);
@@ -118,7 +118,7 @@ fn its_bytes_are_taken_from_the_budget_once() {
 }
 
 #[test]
-fn the_room_is_given_back_when_the_message_has_been_used() {
+fn a_first_message_returns_its_budget_after_use() {
     let budget = HoldBudget::new(1 << 20);
     let mut reader = half_opened(8999, &budget).expect("there is room");
     reader.push(&client(0x81, &[b'a'; 9000])[8999..], Instant::now());
@@ -150,7 +150,7 @@ fn pings_have_a_rate_before_the_first_message_too() {
 }
 
 #[test]
-fn what_is_refused_is_refused_at_the_byte_that_proves_it() {
+fn violations_are_reported_at_the_first_invalid_byte() {
     let large = vec![b'a'; LONGEST + 1];
     let broken = [
         (client(0xc1, &large), 2, Rule::ReservedBits),

@@ -27,7 +27,7 @@ fn a_whole_frame_is_released_straight_from_the_input() {
 }
 
 #[test]
-fn a_partial_frame_is_held_and_released_with_what_follows() {
+fn a_partial_frame_is_held_until_it_is_complete() {
     let budget = ample();
     let mut gate = Gate::new(Client, LIMITS, OWN_PING);
     let one = frame(Client, 0x81, b"one");
@@ -43,7 +43,7 @@ fn a_partial_frame_is_held_and_released_with_what_follows() {
 }
 
 #[test]
-fn up_to_16_kib_all_or_nothing() {
+fn frames_up_to_16_kib_are_released_whole_or_not_at_all() {
     let mut stream = largest_held(0x81, b'x');
     let last = stream.len() - 1;
     let outcome = pass(Upstream, &stream[..last], &[1000], &ample());
@@ -55,7 +55,7 @@ fn up_to_16_kib_all_or_nothing() {
 }
 
 #[test]
-fn above_16_kib_cut_through() {
+fn frames_above_16_kib_are_cut_through() {
     let mut stream = frame(Upstream, 0x81, &vec![b'x'; 16 * 1024 - 3]);
     let outcome = pass(Upstream, &stream[..3], &[1], &ample());
     assert!(outcome.released.is_empty(), "not before the header was judged");
@@ -85,7 +85,7 @@ fn a_large_text_that_ends_inside_a_character() {
 }
 
 #[test]
-fn beyond_the_budget_cut_through() {
+fn frames_beyond_the_budget_are_cut_through() {
     let stream = largest_held(0x82, 0);
     let none = HoldBudget::new(0);
     let outcome = pass(Upstream, &stream[..5000], &[5000], &none);
@@ -129,7 +129,7 @@ fn control_frames_are_held_whatever_the_budget() {
 }
 
 #[test]
-fn the_budget_counts_what_arrived_and_not_what_was_declared() {
+fn the_budget_counts_received_bytes_not_declared_ones() {
     let budget = HoldBudget::new(COUNTED);
     let stream = largest_held(0x82, 0);
     let mut gate = Gate::new(Upstream, LIMITS, OWN_PING);
@@ -142,7 +142,7 @@ fn the_budget_counts_what_arrived_and_not_what_was_declared() {
 }
 
 #[test]
-fn the_budget_comes_back() {
+fn a_released_frame_returns_its_budget() {
     let budget = HoldBudget::new(COUNTED);
     let stream = largest_held(0x82, 0);
     let mut gate = Gate::new(Upstream, LIMITS, OWN_PING);
@@ -160,7 +160,7 @@ fn the_budget_comes_back() {
 }
 
 #[test]
-fn one_sessions_hold_is_anothers_cut_through() {
+fn a_budget_in_use_by_one_session_cuts_through_another() {
     let budget = HoldBudget::new(COUNTED);
     let stream = largest_held(0x82, 0);
     let mut first = Gate::new(Upstream, LIMITS, OWN_PING);
@@ -173,7 +173,7 @@ fn one_sessions_hold_is_anothers_cut_through() {
 }
 
 #[test]
-fn own_pongs_are_taken_out() {
+fn pongs_to_the_gateways_pings_are_removed() {
     for sender in [Client, Upstream] {
         let before = frame(sender, 0x81, b"before");
         let after = frames(sender, &[(0x8a, b"ownping?"), (0x8a, b"ownping"), (0x8a, b"")]);
@@ -191,7 +191,7 @@ fn own_pongs_are_taken_out() {
 }
 
 #[test]
-fn a_ping_with_the_same_payload_goes_on() {
+fn a_ping_with_the_gateways_payload_is_forwarded() {
     let stream = frame(Upstream, 0x89, &OWN_PING);
     let outcome = pass(Upstream, &stream, &[1], &ample());
     assert_eq!((outcome.released, outcome.own_pongs.len(), outcome.activity), (stream, 0, 1));

@@ -31,7 +31,7 @@ fn released(gate: &mut Gate, stream: &[u8], cut: usize) -> (Vec<u8>, Vec<String>
 }
 
 #[test]
-fn it_is_taken_out_of_the_stream_however_it_is_cut() {
+fn a_token_message_is_removed_at_every_cut() {
     let before = frame(Endpoint::Client, 0x81, b"before");
     let handover = frame(Endpoint::Client, 0x81, HANDOVER.as_bytes());
     let after = frame(Endpoint::Client, 0x82, b"after");
@@ -71,7 +71,7 @@ fn judged(stream: &[u8], read: usize, budget: &HoldBudget) -> (Vec<u8>, Option<G
 const READS: [usize; 5] = [1, 3, 1000, 5000, 100_000];
 
 #[test]
-fn what_begins_like_one_and_is_not_is_the_gateways_too() {
+fn malformed_token_messages_are_removed_too() {
     for message in [
         r#"{"framewall": {"token": "a", "x": 1}}"#,
         r#"{"framewall": {"token": "a"}, "x": 1}"#,
@@ -88,7 +88,7 @@ fn what_begins_like_one_and_is_not_is_the_gateways_too() {
 }
 
 #[test]
-fn a_token_in_fragments_ends_the_session_before_a_byte_of_it_leaves() {
+fn a_fragmented_token_ends_the_session_before_any_byte_is_forwarded() {
     let value = HANDOVER.find("a.b.c").expect("a token");
     let ping = frame(Endpoint::Client, 0x89, b"");
     for cut in 0..HANDOVER.len() {
@@ -106,7 +106,7 @@ fn a_token_in_fragments_ends_the_session_before_a_byte_of_it_leaves() {
 }
 
 #[test]
-fn a_token_in_a_message_that_is_too_large_to_be_held_ends_the_session() {
+fn a_token_in_a_message_above_16_kib_ends_the_session() {
     let member = HANDOVER.split_once("a.b.c").expect("a token").0;
     let blanks = " ".repeat(17_000);
     for (text, most) in [
@@ -127,7 +127,7 @@ fn a_token_in_a_message_that_is_too_large_to_be_held_ends_the_session() {
 }
 
 #[test]
-fn a_token_for_which_there_is_no_room_ends_the_session() {
+fn a_token_without_budget_ends_the_session() {
     let long = HANDOVER.replace("a.b.c", &"x".repeat(9_000));
     let blanks = format!("{}{HANDOVER}", " ".repeat(9_000));
     for text in [long, blanks] {
@@ -148,7 +148,7 @@ fn a_token_for_which_there_is_no_room_ends_the_session() {
 }
 
 #[test]
-fn ordinary_messages_pass_however_large_and_whatever_the_room() {
+fn ordinary_messages_pass_at_every_size_and_budget() {
     for start in [
         "",
         "{",
@@ -177,7 +177,7 @@ fn ordinary_messages_pass_however_large_and_whatever_the_room() {
 }
 
 #[test]
-fn where_a_large_message_is_refused_does_not_depend_on_reads() {
+fn the_place_of_a_refusal_does_not_depend_on_reads() {
     let text = format!("{{\"a\":\"{}", "x".repeat(20_000));
     for bad in [1, 2, 3, 1000, 19_000] {
         let mut stream = frame(Endpoint::Client, 0x81, text.as_bytes());
@@ -196,7 +196,7 @@ fn where_a_large_message_is_refused_does_not_depend_on_reads() {
 }
 
 #[test]
-fn other_messages_are_the_applications() {
+fn other_messages_are_forwarded() {
     let fragments = [
         frame(Endpoint::Client, 0x01, &HANDOVER.as_bytes()[..10]),
         frame(Endpoint::Client, 0x80, b"{}"),
@@ -215,7 +215,7 @@ fn other_messages_are_the_applications() {
 }
 
 #[test]
-fn without_a_form_nothing_is_looked_for() {
+fn without_refresh_no_message_is_inspected() {
     let mut gate = Gate::new(Endpoint::Client, LIMITS, *b"ownping!");
     let stream = frame(Endpoint::Client, 0x81, HANDOVER.as_bytes());
     let (released, tokens) = released(&mut gate, &stream, 3);

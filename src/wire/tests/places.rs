@@ -39,7 +39,7 @@ fn inside_a_frame() {
 
 /// The serial of an own pong is not given to the frame behind it.
 #[test]
-fn own_pongs_have_a_serial_too() {
+fn pongs_to_the_gateways_pings_have_a_serial() {
     let stream = frames(Upstream, &[(0x8a, &OWN_PING), (0x8a, b"")]);
     let serials: Vec<_> = places(&stream, Gate::control_begun).into_iter().flatten().collect();
     assert_eq!(serials, [0, 0, 0, 0, 0, 0, 0, 0, 0, 10]);

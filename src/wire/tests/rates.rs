@@ -65,7 +65,7 @@ fn a_message_above_the_rate_ends_the_session_and_none_before_it() {
 }
 
 #[test]
-fn a_message_is_charged_once_however_many_frames_it_has() {
+fn a_message_is_charged_once_for_all_its_frames() {
     let fragments: Vec<(u8, &[u8])> =
         vec![(0x01, b"a"), (0x89, b""), (0x00, b"b"), (0x00, b""), (0x80, b"c")];
     let stream = [frames(Client, &fragments), frames(Client, &fragments)].concat();
@@ -94,7 +94,7 @@ fn a_delayed_message_waits_untouched_until_it_is_within_the_rate() {
 }
 
 #[test]
-fn a_dropped_message_is_dropped_whole_and_what_is_between_its_frames_is_not() {
+fn a_message_is_dropped_whole_without_the_control_frames_inside() {
     let dropped: Vec<(u8, &[u8])> = vec![(0x01, b"lost "), (0x89, b"kept"), (0x80, b"too")];
     let start = frames(Client, &[HELLO, HELLO]);
     let stream = [start.clone(), frames(Client, &dropped)].concat();
@@ -116,7 +116,7 @@ fn a_dropped_message_is_dropped_whole_and_what_is_between_its_frames_is_not() {
 }
 
 #[test]
-fn limits_that_are_lifted_within_a_dropped_message_do_not_let_its_rest_through() {
+fn lifting_the_limit_inside_a_dropped_message_drops_its_rest() {
     let mut driven = Driven::new(&messages(AboveRate::Drop));
     driven.pass(&frames(Client, &[HELLO, HELLO, (0x01, b"lost ")]));
     driven.gate.allow(None);
@@ -175,7 +175,7 @@ fn pings_and_pongs_have_a_rate_of_their_own_and_closes_none() {
 }
 
 #[test]
-fn bytes_are_a_debt_that_is_paid_by_waiting() {
+fn bytes_above_the_rate_delay_the_next_read() {
     let limits = ClientRates {
         bytes: Some(rate(1000, 2000)),
         above: AboveRate::Delay,
@@ -190,7 +190,7 @@ fn bytes_are_a_debt_that_is_paid_by_waiting() {
 }
 
 #[test]
-fn report_mode_lets_everything_through_and_tells_each_reason_once() {
+fn report_mode_passes_every_message_and_reports_each_reason_once() {
     let limits = ClientRates {
         messages: Some(rate(10, 1)),
         control_frames: Some(rate(10, 1)),
@@ -207,7 +207,7 @@ fn report_mode_lets_everything_through_and_tells_each_reason_once() {
 }
 
 #[test]
-fn new_limits_forget_nothing_of_a_rate_that_stays() {
+fn changed_limits_keep_the_usage_of_unchanged_rates() {
     let mut driven = Driven::new(&messages(AboveRate::Close));
     driven.pass(&frames(Client, &[HELLO, HELLO]));
     let more = ClientRates { control_frames: Some(rate(1, 1)), ..messages(AboveRate::Close) };
@@ -225,7 +225,7 @@ fn new_limits_forget_nothing_of_a_rate_that_stays() {
 }
 
 #[test]
-fn what_was_let_through_stays_counted_when_limits_change_or_end() {
+fn let_through_counts_survive_changed_and_removed_limits() {
     let limits = ClientRates {
         above: AboveRate::Report,
         messages: Some(rate(10, 1)),
@@ -248,7 +248,7 @@ fn what_was_let_through_stays_counted_when_limits_change_or_end() {
 }
 
 #[test]
-fn what_report_mode_lets_through_is_no_debt() {
+fn report_mode_accumulates_no_debt() {
     let limits = ClientRates {
         bytes: Some(rate(1000, 2000)),
         above: AboveRate::Report,

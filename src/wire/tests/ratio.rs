@@ -78,7 +78,7 @@ fn a_message_may_inflate_up_to_the_ratio() {
 }
 
 #[test]
-fn a_little_text_may_be_as_repetitive_as_it_likes() {
+fn small_messages_are_exempt_from_the_ratio() {
     let of = |zeros| frame(Client, FIN | BINARY, &compressed(&vec![0; zeros]));
     assert!(of(UNRATED).len() < 100);
     assert_eq!(verdict(Client, 1, &of(UNRATED)), None);
@@ -107,7 +107,7 @@ fn the_size_of_a_message_is_limited_too() {
 
 /// What is above the ratio is not looked at; what is before it is.
 #[test]
-fn what_comes_first_decides() {
+fn the_first_violation_decides() {
     let text = |bad: usize| {
         let mut text = vec![b'a'; 80_000];
         text[bad] = 0xff;
@@ -166,7 +166,7 @@ fn a_large_frame_is_refused_with_its_block() {
 
 /// An application whose messages refer to each other: what they referred to is not theirs.
 #[test]
-fn a_message_is_weighed_without_what_it_refers_to() {
+fn the_ratio_ignores_the_context_window() {
     let said = noise(30_000);
     let mut deflater = Deflater::new(15, true);
     let first = deflater.message(&said);
@@ -187,7 +187,7 @@ fn a_message_is_weighed_without_what_it_refers_to() {
 
 /// The zeros of a GiB in one MiB, in a frame that is cut through and in frames that are held.
 #[test]
-fn a_bomb_costs_what_the_ratio_allows() {
+fn a_bomb_is_inflated_at_most_to_the_ratio() {
     let zeros = Deflater::new(15, false).flushed(&vec![0; 1 << 20], FlushCompress::Full);
     let bomb = zeros.repeat(1024);
     for sender in [Client, Upstream] {

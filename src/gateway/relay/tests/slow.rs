@@ -289,7 +289,7 @@ async fn a_slow_reader_gets_a_large_reply_with_the_defaults() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_reader_is_not_asked_for_pongs_that_it_cannot_send() {
+async fn a_ping_timeout_does_not_end_a_slow_reader() {
     for tls in [false, true] {
         for lines in ["", "require_pong = true\n"] {
             let lines = format!("{lines}ping_interval = \"2s\"");
@@ -299,7 +299,7 @@ async fn a_slow_reader_is_not_asked_for_pongs_that_it_cannot_send() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bytes_that_leave_keep_a_session_from_being_idle() {
+async fn written_bytes_reset_the_idle_timeout() {
     let lines = "idle_timeout = \"45s\"\nmessage_timeout = \"off\"\nping_interval = \"off\"";
     let mut slow = Slow::with(lines).await;
     let Slow { client, app, .. } = &mut slow;
@@ -310,7 +310,7 @@ async fn bytes_that_leave_keep_a_session_from_being_idle() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_takes_nothing_is_ended() {
+async fn a_client_that_reads_nothing_is_ended() {
     for (lines, reason, key) in [
         ("", Reason::MessageTimeout, "websocket.message_timeout"),
         ("message_timeout = \"off\"", Reason::PingTimeout, "websocket.ping_interval"),
@@ -327,7 +327,7 @@ async fn a_client_that_takes_nothing_is_ended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_all_timeouts_off_a_client_may_pause() {
+async fn without_timeouts_a_client_may_pause() {
     let lines = "message_timeout = \"off\"\nping_interval = \"off\"";
     let mut slow = Slow::with(lines).await;
     let Slow { client, app, .. } = &mut slow;
@@ -349,7 +349,7 @@ async fn with_all_timeouts_off_a_client_may_pause() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_sender_may_finish_and_one_that_trickles_may_not() {
+async fn a_slow_sender_finishes_and_a_trickling_sender_times_out() {
     let message = frame(Client, 0x82, &vec![7; LARGE]);
     let mut slow = Slow::with("").await;
     // A pong would stand in the middle of the frame.
@@ -386,7 +386,7 @@ async fn a_slow_sender_may_finish_and_one_that_trickles_may_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_application_may_take_its_time_as_long_as_it_goes_on() {
+async fn an_upstream_that_makes_progress_does_not_time_out() {
     let mut slow = Slow::with("").await;
     slow.app.say(0x01, b"first ").await;
     for _ in 0..20 {
@@ -405,7 +405,7 @@ async fn an_application_may_take_its_time_as_long_as_it_goes_on() {
 
 /// The client's pongs stand behind what the application does not take, between whole frames.
 #[tokio::test(start_paused = true)]
-async fn a_client_is_not_blamed_for_an_application_that_takes_nothing() {
+async fn an_upstream_that_reads_nothing_does_not_time_out_its_client() {
     for lines in ["", "\nrequire_pong = true"] {
         let lines = format!("message_timeout = \"1h\"\nping_interval = \"2s\"{lines}");
         let mut slow = Slow::with(&lines).await;
@@ -434,7 +434,7 @@ async fn a_client_is_not_blamed_for_an_application_that_takes_nothing() {
 /// What it says is read long before the ping that stands behind what it was sent: it is no proof that
 /// the next ping will be read at once.
 #[tokio::test(start_paused = true)]
-async fn a_slow_reader_that_says_something_has_as_long_to_answer() {
+async fn data_from_a_slow_reader_does_not_shorten_its_pong_deadline() {
     for speaks in [false, true] {
         let (near, far) = UnixStream::pair().unwrap();
         let client = (Transport::Unix(near), Peer::new(Client, far));
@@ -457,7 +457,7 @@ async fn a_slow_reader_that_says_something_has_as_long_to_answer() {
 
 /// What a peer sends proves that it is there.
 #[tokio::test(start_paused = true)]
-async fn data_is_an_answer_unless_a_pong_is_required() {
+async fn data_answers_a_ping_unless_require_pong_is_set() {
     for (lines, is_answer) in [("", true), ("require_pong = true", false)] {
         let mut slow = Slow::with(lines).await;
         slow.client.pongs = false;

@@ -82,12 +82,12 @@ struct Turn {
 }
 
 /// A session with `sent` of the client's waiting to be read, polled once.
-async fn one_turn(sent: &[u8], limits: &str, compression: Option<Contexts>) -> Turn {
-    one_turn_within(ROOM, sent, limits, compression).await
+async fn relayed(sent: &[u8], limits: &str, compression: Option<Contexts>) -> Turn {
+    relayed_within(ROOM, sent, limits, compression).await
 }
 
 /// The same, with this much of the budget.
-async fn one_turn_within(
+async fn relayed_within(
     room: usize,
     sent: &[u8],
     limits: &str,
@@ -133,24 +133,24 @@ const COMPRESSED: Option<Contexts> =
     Some(Contexts { client: relay::Context::Anew, upstream: relay::Context::Anew });
 
 #[tokio::test]
-async fn much_work_is_done_in_several_turns() {
+async fn a_relay_yields_between_turns() {
     let large = frame(Endpoint::Client, 0xc2, &Deflater::new(15, false).message(&vec![0; 1 << 20]));
     let sent = large.repeat(100 * 1024 / large.len());
-    let Turn { woken, reached, .. } = one_turn(&sent, "", COMPRESSED).await;
+    let Turn { woken, reached, .. } = relayed(&sent, "", COMPRESSED).await;
     assert!(woken > 0, "it goes on by itself");
     assert!(reached <= 16 * 1024, "{reached} bytes: one read, and no other");
     for compression in [COMPRESSED, None] {
         let plain = frame(Endpoint::Client, 0x82, &[0; 1000]).repeat(100);
         let all = Turn { woken: 0, reached: plain.len(), held: 0 };
-        assert_eq!(one_turn(&plain, "", compression).await, all);
+        assert_eq!(relayed(&plain, "", compression).await, all);
     }
 }
 
 #[tokio::test]
-async fn a_client_that_has_to_wait_leaves_little_to_be_held() {
+async fn the_relay_holds_one_small_read_of_a_delayed_client() {
     let one = frame(Endpoint::Client, 0x82, &[0; 1000]);
     let limits = "messages = \"1/m burst 5\"\non_exceed = \"delay\"";
-    let Turn { reached, held, .. } = one_turn(&one.repeat(100), limits, None).await;
+    let Turn { reached, held, .. } = relayed(&one.repeat(100), limits, None).await;
     assert_eq!(reached, one.len() * 5);
     assert!(held > 0 && held <= 16 * 1024, "{held} bytes");
 }
@@ -158,10 +158,10 @@ async fn a_client_that_has_to_wait_leaves_little_to_be_held() {
 /// A client without room is read little, and waits as any other: it is not closed, and what it sent
 /// stays in the kernel.
 #[tokio::test(start_paused = true)]
-async fn a_client_that_has_to_wait_and_has_no_room_goes_on_when_it_may() {
+async fn a_delayed_client_without_budget_resumes_within_its_rate() {
     let one = frame(Endpoint::Client, 0x82, &[0; 1000]);
     let limits = "messages = \"10/s burst 5\"\non_exceed = \"delay\"";
-    let Turn { reached, held, .. } = one_turn_within(0, &one.repeat(100), limits, None).await;
+    let Turn { reached, held, .. } = relayed_within(0, &one.repeat(100), limits, None).await;
     assert_eq!((reached, held), (one.len() * 5, 0));
 
     let (client, mut far_client) = UnixStream::pair().unwrap();
@@ -180,11 +180,11 @@ async fn a_client_that_has_to_wait_and_has_no_room_goes_on_when_it_may() {
 }
 
 #[tokio::test]
-async fn what_passes_above_a_rate_of_bytes_is_one_small_read() {
+async fn at_most_one_small_read_passes_above_a_byte_rate() {
     let one = frame(Endpoint::Client, 0x82, &[0; 1000]);
     let limits = "bytes = \"20KiB/m burst 20KiB\"";
-    let Turn { reached, .. } = one_turn(&one.repeat(100), limits, None).await;
+    let Turn { reached, .. } = relayed(&one.repeat(100), limits, None).await;
     assert!((20 * 1024..=36 * 1024).contains(&(reached + one.len())), "{reached} bytes");
     let ample = "bytes = \"1MiB/m burst 1MiB\"";
-    assert_eq!(one_turn(&one.repeat(100), ample, None).await.reached, one.len() * 100);
+    assert_eq!(relayed(&one.repeat(100), ample, None).await.reached, one.len() * 100);
 }

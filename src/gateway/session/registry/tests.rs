@@ -25,7 +25,7 @@ fn enter(sessions: &Sessions, id: &str) -> (RegistryEntry, StopSignal) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_are_told_over_the_spread_and_late_ones_at_once() {
+async fn shutdown_ends_sessions_over_the_spread_and_new_ones_at_once() {
     let sessions = Sessions::default();
     let mut entered: Vec<_> = (0..4).map(|_| enter(&sessions, "1")).collect();
     let gone = enter(&sessions, "2");
@@ -48,7 +48,7 @@ fn revoke(sessions: &Sessions, token: &str) -> usize {
 }
 
 #[tokio::test]
-async fn a_session_ends_with_any_token_that_it_had() {
+async fn revoking_any_earlier_token_ends_the_session() {
     for wanted in ["1", "2", "3"] {
         let sessions = Sessions::default();
         let (entry, told) = enter(&sessions, "a");
@@ -63,7 +63,7 @@ async fn a_session_ends_with_any_token_that_it_had() {
 }
 
 #[tokio::test]
-async fn a_token_that_was_revoked_before_it_was_replaced_ends_the_session() {
+async fn a_session_ends_if_a_replaced_token_was_revoked() {
     let revocations = Revocations::in_memory();
     let (entry, told) = enter(&Sessions::default(), "a");
     entry.introduce(identity("ada", "1"));
@@ -92,7 +92,7 @@ fn the_first_and_the_latest_ids_are_kept_within_a_bound() {
 }
 
 #[tokio::test]
-async fn a_session_is_told_to_end_when_its_client_certificate_has_expired() {
+async fn a_session_ends_when_its_client_certificate_expires() {
     let sessions = Sessions::default();
     let mut entered = Vec::new();
     for seconds in [20, 10, 30] {
@@ -115,7 +115,7 @@ async fn a_session_is_told_to_end_when_its_client_certificate_has_expired() {
 }
 
 #[tokio::test]
-async fn a_session_that_was_told_to_end_is_not_listed_or_kicked_again() {
+async fn an_ending_session_is_not_listed_or_kicked_again() {
     let sessions = Sessions::default();
     let (told, _one) = enter(&sessions, "1");
     let (_entry, _two) = enter(&sessions, "2");
@@ -129,7 +129,7 @@ async fn a_session_that_was_told_to_end_is_not_listed_or_kicked_again() {
 }
 
 #[tokio::test]
-async fn a_live_session_is_told_nothing() {
+async fn a_live_session_gets_no_stop_signal() {
     let sessions = Sessions::default();
     let (_entry, told) = enter(&sessions, "1");
     assert_eq!(told.now_or_never(), None);
@@ -149,7 +149,7 @@ async fn a_waiting_session_is_woken_and_keeps_the_first_reason() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn filters_mean_all_of_what_they_name() {
+async fn filters_match_sessions_by_every_given_field() {
     let sessions = Sessions::default();
     let _one = enter(&sessions, "1");
     let mut two = Description::example("2");
@@ -217,7 +217,7 @@ async fn counters_of_a_route_are_the_sums_of_its_sessions() {
 }
 
 #[tokio::test]
-async fn only_what_matches_is_kicked() {
+async fn only_matching_sessions_are_kicked() {
     let sessions = Sessions::default();
     let (_one, mut first) = enter(&sessions, "1");
     let (_two, mut second) = enter(&sessions, "2");
@@ -229,7 +229,7 @@ async fn only_what_matches_is_kicked() {
 }
 
 #[tokio::test]
-async fn a_session_that_enters_behind_its_revocation_ends_at_once() {
+async fn a_session_that_enters_after_its_revocation_ends_at_once() {
     let sessions = Sessions::default();
     let revocations = Revocations::in_memory();
     let now = UnixTime::now();

@@ -202,7 +202,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 4096, ..ProptestConfig::default() })]
 
     #[test]
-    fn nothing_that_was_not_judged_is_left(
+    fn no_lenient_parser_finds_a_credential_that_was_not_checked(
         query in query(),
         cookies in prop::collection::vec(cookie(), 0..3),
         authorization in prop::option::of(authorization()),

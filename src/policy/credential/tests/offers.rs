@@ -27,7 +27,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 4096, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_carrier_is_left(
+    fn no_offer_of_a_token_is_forwarded(
         offer in prop::sample::subsequence(&ITEMS[..], 1..6).prop_shuffle(),
         authorization in any::<bool>(),
     ) {

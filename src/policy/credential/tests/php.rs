@@ -65,7 +65,7 @@ const COOKIES: [(&[u8], bool); 29] = [
 ];
 
 #[test]
-fn what_php_reads_is_judged_or_refused() {
+fn credentials_that_php_reads_are_found_or_refused() {
     for (query, read) in QUERIES {
         let target = format!("/ws?a=1&{query}&b=2");
         match judged(request_of(&target, &[])) {

@@ -9,7 +9,7 @@ use crate::config::Requirement;
 use crate::values::Reason::{ClaimsDenied, TokenExpired, TokenInvalid};
 
 #[test]
-fn a_good_token_is_somebody() {
+fn a_valid_token_gives_an_identity() {
     let token = hs256_token(&claims(&json!({"jti": "t1", "exp": 1_800_003_600.5})));
     let identity = verify(&hs256(), &token).unwrap();
     assert_eq!(identity.issuer(), "main");
@@ -53,7 +53,7 @@ fn a_token_ends_with_its_leeway() {
 }
 
 #[test]
-fn nbf_is_kept_with_leeway_and_iat_says_nothing() {
+fn nbf_is_checked_with_leeway_and_iat_is_ignored() {
     let issuer = hs256();
     let beginning = |nbf| hs256_token(&claims(&json!({ "nbf": nbf })));
     assert!(verify(&issuer, &beginning(json!(1_800_000_030))).is_ok());
@@ -119,7 +119,7 @@ fn the_user_is_a_text_or_a_whole_number() {
 }
 
 #[test]
-fn what_is_required_is_equal_listed_or_a_word() {
+fn a_required_claim_matches_by_value_list_or_word() {
     let mut issuer = hs256();
     let claim = "scope".to_owned();
     issuer.require =
@@ -158,7 +158,7 @@ fn forwarded_fields_are_the_tokens() {
 }
 
 #[test]
-fn what_a_token_says_is_judged_only_when_it_is_signed() {
+fn claims_are_checked_after_the_signature() {
     let expired = json!({"sub": "ann", "exp": 1}).to_string();
     for payload in [expired.as_str(), "{}", "not JSON"] {
         let token = forged(r#"{"alg":"HS256"}"#, payload, b"another");

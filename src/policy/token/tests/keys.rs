@@ -36,7 +36,7 @@ fn unusable(issuer: Issuer, says: &str) {
 }
 
 #[test]
-fn each_algorithm_verifies_its_own_and_no_other() {
+fn each_algorithm_verifies_only_its_own_signatures() {
     for (algorithm, pair) in pairs() {
         let token = signed(pair, algorithm, Some("k"));
         let set = json!([with(&jwk(pair, "k"), &json!({"alg": algorithm.name(), "use": "sig"}))]);
@@ -118,7 +118,7 @@ fn an_rsa_key_has_2048_bits() {
 }
 
 #[test]
-fn a_set_gives_only_what_its_keys_are_for() {
+fn keys_of_a_set_are_used_only_as_they_state() {
     let key = jwk(&P256, "a");
     let cases = [
         (json!({"use": "enc"}), "not for signatures (use)"),
@@ -209,7 +209,7 @@ fn set_of(pair: &KeyPair) -> Issuer {
 
 /// Some issuers write their sets with nulls and padding.
 #[test]
-fn what_is_null_is_absent_and_padding_is_passed_over() {
+fn null_members_are_absent_and_padding_is_ignored() {
     let null = json!({"use": null, "alg": null, "kid": null, "key_ops": null});
     for (pair, algorithm) in [(&*P256, ES256), (&*P384, ES384), (&*ED, EdDSA), (&*RSA, RS256)] {
         let mut key = jwk(pair, "k");

@@ -79,7 +79,7 @@ fn about(seconds: f64, pause: f64) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn until_there_is_a_set_nothing_can_be_verified() {
+async fn no_token_verifies_before_the_first_set() {
     let (verifier, script) = start();
     let token = signed(&P256, ES256, Some("a"));
     let early = verifier.verify(&token, now()).await.unwrap_err();
@@ -97,7 +97,7 @@ async fn until_there_is_a_set_nothing_can_be_verified() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_issuer_says_how_long_a_set_is_good_within_bounds() {
+async fn max_age_sets_the_refresh_interval_within_bounds() {
     let cases = [(None, 600.0), (Some(300), 300.0), (Some(0), 60.0), (Some(86_400), 3600.0)];
     for (max_age, expected) in cases {
         let (_verifier, script) = start();
@@ -156,7 +156,7 @@ async fn a_rotated_key_is_fetched_early_and_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn unknown_kids_cost_the_issuer_one_request_a_minute() {
+async fn unknown_kids_cause_one_request_a_minute() {
     let (verifier, script) = start();
     for _ in 0..4 {
         script.publish(&[jwk(&P256, "a")], None);
@@ -179,7 +179,7 @@ async fn unknown_kids_cost_the_issuer_one_request_a_minute() {
 
 /// Tokens without a `kid`, and tokens refused before the key look-up, cause no fetch.
 #[tokio::test(start_paused = true)]
-async fn other_tokens_cost_the_issuer_nothing() {
+async fn other_invalid_tokens_cause_no_request() {
     let (verifier, script) = start();
     script.publish(&[jwk(&P256, "a"), jwk(&KeyPair::generate().unwrap(), "b")], None);
     settle().await;

@@ -60,7 +60,7 @@ fn ok(more: &str, body: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_set_is_fetched_with_what_the_server_says_of_its_age() {
+async fn a_set_is_fetched_with_its_max_age() {
     let body = json!({"keys": [jwk(&P256, "a")]}).to_string();
     let cases = [
         ("", None),
@@ -138,7 +138,7 @@ async fn informational_answers_have_a_bound() {
 }
 
 #[tokio::test]
-async fn a_server_that_says_nothing_has_ten_seconds() {
+async fn a_silent_server_times_out_after_ten_seconds() {
     let server = Server::new().await;
     let fetcher = server.fetcher();
     let (asked, was_asked) = oneshot::channel();

@@ -32,7 +32,7 @@ fn strike_out(bans: &Bans, address: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_strikes_ban_is_saved_a_second_later_and_at_the_end() {
+async fn bans_are_saved_a_second_later_and_at_shutdown() {
     let folder = TempDir::new().unwrap();
     let bans = in_file(&folder);
     let stopping = CancellationToken::new();
@@ -51,7 +51,7 @@ async fn what_strikes_ban_is_saved_a_second_later_and_at_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_could_not_be_saved_is_tried_again() {
+async fn a_failed_save_is_retried() {
     let folder = TempDir::new().unwrap();
     let bans = in_file(&folder);
     let stopping = CancellationToken::new();

@@ -73,7 +73,7 @@ fn minutes_and_hours_are_counted_alike() {
 }
 
 #[test]
-fn over_a_long_time_as_many_come_as_the_rate_says() {
+fn over_a_long_time_the_rate_is_exact() {
     for count in [3, 7, 1000, 999_999, 1_000_000] {
         let (rates, clock) = rates(rate(count, SECOND, count));
         let most = usize::try_from(count).unwrap();
@@ -85,7 +85,7 @@ fn over_a_long_time_as_many_come_as_the_rate_says() {
 }
 
 #[test]
-fn without_a_rate_everybody_comes() {
+fn without_a_rate_all_are_admitted() {
     let rates = Rates::new(FakeRelativeClock::default());
     assert_eq!(allowed(&rates, &"a", 1000), 1000);
     assert_eq!(rates.keys(), 0);
@@ -93,7 +93,7 @@ fn without_a_rate_everybody_comes() {
 }
 
 #[test]
-fn another_rate_begins_anew_and_the_same_one_does_not() {
+fn a_changed_rate_starts_anew_and_an_equal_one_keeps_usage() {
     let (rates, _clock) = rates(rate(1, HOUR, 1));
     assert_eq!(allowed(&rates, &"a", 2), 1);
     rates.set(Some(&rate(1, HOUR, 1)));
@@ -105,7 +105,7 @@ fn another_rate_begins_anew_and_the_same_one_does_not() {
 }
 
 #[test]
-fn who_owes_nothing_is_forgotten() {
+fn addresses_without_debt_are_removed() {
     let (rates, clock) = rates(rate(1, SECOND, 2));
     (0..100).for_each(|number| rates.check(&address(number)).unwrap());
     rates.check(&address(0)).unwrap();
@@ -121,7 +121,7 @@ fn who_owes_nothing_is_forgotten() {
 }
 
 #[test]
-fn a_million_addresses_take_bounded_room_and_shut_nobody_out() {
+fn a_million_addresses_take_bounded_memory_and_lock_none_out() {
     let (rates, clock) = rates(rate(20, SECOND, 40));
     let known = address(u32::MAX);
     assert_eq!(allowed(&rates, &known, 39), 39);
@@ -169,7 +169,7 @@ fn quota_of(count: u64, seconds: u64, burst: u64) -> (u64, u64) {
 }
 
 #[test]
-fn a_quota_is_what_the_rate_says_and_at_most_half_a_percent_more() {
+fn a_quota_is_exact_or_at_most_half_a_percent_higher() {
     for seconds in [1, 60, 3600] {
         for count in [1, 3, 7, 100, 999, 1_000_000, 1_234_567, 4_975_125, 5_000_000] {
             let (interval, whole) = (quota_of(count, seconds, 1).0, seconds * 1_000_000_000);

@@ -62,7 +62,7 @@ fn a_ban_holds_until_its_end_and_for_its_network_alone() {
 }
 
 #[test]
-fn of_several_the_one_that_lasts_longest_counts() {
+fn of_several_bans_the_longest_applies() {
     let table = BanTable::in_memory();
     for (text, until) in [("192.0.2.0/24", 20), ("192.0.2.7", 10), ("192.0.0.0/16", 15)] {
         table.put(ban(text, until), at(0)).unwrap();
@@ -75,7 +75,7 @@ fn of_several_the_one_that_lasts_longest_counts() {
 }
 
 #[test]
-fn the_last_word_on_a_network_counts() {
+fn the_latest_ban_of_a_network_replaces_earlier_ones() {
     let table = BanTable::in_memory();
     table.put(ban("192.0.2.7", 100), at(0)).unwrap();
     table.put(ban("192.0.2.7", 10), at(0)).unwrap();
@@ -87,7 +87,7 @@ fn the_last_word_on_a_network_counts() {
 }
 
 #[test]
-fn what_is_listed_is_in_the_order_of_its_making() {
+fn bans_are_listed_in_the_order_of_creation() {
     let table = BanTable::in_memory();
     for (text, made) in [("192.0.2.3", 2), ("192.0.2.2", 1), ("192.0.2.1", 2), ("192.0.2.4", 0)] {
         table
@@ -99,7 +99,7 @@ fn what_is_listed_is_in_the_order_of_its_making() {
 }
 
 #[test]
-fn a_ban_is_of_what_a_client_has_and_not_of_half_the_internet() {
+fn networks_of_bans_cover_a_64_and_have_a_bound() {
     let of = |text| Ban::network_of(network(text)).map(|network| network.to_string());
     assert_eq!(of("192.0.2.7").as_deref(), Ok("192.0.2.7"));
     assert_eq!(of("10.0.0.0/8").as_deref(), Ok("10.0.0.0/8"));
@@ -118,7 +118,7 @@ fn a_ban_is_of_what_a_client_has_and_not_of_half_the_internet() {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused() {
+fn invalid_bans_are_refused() {
     let table = BanTable::in_memory();
     assert_eq!(table.put(ban("192.0.2.7", 10), at(10)), Err(BanError::Over(at(10))));
     let long = Ban { why: Some("x".repeat(MAX_WHY + 1)), ..ban("192.0.2.7", 10) };
@@ -129,7 +129,7 @@ fn what_makes_no_sense_is_refused() {
 }
 
 #[test]
-fn a_full_table_forgets_what_is_over_first_and_then_refuses() {
+fn a_full_table_removes_expired_bans_then_refuses() {
     assert_eq!(BanTable::in_memory().bound, MAX_BANS);
     let table = BanTable { bound: 3, ..BanTable::in_memory() };
     let remembered = |text, until, to| Ban { remembered: Some(at(to)), ..ban(text, until) };
@@ -210,7 +210,7 @@ fn the_file_is_written_when_it_is_saved_and_read_again() {
 }
 
 #[test]
-fn nothing_is_written_that_is_saved_already() {
+fn an_unchanged_table_is_not_saved_again() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("bans.json");
     let table = open(&path, 0).unwrap();
@@ -263,7 +263,7 @@ fn a_broken_file_is_an_error_that_says_what_to_do() {
 }
 
 #[test]
-fn what_cannot_be_saved_is_in_force_and_saved_with_the_next() {
+fn an_unsaved_ban_is_in_force_and_saved_with_the_next() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("bans.json");
     let table = open(&path, 0).unwrap();

@@ -52,7 +52,7 @@ fn the_later_end_counts() {
 }
 
 #[test]
-fn what_is_over_empty_or_too_long_is_refused() {
+fn invalid_revocations_are_refused() {
     let store = Revocations::in_memory();
     let over = store.revoke(revocation(Kind::User, "ann", 10), at(10));
     assert!(matches!(over, Err(RevokeError::Over(until)) if until == at(10)));
@@ -142,7 +142,7 @@ fn a_file_that_cannot_be_written_stops_the_start() {
 }
 
 #[test]
-fn a_revocation_that_cannot_be_saved_is_in_force_and_said_to_be_unsaved() {
+fn an_unsaved_revocation_is_in_force_and_reported() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("revoked.json");
     let store = open(&path, 0).unwrap();

@@ -94,7 +94,7 @@ proptest! {
 
     /// A byte that was changed somewhere is judged the same however it arrives.
     #[test]
-    fn reads_do_not_matter(
+    fn the_verdict_does_not_depend_on_reads(
         (sender, bits, takes_over, messages) in conversations(),
         changes in vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
         reads in reads(),

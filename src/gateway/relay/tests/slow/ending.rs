@@ -44,7 +44,7 @@ impl Flooded {
 
 /// What the client gets is what was on its way when the answer was due, and then a Close.
 #[tokio::test(start_paused = true)]
-async fn an_application_that_does_not_answer_a_close_is_given_up() {
+async fn an_upstream_that_does_not_answer_a_close_is_cut() {
     for rate in [SLOWLY, 20_000, 200_000] {
         let mut flooded = Flooded::start("", Lease::default());
         let lasted = flooded.last(rate).await;
@@ -97,7 +97,7 @@ async fn a_session_that_is_ending_does_not_outlast_its_token() {
 
 /// A reader that takes a little again and again does not hold what it was sent for ever.
 #[tokio::test(start_paused = true)]
-async fn an_ending_has_an_end_however_slow_a_reader_is() {
+async fn a_close_ends_within_a_bound_for_the_slowest_reader() {
     let (near, far) = UnixStream::pair().unwrap();
     // Room comes in small steps, each of them in time.
     SockRef::from(&near).set_send_buffer_size(4 * 1024).unwrap();

@@ -102,7 +102,7 @@ mod tests {
         let config = config::parse(text, Path::new("framewall.toml")).unwrap().config;
         let sink = Arc::new(Metrics { wanted, received: Mutex::default() });
         let service = Service::open(&config, Journal::default().with(sink.clone())).unwrap();
-        let (_entry, _stop) = service.control.sessions.enter(Description::example("1"));
+        let _entry = service.control.sessions.enter(Description::example("1"));
         service.run(Vec::new(), tokio::time::sleep(COUNTERS * 5 / 2)).await;
         let received = sink.received.lock().unwrap();
         received.clone()

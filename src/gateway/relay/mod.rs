@@ -7,19 +7,18 @@ mod clock;
 mod closing;
 mod end;
 mod lease;
-mod meter;
+mod mailbox;
 mod peer;
 mod pump;
 mod session;
 mod settings;
-mod terms;
 
 #[cfg(test)]
 mod tests;
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::task::{self, Poll};
+use std::task::{self, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -30,10 +29,9 @@ use crate::values::Reason;
 use crate::wire::{Context, HoldBudget};
 pub use end::{Cause, SessionEnd};
 pub use lease::{Lease, Renewal, Verifying};
-pub use meter::Meter;
+pub use mailbox::{Mailbox, Terms};
 use session::SessionRelay;
 pub(super) use settings::{control_frame_rate, frame_limits};
-pub use terms::{Amendments, Terms};
 
 /// The two streams of a session, and the bytes that followed each opening handshake.
 #[derive(Debug)]
@@ -61,14 +59,8 @@ pub struct Contexts {
 
 /// The interface of a running session to the rest of the gateway.
 pub trait Outside {
-    /// Ready with the reason for which the gateway ends the session; not polled again then.
-    fn poll_stop(&mut self, cx: &mut task::Context<'_>) -> Poll<Reason>;
-
-    /// Counters that the session publishes on request when it is next polled.
-    fn meter(&self) -> &Meter;
-
-    /// New terms, which the session takes when it is next polled.
-    fn amendments(&self) -> &Amendments;
+    /// The mailbox, which the session empties whenever it is polled.
+    fn mailbox(&self) -> &Mailbox;
 
     /// Called once for each reason for which rate limits in report mode let something through.
     fn would_refuse(&self, reason: Reason);
@@ -90,7 +82,7 @@ pub fn relay<O: Outside>(
     outside: O,
 ) -> impl Future<Output = ()> {
     let session = SessionRelay::new(streams, terms, budget, lease, Instant::now());
-    let mut running = RunningRelay { session, outside, stopped: false, told: false };
+    let mut running = RunningRelay { session, outside, waker: None, told: false };
     async move {
         let mut timer = pin!(tokio::time::sleep(FAR));
         poll_fn(|cx| running.poll(cx, timer.as_mut())).await;
@@ -102,19 +94,20 @@ pub fn relay<O: Outside>(
 struct RunningRelay<O> {
     session: SessionRelay,
     outside: O,
-    stopped: bool,
+    /// The waker that the mailbox has.
+    waker: Option<Waker>,
     /// Whether [`Outside::ending`] was called.
     told: bool,
 }
 
 impl<O: Outside> RunningRelay<O> {
     fn poll(&mut self, cx: &mut task::Context<'_>, timer: Pin<&mut Sleep>) -> Poll<()> {
-        let Self { session, outside, stopped, told } = self;
-        if !*stopped && let Poll::Ready(reason) = outside.poll_stop(cx) {
-            *stopped = true;
+        let Self { session, outside, waker, told } = self;
+        let mail = outside.mailbox().take(cx, waker);
+        if let Some(reason) = mail.stop {
             session.stop(reason, Instant::now());
         }
-        if let Some(terms) = outside.amendments().take() {
+        if let Some(terms) = mail.terms {
             session.amend(*terms, Instant::now());
         }
         let polled = session.poll(cx, timer);
@@ -125,8 +118,8 @@ impl<O: Outside> RunningRelay<O> {
             *told = true;
             outside.ending(&closing.cause);
         }
-        if outside.meter().is_asked() {
-            outside.meter().publish(session.client.gate.flow(), session.upstream.gate.flow());
+        if mail.counters {
+            outside.mailbox().publish(session.client.gate.flow(), session.upstream.gate.flow());
         }
         polled
     }

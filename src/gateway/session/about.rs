@@ -202,7 +202,7 @@ impl SessionRecord {
 
     pub(super) fn summary(&self) -> Summary {
         let identity = self.identity().clone();
-        let (client, upstream) = self.meter.read();
+        let (client, upstream) = self.mailbox.counters();
         let mut summary = Summary {
             id: self.id.to_string(),
             route: self.route.to_string(),

@@ -8,7 +8,6 @@ mod filter;
 mod first_message;
 mod lease;
 mod registry;
-mod stop;
 mod task;
 
 use std::sync::Arc;
@@ -38,7 +37,6 @@ pub(crate) use caller::Caller;
 pub use filter::Filter;
 pub(crate) use registry::RegistryEntry;
 pub use registry::{Listing, Sessions};
-use stop::StopSignal;
 use task::SessionTask;
 
 /// An admitted session, up to the start of its relay.
@@ -122,8 +120,7 @@ impl SessionStarter {
 
     /// Starts the session in a task of its own.
     pub(crate) fn start(self: &Arc<Self>, mut session: Session, next: Next, mut client: Client) {
-        let (entry, mut told) =
-            self.sessions.enter(Description::new(&session.subject, &session.admission));
+        let entry = self.sessions.enter(Description::new(&session.subject, &session.admission));
         // Checked again: a ban is stored before sessions are searched, and a search finds this session from
         // here on, so that none slips through.
         let address = session.subject.peer.ip();
@@ -131,19 +128,19 @@ impl SessionStarter {
             entry.end(Reason::BanActive);
         }
         let caller = match next {
-            Next::Relay(upstream) => return self.relay(session, client, *upstream, entry, told),
+            Next::Relay(upstream) => return self.relay(session, client, *upstream, entry),
             Next::FirstMessage(caller) => caller,
         };
         let starter = Arc::clone(self);
         self.runtime.spawn(async move {
             let identified = tokio::select! {
                 identified = first_message::identify(&starter, &mut client, &mut session, &caller) => identified,
-                reason = &mut told => Err(Refusal::new(reason, "before the first message")),
+                reason = entry.record().mailbox.stopped() => Err(Refusal::new(reason, "before the first message")),
             };
             match identified {
                 Ok(upstream) => {
                     entry.connected(session.subject.upstream.as_ref());
-                    starter.relay(session, client, upstream, entry, told);
+                    starter.relay(session, client, upstream, entry);
                 }
                 Err(refusal) => {
                     starter.reporter.turned_away(&session.subject, &refusal);
@@ -160,14 +157,13 @@ impl SessionStarter {
         client: Client,
         upstream: Upstream,
         entry: RegistryEntry,
-        told: StopSignal,
     ) {
         let counted = session.counted_address();
         let Session { admission, address, user, generation, .. } = session;
         let Client { stream, early, slot } = client;
         let permits = Permits { slot, address, user };
         let streams = streams(stream, early, upstream);
-        let task = SessionTask::new(Arc::clone(&self.reporter), entry, told, permits);
+        let task = SessionTask::new(Arc::clone(&self.reporter), entry, permits);
         task.start(self, streams, &admission, counted, generation);
     }
 

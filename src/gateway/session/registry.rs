@@ -6,10 +6,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::about::{Description, Identity, Summary};
 use super::filter::Filter;
-use super::stop::{StopHandle, StopSignal};
 use super::terms;
 use crate::config::Route;
-use crate::gateway::relay::{Amendments, Meter};
+use crate::gateway::relay::Mailbox;
 use crate::journal::RouteCounters;
 use crate::policy::{HandshakeSnapshot, Policy, SessionPrincipal};
 use crate::state::limits::Limiters;
@@ -57,9 +56,7 @@ pub(crate) struct SessionRecord {
     pub(super) began: Instant,
     /// `None`: the session has no token.
     pub(super) identity: Mutex<Option<Box<Identity>>>,
-    pub(super) stop: StopHandle,
-    pub(super) meter: Meter,
-    pub(super) amendments: Amendments,
+    pub(super) mailbox: Mailbox,
     /// The facts of its handshake that a review needs.
     pub(super) snapshot: HandshakeSnapshot,
     /// The token is not in the handshake but in the first message.
@@ -86,23 +83,22 @@ pub struct Listing {
 }
 
 impl Sessions {
-    /// Adds a session. The returned signal resolves to the reason for which the gateway ends it.
-    pub(crate) fn enter(&self, description: Description) -> (RegistryEntry, StopSignal) {
+    /// Adds a session. Its mailbox gets the reason for which the gateway ends it.
+    pub(crate) fn enter(&self, description: Description) -> RegistryEntry {
         let record = Arc::new(SessionRecord::new(description));
         let mut live = self.locked();
         let number = live.next;
         live.next += 1;
         live.open += 1;
         match live.ending {
-            Some(reason) => record.stop.tell(reason),
+            Some(reason) => record.mailbox.stop(reason),
             None => drop(live.by_number.insert(number, Arc::clone(&record))),
         }
         if let Some(end) = record.ends() {
             live.by_end.insert((end, number));
         }
         drop(live);
-        let told = StopSignal::new(Arc::clone(&record));
-        (RegistryEntry { sessions: self.clone(), number, record }, told)
+        RegistryEntry { sessions: self.clone(), number, record }
     }
 
     /// The number of sessions, including those that are ending.
@@ -131,7 +127,7 @@ impl Sessions {
         let mut routes = BTreeMap::<_, RouteCounters>::new();
         for (_, record) in records {
             let route = routes.entry(Arc::clone(&record.route)).or_default();
-            let (client, upstream) = record.meter.read();
+            let (client, upstream) = record.mailbox.counters();
             route.sessions += 1;
             route.client += client;
             route.upstream += upstream;
@@ -153,7 +149,7 @@ impl Sessions {
         records.truncate(limit);
         publish(&records).await;
         // A session may have been told to end in the meantime.
-        let lasting = records.iter().filter(|(_, record)| !record.stop.is_told());
+        let lasting = records.iter().filter(|(_, record)| !record.mailbox.is_stopped());
         let sessions = lasting.map(|(_, record)| record.summary()).collect();
         Listing { matching, sessions }
     }
@@ -166,7 +162,7 @@ impl Sessions {
         matching.retain(|(number, _)| live.by_number.remove(number).is_some());
         drop(live);
         for (_, record) in &matching {
-            record.stop.tell(reason);
+            record.mailbox.stop(reason);
         }
         matching.len()
     }
@@ -185,7 +181,7 @@ impl Sessions {
         let over: Vec<_> = over.iter().filter_map(|number| live.by_number.remove(number)).collect();
         drop(live);
         for record in over {
-            record.stop.tell(Reason::CertificateExpired);
+            record.mailbox.stop(Reason::CertificateExpired);
         }
     }
 
@@ -203,7 +199,7 @@ impl Sessions {
         let start = tokio::time::Instant::now();
         for (position, record) in (0..count).zip(told.into_values()) {
             tokio::time::sleep_until(start + spread * position / count).await;
-            record.stop.tell(reason);
+            record.mailbox.stop(reason);
         }
     }
 
@@ -212,15 +208,12 @@ impl Sessions {
     pub(crate) fn review(&self, policy: &Policy, limiters: &Limiters) -> usize {
         let mut ended = 0;
         for (number, record) in self.all() {
-            match record.amend(policy, limiters) {
-                Ok(()) => record.stop.ring(),
-                Err(reason) => {
-                    // A session that ended in the meantime has no entry any more.
-                    if self.locked().by_number.remove(&number).is_some() {
-                        record.stop.tell(reason);
-                        ended += 1;
-                    }
-                }
+            // A session that ended in the meantime has no entry any more.
+            if let Err(reason) = record.amend(policy, limiters)
+                && self.locked().by_number.remove(&number).is_some()
+            {
+                record.mailbox.stop(reason);
+                ended += 1;
             }
         }
         ended
@@ -236,7 +229,7 @@ impl Sessions {
     /// lock may be held.
     fn all(&self) -> Vec<(u64, Arc<SessionRecord>)> {
         let live = self.locked();
-        let lasting = live.by_number.iter().filter(|(_, record)| !record.stop.is_told());
+        let lasting = live.by_number.iter().filter(|(_, record)| !record.mailbox.is_stopped());
         lasting.map(|(number, record)| (*number, Arc::clone(record))).collect()
     }
 
@@ -248,11 +241,10 @@ impl Sessions {
 /// Wakes the sessions, and waits until they have published their counters, `PUBLISH_WITHIN` at most.
 async fn publish(records: &[(u64, Arc<SessionRecord>)]) {
     for (_, record) in records {
-        record.meter.ask();
-        record.stop.ring();
+        record.mailbox.request_counters();
     }
     let deadline = tokio::time::Instant::now() + PUBLISH_WITHIN;
-    while records.iter().any(|(_, record)| record.meter.is_asked())
+    while records.iter().any(|(_, record)| record.mailbox.are_counters_requested())
         && tokio::time::Instant::now() < deadline
     {
         tokio::time::sleep(LOOK_EVERY).await;
@@ -282,9 +274,7 @@ impl SessionRecord {
             since: UnixTime::from(since),
             began: Instant::now(),
             identity: Mutex::new(identity.map(Box::new)),
-            stop: StopHandle::default(),
-            meter: Meter::default(),
-            amendments: Amendments::default(),
+            mailbox: Mailbox::default(),
             snapshot,
             awaited,
             context,
@@ -313,7 +303,7 @@ impl SessionRecord {
         let identity = self.identity();
         let route = self.judge(policy, identity.as_deref()).map_err(|refusal| refusal.reason)?;
         let user = identity.as_deref().map(|identity| identity.user.clone());
-        self.amendments.amend(terms(&route, user, limiters));
+        self.mailbox.amend(terms(&route, user, limiters));
         Ok(())
     }
 
@@ -353,7 +343,7 @@ impl SessionRecord {
         });
         drop(identity);
         if revoked {
-            self.stop.tell(Reason::TokenRevoked);
+            self.mailbox.stop(Reason::TokenRevoked);
         }
     }
 }
@@ -366,7 +356,7 @@ impl RegistryEntry {
 
     /// Tells the session to end.
     pub(crate) fn end(&self, reason: Reason) {
-        self.record.stop.tell(reason);
+        self.record.mailbox.stop(reason);
     }
 
     /// Sets the identity of the session, before it runs. Follow it with [`SessionRecord::end_if_revoked`]
@@ -374,7 +364,7 @@ impl RegistryEntry {
     pub(crate) fn introduce(&self, identity: Identity) {
         let mut held = self.record.identity();
         *held = Some(Box::new(identity));
-        self.record.amendments.withdraw();
+        self.record.mailbox.withdraw_terms();
     }
 
     /// Sets the upstream of the session, before it runs.
@@ -383,16 +373,6 @@ impl RegistryEntry {
             // It was set at registration, unless the token came in the first message.
             let _ = self.record.upstream.set(Arc::clone(upstream));
         }
-    }
-
-    /// The counters that the session publishes.
-    pub(crate) fn meter(&self) -> &Meter {
-        &self.record.meter
-    }
-
-    /// The slot from which the session takes new terms.
-    pub(crate) fn amendments(&self) -> &Amendments {
-        &self.record.amendments
     }
 }
 

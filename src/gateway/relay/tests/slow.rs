@@ -4,20 +4,16 @@
 
 mod ending;
 
-use std::future::Future as _;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{self, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
-use super::super::{Amendments, Cause, Lease, Meter, Outside, SessionEnd, Streams, Terms, relay};
+use super::super::{Cause, Lease, Mailbox, Outside, SessionEnd, Streams, Terms, relay};
 use super::*;
 use crate::config::parse;
 use crate::gateway::listen;
@@ -32,23 +28,12 @@ const SECOND: Duration = Duration::from_secs(1);
 /// How the session ended, once it has.
 type End = Arc<Mutex<Option<SessionEnd>>>;
 
-#[derive(Default)]
-struct Witness(Meter, Amendments, End, Option<oneshot::Receiver<Reason>>);
+#[derive(Clone, Default)]
+struct Witness(Arc<Mailbox>, End);
 
 impl Outside for Witness {
-    fn poll_stop(&mut self, cx: &mut task::Context<'_>) -> Poll<Reason> {
-        match self.3.as_mut().map(|stop| Pin::new(stop).poll(cx)) {
-            Some(Poll::Ready(Ok(reason))) => Poll::Ready(reason),
-            _ => Poll::Pending,
-        }
-    }
-
-    fn meter(&self) -> &Meter {
+    fn mailbox(&self) -> &Mailbox {
         &self.0
-    }
-
-    fn amendments(&self) -> &Amendments {
-        &self.1
     }
 
     fn would_refuse(&self, _: Reason) {}
@@ -56,7 +41,7 @@ impl Outside for Witness {
     fn ending(&mut self, _: &Cause) {}
 
     fn ended(&mut self, end: SessionEnd) {
-        *self.2.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
+        *self.1.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
     }
 }
 
@@ -145,7 +130,7 @@ struct Slow {
     app: Peer,
     end: End,
     /// Ends the session for a reason of the gateway's.
-    stop: Option<oneshot::Sender<Reason>>,
+    mailbox: Arc<Mailbox>,
 }
 
 impl Slow {
@@ -180,13 +165,11 @@ impl Slow {
             upstream_early: Bytes::new(),
             compression: None,
         };
-        let (stop, stopped) = oneshot::channel();
-        let witness =
-            Witness(Meter::default(), Amendments::default(), End::default(), Some(stopped));
-        let end = Arc::clone(&witness.2);
+        let witness = Witness::default();
+        let Witness(mailbox, end) = witness.clone();
         let budget = HoldBudget::new(1 << 20);
         tokio::spawn(relay(streams, terms(lines), budget, lease, witness));
-        Self { client: far, app: Peer::new(Upstream, app), end, stop: Some(stop) }
+        Self { client: far, app: Peer::new(Upstream, app), end, mailbox }
     }
 
     fn cause(&self) -> Option<(Reason, Option<Endpoint>, String)> {

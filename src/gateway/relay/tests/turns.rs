@@ -11,9 +11,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
-use super::super::{
-    Amendments, Cause, Contexts, Lease, Meter, Outside, SessionEnd, Streams, Terms,
-};
+use super::super::{Cause, Contexts, Lease, Mailbox, Outside, SessionEnd, Streams, Terms};
 use super::*;
 use crate::config::parse;
 use crate::gateway::relay;
@@ -48,19 +46,11 @@ impl Wake for Woken {
 
 /// Nobody, who asks for nothing.
 #[derive(Default)]
-struct Nobody(Meter, Amendments);
+struct Nobody(Mailbox);
 
 impl Outside for Nobody {
-    fn poll_stop(&mut self, _: &mut Context<'_>) -> Poll<Reason> {
-        Poll::Pending
-    }
-
-    fn meter(&self) -> &Meter {
+    fn mailbox(&self) -> &Mailbox {
         &self.0
-    }
-
-    fn amendments(&self) -> &Amendments {
-        &self.1
     }
 
     fn would_refuse(&self, _: Reason) {}

@@ -1,9 +1,10 @@
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
-use super::{RegistryEntry, SessionRecord, Sessions, StopSignal};
+use super::{RegistryEntry, SessionRecord, Sessions};
 use crate::gateway::session::{Description, Filter, Identity};
 use crate::journal::RouteCounters;
 use crate::policy::{Claims, HandshakeSnapshot};
@@ -20,25 +21,29 @@ fn identity(user: &str, token: &str) -> Identity {
     }
 }
 
-fn enter(sessions: &Sessions, id: &str) -> (RegistryEntry, StopSignal) {
+fn enter(sessions: &Sessions, id: &str) -> RegistryEntry {
     sessions.enter(Description::example(id))
+}
+
+/// The reason for which the session was told to end, once.
+fn told(entry: &RegistryEntry) -> Option<Reason> {
+    entry.record().mailbox.stopped().now_or_never()
 }
 
 #[tokio::test(start_paused = true)]
 async fn shutdown_ends_sessions_over_the_spread_and_new_ones_at_once() {
     let sessions = Sessions::default();
-    let mut entered: Vec<_> = (0..4).map(|_| enter(&sessions, "1")).collect();
+    let entered: Vec<_> = (0..4).map(|_| enter(&sessions, "1")).collect();
     let gone = enter(&sessions, "2");
     drop(gone);
     assert_eq!(sessions.count(), 4);
     let start = Instant::now();
     sessions.end_all(Reason::Shutdown, Duration::from_secs(4)).await;
     assert_eq!(start.elapsed(), Duration::from_secs(3), "the first at once, then each second");
-    for (_, told) in &mut entered {
-        assert_eq!(told.now_or_never(), Some(Reason::Shutdown));
+    for entry in &entered {
+        assert_eq!(told(entry), Some(Reason::Shutdown));
     }
-    let (_entry, late) = enter(&sessions, "3");
-    assert_eq!(late.now_or_never(), Some(Reason::Shutdown));
+    assert_eq!(told(&enter(&sessions, "3")), Some(Reason::Shutdown));
 }
 
 /// Revoked as the admin client does it: stored, then looked for.
@@ -51,21 +56,21 @@ fn revoke(sessions: &Sessions, token: &str) -> usize {
 async fn revoking_any_earlier_token_ends_the_session() {
     for wanted in ["1", "2", "3"] {
         let sessions = Sessions::default();
-        let (entry, told) = enter(&sessions, "a");
+        let entry = enter(&sessions, "a");
         entry.introduce(identity("ada", "1"));
         for token in ["2", "2", "3"] {
             entry.record().identify(identity("ada", token));
         }
         assert_eq!(revoke(&sessions, "4"), 0);
         assert_eq!(revoke(&sessions, wanted), 1, "{wanted}");
-        assert_eq!(told.now_or_never(), Some(Reason::TokenRevoked));
+        assert_eq!(told(&entry), Some(Reason::TokenRevoked));
     }
 }
 
 #[tokio::test]
 async fn a_session_ends_if_a_replaced_token_was_revoked() {
     let revocations = Revocations::in_memory();
-    let (entry, told) = enter(&Sessions::default(), "a");
+    let entry = enter(&Sessions::default(), "a");
     entry.introduce(identity("ada", "1"));
     entry.record().identify(identity("ada", "2"));
     let now = UnixTime::from(SystemTime::UNIX_EPOCH);
@@ -73,7 +78,7 @@ async fn a_session_ends_if_a_replaced_token_was_revoked() {
     let first = Revocation { kind: Kind::Token, value: "1".into(), until, at: now, why: None };
     revocations.revoke(first, now).unwrap();
     entry.record().end_if_revoked(&revocations, now);
-    assert_eq!(told.now_or_never(), Some(Reason::TokenRevoked));
+    assert_eq!(told(&entry), Some(Reason::TokenRevoked));
 }
 
 #[test]
@@ -104,12 +109,12 @@ async fn a_session_ends_when_its_client_certificate_expires() {
         |seconds| sessions.end_expired(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
     drop(entered.remove(2));
     expire(9);
-    assert_eq!((&mut entered[1].1).now_or_never(), None);
+    assert_eq!(told(&entered[1]), None);
     expire(10);
-    assert_eq!((&mut entered[1].1).now_or_never(), Some(Reason::CertificateExpired));
-    assert_eq!((&mut entered[0].1).now_or_never(), None);
+    assert_eq!(told(&entered[1]), Some(Reason::CertificateExpired));
+    assert_eq!(told(&entered[0]), None);
     expire(40);
-    assert_eq!((&mut entered[0].1).now_or_never(), Some(Reason::CertificateExpired));
+    assert_eq!(told(&entered[0]), Some(Reason::CertificateExpired));
     drop(entered);
     assert!(sessions.locked().by_end.is_empty());
 }
@@ -117,9 +122,9 @@ async fn a_session_ends_when_its_client_certificate_expires() {
 #[tokio::test]
 async fn an_ending_session_is_not_listed_or_kicked_again() {
     let sessions = Sessions::default();
-    let (told, _one) = enter(&sessions, "1");
-    let (_entry, _two) = enter(&sessions, "2");
-    told.end(Reason::BanActive);
+    let one = enter(&sessions, "1");
+    let _two = enter(&sessions, "2");
+    one.end(Reason::BanActive);
     let listing = sessions.list(&Filter::default(), 10).await;
     assert_eq!((listing.matching, listing.sessions.len()), (1, 1));
     assert_eq!(listing.sessions[0].id, "2");
@@ -131,15 +136,16 @@ async fn an_ending_session_is_not_listed_or_kicked_again() {
 #[tokio::test]
 async fn a_live_session_gets_no_stop_signal() {
     let sessions = Sessions::default();
-    let (_entry, told) = enter(&sessions, "1");
-    assert_eq!(told.now_or_never(), None);
+    let entry = enter(&sessions, "1");
+    assert_eq!(told(&entry), None);
 }
 
 #[tokio::test]
 async fn a_waiting_session_is_woken_and_keeps_the_first_reason() {
     let sessions = Sessions::default();
-    let (entry, told) = enter(&sessions, "1");
-    let waiting = tokio::spawn(told);
+    let entry = enter(&sessions, "1");
+    let record = Arc::clone(entry.record());
+    let waiting = tokio::spawn(async move { record.mailbox.stopped().await });
     tokio::task::yield_now().await;
     assert_eq!(sessions.kick(&Filter::default(), Reason::SessionKicked), 1);
     sessions.end_all(Reason::Shutdown, Duration::ZERO).await;
@@ -199,13 +205,13 @@ async fn a_listing_is_bounded_and_does_not_wait_for_a_stuck_session() {
 async fn counters_of_a_route_are_the_sums_of_its_sessions() {
     let sessions = Sessions::default();
     let entered = [enter(&sessions, "1"), enter(&sessions, "2"), enter(&sessions, "3")];
-    let [(first, _), (second, _), (ending, _)] = &entered;
+    let [first, second, ending] = &entered;
     ending.end(Reason::BanActive);
     let publish = async {
         tokio::task::yield_now().await;
         let flow = |frames| Flow { frames, messages: 1, bytes: 10 };
-        first.meter().publish(flow(1), flow(2));
-        second.meter().publish(flow(3), flow(5));
+        first.record().mailbox.publish(flow(1), flow(2));
+        second.record().mailbox.publish(flow(3), flow(5));
     };
     let (counters, ()) = tokio::join!(sessions.counters(), publish);
     let chat = RouteCounters {
@@ -219,12 +225,11 @@ async fn counters_of_a_route_are_the_sums_of_its_sessions() {
 #[tokio::test]
 async fn only_matching_sessions_are_kicked() {
     let sessions = Sessions::default();
-    let (_one, mut first) = enter(&sessions, "1");
-    let (_two, mut second) = enter(&sessions, "2");
+    let (first, second) = (enter(&sessions, "1"), enter(&sessions, "2"));
     let filter = Filter { id: Some("2".to_owned()), ..Filter::default() };
     assert_eq!(sessions.kick(&filter, Reason::SessionKicked), 1);
-    assert_eq!((&mut first).now_or_never(), None);
-    assert_eq!((&mut second).now_or_never(), Some(Reason::SessionKicked));
+    assert_eq!(told(&first), None);
+    assert_eq!(told(&second), Some(Reason::SessionKicked));
     assert_eq!(sessions.count(), 2, "one that was told to end is still there");
 }
 
@@ -241,19 +246,19 @@ async fn a_session_that_enters_after_its_revocation_ends_at_once() {
         why: None,
     };
     revocations.revoke(revoked, now).unwrap();
-    let (entry, mut told) = enter(&sessions, "1");
+    let entry = enter(&sessions, "1");
     entry.record().end_if_revoked(&revocations, now);
-    assert_eq!((&mut told).now_or_never(), None, "nobody's session");
+    assert_eq!(told(&entry), None, "nobody's session");
     entry.record().identify(identity("bob", "t1"));
     entry.record().end_if_revoked(&revocations, now);
-    assert_eq!((&mut told).now_or_never(), None);
+    assert_eq!(told(&entry), None);
     entry.record().identify(identity("ann", "t2"));
     entry.record().end_if_revoked(&revocations, now);
-    assert_eq!(told.now_or_never(), Some(Reason::TokenRevoked));
+    assert_eq!(told(&entry), Some(Reason::TokenRevoked));
 }
 
 #[test]
 fn a_session_is_small_in_the_registry() {
     assert!(size_of::<Identity>() <= 72, "{}", size_of::<Identity>());
-    assert!(size_of::<SessionRecord>() <= 264, "{}", size_of::<SessionRecord>());
+    assert!(size_of::<SessionRecord>() <= 232, "{}", size_of::<SessionRecord>());
 }

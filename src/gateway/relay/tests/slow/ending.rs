@@ -73,7 +73,7 @@ async fn a_session_that_is_ending_does_not_outlast_a_kick() {
         let mut flooded = Flooded::start("", Lease::default());
         flooded.slow.client.read_slowly(SLOWLY, after).await;
         flooded.slow.expect_open();
-        flooded.slow.stop.take().unwrap().send(Reason::SessionKicked).unwrap();
+        flooded.slow.mailbox.stop(Reason::SessionKicked);
         let lasted = flooded.last(SLOWLY).await;
         assert!(lasted < (after + 14) * SECOND, "{lasted:?}, kicked after {after} s");
     }

@@ -1,7 +1,5 @@
 //! The arithmetic of all rates: the generic cell rate algorithm (ITU-T I.371, annex A).
 
-use std::time::Duration;
-
 use super::Rate;
 
 /// The fraction bits of the interval in [`Pace`]. With 22 bits the interval of one an hour fits 64
@@ -31,23 +29,17 @@ impl From<&Rate> for Pace {
 }
 
 impl Pace {
-    /// The time that the rate takes for `count`.
+    /// The time that the rate takes for `count`, in nanoseconds.
     #[inline]
-    pub(crate) fn time(self, count: u64) -> Duration {
+    pub(crate) fn time(self, count: u64) -> u64 {
         let nanos = (u128::from(self.interval) * u128::from(count)) >> FRACTION;
-        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+        u64::try_from(nanos).unwrap_or(u64::MAX)
     }
 
-    /// The time that the rate takes for one.
+    /// The longest debt that is within the rate, in nanoseconds.
     #[inline]
-    pub(crate) fn one(self) -> Duration {
-        Duration::from_nanos(self.interval >> FRACTION)
-    }
-
-    /// The longest debt that is within the rate.
-    #[inline]
-    pub(crate) fn burst(self) -> Duration {
-        Duration::from_nanos(self.burst)
+    pub(crate) fn burst(self) -> u64 {
+        self.burst
     }
 
     /// Returns the debt after one more event, or the time after which one more is within the rate; all in
@@ -73,7 +65,8 @@ mod tests {
                 let pace = Pace::from(&Rate { count, per: Duration::from_secs(seconds), burst: 1 });
                 let whole = Duration::from_secs(seconds);
                 // Limiters add whole intervals, in whole nanoseconds.
-                let time = pace.one() * u32::try_from(count).unwrap();
+                let one = Duration::from_nanos(pace.charge_one(0).unwrap());
+                let time = one * u32::try_from(count).unwrap();
                 assert!(time <= whole, "{count} in {seconds} s take {time:?}");
                 assert!(
                     whole.abs_diff(time) * 200 <= whole,

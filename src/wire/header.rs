@@ -56,18 +56,29 @@ impl HeaderBytes {
         let taken = input.len().min(size - have);
         // A copy of a fixed length compiles to a few moves, any other to a call. Almost every header takes
         // one of these two branches.
-        let (start, rest) = self.bytes.split_at_mut(START);
-        if have == 0 && size == START && input.len() >= START {
-            start.copy_from_slice(&input[..START]);
-        } else if have == START && input.len() >= rest.len() {
-            rest.copy_from_slice(&input[..LONGEST - START]);
-        } else {
-            self.bytes[have..have + taken].copy_from_slice(&input[..taken]);
+        match (have, input) {
+            (0, [first, second, ..]) if size == START => {
+                self.bytes[0] = *first;
+                self.bytes[1] = *second;
+            }
+            (START, _) if input.len() >= LONGEST - START => {
+                self.bytes[START..].copy_from_slice(&input[..LONGEST - START]);
+            }
+            _ => self.append(&input[..taken]),
         }
         #[expect(clippy::cast_possible_truncation, reason = "never above LONGEST")]
         let len = (have + taken) as u8;
         self.len = len;
         taken
+    }
+
+    /// Writes `bytes` behind those that were read. Not inlined: the compiler would merge this copy with the
+    /// ones of a fixed length.
+    #[cold]
+    #[inline(never)]
+    fn append(&mut self, bytes: &[u8]) {
+        let have = self.len();
+        self.bytes[have..have + bytes.len()].copy_from_slice(bytes);
     }
 
     /// The length of the whole header; known once it has two bytes.

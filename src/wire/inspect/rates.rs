@@ -1,5 +1,7 @@
 //! Applies rates to a client. The instant is passed in.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::super::{AboveRate, ClientRates};
@@ -69,6 +71,8 @@ impl Allowance {
     /// Takes over the state of `old`. A rate that is the same keeps its use so far, and report counts are
     /// kept.
     pub(in crate::wire) fn inheriting(mut self: Box<Self>, old: &mut Self) -> Box<Self> {
+        old.at(self.now);
+        self.now = old.now;
         self.dropping = old.dropping;
         self.reports = old.reports.take();
         for (new, old) in [
@@ -120,8 +124,15 @@ impl Allowance {
         self.reports.as_ref().map_or(0, |reports| reports.count)
     }
 
-    /// Notes that the next bytes were read at `now`.
+    /// Notes that the next bytes were read at `now`, and replenishes the rates.
     pub fn at(&mut self, now: Instant) {
+        let elapsed = now.saturating_duration_since(self.now);
+        if elapsed.is_zero() {
+            return;
+        }
+        let nanos = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
+        let rates = [&mut self.messages, &mut self.bytes, &mut self.control];
+        rates.into_iter().flatten().for_each(|rate| rate.elapse(nanos));
         self.now = now;
     }
 
@@ -141,17 +152,17 @@ impl Allowance {
     }
 
     fn message(&mut self) -> Verdict {
-        let now = self.now;
-        let arrival = match self.messages.as_ref().map(|messages| messages.after_one(now)) {
-            Some(Err(ready)) => return self.exceeded(Reason::LimitMessages, ready),
-            Some(Ok(arrival)) => Some(arrival),
+        let charged = match self.messages.as_ref().map(Gcra::after_one) {
+            Some(Err(wait)) => return self.exceeded(Reason::LimitMessages, wait),
+            Some(Ok(debt)) => Some(debt),
             None => None,
         };
-        if let Some(Err(Wait(wait))) = self.user.as_ref().map(|user| user.take(now.into_std())) {
-            return self.exceeded(Reason::LimitUser, now + wait);
+        let now = self.now.into_std();
+        if let Some(Err(Wait(wait))) = self.user.as_ref().map(|user| user.take(now)) {
+            return self.exceeded(Reason::LimitUser, wait);
         }
-        if let (Some(messages), Some(arrival)) = (&mut self.messages, arrival) {
-            messages.settle(arrival);
+        if let (Some(messages), Some(debt)) = (&mut self.messages, charged) {
+            messages.settle(debt);
         }
         Verdict::Pass
     }
@@ -159,39 +170,45 @@ impl Allowance {
     /// Charges a complete ping, or a pong that answers no ping of the gateway. `Wait` applies to the bytes
     /// that follow.
     pub fn control_frame(&mut self) -> Verdict {
-        let now = self.now;
         let Some(control) = &mut self.control else {
             return Verdict::Pass;
         };
-        let ready = control.ready(now);
-        if ready <= now || self.above == AboveRate::Delay {
-            control.take(1, now);
+        let wait = match control.after_one() {
+            Ok(debt) => {
+                control.settle(debt);
+                return Verdict::Pass;
+            }
+            Err(wait) => wait,
+        };
+        if self.above == AboveRate::Delay {
+            control.take(1);
         }
-        if ready <= now { Verdict::Pass } else { self.exceeded(Reason::LimitControl, ready) }
+        self.exceeded(Reason::LimitControl, wait)
     }
 
     /// Charges bytes that were read. They cannot be stopped any more: those above the rate are a debt.
     pub fn bytes(&mut self, count: u64, now: Instant) -> Verdict {
-        self.now = now;
+        self.at(now);
         let Some(bytes) = &mut self.bytes else {
             return Verdict::Pass;
         };
-        let until = match self.above {
+        let wait = match self.above {
             // Bytes in report mode are no debt, in case the rate is enforced later.
-            AboveRate::Report => (!bytes.take_within(count, now)).then_some(now),
-            _ => bytes.take(count, now),
+            AboveRate::Report => (!bytes.take_within(count)).then_some(Duration::ZERO),
+            _ => bytes.take(count),
         };
-        until.map_or(Verdict::Pass, |until| self.exceeded(Reason::LimitBytes, until))
+        wait.map_or(Verdict::Pass, |wait| self.exceeded(Reason::LimitBytes, wait))
     }
 
-    fn exceeded(&mut self, reason: Reason, until: Instant) -> Verdict {
+    #[cold]
+    fn exceeded(&mut self, reason: Reason, wait: Duration) -> Verdict {
         match self.above {
             AboveRate::Report => {
                 self.reports.get_or_insert_default().note(reason);
                 Verdict::Pass
             }
             AboveRate::Close => Verdict::Refuse(reason),
-            AboveRate::Delay => Verdict::Wait(until),
+            AboveRate::Delay => Verdict::Wait(self.now + wait),
             AboveRate::Drop => Verdict::Drop(reason),
         }
     }

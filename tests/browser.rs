@@ -151,7 +151,7 @@ fn a_token_comes_as_a_cookie() {
 
 #[test]
 #[ignore = "needs chromium and python websockets"]
-fn a_token_that_expired_opens_nothing() {
+fn an_expired_token_is_refused_in_a_browser() {
     let expired = token("ada", -3600);
     let item = format!("bearer.{expired}");
     let (_peer, gateway, outcomes) =
@@ -169,7 +169,7 @@ fn a_token_that_expired_opens_nothing() {
 /// cookie sent along, and is stopped by its Origin alone.
 #[test]
 #[ignore = "needs chromium and python websockets"]
-fn a_page_of_another_origin_opens_nothing() {
+fn a_page_of_another_origin_is_refused() {
     let own = HttpsPort::bind();
     let (_peer, gateway) = protected(&own.origin());
     let good = token("ada", 3600);
@@ -191,7 +191,7 @@ fn a_page_of_another_origin_opens_nothing() {
 /// Browsers always offer permessage-deflate, and compress what they send once it was accepted.
 #[test]
 #[ignore = "needs chromium and python websockets"]
-fn what_a_page_says_is_compressed() {
+fn messages_of_a_page_are_compressed() {
     let port = HttpsPort::bind();
     let origin = port.origin();
     let peer = Peer::start(Tool::Python, "echo", &[]);

@@ -221,7 +221,7 @@ const REASONS: [&str; 6] = [
 ];
 
 #[test]
-fn what_the_demo_prints_works() {
+fn the_printed_commands_of_the_demo_work() {
     let mut demo = Demo::start();
     let folder = demo.folder();
     for secret in ["dev.key", "secret", "env"] {
@@ -258,7 +258,7 @@ fn what_the_demo_prints_works() {
 /// Each button of the page: what the blind proxy lets through, the gateway refuses with the reason
 /// and by the rule that the page names.
 #[test]
-fn every_attack_is_let_through_blindly_and_refused_by_the_gateway() {
+fn every_attack_passes_the_blind_proxy_and_not_the_gateway() {
     let demo = Demo::start();
     for attack in ATTACKS {
         let outcomes = demo.fetch("POST", &format!("/attack/{}", attack.name));

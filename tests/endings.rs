@@ -23,7 +23,7 @@ fn large() -> Frame {
 }
 
 #[test]
-fn garbage_after_the_gateways_close_is_thrown_away() {
+fn garbage_after_the_gateways_close_is_discarded() {
     let upstream = RawUpstream::bind();
     let gateway = Gateway::to(&[upstream.address()]).plain().start();
     let mut session = Session::open(&gateway, &upstream);
@@ -78,7 +78,7 @@ fn a_clients_frame_is_finished_before_a_shutdown_close() {
 }
 
 #[test]
-fn a_refused_client_is_told_behind_the_frame_it_was_being_sent() {
+fn a_refused_client_gets_its_close_after_the_current_frame() {
     let upstream = RawUpstream::bind();
     let gateway = Gateway::to(&[upstream.address()]).plain().start();
     let mut session = Session::open(&gateway, &upstream);
@@ -102,7 +102,7 @@ fn say_until_it_fails(to: &mut support::Wire) {
 }
 
 #[test]
-fn a_client_whose_application_closed_and_left_is_not_kept_waiting() {
+fn a_client_does_not_wait_for_an_upstream_that_closed_and_left() {
     let upstream = RawUpstream::bind();
     let gateway = Gateway::to(&[upstream.address()]).plain().start();
     let mut session = Session::open(&gateway, &upstream);
@@ -118,7 +118,7 @@ fn a_client_whose_application_closed_and_left_is_not_kept_waiting() {
 }
 
 #[test]
-fn an_application_whose_client_closed_and_left_is_not_kept_waiting() {
+fn an_upstream_does_not_wait_for_a_client_that_closed_and_left() {
     let upstream = RawUpstream::bind();
     let gateway = Gateway::to(&[upstream.address()]).plain().start();
     let mut session = Session::open(&gateway, &upstream);
@@ -151,7 +151,7 @@ fn no_ping_follows_a_close_that_was_passed_on() {
 }
 
 #[test]
-fn a_slow_reader_is_not_taken_for_a_dead_one() {
+fn a_slow_reader_is_not_timed_out() {
     let upstream = RawUpstream::bind();
     let gateway = Gateway::to(&[upstream.address()]).plain();
     let gateway = gateway.websocket("ping_interval = \"1s\"").start();
@@ -190,7 +190,7 @@ fn sessions_that_the_grace_cuts_are_counted() {
 }
 
 #[test]
-fn a_steady_reader_is_not_taken_for_a_stalled_one() {
+fn a_steady_reader_is_not_ended_as_stalled() {
     let upstream = RawUpstream::bind();
     let gateway = Gateway::to(&[upstream.address()]).plain();
     let gateway = gateway.websocket("message_timeout = \"4s\"").start();

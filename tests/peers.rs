@@ -201,7 +201,7 @@ fn an_application_that_dies_is_lost() {
 
 #[test]
 #[ignore = "needs python websockets and node ws"]
-fn an_offence_is_told_to_an_application_as_it_is() {
+fn an_upstream_gets_a_close_after_a_violation_of_the_client() {
     for tool in [Tool::Python, Tool::Node] {
         let mut peer = Peer::start(tool, "echo", &[]);
         let gateway = in_front_of(&peer);

@@ -35,7 +35,7 @@ const REST: Duration = Duration::from_millis(200);
 type Received = Arc<Mutex<HashMap<usize, u64>>>;
 
 #[test]
-fn no_message_and_no_session_is_lost_while_the_configuration_changes() {
+fn reloads_lose_no_message_and_no_session() {
     support::raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();

@@ -70,7 +70,7 @@ fn bans_are_listed_for_people_and_for_packet_filters() {
 }
 
 #[test]
-fn a_ban_is_taken_back() {
+fn unban_lifts_a_ban() {
     let upstream = RawUpstream::bind();
     let gateway = gateway(&upstream);
     assert_eq!(framewall(&gateway, "ban", &["192.0.2.0/24"]).code, 0);

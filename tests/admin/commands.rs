@@ -22,7 +22,7 @@ fn admin_record(gateway: &Gateway, action: &str, result: &str) -> Value {
 }
 
 #[test]
-fn status_says_how_the_gateway_is() {
+fn status_shows_the_state_of_the_gateway() {
     let upstream = RawUpstream::bind();
     let gateway = gateway(&upstream);
     let _session = Session::open(&gateway, &upstream);
@@ -45,7 +45,7 @@ fn status_says_how_the_gateway_is() {
 }
 
 #[test]
-fn sessions_are_listed_with_what_they_carried_up_to_now() {
+fn sessions_are_listed_with_their_current_counters() {
     let upstream = RawUpstream::bind();
     let gateway = gateway(&upstream);
     let mut first = Session::open(&gateway, &upstream);
@@ -181,7 +181,7 @@ fn bad_usage_is_64() {
 }
 
 #[test]
-fn a_gateway_that_is_not_there_is_69() {
+fn without_a_running_gateway_the_exit_code_is_69() {
     let upstream = RawUpstream::bind();
     let mut gateway = gateway(&upstream);
     let path = socket(&gateway);

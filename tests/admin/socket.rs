@@ -12,7 +12,7 @@ use super::client::{answer_to, framewall, gateway, socket};
 use super::support::{Gateway, PATIENCE, RawUpstream, eventually};
 
 #[test]
-fn it_is_the_owners_alone() {
+fn the_socket_has_mode_0600() {
     let upstream = RawUpstream::bind();
     let gateway = gateway(&upstream);
     let mode = fs::metadata(socket(&gateway)).unwrap().permissions().mode();
@@ -35,7 +35,7 @@ fn a_second_gateway_is_refused_and_the_first_goes_on() {
 }
 
 #[test]
-fn what_a_killed_gateway_left_is_replaced() {
+fn a_stale_socket_is_replaced() {
     let upstream = RawUpstream::bind();
     let left = gateway(&upstream);
     let path = socket(&left);
@@ -50,7 +50,7 @@ fn what_a_killed_gateway_left_is_replaced() {
 }
 
 #[test]
-fn a_file_that_is_no_socket_is_not_touched() {
+fn a_file_that_is_no_socket_is_kept() {
     let upstream = RawUpstream::bind();
     let gateway = gateway(&upstream);
     let file = gateway.folder().join("precious");
@@ -65,7 +65,7 @@ fn a_file_that_is_no_socket_is_not_touched() {
 }
 
 #[test]
-fn what_is_not_a_request_is_refused_and_logged() {
+fn malformed_requests_are_refused_and_logged() {
     let upstream = RawUpstream::bind();
     let gateway = gateway(&upstream);
     let path = socket(&gateway);
@@ -92,7 +92,7 @@ fn what_is_not_a_request_is_refused_and_logged() {
 }
 
 #[test]
-fn idle_clients_are_cut_and_keep_no_operator_out() {
+fn idle_clients_are_cut_and_do_not_block_operators() {
     let upstream = RawUpstream::bind();
     let gateway = gateway(&upstream);
     let path = socket(&gateway);

@@ -60,7 +60,7 @@ fn expect_refused(gateway: &Gateway, reason: &str) {
 
 #[test]
 #[ignore = "needs chromium and python websockets"]
-fn whatever_a_foreign_page_does_nobody_is_banned_and_sessions_stay() {
+fn foreign_pages_cause_no_ban_and_end_no_session() {
     let peer = Peer::start(Tool::Python, "echo", &[]);
     let visited = RawUpstream::bind();
     let (secure, open) = (secure(&peer, &visited), open(&peer, &visited));

@@ -105,7 +105,7 @@ fn a_text_that_turns_bad_in_a_later_frame_never_ends() {
 /// Whoever reads on in the same window must not miss what was dropped: each message of a client
 /// stands for itself.
 #[test]
-fn dropped_messages_leave_no_gap() {
+fn dropped_compressed_messages_leave_the_rest_readable() {
     let upstream = RawUpstream::bind();
     let gateway = inspecting(&upstream)
         .more("[limits]\nmessages = \"1/h burst 2\"\non_exceed = \"drop\"")

@@ -29,7 +29,7 @@ pub(crate) fn token(user: &str, seconds: u64) -> String {
 }
 
 #[test]
-fn it_is_taken_out_and_the_messages_behind_it_can_be_read() {
+fn a_compressed_token_is_removed_and_later_messages_stay_readable() {
     let upstream = RawUpstream::bind();
     let gateway = guarded(&upstream, "").route("refresh = \"framewall\"").start();
     let bearer = format!("Bearer {}", token("ada", 60));

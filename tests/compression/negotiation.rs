@@ -13,7 +13,7 @@ fn negotiated(session: &Session) -> (Vec<&str>, Vec<&str>) {
 }
 
 #[test]
-fn offers_go_on_anew_and_the_answer_comes_back() {
+fn offers_are_rewritten_and_the_answer_is_forwarded() {
     let upstream = RawUpstream::bind();
     let gateway = inspecting(&upstream).start();
     let request = offering("x-unknown, permessage-deflate;client_max_window_bits")
@@ -29,7 +29,7 @@ fn offers_go_on_anew_and_the_answer_comes_back() {
 }
 
 #[test]
-fn an_upstream_may_decline_and_then_nothing_may_be_compressed() {
+fn an_upstream_may_decline_and_compressed_frames_are_refused() {
     let upstream = RawUpstream::bind();
     let gateway = inspecting(&upstream).start();
     let mut session = Session::open_with(&gateway, &upstream, &offering("permessage-deflate"), "");
@@ -41,7 +41,7 @@ fn an_upstream_may_decline_and_then_nothing_may_be_compressed() {
 }
 
 #[test]
-fn without_an_acceptable_offer_none_goes_on() {
+fn without_an_acceptable_offer_none_is_forwarded() {
     let upstream = RawUpstream::bind();
     let gateway = inspecting(&upstream).start();
     for offer in
@@ -81,7 +81,7 @@ fn an_answer_to_what_was_not_offered_is_a_bad_gateway() {
 
 /// Apple's stack keeps its context although it is told not to: its second message would be refused.
 #[test]
-fn a_client_that_cannot_compress_one_message_by_itself_negotiates_nothing() {
+fn a_client_that_needs_context_takeover_negotiates_nothing() {
     let upstream = RawUpstream::bind();
     let gateway = inspecting(&upstream).start();
     let safari = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 \
@@ -123,7 +123,7 @@ fn a_route_decides_for_itself() {
 
 /// The client has its answer before there is anybody who could agree.
 #[test]
-fn with_a_token_in_the_first_message_nothing_is_negotiated() {
+fn a_token_in_the_first_message_disables_compression() {
     let upstream = RawUpstream::bind();
     let gateway = super::handover::guarded(&upstream, "token_from = [\"message\"]").start();
     let mut client = gateway.connect();

@@ -22,7 +22,7 @@ fn messages_refer_to_those_before_them() {
 }
 
 #[test]
-fn one_that_agreed_to_start_anew_is_held_to_it() {
+fn server_no_context_takeover_is_enforced() {
     let upstream = RawUpstream::bind();
     let gateway = inspecting(&upstream).start();
     let fields = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover\r\n";
@@ -38,7 +38,7 @@ fn one_that_agreed_to_start_anew_is_held_to_it() {
 }
 
 #[test]
-fn what_is_refused_is_the_upstreams_fault() {
+fn violations_of_the_upstream_are_its_fault() {
     let upstream = RawUpstream::bind();
     let gateway = inspecting(&upstream).start();
     for (bad, (code, reason)) in [

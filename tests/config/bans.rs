@@ -26,7 +26,7 @@ fn ban(firewall: &str) -> (Option<BanRules>, Vec<(usize, String)>) {
 }
 
 #[test]
-fn it_is_off_until_it_is_given() {
+fn bans_are_off_by_default() {
     assert_eq!(ban("").0, None);
     assert_eq!(ban("[firewall]").0, None);
     let defaults = BanRules {
@@ -57,7 +57,7 @@ fn what_is_given_is_in_the_config() {
 }
 
 #[test]
-fn that_nobody_can_be_banned_is_warned_of() {
+fn an_exemption_of_every_address_causes_a_warning() {
     let (_, lints) = ban("[firewall.ban]\nexempt = [\"10.0.0.0/8\", \"0.0.0.0/0\"]");
     assert_eq!(lints, [(2, "every address is exempt: strikes ban nobody".to_owned())]);
 }

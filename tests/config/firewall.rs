@@ -68,7 +68,7 @@ fn told(folder: &TempDir, rules: &Rules, ip: &str) -> String {
 }
 
 #[test]
-fn without_a_firewall_everybody_may_connect() {
+fn without_a_firewall_every_address_may_connect() {
     let folder = folder();
     let text = LEAST.replace("[firewall]", "");
     let firewall = load_in(&folder, &text).unwrap().config.firewall;
@@ -170,7 +170,7 @@ fn a_file_that_may_not_be_read_is_refused() {
 }
 
 #[test]
-fn rules_about_everybody_and_report_mode_are_warned_of() {
+fn rules_for_every_address_and_report_mode_cause_warnings() {
     let folder = folder();
     let keys = "allow = [\"::/0\", \"128.0.0.0/1\"]\ndeny = [\"10.0.0.1\",\n\"::ffff:0:0/96\"]\n\
         deny_files = [\"lists/everybody.txt\"]\nmode = \"report\"";
@@ -223,7 +223,7 @@ fn a_long_list_is_read_at_once() {
 }
 
 #[test]
-fn the_databases_of_the_tests_are_the_scripts() {
+fn the_script_makes_every_test_database() {
     let script = fs::read_to_string(root().join("tests/data/make_geoip.py")).unwrap();
     for entry in fs::read_dir(root().join("tests/data")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();

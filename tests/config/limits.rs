@@ -80,7 +80,7 @@ fn only_connections_of_an_address_are_limited_by_default() {
 }
 
 #[test]
-fn what_is_given_holds_for_every_route() {
+fn global_limits_apply_to_every_route() {
     let config = config(ALL, &["", "messages = \"1/s\""]);
     assert_eq!(config.limits, all());
     assert_eq!(config.routes[0].limits, all());
@@ -104,7 +104,7 @@ fn a_route_overrides_each_limit_of_its_sessions() {
 }
 
 #[test]
-fn off_switches_off_what_is_inherited() {
+fn off_disables_an_inherited_limit() {
     let off =
         "messages = \"off\"\nbytes = \"off\"\nmessages_per_user = \"off\"\non_exceed = \"drop\"";
     let config = config(ALL, &[off]);
@@ -150,7 +150,7 @@ fn a_route_is_in_report_mode_alone() {
 }
 
 #[test]
-fn report_mode_is_warned_of_where_it_is_said() {
+fn report_mode_causes_a_warning_at_its_place() {
     let routes = ["", "mode = \"report\"", "mode = \"enforce\""];
     let text = text("messages = \"1/s\"\nmode = \"report\"", &routes);
     let told = |key| format!("{key} is \"report\": what it refuses is let through");
@@ -161,7 +161,7 @@ fn report_mode_is_warned_of_where_it_is_said() {
 }
 
 #[test]
-fn limits_of_users_want_a_token() {
+fn limits_of_users_need_a_token() {
     let users = "connections_per_user = 5\nmessages_per_user = \"5/s\"";
     let text = text(users, &[users.lines().last().unwrap(), "messages_per_user = \"off\""]);
     let folder = folder();

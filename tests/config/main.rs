@@ -108,7 +108,7 @@ auth = \"none\"
 ";
 
 #[test]
-fn what_is_not_given_is_the_default() {
+fn absent_keys_have_defaults() {
     let loaded = parse(LEAST, Path::new("f.toml")).unwrap_or_else(|error| panic!("{error}"));
     let config = loaded.config;
     assert!(config.tls.is_none());
@@ -338,7 +338,7 @@ fn plain_http_is_warned_of_where_others_can_reach_it() {
 }
 
 #[test]
-fn a_lint_is_shown_as_an_error_is() {
+fn lints_are_shown_like_errors() {
     let loaded = parse(LEAST, Path::new("f.toml")).unwrap_or_else(|error| panic!("{error}"));
     let expected = "\
 warning[auth.none]: routes.app admits anybody: it has no authentication
@@ -354,7 +354,7 @@ warning[auth.none]: routes.app admits anybody: it has no authentication
 }
 
 #[test]
-fn a_file_that_cannot_be_text_is_refused() {
+fn binary_files_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("f.toml");
     let told = |bytes: &[u8]| {
@@ -375,7 +375,7 @@ fn a_file_that_cannot_be_text_is_refused() {
 }
 
 #[test]
-fn very_many_errors_are_counted_and_not_all_shown() {
+fn many_errors_are_counted_and_the_first_ones_shown() {
     let text: String = (0..5_000).map(|n| format!("k{n} = 1")).collect::<Vec<_>>().join("\n");
     let LoadError::Invalid(report) = parse(&text, Path::new("f.toml")).unwrap_err() else {
         panic!("a report")

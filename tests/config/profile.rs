@@ -50,7 +50,7 @@ fn owasp() -> Limits {
 }
 
 #[test]
-fn the_profile_is_what_the_cheat_sheet_says() {
+fn the_profile_has_the_values_of_the_cheat_sheet() {
     let config = load(&file(OWASP, LOOPBACK, ""));
     let route = &config.routes[0];
     assert_eq!((&config.limits, &route.limits), (&owasp(), &owasp()));
@@ -107,7 +107,7 @@ fn unprotected(lints: &[(usize, String)]) -> Vec<(usize, &str)> {
 }
 
 #[test]
-fn a_reachable_address_is_told_once_what_it_lacks() {
+fn a_reachable_address_gets_one_warning_with_the_missing_limits() {
     let folder = folder();
     let told = |top, listen, rest| lints(&folder, &file(top, listen, rest));
     let bare = told("", OPEN, "");
@@ -141,7 +141,7 @@ fn a_limit_is_missing_where_a_route_lacks_it() {
 }
 
 #[test]
-fn the_help_names_the_profile_where_it_helps() {
+fn the_warning_suggests_the_profile_where_it_helps() {
     let folder = folder();
     let help = |top, rest| {
         let text = file(top, OPEN, rest);
@@ -168,7 +168,7 @@ the file does not
 
 /// What `docs/hardening.md` calls clean.
 #[test]
-fn the_hardened_example_lacks_nothing() {
+fn the_hardened_example_has_no_warnings() {
     let loaded = crate::example(&root().join("config/owasp.toml"));
     assert_eq!(loaded.config.server.listen, ["0.0.0.0:8443".parse().unwrap()]);
     assert_eq!(crate::messages(&loaded.lints), [""; 0]);

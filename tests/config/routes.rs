@@ -31,7 +31,7 @@ fn lints(routes: &[(&str, &str, &str)]) -> Vec<String> {
 }
 
 #[test]
-fn a_path_that_is_left_without_a_route_is_said() {
+fn a_bare_path_without_a_route_causes_a_warning() {
     let left = |path: &str, host: &str| {
         vec![format!(
             "path.bare: \"{path}/*\" is not for {path} itself, and no other route{host} is: a \
@@ -77,7 +77,7 @@ fn two_spellings_of_a_host_are_equal_routes() {
 }
 
 #[test]
-fn an_origin_that_others_have_too_is_said() {
+fn a_shared_origin_causes_a_warning() {
     for (origins, told) in [
         ("[\"https://a.example\", \"qrc://\", \"capacitor://localhost\"]", ""),
         ("[\"https://*.a.example\"]", ""),

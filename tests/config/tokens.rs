@@ -59,7 +59,7 @@ fn lints(folder: &TempDir, text: &str) -> Vec<(usize, String)> {
 }
 
 #[test]
-fn what_an_issuer_does_not_say_is_the_default() {
+fn issuer_keys_have_defaults() {
     let issuer = issuer(&folder(), "algorithms = [\"HS256\"]\nsecret = \"file:keys/secret\"");
     assert_eq!(issuer.name, "main");
     assert_eq!(issuer.algorithms, [Algorithm::HS256]);
@@ -75,7 +75,7 @@ fn what_an_issuer_does_not_say_is_the_default() {
 }
 
 #[test]
-fn what_an_issuer_says_is_in_the_config() {
+fn issuer_keys_are_read() {
     let issuer = issuer(&folder(), ISSUER.trim_start().strip_prefix("[jwt.main]").unwrap());
     let KeySource::Secret(secret) = &issuer.key else { panic!("a secret") };
     assert_eq!(secret.0, env!("CARGO_PKG_DESCRIPTION").as_bytes());
@@ -216,7 +216,7 @@ fn a_careful_route_with_a_token_has_nothing_to_warn_of() {
 }
 
 #[test]
-fn no_secret_is_in_what_is_shown_of_a_config() {
+fn debug_of_a_config_shows_no_secret() {
     let folder = folder();
     let text =
         format!("{LEAST}[jwt.main]\nalgorithms = [\"HS256\"]\nsecret = \"file:keys/secret\"\n");

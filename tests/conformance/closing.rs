@@ -33,7 +33,7 @@ fn closes_beside_compressed_messages() {
 /// Section 5.5.1 allows one Close an end: whoever was sent the other end's gets no second one with
 /// the offence, only the end; and whoever closed is answered.
 #[test]
-fn an_offence_behind_the_other_ends_close() {
+fn a_violation_after_the_close_of_the_other_peer() {
     let upstream = RawUpstream::bind();
     let gateway = Gateway::to(&[upstream.address()]).start();
     let (close, bad) = (Frame::close(4002, "done"), Frame::text(b"\xff"));

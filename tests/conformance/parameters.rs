@@ -16,7 +16,7 @@ pub(crate) const FAMILY: Family = Family::new(13, "Compression parameters", case
 const BITS: [Option<u8>; 5] = [None, Some(8), Some(9), Some(12), Some(15)];
 
 #[test]
-fn what_may_be_agreed_on() {
+fn negotiation_parameters() {
     FAMILY.check();
 }
 

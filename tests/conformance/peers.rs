@@ -6,7 +6,7 @@ use super::support::{Peer, Tool};
 
 #[test]
 #[ignore = "needs python websockets"]
-fn what_is_in_order_comes_back_from_python() {
+fn valid_cases_are_echoed_by_python() {
     let peer = Peer::start(Tool::Python, "echo", &[]);
     for family in FAMILIES {
         let cases = (family.cases)();

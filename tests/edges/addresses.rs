@@ -41,14 +41,14 @@ fn version_2_names_the_client() {
 }
 
 #[test]
-fn a_proxys_own_connection_names_nobody() {
+fn a_local_proxy_header_gives_the_address_of_the_proxy() {
     for header in [b"PROXY UNKNOWN\r\n".to_vec(), [V2_SIGNATURE, &[0x20, 0, 0, 0]].concat()] {
         assert_eq!(announced(&header).0, "127.0.0.1");
     }
 }
 
 #[test]
-fn a_header_of_a_local_connection_is_the_proxys_own() {
+fn addresses_of_a_local_proxy_header_are_ignored() {
     let addresses = [198, 51, 100, 7, 192, 0, 2, 1, 0x12, 0x67, 1, 187];
     for family in [[0x20, 0x11], [0x21, 0x10], [0x21, 0x01]] {
         let header = [V2_SIGNATURE, &family, &[0, 12], &addresses].concat();
@@ -73,7 +73,7 @@ fn tlvs_of_load_balancers_pass() {
 }
 
 #[test]
-fn datagrams_and_addresses_of_nobody_are_refused() {
+fn datagrams_and_unspecified_addresses_are_refused() {
     let v2 =
         |transport, addresses: &[u8]| [V2_SIGNATURE, &[0x21, transport, 0, 12], addresses].concat();
     let good = [198, 51, 100, 7, 192, 0, 2, 1, 0x12, 0x67, 1, 187];
@@ -84,7 +84,7 @@ fn datagrams_and_addresses_of_nobody_are_refused() {
 }
 
 #[test]
-fn a_trusted_proxy_that_names_nobody_is_refused() {
+fn a_trusted_proxy_without_a_client_address_is_refused() {
     let upstream = RawUpstream::bind();
     let gateway =
         Gateway::to(&[upstream.address()]).server("trusted_proxies = [\"127.0.0.1\"]").start();
@@ -104,7 +104,7 @@ fn a_trusted_proxy_that_names_nobody_is_refused() {
 }
 
 #[test]
-fn a_trusted_proxy_that_names_nobody_is_the_client_where_that_is_said() {
+fn unknown_clients_proxy_makes_the_proxy_the_client() {
     let upstream = RawUpstream::bind();
     let gateway = Gateway::to(&[upstream.address()])
         .server("trusted_proxies = [\"127.0.0.1\"]\nunknown_clients = \"proxy\"")
@@ -171,7 +171,7 @@ fn forwarded_addresses_are_read_from_right_to_left() {
 }
 
 #[test]
-fn an_id_that_could_forge_a_line_is_replaced() {
+fn a_request_id_that_could_forge_a_log_line_is_replaced() {
     let upstream = RawUpstream::bind();
     let gateway =
         Gateway::to(&[upstream.address()]).server("trusted_proxies = [\"127.0.0.1\"]").start();

@@ -3,7 +3,7 @@
 use super::support::{Gateway, RawUpstream, Request, Session, eventually, valid_answer};
 
 #[test]
-fn a_full_gateway_says_so_and_has_room_again_when_a_session_ends() {
+fn a_full_gateway_answers_503_until_a_session_ends() {
     let upstream = RawUpstream::bind();
     let gateway = Gateway::to(&[upstream.address()]).server("max_connections = 1").start();
     let mut session = Session::open(&gateway, &upstream);

@@ -80,7 +80,7 @@ fn the_application_gets_the_certificate_and_no_forged_one() {
 
 /// Its own certificate is not that of the client whom it speaks for.
 #[test]
-fn a_trusted_proxy_says_itself_whose_certificate_it_is() {
+fn a_trusted_proxy_forwards_the_certificate_of_its_client() {
     let upstream = RawUpstream::bind();
     let gateway = start("required", &upstream, "trusted_proxies = [\"127.0.0.1\"]");
     let request = Request::upgrade("/ws").and("X-Forwarded-For", "198.51.100.7");

@@ -23,7 +23,7 @@ fn detail(gateway: &Gateway, bytes: &[u8], reason: &str) -> String {
 }
 
 #[test]
-fn on_a_plain_port() {
+fn wrong_protocols_on_a_plain_port_are_reported() {
     let request = Request::upgrade("/ws").bytes();
     for (bytes, words) in [
         (TLS_HELLO, "the client speaks TLS on a port without it"),
@@ -40,7 +40,7 @@ fn on_a_plain_port() {
 }
 
 #[test]
-fn on_a_tls_port() {
+fn wrong_protocols_on_a_tls_port_are_reported() {
     let request = Request::upgrade("/ws").bytes();
     for (bytes, words) in [
         (request.as_slice(), "does not speak TLS"),
@@ -55,7 +55,7 @@ fn on_a_tls_port() {
 }
 
 #[test]
-fn where_a_proxy_header_is_required() {
+fn wrong_protocols_are_reported_where_a_proxy_header_is_required() {
     let request = Request::upgrade("/ws").bytes();
     for (bytes, words) in
         [(TLS_HELLO, "it starts with TLS"), (request.as_slice(), "it starts with a request")]

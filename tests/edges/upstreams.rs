@@ -169,7 +169,7 @@ fn refused_with(gateway: &Gateway, target: &str, words: &str) {
 }
 
 #[test]
-fn another_server_name_is_asked_for_and_verified() {
+fn upstream_server_name_is_sent_and_verified() {
     let lines = "upstream_ca = \"ca.pem\"\nupstream_server_name = \"LocalHost\"";
     let (gateway, listener) = before_tls("127.0.0.1", lines);
     let config = server_config(gateway.folder());
@@ -186,7 +186,7 @@ fn another_server_name_is_asked_for_and_verified() {
 }
 
 #[test]
-fn another_server_name_is_not_the_hosts() {
+fn upstream_server_name_replaces_the_host_in_verification() {
     let lines = "upstream_ca = \"ca.pem\"\nupstream_server_name = \"other.example\"";
     let (gateway, listener) = before_tls("localhost", lines);
     let application = serve_tls(&gateway, listener);
@@ -221,7 +221,7 @@ fn own_authority(folder: &Path, names: &[&str]) {
 }
 
 #[test]
-fn the_very_certificate_of_upstream_ca_is_trusted() {
+fn a_server_certificate_in_upstream_ca_is_trusted() {
     for prepare in [
         (|folder: &Path, _: &Authority| own_authority(folder, &["localhost"])) as fn(&Path, &_),
         |folder, _| own_authority(folder, &[]),
@@ -235,7 +235,7 @@ fn the_very_certificate_of_upstream_ca_is_trusted() {
 }
 
 #[test]
-fn another_certificate_of_an_authority_is_not() {
+fn another_certificate_of_its_authority_is_not_trusted() {
     let (gateway, listener) =
         before_tls_with("localhost", "upstream_ca = \"ca.pem\"", |folder, _| {
             own_authority(folder, &["localhost"]);
@@ -246,7 +246,7 @@ fn another_certificate_of_an_authority_is_not() {
 }
 
 #[test]
-fn the_very_certificate_for_another_name_is_not_trusted() {
+fn a_server_certificate_in_upstream_ca_for_another_name_is_not_trusted() {
     let (gateway, listener) =
         before_tls_with("localhost", "upstream_ca = \"upstream.pem\"", |folder, _| {
             own_authority(folder, &["other.example"]);
@@ -263,7 +263,7 @@ fn openssl(folder: &Path, arguments: &[&str]) {
 
 #[test]
 #[ignore = "needs openssl"]
-fn openssls_default_certificate_is_trusted_as_it_is() {
+fn a_self_signed_default_certificate_of_openssl_is_trusted() {
     let (gateway, listener) =
         before_tls_with("localhost", "upstream_ca = \"upstream.pem\"", |folder, _| {
             let arguments = "req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -days 2 \
@@ -287,7 +287,7 @@ fn version_1(folder: &Path, _: &Authority) {
 
 #[test]
 #[ignore = "needs openssl"]
-fn a_certificate_of_version_1_is_called_that() {
+fn an_x_509_version_1_certificate_is_reported() {
     let (gateway, listener) = before_tls_with("localhost", "upstream_ca = \"ca.pem\"", version_1);
     let application = serve_tls(&gateway, listener);
     refused_with(&gateway, "/tls", "X.509 version 1");
@@ -303,7 +303,7 @@ fn a_certificate_of_version_1_is_called_that() {
 }
 
 #[test]
-fn a_plain_port_for_wss_is_called_that() {
+fn a_plain_port_for_wss_is_reported() {
     for (answer, words) in [
         ("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n", "write ws:// instead of wss://"),
         ("SSH-2.0-OpenSSH_9.2\r\n", "does not speak TLS"),
@@ -324,7 +324,7 @@ fn a_plain_port_for_wss_is_called_that() {
 }
 
 #[test]
-fn a_tls_port_for_ws_is_called_that() {
+fn a_tls_port_for_ws_is_reported() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let gateway = Gateway::to(&[listener.local_addr().unwrap()])
         .prepare(|folder, authority| issue(authority, folder, "upstream", &["localhost"]))

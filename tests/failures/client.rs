@@ -3,7 +3,7 @@
 use super::support::{Frame, Gateway, RawUpstream, Request, Session};
 
 #[test]
-fn a_client_that_vanishes_is_told_to_the_application() {
+fn a_lost_client_closes_the_upstream() {
     for reset in [false, true] {
         let upstream = RawUpstream::bind();
         let gateway = Gateway::to(&[upstream.address()]).start();
@@ -48,7 +48,7 @@ fn a_large_frame_that_never_ends_cuts_the_application() {
 }
 
 #[test]
-fn a_client_that_gives_up_before_the_101_gives_up_the_application() {
+fn a_client_that_leaves_before_the_101_closes_the_upstream() {
     let upstream = RawUpstream::bind();
     let gateway = Gateway::to(&[upstream.address()]).start();
     let mut client = gateway.connect();

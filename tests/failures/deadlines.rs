@@ -44,7 +44,7 @@ fn a_header_that_a_client_never_ends_is_timed_out() {
 }
 
 #[test]
-fn a_message_that_an_application_never_ends_keeps_its_name() {
+fn an_unfinished_message_of_the_upstream_is_timed_out() {
     let (gateway, upstream) = with("message_timeout = \"500ms\"");
     let mut session = Session::open(&gateway, &upstream);
     session.upstream.say(Frame::text("half of ").unfinished());
@@ -154,7 +154,7 @@ fn data_answers_pings_unless_pongs_are_required() {
 
 /// Bytes of a frame of 600,000, of which a ping can only stand behind.
 #[test]
-fn a_client_that_reads_slowly_is_not_asked_for_pongs() {
+fn a_slow_reader_does_not_owe_pongs() {
     let (gateway, upstream) = with("ping_interval = \"500ms\"");
     let mut session = Session::open(&gateway, &upstream);
     let frame = Frame::binary(vec![7; 600_000]);
@@ -214,7 +214,7 @@ fn a_session_ends_at_its_maximum_lifetime() {
 }
 
 #[test]
-fn an_end_that_never_answers_a_close_is_given_up() {
+fn a_peer_that_never_answers_a_close_is_cut() {
     let (gateway, upstream) = with("max_lifetime = \"300ms\"");
     let mut session = Session::open(&gateway, &upstream);
     assert_eq!(session.client.expect_close(), (1001, "lifetime.over".to_owned()));

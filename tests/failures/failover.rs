@@ -95,7 +95,7 @@ fn a_failed_application_is_passed_by() {
 }
 
 #[test]
-fn it_comes_back_in_its_turn() {
+fn a_recovered_upstream_is_used_again() {
     let next = RawUpstream::bind();
     let first = RawUpstream::nobody();
     let gateway = Gateway::to(&[first, next.address()]).admin("fw.sock").start();
@@ -131,7 +131,7 @@ fn it_comes_back_in_its_turn() {
 }
 
 #[test]
-fn two_of_three_are_silent() {
+fn two_silent_upstreams_of_three_are_passed_by() {
     let (silent, hung, live) = (Silent::bind(), RawUpstream::bind(), RawUpstream::bind());
     let gateway = Gateway::to(&[silent.address(), hung.address(), live.address()])
         .server("handshake_timeout = \"3s\"")
@@ -149,7 +149,7 @@ fn two_of_three_are_silent() {
 
 /// With so long a deadline, a share of it is longer than the test's patience.
 #[test]
-fn a_dial_has_a_time_of_its_own() {
+fn each_dial_has_a_deadline() {
     let (silent, live) = (Silent::bind(), RawUpstream::bind());
     for lines in ["", "dial_timeout = \"50ms\""] {
         let gateway = Gateway::to(&[silent.address(), live.address()])
@@ -162,7 +162,7 @@ fn a_dial_has_a_time_of_its_own() {
 }
 
 #[test]
-fn the_last_one_has_a_time_of_its_own_too() {
+fn the_last_dial_has_a_deadline_too() {
     let silent = Silent::bind();
     let gateway = Gateway::to(&[silent.address()])
         .server("handshake_timeout = \"600s\"")
@@ -172,7 +172,7 @@ fn the_last_one_has_a_time_of_its_own_too() {
 }
 
 #[test]
-fn all_that_are_down_are_tried_and_told_of_once() {
+fn all_failed_upstreams_are_tried_and_logged_once() {
     let (first, second) = (RawUpstream::nobody(), RawUpstream::nobody());
     let gateway = Gateway::to(&[first, second]).start();
     for _ in 0..3 {
@@ -218,7 +218,7 @@ fn an_answer_is_final() {
 
 /// What one client's request does to an application that answers the others is no failure of it.
 #[test]
-fn a_client_marks_nothing_that_answers_others() {
+fn one_client_cannot_mark_an_upstream_that_answers_others() {
     let (first, second) = (RawUpstream::bind(), RawUpstream::bind());
     let gateway = Gateway::to(&[first.address(), second.address()])
         .server("handshake_timeout = \"4s\"")
@@ -235,7 +235,7 @@ fn a_client_marks_nothing_that_answers_others() {
 
 /// Such a request reaches an application that hangs up on some path.
 #[test]
-fn a_client_whose_requests_are_hung_up_on_marks_nothing_and_floods_no_log() {
+fn failed_requests_of_one_client_mark_nothing_and_are_logged_once() {
     let (first, second) = (RawUpstream::bind(), RawUpstream::bind());
     let gateway = Gateway::to(&[first.address(), second.address()]).admin("fw.sock").start();
     for _ in 0..60 {
@@ -249,7 +249,7 @@ fn a_client_whose_requests_are_hung_up_on_marks_nothing_and_floods_no_log() {
 }
 
 #[test]
-fn an_application_that_comes_and_goes_floods_no_log() {
+fn an_unstable_upstream_does_not_flood_the_log() {
     let address = RawUpstream::nobody();
     let gateway = Gateway::to(&[address]).admin("fw.sock").start();
     for _ in 0..20 {
@@ -265,7 +265,7 @@ fn an_application_that_comes_and_goes_floods_no_log() {
 }
 
 #[test]
-fn what_speaks_no_http_is_passed_by() {
+fn an_upstream_that_speaks_no_http_is_passed_by() {
     let next = RawUpstream::bind();
     for (bytes, words) in [
         (b"\x15\x03\x03\x00\x02\x02\x46".as_slice(), "write wss://"),

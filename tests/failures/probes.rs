@@ -37,7 +37,7 @@ fn expect_silence(builder: GatewayBuilder, count: usize, probe: impl Fn(&Gateway
 }
 
 #[test]
-fn a_connection_that_sends_nothing_is_told_at_debug_alone() {
+fn a_silent_connection_is_logged_at_debug_alone() {
     let upstream = RawUpstream::bind();
     // A TCP connection, one that is reset, TLS without a request.
     expect_silence(Gateway::to(&[upstream.address()]), 3, |gateway| {
@@ -51,7 +51,7 @@ fn a_connection_that_sends_nothing_is_told_at_debug_alone() {
 }
 
 #[test]
-fn a_connection_that_stays_silent_until_its_time_is_over_is_no_error() {
+fn a_silent_connection_that_times_out_is_no_error() {
     let upstream = RawUpstream::bind();
     let builder = Gateway::to(&[upstream.address()]).server("handshake_timeout = \"50ms\"");
     for (builder, first) in [(builder.clone(), &b"\x16\x03\x01"[..]), (builder.plain(), b"GET")] {
@@ -122,7 +122,7 @@ fn the_health_path_is_answered_on_every_host_before_routes() {
 }
 
 #[test]
-fn a_trusted_proxy_may_ask_for_nobody_and_a_denied_client_may_not() {
+fn a_trusted_proxy_may_ask_for_health_and_a_denied_client_may_not() {
     let upstream = RawUpstream::bind();
     let builder = Gateway::to(&[upstream.address()])
         .server(HEALTH)
@@ -134,14 +134,14 @@ fn a_trusted_proxy_may_ask_for_nobody_and_a_denied_client_may_not() {
 }
 
 #[test]
-fn without_a_health_path_there_is_none() {
+fn without_health_path_no_path_answers_health_checks() {
     let gateway = Gateway::to(&[RawUpstream::nobody()]).start();
     let response = gateway.answer_to(&ask("GET /healthz HTTP/1.1", Some("localhost")));
     assert_eq!(response.status(), 426);
 }
 
 #[test]
-fn the_health_path_says_503_for_as_long_as_sessions_end() {
+fn the_health_path_answers_503_while_sessions_end() {
     let upstream = RawUpstream::bind();
     let mut gateway = Gateway::to(&[upstream.address()])
         .server(&format!("{HEALTH}\nshutdown_grace = \"1h\""))

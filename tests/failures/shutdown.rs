@@ -5,14 +5,14 @@ use std::net::TcpStream;
 use super::support::{Gateway, RawUpstream, Session, eventually};
 
 #[test]
-fn without_sessions_the_first_signal_ends_it_cleanly() {
+fn without_sessions_the_first_signal_stops_the_gateway() {
     let mut gateway = Gateway::to(&[RawUpstream::nobody()]).start();
     gateway.terminate();
     assert_eq!(gateway.exit_code(), Some(0));
 }
 
 #[test]
-fn sessions_are_told_and_the_exit_is_clean() {
+fn shutdown_closes_sessions_and_exits_cleanly() {
     let upstream = RawUpstream::bind();
     let mut gateway = Gateway::to(&[upstream.address()]).start();
     let mut sessions: Vec<_> = (0..5).map(|_| Session::open(&gateway, &upstream)).collect();
@@ -33,7 +33,7 @@ fn sessions_are_told_and_the_exit_is_clean() {
 }
 
 #[test]
-fn sessions_that_do_not_answer_do_not_keep_it() {
+fn unanswered_closes_do_not_delay_shutdown_beyond_the_grace() {
     let upstream = RawUpstream::bind();
     let mut gateway = Gateway::to(&[upstream.address()]).server("shutdown_grace = \"1s\"").start();
     let mut session = Session::open(&gateway, &upstream);
@@ -45,7 +45,7 @@ fn sessions_that_do_not_answer_do_not_keep_it() {
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once() {
+fn a_second_signal_ends_the_gateway_at_once() {
     let upstream = RawUpstream::bind();
     let mut gateway = Gateway::to(&[upstream.address()]).server("shutdown_grace = \"1h\"").start();
     let mut sessions: Vec<_> = (0..5).map(|_| Session::open(&gateway, &upstream)).collect();

@@ -56,7 +56,7 @@ fn rotated_log_files_are_opened_again() {
 
 /// What cannot be opened again is told, and the old file is written on.
 #[test]
-fn a_log_file_that_cannot_be_opened_again_is_written_on() {
+fn a_log_file_that_cannot_be_reopened_stays_in_use() {
     let upstream = RawUpstream::bind();
     let gateway = start(&upstream);
     let (log, old) = (gateway.folder().join("framewall.log"), gateway.folder().join("old.log"));
@@ -71,7 +71,7 @@ fn a_log_file_that_cannot_be_opened_again_is_written_on() {
 }
 
 #[test]
-fn other_signals_are_told_and_change_nothing() {
+fn other_signals_are_logged_and_ignored() {
     let upstream = RawUpstream::bind();
     let gateway = start(&upstream);
     for (signal, name) in

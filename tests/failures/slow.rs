@@ -48,7 +48,7 @@ fn a_tls_handshake_that_never_ends_is_cut_while_others_come_in() {
 }
 
 #[test]
-fn a_client_that_says_nothing_is_cut() {
+fn a_silent_client_is_cut() {
     let upstream = RawUpstream::bind();
     let gateway = Gateway::to(&[upstream.address()]).server("handshake_timeout = \"1s\"").start();
     let mut behind_tls = gateway.connect();

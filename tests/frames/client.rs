@@ -79,7 +79,7 @@ fn text_that_is_not_utf_8() {
 }
 
 #[test]
-fn an_offence_that_comes_byte_by_byte_is_the_same() {
+fn a_violation_sent_byte_by_byte_is_refused_the_same_way() {
     let upstream = RawUpstream::bind();
     let gateway = Gateway::to(&[upstream.address()]).start();
     for bad in [
@@ -101,7 +101,7 @@ fn an_offence_that_comes_byte_by_byte_is_the_same() {
 }
 
 #[test]
-fn what_came_before_an_offence_in_the_same_bytes_still_crosses() {
+fn frames_before_a_violation_in_the_same_read_are_forwarded() {
     let upstream = RawUpstream::bind();
     let gateway = Gateway::to(&[upstream.address()]).start();
     let mut session = Session::open(&gateway, &upstream);

@@ -25,7 +25,7 @@ fn too_much() -> Vec<(Vec<Frame>, Frame, &'static str)> {
 }
 
 #[test]
-fn a_client_that_sends_too_much_is_told_the_limit() {
+fn a_client_above_a_limit_gets_the_limit_in_its_close() {
     let (gateway, upstream) = limited();
     for (before, bad, reason) in too_much() {
         let mut session = Session::open(&gateway, &upstream);
@@ -43,7 +43,7 @@ fn a_client_that_sends_too_much_is_told_the_limit() {
 
 /// The application's message is limited where the configuration says so, and nothing else of it.
 #[test]
-fn an_application_that_sends_too_much_is_told_the_limit() {
+fn an_upstream_above_a_limit_gets_the_limit_in_its_close() {
     let upstream = RawUpstream::bind();
     let limits = format!("{LIMITS}\nmax_reply_size = \"3KiB\"");
     let gateway = Gateway::to(&[upstream.address()]).websocket(&limits).start();
@@ -76,7 +76,7 @@ fn an_application_that_sends_too_much_is_told_the_limit() {
 /// What limits clients says nothing about the application: a picture of 6 MiB in one frame, a table in
 /// 70,000 fragments.
 #[test]
-fn by_default_an_application_may_say_as_much_as_it_likes() {
+fn by_default_replies_have_no_limit() {
     let (gateway, upstream) = limited();
     let mut session = Session::open(&gateway, &upstream);
     let picture = Frame::binary(vec![7; 6 << 20]);
@@ -101,7 +101,7 @@ fn by_default_an_application_may_say_as_much_as_it_likes() {
 
 /// Tomcat, CVE-2020-13935; gorilla, CVE-2020-27813; the `websocket` crate, RUSTSEC-2022-0035.
 #[test]
-fn a_declared_length_is_judged_before_any_of_it_comes() {
+fn a_declared_length_is_checked_before_the_payload_arrives() {
     let upstream = RawUpstream::bind();
     let gateway = Gateway::to(&[upstream.address()]).start();
     for length in [1024 * 1024 + 1, u64::from(u32::MAX) + 1, u64::MAX >> 1] {

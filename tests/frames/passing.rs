@@ -85,7 +85,7 @@ fn a_close_without_a_code_crosses_without_a_code() {
 }
 
 #[test]
-fn an_end_that_answers_with_another_code_is_heard() {
+fn a_peer_may_answer_a_close_with_another_code() {
     let upstream = RawUpstream::bind();
     let gateway = Gateway::to(&[upstream.address()]).start();
     let mut session = Session::open(&gateway, &upstream);

@@ -174,7 +174,7 @@ fn a_refusal_of_the_application_is_relayed() {
 
 /// RFC 6455 section 4.4 and RFC 9110 section 15.5.22.
 #[test]
-fn a_refusal_of_the_version_says_which_are_spoken() {
+fn a_version_refusal_lists_the_supported_versions() {
     let versions = "Sec-WebSocket-Version: 13, 8\r\nSec-WebSocket-Version: 7\r\n";
     let rest = "Sec-WebSocket-Accept: x\r\nContent-Length: 0\r\n\r\n";
     let upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\n";
@@ -192,7 +192,7 @@ fn a_refusal_of_the_version_says_which_are_spoken() {
 }
 
 #[test]
-fn a_body_that_is_cut_is_told() {
+fn a_cut_body_of_a_refusal_is_logged() {
     const MOST: usize = 64 * 1024;
     for (length, cut) in [(MOST, false), (MOST + 1, true), (3 * MOST, true)] {
         let body = "x".repeat(length);
@@ -298,7 +298,7 @@ fn frames_right_behind_the_101_are_not_lost() {
 }
 
 #[test]
-fn no_frame_follows_a_101_that_the_client_did_not_take() {
+fn no_frame_follows_a_101_that_the_client_did_not_read() {
     let upstream = RawUpstream::bind();
     let gateway = Gateway::to(&[upstream.address()]).plain();
     let gateway = gateway.server("handshake_timeout = \"1s\"").start();

@@ -13,7 +13,7 @@ fn eager(gateway: &Gateway, upstream: &RawUpstream, early: &[u8]) -> (Wire, Wire
 }
 
 #[test]
-fn nothing_reaches_an_application_that_refuses() {
+fn early_data_does_not_reach_an_upstream_that_refuses() {
     let smuggled = b"GET /admin HTTP/1.1\r\nHost: localhost\r\n\r\n";
     for status in ["403 Forbidden", "404 Not Found", "500 Internal Server Error"] {
         let upstream = RawUpstream::bind();
@@ -28,7 +28,7 @@ fn nothing_reaches_an_application_that_refuses() {
 }
 
 #[test]
-fn nothing_reaches_an_application_that_did_not_upgrade() {
+fn early_data_does_not_reach_an_upstream_that_did_not_upgrade() {
     let smuggled = b"GET /admin HTTP/1.1\r\nHost: localhost\r\n\r\n";
     for answer in [
         "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",

@@ -173,7 +173,7 @@ const CLAIMS: [&str; 42] = [
 ];
 
 #[test]
-fn fields_that_say_who_the_client_is_are_a_trusted_proxys_alone() {
+fn fields_that_identify_the_client_are_accepted_from_trusted_proxies_alone() {
     let upstream = RawUpstream::bind();
     let gateway = Gateway::to(&[upstream.address()]).start();
     for names in CLAIMS.chunks(20) {
@@ -205,7 +205,7 @@ fn fields_that_say_who_the_client_is_are_a_trusted_proxys_alone() {
 
 /// Many proxies write X-Forwarded-For and pass the X-Real-IP of their clients.
 #[test]
-fn addresses_behind_a_trusted_proxy_are_what_the_gateway_found() {
+fn forwarded_addresses_are_those_the_gateway_resolved() {
     let upstream = RawUpstream::bind();
     let gateway = Gateway::to(&[upstream.address()])
         .server("trusted_proxies = [\"127.0.0.1\", \"10.0.0.0/8\"]")

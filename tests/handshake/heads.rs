@@ -69,7 +69,7 @@ fn a_head_may_come_in_pieces_and_with_the_first_frames() {
 }
 
 #[test]
-fn what_is_larger_is_refused_by_name_and_to_the_byte() {
+fn heads_above_a_limit_are_refused_to_the_byte() {
     let upstream = RawUpstream::bind();
     for (lines, bytes, fields) in
         [("", 65_536, 200), ("max_head = \"8KiB\"\nmax_fields = 20", 8192, 20)]
@@ -96,7 +96,7 @@ fn what_is_larger_is_refused_by_name_and_to_the_byte() {
 }
 
 #[test]
-fn one_address_cannot_fill_what_large_heads_of_others_need() {
+fn an_address_cannot_use_up_the_budget_of_large_heads() {
     let upstream = RawUpstream::bind();
     let gateway = Gateway::to(&[upstream.address()]).plain().start();
     let long = head(60_000);

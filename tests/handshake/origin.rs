@@ -113,7 +113,7 @@ const ODD: [&str; 12] = [
 ];
 
 #[test]
-fn any_origin_may_be_allowed_in_so_many_words() {
+fn a_star_allows_any_origin() {
     let upstream = RawUpstream::bind();
     let gateway = Gateway::to(&[upstream.address()])
         .route("origins = [\"*\"]\nrequire_origin = true")

@@ -34,7 +34,7 @@ const ORIGIN: &str = "Origin";
 /// A proxy may pass on an X-Forwarded-Host that its client wrote: the route and the upstream's Host are
 /// those of the Host header, which the proxy itself sends.
 #[test]
-fn the_host_that_a_client_used_is_told_and_chooses_no_route() {
+fn x_forwarded_host_is_forwarded_and_selects_no_route() {
     let (any, admin) = (RawUpstream::bind(), RawUpstream::bind());
     let gateway = behind_a_proxy(&any, &admin).start();
     for (fields, used) in [
@@ -100,7 +100,7 @@ fn the_same_origin_is_that_of_the_url_that_the_client_used() {
 }
 
 #[test]
-fn what_a_trusted_proxy_says_is_read_or_refused() {
+fn forwarded_fields_of_a_trusted_proxy_are_read_or_refused() {
     let (any, admin) = (RawUpstream::bind(), RawUpstream::bind());
     let gateway = behind_a_proxy(&any, &admin).start();
     for (name, value) in [
@@ -125,7 +125,7 @@ fn what_a_trusted_proxy_says_is_read_or_refused() {
 }
 
 #[test]
-fn a_client_that_is_no_proxy_says_nothing() {
+fn forwarded_fields_of_an_untrusted_client_are_ignored() {
     let (any, admin) = (RawUpstream::bind(), RawUpstream::bind());
     let gateway = Gateway::to(&[any.address()])
         .more(&format!(
@@ -146,7 +146,7 @@ fn a_client_that_is_no_proxy_says_nothing() {
 }
 
 #[test]
-fn a_trusted_proxy_has_a_server_name_of_its_own() {
+fn a_trusted_proxy_may_use_another_server_name() {
     let upstream = RawUpstream::bind();
     let builder = || {
         Gateway::to(&[upstream.address()])

@@ -86,7 +86,7 @@ fn a_key_is_16_bytes_in_base64_and_given_once() {
 }
 
 #[test]
-fn another_version_is_told_which_one_is_spoken() {
+fn an_unsupported_version_gets_the_supported_one() {
     for version in ["8", "1337", "013", "14"] {
         let response = refuse(&upgrade().set("Sec-WebSocket-Version", version), 426, "version");
         assert_eq!(response.only("sec-websocket-version"), Some("13"));
@@ -122,7 +122,7 @@ fn another_method_is_not_allowed() {
 }
 
 #[test]
-fn a_plain_request_is_told_to_upgrade() {
+fn a_plain_request_gets_426() {
     let plain = upgrade().without("Upgrade").without("Connection");
     let response = refuse(&plain, 426, "upgrade.required");
     assert_eq!(response.only("upgrade"), Some("websocket"));
@@ -250,7 +250,7 @@ fn too_many_fields_and_too_many_bytes_are_refused() {
 }
 
 #[test]
-fn what_is_no_http_at_all_is_refused() {
+fn bytes_that_are_not_http_are_refused() {
     let noise = [b"\x00\x01\x02\x03\r\n\r\n".to_vec(), b"HELO example\r\n\r\n".to_vec()];
     refuse_bytes(&noise, 400, "handshake.malformed");
 }

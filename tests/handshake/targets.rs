@@ -124,7 +124,7 @@ fn targets_in_another_form_are_refused() {
 
 /// Each is named in the log, and none is a strike: any page can make a browser send most of them.
 #[test]
-fn a_refused_target_is_named_with_its_place_and_no_strike() {
+fn a_refused_target_is_logged_with_its_place_and_is_no_strike() {
     let upstream = RawUpstream::bind();
     let gateway = Gateway::to(&[upstream.address()])
         .path("/ws/*")
@@ -202,7 +202,7 @@ fn every_character_is_taken_or_named() {
 }
 
 #[test]
-fn a_star_is_everything_that_begins_with_the_prefix() {
+fn a_star_matches_every_path_with_the_prefix() {
     let (all, below) = (RawUpstream::bind(), RawUpstream::bind());
     let gateway = Gateway::to(&[all.address()])
         .path("/*")

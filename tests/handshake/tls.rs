@@ -33,7 +33,7 @@ fn an_address_as_host_is_no_mismatch() {
 }
 
 #[test]
-fn plain_http_on_a_tls_port_gets_nowhere() {
+fn plain_http_on_a_tls_port_is_dropped() {
     let upstream = RawUpstream::bind();
     let gateway = Gateway::to(&[upstream.address()]).start();
     let mut client = super::support::Wire::client(gateway.tcp());

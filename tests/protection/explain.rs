@@ -145,7 +145,7 @@ fn rules_that_allow() {
 }
 
 #[test]
-fn report_mode_is_said_and_lets_in() {
+fn explain_shows_report_mode_and_admits() {
     let upstream = RawUpstream::bind();
     let gateway = Gateway::to(&[upstream.address()])
         .server(PROXY)
@@ -250,7 +250,7 @@ fn without_limits_only_connections_of_an_address_are_bounded() {
 }
 
 #[test]
-fn a_trusted_proxy_is_held_to_the_rules_alone() {
+fn only_firewall_rules_apply_to_a_trusted_proxy() {
     let upstream = RawUpstream::bind();
     let more = "[firewall]\ndeny = [\"10.0.0.9\"]\n[limits]\nconnections_per_ip = 1\n";
     let server = "trusted_proxies = [\"127.0.0.1\", \"10.0.0.0/8\"]";

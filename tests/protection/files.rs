@@ -67,7 +67,7 @@ fn with_list(folder: &Path, _: &Authority) {
 }
 
 #[test]
-fn a_pipe_in_the_place_of_a_list_is_told_and_holds_up_neither_reloads_nor_the_end() {
+fn a_pipe_instead_of_a_list_blocks_neither_reloads_nor_shutdown() {
     let upstream = RawUpstream::bind();
     let lists = "[firewall]\ndeny_files = [\"deny.txt\"]\n[admin]\nsocket = \"fw.sock\"\n";
     let mut gateway = Gateway::to(&[upstream.address()]).more(lists).prepare(with_list).start();

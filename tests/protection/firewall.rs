@@ -45,7 +45,7 @@ fn a_forwarded_address_is_judged_behind_the_head() {
 }
 
 #[test]
-fn what_a_client_writes_before_its_address_hides_it_from_nobody() {
+fn forged_forwarded_entries_do_not_hide_a_client() {
     let upstream = RawUpstream::bind();
     let rules = "deny = [\"203.0.113.0/24\"]\n[limits]\nconnections_per_ip = 1";
     let gateway = walled(&upstream, rules).server(PROXY).start();
@@ -65,7 +65,7 @@ fn what_a_client_writes_before_its_address_hides_it_from_nobody() {
 }
 
 #[test]
-fn the_proxy_protocol_names_whom_the_rules_are_for() {
+fn firewall_rules_apply_to_the_proxy_protocol_address() {
     let upstream = RawUpstream::bind();
     let gateway = walled(&upstream, "deny = [\"203.0.113.0/24\"]")
         .server(&format!("{PROXY}\nproxy_protocol = \"required\""))
@@ -102,7 +102,7 @@ fn list_files_deny_and_name_the_line() {
 }
 
 #[test]
-fn report_mode_tells_whom_it_would_deny() {
+fn report_mode_logs_addresses_it_would_deny() {
     let upstream = RawUpstream::bind();
     let rules = "deny = [\"203.0.113.0/24\"]\nmode = \"report\"";
     let gateway = walled(&upstream, rules).server(PROXY).start();
@@ -113,7 +113,7 @@ fn report_mode_tells_whom_it_would_deny() {
 }
 
 #[test]
-fn report_mode_tells_of_a_proxy_that_speaks_for_nobody_too() {
+fn report_mode_logs_a_proxy_without_a_client_too() {
     let upstream = RawUpstream::bind();
     let rules = "deny = [\"127.0.0.0/8\"]\nmode = \"report\"";
     let gateway =
@@ -126,7 +126,7 @@ fn report_mode_tells_of_a_proxy_that_speaks_for_nobody_too() {
 }
 
 #[test]
-fn a_reload_closes_whom_the_new_rules_deny() {
+fn a_reload_closes_sessions_that_the_new_rules_deny() {
     let upstream = RawUpstream::bind();
     let gateway = walled(&upstream, "deny = []").server(PROXY).start();
     let mut stays = Session::open_with(&gateway, &upstream, &of("192.0.2.7"), "");
@@ -181,7 +181,7 @@ fn an_address_that_offends_again_and_again_is_banned_and_its_sessions_end() {
 }
 
 #[test]
-fn a_ban_closes_who_was_on_the_way_in_when_it_was_made() {
+fn a_ban_closes_connections_in_their_handshake() {
     let upstream = RawUpstream::bind();
     let gateway = Gateway::to(&[upstream.address()]).server(PROXY).more(ADMIN).start();
     let mut client = gateway.connect();
@@ -197,7 +197,7 @@ fn a_ban_closes_who_was_on_the_way_in_when_it_was_made() {
 }
 
 #[test]
-fn a_ban_refuses_who_has_connected_and_not_asked_yet() {
+fn a_ban_refuses_connections_that_sent_no_request() {
     let upstream = RawUpstream::bind();
     let gateway = Gateway::to(&[upstream.address()]).more(ADMIN).start();
     let mut client = gateway.connect();
@@ -208,7 +208,7 @@ fn a_ban_refuses_who_has_connected_and_not_asked_yet() {
 }
 
 #[test]
-fn what_is_nobodys_fault_bans_nobody() {
+fn refusals_that_are_no_offence_cause_no_ban() {
     let upstream = RawUpstream::bind();
     let route = "origins = [\"https://a.example\"]";
     let gateway = Gateway::to(&[upstream.address()]).server(PROXY).route(route).more(BAN).start();
@@ -243,7 +243,7 @@ fn bans_survive_a_restart_and_are_dropped_before_tls() {
 
 /// A page can have its visitor's browser connect as often as it likes.
 #[test]
-fn a_limit_is_the_defence_and_never_a_strike() {
+fn exceeding_a_limit_is_no_strike() {
     let upstream = RawUpstream::bind();
     let limits = "[limits]\nhandshakes_per_ip = \"1/h burst 1\"\n";
     let gateway = Gateway::to(&[upstream.address()]).server(PROXY).more(BAN).more(limits).start();

@@ -80,7 +80,7 @@ fn expect_held(gateway: &Gateway, event: &str, count: u64) -> u64 {
 }
 
 #[test]
-fn refusals_of_one_address_are_held_and_those_of_another_are_told() {
+fn refusals_of_a_flooding_address_are_suppressed_and_others_logged() {
     let upstream = RawUpstream::bind();
     let unlimited = "[limits]\nhandshakes_per_ip = \"off\"\n";
     let gateway = Gateway::to(&[upstream.address()]).plain().more(unlimited).start();
@@ -97,7 +97,7 @@ fn refusals_of_one_address_are_held_and_those_of_another_are_told() {
 }
 
 #[test]
-fn noise_instead_of_tls_is_held() {
+fn failed_tls_handshakes_of_a_flood_are_suppressed() {
     let upstream = RawUpstream::bind();
     let unlimited = "[limits]\nhandshakes_per_ip = \"off\"\n";
     let gateway = Gateway::to(&[upstream.address()]).more(unlimited).start();
@@ -110,7 +110,7 @@ fn noise_instead_of_tls_is_held() {
 }
 
 #[test]
-fn tokens_that_one_session_hands_in_are_held() {
+fn token_renewals_of_a_flood_are_suppressed() {
     let upstream = RawUpstream::bind();
     let gateway = guarded(&upstream).plain().route("refresh = \"framewall\"").start();
     let mut session = Session::open_with(&gateway, &upstream, &as_user("ada", "member"), "");

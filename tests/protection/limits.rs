@@ -24,7 +24,7 @@ fn from(gateway: &Gateway, last: u8) -> Wire {
 }
 
 #[test]
-fn an_address_has_so_many_connections_and_gets_one_back_when_one_ends() {
+fn connections_per_ip_counts_open_connections() {
     let upstream = RawUpstream::bind();
     let gateway = limited(&upstream, "connections_per_ip = 2").server(PROXY).start();
     let first = Session::open_with(&gateway, &upstream, &of("192.0.2.7"), "");
@@ -64,7 +64,7 @@ fn an_untrusted_peer_cannot_claim_another_address() {
 }
 
 #[test]
-fn an_address_makes_so_many_handshakes() {
+fn handshakes_per_ip_limits_an_address() {
     let upstream = RawUpstream::bind();
     let limits = "handshakes_per_ip = \"1/h burst 2\"";
     let gateway = limited(&upstream, limits).server(PROXY).start();
@@ -79,7 +79,7 @@ fn an_address_makes_so_many_handshakes() {
 }
 
 #[test]
-fn a_user_has_so_many_sessions_wherever_they_come_from() {
+fn sessions_per_user_counts_all_addresses() {
     let upstream = RawUpstream::bind();
     let limits = "[limits]\nconnections_per_user = 1\n";
     let gateway = guarded(&upstream).more(limits).start();
@@ -92,7 +92,7 @@ fn a_user_has_so_many_sessions_wherever_they_come_from() {
 }
 
 #[test]
-fn in_the_first_message_a_user_too_many_is_closed() {
+fn sessions_per_user_applies_to_the_first_message() {
     let upstream = RawUpstream::bind();
     let gateway = guarded(&upstream)
         .more("token_from = [\"message\"]\n[limits]\nconnections_per_user = 1\n")
@@ -211,7 +211,7 @@ fn delayed_messages_arrive_all_and_later() {
 }
 
 #[test]
-fn a_delayed_client_is_told_what_the_application_says_and_its_end() {
+fn a_delayed_client_gets_messages_and_the_close_of_the_upstream() {
     let upstream = RawUpstream::bind();
     let limits = "messages = \"1/h burst 1\"\non_exceed = \"delay\"";
     let gateway = limited(&upstream, limits).start();
@@ -245,7 +245,7 @@ fn a_users_sessions_share_one_rate() {
 }
 
 #[test]
-fn report_mode_tells_and_lets_through() {
+fn report_mode_logs_and_lets_through() {
     let upstream = RawUpstream::bind();
     let limits = "mode = \"report\"\nconnections_per_ip = 1\nmessages = \"1/m burst 1\"";
     let admin = "[admin]\nsocket = \"fw.sock\"\n";

@@ -31,7 +31,7 @@ fn a_session_whose_route_is_gone_is_closed_and_the_others_go_on() {
 }
 
 #[test]
-fn an_invalid_configuration_changes_nothing_and_says_so() {
+fn an_invalid_configuration_is_reported_and_changes_nothing() {
     let upstream = RawUpstream::bind();
     let gateway = Gateway::to(&[upstream.address()]).more(ADMIN).start();
     let mut session = Session::open(&gateway, &upstream);
@@ -114,7 +114,7 @@ fn claims_and_issuers_are_judged_again() {
 }
 
 #[test]
-fn a_reload_before_the_first_message_takes_no_limit_off_its_sender() {
+fn a_reload_before_the_first_message_keeps_its_limits() {
     let upstream = RawUpstream::bind();
     let limits = "[limits]\nmessages_per_user = \"1/m burst 2\"\n";
     let gateway = guarded(&upstream).more(&format!("token_from = [\"message\"]\n{limits}")).start();
@@ -138,7 +138,7 @@ fn a_reload_before_the_first_message_takes_no_limit_off_its_sender() {
 }
 
 #[test]
-fn a_new_certificate_is_shown_to_whoever_comes_next() {
+fn a_reloaded_certificate_is_used_for_new_connections() {
     let upstream = RawUpstream::bind();
     let mut gateway = Gateway::to(&[upstream.address()]).start();
     let mut session = Session::open(&gateway, &upstream);
@@ -151,7 +151,7 @@ fn a_new_certificate_is_shown_to_whoever_comes_next() {
 }
 
 #[test]
-fn what_needs_a_restart_is_said() {
+fn reload_names_keys_that_need_a_restart() {
     let upstream = RawUpstream::bind();
     let gateway = Gateway::to(&[upstream.address()]).more(ADMIN).start();
     gateway
@@ -174,7 +174,7 @@ fn more_connections_may_be_open_after_a_reload() {
 }
 
 #[test]
-fn with_watch_a_changed_file_is_loaded_by_itself() {
+fn watch_reloads_a_changed_file() {
     let upstream = RawUpstream::bind();
     let gateway = Gateway::to(&[upstream.address()]).watched().start();
     let mut session = Session::open(&gateway, &upstream);

@@ -57,7 +57,7 @@ fn expect_bans(gateway: &Gateway, requests: &[(Vec<u8>, bool)], addresses: u8) {
 }
 
 #[test]
-fn a_head_that_no_browser_writes_strikes() {
+fn heads_that_no_browser_sends_cause_strikes() {
     let upstream = RawUpstream::bind();
     let gateway = Gateway::to(&[upstream.address()]).plain().more(BAN).start();
     let text = String::from_utf8(handshake().bytes()).unwrap();
@@ -110,7 +110,7 @@ fn a_head_that_no_browser_writes_strikes() {
 }
 
 #[test]
-fn a_forged_token_strikes_where_no_foreign_page_can_have_put_it() {
+fn a_forged_token_is_a_strike_only_where_no_foreign_page_can_put_one() {
     let upstream = RawUpstream::bind();
     let places = "token_from = [\"header\", \"query:t\", \"cookie:s\", \"subprotocol\"]\n";
     let gateway = guarded(&upstream)
@@ -194,7 +194,7 @@ fn say(gateway: &Gateway, upstream: &RawUpstream, from: SocketAddr, origin: &str
 }
 
 #[test]
-fn a_frame_that_no_browser_makes_strikes() {
+fn frames_that_no_browser_sends_cause_strikes() {
     let upstream = RawUpstream::bind();
     let gateway = Gateway::to(&[upstream.address()])
         .plain()
@@ -238,7 +238,7 @@ fn a_head_that_a_trusted_proxy_wrote_is_no_strike_of_its_client() {
 
 /// The commonest first error is found by its record.
 #[test]
-fn the_record_of_a_refusal_says_what_was_asked_for_without_a_query() {
+fn a_refusal_record_shows_the_request_without_its_query() {
     let upstream = RawUpstream::bind();
     let gateway = guarded(&upstream).plain().start();
     let secret = "a-secret-of-the-query";

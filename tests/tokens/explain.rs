@@ -63,7 +63,7 @@ fn done(gateway: &Gateway, upstream: &RawUpstream, case: &Case) -> String {
 }
 
 #[test]
-fn what_is_explained_is_what_is_done() {
+fn explain_agrees_with_the_gateway() {
     let upstream = RawUpstream::bind();
     let places = "[\"header\", \"subprotocol\", \"query:access_token\", \"cookie:session\"]";
     let gateway = guarded(
@@ -173,7 +173,7 @@ fn each_step_that_passes_names_its_key() {
 }
 
 #[test]
-fn the_step_that_refuses_is_the_last_and_names_its_key() {
+fn the_refusing_step_is_the_last_and_names_its_key() {
     let upstream = RawUpstream::bind();
     let gateway = detailed(&upstream);
     let over = claiming(&json!({ "exp": now() - 100 }));
@@ -201,7 +201,7 @@ fn the_step_that_refuses_is_the_last_and_names_its_key() {
 }
 
 #[test]
-fn server_names_and_hosts_are_told_apart() {
+fn server_names_and_hosts_are_distinguished() {
     let upstream = RawUpstream::bind();
     let gateway = detailed(&upstream);
     for (arguments, line) in [
@@ -267,7 +267,7 @@ fn origins_that_are_not_listed_are_explained_too() {
 }
 
 #[test]
-fn it_knows_what_was_revoked_and_writes_nothing() {
+fn explain_reads_revocations_and_writes_nothing() {
     let upstream = RawUpstream::bind();
     let gateway = guarded(&upstream, "")
         .more("[admin]\nsocket = \"fw.sock\"\nrevocations = \"revoked.json\"\n")
@@ -286,7 +286,7 @@ fn it_knows_what_was_revoked_and_writes_nothing() {
 }
 
 #[test]
-fn what_is_told_is_escaped_and_what_cannot_be_is_bad_usage() {
+fn explain_escapes_text_and_refuses_bad_arguments() {
     let upstream = RawUpstream::bind();
     let gateway = guarded(&upstream, "").plain().start();
     let (_, text) = gateway.explain(&["--path", "/ws", "--token", &token("\u{1b}[2Jada")]);

@@ -28,7 +28,7 @@ fn echoes(client: &mut Wire, application: &mut Wire) {
 
 /// The client was told a subprotocol before there was an application: it can choose no other.
 #[test]
-fn the_application_is_offered_what_the_client_was_told() {
+fn the_upstream_is_offered_the_subprotocol_of_the_client() {
     let upstream = RawUpstream::bind();
     let gateway = guarded(&upstream, "token_from = [\"message\"]")
         .route("subprotocols = [\"chat.v1\", \"chat.v2\"]")
@@ -64,7 +64,7 @@ fn a_token_alone_or_in_an_envelope_opens_the_upstream() {
 }
 
 #[test]
-fn what_comes_with_the_token_is_not_lost() {
+fn frames_sent_with_the_token_are_forwarded() {
     let upstream = RawUpstream::bind();
     let gateway = start(&upstream, "");
     let (mut client, _) = connect(&gateway);
@@ -78,7 +78,7 @@ fn what_comes_with_the_token_is_not_lost() {
 }
 
 #[test]
-fn the_first_message_is_forwarded_where_that_is_said() {
+fn the_first_message_is_forwarded_if_configured() {
     let upstream = RawUpstream::bind();
     let gateway = start(&upstream, "forward_token = true");
     let (mut client, _) = connect(&gateway);
@@ -128,7 +128,7 @@ fn anything_but_a_text_message_closes() {
 }
 
 #[test]
-fn an_upstream_that_is_not_there_is_told_by_a_close() {
+fn an_unavailable_upstream_is_reported_by_a_close() {
     let nobody = RawUpstream::nobody();
     let upstream = RawUpstream::bind();
     let gateway = guarded(&upstream, "token_from = [\"message\"]").upstreams(&[nobody]).start();
@@ -171,7 +171,7 @@ fn python_answers(lines: &str) -> (String, Vec<String>) {
 
 #[test]
 #[ignore = "needs python websockets"]
-fn a_python_application_without_authentication_has_it_at_the_gateway() {
+fn a_python_application_without_authentication_is_protected_by_the_gateway() {
     assert_eq!(python_answers("").1, ["hello"]);
 }
 
@@ -184,7 +184,7 @@ fn a_python_application_that_reads_the_first_message_gets_it() {
 
 /// As graphql-ws sends it.
 #[test]
-fn the_token_is_where_message_token_says() {
+fn message_token_sets_the_path_of_the_token() {
     let upstream = RawUpstream::bind();
     let lines = "message_token = \"/payload/token\"\nforward_token = true";
     let gateway = start(&upstream, lines);
@@ -207,7 +207,7 @@ fn the_token_is_where_message_token_says() {
 }
 
 #[test]
-fn a_first_message_is_as_long_as_max_token_and_what_is_around_it() {
+fn a_first_message_is_bounded_by_max_token_and_its_envelope() {
     let upstream = RawUpstream::bind();
     let long = sign(&json!({ "sub": "ada", "exp": now() + 3600, "pad": "x".repeat(9 * 1024) }));
     let small = start(&upstream, "max_token = \"4KiB\"");

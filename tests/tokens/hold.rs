@@ -97,7 +97,7 @@ fn keep_echoing(session: &mut Session, stop: &AtomicBool) -> usize {
 }
 
 #[test]
-fn clients_without_a_token_starve_nobody_of_what_may_be_held() {
+fn clients_without_a_token_do_not_use_up_the_hold_budget() {
     raise_open_files();
     let (upstream, open) = (RawUpstream::bind(), RawUpstream::bind());
     let gateway = start(&upstream, &open);

@@ -93,7 +93,7 @@ fn a_session_keeps_the_issuer_that_it_began_with() {
 }
 
 #[test]
-fn the_first_message_may_hold_a_token_of_any() {
+fn the_first_message_may_hold_a_token_of_any_issuer() {
     let upstream = RawUpstream::bind();
     let place = "token_from = [\"message\"]";
     let gateway = both(&upstream, place, place).start();

@@ -122,7 +122,7 @@ fn admitted(gateway: &Gateway, upstream: &RawUpstream, key: &Key) {
 }
 
 #[test]
-fn before_a_set_was_fetched_no_token_can_be_judged() {
+fn before_the_first_set_no_token_is_verified() {
     let (upstream, key) = (RawUpstream::bind(), Key::new("a"));
     let (gateway, port) = start(&upstream);
     gateway.expect_refusal(&key.request(), 503, "token.unverifiable");
@@ -180,7 +180,7 @@ fn last_good_set_holds(outage: Option<Vec<u8>>, error: &str) {
 }
 
 #[test]
-fn an_issuer_that_hangs_up_costs_nobody_with_a_known_key() {
+fn a_failing_issuer_does_not_affect_known_keys() {
     last_good_set_holds(None, "no answer");
 }
 

@@ -38,7 +38,7 @@ fn the_leeway_counts_for_the_end_too() {
 }
 
 #[test]
-fn a_token_may_be_let_expire() {
+fn on_expiry_ignore_keeps_the_session() {
     let upstream = RawUpstream::bind();
     let gateway = guarded(&upstream, "leeway = \"0s\"\non_expiry = \"ignore\"")
         .websocket("max_lifetime = \"3s\"")
@@ -59,7 +59,7 @@ fn hand_in(client: &mut Wire, token: &str) -> Value {
 }
 
 #[test]
-fn a_newer_token_makes_the_session_longer_and_the_upstream_sees_nothing_of_it() {
+fn a_newer_token_extends_the_session_and_is_not_forwarded() {
     let upstream = RawUpstream::bind();
     let gateway = renewable(&upstream);
     let mut session = Session::open_with(&gateway, &upstream, &with(&lasting("ada", 2)), "");
@@ -80,7 +80,7 @@ fn a_newer_token_makes_the_session_longer_and_the_upstream_sees_nothing_of_it() 
 }
 
 #[test]
-fn a_token_that_is_not_good_enough_changes_nothing() {
+fn a_token_that_is_refused_changes_nothing() {
     let upstream = RawUpstream::bind();
     let gateway = renewable(&upstream);
     let mut session = Session::open_with(&gateway, &upstream, &with(&lasting("ada", 3600)), "");
@@ -114,7 +114,7 @@ fn told(frames: &[Frame], code: u16, reason: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_token_that_cannot_be_taken_out_ends_the_session_and_reaches_nobody() {
+fn a_token_that_cannot_be_removed_ends_the_session_and_is_not_forwarded() {
     let token = token("ada");
     let message = json!({ "framewall": { "token": token } }).to_string();
     let (first, second) = message.split_at(message.find(&token).unwrap() + 3);
@@ -134,7 +134,7 @@ fn a_token_that_cannot_be_taken_out_ends_the_session_and_reaches_nobody() {
 
 /// What a client sends behind its Close is read and thrown away, whatever it looks like.
 #[test]
-fn a_token_that_comes_too_late_does_no_harm() {
+fn a_token_after_the_close_is_ignored() {
     let upstream = RawUpstream::bind();
     let gateway = renewable(&upstream);
     let mut session = Session::open_with(&gateway, &upstream, &with(&lasting("ada", 1)), "");
@@ -151,7 +151,7 @@ fn a_token_that_comes_too_late_does_no_harm() {
 }
 
 #[test]
-fn what_is_beside_a_token_makes_it_invalid_and_a_list_is_the_applications() {
+fn a_token_message_with_other_members_is_invalid_and_a_list_is_forwarded() {
     let upstream = RawUpstream::bind();
     let gateway = renewable(&upstream);
     let mut session = Session::open_with(&gateway, &upstream, &with(&lasting("ada", 3600)), "");
@@ -174,7 +174,7 @@ fn what_is_beside_a_token_makes_it_invalid_and_a_list_is_the_applications() {
 }
 
 #[test]
-fn a_newer_token_brings_no_end_where_expiry_is_ignored() {
+fn a_newer_token_sets_no_end_where_expiry_is_ignored() {
     let upstream = RawUpstream::bind();
     let gateway = guarded(&upstream, "leeway = \"0s\"\non_expiry = \"ignore\"")
         .route("refresh = \"framewall\"")
@@ -188,7 +188,7 @@ fn a_newer_token_brings_no_end_where_expiry_is_ignored() {
 }
 
 #[test]
-fn without_the_key_such_a_message_is_the_applications() {
+fn without_refresh_a_token_message_is_forwarded() {
     let upstream = RawUpstream::bind();
     let gateway = guarded(&upstream, "").start();
     let mut session = Session::open_with(&gateway, &upstream, &with(&lasting("ada", 60)), "");

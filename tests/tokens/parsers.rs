@@ -172,7 +172,7 @@ fn no_parser_finds_a_second_credential() {
 }
 
 #[test]
-fn what_cannot_be_read_strictly_is_refused_and_the_rest_goes_on() {
+fn ambiguous_credentials_are_refused_and_other_data_is_forwarded() {
     let upstream = RawUpstream::bind();
     let places = "token_from = [\"cookie:session\", \"header:X-Auth-Token\"]";
     let gateway = guarded(&upstream, places).route("origins = [\"*\"]").start();

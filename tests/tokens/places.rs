@@ -26,7 +26,7 @@ fn all_of(head: &super::support::Response) -> String {
 }
 
 #[test]
-fn each_place_lets_in_and_the_token_goes_no_further() {
+fn each_place_admits_and_the_token_is_not_forwarded() {
     let upstream = RawUpstream::bind();
     let gateway = start(&upstream, "");
     let token = token("ada");
@@ -46,7 +46,7 @@ fn each_place_lets_in_and_the_token_goes_no_further() {
 }
 
 #[test]
-fn what_is_beside_the_token_stays() {
+fn data_beside_the_token_is_forwarded() {
     let upstream = RawUpstream::bind();
     let gateway = start(&upstream, "");
     let [_, subprotocol, query, cookie] = carriers(&token("ada"));
@@ -57,7 +57,7 @@ fn what_is_beside_the_token_stays() {
 }
 
 #[test]
-fn a_token_is_forwarded_where_that_is_said() {
+fn a_token_is_forwarded_if_configured() {
     let upstream = RawUpstream::bind();
     let gateway = start(&upstream, "forward_token = true");
     let token = token("ada");
@@ -80,7 +80,7 @@ fn a_browser_gets_its_subprotocol_and_never_the_token() {
 }
 
 #[test]
-fn only_who_hands_in_a_token_as_subprotocol_is_answered_for_the_application() {
+fn only_clients_with_a_token_as_subprotocol_get_a_subprotocol_from_the_gateway() {
     let upstream = RawUpstream::bind();
     let gateway = guarded(&upstream, PLACES).route("subprotocols = [\"chat.v1\"]").start();
     let [header, ..] = carriers(&token("ada"));
@@ -91,7 +91,7 @@ fn only_who_hands_in_a_token_as_subprotocol_is_answered_for_the_application() {
 }
 
 #[test]
-fn a_token_alone_as_subprotocol_is_told_so() {
+fn a_token_without_another_subprotocol_is_refused_with_a_hint() {
     let upstream = RawUpstream::bind();
     let gateway = start(&upstream, "");
     let alone = format!("bearer.{}", token("ada"));

@@ -47,7 +47,7 @@ fn a_token_must_be_signed_with_the_secret_and_be_whole() {
 }
 
 #[test]
-fn the_algorithm_is_the_configurations() {
+fn the_configuration_alone_selects_the_algorithm() {
     let claims = json!({ "sub": "ada", "exp": now() + 3600 });
     let key = EncodingKey::from_secret(SECRET);
     let other = encode(&Header::new(Algorithm::HS512), &claims, &key).unwrap();
@@ -59,7 +59,7 @@ fn the_algorithm_is_the_configurations() {
 }
 
 #[test]
-fn an_expiry_is_demanded_and_kept() {
+fn exp_is_required_and_enforced() {
     let (_, detail) = refused("", &sign(&json!({ "user_id": 7 })), 401, "token.invalid");
     assert!(detail.contains("exp"), "{detail}");
     refused("", &sign(&json!({ "sub": "ada", "exp": "soon" })), 401, "token.invalid");
@@ -115,7 +115,7 @@ fn a_token_longer_than_max_token_is_not_even_read() {
 }
 
 #[test]
-fn a_padded_token_is_told_so() {
+fn a_padded_token_is_refused_with_a_hint() {
     let token = sign(&json!({ "sub": "ada", "exp": now() + 3600 }));
     let (_, detail) = refused("", &format!("{token}="), 401, "token.invalid");
     assert!(detail.contains("signature is padded with ="), "{detail}");
@@ -146,7 +146,7 @@ fn keys_that_verify_nothing_are_refused_at_start() {
 }
 
 #[test]
-fn a_route_without_authentication_takes_no_notice() {
+fn a_route_without_authentication_ignores_tokens() {
     let upstream = RawUpstream::bind();
     let gateway = Gateway::to(&[upstream.address()]).start();
     let session = Session::open_with(&gateway, &upstream, &with("a.b.c"), "");

@@ -26,7 +26,7 @@ fn revoked(session: &mut Session) {
 }
 
 #[test]
-fn a_revoked_user_is_closed_and_not_let_in_again() {
+fn a_revoked_user_is_closed_and_refused() {
     let upstream = RawUpstream::bind();
     let gateway = start(&upstream);
     let mut ada = Session::open_with(&gateway, &upstream, &with("ada", "1"), "");
@@ -45,7 +45,7 @@ fn a_revoked_user_is_closed_and_not_let_in_again() {
 }
 
 #[test]
-fn a_revoked_token_is_closed_and_its_user_may_come_with_another() {
+fn a_revoked_token_is_closed_and_its_user_admitted_with_another() {
     let upstream = RawUpstream::bind();
     let gateway = start(&upstream);
     let mut first = Session::open_with(&gateway, &upstream, &with("ada", "1"), "");
@@ -59,7 +59,7 @@ fn a_revoked_token_is_closed_and_its_user_may_come_with_another() {
 
 /// A token that was handed in later does not wash the one away that opened the session.
 #[test]
-fn a_session_ends_when_a_token_is_revoked_that_it_had_before() {
+fn revoking_an_earlier_token_ends_the_session() {
     let upstream = RawUpstream::bind();
     let gateway = guarded(&upstream, "").more(ADMIN).route("refresh = \"framewall\"").start();
     let mut sessions = ["1", "2", "3"].map(|wanted| {
@@ -86,7 +86,7 @@ fn a_session_ends_when_a_token_is_revoked_that_it_had_before() {
 }
 
 #[test]
-fn the_socket_is_where_the_configuration_says() {
+fn the_configuration_sets_the_socket() {
     let upstream = RawUpstream::bind();
     let gateway = start(&upstream);
     assert!(PathBuf::from(gateway.folder()).join("fw.sock").exists());

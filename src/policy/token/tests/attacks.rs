@@ -12,7 +12,7 @@ fn header(more: &str) -> String {
 }
 
 #[test]
-fn the_algorithm_is_the_configurations() {
+fn the_configuration_alone_selects_the_algorithm() {
     let payload = encode(&claims(&json!({})).to_string());
     for alg in ["none", "None", "NONE", "nOnE"] {
         let head = encode(&format!(r#"{{"alg":"{alg}"}}"#));

@@ -18,7 +18,7 @@ use super::load::Loader;
 use super::protection::{Firewall, Mode};
 use super::reader::SectionReader;
 use super::report::Problem;
-use crate::firewall::{Action, BadLine, BadList, Builder, Entry, Error, List, MAX_LINES, Rules};
+use crate::firewall::{Action, BadLine, BadList, Builder, Error, List, MAX_LINES, Rules};
 use crate::firewall::{Country, Source};
 
 /// The largest list file that is read, in bytes.
@@ -72,36 +72,28 @@ impl CheckedFirewall<'_> {
     /// reported.
     pub(super) fn load(self, loader: &Loader, proxies: &[IpNet]) -> Firewall {
         let Self { reader, keys, ban } = self;
-        let mut lists =
-            Lists { reader: &reader, loader, builder: Rules::builder(), places: Vec::new() };
+        let mut lists = Lists { reader: &reader, loader, builder: Rules::builder() };
         lists.add(Action::Allow, "firewall.allow", keys::ALLOW.name, &keys.allow);
         lists.add(Action::Deny, "firewall.deny", keys::DENY.name, &keys.deny);
         for path in reader.entries(keys::DENY_FILES.name, &keys.deny_files) {
             lists.add_file(&path);
         }
-        let mode = keys.mode;
-        if let Some(geo) = geoip::load(keys, &reader, loader) {
+        if let Some(geo) = geoip::load(&keys, &reader, loader) {
             lists.builder.geo(geo);
         }
-        let Lists { builder, places, .. } = lists;
-        let rules = builder.build();
+        let rules = lists.builder.build();
         for proxy in proxies {
-            lint_proxy(&reader, &rules, &places, *proxy);
+            lint_proxy(&reader, &keys, &rules, *proxy);
         }
-        Firewall { rules: Arc::new(rules), mode, ban }
+        Firewall { rules: Arc::new(rules), mode: keys.mode, ban }
     }
 }
-
-/// Maps the entries of a list to their places in the configuration: one place per inline entry, and the
-/// place of the file name for all entries of a list file.
-type Places = Vec<(Source, Vec<Range<usize>>)>;
 
 /// Collects the lists while they are read.
 struct Lists<'r, 'a> {
     reader: &'r SectionReader<'a>,
     loader: &'r Loader,
     builder: Builder,
-    places: Places,
 }
 
 impl Lists<'_, '_> {
@@ -112,8 +104,6 @@ impl Lists<'_, '_> {
         if let Err(error) = self.builder.list(action, source, networks) {
             self.reader.refuse(name, span, too_long("this list", &error));
         }
-        let spans = self.reader.entries(name, networks).iter().map(Spanned::span).collect();
-        self.places.push((Source::Key(source), spans));
     }
 
     fn add_file(&mut self, path: &Spanned<&PathBuf>) {
@@ -130,7 +120,6 @@ impl Lists<'_, '_> {
         if let Err(error) = self.builder.file(path.get_ref(), &list) {
             self.reader.refuse(name, path.span(), too_long(&file.to_string(), &error));
         }
-        self.places.push((Source::File((*path.get_ref()).clone()), vec![path.span()]));
     }
 
     fn read(&self, path: &Spanned<&PathBuf>) -> Option<List> {
@@ -182,11 +171,21 @@ fn everybody(span: Range<usize>, action: Action, what: &str) -> Problem {
 }
 
 /// Warns of a list that denies a trusted proxy.
-fn lint_proxy(reader: &SectionReader<'_>, rules: &Rules, places: &Places, proxy: IpNet) {
+fn lint_proxy(reader: &SectionReader<'_>, keys: &FirewallKeys, rules: &Rules, proxy: IpNet) {
     let Some((Action::Deny, entry)) = rules.listed(proxy) else {
         return;
     };
-    let Some(span) = place(places, &entry) else {
+    let span = match entry.source {
+        Source::Key(_) => {
+            let networks = reader.entries(keys::DENY.name, &keys.deny);
+            networks.get(entry.position as usize).map(Spanned::span)
+        }
+        Source::File(file) => {
+            let files = reader.entries(keys::DENY_FILES.name, &keys.deny_files);
+            files.iter().find(|path| *path.get_ref() == file).map(Spanned::span)
+        }
+    };
+    let Some(span) = span else {
         return;
     };
     let proxy = if proxy.prefix_len() == proxy.max_prefix_len() {
@@ -200,14 +199,6 @@ fn lint_proxy(reader: &SectionReader<'_>, rules: &Rules, places: &Places, proxy:
             .label("a connection for which it names no client is denied")
             .help(format!("deny less, or add \"{proxy}\" to `allow`, if that is given")),
     );
-}
-
-fn place(places: &Places, entry: &Entry<'_>) -> Option<Range<usize>> {
-    let (_, spans) = places.iter().find(|(source, _)| source == entry.source)?;
-    match entry.source {
-        Source::Key(_) => spans.get(entry.position as usize).cloned(),
-        Source::File(_) => spans.first().cloned(),
-    }
 }
 
 /// Reads a country code.

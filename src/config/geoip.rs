@@ -1,7 +1,7 @@
 //! `[firewall]`: countries and autonomous systems.
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use toml::Spanned;
 
@@ -26,143 +26,123 @@ const SYSTEMS: &str = "numbers of autonomous systems (`autonomous_system_number`
 
 /// Checks the keys that need a database.
 pub(super) fn check(reader: &SectionReader<'_>) {
-    let users = GeoUsers::of(reader);
-    users.refuse_contradictions(reader);
-    users.refuse_missing(reader);
+    refuse_contradictions(reader);
+    refuse_missing(reader);
 }
 
 /// Reads the databases. Returns `None` if no key needs one, or after it reported a fault.
-pub(super) fn load(keys: FirewallKeys, reader: &SectionReader<'_>, loader: &Loader) -> Option<Geo> {
-    let paths = keys.geoip?;
-    let users = GeoUsers::of(reader);
-    let databases: Vec<_> = reader
-        .entries(keys::GEOIP.name, &paths)
-        .iter()
-        .filter_map(|path| users.database(reader, loader, path))
-        .collect();
-    if users.needs() == Says::default() || databases.len() < paths.len() {
+pub(super) fn load(
+    keys: &FirewallKeys,
+    reader: &SectionReader<'_>,
+    loader: &Loader,
+) -> Option<Geo> {
+    let paths = reader.entries(keys::GEOIP.name, &keys.geoip);
+    let databases: Vec<_> =
+        paths.iter().filter_map(|path| read_database(reader, loader, path)).collect();
+    if given(reader).next().is_none() || databases.is_empty() || databases.len() < paths.len() {
         return None;
     }
     let rules = GeoRules {
-        allow_countries: keys.allow_countries,
-        deny_countries: keys.deny_countries,
-        deny_asns: keys.deny_asns,
+        allow_countries: keys.allow_countries.clone(),
+        deny_countries: keys.deny_countries.clone(),
+        deny_asns: keys.deny_asns.clone(),
     };
-    users.check_known(reader, &databases).then(|| Geo::new(rules, databases))
+    check_known(reader, &databases).then(|| Geo::new(rules, databases))
 }
 
-/// The places of the keys that need a database, including keys with faulty values.
-struct GeoUsers {
-    allow_countries: Option<Range<usize>>,
-    deny_countries: Option<Range<usize>>,
-    deny_asns: Option<Range<usize>>,
+/// The keys that need a database, with their places, including keys with faulty values.
+fn given(reader: &SectionReader<'_>) -> impl Iterator<Item = (&'static str, Range<usize>)> {
+    let names = [keys::ALLOW_COUNTRIES.name, keys::DENY_COUNTRIES.name, keys::DENY_ASNS.name];
+    names.into_iter().filter_map(|name| Some((name, reader.span_of(name)?)))
 }
 
-impl GeoUsers {
-    fn of(reader: &SectionReader<'_>) -> Self {
-        Self {
-            allow_countries: reader.span_of(keys::ALLOW_COUNTRIES.name),
-            deny_countries: reader.span_of(keys::DENY_COUNTRIES.name),
-            deny_asns: reader.span_of(keys::DENY_ASNS.name),
-        }
-    }
+/// The data that the key `name` needs.
+fn needs(name: &str) -> Says {
+    let asns = name == keys::DENY_ASNS.name;
+    Says { countries: !asns, asns }
+}
 
-    fn needs(&self) -> Says {
-        Says {
-            countries: self.allow_countries.is_some() || self.deny_countries.is_some(),
-            asns: self.deny_asns.is_some(),
-        }
+/// Refuses keys that another key makes ineffective.
+fn refuse_contradictions(reader: &SectionReader<'_>) {
+    let given = |name| Some((name, reader.span_of(name)?));
+    let allow = given(keys::ALLOW.name);
+    let countries = given(keys::ALLOW_COUNTRIES.name);
+    if let (Some(denied), Some(closed)) =
+        (given(keys::DENY_COUNTRIES.name), countries.clone().or(allow.clone()))
+    {
+        refuse_useless(reader, denied, closed);
     }
-
-    fn given(&self) -> impl Iterator<Item = (&'static str, &Range<usize>)> {
-        let keys = [
-            (keys::ALLOW_COUNTRIES.name, &self.allow_countries),
-            (keys::DENY_COUNTRIES.name, &self.deny_countries),
-            (keys::DENY_ASNS.name, &self.deny_asns),
-        ];
-        keys.into_iter().filter_map(|(name, span)| Some((name, span.as_ref()?)))
+    if let (Some(denied), Some(closed), None) = (given(keys::DENY_ASNS.name), allow, countries) {
+        refuse_useless(reader, denied, closed);
     }
+}
 
-    /// Refuses keys that another key makes ineffective.
-    fn refuse_contradictions(&self, reader: &SectionReader<'_>) {
-        let allow = reader.span_of(keys::ALLOW.name).map(|span| (keys::ALLOW.name, span));
-        let countries = self.allow_countries.clone();
-        let countries = countries.map(|span| (keys::ALLOW_COUNTRIES.name, span));
-        if let (Some(span), Some(closed)) =
-            (&self.deny_countries, countries.clone().or(allow.clone()))
-        {
-            refuse_useless(reader, keys::DENY_COUNTRIES.name, span.clone(), closed);
-        }
-        if let (Some(span), Some(closed), None) = (&self.deny_asns, allow, countries) {
-            refuse_useless(reader, keys::DENY_ASNS.name, span.clone(), closed);
-        }
-    }
-
-    /// Refuses keys without a database, and a database without keys.
-    fn refuse_missing(&self, reader: &SectionReader<'_>) {
-        let Some(geoip) = reader.span_of(keys::GEOIP.name) else {
-            for (name, span) in self.given() {
-                let kind = if name == keys::DENY_ASNS.name { "ASN" } else { "Country" };
+/// Refuses keys without a database, and a database without keys.
+fn refuse_missing(reader: &SectionReader<'_>) {
+    match reader.span_of(keys::GEOIP.name) {
+        None => {
+            for (name, span) in given(reader) {
+                let kind = if needs(name).asns { "ASN" } else { "Country" };
                 let help = format!("write geoip = \"GeoLite2-{kind}.mmdb\", with its path");
                 let what = "this needs a database, and firewall.geoip is missing";
-                reader.refuse(name, span.clone(), Fault::new(what).help(help));
+                reader.refuse(name, span, Fault::new(what).help(help));
             }
-            return;
-        };
-        if self.given().next().is_none() {
-            let fault = Fault::new("no key uses it");
+        }
+        Some(span) if given(reader).next().is_none() => {
             let help = "add `allow_countries`, `deny_countries` or `deny_asns`, or remove `geoip`";
-            reader.refuse(keys::GEOIP.name, geoip, fault.help(help));
+            reader.refuse(keys::GEOIP.name, span, Fault::new("no key uses it").help(help));
+        }
+        Some(_) => {}
+    }
+}
+
+/// Reads a database, which must have countries or autonomous systems that a key needs.
+fn read_database(
+    reader: &SectionReader<'_>,
+    loader: &Loader,
+    path: &Spanned<&PathBuf>,
+) -> Option<Database> {
+    let name = keys::GEOIP.name;
+    let database = loader.read_entry(reader, name, path, |path| {
+        let bytes = read_up_to(path, MAX_DATABASE, &DATABASE)?;
+        Database::read(path, bytes)
+            .map_err(|error| Fault::new(format!("{} {error}", path.display())).help(DATABASE.wrong))
+    })?;
+    let says = database.says();
+    let countries = given(reader).any(|(name, _)| needs(name).countries);
+    let asns = given(reader).any(|(name, _)| needs(name).asns);
+    let wanted = match (countries && !says.countries, asns && !says.asns) {
+        (true, true) => format!("neither {COUNTRIES} nor {SYSTEMS}"),
+        (true, false) if !asns => format!("no {COUNTRIES}"),
+        (false, true) if !countries => format!("no {SYSTEMS}"),
+        _ => return Some(database),
+    };
+    let fault = Fault::new(format!("{} has {wanted}", path.get_ref().display()));
+    let help = "give a database that has them, or leave this one out";
+    reader.refuse(name, path.span(), fault.help(help));
+    None
+}
+
+/// Whether the databases together have all data that the keys need; reports missing data.
+fn check_known(reader: &SectionReader<'_>, databases: &[Database]) -> bool {
+    let mut known = true;
+    for (name, span) in given(reader) {
+        let needs = needs(name);
+        let serves = |says: Says| says.countries && needs.countries || says.asns && needs.asns;
+        if !databases.iter().any(|database| serves(database.says())) {
+            known = false;
+            let missing = if needs.asns { SYSTEMS } else { COUNTRIES };
+            let fault = Fault::new(format!("no database of firewall.geoip has {missing}"));
+            let help = "add one that has them to `geoip`, which takes a list, too";
+            reader.refuse(name, span, fault.help(help));
         }
     }
-
-    /// Loads a database and checks that it contains the countries or autonomous systems that the keys need.
-    fn database(
-        &self,
-        reader: &SectionReader<'_>,
-        loader: &Loader,
-        path: &Spanned<&PathBuf>,
-    ) -> Option<Database> {
-        let database = loader.read_entry(reader, keys::GEOIP.name, path, read_database)?;
-        let (needs, says) = (self.needs(), database.says());
-        let wanted = match (needs.countries && !says.countries, needs.asns && !says.asns) {
-            (true, true) => format!("neither {COUNTRIES} nor {SYSTEMS}"),
-            (true, false) if !needs.asns => format!("no {COUNTRIES}"),
-            (false, true) if !needs.countries => format!("no {SYSTEMS}"),
-            _ => return Some(database),
-        };
-        let fault = Fault::new(format!("{} has {wanted}", path.get_ref().display()));
-        let help = "give a database that has them, or leave this one out";
-        reader.refuse(keys::GEOIP.name, path.span(), fault.help(help));
-        None
-    }
-
-    /// Whether the databases together contain all data that the keys need; reports missing data.
-    fn check_known(&self, reader: &SectionReader<'_>, databases: &[Database]) -> bool {
-        let needs = self.needs();
-        let countries = databases.iter().any(|database| database.says().countries);
-        let asns = databases.iter().any(|database| database.says().asns);
-        let missing = |name| match name {
-            name if name == keys::DENY_ASNS.name => (needs.asns && !asns).then_some(SYSTEMS),
-            _ => (needs.countries && !countries).then_some(COUNTRIES),
-        };
-        let mut known = true;
-        for (name, span) in self.given() {
-            if let Some(missing) = missing(name) {
-                known = false;
-                let fault = Fault::new(format!("no database of firewall.geoip has {missing}"));
-                let help = "add one that has them to `geoip`, which takes a list, too";
-                reader.refuse(name, span.clone(), fault.help(help));
-            }
-        }
-        known
-    }
+    known
 }
 
 fn refuse_useless(
     reader: &SectionReader<'_>,
-    name: &str,
-    span: Range<usize>,
+    (name, span): (&str, Range<usize>),
     (closed, place): (&str, Range<usize>),
 ) {
     let what = format!("{} decides nothing beside `{closed}`", reader.key(name));
@@ -171,10 +151,4 @@ fn refuse_useless(
             .related(place, "what this does not list is denied already")
             .help(format!("remove `{name}`, or `{closed}`")),
     );
-}
-
-fn read_database(path: &Path) -> Result<Database, Fault> {
-    let bytes = read_up_to(path, MAX_DATABASE, &DATABASE)?;
-    Database::read(path, bytes)
-        .map_err(|error| Fault::new(format!("{} {error}", path.display())).help(DATABASE.wrong))
 }

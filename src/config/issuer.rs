@@ -64,22 +64,58 @@ impl RouteIssuers {
     }
 }
 
-/// A signature algorithm (RFC 7518 section 3.1, RFC 8037 section 3.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "named by the RFCs")]
-pub enum Algorithm {
-    HS256,
-    HS384,
-    HS512,
-    RS256,
-    RS384,
-    RS512,
-    PS256,
-    PS384,
-    PS512,
-    ES256,
-    ES384,
-    EdDSA,
+macro_rules! algorithms {
+    ($($name:ident $family:ident $bits:literal;)*) => {
+        /// A signature algorithm (RFC 7518 section 3.1, RFC 8037 section 3.1).
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[allow(missing_docs, reason = "named by the RFCs")]
+        pub enum Algorithm {
+            $($name,)*
+        }
+
+        impl Algorithm {
+            /// All algorithms.
+            pub const ALL: [Self; 12] = [$(Self::$name,)*];
+
+            /// The name in a token's header.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)*
+                }
+            }
+
+            /// The kind of key that the algorithm uses.
+            #[must_use]
+            pub fn family(self) -> Family {
+                match self {
+                    $(Self::$name => Family::$family,)*
+                }
+            }
+
+            /// The length of the hash of the algorithm.
+            pub(super) fn hash_bits(self) -> usize {
+                match self {
+                    $(Self::$name => $bits,)*
+                }
+            }
+        }
+    };
+}
+
+algorithms! {
+    HS256 Hmac 256;
+    HS384 Hmac 384;
+    HS512 Hmac 512;
+    RS256 Rsa 256;
+    RS384 Rsa 384;
+    RS512 Rsa 512;
+    PS256 Rsa 256;
+    PS384 Rsa 384;
+    PS512 Rsa 512;
+    ES256 Ec 256;
+    ES384 Ec 384;
+    EdDSA Ed 512;
 }
 
 /// Algorithms that use the same kind of key; the algorithms of one issuer are of one family.
@@ -96,44 +132,6 @@ pub enum Family {
 }
 
 impl Algorithm {
-    /// All algorithms.
-    pub const ALL: [Self; 12] = [
-        Self::HS256,
-        Self::HS384,
-        Self::HS512,
-        Self::RS256,
-        Self::RS384,
-        Self::RS512,
-        Self::PS256,
-        Self::PS384,
-        Self::PS512,
-        Self::ES256,
-        Self::ES384,
-        Self::EdDSA,
-    ];
-
-    /// The length of the hash of the algorithm.
-    pub(super) fn hash_bits(self) -> usize {
-        match self {
-            Self::HS256 | Self::RS256 | Self::PS256 | Self::ES256 => 256,
-            Self::HS384 | Self::RS384 | Self::PS384 | Self::ES384 => 384,
-            Self::HS512 | Self::RS512 | Self::PS512 | Self::EdDSA => 512,
-        }
-    }
-
-    /// The kind of key that the algorithm uses.
-    #[must_use]
-    pub fn family(self) -> Family {
-        match self {
-            Self::HS256 | Self::HS384 | Self::HS512 => Family::Hmac,
-            Self::RS256 | Self::RS384 | Self::RS512 | Self::PS256 | Self::PS384 | Self::PS512 => {
-                Family::Rsa
-            }
-            Self::ES256 | Self::ES384 => Family::Ec,
-            Self::EdDSA => Family::Ed,
-        }
-    }
-
     /// Whether `alg` in a token names this algorithm: by its own name or, for `EdDSA` with an Ed25519
     /// key, by the name that RFC 9864 section 2.2 defines.
     #[must_use]
@@ -144,25 +142,6 @@ impl Algorithm {
     /// The names of all algorithms.
     pub(super) fn names() -> Vec<&'static str> {
         Self::ALL.into_iter().map(Self::name).collect()
-    }
-
-    /// The name in a token's header.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::HS256 => "HS256",
-            Self::HS384 => "HS384",
-            Self::HS512 => "HS512",
-            Self::RS256 => "RS256",
-            Self::RS384 => "RS384",
-            Self::RS512 => "RS512",
-            Self::PS256 => "PS256",
-            Self::PS384 => "PS384",
-            Self::PS512 => "PS512",
-            Self::ES256 => "ES256",
-            Self::ES384 => "ES384",
-            Self::EdDSA => "EdDSA",
-        }
     }
 }
 

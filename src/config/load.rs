@@ -140,14 +140,6 @@ impl Loader {
     }
 }
 
-/// The source of the roots that a server's certificate must chain to.
-#[derive(Debug)]
-pub(super) enum RootsFrom {
-    File(PathBuf),
-    /// The roots of the system; the span is the place of the server to verify.
-    System(Range<usize>),
-}
-
 impl Checked<'_> {
     /// Reads the files that the sections name. The result is valid only if no error was reported.
     fn load(self, loader: Loader) -> Config {

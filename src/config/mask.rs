@@ -108,7 +108,7 @@ fn suspect(name: &str) -> Option<fn(&str) -> bool> {
 }
 
 fn is_misspelt(name: &str) -> bool {
-    let known = || keys::all().any(|row| row.name() == name);
+    let known = || keys::all().any(|row| row.name == name);
     (4..=10).contains(&name.len()) && strsim::damerau_levenshtein(name, "secret") <= 2 && !known()
 }
 

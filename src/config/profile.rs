@@ -87,7 +87,6 @@ const fn minutes(minutes: u64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::{Limits, Profile, WebSocket, keys};
-    use crate::config::keys::Row;
 
     const DOCS: &str = include_str!("../../docs/hardening.md");
 
@@ -141,9 +140,8 @@ mod tests {
         let without = values(&WebSocket::defaults(), &Limits::defaults(), without);
         let changed = with.iter().zip(&without).filter(|(with, without)| with != without);
         let row = |((key, with), (_, without)): (&Shown, &Shown)| {
-            let derived = keys::CONNECTIONS_PER_IP.absent();
             let without = match key.as_str() {
-                "limits.connections_per_ip" => derived,
+                "limits.connections_per_ip" => keys::CONNECTIONS_PER_IP.row().absent,
                 _ => format!("`{without}`"),
             };
             format!("| `{key}` | `{with}` | {without} | ")

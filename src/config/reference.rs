@@ -52,10 +52,10 @@ fn section(section: Section) -> String {
     format!("\n## {title}\n\n{head}{rows}")
 }
 
-fn table_row(row: &dyn Row) -> String {
-    let cells = [row.words(), row.absent(), row.meaning().to_owned()];
+fn table_row(row: &Row) -> String {
+    let cells = [&row.words, &row.absent, row.meaning];
     let cells = cells.map(|cell| cell.replace('|', "\\|"));
-    format!("| `{}` | {} |\n", row.name(), cells.join(" | "))
+    format!("| `{}` | {} |\n", row.name, cells.join(" | "))
 }
 
 #[cfg(test)]
@@ -80,9 +80,9 @@ mod tests {
 
     /// A file that sets only `row`'s key, to a value of a type that no key accepts, and the name of the
     /// key in the error.
-    fn misused(row: &dyn Row) -> (String, String) {
-        let name = row.name();
-        let (header, path) = match row.section() {
+    fn misused(row: &Row) -> (String, String) {
+        let name = row.name;
+        let (header, path) = match row.section {
             Section::File => (String::new(), String::new()),
             Section::Server => ("[server]\n".into(), "server.".into()),
             Section::Tls => ("[tls]\n".into(), "tls.".into()),
@@ -137,8 +137,8 @@ mod tests {
     fn every_default_is_in_the_full_example() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/framewall.toml");
         let example = std::fs::read_to_string(path).unwrap();
-        for row in keys::all().filter(|row| row.section() != Section::File) {
-            let (name, absent) = (row.name(), row.absent());
+        for row in keys::all().filter(|row| row.section != Section::File) {
+            let (name, absent) = (row.name, row.absent.as_str());
             let default = absent.strip_prefix('`').and_then(|rest| rest.strip_suffix('`'));
             match default.filter(|_| !absent[1..].contains("` ")) {
                 Some(value) => {

@@ -34,12 +34,12 @@ pub fn schema() -> String {
 fn object(section: Section) -> Json {
     let in_no_route = |name| OF_NO_ROUTE.iter().any(|(other, _)| *other == name);
     let rows =
-        keys::of(section).filter(|row| section != Section::RouteLimits || !in_no_route(row.name()));
+        keys::of(section).filter(|row| section != Section::RouteLimits || !in_no_route(row.name));
     let (mut properties, mut required) = (Map::new(), Vec::new());
     for row in rows {
-        properties.insert(row.name().to_owned(), property(row));
-        if row.is_required() {
-            required.push(row.name());
+        properties.insert(row.name.to_owned(), property(row));
+        if row.required {
+            required.push(row.name);
         }
     }
     let mut object = json!({
@@ -111,20 +111,19 @@ fn tables(section: Section) -> Json {
     })
 }
 
-fn property(row: &dyn Row) -> Json {
-    let default = row.default();
-    let meaning = without_links(row.meaning());
-    let description = match &default {
-        None if !row.is_required() => format!("{meaning} Default: {}.", row.absent()),
+fn property(row: &Row) -> Json {
+    let meaning = without_links(row.meaning);
+    let description = match row.default {
+        None if !row.required => format!("{meaning} Default: {}.", row.absent),
         _ => meaning,
     };
-    let mut property = match row.schema() {
+    let mut property = row.schema.clone();
+    if property.get("$ref").is_some() {
         // Draft 7 ignores all members beside `$ref`.
-        reference if reference.get("$ref").is_some() => json!({ "allOf": [reference] }),
-        other => other,
-    };
+        property = json!({ "allOf": [property] });
+    }
     property["description"] = json!(description);
-    if let Some(default) = default.and_then(|toml| to_json(&toml)) {
+    if let Some(default) = row.default.as_deref().and_then(to_json) {
         property["default"] = default;
     }
     property
@@ -169,8 +168,8 @@ mod tests {
     #[test]
     fn every_default_is_a_value_of_json() {
         for row in keys::all() {
-            if let Some(default) = row.default() {
-                assert!(to_json(&default).is_some(), "{}: {default}", row.name());
+            if let Some(default) = &row.default {
+                assert!(to_json(default).is_some(), "{}: {default}", row.name);
             }
         }
     }

@@ -6,7 +6,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::super::issuer::Requirement;
-use super::super::kinds::{Fault, Item, ValueKind, Words, matching};
+use super::super::kinds::{Fault, Item, Text, ValueKind, Words};
 use super::super::reader::Place;
 use super::super::report::Problem;
 use crate::values::{fold, is_reserved};
@@ -29,7 +29,7 @@ pub(in super::super) fn parse_name(text: &str) -> Result<String, Fault> {
 }
 
 /// Reads the name of a claim, or a JSON pointer to a nested claim.
-pub(in super::super) fn parse_claim(text: &str) -> Result<String, Fault> {
+fn parse_claim(text: &str) -> Result<String, Fault> {
     let text = parse_name(text)?;
     match text.strip_prefix('/') {
         Some(pointer) => check_pointer(pointer).map(|()| text),
@@ -59,6 +59,10 @@ fn check_pointer(pointer: &str) -> Result<(), Fault> {
     }
     Ok(())
 }
+
+/// The name of a claim, or the path to a nested claim.
+pub(in super::super) const CLAIM_NAME: Text<String> =
+    Text::new("the name of a claim, or a path such as \"/realm_access/roles\"", CLAIM, parse_claim);
 
 /// A table of claims and their allowed values.
 pub(in super::super) struct Require;
@@ -99,7 +103,7 @@ impl Words for Forward {
     }
 
     fn schema(&self) -> Value {
-        json!({ "type": "object", "minProperties": 1, "additionalProperties": Claim.schema() })
+        json!({ "type": "object", "minProperties": 1, "additionalProperties": CLAIM_NAME.schema() })
     }
 }
 
@@ -110,7 +114,7 @@ impl ValueKind for Forward {
         let table = table(self, item, place)?;
         let read = |(name, place, item): (&Spanned<_>, Place<'_>, &Item<'_>)| {
             let header = header(name, &place);
-            let claim = place.text(item, &Claim, parse_claim);
+            let claim = CLAIM_NAME.read(item, &place);
             Some((Spanned::new(name.span(), header?), claim?))
         };
         let fields = all(entries(table, place).into_iter().map(read))?;
@@ -120,18 +124,6 @@ impl ValueKind for Forward {
 
     fn show(&self, _: &Self::Value) -> String {
         String::new()
-    }
-}
-
-struct Claim;
-
-impl Words for Claim {
-    fn words(&self) -> String {
-        "the name of a claim, or a path such as \"/realm_access/roles\"".to_owned()
-    }
-
-    fn schema(&self) -> Value {
-        matching(CLAIM)
     }
 }
 

@@ -9,7 +9,7 @@ use super::super::files;
 use super::super::issuer::{Algorithm, Family, KeySource};
 use super::super::keys;
 use super::super::lints::LintName;
-use super::super::load::{Loader, RootsFrom};
+use super::super::load::Loader;
 use super::super::reader::SectionReader;
 use super::super::report::Problem;
 use super::jwks::{self, JwksRef};
@@ -25,8 +25,8 @@ pub(super) enum KeyPlace {
     Secret(SecretRef),
     PublicKey(PathBuf),
     JwksFile(PathBuf),
-    /// The URL of a JWK Set, and the source of the roots for `https://`.
-    JwksUrl(Uri, Option<RootsFrom>),
+    /// The URL of a JWK Set, and the file of the roots for `https://` if it is given.
+    JwksUrl(Uri, Option<PathBuf>),
 }
 
 /// Checks the keys that locate the verification key of the issuer `name`; `algorithms` is empty if they
@@ -80,14 +80,13 @@ impl KeyPlace {
                 let json = loader.read(reader, keys::JWKS.name, &path, read)?;
                 KeySource::JwksFile { path, json }
             }
-            Self::JwksUrl(url, roots) => {
+            Self::JwksUrl(url, ca) => {
                 let name = keys::JWKS_CA.name;
-                let roots = match roots {
-                    None => Roots::empty(),
-                    Some(RootsFrom::File(path)) => {
-                        loader.read(reader, name, &path, files::read_roots)?
-                    }
-                    Some(RootsFrom::System(span)) => {
+                let roots = match ca {
+                    _ if url.scheme_str() == Some("http") => Roots::empty(),
+                    Some(path) => loader.read(reader, name, &path, files::read_roots)?,
+                    None => {
+                        let span = reader.span_of(keys::JWKS.name)?;
                         loader.system_roots(reader, span, "this address", name)?
                     }
                 };
@@ -158,20 +157,14 @@ fn jwks(reader: &SectionReader<'_>, ca: Option<PathBuf>, insecure: bool) -> Opti
     let span = reader.span_of(keys::JWKS.name)?;
     match reader.get(&keys::JWKS)? {
         JwksRef::File(path) => Some(KeyPlace::JwksFile(reader.cx.base.join(path))),
-        JwksRef::Url(url) if url.scheme_str() == Some("http") => {
-            if jwks::is_exposed(&url) && !insecure {
-                refuse_exposed(reader, span, &url);
-                return None;
-            }
-            Some(KeyPlace::JwksUrl(url, None))
+        JwksRef::Url(url) if jwks::is_exposed(&url) && !insecure => {
+            refuse_exposed(reader, span, &url);
+            None
         }
         JwksRef::Url(url) => {
-            let roots = match ca {
-                Some(path) => RootsFrom::File(path),
-                None if reader.span_of(keys::JWKS_CA.name).is_some() => return None,
-                None => RootsFrom::System(span),
-            };
-            Some(KeyPlace::JwksUrl(url, Some(roots)))
+            // A `jwks_ca` with a fault was reported.
+            let known = ca.is_some() || reader.span_of(keys::JWKS_CA.name).is_none();
+            known.then_some(KeyPlace::JwksUrl(url, ca))
         }
     }
 }

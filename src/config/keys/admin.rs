@@ -7,7 +7,7 @@ use crate::config::kinds::File;
 section! {
     /// `[admin]`
     #[derive(Debug, Clone, Default, PartialEq, Eq)]
-    pub struct Admin {} Admin ADMIN_ROWS;
+    pub struct Admin {} Admin admin_rows;
 
     ADMIN_SOCKET socket: Option<PathBuf> = File, File, Omittable("none"),
         "The unix socket of the admin client; only the user of the gateway may open it. Its folder must \

@@ -13,7 +13,7 @@ use crate::config::lists::ListOf;
 section! {
     /// `[firewall.ban]`
     #[derive(Debug, Clone, PartialEq, Eq)]
-    pub struct BanRules {} Ban BAN_ROWS;
+    pub struct BanRules {} Ban ban_rows;
 
     STRIKES strikes: NonZeroU32 = Count, Count { max: 1000 }, Value(NonZeroU32::MIN.saturating_add(19)),
         "The number of offences by an address (IPv6: by its /64) that leads to a ban.";

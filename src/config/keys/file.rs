@@ -7,7 +7,7 @@ use crate::config::lists::{ListOf, Subtable};
 use crate::config::profile::Profile;
 
 keys! {
-    File FILE_ROWS;
+    File file_rows;
 
     PROFILE profile = Choice<Profile>, Choice::of(&[("owasp", Profile::Owasp)]),
         Omittable("the default of each key"),

@@ -16,7 +16,7 @@ const COUNTRY: Text<Country> =
 
 section! {
     /// `[firewall]`, before its files are read.
-    pub(in crate::config) struct FirewallKeys {} Firewall FIREWALL_ROWS;
+    pub(in crate::config) struct FirewallKeys {} Firewall firewall_rows;
 
     ALLOW allow: Vec<IpNet> = Texts<IpNet>,
         ListOf::never_empty(NETWORK, "leave `allow` out to admit every address that is not denied"),
@@ -32,7 +32,7 @@ section! {
         Choice::of(&[("enforce", Mode::Enforce), ("report", Mode::Report)]),
         Value(Mode::Enforce),
         "`\"report\"`: denials are logged and counted, but the connection is admitted.";
-    GEOIP geoip: Option<Vec<PathBuf>> = OneOrMore<File>,
+    GEOIP geoip: Vec<PathBuf> = OneOrMore<File>,
         OneOrMore(ListOf::never_empty(File, "leave `geoip` out if no key needs it")),
         Omittable("none"),
         "Databases in the MaxMind DB format, at most 1 GiB each. The first that knows an address decides. \

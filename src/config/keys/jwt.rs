@@ -7,7 +7,7 @@ use http::HeaderName;
 use super::{SHORTEST, Texts, secs};
 use crate::config::issuer::{Algorithm, KeySource, LONGEST_TOKEN, OnExpiry, Requirement};
 use crate::config::jwt::{
-    CLAIM, Forward, JwksRef, Require, SecretRef, parse_algorithm, parse_claim, parse_jwks,
+    CLAIM, CLAIM_NAME, Forward, JwksRef, Require, SecretRef, parse_algorithm, parse_jwks,
     parse_name, parse_path, parse_place, parse_secret,
 };
 use crate::config::kinds::{Bool, Choice, File, Size, Text, Time};
@@ -27,7 +27,7 @@ loaded! {
         key: KeySource,
         /// The places where a token may be; at least one. [`TokenPlace::Message`] excludes the others.
         token_from: Vec<TokenPlace>,
-    } Issuer JWT_ROWS;
+    } Issuer jwt_rows;
 
     ALGORITHMS algorithms: Vec<Algorithm> = Texts<Algorithm>,
         ListOf::never_empty(Text::one_of("a signature algorithm such as \"HS256\" or \"ES256\"",
@@ -70,9 +70,7 @@ loaded! {
     LEEWAY leeway: Duration = Time, Time { min: Duration::ZERO, max: secs(60) }, Value(secs(30)),
         "Tolerance for clocks that differ: added to `exp` and to the end of a session, subtracted from \
          `nbf`.";
-    USER_CLAIM user_claim: String = Text<String>,
-        Text::new("the name of a claim, or a path such as \"/realm_access/roles\"", CLAIM, parse_claim),
-        Made(|| "sub".to_owned()),
+    USER_CLAIM user_claim: String = Text<String>, CLAIM_NAME, Made(|| "sub".to_owned()),
         "The claim that identifies the user. A value that begins with `/` is a JSON pointer (RFC 6901) to \
          a nested claim, here and in `require` and `forward`.";
     TOKEN_FROM token_from = Texts<TokenPlace>,

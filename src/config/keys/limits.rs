@@ -16,7 +16,7 @@ const EVENTS: RateOrOff = OrOff(RateOf::Events);
 layered! {
     /// `[limits]`; `None` is off.
     #[derive(Default)]
-    Limits LIMITS_ROWS;
+    Limits limits_rows;
 
     CONNECTIONS_PER_IP connections_per_ip: Option<NonZeroU32> = CountOrOff,
         CONNECTIONS, Derived(None, "a tenth of `max_connections`, 1000 at least"),

@@ -10,7 +10,7 @@ use crate::config::model::LogFormat;
 section! {
     /// `[log]`
     #[derive(Debug, Clone, PartialEq, Eq)]
-    pub struct Log {} Log LOG_ROWS;
+    pub struct Log {} Log log_rows;
 
     LOG_LEVEL level: Level = Choice<Level>,
         Choice::of(&[("error", Level::ERROR), ("warn", Level::WARN), ("info", Level::INFO),

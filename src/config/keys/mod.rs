@@ -2,6 +2,7 @@
 //! value reader, `docs/configuration.md` and the JSON Schema are all derived from it.
 
 use std::fmt;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -37,7 +38,9 @@ macro_rules! keys {
         };)*
 
         /// The keys of this section, in the order of the reference.
-        pub(super) static $rows: &[&dyn super::Row] = &[$(&$id,)*];
+        pub(super) fn $rows() -> Vec<super::Row> {
+            vec![$($id.row(),)*]
+        }
     };
 }
 
@@ -173,22 +176,27 @@ pub use websocket::WebSocket;
 pub(in crate::config) use websocket::*;
 
 /// All keys; the keys of a section are in the order of the reference.
-pub(in crate::config) fn all() -> impl Iterator<Item = &'static dyn Row> {
-    let files = [
-        FILE_ROWS,
-        SERVER_ROWS,
-        TLS_ROWS,
-        CERTIFICATE_ROWS,
-        FIREWALL_ROWS,
-        BAN_ROWS,
-        LIMITS_ROWS,
-        WEBSOCKET_ROWS,
-        JWT_ROWS,
-        ROUTE_ROWS,
-        LOG_ROWS,
-        ADMIN_ROWS,
+static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
+    let sections = [
+        file_rows,
+        server_rows,
+        tls_rows,
+        certificate_rows,
+        firewall_rows,
+        ban_rows,
+        limits_rows,
+        websocket_rows,
+        jwt_rows,
+        route_rows,
+        log_rows,
+        admin_rows,
     ];
-    files.into_iter().flatten().copied()
+    sections.into_iter().flat_map(|rows| rows()).collect()
+});
+
+/// All keys; the keys of a section are in the order of the reference.
+pub(in crate::config) fn all() -> impl Iterator<Item = &'static Row> {
+    ROWS.iter()
 }
 
 const SHORTEST: Duration = Duration::from_millis(10);
@@ -321,25 +329,21 @@ pub(in crate::config) struct Omittable(pub(in crate::config) &'static str);
 
 /// Describes a missing key for the reference.
 pub(in crate::config) trait Absence<K> {
-    fn words(&self, kind: &K) -> String;
+    /// Whether the key is required.
+    const REQUIRED: bool = false;
 
-    /// The default as TOML, if the key has one.
+    /// The text for a key without a constant default.
+    fn words(&self) -> &'static str;
+
+    /// The default as TOML, if it is a constant.
     fn default(&self, _: &K) -> Option<String> {
         None
-    }
-
-    /// Whether the key is required.
-    fn is_required(&self) -> bool {
-        false
     }
 }
 
 impl<K: ValueKind<Value: Clone>> Absence<K> for DefaultTo<K::Value> {
-    fn words(&self, kind: &K) -> String {
-        match self {
-            Self::Derived(_, words) => (*words).to_owned(),
-            _ => format!("`{}`", kind.show(&self.value())),
-        }
+    fn words(&self) -> &'static str {
+        if let Self::Derived(_, words) = self { words } else { "" }
     }
 
     fn default(&self, kind: &K) -> Option<String> {
@@ -351,18 +355,16 @@ impl<K: ValueKind<Value: Clone>> Absence<K> for DefaultTo<K::Value> {
 }
 
 impl<K> Absence<K> for Needed {
-    fn words(&self, _: &K) -> String {
-        "required".to_owned()
-    }
+    const REQUIRED: bool = true;
 
-    fn is_required(&self) -> bool {
-        true
+    fn words(&self) -> &'static str {
+        "required"
     }
 }
 
 impl<K> Absence<K> for Omittable {
-    fn words(&self, _: &K) -> String {
-        self.0.to_owned()
+    fn words(&self) -> &'static str {
+        self.0
     }
 }
 
@@ -414,73 +416,58 @@ impl<T, K: ValueKind<Value = Vec<T>>> Field<Vec<T>> for Key<K, Needed> {
     }
 }
 
-/// A row of the table, independent of its types.
-pub(in crate::config) trait Row: Sync {
-    fn section(&self) -> Section;
-    fn name(&self) -> &'static str;
-    fn words(&self) -> String;
-    fn absent(&self) -> String;
-    fn meaning(&self) -> &'static str;
-    fn is_required(&self) -> bool;
-    /// The default as TOML, if the key has one.
-    fn default(&self) -> Option<String>;
+/// A key as the reference and the JSON Schema describe it.
+pub(in crate::config) struct Row {
+    pub(in crate::config) section: Section,
+    pub(in crate::config) name: &'static str,
+    /// The description of the kind.
+    pub(in crate::config) words: String,
+    /// The description of the absence.
+    pub(in crate::config) absent: String,
+    pub(in crate::config) meaning: &'static str,
+    pub(in crate::config) required: bool,
+    /// The default as TOML, if it is a constant.
+    pub(in crate::config) default: Option<String>,
     /// The JSON Schema of the value.
-    fn schema(&self) -> Json;
+    pub(in crate::config) schema: Json,
 }
 
-impl<K: Words + Sync, A: Absence<K> + Sync> Row for Key<K, A> {
-    fn section(&self) -> Section {
-        self.section
-    }
-
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn words(&self) -> String {
-        self.kind.words()
-    }
-
-    fn absent(&self) -> String {
-        self.absent.words(&self.kind)
-    }
-
-    fn meaning(&self) -> &'static str {
-        self.meaning
-    }
-
-    fn is_required(&self) -> bool {
-        self.absent.is_required()
-    }
-
-    fn default(&self) -> Option<String> {
-        self.absent.default(&self.kind)
-    }
-
-    fn schema(&self) -> Json {
-        self.kind.schema()
+impl<K: Words, A: Absence<K>> Key<K, A> {
+    pub(in crate::config) fn row(&self) -> Row {
+        let default = self.absent.default(&self.kind);
+        let words = || self.absent.words().to_owned();
+        Row {
+            section: self.section,
+            name: self.name,
+            words: self.kind.words(),
+            absent: default.as_ref().map_or_else(words, |toml| format!("`{toml}`")),
+            meaning: self.meaning,
+            required: A::REQUIRED,
+            default,
+            schema: self.kind.schema(),
+        }
     }
 }
 
 pub(in crate::config) fn is_known(section: Section, name: &str) -> bool {
-    names(section).contains(&name)
+    of(section).any(|row| row.name == name)
 }
 
 /// The keys of a section, in the order of the table.
-pub(in crate::config) fn of(section: Section) -> impl Iterator<Item = &'static dyn Row> {
+pub(in crate::config) fn of(section: Section) -> impl Iterator<Item = &'static Row> {
     let home = if section == Section::RouteLimits { Section::Limits } else { section };
-    all().filter(move |row| row.section() == home)
+    all().filter(move |row| row.section == home)
 }
 
 /// The names of the keys of a section.
 pub(in crate::config) fn names(section: Section) -> Vec<&'static str> {
-    of(section).map(Row::name).collect()
+    of(section).map(|row| row.name).collect()
 }
 
 /// The section that has a key of this name, if exactly one has.
 pub(in crate::config) fn home(name: &str) -> Option<Section> {
-    let mut homes = all().filter(|row| row.name() == name);
-    let home = homes.next()?.section();
+    let mut homes = all().filter(|row| row.name == name);
+    let home = homes.next()?.section;
     homes.next().is_none().then_some(home)
 }
 

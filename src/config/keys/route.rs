@@ -34,7 +34,7 @@ loaded! {
         websocket: WebSocket,
         /// `[limits]` with the route's overrides.
         limits: Limits,
-    } Route ROUTE_ROWS;
+    } Route route_rows;
 
     HOST host: Vec<HostPattern> = Texts<HostPattern>,
         ListOf::never_empty(Text::new("a host such as \"chat.example.com\" or \"*.example.com\"",

@@ -26,7 +26,7 @@ section! {
     pub struct Server {
         /// `drop_headers` and `keep_headers`.
         fields: FieldRules = fields::check,
-    } Server SERVER_ROWS;
+    } Server server_rows;
 
     LISTEN listen: Vec<SocketAddr> = Texts<SocketAddr>,
         ListOf::never_empty(Text::new("an address and port such as \"0.0.0.0:8443\"",

@@ -8,7 +8,7 @@ use crate::tls::TlsVersion;
 
 section! {
     /// `[tls]`, before its files are read.
-    pub(in crate::config) struct TlsKeys {} Tls TLS_ROWS;
+    pub(in crate::config) struct TlsKeys {} Tls tls_rows;
 
     TLS_MODE mode = Choice<bool>,
         Choice::of(&[("on", true), ("off", false)]), Value(true),
@@ -34,7 +34,7 @@ section! {
 
 section! {
     /// An entry of `certificates`, before its files are read.
-    pub(in crate::config) struct CertificateKeys {} Certificate CERTIFICATE_ROWS;
+    pub(in crate::config) struct CertificateKeys {} Certificate certificate_rows;
 
     CERT cert: Option<PathBuf> = File, File, Needed("name the PEM file of the certificate chain"),
         "PEM file of the chain, the server's own certificate first. At most 1 MiB.";

@@ -9,7 +9,7 @@ use crate::config::model::Compression;
 
 layered! {
     /// `[websocket]`; `None` is "off". Sizes are the client's, but for `max_reply_size`.
-    WebSocket WEBSOCKET_ROWS;
+    WebSocket websocket_rows;
 
     MAX_MESSAGE_SIZE max_message_size: u64 = Size,
         Size { min: 1, max: GIB }, Value(MIB),

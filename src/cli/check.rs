@@ -120,10 +120,10 @@ mod tests {
     #[test]
     fn report_mode_causes_a_warning() {
         let text = OPEN.to_owned() + "[firewall]\ndeny = [\"192.0.2.1\"]\nmode = \"report\"\n";
-        let (code, told) = check(&text, false);
+        let (code, output) = check(&text, false);
         assert_eq!(code, 0);
         let expected = "warning[firewall.report]: firewall.mode is \"report\": what it denies is let through\n";
-        assert!(told.contains(expected), "{told}");
+        assert!(output.contains(expected), "{output}");
         assert_eq!(check(&text, true).0, 78);
     }
 
@@ -148,9 +148,12 @@ mod tests {
         std::fs::write(folder.path().join("keys.json"), keys).unwrap();
         let text = OPEN.replace("\"none\"", "\"main\"") + jwt + "jwks = \"keys.json\"\n";
         std::fs::write(&path, text).unwrap();
-        let (code, told) = verdict(&path, false, false);
-        assert_eq!(code, 78, "{told}");
-        assert!(told.starts_with("error: [jwt.main]: ") && told.contains("exponent"), "{told}");
+        let (code, output) = verdict(&path, false, false);
+        assert_eq!(code, 78, "{output}");
+        assert!(
+            output.starts_with("error: [jwt.main]: ") && output.contains("exponent"),
+            "{output}"
+        );
     }
 
     #[test]

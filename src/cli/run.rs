@@ -206,9 +206,9 @@ mod tests {
             (ErrorKind::AddrNotAvailable, "this machine does not have that address"),
         ] {
             let error = RunError::Bind("0.0.0.0:443".parse().unwrap(), Error::from(kind));
-            let told = error.to_string();
-            assert!(told.starts_with("cannot listen on 0.0.0.0:443: "), "{told}");
-            assert!(told.contains(help), "{told}");
+            let text = error.to_string();
+            assert!(text.starts_with("cannot listen on 0.0.0.0:443: "), "{text}");
+            assert!(text.contains(help), "{text}");
         }
     }
 }

@@ -46,10 +46,10 @@ pub(super) fn check(
     name: &str,
     issuers: &Issuers<'_>,
 ) -> Option<CheckedAuth> {
-    let said = reader.required(&keys::AUTH)?;
-    let said = reader.entries(keys::AUTH.name, &said);
-    if let Some(none) = said.iter().find(|said| *said.get_ref() == NONE) {
-        if said.len() > 1 {
+    let listed = reader.required(&keys::AUTH)?;
+    let listed = reader.entries(keys::AUTH.name, &listed);
+    if let Some(none) = listed.iter().find(|entry| *entry.get_ref() == NONE) {
+        if listed.len() > 1 {
             let what = format!("{}: \"none\" stands beside others", reader.key(keys::AUTH.name));
             let problem = Problem::at(none.span(), what).label("it admits anybody");
             reader.cx.refuse(problem.help("remove it, or say \"none\" alone"));
@@ -58,21 +58,21 @@ pub(super) fn check(
         lint_open(reader, name, none.span());
         return Some(CheckedAuth::None);
     }
-    let find = |said: &Spanned<&String>| {
-        let Some((position, issuer)) = issuers.find(said.get_ref()) else {
-            refuse_unknown(reader, said, &issuers.names());
+    let find = |entry: &Spanned<&String>| {
+        let Some((position, issuer)) = issuers.find(entry.get_ref()) else {
+            refuse_unknown(reader, entry, &issuers.names());
             return None;
         };
         Some((position, issuer?))
     };
     // Look up every name before returning, so that all unknown names are reported at once.
-    let found: Vec<Option<(usize, &CheckedIssuer<'_>)>> = said.iter().map(find).collect();
+    let found: Vec<Option<(usize, &CheckedIssuer<'_>)>> = listed.iter().map(find).collect();
     let found: Vec<_> = found.into_iter().collect::<Option<_>>()?;
     let (positions, found): (Vec<_>, Vec<_>) = found.into_iter().unzip();
-    for (index, (issuer, said)) in found.iter().zip(&said).enumerate() {
+    for (index, (issuer, entry)) in found.iter().zip(&listed).enumerate() {
         if let (Some((what, help)), true) = (mixed_up(issuer, &found[..index]), found.len() > 1) {
             let what = format!("{}: {what}", reader.key(keys::AUTH.name));
-            reader.cx.refuse(Problem::at(said.span(), what).help(help));
+            reader.cx.refuse(Problem::at(entry.span(), what).help(help));
             return None;
         }
     }
@@ -110,8 +110,8 @@ fn mixed_up(issuer: &CheckedIssuer<'_>, before: &[&CheckedIssuer<'_>]) -> Option
     ))
 }
 
-fn refuse_unknown(reader: &SectionReader<'_>, said: &Spanned<&String>, known: &[&str]) {
-    let name = said.get_ref();
+fn refuse_unknown(reader: &SectionReader<'_>, entry: &Spanned<&String>, known: &[&str]) {
+    let name = entry.get_ref();
     let what = format!("{}: there is no [jwt.{name}]", reader.key(keys::AUTH.name));
     let names = [NONE].iter().chain(known).copied();
     let help = match nearest(name, names.clone()) {
@@ -127,7 +127,7 @@ fn refuse_unknown(reader: &SectionReader<'_>, said: &Spanned<&String>, known: &[
         [only] => format!("expected {only}: the file has no [jwt.NAME] table"),
         names => format!("expected one of {}", names.join(", ")),
     };
-    reader.cx.refuse(Problem::at(said.span(), what).label(label).help(help));
+    reader.cx.refuse(Problem::at(entry.span(), what).label(label).help(help));
 }
 
 fn lint_open(reader: &SectionReader<'_>, name: &str, span: Range<usize>) {

@@ -98,8 +98,8 @@ pub(super) fn of_route(
     base: &Layer,
     auth: Option<&CheckedAuth>,
 ) -> Limits {
-    for (name, whom) in OF_NO_ROUTE {
-        refuse_in_route(reader, name, whom);
+    for (name, owner) in OF_NO_ROUTE {
+        refuse_in_route(reader, name, owner);
     }
     let layer = overlay(reader, base);
     check_drop(reader, &layer);
@@ -139,22 +139,22 @@ pub(super) fn check_used(reader: &SectionReader<'_>, layer: &Layer, routes: &[Ch
 
 fn overlay(reader: &SectionReader<'_>, base: &Layer) -> Layer {
     let values = Limits::over(&base.values, reader);
-    let said = |name, above: &Option<_>| reader.span_of(name).or_else(|| above.clone());
+    let place_of = |name, above: &Option<_>| reader.span_of(name).or_else(|| above.clone());
     Layer {
-        bytes: said(keys::LIMIT_BYTES.name, &base.bytes),
-        on_exceed: said(keys::ON_EXCEED.name, &base.on_exceed),
+        bytes: place_of(keys::LIMIT_BYTES.name, &base.bytes),
+        on_exceed: place_of(keys::ON_EXCEED.name, &base.on_exceed),
         limited: limits_sessions(&values) || IN_SESSIONS.iter().any(|name| reader.is_on(name)),
         limited_in_route: Cell::new(false),
         values,
     }
 }
 
-fn refuse_in_route(reader: &SectionReader<'_>, name: &str, whom: &str) {
+fn refuse_in_route(reader: &SectionReader<'_>, name: &str, owner: &str) {
     if let Some(span) = reader.span_of(name) {
         let what = format!("{}: a route has no such limit", reader.key(name));
         reader.cx.refuse(
             Problem::at(span, what)
-                .label(format!("it is of {whom}, over all routes"))
+                .label(format!("it is of {owner}, over all routes"))
                 .help(format!("`{name}` belongs in [limits]")),
         );
     }

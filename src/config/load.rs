@@ -119,19 +119,19 @@ impl Loader {
         reader.accept(name, span, read(path))
     }
 
-    /// The root certificates of the system. If there are none, reports an error at `span` that `whom`
+    /// The root certificates of the system. If there are none, reports an error at `span` that `subject`
     /// cannot be verified.
     pub(super) fn system_roots(
         &self,
         reader: &SectionReader<'_>,
         span: Range<usize>,
-        whom: &str,
+        subject: &str,
         instead: &str,
     ) -> Option<Roots> {
         match self.system_roots.get_or_init(Roots::system) {
             Ok(roots) => Some(roots.clone()),
             Err(reason) => {
-                let what = format!("the system has no roots to verify {whom} with{reason}");
+                let what = format!("the system has no roots to verify {subject} with{reason}");
                 let help = format!("install the system's CA certificates, or give {instead}");
                 reader.cx.refuse(Problem::at(span, what).help(help));
                 None

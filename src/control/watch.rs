@@ -21,7 +21,7 @@ type FileStamp = Option<(u64, u64, u64, i64, i64)>;
 
 /// The changed files that are not loaded yet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Owed {
+struct PendingLoad {
     /// Files of the firewall.
     lists: bool,
     /// Any file, including the configuration.
@@ -48,27 +48,27 @@ struct Watch {
     /// The files at the last load or failed load, or at the first scan.
     known: Option<FileSnapshot>,
     /// The files at the last scan, if they differ from `known`.
-    moving: Option<FileSnapshot>,
+    unstable: Option<FileSnapshot>,
 }
 
 impl Watch {
     /// Whether the files changed since the first scan or the last reported change, and did not change
     /// since the scan before this one.
-    fn is_changed(&mut self, look: FileSnapshot) -> bool {
-        if self.known.as_ref().is_none_or(|known| !known.0.keys().eq(look.0.keys())) {
+    fn is_changed(&mut self, scan: FileSnapshot) -> bool {
+        if self.known.as_ref().is_none_or(|known| !known.0.keys().eq(scan.0.keys())) {
             // This is the first scan, or the set of watched files changed.
-            *self = Self { known: Some(look), moving: None };
+            *self = Self { known: Some(scan), unstable: None };
             return false;
         }
-        if self.known.as_ref() == Some(&look) {
-            self.moving = None;
+        if self.known.as_ref() == Some(&scan) {
+            self.unstable = None;
             return false;
         }
-        if self.moving.as_ref() != Some(&look) {
-            self.moving = Some(look);
+        if self.unstable.as_ref() != Some(&scan) {
+            self.unstable = Some(scan);
             return false;
         }
-        *self = Self { known: Some(look), moving: None };
+        *self = Self { known: Some(scan), unstable: None };
         true
     }
 }
@@ -82,37 +82,38 @@ pub(super) fn watch(control: &Arc<Control>, all: bool) {
     let runtime = control.runtime.clone();
     let control = Arc::clone(control);
     runtime.spawn_until_stop(async move {
-        let mut owed = Owed::default();
+        let mut pending = PendingLoad::default();
         loop {
             tokio::time::sleep(EVERY).await;
             let (lists, files) = control.watched(all);
-            let look = move || (FileSnapshot::of(&lists), FileSnapshot::of(&files));
-            let Some((lists, files)) = control.look(look).await else {
+            let scan = move || (FileSnapshot::of(&lists), FileSnapshot::of(&files));
+            let Some((lists, files)) = control.scan(scan).await else {
                 return;
             };
-            owed.lists |= data.is_changed(lists);
-            owed.files |= whole.is_changed(files);
-            if owed == Owed::default() || control.reloading.is_hung() {
+            pending.lists |= data.is_changed(lists);
+            pending.files |= whole.is_changed(files);
+            if pending == PendingLoad::default() || control.reloading.is_hung() {
                 continue;
             }
-            let outcome = if owed.files { control.reload().await } else { control.refresh().await };
+            let outcome =
+                if pending.files { control.reload().await } else { control.refresh().await };
             // `reload` logs the outcome. A load that timed out is repeated once the file system
             // answers, since the file may not change again.
             if !matches!(outcome, Err(ReloadError::Slow(_))) {
-                owed = Owed::default();
+                pending = PendingLoad::default();
             }
         }
     });
 }
 
 impl Control {
-    /// Runs `look` on a thread, because the file system may hang. A hang is logged, and its result is
-    /// still awaited. `None`: `look` panicked.
-    async fn look<T: Send + 'static>(
+    /// Runs `scan` on a thread, because the file system may hang. A hang is logged, and its result is
+    /// still awaited. `None`: `scan` panicked.
+    async fn scan<T: Send + 'static>(
         &self,
-        look: impl FnOnce() -> T + Send + 'static,
+        scan: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
-        let mut looking = tokio::task::spawn_blocking(look);
+        let mut looking = tokio::task::spawn_blocking(scan);
         if let Ok(looked) = timeout(WITHIN, &mut looking).await {
             return looked.ok();
         }
@@ -140,24 +141,24 @@ mod tests {
         let path = folder.path().join("list");
         fs::write(&path, "1").unwrap();
         let files = [path.clone()];
-        let look = || FileSnapshot::of(&files);
+        let scan = || FileSnapshot::of(&files);
         let mut watch = Watch::default();
-        assert!(!watch.is_changed(look()), "the first look is what is known");
-        assert!(!watch.is_changed(look()));
+        assert!(!watch.is_changed(scan()), "the first look is what is known");
+        assert!(!watch.is_changed(scan()));
         fs::write(&path, "12").unwrap();
-        assert!(!watch.is_changed(look()), "it may be half written");
+        assert!(!watch.is_changed(scan()), "it may be half written");
         fs::write(&path, "123").unwrap();
-        assert!(!watch.is_changed(look()), "it was");
-        assert!(watch.is_changed(look()));
-        assert!(!watch.is_changed(look()), "once");
+        assert!(!watch.is_changed(scan()), "it was");
+        assert!(watch.is_changed(scan()));
+        assert!(!watch.is_changed(scan()), "once");
         let other = folder.path().join("other");
         fs::write(&other, "123").unwrap();
         fs::rename(&other, &path).unwrap();
-        assert!(!watch.is_changed(look()));
-        assert!(watch.is_changed(look()), "replaced by another of the same size");
+        assert!(!watch.is_changed(scan()));
+        assert!(watch.is_changed(scan()), "replaced by another of the same size");
         fs::remove_file(&path).unwrap();
-        assert!(!watch.is_changed(look()));
-        assert!(watch.is_changed(look()), "gone");
+        assert!(!watch.is_changed(scan()));
+        assert!(watch.is_changed(scan()), "gone");
     }
 
     #[test]

@@ -234,11 +234,11 @@ impl Attacker {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let request = self.request(attack, target, id);
         let answer = exchange(target, &request, attack.payload).await;
-        let patience = match answer {
+        let limit = match answer {
             Ok(AttackAnswer::Status(..)) => Duration::ZERO,
             _ => RECORD_WITHIN,
         };
-        let record = self.witness.testify(id, patience).await;
+        let record = self.witness.testify(id, limit).await;
         let client = match answer {
             Ok(answer) => answer.to_string(),
             Err(error) => format!("the connection failed: {error}"),
@@ -300,7 +300,7 @@ async fn exchange(
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        answer = timeout(payload.patience(), read_close(&mut reader, rest)) => {
+        answer = timeout(payload.limit(), read_close(&mut reader, rest)) => {
             Ok(answer.unwrap_or(AttackAnswer::Nothing))
         }
         () = writing => Ok(AttackAnswer::Nothing),
@@ -398,7 +398,7 @@ fn describe(attack: &Attack, record: Option<&WitnessRecord>) -> (bool, String) {
 }
 
 impl Payload {
-    fn patience(self) -> Duration {
+    fn limit(self) -> Duration {
         match self {
             // Longer than `message_timeout` of the demo's configuration.
             Self::Slow => Duration::from_secs(4),

@@ -103,9 +103,9 @@ impl Witness {
         self.changed.notify_waiters();
     }
 
-    /// Takes the record with this number once its connection has ended, or after `patience`; `None`
+    /// Takes the record with this number once its connection has ended, or after `limit`; `None`
     /// if there is no such record.
-    pub(super) async fn testify(&self, id: u64, patience: Duration) -> Option<WitnessRecord> {
+    pub(super) async fn testify(&self, id: u64, limit: Duration) -> Option<WitnessRecord> {
         let over = async {
             loop {
                 let changed = self.changed.notified();
@@ -115,8 +115,8 @@ impl Witness {
                 changed.await;
             }
         };
-        // After `patience` the bytes recorded so far are returned.
-        let _ = timeout(patience, over).await;
+        // After `limit` the bytes recorded so far are returned.
+        let _ = timeout(limit, over).await;
         self.records.lock().unwrap_or_else(PoisonError::into_inner).remove(&id)
     }
 

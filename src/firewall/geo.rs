@@ -152,7 +152,7 @@ mod tests {
     use std::path::Path;
 
     use super::{Database, Geo, GeoRules, Says};
-    use crate::firewall::tests::told;
+    use crate::firewall::tests::decision;
     use crate::firewall::{Action, Country, Error, Rules};
 
     const DE: &[&str] = &["DE"];
@@ -215,10 +215,10 @@ mod tests {
         assert!(!rules.is_empty());
         let country = denied("firewall.deny_countries: DE");
         for ip in ["192.0.2.1", "::ffff:192.0.2.1", "2001:db8:1::1"] {
-            assert_eq!(told(&rules, ip), country, "{ip}");
+            assert_eq!(decision(&rules, ip), country, "{ip}");
         }
         for ip in ["198.51.100.1", "203.0.112.1", "10.0.0.1", "127.0.0.1", "::1", "2001:db8:9::"] {
-            assert_eq!(told(&rules, ip), allowed("no rule of [firewall] lists it"), "{ip}");
+            assert_eq!(decision(&rules, ip), allowed("no rule of [firewall] lists it"), "{ip}");
         }
         assert_eq!(rules.files(), [Path::new("tests/data/country.mmdb")]);
     }
@@ -227,12 +227,12 @@ mod tests {
     fn allowed_countries_deny_others_and_unknown_ones() {
         let rules = rules(&["country.mmdb"], DE, NONE, &[]);
         let country = allowed("firewall.allow_countries: DE");
-        assert_eq!(told(&rules, "192.0.2.1"), country);
+        assert_eq!(decision(&rules, "192.0.2.1"), country);
         let other = denied("firewall.allow_countries does not list country FR");
-        assert_eq!(told(&rules, "198.51.100.1"), other);
+        assert_eq!(decision(&rules, "198.51.100.1"), other);
         let unknown = denied("firewall.allow_countries is given, and no country is known of it");
         for ip in ["203.0.112.1", "10.0.0.1", "127.0.0.1", "::1"] {
-            assert_eq!(told(&rules, ip), unknown, "{ip}");
+            assert_eq!(decision(&rules, ip), unknown, "{ip}");
         }
     }
 
@@ -246,10 +246,10 @@ mod tests {
         builder.geo(geo(&["country.mmdb"], DE, NONE, &[]));
         let rules = builder.build();
         for ip in ["198.51.100.7", "127.0.0.1", "192.0.2.127"] {
-            assert!(!told(&rules, ip).0, "{ip}");
+            assert!(!decision(&rules, ip).0, "{ip}");
         }
         for ip in ["198.51.100.8", "192.0.2.128", "10.0.0.1"] {
-            assert!(told(&rules, ip).0, "{ip}");
+            assert!(decision(&rules, ip).0, "{ip}");
         }
     }
 
@@ -257,19 +257,23 @@ mod tests {
     fn denied_systems_are_denied_whatever_their_country() {
         let files = ["country.mmdb", "asn.mmdb"];
         let rules = rules(&files, &["FR", "US"], NONE, &[4_200_000_000, 64_496]);
-        assert_eq!(told(&rules, "198.51.100.1"), denied("firewall.deny_asns: AS64496"));
-        assert_eq!(told(&rules, "2001:db8:2::1"), denied("firewall.deny_asns: AS64496"));
-        assert_eq!(told(&rules, "203.0.113.127"), denied("firewall.deny_asns: AS4200000000"));
+        assert_eq!(decision(&rules, "198.51.100.1"), denied("firewall.deny_asns: AS64496"));
+        assert_eq!(decision(&rules, "2001:db8:2::1"), denied("firewall.deny_asns: AS64496"));
+        assert_eq!(decision(&rules, "203.0.113.127"), denied("firewall.deny_asns: AS4200000000"));
         let country = allowed("firewall.allow_countries: US");
-        assert_eq!(told(&rules, "203.0.113.128"), country, "its autonomous system is not known");
+        assert_eq!(
+            decision(&rules, "203.0.113.128"),
+            country,
+            "its autonomous system is not known"
+        );
     }
 
     #[test]
     fn the_first_database_that_knows_an_address_decides() {
         let rules = rules(&["country.mmdb", "country4.mmdb"], NONE, DE, &[]);
-        assert!(told(&rules, "192.0.2.1").0, "the second says US");
-        assert!(told(&rules, "10.0.0.1").0, "the first does not know");
-        assert!(!told(&rules, "2001:db8:9::1").0, "the second has no IPv6");
+        assert!(decision(&rules, "192.0.2.1").0, "the second says US");
+        assert!(decision(&rules, "10.0.0.1").0, "the first does not know");
+        assert!(!decision(&rules, "2001:db8:9::1").0, "the second has no IPv6");
     }
 
     #[test]
@@ -280,8 +284,8 @@ mod tests {
             rules(&["mistyped.mmdb"], DE, NONE, &[]),
             rules(&["mistyped.mmdb"], NONE, NONE, &[1]),
         ] {
-            assert_eq!(told(&rules, "192.0.2.200"), unreadable);
-            assert!(!told(&rules, "192.0.2.1").0);
+            assert_eq!(decision(&rules, "192.0.2.200"), unreadable);
+            assert!(!decision(&rules, "192.0.2.1").0);
         }
     }
 }

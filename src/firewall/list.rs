@@ -180,11 +180,11 @@ mod tests {
     #[test]
     fn shown_errors_are_bounded() {
         let long = "x".repeat(1 << 20);
-        let (told, more) = faults(long.as_bytes());
+        let (shown, more) = faults(long.as_bytes());
         let expected = format!("line 1: \"{}...\" is not an address or network", "x".repeat(64));
-        assert_eq!((told, more), (vec![expected], 0));
-        let (told, more) = faults("x\n".repeat(1000).as_bytes());
-        assert_eq!((told.len(), more), (5, 995));
+        assert_eq!((shown, more), (vec![expected], 0));
+        let (shown, more) = faults("x\n".repeat(1000).as_bytes());
+        assert_eq!((shown.len(), more), (5, 995));
     }
 
     #[test]

@@ -21,7 +21,7 @@ fn rules(allow: Option<&[&str]>, deny: &[&str]) -> Rules {
 }
 
 /// Whether `ip` is denied, and by which rule.
-pub(super) fn told(rules: &Rules, ip: &str) -> (bool, String) {
+pub(super) fn decision(rules: &Rules, ip: &str) -> (bool, String) {
     let verdict = rules.judge(ip.parse().unwrap());
     (verdict.is_denied(), verdict.to_string())
 }
@@ -31,33 +31,33 @@ fn without_rules_every_address_may_connect() {
     let rules = Rules::default();
     assert!(rules.is_empty() && rules.files().is_empty());
     for ip in ["192.0.2.1", "::1", "::ffff:192.0.2.1"] {
-        assert_eq!(told(&rules, ip), (false, "no rule of [firewall] lists it".to_owned()));
+        assert_eq!(decision(&rules, ip), (false, "no rule of [firewall] lists it".to_owned()));
     }
 }
 
 #[test]
 fn the_longest_prefix_decides_and_is_reported() {
     let rules = rules(None, &["10.0.0.0/8", "10.1.2.3", "2001:db8::/32"]);
-    assert_eq!(told(&rules, "10.1.2.3"), (true, "firewall.deny: 10.1.2.3".to_owned()));
-    assert_eq!(told(&rules, "10.1.2.4"), (true, "firewall.deny: 10.0.0.0/8".to_owned()));
-    assert_eq!(told(&rules, "2001:db8::1"), (true, "firewall.deny: 2001:db8::/32".to_owned()));
+    assert_eq!(decision(&rules, "10.1.2.3"), (true, "firewall.deny: 10.1.2.3".to_owned()));
+    assert_eq!(decision(&rules, "10.1.2.4"), (true, "firewall.deny: 10.0.0.0/8".to_owned()));
+    assert_eq!(decision(&rules, "2001:db8::1"), (true, "firewall.deny: 2001:db8::/32".to_owned()));
     for ip in ["9.255.255.255", "11.0.0.0", "2001:db9::", "::"] {
-        assert!(!told(&rules, ip).0, "{ip}");
+        assert!(!decision(&rules, ip).0, "{ip}");
     }
 }
 
 #[test]
 fn a_longer_prefix_makes_an_exception_either_way() {
     let rules = rules(Some(&["10.0.0.0/8", "10.1.1.1"]), &["10.1.0.0/16"]);
-    assert_eq!(told(&rules, "10.2.0.1"), (false, "firewall.allow: 10.0.0.0/8".to_owned()));
-    assert_eq!(told(&rules, "10.1.0.1"), (true, "firewall.deny: 10.1.0.0/16".to_owned()));
-    assert_eq!(told(&rules, "10.1.1.1"), (false, "firewall.allow: 10.1.1.1".to_owned()));
+    assert_eq!(decision(&rules, "10.2.0.1"), (false, "firewall.allow: 10.0.0.0/8".to_owned()));
+    assert_eq!(decision(&rules, "10.1.0.1"), (true, "firewall.deny: 10.1.0.0/16".to_owned()));
+    assert_eq!(decision(&rules, "10.1.1.1"), (false, "firewall.allow: 10.1.1.1".to_owned()));
 }
 
 #[test]
 fn deny_wins_a_tie() {
     let rules = rules(Some(&["10.0.0.0/8"]), &["10.0.0.0/8"]);
-    assert_eq!(told(&rules, "10.0.0.1"), (true, "firewall.deny: 10.0.0.0/8".to_owned()));
+    assert_eq!(decision(&rules, "10.0.0.1"), (true, "firewall.deny: 10.0.0.0/8".to_owned()));
     assert_eq!(rules.len(), 1);
 }
 
@@ -65,11 +65,11 @@ fn deny_wins_a_tie() {
 fn an_allow_list_denies_every_other_address() {
     let unlisted = (true, "firewall.allow does not list it".to_owned());
     let some = rules(Some(&["192.0.2.0/24"]), &[]);
-    assert!(!told(&some, "192.0.2.255").0);
-    assert_eq!(told(&some, "192.0.3.0"), unlisted);
-    assert_eq!(told(&some, "::1"), unlisted, "also of the other family");
+    assert!(!decision(&some, "192.0.2.255").0);
+    assert_eq!(decision(&some, "192.0.3.0"), unlisted);
+    assert_eq!(decision(&some, "::1"), unlisted, "also of the other family");
     assert_eq!(
-        told(&rules(Some(&[]), &[]), "192.0.2.1"),
+        decision(&rules(Some(&[]), &[]), "192.0.2.1"),
         unlisted,
         "an empty list allows no address"
     );
@@ -79,15 +79,18 @@ fn an_allow_list_denies_every_other_address() {
 #[test]
 fn mapped_addresses_are_ipv4() {
     let plain = rules(None, &["192.0.2.0/24"]);
-    assert!(told(&plain, "::ffff:192.0.2.1").0);
+    assert!(decision(&plain, "::ffff:192.0.2.1").0);
     let mapped = ["::ffff:203.0.113.9/124".parse::<IpNet>().unwrap()];
     let mut builder = Rules::builder();
     builder.list(Action::Deny, "firewall.deny", &mapped).unwrap();
     let mapped = builder.build();
-    assert_eq!(told(&mapped, "203.0.113.1"), (true, "firewall.deny: 203.0.113.0/28".to_owned()));
-    assert!(!told(&rules(None, &["::/0"]), "::ffff:192.0.2.1").0, "::/0 is IPv6 alone");
-    assert!(told(&rules(None, &["::/0"]), "::").0);
-    assert!(told(&rules(None, &["0.0.0.0/0"]), "255.255.255.255").0);
+    assert_eq!(
+        decision(&mapped, "203.0.113.1"),
+        (true, "firewall.deny: 203.0.113.0/28".to_owned())
+    );
+    assert!(!decision(&rules(None, &["::/0"]), "::ffff:192.0.2.1").0, "::/0 is IPv6 alone");
+    assert!(decision(&rules(None, &["::/0"]), "::").0);
+    assert!(decision(&rules(None, &["0.0.0.0/0"]), "255.255.255.255").0);
 }
 
 #[test]
@@ -99,7 +102,7 @@ fn a_verdict_names_the_line_of_the_list() {
     builder.file(Path::new("lists/b.txt"), &list).unwrap();
     builder.file(Path::new("lists/c.txt"), &list).unwrap();
     let rules = builder.build();
-    let denied = |ip| told(&rules, ip);
+    let denied = |ip| decision(&rules, ip);
     assert_eq!(denied("203.0.113.7"), (true, "lists/b.txt line 4: 203.0.113.7".to_owned()));
     assert_eq!(denied("192.0.2.9"), (true, "lists/b.txt line 2: 192.0.2.0/24".to_owned()));
     assert_eq!(denied("198.51.100.2"), (true, "firewall.deny: 198.51.100.2".to_owned()));

@@ -198,7 +198,7 @@ mod tests {
     use crate::values::{Reason, Refusal};
 
     #[test]
-    fn a_refusal_says_what_would_be_accepted() {
+    fn a_refusal_names_the_accepted_alternative() {
         let response = problem(&Refusal::new(Reason::Version, ""), "id", Close);
         assert_eq!(response.status(), 426);
         assert_eq!(response.headers()["sec-websocket-version"], "13");

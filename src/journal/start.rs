@@ -175,30 +175,30 @@ impl Drop for LogGuard {
             writer.stop();
         }
         let deadline = Instant::now() + FLUSH_WITHIN;
-        let mut last_words = String::new();
+        let mut losses = String::new();
         for (path, writer) in &self.writers {
             let left = deadline.saturating_duration_since(Instant::now());
             let lost = writer.finish(left);
             if let Some(path) = path
                 && lost.lines() > 0
             {
-                last_words.push_str(&last_word(path, &lost));
+                losses.push_str(&loss_line(path, &lost));
             }
         }
-        if !last_words.is_empty() {
-            say(last_words);
+        if !losses.is_empty() {
+            write_stderr(losses);
         }
     }
 }
 
 /// One line of text about the lines that a file lacks.
-fn last_word(path: &Path, lost: &Lost) -> String {
+fn loss_line(path: &Path, lost: &Lost) -> String {
     let why = lost.error.as_deref().unwrap_or("writing was too slow");
     format!("framewall: {} lines of {} were lost at the end: {why}\n", lost.lines(), path.display())
 }
 
 /// Writes to standard error with a timeout, since it may be a pipe without a reader.
-fn say(text: String) {
+fn write_stderr(text: String) {
     if let Ok(writer) = Writer::start(io::stderr(), LogFormat::Pretty, BOUNDS) {
         writer.push(text.into());
         writer.stop();

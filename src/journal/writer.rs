@@ -231,10 +231,10 @@ impl Queue {
         self.lock().lost.clone()
     }
 
-    fn reported(&self, said: &Lost) {
+    fn reported(&self, lost: &Lost) {
         let mut state = self.lock();
-        state.lost.queue_full -= said.queue_full;
-        state.lost.write_failed -= said.write_failed;
+        state.lost.queue_full -= lost.queue_full;
+        state.lost.write_failed -= lost.write_failed;
         if state.lost.write_failed == 0 {
             state.lost.error = None;
         }

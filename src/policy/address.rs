@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Policy;
 use super::Table;
-use super::checks::{CheckOutcome, Said};
+use super::checks::{CheckOutcome, StepText};
 use super::context::{CheckContext, Findings, missing};
 use crate::config::Mode;
 use crate::firewall::Why;
@@ -72,7 +72,7 @@ pub(super) fn classify(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusa
     Ok(CheckOutcome::Passed)
 }
 
-pub(super) fn classified(cx: &CheckContext<'_>) -> Said {
+pub(super) fn classified(cx: &CheckContext<'_>) -> StepText {
     let address = cx.address;
     match cx.policy.trusted.iter().find(|prefix| prefix.contains(&address)) {
         Some(prefix) => format!(
@@ -96,13 +96,13 @@ pub(super) fn check_rules(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Ref
     }
 }
 
-pub(super) fn rules_passed(cx: &CheckContext<'_>) -> Said {
+pub(super) fn rules_passed(cx: &CheckContext<'_>) -> StepText {
     let verdict = cx.policy.firewall.rules.judge(cx.address);
     if verdict.why == Why::Unlisted {
         return verdict.to_string().into();
     }
     let text = format!("{} is allowed: {verdict}", cx.address);
-    Said::by(text, FIREWALL.key(verdict.key()))
+    StepText::by(text, FIREWALL.key(verdict.key()))
 }
 
 pub(super) fn check_ban(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> {
@@ -119,10 +119,10 @@ pub(super) fn check_ban(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refus
     }
 }
 
-pub(super) fn ban_passed(cx: &CheckContext<'_>) -> Said {
+pub(super) fn ban_passed(cx: &CheckContext<'_>) -> StepText {
     match cx.state().ok().and_then(|state| state.bans().exempting(cx.address)) {
         Some(exempt) => {
-            Said::by(format!("never banned: {exempt} is exempt"), FIREWALL.key("ban.exempt"))
+            StepText::by(format!("never banned: {exempt} is exempt"), FIREWALL.key("ban.exempt"))
         }
         None => "not banned".to_owned().into(),
     }
@@ -149,7 +149,7 @@ pub(super) fn check_handshakes(cx: &mut CheckContext<'_>) -> Result<CheckOutcome
     }
 }
 
-pub(super) fn handshakes_passed(cx: &CheckContext<'_>) -> Said {
+pub(super) fn handshakes_passed(cx: &CheckContext<'_>) -> StepText {
     let rate = cx.policy.limits.handshakes_per_ip.map(|rate| rate.of_events());
     let key = AddressKey::from(cx.address);
     rate.map_or("as many handshakes as come".to_owned(), |rate| {
@@ -176,7 +176,7 @@ pub(super) fn take_connection(cx: &mut CheckContext<'_>) -> Result<CheckOutcome,
     Ok(full.map_or(CheckOutcome::Passed, |full| CheckOutcome::Reported(refusal(full))))
 }
 
-pub(super) fn connection_passed(cx: &CheckContext<'_>) -> Said {
+pub(super) fn connection_passed(cx: &CheckContext<'_>) -> StepText {
     let key = AddressKey::from(cx.address);
     at_most(cx.policy.limits.connections_per_ip, &format!("connections of {key}")).into()
 }
@@ -190,7 +190,7 @@ pub(super) fn note_report_mode(cx: &mut CheckContext<'_>) -> Result<CheckOutcome
     })
 }
 
-pub(super) fn report_mode_noted(_: &CheckContext<'_>) -> Said {
+pub(super) fn report_mode_noted(_: &CheckContext<'_>) -> StepText {
     "what is above them is let through and told in the log: report mode".to_owned().into()
 }
 

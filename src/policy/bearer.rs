@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use super::checks::{CheckOutcome, Said, Waiting};
+use super::checks::{CheckOutcome, StepText, Waiting};
 use super::context::{CheckContext, missing};
 use super::review::SessionPrincipal;
 use super::token::choose;
@@ -21,7 +21,7 @@ pub(super) fn await_message(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, R
     }
 }
 
-pub(super) fn message_awaited(_: &CheckContext<'_>) -> Said {
+pub(super) fn message_awaited(_: &CheckContext<'_>) -> StepText {
     "awaited in the first message".to_owned().into()
 }
 
@@ -61,14 +61,17 @@ pub(super) fn authenticate<'c>(cx: &'c mut CheckContext<'_>) -> Waiting<'c> {
     })
 }
 
-pub(super) fn authenticated(cx: &CheckContext<'_>) -> Said {
+pub(super) fn authenticated(cx: &CheckContext<'_>) -> StepText {
     match (&cx.found.authenticated, cx.found.issuer) {
         (Some(who), Some(issuer)) => {
             let until = UnixTime::from(who.expires());
             let text = format!("verified: of {}, until {until} with the leeway", who.user());
-            Said::by(text, Table::Issuer(&issuer.name).key(issuer.key.key()))
+            StepText::by(text, Table::Issuer(&issuer.name).key(issuer.key.key()))
         }
-        _ => Said::by("none is wanted", cx.table(super::checks::ConfigSection::Route).key("auth")),
+        _ => StepText::by(
+            "none is wanted",
+            cx.table(super::checks::ConfigSection::Route).key("auth"),
+        ),
     }
 }
 
@@ -80,7 +83,7 @@ pub(super) fn authorize(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refus
     Ok(CheckOutcome::Passed)
 }
 
-pub(super) fn authorized(cx: &CheckContext<'_>) -> Said {
+pub(super) fn authorized(cx: &CheckContext<'_>) -> StepText {
     let required = cx.found.issuer.map_or(&[][..], |issuer| &issuer.require);
     let names: Vec<&str> = required.iter().map(|require| require.claim.as_str()).collect();
     if names.is_empty() {
@@ -101,7 +104,7 @@ pub(super) fn check_revocation(cx: &mut CheckContext<'_>) -> Result<CheckOutcome
     Ok(CheckOutcome::Passed)
 }
 
-pub(super) fn revocation_passed(_: &CheckContext<'_>) -> Said {
+pub(super) fn revocation_passed(_: &CheckContext<'_>) -> StepText {
     "neither the user nor the token is revoked".to_owned().into()
 }
 

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use super::Table;
-use super::checks::{CheckOutcome, Said};
+use super::checks::{CheckOutcome, StepText};
 use super::context::{CheckContext, missing};
 use crate::tls::{CertificateNames, ClientCertificate};
 use crate::values::Refusal;
@@ -39,13 +39,13 @@ pub(super) fn recheck(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal
     }
 }
 
-pub(super) fn passed(cx: &CheckContext<'_>) -> Said {
+pub(super) fn passed(cx: &CheckContext<'_>) -> StepText {
     let asked_by = Table::Only("tls").key("client_auth");
     match &cx.facts.certificate {
         Some(ShownCertificate::Examined(Ok(Some(names)))) => format!("verified: {names}").into(),
         Some(ShownCertificate::Missing) => {
-            Said::by("one is required: without --client-cert the TLS handshake fails", asked_by)
+            StepText::by("one is required: without --client-cert the TLS handshake fails", asked_by)
         }
-        _ => Said::by("none is asked for", asked_by),
+        _ => StepText::by("none is asked for", asked_by),
     }
 }

@@ -47,7 +47,7 @@ pub struct Check {
     pub(super) rerun: Option<CheckFn>,
     /// The text for a passed check in `framewall explain`, which is built only there; `None`: no step
     /// is shown.
-    pub(super) passed: Option<fn(&CheckContext<'_>) -> Said>,
+    pub(super) passed: Option<fn(&CheckContext<'_>) -> StepText>,
 }
 
 /// The function of a check: it reads facts from the context, and stores its finding there.
@@ -77,7 +77,7 @@ pub(super) enum CheckOutcome {
 }
 
 /// The text of a step, and its key if it differs from the key in the list.
-pub(super) struct Said {
+pub(super) struct StepText {
     pub(super) text: String,
     pub(super) key: Option<String>,
 }
@@ -294,14 +294,14 @@ pub(super) const fn key(section: ConfigSection, name: &'static str) -> CheckKey 
     CheckKey { section, name }
 }
 
-impl From<String> for Said {
+impl From<String> for StepText {
     /// A text with the key in the list.
     fn from(text: String) -> Self {
         Self { text, key: None }
     }
 }
 
-impl Said {
+impl StepText {
     pub(super) fn by(text: impl Into<String>, key: String) -> Self {
         Self { text: text.into(), key: Some(key) }
     }

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::checks::{CheckOutcome, ConfigSection, Said};
+use super::checks::{CheckOutcome, ConfigSection, StepText};
 use super::context::{CheckContext, Handshake};
 use crate::config::{Origins, Route};
 use crate::handshake::UpgradeRequest;
@@ -48,11 +48,11 @@ pub(super) fn check(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> 
     Ok(CheckOutcome::Passed)
 }
 
-pub(super) fn passed(cx: &CheckContext<'_>) -> Said {
+pub(super) fn passed(cx: &CheckContext<'_>) -> StepText {
     let Some(matched) = &cx.found.origin else {
         return String::new().into();
     };
-    Said::by(matched.to_string(), cx.table(ConfigSection::Route).key(matched.key()))
+    StepText::by(matched.to_string(), cx.table(ConfigSection::Route).key(matched.key()))
 }
 
 /// The Origin header of a request, if present. An empty value counts as present.

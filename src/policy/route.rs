@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::Table;
-use super::checks::{CheckOutcome, Said};
+use super::checks::{CheckOutcome, StepText};
 use super::context::CheckContext;
 use crate::config::{HostPattern, PathPattern, Route};
 use crate::values::Host;
@@ -41,10 +41,10 @@ pub(super) fn check(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> 
     Ok(CheckOutcome::Passed)
 }
 
-pub(super) fn passed(cx: &CheckContext<'_>) -> Said {
+pub(super) fn passed(cx: &CheckContext<'_>) -> StepText {
     cx.found.route.map_or_else(
         || String::new().into(),
-        |found| Said::by(found.to_string(), Table::Route(&found.route.name).to_string()),
+        |found| StepText::by(found.to_string(), Table::Route(&found.route.name).to_string()),
     )
 }
 

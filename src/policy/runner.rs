@@ -247,9 +247,9 @@ impl<'p> Checks<'p> {
             Ok(CheckOutcome::Passed) => {
                 if let Some(passed) = check.passed {
                     self.trace.note(|| {
-                        let said = passed(cx);
-                        let key = said.key.unwrap_or_else(|| cx.name_of(check.key));
-                        Step { name: check.name, said: said.text, key: Some(key) }
+                        let text = passed(cx);
+                        let key = text.key.unwrap_or_else(|| cx.name_of(check.key));
+                        Step { name: check.name, text: text.text, key: Some(key) }
                     });
                 }
             }
@@ -258,7 +258,7 @@ impl<'p> Checks<'p> {
                 self.trace.refused(check.name, table, &refusal);
                 self.trace.note(|| Step {
                     name: check.name,
-                    said: "let through and told in the log: report mode".to_owned(),
+                    text: "let through and told in the log: report mode".to_owned(),
                     key: Some(table.key("mode")),
                 });
                 cx.found.let_through.push(refusal);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::checks::{CheckOutcome, Said};
+use super::checks::{CheckOutcome, StepText};
 use super::context::CheckContext;
 use super::{Arrival, Table};
 use crate::tls::ServerNames;
@@ -17,9 +17,9 @@ pub(super) fn check(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> 
     Ok(CheckOutcome::Passed)
 }
 
-pub(super) fn passed(cx: &CheckContext<'_>) -> Said {
+pub(super) fn passed(cx: &CheckContext<'_>) -> StepText {
     let matched = cx.found.server_name.unwrap_or(NameMatch::Plain);
-    Said::by(matched.to_string(), matched.key())
+    StepText::by(matched.to_string(), matched.key())
 }
 
 /// The reason why a server name matches a host.

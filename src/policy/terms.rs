@@ -1,12 +1,12 @@
 //! The limits and the upstreams of an admitted session, as `framewall explain` prints them.
 
 use super::Table;
-use super::checks::Said;
+use super::checks::StepText;
 use super::context::CheckContext;
 use crate::config::{Limits, Mode, OnExceed};
 
 /// The rate limits of the session. The key is that of the route if the route overrides `[limits]`.
-pub(super) fn rates(cx: &CheckContext<'_>) -> Said {
+pub(super) fn rates(cx: &CheckContext<'_>) -> StepText {
     let Ok(route) = cx.route() else {
         return String::new().into();
     };
@@ -18,7 +18,7 @@ pub(super) fn rates(cx: &CheckContext<'_>) -> Said {
         (control_frames.map(|rate| rate.of_events()), "pings and pongs"),
         (messages_per_user.map(|rate| rate.of_events()), "messages of all sessions of the user"),
     ];
-    let said: Vec<_> =
+    let rates: Vec<_> =
         rates.into_iter().filter_map(|(rate, of)| Some(format!("{} {of}", rate?))).collect();
     let excess = match (mode, on_exceed) {
         (Mode::Report, _) => "what is more is let through and told in the log: report mode",
@@ -29,19 +29,19 @@ pub(super) fn rates(cx: &CheckContext<'_>) -> Said {
     // Limits that count across routes do not belong to the route, and their defaults may be derived.
     let connections_per_ip = route.limits.connections_per_ip;
     let shared = Limits { connections_per_ip, ..cx.policy.limits.clone() };
-    let text = if said.is_empty() {
+    let text = if rates.is_empty() {
         "none".to_owned()
     } else {
-        format!("at most {}; {excess}", said.join(", "))
+        format!("at most {}; {excess}", rates.join(", "))
     };
     if route.limits == shared {
         text.into()
     } else {
-        Said::by(text, Table::Route(&route.name).key("limits"))
+        StepText::by(text, Table::Route(&route.name).key("limits"))
     }
 }
 
-pub(super) fn upstream(cx: &CheckContext<'_>) -> Said {
+pub(super) fn upstream(cx: &CheckContext<'_>) -> StepText {
     let upstreams = cx.route().map_or(&[][..], |route| &route.upstream);
     let upstreams: Vec<String> = upstreams.iter().map(ToString::to_string).collect();
     upstreams.join(", ").into()

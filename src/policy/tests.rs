@@ -152,10 +152,10 @@ async fn a_check_of_the_list_runs_when_the_first_message_brings_the_token() {
         let fixture = fixture(name, "message");
         let admission = connect(&fixture, None).await.unwrap();
         assert!(matches!(admission.principal(), Principal::Awaited(_)), "{name}");
-        let said = say(&fixture, &admission).await;
-        assert_eq!(said.is_err(), is_refused, "{name}: {said:?}");
+        let outcome = say(&fixture, &admission).await;
+        assert_eq!(outcome.is_err(), is_refused, "{name}: {outcome:?}");
         if is_refused {
-            assert_probed(said);
+            assert_probed(outcome);
         }
     }
 }

@@ -11,7 +11,7 @@ pub struct Step {
     /// The name of the check.
     pub name: &'static str,
     /// The outcome, in one sentence. It may quote bytes of the client.
-    pub said: String,
+    pub text: String,
     /// The configuration key that decided, such as `routes.chat.origins`; `None`: no key decided.
     pub key: Option<String>,
 }
@@ -79,7 +79,7 @@ impl Trace {
     pub fn refused(&mut self, name: &'static str, table: Table<'_>, refusal: &Refusal) {
         self.note(|| {
             let key = refusal.key.map_or_else(|| table.to_string(), |key| table.key(key));
-            Step { name, said: refusal.detail.clone(), key: Some(key) }
+            Step { name, text: refusal.detail.clone(), key: Some(key) }
         });
     }
 }
@@ -89,8 +89,8 @@ mod tests {
     use super::{Step, Table, Trace};
     use crate::values::{Reason, Refusal};
 
-    fn step(said: &str, key: &str) -> Step {
-        Step { name: "origin", said: said.to_owned(), key: Some(key.to_owned()) }
+    fn step(text: &str, key: &str) -> Step {
+        Step { name: "origin", text: text.to_owned(), key: Some(key.to_owned()) }
     }
 
     #[test]

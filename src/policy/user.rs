@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::address::at_most;
-use super::checks::{CheckOutcome, Said};
+use super::checks::{CheckOutcome, StepText};
 use super::context::{CheckContext, missing};
 use crate::config::Mode;
 use crate::state::limits::UserPermit;
@@ -36,6 +36,6 @@ pub(super) fn take_session(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Re
     Ok(full.map_or(CheckOutcome::Passed, |full| CheckOutcome::Reported(refusal(full))))
 }
 
-pub(super) fn passed(cx: &CheckContext<'_>) -> Said {
+pub(super) fn passed(cx: &CheckContext<'_>) -> StepText {
     at_most(cx.policy.limits.connections_per_user, "sessions of this user").into()
 }

@@ -81,7 +81,7 @@ pub(super) async fn perform<S: AsyncRead + AsyncWrite + Unpin, E: Engine>(
             outcome => outcome,
         };
         if let Err(error) = outcome {
-            send_what_fits(&mut socket, out.bytes()).await;
+            write_until_blocked(&mut socket, out.bytes()).await;
             return Err(match first.spoken() {
                 None | Some(Spoken::Tls) => invalid(error),
                 Some(spoken) => io::Error::new(io::ErrorKind::InvalidData, NotTls { spoken }),
@@ -131,7 +131,7 @@ fn poll_more<S: AsyncRead + Unpin>(
 }
 
 /// Writes the alert as far as the socket accepts it, without waiting: the handshake has failed in any case.
-async fn send_what_fits<S: AsyncWrite + Unpin>(socket: &mut S, mut records: &[u8]) {
+async fn write_until_blocked<S: AsyncWrite + Unpin>(socket: &mut S, mut records: &[u8]) {
     poll_fn(|cx| {
         while !records.is_empty() {
             match Pin::new(&mut *socket).poll_write(cx, records) {

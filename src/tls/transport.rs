@@ -69,10 +69,10 @@ impl Transport {
 
     /// Sets the time that TCP waits for sent bytes to be acknowledged, or to be sent at all, before it
     /// gives up the connection; `None`: the kernel's default.
-    pub fn set_tcp_patience(&self, patience: Option<Duration>) {
+    pub fn set_tcp_user_timeout(&self, user_timeout: Option<Duration>) {
         match self {
-            Self::Tcp(socket) => set_user_timeout(socket, patience),
-            Self::Tls(stream) => set_user_timeout(stream.socket(), patience),
+            Self::Tcp(socket) => set_user_timeout(socket, user_timeout),
+            Self::Tls(stream) => set_user_timeout(stream.socket(), user_timeout),
             Self::Unix(_) => {}
         }
     }

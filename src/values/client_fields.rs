@@ -81,7 +81,7 @@ const WRITTEN: [&str; 12] = [
 ];
 
 /// All other fields that describe the client; a `*` at the end stands for any rest of the name.
-const TOLD: &[&str] = &[
+const OTHERS: &[&str] = &[
     "X-Forward*",
     "Forwarded*",
     "X-Request-Id",
@@ -218,7 +218,7 @@ impl FieldPattern {
     /// Whether the pattern matches a field of the list or overlaps a pattern of `drop`.
     #[must_use]
     pub fn is_removed(&self, drop: &[Self]) -> bool {
-        let listed = ADDRESSES.iter().chain(TOLD).filter_map(|text| Self::parse(text));
+        let listed = ADDRESSES.iter().chain(OTHERS).filter_map(|text| Self::parse(text));
         listed.chain(drop.iter().cloned()).any(|other| other.overlaps(self))
     }
 }
@@ -273,7 +273,8 @@ impl FieldRules {
         if is_one_of(&WRITTEN, folded) {
             return true;
         }
-        let listed = is_one_of(&ADDRESSES, folded) || TOLD.iter().any(|told| covers(told, folded));
+        let listed =
+            is_one_of(&ADDRESSES, folded) || OTHERS.iter().any(|other| covers(other, folded));
         (listed || self.drop.iter().any(|pattern| pattern.matches(folded)))
             && !self.keep.iter().any(|pattern| pattern.matches(folded))
     }
@@ -284,13 +285,13 @@ fn is_one_of(names: &[&str], folded: &str) -> bool {
 }
 
 /// Whether an entry of the list covers a folded name.
-fn covers(told: &str, folded: &str) -> bool {
-    match told.strip_suffix('*') {
+fn covers(pattern: &str, folded: &str) -> bool {
+    match pattern.strip_suffix('*') {
         Some(beginning) => folded
             .as_bytes()
             .get(..beginning.len())
             .is_some_and(|start| start.eq_ignore_ascii_case(beginning.as_bytes())),
-        None => told.eq_ignore_ascii_case(folded),
+        None => pattern.eq_ignore_ascii_case(folded),
     }
 }
 
@@ -316,11 +317,11 @@ pub fn is_reserved(name: &HeaderName) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{ADDRESSES, FieldPattern, FieldRules, TOLD, WRITTEN, covers};
+    use super::{ADDRESSES, FieldPattern, FieldRules, OTHERS, WRITTEN, covers};
 
     /// One name for each entry of the list; a prefix is completed.
     fn names() -> Vec<String> {
-        let all = ADDRESSES.iter().chain(&WRITTEN).chain(TOLD);
+        let all = ADDRESSES.iter().chain(&WRITTEN).chain(OTHERS);
         all.map(|name| name.to_ascii_lowercase().replace('*', "anything")).collect()
     }
 
@@ -410,18 +411,19 @@ mod tests {
             let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
             names.join(", ")
         };
-        let covered = |name: &str| TOLD.iter().any(|told| covers(told, &name.to_ascii_lowercase()));
+        let covered =
+            |name: &str| OTHERS.iter().any(|other| covers(other, &name.to_ascii_lowercase()));
         let addresses = ADDRESSES.to_vec();
         let written = WRITTEN.iter().filter(|name| !ADDRESSES.contains(name)).copied().collect();
-        let mut told: Vec<_> = TOLD.to_vec();
-        told.sort_unstable_by_key(|name| name.to_ascii_lowercase());
+        let mut others: Vec<_> = OTHERS.to_vec();
+        others.sort_unstable_by_key(|name| name.to_ascii_lowercase());
         assert!(covered("X-Forwarded-For"));
         format!(
             "\nThe address of the client: {}.\n\nWritten by the gateway: {}.\n\n\
              All others (`*` is any end of a name): {}.\n\n",
             names(addresses),
             names(written),
-            names(told)
+            names(others)
         )
     }
 }

@@ -23,7 +23,10 @@ mod tests {
 
     #[test]
     fn retry_after_is_never_too_early() {
-        let told = |nanos| Wait(Duration::from_nanos(nanos)).retry_after();
-        assert_eq!([told(0), told(1), told(1_000_000_000), told(1_000_000_001)], [1, 1, 1, 2]);
+        let seconds = |nanos| Wait(Duration::from_nanos(nanos)).retry_after();
+        assert_eq!(
+            [seconds(0), seconds(1), seconds(1_000_000_000), seconds(1_000_000_001)],
+            [1, 1, 1, 2]
+        );
     }
 }

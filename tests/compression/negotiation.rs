@@ -55,7 +55,7 @@ fn without_an_acceptable_offer_none_is_forwarded() {
 }
 
 #[test]
-fn an_answer_to_what_was_not_offered_is_a_bad_gateway() {
+fn an_answer_without_an_offer_is_a_bad_gateway() {
     let upstream = RawUpstream::bind();
     let gateway = inspecting(&upstream).start();
     for (offer, answer) in [

@@ -42,7 +42,7 @@ fn bans_are_off_by_default() {
 }
 
 #[test]
-fn what_is_given_is_in_the_config() {
+fn given_keys_are_read() {
     let given = ban("[firewall.ban]\nstrikes = 5\nwithin = \"10s\"\nduration = \"1h\"\n\
         max_duration = \"1h\"\nexempt = [\"10.0.0.0/8\", \"2001:db8::1\"]\nfile = \"bans.json\"");
     let wanted = BanRules {

@@ -204,7 +204,7 @@ error_file = "certs/errors.log"
 "#;
 
 #[test]
-fn what_is_given_is_in_the_config() {
+fn given_keys_are_read() {
     let folder = folder();
     let config = load_in(&folder, FULL).unwrap_or_else(|error| panic!("{error}")).config;
     let server = config.server;

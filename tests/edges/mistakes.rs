@@ -9,7 +9,7 @@ const PROXY_2: &[u8] =
 const HTTP_2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 fn start() -> GatewayBuilder {
-    Gateway::to(&[RawUpstream::nobody()])
+    Gateway::to(&[RawUpstream::unused_address()])
 }
 
 /// What the log says of a connection that begins with `bytes`.
@@ -72,7 +72,7 @@ fn wrong_protocols_are_reported_where_a_proxy_header_is_required() {
 #[test]
 fn both_wildcards_of_a_port_are_listened_on() {
     let upstream = RawUpstream::bind();
-    let port = RawUpstream::nobody().port();
+    let port = RawUpstream::unused_address().port();
     let gateway = Gateway::to(&[upstream.address()])
         .listen(&format!("\"0.0.0.0:{port}\", \"[::]:{port}\""))
         .plain()

@@ -66,7 +66,7 @@ pub(super) fn shake(
 }
 
 fn start(tls: &str) -> Gateway {
-    Gateway::to(&[RawUpstream::nobody()]).tls(tls).start()
+    Gateway::to(&[RawUpstream::unused_address()]).tls(tls).start()
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn each_name_gets_its_certificate_whatever_its_kind_of_key() {
     let pair = |name: &str| format!("{{ cert = \"{name}.pem\", key = \"{name}.key\" }}");
     let pairs = ["site0", "rsa", "ed25519", "p384"].map(pair).join(", ");
     let gateway =
-        Gateway::to(&[RawUpstream::nobody()]).prepare(prepare).certificates(&pairs).start();
+        Gateway::to(&[RawUpstream::unused_address()]).prepare(prepare).certificates(&pairs).start();
     let config = Arc::new(client(&gateway, BOTH, None));
     for (name, file) in [
         ("localhost", "site0"),
@@ -154,7 +154,7 @@ fn issue_to_clients(folder: &Path, authority: &Authority) {
 }
 
 fn with_client_auth(mode: &str) -> Gateway {
-    Gateway::to(&[RawUpstream::nobody()])
+    Gateway::to(&[RawUpstream::unused_address()])
         .tls(&format!("client_auth = \"{mode}\"\nclient_ca = \"ca.pem\""))
         .prepare(issue_to_clients)
         .start()

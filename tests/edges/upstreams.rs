@@ -60,7 +60,7 @@ fn a_unix_socket() {
     let path = folder.path().join("app.sock");
     let listener = UnixListener::bind(&path).unwrap();
     let application = std::thread::spawn(move || echo_once(&mut listener.accept().unwrap().0));
-    let gateway = Gateway::to(&[RawUpstream::nobody()])
+    let gateway = Gateway::to(&[RawUpstream::unused_address()])
         .more(&route("unix", &format!("unix:{}", path.display()), ""))
         .start();
     echoes(&gateway, "/unix");
@@ -69,8 +69,9 @@ fn a_unix_socket() {
 
 #[test]
 fn a_unix_socket_that_is_not_there_is_unavailable() {
-    let gateway =
-        Gateway::to(&[RawUpstream::nobody()]).more(&route("unix", "unix:no.sock", "")).start();
+    let gateway = Gateway::to(&[RawUpstream::unused_address()])
+        .more(&route("unix", "unix:no.sock", ""))
+        .start();
     gateway.expect_refusal(&Request::upgrade("/unix"), 503, "upstream.unavailable");
 }
 
@@ -114,7 +115,7 @@ fn before_tls_with(
 ) -> (Gateway, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let gateway = Gateway::to(&[RawUpstream::nobody()])
+    let gateway = Gateway::to(&[RawUpstream::unused_address()])
         .prepare(prepare)
         .more(&route("tls", &format!("wss://{host}:{port}"), lines))
         .start();

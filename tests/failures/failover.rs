@@ -97,7 +97,7 @@ fn a_failed_application_is_passed_by() {
 #[test]
 fn a_recovered_upstream_is_used_again() {
     let next = RawUpstream::bind();
-    let first = RawUpstream::nobody();
+    let first = RawUpstream::unused_address();
     let gateway = Gateway::to(&[first, next.address()]).admin("fw.sock").start();
     Session::open(&gateway, &next).prove_alive();
     let first = RawUpstream::bind_at(first);
@@ -173,7 +173,7 @@ fn the_last_dial_has_a_deadline_too() {
 
 #[test]
 fn all_failed_upstreams_are_tried_and_logged_once() {
-    let (first, second) = (RawUpstream::nobody(), RawUpstream::nobody());
+    let (first, second) = (RawUpstream::unused_address(), RawUpstream::unused_address());
     let gateway = Gateway::to(&[first, second]).start();
     for _ in 0..3 {
         let response = gateway.answer_to(&Request::upgrade("/ws").bytes());
@@ -250,7 +250,7 @@ fn failed_requests_of_one_client_mark_nothing_and_are_logged_once() {
 
 #[test]
 fn an_unstable_upstream_does_not_flood_the_log() {
-    let address = RawUpstream::nobody();
+    let address = RawUpstream::unused_address();
     let gateway = Gateway::to(&[address]).admin("fw.sock").start();
     for _ in 0..20 {
         let response = gateway.answer_to(&Request::upgrade("/ws").bytes());

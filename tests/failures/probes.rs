@@ -135,7 +135,7 @@ fn a_trusted_proxy_may_ask_for_health_and_a_denied_client_may_not() {
 
 #[test]
 fn without_health_path_no_path_answers_health_checks() {
-    let gateway = Gateway::to(&[RawUpstream::nobody()]).start();
+    let gateway = Gateway::to(&[RawUpstream::unused_address()]).start();
     let response = gateway.answer_to(&ask("GET /healthz HTTP/1.1", Some("localhost")));
     assert_eq!(response.status(), 426);
 }

@@ -6,7 +6,7 @@ use super::support::{Gateway, RawUpstream, Session, eventually};
 
 #[test]
 fn without_sessions_the_first_signal_stops_the_gateway() {
-    let mut gateway = Gateway::to(&[RawUpstream::nobody()]).start();
+    let mut gateway = Gateway::to(&[RawUpstream::unused_address()]).start();
     gateway.terminate();
     assert_eq!(gateway.exit_code(), Some(0));
 }

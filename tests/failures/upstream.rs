@@ -4,7 +4,7 @@ use super::support::{Frame, Gateway, RawUpstream, Request, Session};
 
 #[test]
 fn an_application_that_is_not_there_is_unavailable() {
-    let gateway = Gateway::to(&[RawUpstream::nobody()]).start();
+    let gateway = Gateway::to(&[RawUpstream::unused_address()]).start();
     gateway.expect_refusal(&Request::upgrade("/ws"), 503, "upstream.unavailable");
     gateway.wait_for_error(|record| record["reason"] == "upstream.unavailable");
 }
@@ -12,7 +12,7 @@ fn an_application_that_is_not_there_is_unavailable() {
 #[test]
 fn the_next_application_is_tried() {
     let upstream = RawUpstream::bind();
-    let gateway = Gateway::to(&[RawUpstream::nobody(), upstream.address()]).start();
+    let gateway = Gateway::to(&[RawUpstream::unused_address(), upstream.address()]).start();
     for _ in 0..3 {
         Session::open(&gateway, &upstream).prove_alive();
     }

@@ -101,7 +101,7 @@ fn nothing_behind_another_refusal_is_a_request() {
 
 #[test]
 fn each_request_counts_as_a_handshake_of_its_address() {
-    let gateway = Gateway::to(&[RawUpstream::nobody()])
+    let gateway = Gateway::to(&[RawUpstream::unused_address()])
         .more("[limits]\nhandshakes_per_ip = \"1/h burst 3\"\nconnections_per_ip = 1\n")
         .start();
     let mut client = gateway.connect();
@@ -117,8 +117,9 @@ fn each_request_counts_as_a_handshake_of_its_address() {
 
 #[test]
 fn a_kept_connection_counts_once_for_its_address() {
-    let gateway =
-        Gateway::to(&[RawUpstream::nobody()]).more("[limits]\nconnections_per_ip = 1\n").start();
+    let gateway = Gateway::to(&[RawUpstream::unused_address()])
+        .more("[limits]\nconnections_per_ip = 1\n")
+        .start();
     let mut client = gateway.connect();
     expect_probe(&gateway, &mut client, false);
     assert_eq!(gateway.connect_plainly().expect_gone(), b"");
@@ -131,8 +132,9 @@ fn a_kept_connection_counts_once_for_its_address() {
 
 #[test]
 fn a_ban_reaches_the_next_request() {
-    let gateway =
-        Gateway::to(&[RawUpstream::nobody()]).more("[admin]\nsocket = \"admin.sock\"\n").start();
+    let gateway = Gateway::to(&[RawUpstream::unused_address()])
+        .more("[admin]\nsocket = \"admin.sock\"\n")
+        .start();
     let mut client = gateway.connect();
     expect_probe(&gateway, &mut client, false);
     let (code, _, errors) = gateway.admin(&["ban", "127.0.0.1"]);
@@ -145,7 +147,7 @@ fn a_ban_reaches_the_next_request() {
 
 #[test]
 fn a_reload_ends_kept_connections_with_their_next_answer() {
-    let gateway = Gateway::to(&[RawUpstream::nobody()]).start();
+    let gateway = Gateway::to(&[RawUpstream::unused_address()]).start();
     let mut client = gateway.connect();
     expect_probe(&gateway, &mut client, false);
     gateway.hang_up("reloaded");
@@ -155,7 +157,7 @@ fn a_reload_ends_kept_connections_with_their_next_answer() {
 
 #[test]
 fn a_stop_does_not_wait_for_kept_connections() {
-    let mut gateway = Gateway::to(&[RawUpstream::nobody()]).start();
+    let mut gateway = Gateway::to(&[RawUpstream::unused_address()]).start();
     let mut client = gateway.connect();
     expect_probe(&gateway, &mut client, false);
     gateway.terminate();
@@ -167,7 +169,7 @@ fn a_stop_does_not_wait_for_kept_connections() {
 #[test]
 fn a_connection_carries_a_thousand_requests() {
     let gateway =
-        Gateway::to(&[RawUpstream::nobody()]).server("health_path = \"/healthz\"").start();
+        Gateway::to(&[RawUpstream::unused_address()]).server("health_path = \"/healthz\"").start();
     let mut client = gateway.connect();
     for number in 1..=1000 {
         client.send_request(&plain("GET /healthz HTTP/1.1"));

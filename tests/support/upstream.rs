@@ -28,7 +28,7 @@ impl RawUpstream {
     }
 
     /// An address of loopback where nobody listens.
-    pub fn nobody() -> SocketAddr {
+    pub fn unused_address() -> SocketAddr {
         Self::bind().address()
     }
 

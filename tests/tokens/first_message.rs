@@ -90,7 +90,7 @@ fn the_first_message_is_forwarded_if_configured() {
 }
 
 #[track_caller]
-fn turned_away(lines: &str, first: &[Frame], code: u16, reason: &str) {
+fn closed_with(lines: &str, first: &[Frame], code: u16, reason: &str) {
     let upstream = RawUpstream::bind();
     let gateway = start(&upstream, lines);
     let (mut client, _) = connect(&gateway);
@@ -106,30 +106,30 @@ fn turned_away(lines: &str, first: &[Frame], code: u16, reason: &str) {
 #[test]
 fn a_token_that_does_not_verify_closes() {
     let say = |text: &str| [Frame::text(text).masked(true)];
-    turned_away("", &say("a.b.c"), 4401, "token.invalid");
+    closed_with("", &say("a.b.c"), 4401, "token.invalid");
     let over = sign(&json!({ "sub": "ada", "exp": now() - 100 }));
-    turned_away("", &say(&over), 4401, "token.expired");
-    turned_away("", &say(&json!([token("ada")]).to_string()), 4401, "token.invalid");
+    closed_with("", &say(&over), 4401, "token.expired");
+    closed_with("", &say(&json!([token("ada")]).to_string()), 4401, "token.invalid");
     let twice = format!("{{\"token\":\"x\",\"token\":\"{}\"}}", token("ada"));
-    turned_away("", &say(&twice), 4401, "token.invalid");
+    closed_with("", &say(&twice), 4401, "token.invalid");
     let denied = "require = { scope = \"chat\" }";
-    turned_away(denied, &say(&token("ada")), 4403, "claims.denied");
+    closed_with(denied, &say(&token("ada")), 4403, "claims.denied");
 }
 
 #[test]
 fn anything_but_a_text_message_closes() {
-    turned_away("", &[Frame::binary("bytes").masked(true)], 4401, "token.invalid");
-    turned_away("", &[Frame::text(token("ada")).masked(false)], 1002, "frame.protocol");
+    closed_with("", &[Frame::binary("bytes").masked(true)], 4401, "token.invalid");
+    closed_with("", &[Frame::text(token("ada")).masked(false)], 1002, "frame.protocol");
     let large = Frame::text("a".repeat(20_000)).masked(true);
-    turned_away("", &[large], 1009, "message.too_big");
-    turned_away("message_deadline = \"200ms\"", &[], 4408, "auth.timeout");
+    closed_with("", &[large], 1009, "message.too_big");
+    closed_with("message_deadline = \"200ms\"", &[], 4408, "auth.timeout");
     let half = [Frame::text("half").unfinished().masked(true)];
-    turned_away("message_deadline = \"200ms\"", &half, 4408, "auth.timeout");
+    closed_with("message_deadline = \"200ms\"", &half, 4408, "auth.timeout");
 }
 
 #[test]
 fn an_unavailable_upstream_is_reported_by_a_close() {
-    let nobody = RawUpstream::nobody();
+    let nobody = RawUpstream::unused_address();
     let upstream = RawUpstream::bind();
     let gateway = guarded(&upstream, "token_from = [\"message\"]").upstreams(&[nobody]).start();
     let mut client = gateway.connect();

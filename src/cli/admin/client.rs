@@ -14,7 +14,7 @@ use crate::config;
 use crate::control::admin::Request;
 
 /// How long to wait for the answer: longer than the gateway takes for any request.
-const PATIENCE: Duration = Duration::from_secs(45);
+const TIMEOUT: Duration = Duration::from_secs(45);
 /// The largest accepted answer, in bytes.
 const MAX_ANSWER: u64 = 256 * 1024 * 1024;
 
@@ -33,8 +33,8 @@ pub(super) fn ask(socket: &Path, request: &Request) -> Result<Value, CommandFail
 
 fn exchange(socket: &Path, request: &Request) -> io::Result<String> {
     let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
     let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
     stream.write_all(&line)?;

@@ -109,7 +109,7 @@ fn client(
         let reason = Reason::ForwardedMalformed;
         trace.note(|| Step {
             name: "client",
-            said: match unknown_clients {
+            text: match unknown_clients {
                 UnknownClients::Proxy => "the proxy, if its request names none".to_owned(),
                 UnknownClients::Refuse => format!(
                     "the proxy, if X-Forwarded-For names it: without one, {reason} ({})",
@@ -127,7 +127,7 @@ fn head(args: &ExplainArgs, trace: &mut Trace) -> Result<UpgradeRequest, Refusal
     let parsed = request(args, None);
     trace.note(|| Step {
         name: "head",
-        said: match &parsed {
+        text: match &parsed {
             Ok(head) => format!("a well-formed handshake for {}{}", head.host(), head.path()),
             Err(refusal) => refusal.detail.clone(),
         },

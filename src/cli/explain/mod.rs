@@ -103,14 +103,14 @@ async fn decide(
 /// One line per step, then the verdict.
 fn text(steps: &[Step], verdict: &ExplainVerdict) -> String {
     let mut text = String::new();
-    let mut line = |name: &str, said: &str| {
+    let mut line = |name: &str, result: &str| {
         // Writing to a String does not fail.
-        let _ = writeln!(text, "{name:<12} {}", plain(said));
+        let _ = writeln!(text, "{name:<12} {}", plain(result));
     };
-    for Step { name, said, key } in steps {
+    for Step { name, text: result, key } in steps {
         match key {
-            Some(key) => line(name, &format!("{said} ({key})")),
-            None => line(name, said),
+            Some(key) => line(name, &format!("{result} ({key})")),
+            None => line(name, result),
         }
     }
     match verdict {

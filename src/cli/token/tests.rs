@@ -63,7 +63,7 @@ fn issuer(algorithms: &[Algorithm], key: KeySource) -> Arc<Issuer> {
 }
 
 /// The text that `inspect` prints, and whether the token passes.
-fn told(token: &str, issuer: Option<&Arc<Issuer>>, later: u64) -> (String, bool) {
+fn inspected(token: &str, issuer: Option<&Arc<Issuer>>, later: u64) -> (String, bool) {
     let now = SystemTime::now() + Duration::from_secs(later);
     let verdict = issuer.map(|issuer| verdict(issuer, token, now)).transpose();
     let verdict = verdict.unwrap_or_else(|failure| panic!("{failure}"));
@@ -79,17 +79,17 @@ fn a_minted_token_verifies_until_it_expires() {
     let token = minted(&args).unwrap();
     let key = KeySource::Secret(Secret(SECRET.as_bytes().to_vec()));
     let main = issuer(&[Algorithm::HS256], key);
-    let (text, passes) = told(&token, Some(&main), 0);
+    let (text, passes) = inspected(&token, Some(&main), 0);
     assert!(passes, "{text}");
     assert!(text.contains("sub  \"ann\"\n") && text.contains("  n    1\n"), "{text}");
     assert!(text.contains("UTC, expires in 59 minutes)"), "{text}");
     assert!(text.contains("[jwt.main] accepts it: user ann, until 2"), "{text}");
     assert!(!text.contains(token.rsplit('.').next().unwrap()), "the signature is shown: {text}");
 
-    let (text, passes) = told(&token, Some(&main), 4 * 86_400);
+    let (text, passes) = inspected(&token, Some(&main), 4 * 86_400);
     assert!(!passes && text.contains("expired 3 days ago"), "{text}");
     assert!(text.contains("[jwt.main] refuses it: token.expired: the token expired"), "{text}");
-    let (text, passes) = told(&token, None, 0);
+    let (text, passes) = inspected(&token, None, 0);
     assert!(passes && text.ends_with("to see whether it would pass.\n"), "{text}");
 }
 
@@ -111,7 +111,7 @@ fn each_kind_of_private_key_mints() {
         let token = minted(&[&key[..], &more].concat()).unwrap();
         let pem = pair.public_key_pem().into_bytes();
         let main = issuer(&[algorithm], KeySource::PublicKey { path: "k.pem".into(), pem });
-        let (text, passes) = told(&token, Some(&main), 0);
+        let (text, passes) = inspected(&token, Some(&main), 0);
         assert!(passes && text.contains("kid  \"k\""), "{text}");
         for wrong in ["HS256", if algorithm == Algorithm::EdDSA { "ES256" } else { "EdDSA" }] {
             assert!(minted(&[&key[..], &["--alg", wrong]].concat()).is_err(), "{wrong}");
@@ -142,7 +142,7 @@ fn minting_errors_name_the_cause() {
 
 #[test]
 fn inspect_explains_each_fault_of_a_weak_token() {
-    let (text, passes) = told(BEGINNERS, None, 0);
+    let (text, passes) = inspected(BEGINNERS, None, 0);
     assert!(!passes);
     for says in [
         "user_id  7\n",
@@ -163,13 +163,13 @@ fn nothing_in_a_token_steers_the_terminal() {
     let claims =
         "{\"a\u{9b}2J\":\"\u{202e}x\u{7f}\\u001b[2J\",\"e\u{301}\":1,\"ok\":\"J\u{fc}rgen\"}";
     let token = format!("{}.{}.AA", encode("{\"alg\":\"none\"}"), encode(claims));
-    let (text, passes) = told(&token, None, 0);
+    let (text, passes) = inspected(&token, None, 0);
     assert!(!passes && text.contains("its alg is none, so nobody signed it"), "{text}");
     assert!(text.contains("J\u{fc}rgen"), "{text}");
     let plain = |c: char| c == '\n' || !(c.is_control() || c == '\u{202e}');
     assert!(text.chars().all(plain), "{text:?}");
     for bad in ["", "x", "a.b.c", "e30", "e30.W10.AA"] {
-        let (text, passes) = told(bad, None, 0);
+        let (text, passes) = inspected(bad, None, 0);
         assert!(!passes && text.starts_with("not readable: "), "{text}");
     }
 }

@@ -96,21 +96,21 @@ struct Pinged {
     since: Instant,
     written: u8,
     /// The amount received from the peer by then.
-    heard: Heard,
+    received: Received,
     /// KiB sent before the first ping that the peer may not have read by then.
     behind: u32,
 }
 
 /// The amount received from a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Heard {
+pub(super) struct Received {
     /// Bytes of frames.
     pub(super) bytes: u64,
     /// Bytes of an incomplete TLS record.
     pub(super) partial: usize,
 }
 
-impl Heard {
+impl Received {
     /// Whether the peer gave a sign of life since `before`.
     fn is_more_than(self, before: Self) -> bool {
         self.bytes != before.bytes || self.partial >= before.partial + MUCH_OF_A_RECORD
@@ -169,13 +169,13 @@ impl Awaited {
     }
 
     /// Starts a round of pings: one becomes due, unless [`UNANSWERED`] are in flight.
-    pub(super) fn round(&mut self, heard: Heard, settings: &WebSocket) {
-        self.note_life(heard, settings);
+    pub(super) fn round(&mut self, received: Received, settings: &WebSocket) {
+        self.note_life(received, settings);
         self.ping_owed |= self.pinged().is_none_or(|pinged| pinged.written < UNANSWERED);
     }
 
     /// Notes that the due ping was written at `now`, after `sent` bytes in all.
-    pub(super) fn pinged_now(&mut self, heard: Heard, sent: u64, now: Instant) {
+    pub(super) fn pinged_now(&mut self, received: Received, sent: u64, now: Instant) {
         #[expect(clippy::cast_possible_truncation, reason = "the low bits are what is asked for")]
         let sent = (sent / 1024) as u32;
         self.ping_owed = false;
@@ -185,7 +185,7 @@ impl Awaited {
         self.read = sent.wrapping_sub(behind);
         let open = self.open.get_or_insert_default();
         open.places.push(sent);
-        let pinged = Pinged { since: now, written: 0, heard, behind };
+        let pinged = Pinged { since: now, written: 0, received, behind };
         open.pong.get_or_insert(pinged).written += 1;
     }
 
@@ -203,9 +203,9 @@ impl Awaited {
 
     /// Counts bytes received since the ping as its answer, unless `require_pong` is set. They do not show
     /// how much the peer has read.
-    pub(super) fn note_life(&mut self, heard: Heard, settings: &WebSocket) {
-        let lives = self.pinged().is_some_and(|pinged| heard.is_more_than(pinged.heard));
-        if lives && !settings.require_pong {
+    pub(super) fn note_life(&mut self, received: Received, settings: &WebSocket) {
+        let is_alive = self.pinged().is_some_and(|pinged| received.is_more_than(pinged.received));
+        if is_alive && !settings.require_pong {
             self.answered();
         }
     }
@@ -271,26 +271,28 @@ fn note(clock: &mut Option<Begun>, serial: Option<u64>, gate: &Gate, now: Instan
 
 /// Factor on the timeout of a peer that takes nothing. A peer that reads slowly but steadily seems to take
 /// nothing for a long time: its kernel frees room only once most of a full buffer of 128 KiB was read.
-const SILENT: u32 = 3;
+const WRITE_TIMEOUT_FACTOR: u32 = 3;
 
 /// How long a peer may take none of the bytes sent to it: three times `message_timeout` or, without one,
-/// three times `ping_interval`, at least [`LEAST_PATIENCE`]; `None`: for ever.
-pub(super) fn patience(settings: &WebSocket) -> Option<Duration> {
-    let pings = settings.ping_interval.map(|interval| (interval * SILENT).max(LEAST_PATIENCE));
-    settings.message_timeout.map(|timeout| timeout * SILENT).or(pings)
+/// three times `ping_interval`, at least [`LEAST_WRITE_TIMEOUT`]; `None`: for ever.
+pub(super) fn write_timeout(settings: &WebSocket) -> Option<Duration> {
+    let pings = settings
+        .ping_interval
+        .map(|interval| (interval * WRITE_TIMEOUT_FACTOR).max(LEAST_WRITE_TIMEOUT));
+    settings.message_timeout.map(|timeout| timeout * WRITE_TIMEOUT_FACTOR).or(pings)
 }
 
 /// The minimum where `ping_interval` decides: readers pause at times, and the interval may be short.
-const LEAST_PATIENCE: Duration = Duration::from_secs(90);
+const LEAST_WRITE_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// How much longer TCP waits than the session.
-const LATER: Duration = Duration::from_secs(30);
+const TCP_MARGIN: Duration = Duration::from_secs(30);
 
 /// How long TCP may wait for sent bytes to be acknowledged or taken: longer than the session's own
 /// deadline, so that the log names that one, and at least `least`, since TCP retransmits lost segments.
 /// `None`: the kernel's default.
-pub(super) fn tcp_patience(settings: &WebSocket, least: Duration) -> Option<Duration> {
-    patience(settings).map(|patience| (patience + LATER).max(least))
+pub(super) fn tcp_user_timeout(settings: &WebSocket, least: Duration) -> Option<Duration> {
+    write_timeout(settings).map(|write_timeout| (write_timeout + TCP_MARGIN).max(least))
 }
 
 #[cfg(test)]
@@ -299,12 +301,12 @@ mod tests {
 
     use tokio::time::Instant;
 
-    use super::{Awaited, Heard, patience, tcp_patience};
+    use super::{Awaited, Received, tcp_user_timeout, write_timeout};
     use crate::config::WebSocket;
     use crate::gateway::relay::tests::settings;
 
-    const NOTHING: Heard = Heard { bytes: 0, partial: 0 };
-    const SOMETHING: Heard = Heard { bytes: 1, partial: 0 };
+    const NOTHING: Received = Received { bytes: 0, partial: 0 };
+    const SOMETHING: Received = Received { bytes: 1, partial: 0 };
 
     fn every_10s(more: &str) -> WebSocket {
         settings(&format!("ping_interval = \"10s\"\n{more}"))
@@ -424,18 +426,18 @@ mod tests {
     #[test]
     fn received_bytes_answer_a_ping_unless_require_pong_is_set() {
         let now = Instant::now();
-        for (lines, heard, answered) in [
+        for (lines, received, answered) in [
             ("", NOTHING, false),
             ("", SOMETHING, true),
-            ("", Heard { bytes: 0, partial: 1023 }, false),
-            ("", Heard { bytes: 0, partial: 1024 }, true),
+            ("", Received { bytes: 0, partial: 1023 }, false),
+            ("", Received { bytes: 0, partial: 1024 }, true),
             ("require_pong = true", SOMETHING, false),
         ] {
             let (settings, mut pings) = (every_10s(lines), Awaited::default());
             pings.round(NOTHING, &settings);
             pings.pinged_now(NOTHING, 0, now);
-            pings.note_life(heard, &settings);
-            assert_eq!(!pings.is_pong_awaited(), answered, "{lines} {heard:?}");
+            pings.note_life(received, &settings);
+            assert_eq!(!pings.is_pong_awaited(), answered, "{lines} {received:?}");
         }
     }
 
@@ -452,8 +454,8 @@ mod tests {
             ("message_timeout = \"off\"\nping_interval = \"off\"", None, None),
         ] {
             let settings = settings(lines);
-            assert_eq!(patience(&settings), session.map(Duration::from_secs), "{lines}");
-            assert_eq!(tcp_patience(&settings, least), tcp.map(Duration::from_secs), "{lines}");
+            assert_eq!(write_timeout(&settings), session.map(Duration::from_secs), "{lines}");
+            assert_eq!(tcp_user_timeout(&settings, least), tcp.map(Duration::from_secs), "{lines}");
         }
     }
 }

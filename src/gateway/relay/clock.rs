@@ -121,9 +121,10 @@ fn frame_deadlines(
     settings: &WebSocket,
 ) -> (Option<Instant>, Option<Instant>) {
     match (&to.blocked, settings.message_timeout) {
-        (Some(blocked), _) => {
-            (None, awaited::patience(settings).map(|patience| blocked.stalled + patience))
-        }
+        (Some(blocked), _) => (
+            None,
+            awaited::write_timeout(settings).map(|write_timeout| blocked.stalled + write_timeout),
+        ),
         (None, Some(timeout)) if from.paused.is_none() && from.sends() => {
             (from.awaited.frame_deadline(&from.gate, timeout), None)
         }

@@ -63,7 +63,7 @@ impl SessionRelay {
     /// boundaries and for the peers' Close frames.
     pub(super) fn close_peers(&mut self, now: Instant) {
         if let Some(closing) = &mut self.closing {
-            closing.patience = Some(now + CLOSE_TIMEOUT);
+            closing.deadline = Some(now + CLOSE_TIMEOUT);
         }
         self.announce_close(Endpoint::Client, now);
         self.announce_close(Endpoint::Upstream, now);
@@ -73,8 +73,8 @@ impl SessionRelay {
     /// answers.
     pub(super) fn closed(&mut self, from: Endpoint, code: Option<u16>, now: Instant) {
         if self.closing.is_none() {
-            let (cause, patience) = (Cause::Closed(from, code), Some(now + ANSWER_TIMEOUT));
-            self.closing = Some(Box::new(Closing::new(cause, patience, now)));
+            let (cause, deadline) = (Cause::Closed(from, code), Some(now + ANSWER_TIMEOUT));
+            self.closing = Some(Box::new(Closing::new(cause, deadline, now)));
         }
         if self.peer(from.opposite()).gate.closed() {
             self.end(Cause::Closed(from, code), now);
@@ -94,14 +94,14 @@ impl SessionRelay {
 
     /// Acts on the deadlines of the close that passed.
     pub(super) fn give_up(&mut self, now: Instant) {
-        let is_over = |patience: &mut Instant| *patience <= now;
-        let patience = self.closing.as_mut().and_then(|closing| closing.patience.take_if(is_over));
-        if patience.is_some() {
+        let is_over = |deadline: &mut Instant| *deadline <= now;
+        let deadline = self.closing.as_mut().and_then(|closing| closing.deadline.take_if(is_over));
+        if deadline.is_some() {
             let slow = [Endpoint::Client, Endpoint::Upstream];
             let later =
                 slow.into_iter().filter_map(|endpoint| self.still_takes(endpoint, now)).max();
             match (&mut self.closing, later) {
-                (Some(closing), Some(_)) => closing.patience = later,
+                (Some(closing), Some(_)) => closing.deadline = later,
                 _ => self.stop_waiting(now),
             }
         }
@@ -143,9 +143,9 @@ impl SessionRelay {
         if let Some(closing) = &mut self.closing
             && closing.is_closed_by(endpoint.opposite())
             && !closing.hurried
-            && let Some(patience) = &mut closing.patience
+            && let Some(deadline) = &mut closing.deadline
         {
-            *patience = (*patience).max(now + ANSWER_TIMEOUT);
+            *deadline = (*deadline).max(now + ANSWER_TIMEOUT);
         }
     }
 
@@ -181,10 +181,14 @@ impl SessionRelay {
             return;
         };
         // A Close that the other peer sent was forwarded, and is the only one that this peer gets.
-        let told = self.peer(to.opposite()).gate.closed();
+        let close_forwarded = self.peer(to.opposite()).gate.closed();
         let peer = self.peer(to);
         if peer.stage == Stage::Open {
-            peer.stage = if told { draining(now) } else { Stage::Closing(Box::new(close_notice)) };
+            peer.stage = if close_forwarded {
+                draining(now)
+            } else {
+                Stage::Closing(Box::new(close_notice))
+            };
         }
     }
 
@@ -193,7 +197,7 @@ impl SessionRelay {
         let other = self.peer(endpoint.opposite());
         let boundary = other.gate.unfinished() == 0;
         let unreachable = !boundary && !other.sends();
-        let told = other.gate.closed();
+        let close_forwarded = other.gate.closed();
         let sent = other.gate.flow().bytes;
         let peer = self.peer(endpoint);
         match peer.stage {
@@ -204,12 +208,15 @@ impl SessionRelay {
             }
             // A ping queued after bytes that the peer does not take would prove nothing.
             Stage::Open
-                if peer.awaited.is_ping_owed() && boundary && !told && peer.blocked.is_none() =>
+                if peer.awaited.is_ping_owed()
+                    && boundary
+                    && !close_forwarded
+                    && peer.blocked.is_none() =>
             {
                 let frame =
                     control_frame(endpoint, Opcode::Ping, &peer.gate.own_ping(), super::random());
                 peer.send(cx, frame.as_ref(), now);
-                peer.awaited.pinged_now(peer.heard(), sent, now);
+                peer.awaited.pinged_now(peer.received(), sent, now);
             }
             Stage::Closing(_) if unreachable || peer.write_failed => peer.cut(),
             Stage::Closing(_) if boundary => self.send_close(cx, endpoint, now),

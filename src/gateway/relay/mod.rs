@@ -82,7 +82,7 @@ pub fn relay<O: Outside>(
     outside: O,
 ) -> impl Future<Output = ()> {
     let session = SessionRelay::new(streams, terms, budget, lease, Instant::now());
-    let mut running = RunningRelay { session, outside, waker: None, told: false };
+    let mut running = RunningRelay { session, outside, waker: None, ending_reported: false };
     async move {
         let mut timer = pin!(tokio::time::sleep(FAR));
         poll_fn(|cx| running.poll(cx, timer.as_mut())).await;
@@ -97,12 +97,12 @@ struct RunningRelay<O> {
     /// The waker that the mailbox has.
     waker: Option<Waker>,
     /// Whether [`Outside::ending`] was called.
-    told: bool,
+    ending_reported: bool,
 }
 
 impl<O: Outside> RunningRelay<O> {
     fn poll(&mut self, cx: &mut task::Context<'_>, timer: Pin<&mut Sleep>) -> Poll<()> {
-        let Self { session, outside, waker, told } = self;
+        let Self { session, outside, waker, ending_reported } = self;
         let mail = outside.mailbox().take(cx, waker);
         if let Some(reason) = mail.stop {
             session.stop(reason, Instant::now());
@@ -111,11 +111,11 @@ impl<O: Outside> RunningRelay<O> {
             session.amend(*terms, Instant::now());
         }
         let polled = session.poll(cx, timer);
-        while let Some(reason) = session.untold() {
+        while let Some(reason) = session.take_unreported() {
             outside.would_refuse(reason);
         }
-        if !*told && let Some(closing) = &session.closing {
-            *told = true;
+        if !*ending_reported && let Some(closing) = &session.closing {
+            *ending_reported = true;
             outside.ending(&closing.cause);
         }
         if mail.counters {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
-use super::awaited::{Awaited, Heard};
+use super::awaited::{Awaited, Received};
 use super::end::CloseNotice;
 use crate::tls::transport::Transport;
 use crate::wire::{Gate, HoldBudget, HoldPermit};
@@ -181,9 +181,9 @@ impl RelayPeer {
     }
 
     /// How much was received from this peer.
-    pub(super) fn heard(&self) -> Heard {
+    pub(super) fn received(&self) -> Received {
         let partial = self.stream.as_ref().map_or(0, Transport::partial);
-        Heard { bytes: self.gate.received(), partial }
+        Received { bytes: self.gate.received(), partial }
     }
 
     /// Bytes sent to this peer that the kernel has not taken.
@@ -193,9 +193,9 @@ impl RelayPeer {
     }
 
     /// Sets how long TCP waits for this peer to acknowledge or take bytes; `None`: the kernel's default.
-    pub(super) fn set_tcp_patience(&self, patience: Option<Duration>) {
+    pub(super) fn set_tcp_user_timeout(&self, user_timeout: Option<Duration>) {
         if let Some(stream) = &self.stream {
-            stream.set_tcp_patience(patience);
+            stream.set_tcp_user_timeout(user_timeout);
         }
     }
 

@@ -52,14 +52,14 @@ pub(super) struct Closing {
     /// When the close began.
     pub(super) began: Instant,
     /// The deadline for a frame boundary, or for the answer to a peer's Close.
-    pub(super) patience: Option<Instant>,
+    pub(super) deadline: Option<Instant>,
     /// The gateway ends the session now: a slow peer gets no more time.
     pub(super) hurried: bool,
 }
 
 impl Closing {
-    pub(super) fn new(cause: Cause, patience: Option<Instant>, began: Instant) -> Self {
-        Self { cause, began, patience, hurried: false }
+    pub(super) fn new(cause: Cause, deadline: Option<Instant>, began: Instant) -> Self {
+        Self { cause, began, deadline, hurried: false }
     }
 
     /// Whether `max_lifetime` and the token may still hurry the close: the gateway neither started nor
@@ -113,16 +113,16 @@ impl SessionRelay {
             upstream.gate.inflate(contexts.upstream);
         }
         let session = Self { route, budget, client, upstream, clock, refresh, closing: None };
-        session.set_tcp_patience(Some(USER_TIMEOUT));
+        session.set_tcp_user_timeout(Some(USER_TIMEOUT));
         session
     }
 
     /// Keeps TCP from giving up a peer before the session does; `old` is the TCP timeout set so far.
-    fn set_tcp_patience(&self, old: Option<Duration>) {
-        let patience = awaited::tcp_patience(&self.route.websocket, USER_TIMEOUT);
-        if patience != old {
-            self.client.set_tcp_patience(patience);
-            self.upstream.set_tcp_patience(patience);
+    fn set_tcp_user_timeout(&self, old: Option<Duration>) {
+        let timeout = awaited::tcp_user_timeout(&self.route.websocket, USER_TIMEOUT);
+        if timeout != old {
+            self.client.set_tcp_user_timeout(timeout);
+            self.upstream.set_tcp_user_timeout(timeout);
         }
     }
 
@@ -135,14 +135,14 @@ impl SessionRelay {
             self.client.awaited.forget_pings();
             self.upstream.awaited.forget_pings();
         }
-        let tcp_patience = awaited::tcp_patience(&self.route.websocket, USER_TIMEOUT);
+        let tcp_user_timeout = awaited::tcp_user_timeout(&self.route.websocket, USER_TIMEOUT);
         self.client.gate.limit(frame_limits(Endpoint::Client, settings));
         self.upstream.gate.limit(frame_limits(Endpoint::Upstream, settings));
         self.client.gate.allow(Allowance::new(&client_rates(&route.limits), user, now));
         // The client may be paused by a rate that no longer applies.
         self.client.resume(now);
         self.route = route;
-        self.set_tcp_patience(tcp_patience);
+        self.set_tcp_user_timeout(tcp_user_timeout);
     }
 
     /// Runs the session as far as it goes without waiting. `timer` is armed for the next deadline; one that
@@ -171,8 +171,8 @@ impl SessionRelay {
     }
 
     /// The next reason met in report mode that was not reported yet.
-    pub(super) fn untold(&mut self) -> Option<Reason> {
-        self.client.gate.allowance()?.untold()
+    pub(super) fn take_unreported(&mut self) -> Option<Reason> {
+        self.client.gate.allowance()?.take_unreported()
     }
 
     /// The record of the session's end.
@@ -373,7 +373,7 @@ impl SessionRelay {
         };
         let over = self.clock.over(&self.route.websocket).filter(|_| closing.may_be_hurried());
         let over = over.map(|(deadline, _)| deadline);
-        [closing.patience, draining(&self.client), draining(&self.upstream), over]
+        [closing.deadline, draining(&self.client), draining(&self.upstream), over]
             .into_iter()
             .flatten()
             .min()
@@ -432,7 +432,7 @@ impl SessionRelay {
         clock.pinged(&route.websocket, now);
         for peer in [client, upstream] {
             if peer.paused.is_none() {
-                peer.awaited.round(peer.heard(), &route.websocket);
+                peer.awaited.round(peer.received(), &route.websocket);
             }
         }
     }
@@ -444,7 +444,7 @@ impl SessionRelay {
             Endpoint::Client => client,
             Endpoint::Upstream => upstream,
         };
-        peer.awaited.note_life(peer.heard(), &route.websocket);
+        peer.awaited.note_life(peer.received(), &route.websocket);
         if peer.awaited.is_pong_awaited() && peer.gate.in_frame() {
             // The peer cannot send a pong inside a frame, which has a deadline of its own.
             peer.awaited.leave_out_of_pong(route.websocket.ping_interval.unwrap_or_default());

@@ -49,7 +49,7 @@ impl Reporter {
     }
 
     /// Records a client that is refused after its 101; a strike, if it was an offence.
-    pub(crate) fn turned_away(&self, subject: &Subject, refusal: &Refusal) {
+    pub(crate) fn refused_after_handshake(&self, subject: &Subject, refusal: &Refusal) {
         let Refusal { reason, detail, .. } = refusal;
         self.journal.record(Event::RefusedAfterHandshake { subject, reason: *reason, detail });
         self.strike_for(subject.peer.ip(), refusal);

@@ -143,7 +143,7 @@ impl SessionStarter {
                     starter.relay(session, client, upstream, entry);
                 }
                 Err(refusal) => {
-                    starter.reporter.turned_away(&session.subject, &refusal);
+                    starter.reporter.refused_after_handshake(&session.subject, &refusal);
                     turn_away(client.stream, &refusal).await;
                 }
             }

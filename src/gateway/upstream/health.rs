@@ -14,7 +14,7 @@ const FIRST_REST: Duration = Duration::from_secs(2);
 /// The longest rest, before its jitter.
 const LONGEST_REST: Duration = Duration::from_secs(30);
 /// The log gets at most one [`Change::Down`] in that time, and one [`Change::Up`] after each.
-const TOLD_EVERY: Duration = Duration::from_secs(10);
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The health of one upstream. Shared by all routes that name it with the same TLS settings, and by the
 /// configurations before and after a reload.
@@ -27,7 +27,7 @@ struct HealthState {
     answered: Option<Instant>,
     doubt: Doubt,
     down: Option<Down>,
-    told: ToldState,
+    report: ReportState,
 }
 
 #[derive(Debug)]
@@ -46,7 +46,7 @@ struct Down {
 
 /// The changes that were logged.
 #[derive(Debug, Default)]
-struct ToldState {
+struct ReportState {
     /// When the last [`Change::Down`] was logged.
     at: Option<Instant>,
     /// Whether no [`Change::Up`] was logged after it.
@@ -75,7 +75,7 @@ pub(super) enum Turn {
     Later(Instant),
 }
 
-/// A change for the log, at most one pair every [`TOLD_EVERY`].
+/// A change for the log, at most one pair every [`REPORT_INTERVAL`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
     /// It is down, and rests for `rest`. It went down `unlogged` times before without a log record.
@@ -134,7 +134,7 @@ impl Health {
         error: &str,
     ) -> Option<Change> {
         let mut state = self.locked();
-        let HealthState { answered, doubt, down, told } = &mut *state;
+        let HealthState { answered, doubt, down, report } = &mut *state;
         if answered.is_some_and(|answered| answered >= began) {
             return None;
         }
@@ -147,14 +147,14 @@ impl Health {
                         if let Some(down) = down {
                             (down.doubtful, down.claimed) = (true, None);
                         }
-                        return told.down(down.as_ref(), now);
+                        return report.down(down.as_ref(), now);
                     }
                     true
                 }
             };
             doubt.clear();
             if down.is_none() {
-                told.unlogged = told.unlogged.saturating_add(1);
+                report.unlogged = report.unlogged.saturating_add(1);
             }
             let failures = down.as_ref().map_or(0, |down| down.failures).saturating_add(1);
             *down = Some(Down {
@@ -166,7 +166,7 @@ impl Health {
                 error: error.to_owned(),
             });
         }
-        told.down(down.as_ref(), now)
+        report.down(down.as_ref(), now)
     }
 
     /// Notes that it answered a handshake, with any status.
@@ -176,7 +176,7 @@ impl Health {
         state.doubt.clear();
         let Down { since, failures, .. } = state.down.take()?;
         let up = Change::Up { after: now.saturating_duration_since(since), failures };
-        std::mem::take(&mut state.told.down).then_some(up)
+        std::mem::take(&mut state.report.down).then_some(up)
     }
 
     pub(super) fn shown(&self, now: Instant) -> ShownUpstream {
@@ -200,12 +200,12 @@ impl Health {
     }
 }
 
-impl ToldState {
+impl ReportState {
     /// The change to log at `now` for an upstream that is `down`: none if it was logged, or if the last one
-    /// was logged less than [`TOLD_EVERY`] ago.
+    /// was logged less than [`REPORT_INTERVAL`] ago.
     fn down(&mut self, down: Option<&Down>, now: Instant) -> Option<Change> {
         let down = down?;
-        let recent = |at| now.saturating_duration_since(at) < TOLD_EVERY;
+        let recent = |at| now.saturating_duration_since(at) < REPORT_INTERVAL;
         if self.down || self.at.is_some_and(recent) {
             return None;
         }
@@ -232,7 +232,7 @@ mod tests {
 
     use std::net::{IpAddr, Ipv4Addr};
 
-    use super::{Change, Failed, Health, LONGEST_REST, TOLD_EVERY, Turn, rest};
+    use super::{Change, Failed, Health, LONGEST_REST, REPORT_INTERVAL, Turn, rest};
 
     /// The die that gives no jitter.
     const PLAIN: u32 = 64;
@@ -371,7 +371,7 @@ mod tests {
             now += Duration::from_millis(500);
             assert_eq!(health.answered(now), None, "the log does not know that it was down");
         }
-        let now = start + TOLD_EVERY;
+        let now = start + REPORT_INTERVAL;
         assert_eq!(fail(&health, now), Some(down(2, 5)));
         assert_eq!(health.answered(now), Some(Change::Up { after: secs(0), failures: 1 }));
     }
@@ -383,7 +383,7 @@ mod tests {
         fail(&health, start);
         health.answered(start + secs(1));
         assert_eq!(fail(&health, start + secs(9)), None);
-        assert_eq!(fail(&health, start + TOLD_EVERY), Some(down(1, 0)), "even while it rests");
+        assert_eq!(fail(&health, start + REPORT_INTERVAL), Some(down(1, 0)), "even while it rests");
         assert_eq!(fail(&health, start + secs(11)), None);
         let up = health.answered(start + secs(12));
         assert_eq!(up, Some(Change::Up { after: secs(3), failures: 2 }));

@@ -8,7 +8,7 @@ use super::{BOUNDS, Bounds, Lost, Writer};
 use crate::config::LogFormat;
 
 /// A timeout longer than any of these tests, in case the thread hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The written bytes, shared with the test.
 #[derive(Clone, Default)]
@@ -93,7 +93,7 @@ fn push(writer: &Writer, numbers: impl IntoIterator<Item = u32>) {
 
 fn close(writer: &Writer) -> Lost {
     writer.stop();
-    writer.finish(PATIENCE)
+    writer.finish(TIMEOUT)
 }
 
 /// The report of losses without its time.

@@ -11,7 +11,7 @@ mod subprotocol;
 #[cfg(test)]
 mod tests;
 
-use super::checks::{CheckOutcome, Said};
+use super::checks::{CheckOutcome, StepText};
 use super::context::CheckContext;
 use crate::handshake::UpgradeRequest;
 use crate::values::TokenPlace;
@@ -53,7 +53,7 @@ pub(super) fn check(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> 
     Ok(CheckOutcome::Passed)
 }
 
-pub(super) fn passed(cx: &CheckContext<'_>) -> Said {
+pub(super) fn passed(cx: &CheckContext<'_>) -> StepText {
     match &cx.found.credential {
         Some(credential) => format!("one, from {}", credential.place),
         None => "none".to_owned(),

@@ -128,8 +128,8 @@ fn algorithm(header: &Map<String, Value>, allowed: &[Algorithm]) -> Result<Algor
     let found = allowed.iter().find(|algorithm| algorithm.is_named(name));
     found.copied().ok_or_else(|| {
         let allowed: Vec<_> = allowed.iter().map(|algorithm| algorithm.name()).collect();
-        let said = known(name).unwrap_or("another algorithm");
-        invalid(format!("the token's alg is {said}; algorithms allows {}", allowed.join(", ")))
+        let shown = known(name).unwrap_or("another algorithm");
+        invalid(format!("the token's alg is {shown}; algorithms allows {}", allowed.join(", ")))
             .by("algorithms")
     })
 }

@@ -64,17 +64,17 @@ impl Signer {
 
     /// Signs with a private key in PEM, PKCS #8 or PKCS #1. The default algorithm is the usual one
     /// for the kind of key.
-    pub fn pem(path: &Path, pem: &[u8], asked: Option<Algorithm>) -> Result<Self, MintError> {
-        if let Some(algorithm) = asked.filter(|algorithm| algorithm.family() == Family::Hmac) {
+    pub fn pem(path: &Path, pem: &[u8], requested: Option<Algorithm>) -> Result<Self, MintError> {
+        if let Some(algorithm) = requested.filter(|algorithm| algorithm.family() == Family::Hmac) {
             return Err(MintError::Family(algorithm));
         }
         let key = PrivateKey::from_pem(pem).map_err(|_| MintError::NotPrivate(path.to_owned()))?;
         let (usual, key) = match key.form() {
             PrivateKeyForm::Pkcs1(key) => (Algorithm::RS256, EncodingKey::from_rsa_der(key)),
-            PrivateKeyForm::Pkcs8(key) => pkcs8(path, key, asked)?,
+            PrivateKeyForm::Pkcs8(key) => pkcs8(path, key, requested)?,
             PrivateKeyForm::Sec1 => return Err(MintError::Sec1(path.to_owned())),
         };
-        let algorithm = asked.unwrap_or(usual);
+        let algorithm = requested.unwrap_or(usual);
         if algorithm != usual && (algorithm.family(), usual.family()) != (Family::Rsa, Family::Rsa)
         {
             return Err(mismatch(path, Some(algorithm)));
@@ -103,9 +103,9 @@ impl Signer {
 fn pkcs8(
     path: &Path,
     der: &[u8],
-    asked: Option<Algorithm>,
+    requested: Option<Algorithm>,
 ) -> Result<(Algorithm, EncodingKey), MintError> {
-    match spki::private(der).ok_or_else(|| mismatch(path, asked))? {
+    match spki::private(der).ok_or_else(|| mismatch(path, requested))? {
         Private::Rsa(pkcs1) => Ok((Algorithm::RS256, EncodingKey::from_rsa_der(pkcs1))),
         Private::P256 => Ok((Algorithm::ES256, EncodingKey::from_ec_der(der))),
         Private::P384 => Ok((Algorithm::ES384, EncodingKey::from_ec_der(der))),

@@ -51,7 +51,7 @@ pub(super) struct Remote {
     begun: AtomicU64,
     early: Notify,
     /// The last early fetch: the time of the request, and the number of the fetch that answers it.
-    asked: Mutex<Option<(Instant, u64)>>,
+    last_early: Mutex<Option<(Instant, u64)>>,
 }
 
 impl Remote {
@@ -64,7 +64,7 @@ impl Remote {
             snapshot: watch::Sender::default(),
             begun: AtomicU64::new(0),
             early: Notify::new(),
-            asked: Mutex::new(None),
+            last_early: Mutex::new(None),
         }
     }
 
@@ -86,7 +86,7 @@ impl Remote {
     /// Requests a fetch that begins after this call, and returns its set. `None` if the last early
     /// fetch was less than 60 s ago, or the fetch does not end in time.
     pub(super) async fn refreshed(&self) -> Option<Arc<KeySet>> {
-        let wanted = self.ask()?;
+        let wanted = self.request_early()?;
         let mut changes = self.snapshot.subscribe();
         let ended = changes.wait_for(|snapshot| snapshot.ended >= wanted);
         let snapshot = timeout(EARLY_WAIT, ended).await.ok()?.ok()?;
@@ -94,15 +94,15 @@ impl Remote {
     }
 
     /// Returns the number of the fetch to wait for: a new one, or the one for which others wait.
-    fn ask(&self) -> Option<u64> {
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+    fn request_early(&self) -> Option<u64> {
+        let mut last_early = self.last_early.lock().unwrap_or_else(PoisonError::into_inner);
         let ended = self.snapshot.borrow().ended;
-        match *asked {
+        match *last_early {
             Some((_, wanted)) if ended < wanted => Some(wanted),
             Some((at, _)) if at.elapsed() < EARLY => None,
             _ => {
                 let wanted = self.begun.load(Ordering::Acquire) + 1;
-                *asked = Some((Instant::now(), wanted));
+                *last_early = Some((Instant::now(), wanted));
                 self.early.notify_one();
                 Some(wanted)
             }

@@ -34,7 +34,7 @@ struct Reports {
     /// Reasons that occurred, each once.
     met: Vec<Reason>,
     /// How many of these reasons were reported.
-    told: usize,
+    reported: usize,
 }
 
 impl Reports {
@@ -111,10 +111,10 @@ impl Allowance {
     }
 
     /// The next reason of report mode that was not reported yet. Each is reported once a session.
-    pub fn untold(&mut self) -> Option<Reason> {
+    pub fn take_unreported(&mut self) -> Option<Reason> {
         let reports = self.reports.as_deref_mut()?;
-        let reason = reports.met.get(reports.told).copied()?;
-        reports.told += 1;
+        let reason = reports.met.get(reports.reported).copied()?;
+        reports.reported += 1;
         Some(reason)
     }
 

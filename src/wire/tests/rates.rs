@@ -202,8 +202,8 @@ fn report_mode_passes_every_message_and_reports_each_reason_once() {
     assert_eq!(driven.pass(&stream), (stream.clone(), vec![], stream.len()));
     let allowance = driven.gate.allowance().unwrap();
     assert_eq!(allowance.let_through(), 3);
-    let told: Vec<_> = std::iter::from_fn(|| allowance.untold()).collect();
-    assert_eq!(told, [Reason::LimitMessages, Reason::LimitControl]);
+    let reported: Vec<_> = std::iter::from_fn(|| allowance.take_unreported()).collect();
+    assert_eq!(reported, [Reason::LimitMessages, Reason::LimitControl]);
 }
 
 #[test]
@@ -233,14 +233,14 @@ fn let_through_counts_survive_changed_and_removed_limits() {
     };
     let mut driven = Driven::new(&limits);
     driven.pass(&frames(Client, &[HELLO, HELLO, HELLO]));
-    assert_eq!(driven.gate.allowance().unwrap().untold(), Some(Reason::LimitMessages));
+    assert_eq!(driven.gate.allowance().unwrap().take_unreported(), Some(Reason::LimitMessages));
     let more = ClientRates { control_frames: Some(rate(10, 1)), ..limits };
     driven.gate.allow(Allowance::new(&more, None, driven.now));
     driven.pass(&frames(Client, &[HELLO, (0x89, b""), (0x89, b"")]));
     let allowance = driven.gate.allowance().unwrap();
     assert_eq!(allowance.let_through(), 4);
-    let told: Vec<_> = std::iter::from_fn(|| allowance.untold()).collect();
-    assert_eq!(told, [Reason::LimitControl], "each once a session");
+    let reported: Vec<_> = std::iter::from_fn(|| allowance.take_unreported()).collect();
+    assert_eq!(reported, [Reason::LimitControl], "each once a session");
     driven.gate.allow(None);
     let stream = frames(Client, &[HELLO, HELLO]);
     assert_eq!(driven.pass(&stream), (stream.clone(), vec![], stream.len()), "no rates any more");

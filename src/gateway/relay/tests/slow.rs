@@ -480,7 +480,7 @@ async fn a_close_behind_a_large_reply_is_waited_for() {
     }
 }
 
-/// TCP's own patience is longer than the session's, and as long as the kernel's where that has none.
+/// TCP's timeout is longer than the session's, and the kernel's default where the session has none.
 #[tokio::test]
 async fn tcp_waits_longer_than_the_session() {
     for (lines, expected) in [

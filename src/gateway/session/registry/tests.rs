@@ -26,7 +26,7 @@ fn enter(sessions: &Sessions, id: &str) -> RegistryEntry {
 }
 
 /// The reason for which the session was told to end, once.
-fn told(entry: &RegistryEntry) -> Option<Reason> {
+fn stop_reason(entry: &RegistryEntry) -> Option<Reason> {
     entry.record().mailbox.stopped().now_or_never()
 }
 
@@ -41,9 +41,9 @@ async fn shutdown_ends_sessions_over_the_spread_and_new_ones_at_once() {
     sessions.end_all(Reason::Shutdown, Duration::from_secs(4)).await;
     assert_eq!(start.elapsed(), Duration::from_secs(3), "the first at once, then each second");
     for entry in &entered {
-        assert_eq!(told(entry), Some(Reason::Shutdown));
+        assert_eq!(stop_reason(entry), Some(Reason::Shutdown));
     }
-    assert_eq!(told(&enter(&sessions, "3")), Some(Reason::Shutdown));
+    assert_eq!(stop_reason(&enter(&sessions, "3")), Some(Reason::Shutdown));
 }
 
 /// Revoked as the admin client does it: stored, then looked for.
@@ -63,7 +63,7 @@ async fn revoking_any_earlier_token_ends_the_session() {
         }
         assert_eq!(revoke(&sessions, "4"), 0);
         assert_eq!(revoke(&sessions, wanted), 1, "{wanted}");
-        assert_eq!(told(&entry), Some(Reason::TokenRevoked));
+        assert_eq!(stop_reason(&entry), Some(Reason::TokenRevoked));
     }
 }
 
@@ -78,7 +78,7 @@ async fn a_session_ends_if_a_replaced_token_was_revoked() {
     let first = Revocation { kind: Kind::Token, value: "1".into(), until, at: now, why: None };
     revocations.revoke(first, now).unwrap();
     entry.record().end_if_revoked(&revocations, now);
-    assert_eq!(told(&entry), Some(Reason::TokenRevoked));
+    assert_eq!(stop_reason(&entry), Some(Reason::TokenRevoked));
 }
 
 #[test]
@@ -109,12 +109,12 @@ async fn a_session_ends_when_its_client_certificate_expires() {
         |seconds| sessions.end_expired(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
     drop(entered.remove(2));
     expire(9);
-    assert_eq!(told(&entered[1]), None);
+    assert_eq!(stop_reason(&entered[1]), None);
     expire(10);
-    assert_eq!(told(&entered[1]), Some(Reason::CertificateExpired));
-    assert_eq!(told(&entered[0]), None);
+    assert_eq!(stop_reason(&entered[1]), Some(Reason::CertificateExpired));
+    assert_eq!(stop_reason(&entered[0]), None);
     expire(40);
-    assert_eq!(told(&entered[0]), Some(Reason::CertificateExpired));
+    assert_eq!(stop_reason(&entered[0]), Some(Reason::CertificateExpired));
     drop(entered);
     assert!(sessions.locked().by_end.is_empty());
 }
@@ -137,7 +137,7 @@ async fn an_ending_session_is_not_listed_or_kicked_again() {
 async fn a_live_session_gets_no_stop_signal() {
     let sessions = Sessions::default();
     let entry = enter(&sessions, "1");
-    assert_eq!(told(&entry), None);
+    assert_eq!(stop_reason(&entry), None);
 }
 
 #[tokio::test]
@@ -228,8 +228,8 @@ async fn only_matching_sessions_are_kicked() {
     let (first, second) = (enter(&sessions, "1"), enter(&sessions, "2"));
     let filter = Filter { id: Some("2".to_owned()), ..Filter::default() };
     assert_eq!(sessions.kick(&filter, Reason::SessionKicked), 1);
-    assert_eq!(told(&first), None);
-    assert_eq!(told(&second), Some(Reason::SessionKicked));
+    assert_eq!(stop_reason(&first), None);
+    assert_eq!(stop_reason(&second), Some(Reason::SessionKicked));
     assert_eq!(sessions.count(), 2, "one that was told to end is still there");
 }
 
@@ -248,13 +248,13 @@ async fn a_session_that_enters_after_its_revocation_ends_at_once() {
     revocations.revoke(revoked, now).unwrap();
     let entry = enter(&sessions, "1");
     entry.record().end_if_revoked(&revocations, now);
-    assert_eq!(told(&entry), None, "nobody's session");
+    assert_eq!(stop_reason(&entry), None, "nobody's session");
     entry.record().identify(identity("bob", "t1"));
     entry.record().end_if_revoked(&revocations, now);
-    assert_eq!(told(&entry), None);
+    assert_eq!(stop_reason(&entry), None);
     entry.record().identify(identity("ann", "t2"));
     entry.record().end_if_revoked(&revocations, now);
-    assert_eq!(told(&entry), Some(Reason::TokenRevoked));
+    assert_eq!(stop_reason(&entry), Some(Reason::TokenRevoked));
 }
 
 #[test]

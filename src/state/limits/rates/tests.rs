@@ -183,7 +183,7 @@ fn a_quota_is_exact_or_at_most_half_a_percent_higher() {
 }
 
 #[test]
-fn rates_beyond_what_can_be_counted_are_clamped() {
+fn rates_above_the_largest_quota_are_clamped() {
     use super::{LONGEST, SHORTEST};
     assert_eq!(quota_of(10_000_000, 1, 1).0, SHORTEST);
     assert_eq!(quota_of(u64::MAX, 1, u64::MAX), (SHORTEST, u64::from(u32::MAX)));

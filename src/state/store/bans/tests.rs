@@ -226,7 +226,7 @@ fn an_unchanged_table_is_not_saved_again() {
 }
 
 #[test]
-fn a_broken_file_is_an_error_that_says_what_to_do() {
+fn a_broken_file_is_refused_with_a_remedy() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("bans.json");
     let entry = r#"{"network":"192.0.2.7","until":"2030-01-01T00:00:00Z","at":"2026-01-01T00:00:00Z","by":"operator"}"#;

@@ -107,7 +107,7 @@ fn the_file_is_written_whole_and_read_again() {
 }
 
 #[test]
-fn a_broken_file_is_an_error_that_says_what_to_do() {
+fn a_broken_file_is_refused_with_a_remedy() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("revoked.json");
     let entry = r#"{"kind":"user","value":"ann","until":"2030-01-01T00:00:00Z","at":"2026-01-01T00:00:00Z"}"#;

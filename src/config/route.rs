@@ -18,6 +18,7 @@ use super::reader::{NamedTable, SectionReader, check_name};
 use super::report::Problem;
 use super::{certificates, limits, reachability, upstream};
 use crate::tls::ServerSettings;
+use crate::values::RequestKind;
 
 /// `[routes.NAME]`; its files are not read yet. A field is missing if its value had a fault; the fault
 /// was reported.
@@ -85,9 +86,10 @@ fn check_one<'a>(
     if reader.span_of(keys::REQUIRE_ORIGIN.name).is_none() {
         keys.require_origin = base.require_origin;
     }
+    check_served(&reader, &keys.serve);
     let path = reader.required(&keys::PATH);
     if let Some(path) = &path {
-        take(&reader, &name, &keys.host, path, taken);
+        take(&reader, &name, &keys, path, taken);
     }
     upstream::check(&reader, &mut keys.upstream);
     let auth = auth::check(&reader, &name, issuers);
@@ -98,10 +100,28 @@ fn check_one<'a>(
     CheckedRoute { reader, name, keys, path, upstream_ca, auth, websocket, limits }
 }
 
+/// Refuses the keys of plain requests where the route serves none.
+fn check_served(reader: &SectionReader<'_>, serve: &[RequestKind]) {
+    if serve.contains(&RequestKind::Http) {
+        return;
+    }
+    for name in [keys::MAX_BODY.name, keys::BODY_TIMEOUT.name] {
+        if let Some(span) = reader.span_of(name) {
+            let what = format!("{} is given, but the route serves no plain HTTP", reader.key(name));
+            reader.cx.refuse(
+                Problem::at(span, what)
+                    .label("nothing would be limited by it")
+                    .help("remove it, or write serve = [\"websocket\", \"http\"]"),
+            );
+        }
+    }
+}
+
 /// A host and path that a route matches; no host stands for any host.
 struct TakenRoute {
     host: Option<HostPattern>,
     path: PathPattern,
+    serve: Vec<RequestKind>,
     route: String,
     span: Range<usize>,
 }
@@ -109,11 +129,11 @@ struct TakenRoute {
 fn take(
     reader: &SectionReader<'_>,
     name: &str,
-    hosts: &[HostPattern],
+    keys: &RouteKeys,
     path: &PathPattern,
     taken: &mut Vec<TakenRoute>,
 ) {
-    let listed = reader.entries(keys::HOST.name, hosts);
+    let listed = reader.entries(keys::HOST.name, &keys.host);
     let mut claims: Vec<_> =
         listed.iter().map(|host| (Some((*host.get_ref()).clone()), host.span())).collect();
     // If the hosts had a fault, which was reported, the route must not count as one for any host.
@@ -121,8 +141,13 @@ fn take(
         claims.extend(reader.span_of(keys::PATH.name).map(|span| (None, span)));
     }
     for (host, span) in claims {
-        let claim = TakenRoute { host, path: path.clone(), route: name.to_owned(), span };
-        let same = |other: &&TakenRoute| other.host == claim.host && other.path == claim.path;
+        let (path, serve, route) = (path.clone(), keys.serve.clone(), name.to_owned());
+        let claim = TakenRoute { host, path, serve, route, span };
+        let same = |other: &&TakenRoute| {
+            other.host == claim.host
+                && other.path == claim.path
+                && other.serve.iter().any(|kind| claim.serve.contains(kind))
+        };
         if let Some(first) = taken.iter().find(same) {
             refuse_equal(reader, &claim, first);
         }

@@ -10,7 +10,7 @@ use crate::journal::Event;
 
 /// Interval between log records that count suppressed records.
 const LOG_SUPPRESSED: Duration = Duration::from_secs(1);
-/// Interval between sweeps of fully replenished rate-limit entries.
+/// Interval between sweeps of fully replenished rate-limit entries, and of idle connections to upstreams.
 const SWEEP: Duration = Duration::from_secs(5);
 /// Interval between checks of client certificates against the wall clock. A session outlives its
 /// certificate by at most this interval.
@@ -27,11 +27,13 @@ pub(super) fn spawn_maintenance(control: &Arc<Control>) {
             .keep(control.reporter.journal().clone(), runtime.stopping().clone()),
     );
     let (state, reporter) = (Arc::clone(state), Arc::clone(&control.reporter));
+    let current = Arc::clone(&control.current);
     runtime.spawn_until_stop(async move {
         loop {
             tokio::time::sleep(SWEEP).await;
             state.limiters().sweep(Instant::now());
             reporter.sweep();
+            current.get().dialer.sweep();
         }
     });
     let sessions = control.sessions.clone();

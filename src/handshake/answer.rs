@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
-    SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
-    UPGRADE, WWW_AUTHENTICATE,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue,
+    RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, TRAILER, UPGRADE, WWW_AUTHENTICATE,
 };
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode, response};
 use http_body_util::Full;
 use serde::Serialize;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -189,6 +189,33 @@ pub fn relayed(
         fields.insert(HeaderName::from_static("x-request-id"), id);
     }
     response
+}
+
+/// The head of an upstream's answer to a plain request, for the client: without its hop-by-hop fields, but with the
+/// length of its body (an answer to HEAD has one without a body, RFC 9110 section 8.6) and the fields that announce
+/// trailers.
+#[must_use]
+pub fn forwarded(
+    answer: &response::Parts,
+    request_id: &str,
+    persistence: Persistence,
+) -> response::Parts {
+    let mut forwarded = Response::new(()).into_parts().0;
+    forwarded.status = answer.status;
+    let fields = &mut forwarded.headers;
+    *fields = end_to_end(&answer.headers);
+    for name in [CONTENT_LENGTH, TRAILER] {
+        if let Some(value) = answer.headers.get(&name) {
+            fields.insert(name, value.clone());
+        }
+    }
+    if persistence == Persistence::Close {
+        fields.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        fields.insert(HeaderName::from_static("x-request-id"), id);
+    }
+    forwarded
 }
 
 #[cfg(test)]

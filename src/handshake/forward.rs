@@ -5,10 +5,10 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, FORWARDED, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_EXTENSIONS,
+    CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_EXTENSIONS,
     SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
-use http::{HeaderMap, Request};
+use http::{HeaderMap, Request, request};
 use http_body_util::Empty;
 
 use super::address::{
@@ -19,7 +19,7 @@ use super::deflate::DeflateOffer;
 use super::fields::{list, list_from_right};
 use super::forwarded::{X_FORWARDED_PORT, default_port};
 use super::letters::{Letters, Spelling};
-use super::{UpgradeRequest, client_cert};
+use super::{PlainRequest, RequestHead, UpgradeRequest, client_cert};
 use crate::tls::Certificate;
 use crate::values::client_fields::HOP_BY_HOP;
 use crate::values::client_fields::replace_claims;
@@ -59,10 +59,7 @@ pub fn upstream_request(
     subprotocols: &[String],
     key: &str,
 ) -> Result<Request<Empty<Bytes>>, http::Error> {
-    let mut headers = end_to_end(request.headers());
-    let Provenance { peer, client, owned, fields, .. } = provenance;
-    replace_claims(&mut headers, peer.trusted, client.address.ip(), fields, owned);
-    headers.insert(HOST, HeaderValue::from_str(&request.authority().to_string())?);
+    let mut headers = described(request.head(), provenance)?;
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
@@ -73,13 +70,45 @@ pub fn upstream_request(
     if let Some(offers) = DeflateOffer::field(request.offers()) {
         headers.insert(SEC_WEBSOCKET_EXTENSIONS, offers);
     }
-    set_claims(&mut headers, request, provenance)?;
-    let mut forwarded = Request::builder().uri(request.target()).body(Empty::new())?;
+    let mut forwarded = Request::builder().uri(request.head().target()).body(Empty::new())?;
     *forwarded.headers_mut() = headers;
     provenance.letters.clone().give(forwarded.extensions_mut());
     let own = Spelling::of(provenance.claims.iter().map(|(name, _)| name));
     forwarded.extensions_mut().insert(own);
     Ok(forwarded)
+}
+
+/// Builds the head of a plain request to the upstream: the client's method, target and end-to-end fields, and the
+/// fields that describe the client. The length of the body is not among them, unless it is 0: the body is framed
+/// anew.
+///
+/// # Errors
+/// As [`upstream_request`].
+pub fn plain_request(
+    request: &PlainRequest,
+    provenance: Provenance<'_>,
+) -> Result<request::Parts, http::Error> {
+    let target = request.head().target();
+    let forwarded = Request::builder().method(request.method()).uri(target).body(())?;
+    let mut parts = forwarded.into_parts().0;
+    parts.headers = described(request.head(), provenance)?;
+    parts.headers.remove("http2-settings");
+    // RFC 9110 section 8.6: an empty body has a length where the method gives a body a meaning.
+    if request.head().headers().get(CONTENT_LENGTH).is_some_and(|length| length == "0") {
+        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+    provenance.letters.clone().give(&mut parts.extensions);
+    Ok(parts)
+}
+
+/// The client's end-to-end fields, Host, and the fields that describe the client.
+fn described(request: &RequestHead, provenance: Provenance<'_>) -> Result<HeaderMap, http::Error> {
+    let mut headers = end_to_end(request.headers());
+    let Provenance { peer, client, owned, fields, .. } = provenance;
+    replace_claims(&mut headers, peer.trusted, client.address.ip(), fields, owned);
+    headers.insert(HOST, HeaderValue::from_str(&request.authority().to_string())?);
+    set_claims(&mut headers, request, provenance)?;
+    Ok(headers)
 }
 
 /// The end-to-end fields of a message: without those that any line of `Connection` names, and
@@ -102,7 +131,7 @@ pub fn end_to_end(headers: &HeaderMap) -> HeaderMap {
 
 fn set_claims(
     headers: &mut HeaderMap,
-    request: &UpgradeRequest,
+    request: &RequestHead,
     provenance: Provenance<'_>,
 ) -> Result<(), http::Error> {
     let Provenance { peer, client, request_id, claims, certificates, .. } = provenance;
@@ -190,7 +219,8 @@ mod tests {
         let peer = Peer { address, trusted, tls: true, own: false };
         let trusted = ["192.0.2.0/24".parse().unwrap()];
         let unknown = UnknownClients::Refuse;
-        let client = ClientAddress::resolve(&peer, &trusted, unknown, request.headers()).unwrap();
+        let headers = request.head().headers();
+        let client = ClientAddress::resolve(&peer, &trusted, unknown, headers).unwrap();
         let provenance = Provenance {
             peer: &peer,
             client: &client,

@@ -35,6 +35,11 @@ impl Interim {
         Self(Arc::new(Counted { allowed, seen: AtomicU16::new(0), refused: AtomicU16::new(0) }))
     }
 
+    /// Starts the count anew, for another exchange on the same connection.
+    pub(crate) fn restart(&self) {
+        self.0.seen.store(0, Ordering::Relaxed);
+    }
+
     /// Counts the informational answers to `request`.
     pub(crate) fn watch<B>(&self, request: &mut Request<B>) {
         let counted = self.clone();

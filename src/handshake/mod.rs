@@ -20,11 +20,13 @@ mod target;
 mod written;
 
 pub use address::{ClientAddress, Peer, request_id};
-pub use answer::{Body, Persistence, health, problem, problem_bytes, relayed, switching_protocols};
+pub use answer::{
+    Body, Persistence, forwarded, health, problem, problem_bytes, relayed, switching_protocols,
+};
 pub use deflate::{Deflate, DeflateOffer};
-pub use forward::{Provenance, end_to_end, upstream_request};
+pub use forward::{Provenance, end_to_end, plain_request, upstream_request};
 pub use heads::{HeadBudget, HeadFault, HeadLimits, HeadShare, OWN_HEAD};
 pub use letters::{Letters, Respelled, Spelling};
 pub use raw::{HeadTap, MAX_HEAD, RawHead};
-pub use request::UpgradeRequest;
+pub use request::{PlainRequest, RequestHead, UpgradeRequest, request_kind};
 pub use written::{WatchedBody, Written};

@@ -26,8 +26,8 @@ const READ: usize = 4 * 1024;
 /// No more is read behind a head, until it is answered, once this many bytes are kept.
 const MAX_BEHIND: usize = 16 * 1024;
 
-/// A stream that keeps a copy of the next head read from it. The HTTP library reads that head and no byte
-/// behind it: those bytes belong to the session, or to the next request.
+/// A stream that keeps a copy of the next head read from it. The HTTP library reads that head and its body, and no
+/// byte behind them: those bytes belong to the session, or to the next request.
 #[derive(Debug)]
 pub struct HeadTap {
     stream: Transport,
@@ -37,10 +37,22 @@ pub struct HeadTap {
     given: Option<usize>,
     /// The bytes after the gathered head.
     behind: Vec<u8>,
+    /// The part of the request's body that the reader has not received.
+    body: BodyLeft,
     /// The error with which the stream failed while gathering.
     failed: Option<io::Error>,
     /// Whether the answer to the head was written to its end.
     written: Written,
+}
+
+/// The part of a request's body that has not been read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BodyLeft {
+    /// This many bytes.
+    Bytes(u64),
+    /// Unknown: the body is chunked, and the HTTP library finds its end. It may read more bytes than the body has,
+    /// so that the connection cannot carry another request.
+    Chunked,
 }
 
 /// The copied head, shared with its checks. At most [`MAX_HEAD`] bytes and one read beyond.
@@ -70,7 +82,8 @@ impl HeadTap {
     pub fn new(stream: Transport, early: Vec<u8>) -> Self {
         let head = RawHead::default();
         let written = Written::default();
-        Self { stream, head, given: None, behind: early, failed: None, written }
+        let body = BodyLeft::Bytes(0);
+        Self { stream, head, given: None, behind: early, body, failed: None, written }
     }
 
     /// The copied head.
@@ -92,6 +105,12 @@ impl HeadTap {
             if self.behind.is_empty() { ended } else { Poll::Ready(Ok(())) }
         });
         awoken.await.is_ok() && !self.behind.is_empty()
+    }
+
+    /// Whether the next byte of the stream belongs to the next request: the whole body was read, and no more.
+    #[must_use]
+    pub fn is_at_end(&self) -> bool {
+        self.body == BodyLeft::Bytes(0)
     }
 
     /// Returns the inner stream, and the bytes after the head.
@@ -119,6 +138,7 @@ impl HeadTap {
         let mut copied = self.head.locked();
         if let Some(end) = copied.end {
             self.behind = copied.bytes.split_off(end);
+            self.body = body_of(&copied.bytes);
         }
         self.given = Some(0);
         Ok(())
@@ -164,7 +184,33 @@ impl HeadTap {
         buf.filled().len() > before
     }
 
-    /// Reads on behind the head, up to a bound, so that the end of the stream is seen while the request is
+    /// Copies bytes of the body to `buf`.
+    fn poll_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let room = buf.remaining();
+        let most = match self.body {
+            BodyLeft::Bytes(left) => room.min(usize::try_from(left).unwrap_or(room)),
+            BodyLeft::Chunked => room,
+        };
+        let before = buf.filled().len();
+        if !self.behind.is_empty() {
+            let taken = self.behind.len().min(most);
+            buf.put_slice(&self.behind[..taken]);
+            self.behind.drain(..taken);
+        } else if most == room {
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        } else {
+            let mut part = ReadBuf::new(buf.initialize_unfilled_to(most));
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut part))?;
+            let read = part.filled().len();
+            buf.advance(read);
+        }
+        if let BodyLeft::Bytes(left) = &mut self.body {
+            *left -= (buf.filled().len() - before) as u64;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads on behind the request, up to a bound, so that the end of the stream is seen while the request is
     /// answered. Ready when the stream has ended.
     fn poll_behind(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { stream, behind, .. } = self;
@@ -299,6 +345,25 @@ impl Copied {
     }
 }
 
+/// The length of the body that the fields of a head announce. A head whose fields are in doubt is refused by its
+/// checks, and its connection closed.
+fn body_of(head: &[u8]) -> BodyLeft {
+    let mut body = BodyLeft::Bytes(0);
+    for line in head.split(|byte| *byte == b'\n').skip(1) {
+        let mut parts = line.splitn(2, |byte| *byte == b':');
+        let name = parts.next().unwrap_or_default();
+        if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            return BodyLeft::Chunked;
+        }
+        if name.eq_ignore_ascii_case(b"content-length") {
+            let value = parts.next().unwrap_or_default().trim_ascii();
+            let length = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+            body = length.map_or(BodyLeft::Chunked, BodyLeft::Bytes);
+        }
+    }
+    body
+}
+
 /// Whether the first line is a request line; if not, reading stops.
 fn is_request_line(line: &[u8]) -> bool {
     line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0")
@@ -361,7 +426,10 @@ impl AsyncRead for HeadTap {
             return Poll::Ready(Err(error));
         }
         if this.head.is_complete() {
-            return this.poll_behind(cx);
+            return match this.body {
+                BodyLeft::Bytes(0) => this.poll_behind(cx),
+                _ => this.poll_body(cx, buf),
+            };
         }
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;

@@ -1,4 +1,4 @@
-//! The client's opening handshake, parsed once (RFC 6455 section 4.2.1).
+//! The client's request, parsed once: an opening handshake (RFC 6455 section 4.2.1), or a plain request.
 
 use std::collections::HashSet;
 
@@ -12,22 +12,48 @@ use super::address::ClientAddress;
 use super::deflate::DeflateOffer;
 use super::fields::{list, single};
 use super::target::Target;
+use crate::values::RequestKind;
 use crate::values::is_token;
 use crate::values::{Authority, Host};
 use crate::values::{Reason, Refusal};
 
-/// A well-formed opening handshake. The type can only be created by the checks.
+/// A well-formed request head, as far as plain requests and opening handshakes have the same parts.
 #[derive(Debug)]
-pub struct UpgradeRequest {
+pub struct RequestHead {
+    kind: RequestKind,
     target: String,
     path: String,
     authority: Authority,
     /// The authority that the client used, as a trusted proxy forwards it.
     used: Authority,
-    key: String,
+    /// Those that an opening handshake offers; a plain request offers none.
     subprotocols: Vec<String>,
-    offers: Vec<DeflateOffer>,
     headers: HeaderMap,
+}
+
+/// A well-formed opening handshake. The type can only be created by the checks.
+#[derive(Debug)]
+pub struct UpgradeRequest {
+    head: RequestHead,
+    key: String,
+    offers: Vec<DeflateOffer>,
+}
+
+/// A well-formed request that asks for no WebSocket. The type can only be created by the checks.
+#[derive(Debug)]
+pub struct PlainRequest {
+    head: RequestHead,
+    method: Method,
+}
+
+/// The kind of a request with these fields.
+#[must_use]
+pub fn request_kind(headers: &HeaderMap) -> RequestKind {
+    // A list that cannot be read is no plain request: the checks of handshakes refuse it.
+    let asks = list(headers, &UPGRADE).map_or(true, |protocols| {
+        protocols.iter().any(|name| name.eq_ignore_ascii_case("websocket"))
+    });
+    if asks { RequestKind::WebSocket } else { RequestKind::Http }
 }
 
 impl UpgradeRequest {
@@ -44,14 +70,116 @@ impl UpgradeRequest {
         let target = Target::parse(target)?;
         let named = host(&head.headers)?;
         check_upgrade(&head.headers)?;
+        let mut head = RequestHead::new(RequestKind::WebSocket, target, named, head.headers)?;
+        let key = key(&head.headers).map_err(malformed)?;
+        head.subprotocols = subprotocols(&head.headers).map_err(malformed)?;
+        Ok(Self { head, key, offers: Vec::new() })
+    }
+
+    /// The parts that every request has.
+    #[must_use]
+    pub fn head(&self) -> &RequestHead {
+        &self.head
+    }
+
+    /// The parts that every request has, so that a credential can be removed.
+    pub fn head_mut(&mut self) -> &mut RequestHead {
+        &mut self.head
+    }
+
+    /// See [`RequestHead::asked_by`].
+    #[must_use]
+    pub fn asked_by(self, client: &ClientAddress) -> Self {
+        Self { head: self.head.asked_by(client), ..self }
+    }
+
+    /// The parts that every request has, alone.
+    #[must_use]
+    pub fn into_head(self) -> RequestHead {
+        self.head
+    }
+
+    /// Sec-WebSocket-Key: 16 bytes in base64.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The offers of permessage-deflate that are forwarded to the upstream; empty until they are
+    /// read.
+    #[must_use]
+    pub fn offers(&self) -> &[DeflateOffer] {
+        &self.offers
+    }
+
+    /// Reads the offers of permessage-deflate, for routes that allow compression.
+    pub fn read_offers(&mut self) -> Result<(), Refusal> {
+        let malformed = |detail| Refusal::new(Reason::HandshakeMalformed, detail);
+        self.offers = DeflateOffer::read(&self.head.headers).map_err(malformed)?;
+        Ok(())
+    }
+}
+
+impl PlainRequest {
+    /// Checks a request with the raw target `target`. CONNECT has another form of target, and TRACE would show
+    /// a page the fields that the gateway adds: both are refused.
+    pub fn parse(target: String, head: request::Parts) -> Result<Self, Refusal> {
+        let malformed = |detail: String| Refusal::new(Reason::HandshakeMalformed, detail);
+        check_message(&head).map_err(malformed)?;
+        if matches!(head.method, Method::CONNECT | Method::TRACE) {
+            return Err(Refusal::new(Reason::Method, format!("the method is {}", head.method)));
+        }
+        check_framing(&head.headers).map_err(malformed)?;
+        let target = Target::parse(target)?;
+        let named = host(&head.headers)?;
+        let method = head.method;
+        let head = RequestHead::new(RequestKind::Http, target, named, head.headers)?;
+        Ok(Self { head, method })
+    }
+
+    /// The parts that every request has.
+    #[must_use]
+    pub fn head(&self) -> &RequestHead {
+        &self.head
+    }
+
+    /// The parts that every request has, so that a credential can be removed.
+    pub fn head_mut(&mut self) -> &mut RequestHead {
+        &mut self.head
+    }
+
+    /// See [`RequestHead::asked_by`].
+    #[must_use]
+    pub fn asked_by(self, client: &ClientAddress) -> Self {
+        Self { head: self.head.asked_by(client), ..self }
+    }
+
+    /// The method.
+    #[must_use]
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+}
+
+impl RequestHead {
+    fn new(
+        kind: RequestKind,
+        target: Target,
+        named: Authority,
+        headers: HeaderMap,
+    ) -> Result<Self, Refusal> {
         let path = target.canonical_path()?;
         let Target { text: target, authority } = target;
         let authority = authority.unwrap_or(named);
-        let key = key(&head.headers).map_err(malformed)?;
-        let subprotocols = subprotocols(&head.headers).map_err(malformed)?;
-        let (offers, headers) = (Vec::new(), head.headers);
         let used = authority.clone();
-        Ok(Self { target, path, authority, used, key, subprotocols, offers, headers })
+        let subprotocols = Vec::new();
+        Ok(Self { kind, target, path, authority, used, subprotocols, headers })
+    }
+
+    /// Whether the request asks for a WebSocket.
+    #[must_use]
+    pub fn kind(&self) -> RequestKind {
+        self.kind
     }
 
     /// Takes the host and port that `client` used, if a trusted proxy forwards them. They define
@@ -100,30 +228,10 @@ impl UpgradeRequest {
         self.authority.port
     }
 
-    /// Sec-WebSocket-Key: 16 bytes in base64.
-    #[must_use]
-    pub fn key(&self) -> &str {
-        &self.key
-    }
-
     /// The subprotocols that the client offers, in its order.
     #[must_use]
     pub fn subprotocols(&self) -> &[String] {
         &self.subprotocols
-    }
-
-    /// The offers of permessage-deflate that are forwarded to the upstream; empty until they are
-    /// read.
-    #[must_use]
-    pub fn offers(&self) -> &[DeflateOffer] {
-        &self.offers
-    }
-
-    /// Reads the offers of permessage-deflate, for routes that allow compression.
-    pub fn read_offers(&mut self) -> Result<(), Refusal> {
-        let malformed = |detail| Refusal::new(Reason::HandshakeMalformed, detail);
-        self.offers = DeflateOffer::read(&self.headers).map_err(malformed)?;
-        Ok(())
     }
 
     /// All Origin lines.
@@ -181,6 +289,23 @@ fn check_no_body(headers: &HeaderMap) -> Result<(), String> {
     match single(headers, &CONTENT_LENGTH) {
         Ok(None | Some("0")) => Ok(()),
         _ => Err("the request has a Content-Length other than 0".to_owned()),
+    }
+}
+
+/// Checks that the end of the body is beyond doubt: at most one Content-Length, of digits alone, or chunked as the
+/// only transfer coding (RFC 9112 section 6). A head with another length of its body is how one request is taken
+/// for two.
+fn check_framing(headers: &HeaderMap) -> Result<(), String> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => {}
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {}
+        _ => return Err("Transfer-Encoding is not chunked alone".to_owned()),
+    }
+    match single(headers, &CONTENT_LENGTH) {
+        Ok(None) => Ok(()),
+        Ok(Some(length)) if length.bytes().all(|byte| byte.is_ascii_digit()) => Ok(()),
+        _ => Err("Content-Length is not one number".to_owned()),
     }
 }
 
@@ -302,16 +427,18 @@ mod tests {
     #[test]
     fn a_good_request_is_taken_apart() {
         let request = parse("GET", "/%77s?a=b", GOOD).unwrap();
-        assert_eq!((request.target(), request.path()), ("/%77s?a=b", "/ws"));
-        assert_eq!(request.authority().to_string(), "chat.example.com:8443");
-        assert_eq!(request.subprotocols(), ["a", "b", "c"]);
+        let head = request.head();
+        assert_eq!((head.target(), head.path()), ("/%77s?a=b", "/ws"));
+        assert_eq!(head.authority().to_string(), "chat.example.com:8443");
+        assert_eq!(head.subprotocols(), ["a", "b", "c"]);
     }
 
     #[test]
     fn the_authority_of_an_absolute_target_replaces_host() {
         let request = parse("GET", "ws://Other.example.:80/%77s?a=b", GOOD).unwrap();
-        assert_eq!((request.target(), request.path()), ("/%77s?a=b", "/ws"));
-        assert_eq!(request.authority().to_string(), "other.example:80");
+        let head = request.head();
+        assert_eq!((head.target(), head.path()), ("/%77s?a=b", "/ws"));
+        assert_eq!(head.authority().to_string(), "other.example:80");
         for hosts in [vec![], vec!["a", "b"], vec!["a..b"]] {
             let request = parse("GET", "http://other.example/ws", &with("host", &hosts));
             assert_eq!(request.unwrap_err(), Reason::HandshakeMalformed, "{hosts:?}");
@@ -388,7 +515,7 @@ mod tests {
             (vec!["", "a,, b"], &["a", "b"]),
         ] {
             let request = parse("GET", "/ws", &with("sec-websocket-protocol", &values)).unwrap();
-            assert_eq!(request.subprotocols(), offered, "{values:?}");
+            assert_eq!(request.head().subprotocols(), offered, "{values:?}");
         }
     }
 

@@ -67,6 +67,9 @@ pub enum Event<'a> {
     RefusedAfterHandshake { subject: &'a Subject, reason: Reason, detail: &'a str },
     /// The upstream refused a handshake, and its response was forwarded; `cut`: the body is incomplete.
     Answered { subject: &'a Subject, status: u16, cut: bool },
+    /// An upstream answered a plain request, and the answer has ended; `bytes`: those of its body that went to the
+    /// client.
+    Forwarded { subject: &'a Subject, status: u16, bytes: u64, is_whole: bool, duration: Duration },
     /// A section in report mode let something through that enforcement would refuse.
     WouldRefuse { subject: &'a Subject, reason: Reason, detail: &'a str },
 
@@ -278,6 +281,7 @@ impl Event<'_> {
             Self::ConnectionError { .. } => "connection.error",
             Self::Refused { .. } | Self::RefusedAfterHandshake { .. } => "refused",
             Self::Answered { .. } => "answered",
+            Self::Forwarded { .. } => "forwarded",
             Self::WouldRefuse { .. } => "would_refuse",
             Self::SessionOpened { .. } => "session.opened",
             Self::TokenRenewal { .. } => "token.renewal",
@@ -330,6 +334,7 @@ impl Event<'_> {
             | Self::Stopping { .. }
             | Self::Stopped
             | Self::Answered { .. }
+            | Self::Forwarded { .. }
             | Self::SessionOpened { .. }
             | Self::TokenRenewal { .. }
             | Self::SessionEnded { .. }
@@ -375,6 +380,7 @@ impl Event<'_> {
             | Self::Refused { subject, .. }
             | Self::RefusedAfterHandshake { subject, .. }
             | Self::Answered { subject, .. }
+            | Self::Forwarded { subject, .. }
             | Self::WouldRefuse { subject, .. }
             | Self::SessionOpened { subject }
             | Self::ProtocolError { subject, .. }

@@ -59,6 +59,7 @@ fn message<'a>(event: &Event<'a>) -> &'a str {
         Event::Refused { .. } => "handshake refused",
         Event::RefusedAfterHandshake { .. } => "client refused after its handshake",
         Event::Answered { .. } => "the upstream refused the handshake",
+        Event::Forwarded { .. } => "a plain request was answered",
         Event::WouldRefuse { .. } => "let through in report mode",
         Event::SessionOpened { .. } => "session opened",
         Event::TokenRenewal { .. } => "a client handed in a new token",
@@ -162,6 +163,13 @@ fn fields(line: &mut Line, event: &Event<'_>) {
         }
         Event::Answered { subject, status, cut } => {
             line.field("status", status).field("body_cut", cut.then_some(true));
+            of_request(line, subject);
+        }
+        Event::Forwarded { subject, status, bytes, is_whole, duration } => {
+            line.field("status", status)
+                .field("bytes", bytes)
+                .field("body_cut", (!is_whole).then_some(true))
+                .field("duration_ms", millis(duration));
             of_request(line, subject);
         }
         Event::TokenRenewal { request_id, result, .. } => {

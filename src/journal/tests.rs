@@ -135,6 +135,13 @@ fn record_examples(journal: &Journal) {
             detail: "Origin: https://evil.example",
         },
         Event::Answered { subject: &tried, status: 401, cut: false },
+        Event::Forwarded {
+            subject: &tried,
+            status: 200,
+            bytes: 5120,
+            is_whole: true,
+            duration: Duration::from_millis(12),
+        },
         Event::SessionOpened { subject },
         Event::ProtocolError { subject, error: bad_frame() },
         Event::SessionEnded { subject, ended: &ended() },
@@ -270,7 +277,7 @@ fn the_error_file_gets_errors_alone() {
         refused(journal, &early(), Reason::HandshakeMalformed, "");
         tracing::error!("something of the gateway's own");
     });
-    assert_eq!(written.log.len(), 12);
+    assert_eq!(written.log.len(), 13);
     let errors = [
         "protocol.error",
         "connection.error",
@@ -481,6 +488,7 @@ fn for_every_event(mut take: impl FnMut(Event<'_>)) {
         Event::Refused { subject, reason, detail },
         Event::RefusedAfterHandshake { subject, reason, detail },
         Event::Answered { subject, status: 401, cut: true },
+        Event::Forwarded { subject, status: 200, bytes: 1, is_whole: false, duration: second },
         Event::WouldRefuse { subject, reason, detail },
         Event::SessionOpened { subject },
         Event::TokenRenewal { request_id: "1", peer: address, result: "renewed" },
@@ -560,6 +568,7 @@ fn variant(event: &Event<'_>) -> usize {
         Event::LogReopened => 37,
         Event::LogReopenFailed { .. } => 38,
         Event::Counters(_) => 39,
+        Event::Forwarded { .. } => 40,
     }
 }
 

@@ -129,7 +129,7 @@ pub(super) fn ban_passed(cx: &CheckContext<'_>) -> StepText {
 }
 
 pub(super) fn check_handshakes(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> {
-    if cx.found.is_proxy {
+    if cx.found.is_proxy || cx.facts.is_plain {
         return Ok(CheckOutcome::NotApplicable);
     }
     let key = AddressKey::from(cx.address);

@@ -8,12 +8,16 @@ use super::review::SessionPrincipal;
 use super::token::choose;
 use super::{Principal, ShownToken, Table};
 use crate::state::store::Bearer;
-use crate::values::{Offence, Reason, Refusal, TokenPlace, UnixTime};
+use crate::values::{Offence, Reason, Refusal, RequestKind, TokenPlace, UnixTime};
 
 /// Pauses admission if the token comes in the first message.
 pub(super) fn await_message(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> {
+    let kind = cx.handshake()?.kind();
     match cx.issuers()? {
-        Some(issuers) if issuers.first().token_from == [TokenPlace::Message] => {
+        Some(issuers)
+            if kind == RequestKind::WebSocket
+                && issuers.first().token_from == [TokenPlace::Message] =>
+        {
             cx.found.principal = Some(Principal::Awaited(issuers.clone()));
             Ok(CheckOutcome::Passed)
         }

@@ -11,10 +11,10 @@ use super::route::Found;
 use super::token::{Authenticated, Identity};
 use super::{Arrival, Policy, Principal, Room, ShownToken, Table, origin, server_name};
 use crate::config::{Auth, Issuer, Route, RouteIssuers};
-use crate::handshake::UpgradeRequest;
+use crate::handshake::{RequestHead, UpgradeRequest};
 use crate::state::State;
 use crate::state::limits::{AddressPermit, UserPermit};
-use crate::values::{Host, Reason, Refusal, RequestContext};
+use crate::values::{Host, Reason, Refusal, RequestContext, RequestKind};
 
 /// The input and output of the checks of one run.
 pub(super) struct CheckContext<'a> {
@@ -30,6 +30,8 @@ pub(super) struct CheckContext<'a> {
 pub(super) struct Facts<'a> {
     pub(super) state: Option<&'a State>,
     pub(super) certificate: Option<ShownCertificate<'a>>,
+    /// Whether an address is admitted for a plain request alone.
+    pub(super) is_plain: bool,
     pub(super) room: Option<Room>,
     pub(super) handshake: Option<Handshake<'a>>,
     /// The token of a message; the token of the request head is in the findings.
@@ -66,7 +68,7 @@ pub(super) struct Findings<'a> {
 /// The handshake under check.
 pub(super) enum Handshake<'a> {
     /// A handshake that has just arrived.
-    Live { request: &'a UpgradeRequest, arrival: Arrival<'a> },
+    Live { request: &'a RequestHead, arrival: Arrival<'a> },
     /// The kept parts of an open session's handshake.
     Kept(&'a KeptHandshake<'a>),
 }
@@ -84,7 +86,7 @@ impl<'a> CheckContext<'a> {
         self.facts.handshake.as_ref().ok_or_else(missing)
     }
 
-    pub(super) fn live(&self) -> Result<(&'a UpgradeRequest, Arrival<'a>), Refusal> {
+    pub(super) fn live(&self) -> Result<(&'a RequestHead, Arrival<'a>), Refusal> {
         match self.handshake()? {
             Handshake::Live { request, arrival } => Ok((request, *arrival)),
             Handshake::Kept(_) => Err(missing()),
@@ -125,6 +127,14 @@ impl<'a> CheckContext<'a> {
 }
 
 impl Handshake<'_> {
+    /// The kind of the request; a session began with a handshake.
+    pub(super) fn kind(&self) -> RequestKind {
+        match self {
+            Self::Live { request, .. } => request.kind(),
+            Self::Kept(_) => RequestKind::WebSocket,
+        }
+    }
+
     pub(super) fn host(&self) -> &Host {
         match self {
             Self::Live { request, .. } => request.host(),

@@ -36,6 +36,7 @@ use crate::policy::token::{Identity, Verifiers};
 use crate::state::store::RevocationStore;
 use crate::tls::{ClientCertificate, ClientVerifier, ServerNames, Terminator};
 use crate::values::RequestContext;
+use crate::values::RequestKind;
 use crate::values::TokenPlace;
 use crate::values::fold;
 pub use address::AddressAdmission;
@@ -109,6 +110,28 @@ pub struct Admission {
     context: RequestContext,
 }
 
+/// The proof that a plain request may be forwarded to an upstream of `route`. Only [`Checks::admit_plain`] creates
+/// one.
+#[derive(Debug)]
+pub struct PlainAdmission {
+    route: Arc<Route>,
+    identity: Option<Identity>,
+}
+
+impl PlainAdmission {
+    /// The route of the request.
+    #[must_use]
+    pub fn route(&self) -> &Arc<Route> {
+        &self.route
+    }
+
+    /// The user of a verified token; `None`: the route has no authentication.
+    #[must_use]
+    pub fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
+    }
+}
+
 /// The principal of an admission.
 #[derive(Debug, Clone)]
 pub enum Principal {
@@ -143,6 +166,12 @@ impl Policy {
             trusted: config.server.trusted_proxies.clone(),
             checks: CHECKS,
         }
+    }
+
+    /// Whether any route serves plain HTTP.
+    #[must_use]
+    pub fn serves_plain_http(&self) -> bool {
+        self.routes.serve(RequestKind::Http)
     }
 
     /// The verifiers of tokens; the caller refreshes their keys.

@@ -6,8 +6,8 @@ use std::fmt;
 use super::checks::{CheckOutcome, ConfigSection, StepText};
 use super::context::{CheckContext, Handshake};
 use crate::config::{Origins, Route};
-use crate::handshake::UpgradeRequest;
-use crate::values::Origin;
+use crate::handshake::RequestHead;
+use crate::values::{Origin, RequestKind};
 use crate::values::{Reason, Refusal};
 
 /// The reason why an origin may connect.
@@ -23,12 +23,17 @@ pub(super) enum OriginMatch {
     Same(Origin),
 }
 
-/// Checks the Origin header against the route. A request without the header passes, since browsers
+/// Checks the Origin header of a handshake against the route; for plain requests, the application's answers say
+/// which pages may read them (CORS). A request without the header passes, since browsers
 /// always send it, unless the route requires it. Two headers are refused on every route.
 pub(super) fn check(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> {
     let route = cx.route()?;
     let matched = match cx.handshake()? {
         Handshake::Live { request, arrival } => {
+            if request.kind() == RequestKind::Http {
+                cx.found.request = Some(arrival.context);
+                return Ok(CheckOutcome::NotApplicable);
+            }
             let used = request.used_authority();
             let own = || Origin::new(arrival.client.scheme, &used.host, used.port);
             let matched = check_text(route, read(request)?.as_deref(), own)?;
@@ -56,7 +61,7 @@ pub(super) fn passed(cx: &CheckContext<'_>) -> StepText {
 }
 
 /// The Origin header of a request, if present. An empty value counts as present.
-fn read(request: &UpgradeRequest) -> Result<Option<String>, Refusal> {
+fn read(request: &RequestHead) -> Result<Option<String>, Refusal> {
     let mut values = request.origins();
     let Some(value) = values.next() else {
         return Ok(None);

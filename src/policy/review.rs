@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::Arrival;
-use crate::handshake::UpgradeRequest;
+use crate::handshake::RequestHead;
 use crate::tls::ClientCertificate;
 use crate::values::{Host, Origin};
 use crate::values::{Reason, Refusal};
@@ -81,11 +81,7 @@ impl std::fmt::Debug for Claims {
 }
 
 impl HandshakeSnapshot {
-    pub(super) fn new(
-        request: &UpgradeRequest,
-        arrival: Arrival<'_>,
-        origin: Option<String>,
-    ) -> Self {
+    pub(super) fn new(request: &RequestHead, arrival: Arrival<'_>, origin: Option<String>) -> Self {
         let used = request.used_authority();
         let host = request.host();
         let used_host = if used.host == *host { "" } else { used.host.as_str() }.into();

@@ -7,7 +7,7 @@ use super::Table;
 use super::checks::{CheckOutcome, StepText};
 use super::context::CheckContext;
 use crate::config::{HostPattern, PathPattern, Route};
-use crate::values::Host;
+use crate::values::{Host, RequestKind};
 use crate::values::{Reason, Refusal};
 
 /// The routes in descending order of specificity: exact host, wildcard, any host; for equal hosts the
@@ -33,9 +33,20 @@ struct RouteEntry {
 /// Finds the route of a handshake.
 pub(super) fn check(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> {
     let handshake = cx.handshake()?;
-    let found = cx.policy.routes.find(handshake.host(), handshake.path());
+    let (kind, host, path) = (handshake.kind(), handshake.host(), handshake.path());
+    let routes = &cx.policy.routes;
+    let found = routes.find(kind, host, path);
     cx.found.route = Some(found.ok_or_else(|| {
-        let detail = format!("no route has host {} and this path", handshake.host());
+        let is_for_sockets =
+            kind == RequestKind::Http && routes.find(RequestKind::WebSocket, host, path).is_some();
+        if is_for_sockets {
+            return Refusal::new(Reason::UpgradeRequired, "its route serves no plain HTTP")
+                .by("serve");
+        }
+        let detail = match kind {
+            RequestKind::WebSocket => format!("no route has host {host} and this path"),
+            RequestKind::Http => format!("no route for plain HTTP has host {host} and this path"),
+        };
         Refusal::new(Reason::RouteNone, detail)
     })?);
     Ok(CheckOutcome::Passed)
@@ -57,15 +68,22 @@ impl Routes {
         Self(entries)
     }
 
-    /// Finds the route for a host and a canonical path.
+    /// Finds the route for a kind of request, a host and a canonical path.
     #[must_use]
-    pub fn find(&self, host: &Host, path: &str) -> Option<Found<'_>> {
+    pub fn find(&self, kind: RequestKind, host: &Host, path: &str) -> Option<Found<'_>> {
         let matches = |entry: &&RouteEntry| {
-            entry.host.as_ref().is_none_or(|pattern| pattern.matches(host))
+            entry.route.serve.contains(&kind)
+                && entry.host.as_ref().is_none_or(|pattern| pattern.matches(host))
                 && entry.route.path.matches(path)
         };
         let found = self.0.iter().find(matches)?;
         Some(Found { route: &found.route, host: found.host.as_ref() })
+    }
+
+    /// Whether any route serves requests of this kind.
+    #[must_use]
+    pub fn serve(&self, kind: RequestKind) -> bool {
+        self.0.iter().any(|entry| entry.route.serve.contains(&kind))
     }
 }
 

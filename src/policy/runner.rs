@@ -6,15 +6,18 @@ use std::sync::Arc;
 
 use super::certificate::ShownCertificate;
 use super::checks::{Check, CheckOutcome, Phase, Run};
-use super::context::{CheckContext, Handshake, missing};
+use super::context::{CheckContext, Findings, Handshake, missing};
 use super::exchange::{ExchangeAdmission, Room};
 use super::review::{HandshakeSnapshot, SessionPrincipal};
 use super::route::Found;
 use super::token::Identity;
-use super::{AddressAdmission, Admission, Arrival, Policy, Principal, ShownToken, UserAdmission};
+use super::{
+    AddressAdmission, Admission, Arrival, PlainAdmission, Policy, Principal, ShownToken,
+    UserAdmission,
+};
 use super::{Step, Trace, credential, subprotocols};
 use crate::config::{Auth, Route};
-use crate::handshake::UpgradeRequest;
+use crate::handshake::{RequestHead, UpgradeRequest};
 use crate::state::State;
 use crate::values::Refusal;
 
@@ -61,6 +64,16 @@ impl<'p> Checks<'p> {
         AddressAdmission::new(cx.found)
     }
 
+    /// Admits the address of a plain request that a trusted proxy forwards. It counts as no handshake: a page makes
+    /// many requests.
+    pub fn admit_plain_address(&mut self, state: &State) -> Result<AddressAdmission, Refusal> {
+        let mut cx = self.context();
+        cx.facts.state = Some(state);
+        cx.facts.is_plain = true;
+        self.run(Phase::Address, &mut cx)?;
+        AddressAdmission::new(cx.found)
+    }
+
     /// Checks the client certificate as the TLS handshake does.
     pub fn check_certificate(&mut self, certificate: ShownCertificate<'_>) -> Result<(), Refusal> {
         let mut cx = self.context();
@@ -86,7 +99,7 @@ impl<'p> Checks<'p> {
     /// Finds the route of a request. The log names the route from here on.
     pub fn route(
         &mut self,
-        request: &UpgradeRequest,
+        request: &RequestHead,
         arrival: Arrival<'_>,
     ) -> Result<Arc<Route>, Refusal> {
         let mut cx = self.context();
@@ -95,33 +108,27 @@ impl<'p> Checks<'p> {
         cx.route().cloned()
     }
 
-    /// Admits a request to its route. Then every place that may carry a token, and Authorization, is
+    /// Admits a handshake to its route. Then every place that may carry a token, and Authorization, is
     /// emptied, except for the token itself if the configuration forwards it to the upstream. If the
     /// token comes in the first message, the principal of the admission is [`Principal::Awaited`].
     pub async fn admit(
         &mut self,
         route: Arc<Route>,
-        request: &mut UpgradeRequest,
+        request: &mut RequestHead,
         arrival: Arrival<'_>,
     ) -> Result<Admission, Refusal> {
-        let mut cx = self.context();
-        cx.facts.handshake = Some(Handshake::Live { request, arrival });
-        cx.found.route = Some(Found { route: &route, host: None });
-        self.run(Phase::Head, &mut cx)?;
-        if cx.found.principal.is_none() {
-            self.run_waiting(Phase::Token, &mut cx).await?;
-        }
-        let origin = cx.found.origin.ok_or_else(missing)?;
-        let context = cx.found.request.ok_or_else(missing)?;
-        let principal = cx.found.principal.ok_or_else(missing)?;
+        let found = self.check_head(&route, request, arrival).await?;
+        let origin = found.origin.ok_or_else(missing)?;
+        let context = found.request.ok_or_else(missing)?;
+        let principal = found.principal.ok_or_else(missing)?;
         let snapshot = HandshakeSnapshot::new(request, arrival, origin.into_origin());
         let offered = request.subprotocols().len();
         let mut paired = None;
         if let Auth::Jwt(issuers) = &route.auth {
             let issuer = issuers.first();
             paired = credential::paired(&issuer.token_from, issuer.forward_token, request);
-            credential::empty(&issuer.token_from, issuer.forward_token, request);
         }
+        empty_credentials(&route, request);
         let carried = request.subprotocols().len() < offered;
         let (subprotocols, unlisted) = subprotocols::listed(&route, request);
         Ok(Admission {
@@ -134,6 +141,44 @@ impl<'p> Checks<'p> {
             principal,
             context,
         })
+    }
+
+    /// Admits a plain request to its route, by the same checks. Its credentials are emptied as those of a
+    /// handshake.
+    pub async fn admit_plain(
+        &mut self,
+        route: Arc<Route>,
+        request: &mut RequestHead,
+        arrival: Arrival<'_>,
+    ) -> Result<PlainAdmission, Refusal> {
+        let found = self.check_head(&route, request, arrival).await?;
+        let identity = match found.principal.ok_or_else(missing)? {
+            Principal::Anonymous => None,
+            Principal::Identified(identity) => Some(identity),
+            Principal::Awaited(_) => return Err(missing()),
+        };
+        empty_credentials(&route, request);
+        Ok(PlainAdmission { route, identity })
+    }
+
+    /// Runs the phases of the head and of its token.
+    async fn check_head<'a>(
+        &mut self,
+        route: &'a Arc<Route>,
+        request: &'a RequestHead,
+        arrival: Arrival<'a>,
+    ) -> Result<Findings<'a>, Refusal>
+    where
+        'p: 'a,
+    {
+        let mut cx = self.context();
+        cx.facts.handshake = Some(Handshake::Live { request, arrival });
+        cx.found.route = Some(Found { route, host: None });
+        self.run(Phase::Head, &mut cx)?;
+        if cx.found.principal.is_none() {
+            self.run_waiting(Phase::Token, &mut cx).await?;
+        }
+        Ok(cx.found)
     }
 
     /// Verifies a token that came in a message: the first one, or a renewal.
@@ -269,5 +314,13 @@ impl<'p> Checks<'p> {
             }
         }
         Ok(())
+    }
+}
+
+/// Empties every place of the request that may carry a token of the route.
+fn empty_credentials(route: &Route, request: &mut RequestHead) {
+    if let Auth::Jwt(issuers) = &route.auth {
+        let issuer = issuers.first();
+        credential::empty(&issuer.token_from, issuer.forward_token, request);
     }
 }

@@ -1,7 +1,7 @@
 //! The subprotocols that the gateway offers to the upstream.
 
 use crate::config::Route;
-use crate::handshake::UpgradeRequest;
+use crate::handshake::RequestHead;
 
 /// Maximum number of offered subprotocols that the log names.
 const MOST_NAMED: usize = 8;
@@ -9,7 +9,7 @@ const MOST_NAMED: usize = 8;
 const LONGEST_NAMED: usize = 20;
 
 /// The offered subprotocols that the route lists, and the text of the others for the log.
-pub(super) fn listed(route: &Route, request: &UpgradeRequest) -> (Vec<String>, Option<String>) {
+pub(super) fn listed(route: &Route, request: &RequestHead) -> (Vec<String>, Option<String>) {
     let listed = |name: &String| route.subprotocols.is_empty() || route.subprotocols.contains(name);
     let (listed, unlisted): (Vec<_>, Vec<_>) =
         request.subprotocols().iter().cloned().partition(listed);

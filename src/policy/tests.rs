@@ -100,7 +100,8 @@ async fn connect(fixture: &Fixture, token: Option<&str>) -> Result<Admission, Re
     let mut request = UpgradeRequest::parse("/ws".into(), head).unwrap();
     let peer = Peer { address: (ADDRESS, 0).into(), trusted: false, tls: false, own: false };
     let client =
-        ClientAddress::resolve(&peer, &[], UnknownClients::Refuse, request.headers()).unwrap();
+        ClientAddress::resolve(&peer, &[], UnknownClients::Refuse, request.head().headers())
+            .unwrap();
     let arrival = Arrival {
         exchange,
         client: &client,
@@ -109,8 +110,8 @@ async fn connect(fixture: &Fixture, token: Option<&str>) -> Result<Admission, Re
         certificate: None,
         context: CONTEXT,
     };
-    let route = checks.route(&request, arrival)?;
-    checks.admit(route, &mut request, arrival).await
+    let route = checks.route(request.head(), arrival)?;
+    checks.admit(route, request.head_mut(), arrival).await
 }
 
 const CONTEXT: RequestContext = RequestContext { sender: Sender::Program, relayed: false };

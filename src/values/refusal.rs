@@ -89,6 +89,10 @@ reasons! {
     Method "method" 405 - INFO - "Only GET opens a WebSocket.";
     /// The head did not arrive within `handshake_timeout`.
     HandshakeTimeout "handshake.timeout" 408 - INFO error "The handshake took too long.";
+    /// The body of a plain request did not arrive within `body_timeout`.
+    BodyTimeout "body.timeout" 408 - INFO error "The body of the request took too long.";
+    /// The body of a plain request is larger than `max_body`.
+    BodyTooLarge "body.too_large" 413 - INFO - "The body of the request is too large.";
     /// The server name of TLS and the Host header select different TLS policies.
     SniMismatch "sni.mismatch" 421 - INFO - "This connection was made for another host.";
     /// A plain HTTP request.
@@ -105,7 +109,7 @@ reasons! {
     /// The head has too many fields or too many bytes.
     HeadTooLarge "head.too_large" 431 - INFO error "The request head is too large.";
     /// The upstream did not answer the handshake as RFC 6455 section 4.2.2 asks.
-    UpstreamHandshake "upstream.handshake" 502 1014 ERROR error "The application did not accept the WebSocket properly.";
+    UpstreamHandshake "upstream.handshake" 502 1014 ERROR error "The application did not answer properly.";
     /// No upstream of the route could be connected to.
     UpstreamUnavailable "upstream.unavailable" 503 1014 ERROR error "The application is not available.";
     /// `max_connections` is reached, or the hold budget has no room for a message that brings a token.

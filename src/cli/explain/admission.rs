@@ -7,12 +7,13 @@ use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::request::request;
+use super::request::{Described, request};
 use super::{ExplainArgs, ExplainVerdict};
 use crate::config::{Auth, Issuer, ProxyProtocol, Route, Server, UnknownClients};
 use crate::gateway::runtime::InForce;
-use crate::handshake::{ClientAddress, Peer, UpgradeRequest};
+use crate::handshake::{ClientAddress, Peer, RequestHead};
 use crate::journal::Journal;
+use crate::policy::token::Identity;
 use crate::policy::{
     Admission, Arrival, Checks, Principal, Room, ShownCertificate, ShownToken, Step, Table, Trace,
 };
@@ -37,14 +38,14 @@ pub(super) async fn admit(
 ) -> ExplainVerdict {
     let address = checks.admit_address(state)?;
     let certificate = certificate(in_force, shown.as_deref(), checks)?;
-    let plain = head(args, checks.trace())?;
+    let described = head(args, checks.trace())?;
     let peer = Peer {
         address: SocketAddr::new(canonical_ip(args.ip), 0),
         trusted: address.is_proxy(),
         tls: in_force.terminator.is_some(),
         own: address.is_proxy(),
     };
-    let client = client(&peer, in_force, &plain, checks.trace())?;
+    let client = client(&peer, in_force, described.head(), checks.trace())?;
     let room = Room { full: false, stopping: false };
     let exchange = checks.admit_exchange(&address, state, room)?;
     let arrival = Arrival {
@@ -56,16 +57,24 @@ pub(super) async fn admit(
         // Nothing that is explained counts as a strike.
         context: RequestContext { sender: Sender::ForeignPage, relayed: false },
     };
-    let route = checks.route(&plain, arrival)?;
+    let route = checks.route(described.head(), arrival)?;
 
     let carried = token.map(|token| (place(args, &route), token));
-    let mut request = request(args, carried.as_ref())?;
+    let request = request(args, carried.as_ref())?;
     if let Auth::Jwt(issuers) = &route.auth {
         for issuer in issuers.iter() {
             wait_for_keys(in_force, issuer).await;
         }
     }
-    let admission = checks.admit(route, &mut request, arrival).await?;
+    let mut request = match request {
+        Described::Upgrade(request) => request,
+        Described::Plain(mut request) => {
+            let admission = checks.admit_plain(route, request.head_mut(), arrival).await?;
+            let user = admission.identity().map_or("anybody", Identity::user);
+            return Ok(format!("as {user}"));
+        }
+    };
+    let admission = checks.admit(route, request.head_mut(), arrival).await?;
     let user = user(state, &admission, carried, checks).await?;
     checks.open(&admission, &mut request)?;
     Ok(format!("as {user}"))
@@ -101,7 +110,7 @@ fn certificate(
 fn client(
     peer: &Peer,
     in_force: &InForce,
-    head: &UpgradeRequest,
+    head: &RequestHead,
     trace: &mut Trace,
 ) -> Result<ClientAddress, Refusal> {
     let Server { trusted_proxies, unknown_clients, proxy_protocol, .. } = &in_force.server;
@@ -123,12 +132,16 @@ fn client(
 }
 
 /// Checks the request head, before the route is known. No key decides about it.
-fn head(args: &ExplainArgs, trace: &mut Trace) -> Result<UpgradeRequest, Refusal> {
+fn head(args: &ExplainArgs, trace: &mut Trace) -> Result<Described, Refusal> {
     let parsed = request(args, None);
     trace.note(|| Step {
         name: "head",
         text: match &parsed {
-            Ok(head) => format!("a well-formed handshake for {}{}", head.host(), head.path()),
+            Ok(described) => {
+                let kind = if args.plain { "request" } else { "handshake" };
+                let head = described.head();
+                format!("a well-formed {kind} for {}{}", head.host(), head.path())
+            }
             Err(refusal) => refusal.detail.clone(),
         },
         key: None,

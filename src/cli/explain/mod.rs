@@ -41,6 +41,9 @@ pub(super) struct ExplainArgs {
     /// A PEM file with the client's TLS certificate and its chain; default: none
     #[arg(long, value_name = "FILE")]
     client_cert: Option<PathBuf>,
+    /// Explain a plain HTTP request, a GET, in place of a WebSocket handshake
+    #[arg(long)]
+    plain: bool,
     /// The request's path, with its query if it has one
     #[arg(long, value_name = "PATH")]
     path: String,

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Limits, SHORTEST, Section, Texts, WebSocket, secs};
+use super::{DAY, GIB, Limits, MIB, SHORTEST, Section, Texts, WebSocket, secs};
 use crate::config::auth::{parse_auth, parse_member};
 use crate::config::host::HostPattern;
-use crate::config::kinds::{Bool, File, Text, Time};
+use crate::config::kinds::{Bool, Choice, File, OrOff, Size, Text, Time};
 use crate::config::lints::LintName;
 use crate::config::lists::{ListOf, OneOrMore, Subtable};
 use crate::config::model::{Auth, Origins, UpstreamAddress};
@@ -16,6 +16,7 @@ use crate::config::reader::NAME;
 use crate::config::route::parse_subprotocol;
 use crate::config::upstream::{parse_server_name, parse_upstream_host};
 use crate::tls::ServerTrust;
+use crate::values::RequestKind;
 
 loaded! {
     /// `[routes.NAME]`
@@ -49,6 +50,18 @@ loaded! {
         Needed("write path = \"/ws\", or \"/*\" for every path"),
         "An exact path; `/ws/*` matches `/ws/` and everything below it, but not `/ws` itself; `/*` \
          matches every path. Compared in the canonical form of RFC 3986 section 6.2.2.";
+    SERVE serve: Vec<RequestKind> = ListOf<Choice<RequestKind>>,
+        ListOf::never_empty(Choice::of(&RequestKind::NAMES), "leave `serve` out to serve WebSockets alone"),
+        Made(|| vec![RequestKind::WebSocket]),
+        "The kinds of requests that the route serves: opening handshakes, plain HTTP requests, or both. Two \
+         routes may have the same host and path if they serve different kinds. A plain request on a path \
+         of WebSockets alone gets 426.";
+    MAX_BODY max_body: Option<u64> = OrOff<Size>,
+        OrOff(Size { min: 1, max: 1024 * GIB }), Value(Some(10 * MIB)),
+        "The largest body of a plain HTTP request. Only with \"http\" in `serve`.";
+    BODY_TIMEOUT body_timeout: Duration = Time, Time { min: SHORTEST, max: DAY }, Value(secs(60)),
+        "How long a plain HTTP request may make no progress: the next bytes of its body, or, once the body is \
+         sent, the head of the answer. The body of an answer has no such limit. Only with \"http\" in `serve`.";
     UPSTREAM upstream: Vec<UpstreamAddress> = Texts<UpstreamAddress>,
         ListOf::never_empty(Text::new("\"ws://HOST:PORT\", \"wss://HOST:PORT\" or \"unix:PATH\"",
             r"^(wss?://[^/?#@]+|unix:.+)$", UpstreamAddress::parse),

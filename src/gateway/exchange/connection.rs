@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http_body_util::Either;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -205,7 +206,7 @@ impl Connection {
             Err(WaitEnd::Deadline) => {
                 drop(share);
                 let (stream, behind) = (http.into_stream(), Vec::new());
-                let end = HttpEnd { stream, behind, outcome: HttpOutcome::Late };
+                let end = HttpEnd { stream, behind, is_at_end: false, outcome: HttpOutcome::Late };
                 conclude(&exchanges.reporter, end, &head, subject, peer).await;
                 return After::Nothing;
             }
@@ -216,19 +217,24 @@ impl Connection {
             subject: subject.clone(),
             address,
             number,
-            deadline: wait.deadline,
+            wait,
         };
         let mut upgraded = None;
         let mut persistence = Persistence::Close;
+        let mut is_forwarded = false;
         let answer = http.answer(limits, wait, |request| async {
             match exchange.answer(request).await {
                 Reply::Upgrade { response, session, next } => {
                     upgraded = Some((session, next));
-                    response
+                    response.map(Either::Left)
                 }
                 Reply::Final(response, stays) => {
                     persistence = stays;
-                    response
+                    response.map(Either::Left)
+                }
+                Reply::Forwarded(response, stays) => {
+                    (persistence, is_forwarded) = (stays, true);
+                    response.map(Either::Right)
                 }
             }
         });
@@ -239,8 +245,13 @@ impl Connection {
             (Some((session, next)), outcome) if outcome.is_answered() => {
                 After::Session { session, next, end }
             }
-            (None, HttpOutcome::Answered) if persistence == Persistence::Keep => {
+            (None, HttpOutcome::Answered) if persistence == Persistence::Keep && end.is_at_end => {
                 After::Exchange(Http1::new(end.stream, end.behind))
+            }
+            // The answer has a record of its own.
+            (None, _) if is_forwarded => {
+                end.stream.part(&[]).await;
+                After::Nothing
             }
             _ => {
                 conclude(&exchanges.reporter, end, &head, subject, peer).await;

@@ -3,12 +3,14 @@
 //! parses it, a pipelined request waits unread for its turn, and a connection holds no buffer between requests.
 
 use std::cell::Cell;
+use std::error::Error;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use hyper::body::Incoming;
+use bytes::Bytes;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -16,9 +18,7 @@ use hyper_util::rt::TokioIo;
 use tokio::time::{timeout, timeout_at};
 
 use super::wait::ClientWait;
-use crate::handshake::{
-    Body, HeadFault, HeadLimits, HeadShare, HeadTap, RawHead, Respelled, Spelling,
-};
+use crate::handshake::{HeadFault, HeadLimits, HeadShare, HeadTap, RawHead, Respelled, Spelling};
 use crate::tls::transport::Transport;
 
 /// How long an answer may take to be written once the deadline has passed.
@@ -36,6 +36,8 @@ pub(super) struct HttpEnd {
     pub(super) stream: Transport,
     /// The bytes that the client sent after its request.
     pub(super) behind: Vec<u8>,
+    /// Whether the request was read to its end, so that the next byte belongs to the next one.
+    pub(super) is_at_end: bool,
     pub(super) outcome: HttpOutcome,
 }
 
@@ -98,7 +100,7 @@ impl Http1 {
     }
 
     /// Parses the gathered head, calls `respond` with the request, and writes its answer.
-    pub(super) async fn answer<R, F>(
+    pub(super) async fn answer<R, F, B>(
         self,
         limits: HeadLimits,
         wait: &ClientWait,
@@ -106,7 +108,8 @@ impl Http1 {
     ) -> HttpEnd
     where
         R: FnOnce(Request<Incoming>) -> F + Unpin,
-        F: Future<Output = Response<Body>>,
+        F: Future<Output = Response<B>>,
+        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + 'static,
     {
         let (head, written) = (self.tap.head().clone(), self.tap.written().clone());
         let respond = Cell::new(Some(respond));
@@ -144,13 +147,17 @@ impl Http1 {
         };
         let outcome = match in_time {
             Ok(outcome) => Ok(outcome),
+            // The answer of an upstream has deadlines of its own.
+            Err(_) if wait.is_open_ended() => Ok(served.await),
             Err(_) if head.is_complete() => timeout(ANSWER_GRACE, &mut served).await,
             late => late,
         };
         let outcome = outcome.unwrap_or(HttpOutcome::Late);
         let parts = connection.into_parts();
-        let (stream, behind) = parts.io.into_inner().into_inner().into_parts();
-        HttpEnd { stream, behind, outcome }
+        let tap = parts.io.into_inner().into_inner();
+        let is_at_end = tap.is_at_end();
+        let (stream, behind) = tap.into_parts();
+        HttpEnd { stream, behind, is_at_end, outcome }
     }
 }
 
@@ -189,6 +196,10 @@ mod tests {
     /// Answers with the path of the request.
     async fn path(request: Request<Incoming>) -> Response<Body> {
         Response::new(Full::from(request.uri().path().to_owned()))
+    }
+
+    async fn no_answer(_: Request<Incoming>) -> Response<Body> {
+        std::future::pending().await
     }
 
     async fn answer_path(mut http: Http1) -> HttpEnd {
@@ -283,7 +294,7 @@ mod tests {
             client.write_all(&[FIRST, behind].concat()).await.unwrap();
             gather(&mut http).await.unwrap();
             drop(client);
-            let end = http.answer(LIMITS, &wait(), async |_| std::future::pending().await).await;
+            let end = http.answer(LIMITS, &wait(), no_answer).await;
             assert!(matches!(end.outcome, HttpOutcome::Closed(Err(_))), "{:?}", end.outcome);
         }
     }
@@ -297,7 +308,7 @@ mod tests {
             client
         });
         gather(&mut http).await.unwrap();
-        let end = http.answer(LIMITS, &wait(), async |_| std::future::pending().await).await;
+        let end = http.answer(LIMITS, &wait(), no_answer).await;
         assert!(matches!(end.outcome, HttpOutcome::Late));
         assert!((16 * 1024..=20 * 1024).contains(&end.behind.len()), "{}", end.behind.len());
         flood.abort();

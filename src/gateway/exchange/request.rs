@@ -1,23 +1,31 @@
 //! One request of a connection: runs the checks, connects to an upstream, and builds the answer.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use http::header::{CONNECTION, UPGRADE};
+use http::header::{CONNECTION, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, Method, Request, Response, Version, request};
 use hyper::body::{Body as _, Incoming};
 use tokio::time::{Instant, timeout_at};
 
 use super::connection::{Connection, MAX_REQUESTS};
-use crate::config::Server;
+use super::wait::ClientWait;
+use crate::config::{Auth, OnExpiry, Server};
 use crate::gateway::listen::Slot;
 use crate::gateway::session::{Caller, Next, Session};
-use crate::gateway::upstream::{Answer, Failure};
+use crate::gateway::upstream::{self, Answer, AnswerBody, Failure, PlainAnswer, PlainCall};
 use crate::handshake::fields::list;
-use crate::handshake::{self, Body, ClientAddress, Letters, Persistence, RawHead, UpgradeRequest};
+use crate::handshake::{
+    self, Body, ClientAddress, Letters, Persistence, PlainRequest, Provenance, RawHead,
+    UpgradeRequest, plain_request, request_kind,
+};
 use crate::journal::Subject;
-use crate::policy::{AddressAdmission, Admission, Arrival, Checks, Principal, Room, UserAdmission};
+use crate::policy::{
+    AddressAdmission, Admission, Arrival, Checks, PlainAdmission, Principal, Room, UserAdmission,
+};
 use crate::state::limits::UserPermit;
-use crate::values::{Offence, RequestContext, RequestSummary};
+use crate::tls::ClientCertificate;
+use crate::values::{Offence, RequestContext, RequestKind, RequestSummary};
 use crate::values::{Reason, Refusal};
 
 /// A request head, and the way to its answer.
@@ -30,19 +38,29 @@ pub(super) struct Exchange<'c> {
     pub(super) address: &'c mut Option<AddressAdmission>,
     /// Counts the requests of the connection, from 1.
     pub(super) number: usize,
-    pub(super) deadline: Instant,
+    pub(super) wait: &'c ClientWait,
 }
 
 /// The answer to a request.
 pub(super) enum Reply {
     /// The 101, and the session that starts once it is written.
     Upgrade { response: Response<Body>, session: Box<Session>, next: Next },
-    /// Any other answer.
+    /// An answer of the gateway's own, or an upstream's refusal of a handshake.
     Final(Response<Body>, Persistence),
+    /// An upstream's answer to a plain request.
+    Forwarded(Box<Response<AnswerBody>>, Persistence),
 }
 
-/// An admitted request, with the parts of its session.
-struct Admitted {
+/// An admitted request.
+enum Admitted {
+    /// A handshake.
+    Session(Box<AdmittedSession>),
+    /// A plain request, which an upstream has answered.
+    Plain(Box<PlainAnswer>),
+}
+
+/// An admitted handshake, with the parts of its session.
+struct AdmittedSession {
     /// Sec-WebSocket-Key.
     key: String,
     admission: Admission,
@@ -51,10 +69,12 @@ struct Admitted {
 }
 
 impl Exchange<'_> {
-    /// Answers the request: with a 101 once an upstream gave one, or at once if the token comes in the
-    /// first message; otherwise with a refusal.
+    /// Answers the request: a handshake with a 101 once an upstream gave one, or at once if the token comes in the
+    /// first message; a plain request with the answer of an upstream; otherwise with a refusal.
     pub(super) async fn answer(mut self, request: Request<Incoming>) -> Reply {
+        let began = Instant::now();
         let persistence = self.persistence(&request);
+        let has_body = !request.body().is_end_stream();
         let Connection { exchanges, .. } = self.connection;
         if self.is_health_check(&request) {
             let is_stopping = exchanges.runtime.is_stopping();
@@ -62,22 +82,27 @@ impl Exchange<'_> {
         }
         let mut address = self.address.take();
         let admitted = self.admit(request, &mut address).await;
-        *self.address = address;
-        match admitted {
-            Ok(admitted) => self.upgrade(admitted),
-            Err(Failure::Refused(refusal)) => {
+        let failure = match admitted {
+            Ok(Admitted::Session(admitted)) => return self.upgrade(*admitted, address),
+            Ok(Admitted::Plain(answer)) => {
+                return self.forwarded(*answer, address, persistence, began);
+            }
+            Err(failure) => failure,
+        };
+        self.keep(address);
+        let id = &self.subject.request_id;
+        match failure {
+            Failure::Refused(refusal) => {
                 exchanges.reporter.refused(&self.subject, &refusal);
                 let persistence = match persistence {
-                    Persistence::Keep if keeps_connection(&refusal) => Persistence::Keep,
+                    Persistence::Keep if keeps_connection(&refusal) && !has_body => persistence,
                     _ => Persistence::Close,
                 };
-                let id = &self.subject.request_id;
                 Reply::Final(handshake::problem(&refusal, id, persistence), persistence)
             }
-            Err(Failure::Answered(answer)) => {
+            Failure::Answered(answer) => {
                 let Answer { status, headers, letters, body, cut } = answer;
                 exchanges.reporter.answered(&self.subject, status.as_u16(), cut);
-                let id = &self.subject.request_id;
                 let mut response = handshake::relayed(status, &headers, id, body);
                 letters.give(response.extensions_mut());
                 Reply::Final(response, Persistence::Close)
@@ -85,17 +110,26 @@ impl Exchange<'_> {
         }
     }
 
-    /// Whether the connection may carry another request after this one: the request is no opening handshake and
-    /// ends with its head, the client did not ask for the end of the connection (RFC 9112 section 9.3), and the
-    /// gateway is not about to end it.
+    /// Leaves the admission of the address to the next request. That of a client behind a trusted proxy ends with
+    /// its request: the next one may be that of another client.
+    fn keep(&mut self, address: Option<AddressAdmission>) {
+        if !self.connection.client.peer.trusted {
+            *self.address = address;
+        }
+    }
+
+    /// Whether the connection may carry another request after this one: the request is no opening handshake, its
+    /// end is known before it is read, the client did not ask for the end of the connection (RFC 9112 section 9.3),
+    /// and the gateway is not about to end it.
     fn persistence(&self, request: &Request<Incoming>) -> Persistence {
+        let fields = request.headers();
         let asks_close = || {
-            let options = list(request.headers(), &CONNECTION);
+            let options = list(fields, &CONNECTION);
             options.is_ok_and(|names| names.iter().any(|name| name.eq_ignore_ascii_case("close")))
         };
         let keeps = request.version() == Version::HTTP_11
-            && !request.headers().contains_key(UPGRADE)
-            && request.body().is_end_stream()
+            && !fields.contains_key(UPGRADE)
+            && !fields.contains_key(TRANSFER_ENCODING)
             && self.head.is_complete()
             && self.may_continue()
             && !asks_close();
@@ -120,8 +154,8 @@ impl Exchange<'_> {
             && !request.headers().contains_key(UPGRADE)
     }
 
-    fn upgrade(mut self, admitted: Admitted) -> Reply {
-        let Admitted { key, admission, next, user } = admitted;
+    fn upgrade(mut self, admitted: AdmittedSession, address: Option<AddressAdmission>) -> Reply {
+        let AdmittedSession { key, admission, next, user } = admitted;
         let none = HeaderMap::new();
         let (headers, letters, chosen, deflate) = match &next {
             Next::Relay(upstream) => {
@@ -145,7 +179,7 @@ impl Exchange<'_> {
         let mut response =
             handshake::switching_protocols(&key, headers, subprotocol.as_ref(), deflate);
         letters.give(response.extensions_mut());
-        let address = self.address.take().and_then(AddressAdmission::into_permit);
+        let address = address.and_then(AddressAdmission::into_permit);
         let session = Session {
             admission,
             subject: self.subject,
@@ -156,6 +190,25 @@ impl Exchange<'_> {
         Reply::Upgrade { response, session: Box::new(session), next }
     }
 
+    /// The answer of an upstream to a plain request.
+    fn forwarded(
+        mut self,
+        answer: PlainAnswer,
+        address: Option<AddressAdmission>,
+        persistence: Persistence,
+        began: Instant,
+    ) -> Reply {
+        let PlainAnswer { head, letters, body } = answer;
+        let status = head.status;
+        let id = &self.subject.request_id;
+        let mut head = handshake::forwarded(&head, id, persistence);
+        letters.give(&mut head.extensions);
+        self.keep(address);
+        let journal = self.connection.exchanges.reporter.journal().clone();
+        let body = body.recorded(journal, self.subject, status, began);
+        Reply::Forwarded(Box::new(Response::from_parts(head, body)), persistence)
+    }
+
     /// Runs every check in its order, then connects to an upstream, unless the first message comes before
     /// it.
     async fn admit(
@@ -163,7 +216,7 @@ impl Exchange<'_> {
         request: Request<Incoming>,
         address: &mut Option<AddressAdmission>,
     ) -> Result<Admitted, Failure> {
-        let (mut head, _body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         let letters = Letters::take(&mut head.extensions);
         let summary = RequestSummary::of(&head);
         let Connection { exchanges, in_force, slot, client: secured } = self.connection;
@@ -177,8 +230,10 @@ impl Exchange<'_> {
         let client =
             ClientAddress::resolve(peer, trusted_proxies, *unknown_clients, &head.headers)?;
         self.subject.peer = client.address;
+        let is_plain =
+            in_force.policy.serves_plain_http() && request_kind(&head.headers) == RequestKind::Http;
         let mut checks = in_force.policy.checks(client.address.ip());
-        let address = self.enter(&mut checks, address)?;
+        let address = self.enter(&mut checks, address, is_plain)?;
         let full = matches!(slot, Slot::Told(_));
         let room = Room { full, stopping: exchanges.sessions.are_ending() };
         let exchange = checks.admit_exchange(address, &exchanges.state, room);
@@ -188,17 +243,22 @@ impl Exchange<'_> {
                 exchanges.reporter.let_through(&self.subject, refusal);
             }
         }
-        let exchange = exchange?;
-        let mut request = self.parse(head, context)?.asked_by(&client);
         let server_name = secured.server_name.as_deref();
         let by_proxy = peer.trusted;
         let certificate = secured.certificate.as_ref();
+        let exchange = exchange?;
         let arrival =
             Arrival { exchange, client: &client, server_name, by_proxy, certificate, context };
-        let route = checks.route(&request, arrival)?;
+        if is_plain {
+            let request = self.parse(head, context, PlainRequest::parse)?.asked_by(&client);
+            let answer = self.forward(&mut checks, request, body, arrival, &letters).await?;
+            return Ok(Admitted::Plain(Box::new(answer)));
+        }
+        let mut request = self.parse(head, context, UpgradeRequest::parse)?.asked_by(&client);
+        let route = checks.route(request.head(), arrival)?;
         self.subject.route = Some(Arc::clone(&route.name));
-        let admission = checks.admit(route, &mut request, arrival);
-        let admission = timeout_at(self.deadline, admission)
+        let admission = checks.admit(route, request.head_mut(), arrival);
+        let admission = timeout_at(self.wait.deadline, admission)
             .await
             .map_err(|_| Refusal::new(Reason::TokenUnverifiable, "the keys did not come in time"))
             .flatten()?;
@@ -212,20 +272,71 @@ impl Exchange<'_> {
             Next::FirstMessage(Box::new(caller))
         } else {
             let journal = exchanges.reporter.journal();
-            let connecting = caller.connect(journal, &admission, &mut self.subject, self.deadline);
+            let deadline = self.wait.deadline;
+            let connecting = caller.connect(journal, &admission, &mut self.subject, deadline);
             Next::Relay(Box::new(connecting.await?))
         };
-        Ok(Admitted { key, admission, next, user })
+        Ok(Admitted::Session(Box::new(AdmittedSession { key, admission, next, user })))
     }
 
-    /// Parses the request as a handshake. A malformed request is an offence if no browser writes such a
+    /// Admits a plain request by the rules of its route, and forwards it to an upstream.
+    async fn forward(
+        &mut self,
+        checks: &mut Checks<'_>,
+        mut request: PlainRequest,
+        body: Incoming,
+        arrival: Arrival<'_>,
+        letters: &Letters,
+    ) -> Result<PlainAnswer, Refusal> {
+        let Connection { exchanges, in_force, client: secured, .. } = self.connection;
+        let route = checks.route(request.head(), arrival)?;
+        self.subject.route = Some(Arc::clone(&route.name));
+        let admission = checks.admit_plain(route, request.head_mut(), arrival);
+        let admission = timeout_at(self.wait.deadline, admission)
+            .await
+            .map_err(|_| Refusal::new(Reason::TokenUnverifiable, "the keys did not come in time"))
+            .flatten()?;
+        let identity = admission.identity();
+        self.subject.user = identity.map(|identity| identity.user().to_owned());
+        let claims = identity.map_or(Vec::new(), |identity| in_force.policy.forwarded(identity));
+        let provenance = Provenance {
+            peer: &secured.peer,
+            client: arrival.client,
+            request_id: &self.subject.request_id,
+            claims: &claims,
+            owned: in_force.policy.owned_fields(),
+            certificates: arrival.certificate.map_or(&[], ClientCertificate::chain),
+            letters,
+            fields: &in_force.server.fields,
+        };
+        let mut head = plain_request(&request, provenance)
+            .map_err(|error| Refusal::new(Reason::HandshakeMalformed, error.to_string()))?;
+        let route = admission.route();
+        if let Some(host) = route.upstream_host.as_deref().and_then(|host| host.parse().ok()) {
+            head.headers.insert(HOST, host);
+        }
+        self.wait.lift();
+        let call = PlainCall {
+            dialer: &in_force.dialer,
+            journal: exchanges.reporter.journal(),
+            route,
+            head,
+            body,
+            deadline: self.wait.deadline,
+            expires: expiry(&admission),
+        };
+        upstream::forward(call, &mut self.subject.upstream).await
+    }
+
+    /// Checks the bytes of the head, and parses it. A malformed request is an offence if no browser writes such a
     /// head.
-    fn parse(
+    fn parse<T>(
         &self,
         head: request::Parts,
         context: RequestContext,
-    ) -> Result<UpgradeRequest, Refusal> {
-        let parsed = self.head.judge().and_then(|target| UpgradeRequest::parse(target, head));
+        parse: fn(String, request::Parts) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let parsed = self.head.judge().and_then(|target| parse(target, head));
         let parsed = parsed.map_err(|refusal| match refusal.reason {
             Reason::HandshakeMalformed if self.head.is_forged() => {
                 refusal.as_offence(Offence::head(context))
@@ -236,18 +347,21 @@ impl Exchange<'_> {
         parsed
     }
 
-    /// Admits the client's address, if it was not admitted at accept. Each further request of a connection is
-    /// admitted like a new connection, so that a ban or a rate reaches it.
+    /// Admits the client's address, if it was not admitted at accept. A further handshake on a connection, and a
+    /// further request where no route serves plain HTTP, is admitted like a new connection, so that the rate of
+    /// handshakes reaches it.
     fn enter<'a>(
         &self,
         checks: &mut Checks<'_>,
         address: &'a mut Option<AddressAdmission>,
+        is_plain: bool,
     ) -> Result<&'a AddressAdmission, Refusal> {
+        let state = &self.connection.exchanges.state;
         // Released first: it counts against the limit of the address.
-        let at_accept = address.take().filter(|_| self.number == 1);
-        let admitted = match at_accept {
+        let admitted = match address.take().filter(|_| self.number == 1 || is_plain) {
             Some(admitted) => admitted,
-            None => checks.admit_address(&self.connection.exchanges.state)?,
+            None if is_plain => checks.admit_plain_address(state)?,
+            None => checks.admit_address(state)?,
         };
         Ok(address.insert(admitted))
     }
@@ -271,8 +385,32 @@ impl Exchange<'_> {
     }
 }
 
-/// Whether the connection may stay open after the refusal: plain HTTP is not served, and load balancers probe
-/// with it.
+/// Whether the connection may stay open after the refusal of a plain request: it says nothing against the next one.
 fn keeps_connection(refusal: &Refusal) -> bool {
-    matches!(refusal.reason, Reason::UpgradeRequired | Reason::Method)
+    let reason = matches!(
+        refusal.reason,
+        Reason::UpgradeRequired
+            | Reason::Method
+            | Reason::RouteNone
+            | Reason::TokenMissing
+            | Reason::TokenInvalid
+            | Reason::TokenExpired
+            | Reason::TokenUnverifiable
+            | Reason::ClaimsDenied
+            | Reason::UpstreamUnavailable
+            | Reason::UpstreamTimeout
+            | Reason::UpstreamHandshake
+    );
+    reason && refusal.offence.is_none()
+}
+
+/// When the answer to a plain request ends with the token that admitted it; `None`: it does not.
+fn expiry(admission: &PlainAdmission) -> Option<SystemTime> {
+    let Auth::Jwt(issuers) = &admission.route().auth else {
+        return None;
+    };
+    let identity = admission.identity()?;
+    let issuer = issuers.named(identity.issuer());
+    let ends = issuer.is_none_or(|issuer| issuer.on_expiry == OnExpiry::Close);
+    ends.then(|| identity.expires())
 }

@@ -1,5 +1,6 @@
 //! How long the gateway waits for a client.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
@@ -15,6 +16,8 @@ pub(super) struct ClientWait {
     pub(super) deadline: Instant,
     /// Cancelled when clients that have sent no whole request are not waited for any longer.
     pub(super) stopping: CancellationToken,
+    /// Whether the deadline no longer holds for the present request.
+    open_ended: AtomicBool,
 }
 
 /// Why the gateway no longer waits.
@@ -33,14 +36,29 @@ impl ClientWait {
         let now = Instant::now();
         if stopping.is_cancelled() {
             let deadline = now + handshake_timeout.min(DURING_STOP);
-            return Self { deadline, stopping: CancellationToken::new() };
+            return Self::until_deadline(deadline, CancellationToken::new());
         }
-        Self { deadline: now + handshake_timeout, stopping: stopping.clone() }
+        Self::until_deadline(now + handshake_timeout, stopping.clone())
     }
 
-    /// Restarts the deadline.
+    fn until_deadline(deadline: Instant, stopping: CancellationToken) -> Self {
+        Self { deadline, stopping, open_ended: AtomicBool::new(false) }
+    }
+
+    /// Restarts the deadline, for another request.
     pub(super) fn restart(&mut self, duration: Duration) {
         self.deadline = Instant::now() + duration;
+        self.open_ended = AtomicBool::new(false);
+    }
+
+    /// Lifts the deadline of the present request: it is admitted, and an upstream answers it.
+    pub(super) fn lift(&self) {
+        self.open_ended.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the deadline was lifted.
+    pub(super) fn is_open_ended(&self) -> bool {
+        self.open_ended.load(Ordering::Relaxed)
     }
 
     /// Waits for `step`.

@@ -185,7 +185,7 @@ impl Attempts<'_> {
 
 /// Whether an error says nothing about the upstream: this process or this machine has no file descriptor,
 /// port or memory left for a connection.
-fn is_the_gateways_own(error: &io::Error) -> bool {
+pub(super) fn is_the_gateways_own(error: &io::Error) -> bool {
     const OWN: [Errno; 5] =
         [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL, Errno::NOBUFS, Errno::NOMEM];
     error.raw_os_error().is_some_and(|code| OWN.iter().any(|own| own.raw_os_error() == code))

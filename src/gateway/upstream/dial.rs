@@ -11,6 +11,7 @@ use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 
 use super::health::{Health, ShownUpstream};
+use super::pool::Pool;
 use crate::config::{Config, Route, UpstreamAddress};
 use crate::tls::socket::tune;
 use crate::tls::transport::Transport;
@@ -33,6 +34,8 @@ pub(super) struct DialTarget {
     pub(super) name: Arc<str>,
     /// Its health, shared by all targets that are the [same](DialTarget::is_same).
     pub(super) health: Arc<Health>,
+    /// The connections that plain requests use; shared likewise.
+    pub(super) pool: Arc<Pool>,
     upstream: UpstreamAddress,
     /// The TLS settings, for `wss://`.
     tls: Option<Connector>,
@@ -66,7 +69,10 @@ impl Dialer {
                 let mut target = DialTarget::new(route, upstream, client.as_ref())?;
                 let others = known.entry(Arc::clone(&target.name)).or_default();
                 match others.iter().find(|other| other.is_same(&target)) {
-                    Some(other) => target.health = Arc::clone(&other.health),
+                    Some(other) => {
+                        target.health = Arc::clone(&other.health);
+                        target.pool = Arc::clone(&other.pool);
+                    }
                     None => others.push(target.clone()),
                 }
                 targets.push(target);
@@ -79,6 +85,11 @@ impl Dialer {
     /// The upstreams of `route`, in the order of the configuration.
     pub(super) fn targets(&self, route: &Route) -> &[DialTarget] {
         self.routes.get(&route.name).map_or(&[], |targets| targets)
+    }
+
+    /// Closes connections of plain requests that were idle for too long.
+    pub(crate) fn sweep(&self) {
+        self.routes.values().flat_map(|targets| &**targets).for_each(|target| target.pool.sweep());
     }
 
     /// Every upstream once, by name, with its health.
@@ -123,7 +134,8 @@ impl DialTarget {
             _ => None,
         };
         let name = Arc::from(upstream.to_string());
-        Ok(Self { name, health: Arc::default(), upstream: upstream.clone(), tls })
+        let (health, pool) = (Arc::default(), Arc::default());
+        Ok(Self { name, health, pool, upstream: upstream.clone(), tls })
     }
 
     /// Whether connections to the two targets succeed or fail alike.

@@ -189,7 +189,7 @@ impl Driver<'_> {
     }
 }
 
-fn describe(error: &hyper::Error) -> String {
+pub(super) fn describe(error: &hyper::Error) -> String {
     use std::error::Error;
     match error.source() {
         Some(source) => format!("{error}: {source}"),

@@ -2,10 +2,13 @@
 //! an [`Admission`], gives a connected [`Upstream`]; the client has had no answer yet.
 
 mod attempt;
+mod body;
 mod dial;
 mod doubt;
 mod exchange;
 mod health;
+mod plain;
+mod pool;
 mod verify;
 
 use std::sync::Arc;
@@ -23,6 +26,7 @@ use crate::values::{Reason, Refusal};
 use attempt::{Attempts, now};
 pub use dial::Dialer;
 use health::Turn;
+pub(crate) use plain::{AnswerBody, PlainAnswer, PlainCall, forward};
 
 /// A stream to an application that accepted the WebSocket.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ mod tests;
 
 use super::checks::{CheckOutcome, StepText};
 use super::context::CheckContext;
-use crate::handshake::UpgradeRequest;
+use crate::handshake::RequestHead;
 use crate::values::TokenPlace;
 use crate::values::{Reason, Refusal};
 
@@ -64,7 +64,7 @@ pub(super) fn passed(cx: &CheckContext<'_>) -> StepText {
 /// Finds the one credential in `places`; other places do not count. The same token in two places counts
 /// once, and an empty value does not count. Two different tokens are refused with `token.multiple`: the
 /// gateway cannot know which of them the application would read.
-fn find(places: &[TokenPlace], request: &UpgradeRequest) -> Result<Option<Credential>, Refusal> {
+fn find(places: &[TokenPlace], request: &RequestHead) -> Result<Option<Credential>, Refusal> {
     let mut found: Vec<Credential> = Vec::new();
     for place in places {
         for reading in read(place, request)? {
@@ -81,7 +81,7 @@ fn find(places: &[TokenPlace], request: &UpgradeRequest) -> Result<Option<Creden
     Ok(found.pop())
 }
 
-fn read(place: &TokenPlace, request: &UpgradeRequest) -> Result<Vec<CredentialReading>, Refusal> {
+fn read(place: &TokenPlace, request: &RequestHead) -> Result<Vec<CredentialReading>, Refusal> {
     Ok(match place {
         TokenPlace::Header => field::authorization(request.headers()),
         TokenPlace::Field(name) => field::named(request.headers(), name),
@@ -96,7 +96,7 @@ fn read(place: &TokenPlace, request: &UpgradeRequest) -> Result<Vec<CredentialRe
 pub(super) fn paired(
     places: &[TokenPlace],
     forward: bool,
-    request: &UpgradeRequest,
+    request: &RequestHead,
 ) -> Option<String> {
     let taken = !forward && places.contains(&TokenPlace::Subprotocol);
     taken.then(|| subprotocol::paired(request.subprotocols())).flatten()
@@ -105,7 +105,7 @@ pub(super) fn paired(
 /// Empties every place in `places`, and Authorization in any case: the application gets no credential
 /// that the gateway did not check. With `forward` the checked token stays in its place, and an
 /// Authorization of another scheme is removed.
-pub(super) fn empty(places: &[TokenPlace], forward: bool, request: &mut UpgradeRequest) {
+pub(super) fn empty(places: &[TokenPlace], forward: bool, request: &mut RequestHead) {
     let judged = forward && places.contains(&TokenPlace::Header);
     field::empty_authorization(request.headers_mut(), judged);
     if forward {

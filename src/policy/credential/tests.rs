@@ -1,7 +1,7 @@
 use http::{HeaderValue, Request};
 
 use super::{Credential, empty, find};
-use crate::handshake::UpgradeRequest;
+use crate::handshake::{RequestHead, UpgradeRequest};
 use crate::values::Reason;
 use crate::values::TokenPlace;
 
@@ -22,7 +22,7 @@ fn everywhere() -> [TokenPlace; 5] {
     ]
 }
 
-fn request_of(target: &str, fields: Fields<'_>) -> UpgradeRequest {
+fn request_of(target: &str, fields: Fields<'_>) -> RequestHead {
     let mut request = Request::builder()
         .header("host", "a")
         .header("upgrade", "websocket")
@@ -33,19 +33,17 @@ fn request_of(target: &str, fields: Fields<'_>) -> UpgradeRequest {
         request = request.header(*name, HeaderValue::from_bytes(value).unwrap());
     }
     let (head, ()) = request.body(()).unwrap().into_parts();
-    UpgradeRequest::parse(target.into(), head).unwrap()
+    UpgradeRequest::parse(target.into(), head).unwrap().into_head()
 }
 
-fn request(target: &str, fields: &[(&str, &str)]) -> UpgradeRequest {
+fn request(target: &str, fields: &[(&str, &str)]) -> RequestHead {
     let fields: Vec<(&str, &[u8])> =
         fields.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
     request_of(target, &fields)
 }
 
 /// The credential that was found, and the request without it.
-fn judged(
-    mut request: UpgradeRequest,
-) -> Result<(Option<Credential>, UpgradeRequest), (Reason, String)> {
+fn judged(mut request: RequestHead) -> Result<(Option<Credential>, RequestHead), (Reason, String)> {
     let found = find(&everywhere(), &request);
     let found = found.map_err(|refusal| (refusal.reason, refusal.detail))?;
     if let Some(credential) = &found {
@@ -57,7 +55,7 @@ fn judged(
 
 /// The token that was found, and the request without it.
 #[track_caller]
-fn found(target: &str, fields: &[(&str, &str)]) -> (String, UpgradeRequest) {
+fn found(target: &str, fields: &[(&str, &str)]) -> (String, RequestHead) {
     let (credential, rest) = judged(request(target, fields)).unwrap();
     (credential.expect("there is one").token().unwrap().to_owned(), rest)
 }
@@ -70,13 +68,13 @@ fn refused(target: &str, fields: Fields<'_>, reason: Reason) {
 }
 
 #[track_caller]
-fn none(target: &str, fields: &[(&str, &str)]) -> UpgradeRequest {
+fn none(target: &str, fields: &[(&str, &str)]) -> RequestHead {
     let (found, rest) = judged(request(target, fields)).unwrap();
     assert_eq!(found, None, "{target} {fields:?}");
     rest
 }
 
-fn lines(request: &UpgradeRequest, name: &str) -> Vec<Vec<u8>> {
+fn lines(request: &RequestHead, name: &str) -> Vec<Vec<u8>> {
     let all = request.headers().get_all(name).iter();
     all.map(|value| value.as_bytes().to_vec()).collect()
 }

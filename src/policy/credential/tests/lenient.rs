@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::{judged, lines, request_of};
-use crate::handshake::UpgradeRequest;
+use crate::handshake::RequestHead;
 
 const NAME: &str = "session";
 const PARAMETER: &str = "access_token";
@@ -107,7 +107,7 @@ fn parameters(query: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
 }
 
 /// The remainder that a parser still takes for the token.
-fn left(request: &UpgradeRequest) -> Option<String> {
+fn left(request: &RequestHead) -> Option<String> {
     let cookies = lines(request, "cookie");
     let mut texts = cookies.clone();
     // WSGI and Node join lines this way.

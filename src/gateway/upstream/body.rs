@@ -1,0 +1,147 @@
+//! The body of a client's plain request on its way to the upstream: bounded in size, and in the time without
+//! progress.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// Why a body was not forwarded to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum BodyFault {
+    /// It is larger than `max_body`.
+    #[error("the body is larger than max_body")]
+    TooLarge,
+    /// The client sent nothing for `body_timeout`.
+    #[error("the body made no progress for body_timeout")]
+    Stalled,
+    /// The client's connection ended, or the body is not well-formed.
+    #[error("the client's body broke off")]
+    Broken,
+}
+
+/// The progress of a body, shared with the code that waits for the answer.
+#[derive(Debug)]
+pub(super) struct BodyProgress {
+    last: Mutex<Instant>,
+    fault: OnceLock<BodyFault>,
+}
+
+/// The body of a request to an upstream.
+#[derive(Debug)]
+pub(super) struct RequestBody {
+    /// `None`: the request has none.
+    body: Option<Incoming>,
+    /// The bytes that may still come.
+    left: u64,
+    timeout: Duration,
+    stalled: Option<Pin<Box<Sleep>>>,
+    progress: Arc<BodyProgress>,
+}
+
+impl BodyProgress {
+    /// When the last bytes came; at first, when the request did.
+    pub(super) fn last(&self) -> Instant {
+        *self.locked()
+    }
+
+    /// Why the body was not forwarded to its end, if it was not.
+    pub(super) fn fault(&self) -> Option<BodyFault> {
+        self.fault.get().copied()
+    }
+
+    fn fail(&self, fault: BodyFault) -> BodyFault {
+        *self.fault.get_or_init(|| fault)
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Instant> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl RequestBody {
+    /// A body of at most `max` bytes that may make no progress for `timeout`.
+    pub(super) fn new(body: Incoming, max: Option<u64>, timeout: Duration) -> Self {
+        let body = Some(body).filter(|body| !body.is_end_stream());
+        let progress = BodyProgress { last: Mutex::new(Instant::now()), fault: OnceLock::new() };
+        let left = max.unwrap_or(u64::MAX);
+        Self { body, left, timeout, stalled: None, progress: Arc::new(progress) }
+    }
+
+    /// An empty body with the progress of another.
+    pub(super) fn empty(progress: Arc<BodyProgress>) -> Self {
+        Self { body: None, left: 0, timeout: Duration::ZERO, stalled: None, progress }
+    }
+
+    pub(super) fn progress(&self) -> &Arc<BodyProgress> {
+        &self.progress
+    }
+
+    /// Whether the request has no body.
+    pub(super) fn is_empty(&self) -> bool {
+        self.body.is_none()
+    }
+
+    /// Whether the body is known to be larger than it may be.
+    pub(super) fn is_too_large(&self) -> bool {
+        self.size_hint().lower() > self.left
+    }
+
+    /// Whether no progress was made for the time that is allowed.
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let due = self.progress.last() + self.timeout;
+            let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep_until(due)));
+            ready!(stalled.as_mut().poll(cx));
+            if Instant::now() >= due {
+                return Poll::Ready(());
+            }
+            stalled.as_mut().reset(due);
+        }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyFault;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(None);
+        };
+        let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) else {
+            ready!(self.poll_stalled(cx));
+            return Poll::Ready(Some(Err(self.progress.fail(BodyFault::Stalled))));
+        };
+        *self.progress.locked() = Instant::now();
+        Poll::Ready(match frame {
+            None => None,
+            Some(Err(_)) => Some(Err(self.progress.fail(BodyFault::Broken))),
+            Some(Ok(frame)) => {
+                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+                match self.left.checked_sub(length) {
+                    Some(left) => {
+                        self.left = left;
+                        Some(Ok(frame))
+                    }
+                    None => Some(Err(self.progress.fail(BodyFault::TooLarge))),
+                }
+            }
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint)
+    }
+}

@@ -1,0 +1,369 @@
+//! Forwards a plain request to an upstream of its route, and its answer back. Both bodies are streamed; the task
+//! of the client's connection moves the bytes of both.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, request, response};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::time::{Instant, Sleep, sleep, timeout_at};
+
+use super::attempt::{is_the_gateways_own, now};
+use super::body::{BodyFault, RequestBody};
+use super::dial::{DialTarget, Dialer, share};
+use super::health::{Change, Failed, Turn};
+use super::pool::{HttpConnection, Pool};
+use crate::config::Route;
+use crate::handshake::Letters;
+use crate::journal::{Event, Journal, Subject};
+use crate::values::{Reason, Refusal};
+
+/// A plain request to an upstream of a route.
+pub(crate) struct PlainCall<'a> {
+    pub(crate) dialer: &'a Dialer,
+    pub(crate) journal: &'a Journal,
+    pub(crate) route: &'a Arc<Route>,
+    /// The head that the upstream gets.
+    pub(crate) head: request::Parts,
+    pub(crate) body: Incoming,
+    /// When an upstream must have accepted a connection.
+    pub(crate) deadline: Instant,
+    /// When the client's token expires, if the answer ends with it.
+    pub(crate) expires: Option<SystemTime>,
+}
+
+/// The answer of an upstream to a plain request.
+#[derive(Debug)]
+pub(crate) struct PlainAnswer {
+    /// Its head, hop-by-hop fields included.
+    pub(crate) head: response::Parts,
+    /// The letter case of its field names.
+    pub(crate) letters: Letters,
+    pub(crate) body: AnswerBody,
+}
+
+/// The body of an answer on its way to the client. When it was read to its end, the connection to the upstream is
+/// kept for another request. Dropped earlier, it ends that connection.
+#[derive(Debug)]
+pub(crate) struct AnswerBody {
+    body: Incoming,
+    connection: Option<Box<HttpConnection>>,
+    pool: Arc<Pool>,
+    is_whole: bool,
+    expires: Option<Pin<Box<Sleep>>>,
+    record: Option<AnswerRecord>,
+    bytes: u64,
+}
+
+/// The record that is written when the answer has ended.
+#[derive(Debug)]
+struct AnswerRecord {
+    journal: Journal,
+    subject: Subject,
+    status: StatusCode,
+    began: Instant,
+}
+
+/// Why the answer to a client breaks off.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AnswerError {
+    /// The answer of the upstream broke off, or is not valid HTTP.
+    #[error("the answer of the upstream broke off: {0}")]
+    Upstream(#[from] hyper::Error),
+    /// The token that admitted the request has expired.
+    #[error("the token has expired")]
+    TokenExpired,
+}
+
+/// The attempts of one call.
+struct PlainAttempts<'a> {
+    journal: &'a Journal,
+    route: &'a Arc<Route>,
+    head: request::Parts,
+    /// The body, until a byte of it may have been sent.
+    body: Option<RequestBody>,
+    deadline: Instant,
+    left: usize,
+    missed: Vec<String>,
+    reason: Reason,
+}
+
+/// The connection and its answer.
+type Answered = (Box<HttpConnection>, http::Response<Incoming>);
+
+/// Sends the request to an upstream of the route and returns the head of its answer, with the body to come.
+/// Upstreams are tried in the order of handshakes. The next one is tried only if nothing was sent to the one before.
+/// `subject` names the upstream that was tried last.
+pub(crate) async fn forward(
+    call: PlainCall<'_>,
+    subject: &mut Option<Arc<str>>,
+) -> Result<PlainAnswer, Refusal> {
+    let PlainCall { dialer, journal, route, head, body, deadline, expires } = call;
+    let body = RequestBody::new(body, route.max_body, route.body_timeout);
+    if body.is_too_large() {
+        return Err(too_large());
+    }
+    let targets = dialer.targets(route);
+    let mut attempts = PlainAttempts {
+        journal,
+        route,
+        head,
+        body: Some(body),
+        deadline,
+        left: targets.len(),
+        missed: Vec::new(),
+        reason: Reason::UpstreamUnavailable,
+    };
+    let claim = now() + share(deadline, targets.len());
+    let (mut due, mut resting) = (Vec::new(), Vec::new());
+    for target in targets {
+        match target.health.turn(now(), claim) {
+            Turn::Now => due.push(target),
+            Turn::Later(at) => resting.push((at, target)),
+        }
+    }
+    resting.sort_by_key(|(at, _)| *at);
+    for target in due.into_iter().chain(resting.into_iter().map(|(_, target)| target)) {
+        *subject = Some(Arc::clone(&target.name));
+        if let Some(outcome) = attempts.attempt(target).await {
+            let (connection, answer) = outcome?;
+            return Ok(answered(connection, answer, target, expires));
+        }
+        attempts.left -= 1;
+    }
+    Err(Refusal::new(attempts.reason, attempts.missed.join("; ")))
+}
+
+fn answered(
+    connection: Box<HttpConnection>,
+    answer: http::Response<Incoming>,
+    target: &DialTarget,
+    expires: Option<SystemTime>,
+) -> PlainAnswer {
+    let (mut head, body) = answer.into_parts();
+    let letters = Letters::take(&mut head.extensions);
+    let expires = expires.map(|at| {
+        let left = at.duration_since(SystemTime::now()).unwrap_or(Duration::ZERO);
+        Box::pin(sleep(left))
+    });
+    let body = AnswerBody {
+        is_whole: body.is_end_stream(),
+        body,
+        connection: Some(connection),
+        pool: Arc::clone(&target.pool),
+        expires,
+        record: None,
+        bytes: 0,
+    };
+    PlainAnswer { head, letters, body }
+}
+
+impl PlainAttempts<'_> {
+    /// Tries one upstream; `None` if the next is to be tried.
+    async fn attempt(&mut self, target: &DialTarget) -> Option<Result<Answered, Refusal>> {
+        while let Some(connection) = target.pool.take() {
+            // An upstream may close a kept connection at any time.
+            if let Some(outcome) = self.send(target, connection, true).await {
+                return Some(outcome);
+            }
+        }
+        let began = now();
+        let most = if self.left > 1 { self.route.dial_timeout } else { Duration::MAX };
+        let dial_time = share(self.deadline, self.left).min(most);
+        let opened = target.open(Instant::now() + dial_time).await;
+        let stream = match opened {
+            Ok(stream) => stream,
+            Err(error) => {
+                if !is_the_gateways_own(&error) {
+                    self.failed(target, began, &error.to_string());
+                }
+                if error.kind() == std::io::ErrorKind::TimedOut {
+                    self.reason = Reason::UpstreamTimeout;
+                }
+                self.missed.push(format!("{}: {error}", target.name));
+                return None;
+            }
+        };
+        let outcome = match HttpConnection::new(stream).await {
+            Ok(connection) => self.send(target, Box::new(connection), false).await,
+            Err(error) => Some(Err(broken(target, &error))),
+        };
+        if outcome.is_none() {
+            self.missed.push(format!("{}: it closed the connection", target.name));
+        }
+        outcome
+    }
+
+    /// Sends the request over a connection. `None` if nothing was sent, or if the connection was kept and the
+    /// request may be sent again (RFC 9110 section 9.2.2).
+    async fn send(
+        &mut self,
+        target: &DialTarget,
+        mut connection: Box<HttpConnection>,
+        is_kept: bool,
+    ) -> Option<Result<Answered, Refusal>> {
+        let body = self.body.take()?;
+        let progress = Arc::clone(body.progress());
+        let is_repeatable = body.is_empty()
+            && matches!(self.head.method, Method::GET | Method::HEAD | Method::OPTIONS);
+        let request = Request::from_parts(self.head.clone(), body);
+        let outcome = {
+            let mut sending = std::pin::pin!(connection.send(request));
+            loop {
+                let due = progress.last() + self.route.body_timeout;
+                match timeout_at(due, &mut sending).await {
+                    Ok(outcome) => break outcome,
+                    Err(_elapsed) if progress.last() + self.route.body_timeout > due => {}
+                    Err(_elapsed) => {
+                        let detail = format!(
+                            "{}: no answer within body_timeout ({:?})",
+                            target.name, self.route.body_timeout
+                        );
+                        let late = Refusal::new(Reason::UpstreamTimeout, detail);
+                        return Some(Err(late.by("body_timeout")));
+                    }
+                }
+            }
+        };
+        match outcome {
+            Ok(answer) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                let detail =
+                    format!("{}: a 101 to a request that asks for no upgrade", target.name);
+                Some(Err(Refusal::new(Reason::UpstreamHandshake, detail)))
+            }
+            Ok(_) if connection.refused().is_some() => {
+                let status = connection.refused().unwrap_or_default();
+                let detail = format!(
+                    "{}: an informational answer ({status}) that is not allowed, or one too many",
+                    target.name
+                );
+                Some(Err(Refusal::new(Reason::UpstreamHandshake, detail)))
+            }
+            Ok(answer) => {
+                if let Some(Change::Up { after, failures }) = target.health.answered(now()) {
+                    let upstream = &target.name;
+                    self.journal.record(Event::UpstreamUp { upstream, after, failures });
+                }
+                Some(Ok((connection, answer)))
+            }
+            Err(mut error) => {
+                if let Some(unsent) = error.take_message() {
+                    self.body = Some(unsent.into_body());
+                    return None;
+                }
+                if let Some(fault) = progress.fault() {
+                    return Some(Err(refused_body(fault)));
+                }
+                if is_kept && is_repeatable {
+                    self.body = Some(RequestBody::empty(progress));
+                    return None;
+                }
+                Some(Err(broken(target, error.error())))
+            }
+        }
+    }
+
+    fn failed(&self, target: &DialTarget, began: std::time::Instant, detail: &str) {
+        let dice = getrandom::u32().unwrap_or_default();
+        let change = target.health.failed(began, now(), dice, Failed::Certain, detail);
+        if let Some(Change::Down { rest, unlogged }) = change {
+            let (upstream, route) = (&target.name, &self.route.name);
+            self.journal.record(Event::UpstreamDown { upstream, route, detail, rest, unlogged });
+        }
+    }
+}
+
+fn broken(target: &DialTarget, error: &hyper::Error) -> Refusal {
+    let detail = format!("{}: no valid answer: {}", target.name, super::exchange::describe(error));
+    Refusal::new(Reason::UpstreamHandshake, detail)
+}
+
+fn too_large() -> Refusal {
+    Refusal::new(Reason::BodyTooLarge, BodyFault::TooLarge.to_string()).by("max_body")
+}
+
+fn refused_body(fault: BodyFault) -> Refusal {
+    match fault {
+        BodyFault::TooLarge => too_large(),
+        BodyFault::Stalled => {
+            Refusal::new(Reason::BodyTimeout, fault.to_string()).by("body_timeout")
+        }
+        BodyFault::Broken => Refusal::new(Reason::ClientLost, fault.to_string()),
+    }
+}
+
+impl AnswerBody {
+    /// Writes a record when the answer has ended.
+    pub(crate) fn recorded(
+        mut self,
+        journal: Journal,
+        subject: Subject,
+        status: StatusCode,
+        began: Instant,
+    ) -> Self {
+        self.record = Some(AnswerRecord { journal, subject, status, began });
+        self
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = AnswerError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
+        if let Some(expires) = &mut self.expires
+            && expires.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Some(Err(AnswerError::TokenExpired)));
+        }
+        let mut polled = Pin::new(&mut self.body).poll_frame(cx);
+        if polled.is_pending() {
+            if let Some(connection) = &mut self.connection {
+                connection.drive(cx);
+            }
+            polled = Pin::new(&mut self.body).poll_frame(cx);
+        }
+        match &polled {
+            Poll::Ready(None) => self.is_whole = true,
+            Poll::Ready(Some(Ok(frame))) => {
+                self.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                self.is_whole = self.body.is_end_stream();
+            }
+            Poll::Ready(Some(Err(_))) | Poll::Pending => {}
+        }
+        polled.map_err(AnswerError::from)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for AnswerBody {
+    fn drop(&mut self) {
+        if self.is_whole
+            && let Some(connection) = self.connection.take()
+        {
+            self.pool.put(connection);
+        }
+        if let Some(AnswerRecord { journal, subject, status, began }) = self.record.take() {
+            journal.record(Event::Forwarded {
+                subject: &subject,
+                status: status.as_u16(),
+                bytes: self.bytes,
+                is_whole: self.is_whole,
+                duration: began.elapsed(),
+            });
+        }
+    }
+}

@@ -504,9 +504,9 @@ pub(in crate::config) fn later(name: &str) -> Option<&'static str> {
         "messages" | "replies" | "schema" | "deny_patterns" | "kinds" => {
             "it has no rules for what a message says; frames, sizes and rates are checked"
         }
-        "serve" | "http" | "static" | "root" | "max_body" | "body_timeout" | "requests" => {
-            "it serves WebSockets alone; put the pages behind another server, see docs/deploy.md"
-        }
+        "http" | "pages" => "a route serves plain HTTP with serve = [\"websocket\", \"http\"]",
+        "static" | "root" => "it serves no files; an application or another server does",
+        "requests" => "it has no rate of plain requests; `handshakes_per_ip` counts connections",
         "redirect_http" | "redirect" => "it does not redirect HTTP to HTTPS",
         "http2" | "h2" | "http3" | "h3" | "quic" => "it speaks HTTP/1.1 alone",
         "acme" | "letsencrypt" => {

@@ -7,29 +7,13 @@ mod support;
 #[path = "browser/foreign.rs"]
 mod foreign;
 
-use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use support::{
-    Authority, Browser, Gateway, Https, HttpsPort, PATIENCE, Peer, Response, Tap, Tool, answer,
-    inflated,
+    Browser, Gateway, Https, HttpsPort, TIMEOUT, Peer, Response, Tap, Tool, answer, inflated,
+    token, write_secret,
 };
-
-const SECRET: &[u8] = b"a secret of the tests that is long enough for HS256";
-
-/// A token of `user` that ends `seconds` from now.
-fn token(user: &str, seconds: i64) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let claims = json!({ "sub": user, "exp": now.checked_add_signed(seconds).unwrap() });
-    encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET)).unwrap()
-}
-
-fn write_secret(folder: &Path, _: &Authority) {
-    std::fs::write(folder.join("secret"), SECRET).unwrap();
-}
 
 /// An echo application behind a gateway that lets pages of `origin` in, with a token.
 fn protected(origin: &str) -> (Peer, Gateway) {
@@ -85,7 +69,7 @@ impl Site {
     fn visit(&self, origin: &str, gateway: &Gateway) -> Vec<Value> {
         let _browser = Browser::open(&format!("{origin}/"), &[&gateway.folder().join("site0.key")]);
         // A browser takes longer to start than anything else here.
-        let outcomes = self.outcomes.recv_timeout(3 * PATIENCE).expect("the page ends");
+        let outcomes = self.outcomes.recv_timeout(3 * TIMEOUT).expect("the page ends");
         serde_json::from_value(outcomes).unwrap()
     }
 }

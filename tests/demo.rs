@@ -17,7 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
-use support::{Browser, Frame, PATIENCE, Request, Response, Wire, eventually};
+use support::{Browser, Frame, TIMEOUT, Request, Response, Wire, eventually};
 
 static STARTING: Mutex<()> = Mutex::new(());
 
@@ -178,7 +178,7 @@ impl Demo {
     /// The next line of the log that has all of these in it.
     fn logged(&self, texts: &[&str]) -> String {
         loop {
-            let line = self.log.recv_timeout(PATIENCE);
+            let line = self.log.recv_timeout(TIMEOUT);
             let line = line.unwrap_or_else(|error| panic!("{error}: no line has {texts:?}"));
             if texts.iter().all(|text| line.contains(text)) {
                 return line;

@@ -37,6 +37,8 @@ pub use flow::Flow;
 pub use keyed_counter::{Full, KeyedCounter, KeyedPermit};
 pub use keys::{AddressKey, UserKey};
 pub use network::{Network, NetworkError, NotANetwork};
+#[cfg(test)]
+pub(crate) use offence::cases as offence_cases;
 pub use offence::{Offence, RequestContext, Sender};
 pub use origin::{Origin, OriginError, OriginPattern};
 pub(crate) use pace::Pace;

@@ -110,23 +110,30 @@ impl Offence {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::Reason;
-    use super::TokenPlace;
+pub(crate) mod cases {
     use super::{Offence, RequestContext, Sender};
 
-    const SENDERS: [Sender; 4] =
+    pub(crate) const SENDERS: [Sender; 4] =
         [Sender::Program, Sender::OwnPage, Sender::UnnamedPage, Sender::ForeignPage];
-    const NEVER: (bool, bool) = (false, false);
+    /// The offence counts neither for a direct request nor for a relayed one.
+    pub(crate) const NEVER: (bool, bool) = (false, false);
 
     /// For each sender: whether the offence counts for a direct request, and for one that a trusted
     /// proxy wrote.
-    fn counts(offence: impl Fn(RequestContext) -> Option<Offence>) -> [(bool, bool); 4] {
+    pub(crate) fn counts(offence: impl Fn(RequestContext) -> Option<Offence>) -> [(bool, bool); 4] {
         SENDERS.map(|sender| {
             let counted = |relayed| offence(RequestContext { sender, relayed }).is_some();
             (counted(false), counted(true))
         })
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Reason;
+    use super::TokenPlace;
+    use super::cases::{NEVER, SENDERS, counts};
+    use super::{Offence, RequestContext, Sender};
 
     #[test]
     fn a_malformed_head_is_a_strike_for_programs_alone() {

@@ -172,20 +172,9 @@ impl fmt::Display for Violation {
 #[cfg(test)]
 mod tests {
     use super::{Rule, Violation};
-    use crate::values::{Endpoint, Offence, RequestContext, Sender};
+    use crate::values::offence_cases::{NEVER, counts};
+    use crate::values::{Endpoint, RequestContext, Sender};
     use crate::wire::HeaderBytes;
-
-    const SENDERS: [Sender; 4] =
-        [Sender::Program, Sender::OwnPage, Sender::UnnamedPage, Sender::ForeignPage];
-    const NEVER: (bool, bool) = (false, false);
-
-    /// For each sender: of a request as the client sent it, and of one that a trusted proxy wrote.
-    fn counts(offence: impl Fn(RequestContext) -> Option<Offence>) -> [(bool, bool); 4] {
-        SENDERS.map(|sender| {
-            let counted = |relayed| offence(RequestContext { sender, relayed }).is_some();
-            (counted(false), counted(true))
-        })
-    }
 
     fn violation(rule: Rule, sender: Endpoint, header: &[u8]) -> Violation {
         let mut bytes = HeaderBytes::default();

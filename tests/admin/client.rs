@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::support::{Gateway, PATIENCE, RawUpstream};
+use super::support::{Gateway, TIMEOUT, RawUpstream};
 
 /// A gateway with an admin socket, in front of the upstream.
 pub(crate) fn gateway(upstream: &RawUpstream) -> Gateway {
@@ -52,7 +52,7 @@ pub(crate) fn framewall(gateway: &Gateway, command: &str, args: &[&str]) -> Prin
 /// The answer to bytes on the bare socket; the gateway ends the connection behind it.
 pub(crate) fn answer_to(socket: &Path, bytes: &[u8]) -> String {
     let mut stream = UnixStream::connect(socket).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     // The gateway may have refused before it took all of it.
     let _ = stream.write_all(bytes);
     let mut answer = Vec::new();

@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::client::{answer_to, framewall, gateway, socket};
-use super::support::{Gateway, PATIENCE, RawUpstream, eventually};
+use super::support::{Gateway, TIMEOUT, RawUpstream, eventually};
 
 #[test]
 fn the_socket_has_mode_0600() {
@@ -104,7 +104,7 @@ fn idle_clients_are_cut_and_do_not_block_operators() {
     let mut slow: Vec<_> = (0..200)
         .map(|_| {
             let mut stream = UnixStream::connect(&path).unwrap();
-            stream.set_read_timeout(Some(2 * PATIENCE)).unwrap();
+            stream.set_read_timeout(Some(2 * TIMEOUT)).unwrap();
             stream.write_all(b"{\"action\":").unwrap();
             stream
         })

@@ -91,7 +91,7 @@ fn foreign_pages_cause_no_ban_and_end_no_session() {
     let _server = port.serve(secure.folder(), "site0", handler);
     let key = secure.folder().join("site0.key");
     let browser = Browser::open(&format!("{origin}/"), &[&key]);
-    outcomes.recv_timeout(8 * PATIENCE).expect("the page ends");
+    outcomes.recv_timeout(8 * TIMEOUT).expect("the page ends");
     drop(browser);
 
     // The page did what it set out to do.

@@ -1,31 +1,15 @@
 //! A new token in a compressed message.
 
-use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
-use super::support::{Authority, GatewayBuilder, RawUpstream, Session, packed};
+use super::support::{GatewayBuilder, RawUpstream, Session, packed, token, write_secret};
 use super::{ACCEPTED, inspecting, offering};
-
-const SECRET: &[u8] = b"a secret of the tests that is long enough for SHA-256";
-
-fn write_secret(folder: &Path, _: &Authority) {
-    std::fs::write(folder.join("secret"), SECRET).unwrap();
-}
 
 pub(crate) fn guarded(upstream: &RawUpstream, lines: &str) -> GatewayBuilder {
     inspecting(upstream)
         .auth("main")
         .prepare(write_secret)
         .more(&format!("[jwt.main]\nalgorithms = [\"HS256\"]\nsecret = \"file:secret\"\n{lines}\n"))
-}
-
-pub(crate) fn token(user: &str, seconds: u64) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let claims = json!({ "sub": user, "exp": now + seconds });
-    encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET)).unwrap()
 }
 
 #[test]

@@ -131,7 +131,7 @@ fn a_token_in_the_first_message_disables_compression() {
     let response = client.read_head();
     assert_eq!(response.status(), 101);
     assert_eq!(response.all("sec-websocket-extensions"), Vec::<&str>::new());
-    client.say(Frame::text(super::handover::token("ada", 3600)));
+    client.say(Frame::text(super::support::token("ada", 3600)));
     let (mut application, request) = upstream.accept_upgrade("");
     assert_eq!(request.all("sec-websocket-extensions"), Vec::<&str>::new());
     client.say(packed("Hello"));

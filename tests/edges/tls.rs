@@ -51,7 +51,7 @@ pub(super) fn shake(
     let name = ServerName::try_from(name.to_owned()).unwrap();
     let mut connection = ClientConnection::new(Arc::clone(config), name).unwrap();
     let mut socket = gateway.tcp();
-    socket.set_read_timeout(Some(super::support::PATIENCE))?;
+    socket.set_read_timeout(Some(super::support::TIMEOUT))?;
     while connection.is_handshaking() {
         connection.complete_io(&mut socket)?;
     }

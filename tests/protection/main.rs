@@ -13,18 +13,8 @@ mod limits;
 mod reload;
 mod strikes;
 
-use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::json;
-use support::{Authority, Gateway, GatewayBuilder, RawUpstream, Request};
-
-const SECRET: &[u8] = b"a secret of the tests that is long enough for SHA-256";
-
-fn write_secret(folder: &Path, _: &Authority) {
-    std::fs::write(folder.join("secret"), SECRET).unwrap();
-}
+use support::{Gateway, GatewayBuilder, RawUpstream, Request, now, sign, token, write_secret};
 
 /// A gateway whose route wants a token of `[jwt.main]`.
 fn guarded(upstream: &RawUpstream) -> GatewayBuilder {
@@ -36,15 +26,6 @@ fn guarded(upstream: &RawUpstream) -> GatewayBuilder {
 
 /// A handshake with a token of `user`'s that is valid for an hour, and says `role`.
 fn as_user(user: &str, role: &str) -> Request {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let claims = json!({ "sub": user, "exp": now + 3600, "role": role });
-    let token = encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET)).unwrap();
+    let token = sign(&json!({ "sub": user, "exp": now() + 3600, "role": role }));
     Request::upgrade("/ws").and("Authorization", &format!("Bearer {token}"))
-}
-
-/// A token of `user`'s that ends `seconds` from now.
-fn token(user: &str, seconds: u64) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let claims = json!({ "sub": user, "exp": now + seconds });
-    encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET)).unwrap()
 }

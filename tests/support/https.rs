@@ -11,7 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use super::{PATIENCE, Response};
+use super::{TIMEOUT, Response};
 
 /// Answers a request, given its head with its body; without an answer the connection is closed.
 pub type Handler = dyn Fn(&Response) -> Option<Vec<u8>> + Send + Sync;
@@ -79,8 +79,8 @@ fn config(folder: &Path, name: &str) -> ServerConfig {
 /// Browsers open connections that they never use, and clients may hang up on what they do not like:
 /// whoever waits for the outcome knows.
 fn exchange(socket: TcpStream, config: Arc<ServerConfig>, handler: &Handler) -> Option<()> {
-    socket.set_read_timeout(Some(PATIENCE)).ok()?;
-    socket.set_write_timeout(Some(PATIENCE)).ok()?;
+    socket.set_read_timeout(Some(TIMEOUT)).ok()?;
+    socket.set_write_timeout(Some(TIMEOUT)).ok()?;
     let mut stream = StreamOwned::new(ServerConnection::new(config).ok()?, socket);
     let request = read_request(&mut stream)?;
     if let Some(answer) = handler(&request) {

@@ -4,7 +4,7 @@
 //!
 //! Everything listens on a free loopback port and is ended by whoever started it. The test itself
 //! plays client and application in turn, so that nothing depends on timing: it waits for events,
-//! for [`PATIENCE`] at most.
+//! for [`TIMEOUT`] at most.
 #![allow(
     dead_code,
     clippy::unwrap_used,
@@ -23,6 +23,7 @@ mod https;
 mod peer;
 mod session;
 mod tap;
+mod token;
 mod upstream;
 mod wire;
 
@@ -38,11 +39,12 @@ pub use https::{Https, HttpsPort, answer};
 pub use peer::{Peer, Tool, run_client, run_program};
 pub use session::Session;
 pub use tap::Tap;
+pub use token::{SECRET, now, sign, sign_with, token, write_secret};
 pub use upstream::{RawUpstream, Silent, valid_answer};
 pub use wire::Wire;
 
 /// How long an event may take before the test fails. Never a time that is asserted.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Raises this process's limit of open files as far as it may.
 pub fn raise_open_files() {
@@ -51,10 +53,10 @@ pub fn raise_open_files() {
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
 }
 
-/// Asks until there is an answer, or [`PATIENCE`] is over: often at first, since most of what is
+/// Asks until there is an answer, or [`TIMEOUT`] is over: often at first, since most of what is
 /// waited for is a moment away, then every 5 ms.
 pub fn eventually<T>(mut ask: impl FnMut() -> Option<T>) -> Option<T> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     let mut pause = Duration::from_micros(250);
     loop {
         let answer = ask();

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use serde_json::Value;
 
-use super::PATIENCE;
+use super::TIMEOUT;
 
 /// What a program of `tests/peers` is run with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl Peer {
         let mut command = tool.command(name);
         let mut child = command.arg("0").args(arguments).spawn().unwrap();
         let lines = lines_of(child.stdout.take().unwrap());
-        let line = lines.recv_timeout(PATIENCE);
+        let line = lines.recv_timeout(TIMEOUT);
         let line = line.unwrap_or_else(|_| panic!("{tool:?} {name} says nothing"));
         let port = line.trim().strip_prefix("listening ");
         let port = port.unwrap_or_else(|| panic!("{tool:?} {name} does not listen: {line:?}"));
@@ -66,7 +66,7 @@ impl Peer {
 
     /// The next line that the application says about itself: one JSON object.
     pub fn says(&mut self) -> Value {
-        let line = self.lines.recv_timeout(PATIENCE).expect("the application says something");
+        let line = self.lines.recv_timeout(TIMEOUT).expect("the application says something");
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
     }
 }

@@ -1,5 +1,5 @@
 //! One end of a connection in the test's hands: bytes, heads and frames, each awaited for
-//! [`PATIENCE`] at most.
+//! [`TIMEOUT`] at most.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -10,7 +10,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use super::frame::masked;
-use super::{Frame, PATIENCE, Request, Response};
+use super::{Frame, TIMEOUT, Request, Response};
 
 impl Read for Wire {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -49,7 +49,7 @@ impl Wire {
 
     /// A client's end behind a TLS handshake with this server name.
     pub fn tls_client(socket: TcpStream, config: Arc<ClientConfig>, name: &str) -> Self {
-        set_timeouts(&socket, PATIENCE);
+        set_timeouts(&socket, TIMEOUT);
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let connection = ClientConnection::new(config, name).unwrap();
         let mut stream = StreamOwned::new(connection, socket.try_clone().unwrap());
@@ -65,7 +65,7 @@ impl Wire {
     }
 
     fn new(stream: Box<dyn Duplex>, socket: TcpStream, masks: bool) -> Self {
-        set_timeouts(&socket, PATIENCE);
+        set_timeouts(&socket, TIMEOUT);
         socket.set_nodelay(true).unwrap();
         Self { stream, socket, received: Vec::new(), taken: 0, masks }
     }
@@ -108,7 +108,7 @@ impl Wire {
                 Err(error) => panic!("flood ended after {sent} bytes: {error}"),
             }
         }
-        self.socket.set_write_timeout(Some(PATIENCE)).unwrap();
+        self.socket.set_write_timeout(Some(TIMEOUT)).unwrap();
         sent
     }
 
@@ -148,7 +148,7 @@ impl Wire {
 
     /// The next `count` bytes.
     pub fn take(&mut self, count: usize) -> Vec<u8> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while self.unread().len() < count {
             match self.fill(deadline) {
                 Ok(1..) => {}
@@ -168,7 +168,7 @@ impl Wire {
 
     /// The bytes of a head.
     pub fn read_raw_head(&mut self) -> Vec<u8> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let end = self.unread().windows(4).position(|end| end == b"\r\n\r\n");
             if let Some(end) = end {
@@ -266,7 +266,7 @@ impl Wire {
     }
 
     fn drain(&mut self, is_end: impl Fn(&io::Error) -> bool) -> Vec<u8> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             match self.fill(deadline) {
                 Ok(1..) => {}

@@ -16,23 +16,9 @@ mod places;
 mod refusals;
 mod revocation;
 
-use std::path::Path;
 use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use jsonwebtoken::{EncodingKey, Header, encode};
-use serde_json::{Value, json};
-use support::{Authority, Gateway, GatewayBuilder, RawUpstream};
-
-const SECRET: &[u8] = b"a secret of the tests that is long enough for SHA-512, whatever it is 4";
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
-}
-
-fn write_secret(folder: &Path, _: &Authority) {
-    std::fs::write(folder.join("secret"), SECRET).unwrap();
-}
+use support::{Gateway, GatewayBuilder, RawUpstream, SECRET, now, sign, sign_with, write_secret};
 
 /// A gateway whose route wants a token of `[jwt.main]`, HS256; `lines` are more of that table.
 fn guarded(upstream: &RawUpstream, lines: &str) -> GatewayBuilder {
@@ -53,15 +39,7 @@ fn admin(gateway: &Gateway, arguments: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-fn sign(claims: &Value) -> String {
-    sign_with(SECRET, claims)
-}
-
-fn sign_with(secret: &[u8], claims: &Value) -> String {
-    encode(&Header::default(), claims, &EncodingKey::from_secret(secret)).unwrap()
-}
-
 /// A token of `user` that is valid for an hour.
 fn token(user: &str) -> String {
-    sign(&json!({ "sub": user, "exp": now() + 3600 }))
+    support::token(user, 3600)
 }

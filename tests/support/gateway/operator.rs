@@ -8,7 +8,7 @@ use std::process::Command;
 use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 
-use super::super::{PATIENCE, eventually};
+use super::super::{TIMEOUT, eventually};
 use super::Gateway;
 
 impl Gateway {
@@ -47,7 +47,7 @@ impl Gateway {
     /// What `[admin] socket`, of this name in the gateway's folder, says of the gateway.
     pub fn status(&self, socket: &str) -> Value {
         let mut stream = UnixStream::connect(self.folder().join(socket)).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         stream.write_all(b"{\"action\":\"status\"}\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();

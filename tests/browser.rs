@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use serde_json::{Value, json};
 use support::{
-    Browser, Gateway, Https, HttpsPort, TIMEOUT, Peer, Response, Tap, Tool, answer, inflated,
+    Browser, Gateway, Https, HttpsPort, Peer, Response, TIMEOUT, Tap, Tool, answer, inflated,
     token, write_secret,
 };
 

@@ -17,7 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
-use support::{Browser, Frame, TIMEOUT, Request, Response, Wire, eventually};
+use support::{Browser, Frame, Request, Response, TIMEOUT, Wire, eventually};
 
 static STARTING: Mutex<()> = Mutex::new(());
 

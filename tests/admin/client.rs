@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::support::{Gateway, TIMEOUT, RawUpstream};
+use super::support::{Gateway, RawUpstream, TIMEOUT};
 
 /// A gateway with an admin socket, in front of the upstream.
 pub(crate) fn gateway(upstream: &RawUpstream) -> Gateway {

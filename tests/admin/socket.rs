@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::client::{answer_to, framewall, gateway, socket};
-use super::support::{Gateway, TIMEOUT, RawUpstream, eventually};
+use super::support::{Gateway, RawUpstream, TIMEOUT, eventually};
 
 #[test]
 fn the_socket_has_mode_0600() {

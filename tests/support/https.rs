@@ -11,7 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use super::{TIMEOUT, Response};
+use super::{Response, TIMEOUT};
 
 /// Answers a request, given its head with its body; without an answer the connection is closed.
 pub type Handler = dyn Fn(&Response) -> Option<Vec<u8>> + Send + Sync;

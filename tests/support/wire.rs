@@ -10,7 +10,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use super::frame::masked;
-use super::{Frame, TIMEOUT, Request, Response};
+use super::{Frame, Request, Response, TIMEOUT};
 
 impl Read for Wire {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {

@@ -25,6 +25,9 @@ use crate::values::client_fields::HOP_BY_HOP;
 use crate::values::client_fields::replace_claims;
 use crate::values::client_fields::{FieldRules, fold};
 
+/// Room for the fields that the gateway adds to a message, so that the map of fields is not built twice.
+const ADDED: usize = 12;
+
 /// The facts about a client that the gateway forwards to the upstream.
 #[derive(Debug, Clone, Copy)]
 pub struct Provenance<'a> {
@@ -116,10 +119,10 @@ fn described(request: &RequestHead, provenance: Provenance<'_>) -> Result<Header
 #[must_use]
 pub fn end_to_end(headers: &HeaderMap) -> HeaderMap {
     let named = list(headers, &CONNECTION).unwrap_or_default();
-    let mut kept = HeaderMap::with_capacity(headers.len());
+    let mut kept = HeaderMap::with_capacity(headers.len() + ADDED);
     for (name, value) in headers {
         let folded = fold(name);
-        let hop = HOP_BY_HOP.iter().any(|hop| *hop == folded.as_str())
+        let hop = HOP_BY_HOP.iter().any(|hop| *hop == *folded)
             || folded.starts_with("sec-websocket-")
             || named.iter().any(|option| name.as_str().eq_ignore_ascii_case(option));
         if !hop {

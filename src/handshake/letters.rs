@@ -6,7 +6,7 @@
 //! a request to a request and from an answer to an answer, but not set. [`Respelled`] therefore
 //! changes the case in the head that hyper writes; lengths stay the same.
 
-use std::io;
+use std::io::{self, BufRead};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -117,10 +117,19 @@ impl<S> Respelled<S> {
 
 /// Respells the field names of a head, which has a start line and fields.
 fn respell(message: &mut [u8], spelling: &Spelling) {
-    let Some(end) = message.windows(4).position(|bytes| bytes == b"\r\n\r\n") else {
+    const END: &[u8] = b"\r\n\r\n";
+    // Most heads have no body behind them.
+    if !message.ends_with(END) && !message.windows(END.len()).any(|bytes| bytes == END) {
         return;
-    };
-    for line in message[..end].split_mut(|byte| *byte == b'\n').skip(1) {
+    }
+    let mut next = line_length(message);
+    loop {
+        let length = line_length(&message[next..]);
+        let line = &mut message[next..next + length];
+        next += length;
+        if matches!(&*line, b"" | b"\r\n") {
+            return;
+        }
         let Some(colon) = line.iter().position(|byte| *byte == b':') else {
             continue;
         };
@@ -133,6 +142,11 @@ fn respell(message: &mut [u8], spelling: &Spelling) {
             name.copy_from_slice(RESPELLED.1);
         }
     }
+}
+
+/// The length of the first line, with its end.
+fn line_length(mut bytes: &[u8]) -> usize {
+    bytes.skip_until(b'\n').unwrap_or(bytes.len())
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Respelled<S> {

@@ -153,7 +153,7 @@ impl Policy {
         revocations: Arc<dyn RevocationStore>,
     ) -> Self {
         let forwarded = config.issuers.iter().flat_map(|issuer| &issuer.forward);
-        let owned = forwarded.map(|(name, _)| fold(name)).collect();
+        let owned = forwarded.map(|(name, _)| fold(name).into_owned()).collect();
         Self {
             routes: Routes::new(&config.routes),
             names: terminator.map(|terminator| Arc::clone(&terminator.names)),

@@ -119,7 +119,9 @@ impl Terminator {
             None => builder.with_no_client_auth(),
             Some(verifier) => builder.with_client_cert_verifier(verifier),
         };
-        let mut config = builder.with_cert_resolver(Arc::clone(&names) as Arc<_>);
+        // Each connection gets a recorder of its own.
+        let recorder = SniRecorder::new(Arc::clone(&names));
+        let mut config = builder.with_cert_resolver(Arc::new(recorder));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         if !resumable {
             config.send_tls13_tickets = 0;

@@ -35,30 +35,33 @@ impl ServerNames {
         Self { keys, by_name }
     }
 
-    /// Whether two names are served with the same certificates. A name without a valid certificate is
+    /// Whether two names in canonical form are served with the same certificates. A name without a valid certificate is
     /// served with the first one.
     #[must_use]
     pub fn same_policy(&self, one: &str, other: &str) -> bool {
-        self.candidates(Some(one)) == self.candidates(Some(other))
+        one == other || self.candidates(Some(one)) == self.candidates(Some(other))
     }
 
+    /// The indices of the certificates for a name in canonical form.
     fn candidates(&self, name: Option<&str>) -> &[usize] {
         const DEFAULT: &[usize] = &[0];
-        let Some(name) = name.map(canonical) else {
+        let Some(name) = name else {
             return DEFAULT;
         };
         let wildcard = || {
             let (_, parent) = name.split_once('.')?;
             self.by_name.get(&format!("*.{parent}"))
         };
-        self.by_name.get(&name).or_else(wildcard).map_or(DEFAULT, Vec::as_slice)
+        self.by_name.get(name).or_else(wildcard).map_or(DEFAULT, Vec::as_slice)
     }
-}
 
-impl ResolvesServerCert for ServerNames {
-    /// Returns the first certificate of the name with a key that the client can verify.
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let candidates = self.candidates(hello.server_name());
+    /// The first certificate of a name in canonical form with a key that the client can verify.
+    fn certificate(
+        &self,
+        name: Option<&str>,
+        hello: &ClientHello<'_>,
+    ) -> Option<Arc<CertifiedKey>> {
+        let candidates = self.candidates(name);
         let usable = |index: &&usize| {
             self.keys[**index].key.choose_scheme(hello.signature_schemes()).is_some()
         };
@@ -89,11 +92,10 @@ impl SniRecorder {
 
 impl ResolvesServerCert for SniRecorder {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        if let Some(name) = hello.server_name() {
-            // A HelloRetryRequest repeats the call: rustls verifies that the name is the same.
-            let _ = self.name.set(canonical(name));
-        }
-        self.names.resolve(hello)
+        // A HelloRetryRequest repeats the call: rustls verifies that the name is the same.
+        let name =
+            hello.server_name().map(|name| self.name.get_or_init(|| canonical(name)).as_str());
+        self.names.certificate(name, &hello)
     }
 }
 
@@ -105,7 +107,7 @@ fn canonical(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::ServerNames;
+    use super::{ServerNames, canonical};
     use crate::tls::tests::server_certificate;
 
     #[test]
@@ -116,11 +118,12 @@ mod tests {
             server_certificate(&["chat.example.com"]),
             server_certificate(&["chat.example.com", "other.example"]),
         ]);
-        assert_eq!(names.candidates(Some("CHAT.example.com")), [2, 3]);
-        assert_eq!(names.candidates(Some("chat.example.com.")), [2, 3]);
-        assert_eq!(names.candidates(Some("a.example.com")), [1]);
-        assert_eq!(names.candidates(Some("127.1")), [0]);
-        assert_eq!(names.candidates(Some("a.b.example.com")), [0]);
+        let candidates = |name| names.candidates(Some(&canonical(name)));
+        assert_eq!(candidates("CHAT.example.com"), [2, 3]);
+        assert_eq!(candidates("chat.example.com."), [2, 3]);
+        assert_eq!(candidates("a.example.com"), [1]);
+        assert_eq!(candidates("127.1"), [0]);
+        assert_eq!(candidates("a.b.example.com"), [0]);
         assert_eq!(names.candidates(None), [0]);
         assert!(names.same_policy("a.example.com", "b.example.com"));
         assert!(names.same_policy("unknown.example", "default.example"));

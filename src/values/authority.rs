@@ -83,7 +83,7 @@ impl Host {
             let address = address.and_then(|address| address.parse::<Ipv6Addr>().ok());
             return address.map(|address| Self(format!("[{address}]"))).ok_or(HostError::Ipv6);
         }
-        if text.parse::<Ipv6Addr>().is_ok() {
+        if text.contains(':') && text.parse::<Ipv6Addr>().is_ok() {
             return Err(HostError::Bare);
         }
         let name = text.strip_suffix('.').unwrap_or(text);
@@ -121,10 +121,12 @@ fn check_name(name: &str, nothing: bool) -> Result<(), HostError> {
         let character = char::from(name.as_bytes()[place]);
         return Err(HostError::Character { character, place: place + 1 });
     }
-    if name.split('.').any(str::is_empty) {
+    let mut labels = name.as_bytes().split(|byte| *byte == b'.').map(<[u8]>::len);
+    if labels.clone().any(|length| length == 0) {
         return Err(HostError::EmptyLabel);
     }
-    if name.len() > MAX_NAME || name.split('.').any(|label| label.len() > MAX_LABEL) {
+    if name.len() > MAX_NAME || (name.len() > MAX_LABEL && labels.any(|length| length > MAX_LABEL))
+    {
         return Err(HostError::TooLong);
     }
     Ok(())

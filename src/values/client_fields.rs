@@ -2,6 +2,7 @@
 //! by which the gateway removes them from client requests. `docs/fields.md` is generated from the
 //! list.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use http::header::{
@@ -13,7 +14,7 @@ use http::{HeaderMap, HeaderValue};
 /// Hop-by-hop fields (RFC 9110 section 7.6.1); `Expect`, which would ask the upstream for a 100
 /// before its 101; and `Proxy`, which CGI programs take for a setting. Names are compared in folded
 /// form.
-pub(crate) const HOP_BY_HOP: [HeaderName; 12] = [
+pub(crate) static HOP_BY_HOP: [HeaderName; 12] = [
     CONNECTION,
     CONTENT_LENGTH,
     EXPECT,
@@ -186,7 +187,7 @@ impl FieldPattern {
             None => (text, false),
         };
         let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-        (!name.as_str().contains('*')).then(|| Self { folded: fold(&name), prefix })
+        (!name.as_str().contains('*')).then(|| Self { folded: fold(&name).into_owned(), prefix })
     }
 
     /// Whether the pattern matches a folded name.
@@ -244,23 +245,23 @@ pub(crate) fn replace_claims(
     rules: &FieldRules,
     owned: &[String],
 ) {
-    let claimed: Vec<(HeaderName, String)> = headers
-        .keys()
-        .map(|name| (name.clone(), fold(name)))
-        .filter(|(_, folded)| owned.contains(folded) || rules.remove(folded))
-        .collect();
-    for (name, folded) in claimed {
-        let stays = trusted && folded == name.as_str() && !owned.contains(&folded);
+    let is_owned = |folded: &str| owned.iter().any(|name| name == folded);
+    let is_claim = |folded: &str| is_owned(folded) || rules.remove(folded);
+    let claimed: Vec<HeaderName> =
+        headers.keys().filter(|name| is_claim(&fold(name))).cloned().collect();
+    for name in claimed {
+        let folded = fold(&name);
+        let stays = trusted && folded == name.as_str() && !is_owned(&folded);
         if !stays {
-            headers.remove(name);
+            headers.remove(&name);
         } else if is_one_of(&ADDRESSES, &folded) {
             let text = client.to_string();
             match HeaderValue::from_str(&text) {
                 Ok(value) if client.is_ipv6() || folded != "cf-connecting-ipv6" => {
-                    headers.insert(name, value);
+                    headers.insert(&name, value);
                 }
                 _ => {
-                    headers.remove(name);
+                    headers.remove(&name);
                 }
             }
         }
@@ -298,8 +299,12 @@ fn covers(pattern: &str, folded: &str) -> bool {
 /// Folds all spellings of a field name into one. Servers that turn names into variables replace
 /// every character that is neither a letter nor a digit by the same character.
 #[must_use]
-pub fn fold(name: &HeaderName) -> String {
-    name.as_str().replace(|byte: char| !byte.is_ascii_alphanumeric(), "-")
+pub fn fold(name: &HeaderName) -> Cow<'_, str> {
+    let name = name.as_str();
+    if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+        return Cow::Borrowed(name);
+    }
+    Cow::Owned(name.replace(|character: char| !character.is_ascii_alphanumeric(), "-"))
 }
 
 /// Whether a field, in any spelling, already has a meaning that no configuration may change: it is
@@ -308,7 +313,7 @@ pub fn fold(name: &HeaderName) -> String {
 #[must_use]
 pub fn is_reserved(name: &HeaderName) -> bool {
     let folded = fold(name);
-    let is = |other: &HeaderName| *other == folded.as_str();
+    let is = |other: &HeaderName| *other == *folded;
     HOP_BY_HOP.iter().chain(&[AUTHORIZATION, COOKIE, HOST, ORIGIN]).any(is)
         || is_one_of(&WRITTEN, &folded)
         || folded.starts_with(WEBSOCKET)

@@ -11,6 +11,10 @@ use tokio_util::task::TaskTracker;
 pub(crate) use in_force::InForce;
 pub use in_force::InForceError;
 
+/// A task of more bytes is boxed before it is spawned: tokio copies a task some ten times, and the task of a
+/// connection is as large as its largest moment.
+const LARGE: usize = 4 * 1024;
+
 /// The tasks of a gateway and its shutdown signal. A clone is the same runtime.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Runtime {
@@ -24,7 +28,11 @@ impl Runtime {
     where
         F: Future<Output: Send + 'static> + Send + 'static,
     {
-        self.tasks.spawn(task)
+        if size_of::<F>() > LARGE {
+            self.tasks.spawn(Box::pin(task))
+        } else {
+            self.tasks.spawn(task)
+        }
     }
 
     /// Runs a task that is dropped at its next await when the gateway begins to stop.

@@ -82,9 +82,9 @@ async fn check(line: &Value) -> bool {
     assert!(!verifiers.is_empty(), "{line}");
     for verifier in verifiers {
         let verifier = verifier.unwrap();
-        let identity = verifier.verify(token, now).await;
-        let identity = identity.unwrap_or_else(|refusal| panic!("{}: {line}", refusal.detail));
-        assert_eq!(identity.user(), "ann");
+        let outcome = verifier.verify(token, now).await;
+        let outcome = outcome.unwrap_or_else(|refusal| panic!("{}: {line}", refusal.detail));
+        assert_eq!(outcome.principal().user.user(), "ann");
         for token in tampered(token) {
             let refusal = verifier.verify(&token, now).await.unwrap_err();
             assert_eq!(refusal.reason, Reason::TokenInvalid, "{token}");

@@ -8,9 +8,7 @@ use super::event::{AdminAction, ClientCaused, Ended, Event, ProtocolError, Suppr
 use super::line::{Line, Shown};
 use super::subject::Subject;
 use crate::config::LogFormat;
-use crate::values::Endpoint;
-use crate::values::Reason;
-use crate::values::RequestSummary;
+use crate::values::{Endpoint, Reason, RequestSummary, UserKey};
 
 /// The longest header of a frame: 2 bytes, 8 of length, 4 of mask (RFC 6455 section 5.2).
 const MAX_HEADER: usize = 14;
@@ -96,7 +94,7 @@ fn of_subject(line: &mut Line, subject: &Subject) {
         .field("route", subject.route.as_deref())
         .field("subprotocol", subject.subprotocol.as_deref())
         .field("unlisted", subject.unlisted.as_deref())
-        .field("user", subject.user.as_deref())
+        .field("user", subject.user.as_ref().map(UserKey::user))
         .field("upstream", subject.upstream.as_deref());
 }
 

@@ -3,8 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::values::RequestSummary;
-use crate::values::clock_is_sound;
+use crate::values::{RequestSummary, UserKey, clock_is_sound};
 
 /// Describes a connection to the journal; filled in while the connection proceeds.
 #[derive(Debug, Clone)]
@@ -20,7 +19,7 @@ pub struct Subject {
     /// The subprotocols that the client offered and the route does not list.
     pub unlisted: Option<String>,
     /// The user in the token, once the token was verified.
-    pub user: Option<String>,
+    pub user: Option<UserKey>,
     /// The method, host and path of the request, from the parsed head to the 101.
     pub request: Option<Box<RequestSummary>>,
     /// The upstream of the session, or the last one that was tried.

@@ -19,10 +19,7 @@ use super::{
     Sink, Subject, Suppressed, is_error, line, render,
 };
 use crate::config::{Log, LogFormat};
-use crate::values::Endpoint;
-use crate::values::Flow;
-use crate::values::Reason;
-use crate::values::RequestSummary;
+use crate::values::{Endpoint, Flow, Reason, RequestSummary, UserKey};
 
 const DOCS: &str = include_str!("../../docs/logging.md");
 
@@ -417,7 +414,7 @@ fn a_ban_is_a_line_that_fail2ban_finds() {
     );
     assert!(line.contains(&found), "{line}");
     // Within a text of a client, a backslash precedes every quote.
-    let forged = Subject { user: Some(line), ..subject() };
+    let forged = Subject { user: Some(UserKey::new("main", &line)), ..subject() };
     let forged = self::written(Level::INFO, LogFormat::Json, |journal| {
         journal.record(Event::SessionOpened { subject: &forged });
     });

@@ -4,11 +4,10 @@ use std::time::SystemTime;
 
 use super::checks::{CheckOutcome, StepText, Waiting};
 use super::context::{CheckContext, missing};
-use super::review::SessionPrincipal;
+use super::review::SessionAuthentication;
 use super::token::choose;
-use super::{Principal, ShownToken, Table};
-use crate::state::store::Bearer;
-use crate::values::{Offence, Reason, Refusal, RequestKind, TokenPlace, UnixTime};
+use super::{Authentication, ShownToken, Table};
+use crate::values::{Offence, Principal, Reason, Refusal, RequestKind, TokenPlace, UnixTime};
 
 /// Pauses admission if the token comes in the first message.
 pub(super) fn await_message(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> {
@@ -18,7 +17,7 @@ pub(super) fn await_message(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, R
             if kind == RequestKind::WebSocket
                 && issuers.first().token_from == [TokenPlace::Message] =>
         {
-            cx.found.principal = Some(Principal::Awaited(issuers.clone()));
+            cx.found.authentication = Some(Authentication::Awaited(issuers.clone()));
             Ok(CheckOutcome::Passed)
         }
         _ => Ok(CheckOutcome::NotApplicable),
@@ -33,7 +32,7 @@ pub(super) fn message_awaited(_: &CheckContext<'_>) -> StepText {
 pub(super) fn authenticate<'c>(cx: &'c mut CheckContext<'_>) -> Waiting<'c> {
     Box::pin(async move {
         let Some(issuers) = cx.issuers()? else {
-            cx.found.principal = Some(Principal::Anonymous);
+            cx.found.authentication = Some(Authentication::Anonymous);
             return Ok(CheckOutcome::Passed);
         };
         let credential = cx.found.credential.take();
@@ -67,9 +66,10 @@ pub(super) fn authenticate<'c>(cx: &'c mut CheckContext<'_>) -> Waiting<'c> {
 
 pub(super) fn authenticated(cx: &CheckContext<'_>) -> StepText {
     match (&cx.found.authenticated, cx.found.issuer) {
-        (Some(who), Some(issuer)) => {
-            let until = UnixTime::from(who.expires());
-            let text = format!("verified: of {}, until {until} with the leeway", who.user());
+        (Some(authenticated), Some(issuer)) => {
+            let Principal { user, expires, .. } = authenticated.principal();
+            let until = UnixTime::from(*expires);
+            let text = format!("verified: of {}, until {until} with the leeway", user.user());
             StepText::by(text, Table::Issuer(&issuer.name).key(issuer.key.key()))
         }
         _ => StepText::by(
@@ -83,7 +83,7 @@ pub(super) fn authorize(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refus
     let Some(authenticated) = cx.found.authenticated.take() else {
         return Ok(CheckOutcome::NotApplicable);
     };
-    cx.found.principal = Some(Principal::Identified(authenticated.authorize()?));
+    cx.found.authentication = Some(Authentication::Identified(authenticated.authorize()?));
     Ok(CheckOutcome::Passed)
 }
 
@@ -97,11 +97,10 @@ pub(super) fn authorized(cx: &CheckContext<'_>) -> StepText {
 }
 
 pub(super) fn check_revocation(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> {
-    let Some(Principal::Identified(identity)) = &cx.found.principal else {
+    let Some(Authentication::Identified(token)) = &cx.found.authentication else {
         return Ok(CheckOutcome::NotApplicable);
     };
-    let bearer = Bearer { user: Some(identity.user()), token_id: identity.token_id() };
-    if cx.policy.revocations.is_revoked(bearer, UnixTime::now()) {
+    if cx.policy.revocations.revokes(token.principal(), UnixTime::now()) {
         let detail = "the token or its user was revoked";
         return Err(Refusal::new(Reason::TokenRevoked, detail).by("revocations"));
     }
@@ -118,19 +117,19 @@ pub(super) fn recheck_issuer(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, 
         return Ok(CheckOutcome::Passed);
     };
     match cx.facts.kept.ok_or_else(missing)? {
-        SessionPrincipal::Awaited => Ok(CheckOutcome::Passed),
-        SessionPrincipal::Identified { issuer, .. } => {
+        SessionAuthentication::Awaited => Ok(CheckOutcome::Passed),
+        SessionAuthentication::Identified { issuer, .. } => {
             cx.found.issuer = Some(issuers.named(issuer).ok_or_else(other_issuer)?);
             Ok(CheckOutcome::Passed)
         }
-        SessionPrincipal::Anonymous => Err(other_issuer()),
+        SessionAuthentication::Anonymous => Err(other_issuer()),
     }
 }
 
 /// Checks the claims of the session's token by the current rules of its issuer.
 pub(super) fn recheck_claims(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> {
     match (cx.found.issuer, cx.facts.kept) {
-        (Some(issuer), Some(SessionPrincipal::Identified { claims, .. })) => {
+        (Some(issuer), Some(SessionAuthentication::Identified { claims, .. })) => {
             let verifier = cx.policy.verifiers.get(&issuer.name).ok_or_else(other_issuer)?;
             verifier.review(&claims.read())?;
             Ok(CheckOutcome::Passed)

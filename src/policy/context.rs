@@ -6,15 +6,15 @@ use std::sync::Arc;
 use super::certificate::ShownCertificate;
 use super::checks::{CheckKey, ConfigSection};
 use super::credential::Credential;
-use super::review::{KeptHandshake, SessionPrincipal};
+use super::review::{KeptHandshake, SessionAuthentication};
 use super::route::Found;
-use super::token::{Authenticated, Identity};
-use super::{Arrival, Policy, Principal, Room, ShownToken, Table, origin, server_name};
+use super::token::Authenticated;
+use super::{Arrival, Authentication, Policy, Room, ShownToken, Table, origin, server_name};
 use crate::config::{Auth, Issuer, Route, RouteIssuers};
 use crate::handshake::{RequestHead, UpgradeRequest};
 use crate::state::State;
 use crate::state::limits::{AddressPermit, UserPermit};
-use crate::values::{Host, Reason, Refusal, RequestContext, RequestKind};
+use crate::values::{Host, Reason, Refusal, RequestContext, RequestKind, UserKey};
 
 /// The input and output of the checks of one run.
 pub(super) struct CheckContext<'a> {
@@ -36,10 +36,10 @@ pub(super) struct Facts<'a> {
     pub(super) handshake: Option<Handshake<'a>>,
     /// The token of a message; the token of the request head is in the findings.
     pub(super) shown: Option<ShownToken<'a>>,
-    /// The principal of an open session.
-    pub(super) kept: Option<SessionPrincipal<'a>>,
+    /// The token of an open session.
+    pub(super) kept: Option<SessionAuthentication<'a>>,
     /// The user that opens one more session.
-    pub(super) user: Option<&'a Identity>,
+    pub(super) user: Option<&'a UserKey>,
     /// The request of a session that is about to be forwarded to an upstream.
     pub(super) opening: Option<&'a mut UpgradeRequest>,
 }
@@ -62,7 +62,7 @@ pub(super) struct Findings<'a> {
     /// The issuer that verifies the token.
     pub(super) issuer: Option<&'a Arc<Issuer>>,
     pub(super) authenticated: Option<Authenticated>,
-    pub(super) principal: Option<Principal>,
+    pub(super) authentication: Option<Authentication>,
 }
 
 /// The handshake under check.

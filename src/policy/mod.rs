@@ -32,7 +32,7 @@ use ipnet::IpNet;
 
 use crate::config::{Config, Firewall, Limits, Route, RouteIssuers};
 use crate::handshake::ClientAddress;
-use crate::policy::token::{Identity, Verifiers};
+use crate::policy::token::{VerifiedToken, Verifiers};
 use crate::state::store::RevocationStore;
 use crate::tls::{ClientCertificate, ClientVerifier, ServerNames, Terminator};
 use crate::values::RequestContext;
@@ -43,7 +43,7 @@ pub use address::AddressAdmission;
 pub use certificate::ShownCertificate;
 pub use checks::{CHECKS, Check, CheckKey, Phase};
 pub use exchange::{ExchangeAdmission, Room};
-pub use review::{Claims, HandshakeSnapshot, SessionPrincipal};
+pub use review::{Claims, HandshakeSnapshot, SessionAuthentication};
 pub use route::{Found, Routes};
 pub use runner::Checks;
 pub use trace::{Step, Table, Trace};
@@ -106,7 +106,7 @@ pub struct Admission {
     carried: bool,
     /// The subprotocol that preceded a token in the offer; the token was removed.
     paired: Option<String>,
-    principal: Principal,
+    authentication: Authentication,
     context: RequestContext,
 }
 
@@ -115,7 +115,7 @@ pub struct Admission {
 #[derive(Debug)]
 pub struct PlainAdmission {
     route: Arc<Route>,
-    identity: Option<Identity>,
+    token: Option<VerifiedToken>,
 }
 
 impl PlainAdmission {
@@ -125,20 +125,20 @@ impl PlainAdmission {
         &self.route
     }
 
-    /// The user of a verified token; `None`: the route has no authentication.
+    /// The verified token; `None`: the route has no authentication.
     #[must_use]
-    pub fn identity(&self) -> Option<&Identity> {
-        self.identity.as_ref()
+    pub fn token(&self) -> Option<&VerifiedToken> {
+        self.token.as_ref()
     }
 }
 
-/// The principal of an admission.
+/// The result of the phase of the token.
 #[derive(Debug, Clone)]
-pub enum Principal {
+pub enum Authentication {
     /// The route has no authentication.
     Anonymous,
-    /// The user of a verified token.
-    Identified(Identity),
+    /// A token was verified.
+    Identified(VerifiedToken),
     /// Unknown until the first message, which carries a token of one of these issuers.
     Awaited(RouteIssuers),
 }
@@ -193,11 +193,11 @@ impl Policy {
         &self.owned
     }
 
-    /// The header fields that tell the upstream the claims of `identity`.
+    /// The header fields that tell the upstream the claims of `token`.
     #[must_use]
-    pub fn forwarded(&self, identity: &Identity) -> Vec<(HeaderName, HeaderValue)> {
-        let verifier = self.verifiers.get(identity.issuer());
-        verifier.map_or(Vec::new(), |verifier| verifier.forwarded(identity))
+    pub fn forwarded(&self, token: &VerifiedToken) -> Vec<(HeaderName, HeaderValue)> {
+        let verifier = self.verifiers.get(token.principal().user.issuer());
+        verifier.map_or(Vec::new(), |verifier| verifier.forwarded(token))
     }
 }
 
@@ -214,10 +214,10 @@ impl Admission {
         &self.snapshot
     }
 
-    /// The principal of the admission.
+    /// Whether a token was verified, and which one.
     #[must_use]
-    pub fn principal(&self) -> &Principal {
-        &self.principal
+    pub fn authentication(&self) -> &Authentication {
+        &self.authentication
     }
 
     /// The party that may have chosen the content of the request.
@@ -226,9 +226,9 @@ impl Admission {
         self.context
     }
 
-    /// Sets the principal that the first message named.
-    pub fn identify(&mut self, identity: Identity) {
-        self.principal = Principal::Identified(identity);
+    /// Sets the token of the first message.
+    pub fn identify(&mut self, token: VerifiedToken) {
+        self.authentication = Authentication::Identified(token);
     }
 
     /// The subprotocols to offer to the upstream: those of the client that the route lists.

@@ -41,9 +41,9 @@ impl KeptHandshake<'_> {
     }
 }
 
-/// The principal of an open session that is checked again.
+/// The token of an open session that is checked again.
 #[derive(Debug, Clone, Copy)]
-pub enum SessionPrincipal<'a> {
+pub enum SessionAuthentication<'a> {
     /// The route had no authentication.
     Anonymous,
     /// The first message, which carries the token, has not arrived.

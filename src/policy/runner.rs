@@ -8,18 +8,18 @@ use super::certificate::ShownCertificate;
 use super::checks::{Check, CheckOutcome, Phase, Run};
 use super::context::{CheckContext, Findings, Handshake, missing};
 use super::exchange::{ExchangeAdmission, Room};
-use super::review::{HandshakeSnapshot, SessionPrincipal};
+use super::review::{HandshakeSnapshot, SessionAuthentication};
 use super::route::Found;
-use super::token::Identity;
+use super::token::VerifiedToken;
 use super::{
-    AddressAdmission, Admission, Arrival, PlainAdmission, Policy, Principal, ShownToken,
+    AddressAdmission, Admission, Arrival, Authentication, PlainAdmission, Policy, ShownToken,
     UserAdmission,
 };
 use super::{Step, Trace, credential, subprotocols};
 use crate::config::{Auth, Route};
 use crate::handshake::{RequestHead, UpgradeRequest};
 use crate::state::State;
-use crate::values::Refusal;
+use crate::values::{Refusal, UserKey};
 
 /// The checks of a policy for the client at one address. Each method runs the next phases of the list.
 #[derive(Debug)]
@@ -110,7 +110,7 @@ impl<'p> Checks<'p> {
 
     /// Admits a handshake to its route. Then every place that may carry a token, and Authorization, is
     /// emptied, except for the token itself if the configuration forwards it to the upstream. If the
-    /// token comes in the first message, the principal of the admission is [`Principal::Awaited`].
+    /// token comes in the first message, the admission is [`Authentication::Awaited`].
     pub async fn admit(
         &mut self,
         route: Arc<Route>,
@@ -120,7 +120,7 @@ impl<'p> Checks<'p> {
         let found = self.check_head(&route, request, arrival).await?;
         let origin = found.origin.ok_or_else(missing)?;
         let context = found.request.ok_or_else(missing)?;
-        let principal = found.principal.ok_or_else(missing)?;
+        let authentication = found.authentication.ok_or_else(missing)?;
         let snapshot = HandshakeSnapshot::new(request, arrival, origin.into_origin());
         let offered = request.subprotocols().len();
         let mut paired = None;
@@ -138,7 +138,7 @@ impl<'p> Checks<'p> {
             unlisted,
             carried,
             paired,
-            principal,
+            authentication,
             context,
         })
     }
@@ -152,13 +152,13 @@ impl<'p> Checks<'p> {
         arrival: Arrival<'_>,
     ) -> Result<PlainAdmission, Refusal> {
         let found = self.check_head(&route, request, arrival).await?;
-        let identity = match found.principal.ok_or_else(missing)? {
-            Principal::Anonymous => None,
-            Principal::Identified(identity) => Some(identity),
-            Principal::Awaited(_) => return Err(missing()),
+        let token = match found.authentication.ok_or_else(missing)? {
+            Authentication::Anonymous => None,
+            Authentication::Identified(token) => Some(token),
+            Authentication::Awaited(_) => return Err(missing()),
         };
         empty_credentials(&route, request);
-        Ok(PlainAdmission { route, identity })
+        Ok(PlainAdmission { route, token })
     }
 
     /// Runs the phases of the head and of its token.
@@ -175,7 +175,7 @@ impl<'p> Checks<'p> {
         cx.facts.handshake = Some(Handshake::Live { request, arrival });
         cx.found.route = Some(Found { route, host: None });
         self.run(Phase::Head, &mut cx)?;
-        if cx.found.principal.is_none() {
+        if cx.found.authentication.is_none() {
             self.run_waiting(Phase::Token, &mut cx).await?;
         }
         Ok(cx.found)
@@ -186,26 +186,22 @@ impl<'p> Checks<'p> {
         &mut self,
         route: &Arc<Route>,
         shown: ShownToken<'_>,
-    ) -> Result<Identity, Refusal> {
+    ) -> Result<VerifiedToken, Refusal> {
         let mut cx = self.context();
         cx.facts.shown = Some(shown);
         cx.found.route = Some(Found { route, host: None });
         self.run_waiting(Phase::Token, &mut cx).await?;
-        match cx.found.principal {
-            Some(Principal::Identified(identity)) => Ok(identity),
+        match cx.found.authentication {
+            Some(Authentication::Identified(token)) => Ok(token),
             _ => Err(missing()),
         }
     }
 
     /// Admits one more session of a user.
-    pub fn admit_user(
-        &mut self,
-        identity: &Identity,
-        state: &State,
-    ) -> Result<UserAdmission, Refusal> {
+    pub fn admit_user(&mut self, user: &UserKey, state: &State) -> Result<UserAdmission, Refusal> {
         let mut cx = self.context();
         cx.facts.state = Some(state);
-        cx.facts.user = Some(identity);
+        cx.facts.user = Some(user);
         self.run(Phase::User, &mut cx)?;
         let permit = cx.found.user_permit.ok_or_else(missing)?;
         Ok(UserAdmission { permit, let_through: cx.found.let_through })
@@ -219,7 +215,7 @@ impl<'p> Checks<'p> {
     ) -> Result<(), Refusal> {
         let mut cx = self.context();
         cx.found.route = Some(Found { route: &admission.route, host: None });
-        let is_awaited = matches!(admission.principal, Principal::Awaited(_));
+        let is_awaited = matches!(admission.authentication, Authentication::Awaited(_));
         cx.facts.opening = (!is_awaited).then_some(request);
         self.run(Phase::Session, &mut cx)
     }
@@ -230,13 +226,13 @@ impl<'p> Checks<'p> {
     pub fn review(
         &mut self,
         snapshot: &HandshakeSnapshot,
-        principal: SessionPrincipal<'_>,
+        authentication: SessionAuthentication<'_>,
     ) -> Result<Arc<Route>, Refusal> {
         let kept = snapshot.read()?;
         let mut cx = self.context();
         cx.facts.certificate = Some(ShownCertificate::Kept(snapshot.certificate()));
         cx.facts.handshake = Some(Handshake::Kept(&kept));
-        cx.facts.kept = Some(principal);
+        cx.facts.kept = Some(authentication);
         for check in self.policy.checks {
             if let Some(rerun) = check.rerun {
                 let outcome = rerun(&mut cx);

@@ -12,7 +12,8 @@ use super::checks::{Check, CheckOutcome, ConfigSection, Phase, Run, key};
 use super::context::CheckContext;
 use super::token::{Signer, Verifiers};
 use super::{
-    Admission, Arrival, CHECKS, Claims, Policy, Principal, Room, SessionPrincipal, ShownToken,
+    Admission, Arrival, Authentication, CHECKS, Claims, Policy, Room, SessionAuthentication,
+    ShownToken,
 };
 use crate::config::{self, Algorithm, UnknownClients};
 use crate::handshake::{ClientAddress, Peer, UpgradeRequest};
@@ -125,12 +126,13 @@ async fn say(fixture: &Fixture, admission: &Admission) -> Result<(), Refusal> {
 
 /// The result of checking an open session again under the policy of `fixture`.
 fn reload(fixture: &Fixture, admission: &Admission) -> Result<(), Refusal> {
-    let Principal::Identified(identity) = admission.principal() else {
+    let Authentication::Identified(token) = admission.authentication() else {
         panic!("the session has no user");
     };
-    let claims = Claims::new(identity.claims());
-    let principal = SessionPrincipal::Identified { issuer: identity.issuer(), claims: &claims };
-    fixture.policy.checks(ADDRESS).review(admission.snapshot(), principal).map(drop)
+    let claims = Claims::new(token.claims());
+    let issuer = token.principal().user.issuer();
+    let kept = SessionAuthentication::Identified { issuer, claims: &claims };
+    fixture.policy.checks(ADDRESS).review(admission.snapshot(), kept).map(drop)
 }
 
 #[track_caller]
@@ -152,7 +154,7 @@ async fn a_check_of_the_list_runs_when_the_first_message_brings_the_token() {
     for (name, is_refused) in [("open", false), (PROBED, true)] {
         let fixture = fixture(name, "message");
         let admission = connect(&fixture, None).await.unwrap();
-        assert!(matches!(admission.principal(), Principal::Awaited(_)), "{name}");
+        assert!(matches!(admission.authentication(), Authentication::Awaited(_)), "{name}");
         let outcome = say(&fixture, &admission).await;
         assert_eq!(outcome.is_err(), is_refused, "{name}: {outcome:?}");
         if is_refused {

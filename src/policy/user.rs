@@ -30,7 +30,7 @@ pub(super) fn take_session(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Re
     };
     let limits = &cx.policy.limits;
     let enforce = limits.mode == Mode::Enforce;
-    let key = cx.facts.user.ok_or_else(missing)?.key().clone();
+    let key = cx.facts.user.ok_or_else(missing)?.clone();
     let (permit, full) = cx.state()?.limiters().user(key, limits, enforce).map_err(refusal)?;
     cx.found.user_permit = Some(permit);
     Ok(full.map_or(CheckOutcome::Passed, |full| CheckOutcome::Reported(refusal(full))))

@@ -13,9 +13,9 @@ use crate::config::{Auth, Issuer, ProxyProtocol, Route, Server, UnknownClients};
 use crate::gateway::runtime::InForce;
 use crate::handshake::{ClientAddress, Peer, RequestHead};
 use crate::journal::Journal;
-use crate::policy::token::Identity;
 use crate::policy::{
-    Admission, Arrival, Checks, Principal, Room, ShownCertificate, ShownToken, Step, Table, Trace,
+    Admission, Arrival, Authentication, Checks, Room, ShownCertificate, ShownToken, Step, Table,
+    Trace,
 };
 use crate::state::State;
 use crate::tls::{Certificate, CertificateNames, ClientCertificate};
@@ -70,7 +70,7 @@ pub(super) async fn admit(
         Described::Upgrade(request) => request,
         Described::Plain(mut request) => {
             let admission = checks.admit_plain(route, request.head_mut(), arrival).await?;
-            let user = admission.identity().map_or("anybody", Identity::user);
+            let user = admission.token().map_or("anybody", |token| token.principal().user.user());
             return Ok(format!("as {user}"));
         }
     };
@@ -165,26 +165,23 @@ async fn user(
     carried: Option<(TokenPlace, String)>,
     checks: &mut Checks<'_>,
 ) -> ExplainVerdict {
-    match (admission.principal(), carried) {
-        (Principal::Anonymous, _) => Ok("anybody".to_owned()),
-        (Principal::Identified(identity), _) => {
-            let _permit = checks.admit_user(identity, state)?;
-            Ok(identity.user().to_owned())
-        }
-        (Principal::Awaited(_), Some((TokenPlace::Message, token))) => {
+    let user = match (admission.authentication(), carried) {
+        (Authentication::Anonymous, _) => return Ok("anybody".to_owned()),
+        (Authentication::Identified(token), _) => token.principal().user.clone(),
+        (Authentication::Awaited(_), Some((TokenPlace::Message, token))) => {
             let (place, context) = (&TokenPlace::Message, admission.context());
             let shown = ShownToken { token: &token, place, context };
-            let identity = checks.identify(admission.route(), shown).await?;
-            let _permit = checks.admit_user(&identity, state)?;
-            Ok(identity.user().to_owned())
+            checks.identify(admission.route(), shown).await?.principal().user.clone()
         }
-        (Principal::Awaited(issuers), _) => {
+        (Authentication::Awaited(issuers), _) => {
             let detail = "no first message with a token came in time";
             let late = Refusal::new(Reason::AuthTimeout, detail).by("message_deadline");
             checks.trace().refused("message", Table::Issuer(&issuers.first().name), &late);
-            Err(late)
+            return Err(late);
         }
-    }
+    };
+    let _permit = checks.admit_user(&user, state)?;
+    Ok(user.user().to_owned())
 }
 
 /// Keys at an address are fetched once.

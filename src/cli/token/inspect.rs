@@ -15,8 +15,8 @@ use super::time::{from_now, utc};
 use crate::cli::{CommandFailure, REFUSED, print, run::runtime};
 use crate::config::{self, Issuer};
 use crate::journal::Journal;
-use crate::policy::token::{Identity, Inspection, Verifier, inspect as read_token};
-use crate::values::Refusal;
+use crate::policy::token::{Inspection, VerifiedToken, Verifier, inspect as read_token};
+use crate::values::{Principal, Refusal};
 
 /// The largest token read from standard input, in bytes.
 const MAX_INPUT: u64 = 64 * 1024;
@@ -89,7 +89,7 @@ fn pick<'a>(
 /// Verifies the token with the gateway's own code and keys.
 pub(super) struct TokenVerdict {
     issuer: String,
-    outcome: Result<Identity, Refusal>,
+    outcome: Result<VerifiedToken, Refusal>,
 }
 
 pub(super) fn verdict(
@@ -182,8 +182,9 @@ fn conclusion(sound: bool, verdict: Option<&TokenVerdict>) -> String {
                 .to_owned()
         }
         None => "It would be refused by every issuer.\n".to_owned(),
-        Some(TokenVerdict { issuer, outcome: Ok(identity) }) => {
-            let (user, end) = (shown(identity.user()), utc(identity.expires()));
+        Some(TokenVerdict { issuer, outcome: Ok(token) }) => {
+            let Principal { user, expires, .. } = token.principal();
+            let (user, end) = (shown(user.user()), utc(*expires));
             format!("[jwt.{issuer}] accepts it: user {user}, until {end} with the leeway\n")
         }
         Some(TokenVerdict { issuer, outcome: Err(refusal) }) => {

@@ -21,12 +21,13 @@ use crate::handshake::{
 };
 use crate::journal::Subject;
 use crate::policy::{
-    AddressAdmission, Admission, Arrival, Checks, PlainAdmission, Principal, Room, UserAdmission,
+    AddressAdmission, Admission, Arrival, Authentication, Checks, PlainAdmission, Room,
+    UserAdmission,
 };
 use crate::state::limits::UserPermit;
 use crate::tls::ClientCertificate;
 use crate::values::{Offence, RequestContext, RequestKind, RequestSummary};
-use crate::values::{Reason, Refusal};
+use crate::values::{Principal, Reason, Refusal};
 
 /// A request head, and the way to its answer.
 pub(super) struct Exchange<'c> {
@@ -268,7 +269,7 @@ impl Exchange<'_> {
         let key = request.key().to_owned();
         let in_force = Arc::clone(in_force);
         let caller = Caller { request, peer: *peer, client, letters, in_force };
-        let next = if matches!(admission.principal(), Principal::Awaited(_)) {
+        let next = if matches!(admission.authentication(), Authentication::Awaited(_)) {
             Next::FirstMessage(Box::new(caller))
         } else {
             let journal = exchanges.reporter.journal();
@@ -296,9 +297,9 @@ impl Exchange<'_> {
             .await
             .map_err(|_| Refusal::new(Reason::TokenUnverifiable, "the keys did not come in time"))
             .flatten()?;
-        let identity = admission.identity();
-        self.subject.user = identity.map(|identity| identity.user().to_owned());
-        let claims = identity.map_or(Vec::new(), |identity| in_force.policy.forwarded(identity));
+        let token = admission.token();
+        self.subject.user = token.map(|token| token.principal().user.clone());
+        let claims = token.map_or(Vec::new(), |token| in_force.policy.forwarded(token));
         let provenance = Provenance {
             peer: &secured.peer,
             client: arrival.client,
@@ -372,12 +373,13 @@ impl Exchange<'_> {
         checks: &mut Checks<'_>,
         admission: &Admission,
     ) -> Result<Option<UserPermit>, Refusal> {
-        let Principal::Identified(identity) = admission.principal() else {
+        let Authentication::Identified(token) = admission.authentication() else {
             return Ok(None);
         };
-        self.subject.user = Some(identity.user().to_owned());
+        let user = &token.principal().user;
+        self.subject.user = Some(user.clone());
         let UserAdmission { permit, let_through } =
-            checks.admit_user(identity, &self.connection.exchanges.state)?;
+            checks.admit_user(user, &self.connection.exchanges.state)?;
         for refusal in &let_through {
             self.connection.exchanges.reporter.let_through(&self.subject, refusal);
         }
@@ -409,8 +411,8 @@ fn expiry(admission: &PlainAdmission) -> Option<SystemTime> {
     let Auth::Jwt(issuers) = &admission.route().auth else {
         return None;
     };
-    let identity = admission.identity()?;
-    let issuer = issuers.named(identity.issuer());
+    let Principal { user, expires, .. } = admission.token()?.principal();
+    let issuer = issuers.named(user.issuer());
     let ends = issuer.is_none_or(|issuer| issuer.on_expiry == OnExpiry::Close);
-    ends.then(|| identity.expires())
+    ends.then_some(*expires)
 }

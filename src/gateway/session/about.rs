@@ -8,13 +8,14 @@ use serde::Serialize;
 
 use super::registry::SessionRecord;
 use crate::journal::Subject;
-use crate::policy::{Admission, Claims, HandshakeSnapshot, Principal};
+use crate::policy::token::VerifiedToken;
+use crate::policy::{Admission, Authentication, Claims, HandshakeSnapshot};
 use crate::state::store::MAX_VALUE;
 use crate::tls::CertificateNames;
 use crate::values::Flow;
+use crate::values::Principal;
 use crate::values::RequestContext;
 use crate::values::UnixTime;
-use crate::values::UserKey;
 
 /// A session that enters the registry.
 #[derive(Debug, Clone)]
@@ -32,7 +33,7 @@ pub struct Description {
     /// When it began.
     pub since: SystemTime,
     /// `None`: it has no token, or none yet.
-    pub identity: Option<Identity>,
+    pub tokens: Option<SessionTokens>,
     /// The facts of its handshake that a review needs.
     pub snapshot: HandshakeSnapshot,
     /// The token comes in the first message.
@@ -41,20 +42,16 @@ pub struct Description {
     pub context: RequestContext,
 }
 
-/// The identity of a session, from its token.
+/// The present token of a session, and the ids of its earlier ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    /// The NAME of `[jwt.NAME]`, and the value of its `user_claim`.
-    pub user: UserKey,
-    /// The claim `jti` (RFC 7519 section 4.1.7).
-    pub token_id: Option<Box<str>>,
-    /// The ids of the session's earlier tokens: revoking one of them ends the session, too. At most
-    /// `MOST_EARLIER`, the first one among them.
-    pub earlier: Option<Box<Earlier>>,
-    /// When the token expires.
-    pub expires: Option<SystemTime>,
-    /// The claims of the token.
+pub struct SessionTokens {
+    /// The subject of the present token.
+    pub principal: Principal,
+    /// The claims of the present token.
     pub claims: Claims,
+    /// The ids of the earlier tokens: revoking one of them ends the session, too. At most
+    /// `MOST_EARLIER`, the first one among them.
+    earlier: Option<Box<Earlier>>,
 }
 
 /// How many ids of earlier tokens a session keeps.
@@ -62,24 +59,28 @@ pub(super) const MOST_EARLIER: usize = 32;
 
 /// Ids of tokens, in the order in which a session had them. Boxed by its holder: few sessions have one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Earlier(Vec<Box<str>>);
+struct Earlier(Vec<Box<str>>);
 
-impl Identity {
-    /// The ids of the present token and of earlier ones.
-    pub(super) fn token_ids(&self) -> impl Iterator<Item = &str> {
-        let earlier = self.earlier.iter().flat_map(|earlier| &earlier.0);
-        self.token_id.iter().chain(earlier).map(AsRef::as_ref)
+impl SessionTokens {
+    /// A session with one token.
+    pub(super) fn new(principal: Principal, claims: Claims) -> Self {
+        Self { principal, claims, earlier: None }
     }
 
-    /// Takes over the token ids of an earlier identity of the same session. An id that is too long to be
+    /// The ids of the present token and of earlier ones.
+    pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
+        let earlier = self.earlier.iter().flat_map(|earlier| &earlier.0);
+        self.principal.token_id.iter().chain(earlier).map(AsRef::as_ref)
+    }
+
+    /// Takes over the ids of the tokens that the session had before. An id that is too long to be
     /// revoked is not kept. Beyond the bound the oldest id is removed, except the first: that token opened
     /// the session.
     pub(super) fn follow(&mut self, before: Self) {
-        let Self { token_id, earlier, .. } = before;
-        self.earlier = earlier;
-        if let Some(id) = token_id
+        self.earlier = before.earlier;
+        if let Some(id) = before.principal.token_id
             && id.len() <= MAX_VALUE
-            && !self.token_ids().any(|known| *known == *id)
+            && !self.ids().any(|known| *known == *id)
         {
             let Earlier(ids) = &mut **self.earlier.get_or_insert_default();
             ids.push(id);
@@ -90,15 +91,9 @@ impl Identity {
     }
 }
 
-impl From<&crate::policy::token::Identity> for Identity {
-    fn from(identity: &crate::policy::token::Identity) -> Self {
-        Self {
-            user: identity.key().clone(),
-            token_id: identity.token_id().map(Box::from),
-            earlier: None,
-            expires: Some(identity.expires()),
-            claims: Claims::new(identity.claims()),
-        }
+impl From<&VerifiedToken> for SessionTokens {
+    fn from(token: &VerifiedToken) -> Self {
+        Self::new(token.principal().clone(), Claims::new(token.claims()))
     }
 }
 
@@ -106,10 +101,10 @@ impl Description {
     /// Describes the session that `subject` names; it begins now.
     #[must_use]
     pub fn new(subject: &Subject, admission: &Admission) -> Self {
-        let (identity, awaited) = match admission.principal() {
-            Principal::Identified(identity) => (Some(Identity::from(identity)), false),
-            Principal::Awaited(_) => (None, true),
-            Principal::Anonymous => (None, false),
+        let (tokens, awaited) = match admission.authentication() {
+            Authentication::Identified(token) => (Some(SessionTokens::from(token)), false),
+            Authentication::Awaited(_) => (None, true),
+            Authentication::Anonymous => (None, false),
         };
         Self {
             request_id: subject.request_id.clone(),
@@ -118,7 +113,7 @@ impl Description {
             upstream: subject.upstream.clone(),
             peer: subject.peer,
             since: SystemTime::now(),
-            identity,
+            tokens,
             snapshot: admission.snapshot().clone(),
             awaited,
             context: admission.context(),
@@ -137,7 +132,7 @@ impl Description {
             upstream: None,
             peer: SocketAddr::from(([192, 0, 2, 7], 5000)),
             since: SystemTime::UNIX_EPOCH,
-            identity: None,
+            tokens: None,
             snapshot: HandshakeSnapshot::of("chat.example", "/ws"),
             awaited: false,
             context: RequestContext { sender: crate::values::Sender::Program, relayed: false },
@@ -189,7 +184,7 @@ impl SessionRecord {
             route: Some(Arc::clone(&self.route)),
             unlisted: None,
             subprotocol: self.subprotocol.as_deref().map(str::to_owned),
-            user: self.user().map(|key| key.user().to_owned()),
+            user: self.user(),
             request: None,
             upstream: self.upstream.get().cloned(),
         }
@@ -201,7 +196,7 @@ impl SessionRecord {
     }
 
     pub(super) fn summary(&self) -> Summary {
-        let identity = self.identity().clone();
+        let principal = self.tokens().as_deref().map(|tokens| tokens.principal.clone());
         let (client, upstream) = self.mailbox.counters();
         let mut summary = Summary {
             id: self.id.to_string(),
@@ -217,11 +212,11 @@ impl SessionRecord {
             client,
             upstream,
         };
-        if let Some(identity) = identity {
-            summary.expires = identity.expires.map(UnixTime::from);
-            summary.user = Some(identity.user.user().to_owned());
-            summary.token = identity.token_id.map(String::from);
-            summary.issuer = Some(identity.user.issuer().to_owned());
+        if let Some(Principal { user, token_id, expires }) = principal {
+            summary.expires = Some(UnixTime::from(expires));
+            summary.user = Some(user.user().to_owned());
+            summary.token = token_id.map(String::from);
+            summary.issuer = Some(user.issuer().to_owned());
         }
         summary
     }

@@ -8,7 +8,7 @@ use crate::gateway::runtime::InForce;
 use crate::gateway::upstream::{self, AnswerDeadlines, Failure, Upstream};
 use crate::handshake::{ClientAddress, Letters, Peer, Provenance, UpgradeRequest};
 use crate::journal::{Journal, Subject};
-use crate::policy::{Admission, Principal};
+use crate::policy::{Admission, Authentication};
 use crate::tls::ClientCertificate;
 
 /// The request and the addresses of an admitted client, and the configuration that admitted it.
@@ -33,9 +33,9 @@ impl Caller {
         deadline: Instant,
     ) -> Result<Upstream, Failure> {
         let Subject { request_id, upstream, .. } = subject;
-        let claims = match admission.principal() {
-            Principal::Identified(identity) => self.in_force.policy.forwarded(identity),
-            Principal::Anonymous | Principal::Awaited(_) => Vec::new(),
+        let claims = match admission.authentication() {
+            Authentication::Identified(token) => self.in_force.policy.forwarded(token),
+            Authentication::Anonymous | Authentication::Awaited(_) => Vec::new(),
         };
         let certificate = admission.snapshot().certificate();
         let provenance = Provenance {

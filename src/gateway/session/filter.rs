@@ -44,13 +44,13 @@ impl Filter {
         if !plain || (self.user.is_none() && self.token.is_none()) {
             return plain;
         }
-        let identity = record.identity();
-        identity.as_ref().is_some_and(|identity| {
-            is(self.user.as_deref(), Some(identity.user.user()))
+        let tokens = record.tokens();
+        tokens.as_ref().is_some_and(|tokens| {
+            is(self.user.as_deref(), Some(tokens.principal.user.user()))
                 && self
                     .token
                     .as_deref()
-                    .is_none_or(|wanted| identity.token_ids().any(|found| found == wanted))
+                    .is_none_or(|wanted| tokens.ids().any(|found| found == wanted))
         })
     }
 }

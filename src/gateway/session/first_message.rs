@@ -13,7 +13,7 @@ use super::{Caller, Client, Session, SessionStarter};
 use crate::config::Issuer;
 use crate::gateway::relay;
 use crate::gateway::upstream::{Failure, Upstream};
-use crate::policy::{Principal, ShownToken};
+use crate::policy::{Authentication, ShownToken, UserAdmission};
 use crate::values::{Endpoint, Reason, Refusal, RequestContext, TokenPlace, json};
 use crate::wire::{
     FirstMessage, FirstMessageEvent, FirstMessageReader, HoldPermit, Opcode, control_frame,
@@ -42,7 +42,7 @@ pub(super) async fn identify(
     session: &mut Session,
     caller: &Caller,
 ) -> Result<Upstream, Refusal> {
-    let Principal::Awaited(issuers) = session.admission.principal().clone() else {
+    let Authentication::Awaited(issuers) = session.admission.authentication().clone() else {
         return Err(Refusal::new(Reason::Internal, "the token was not announced"));
     };
     let issuer = issuers.first().as_ref();
@@ -69,16 +69,17 @@ pub(super) async fn identify(
     let subject = &mut session.subject;
     let mut checks = in_force.policy.checks(subject.peer.ip());
     let shown = ShownToken { token: &first.token, place: &TokenPlace::Message, context };
-    let identity = timeout_at(deadline, checks.identify(&route, shown))
+    let token = timeout_at(deadline, checks.identify(&route, shown))
         .await
         .map_err(|_| Refusal::new(Reason::TokenUnverifiable, "the keys did not come in time"))??;
-    subject.user = Some(identity.user().to_owned());
-    let user = checks.admit_user(&identity, &starter.state)?;
-    session.user = Some(user.permit);
-    for refusal in &user.let_through {
+    let user = &token.principal().user;
+    subject.user = Some(user.clone());
+    let UserAdmission { permit, let_through } = checks.admit_user(user, &starter.state)?;
+    session.user = Some(permit);
+    for refusal in &let_through {
         starter.reporter.let_through(subject, refusal);
     }
-    session.admission.identify(identity);
+    session.admission.identify(token);
     let admission = &session.admission;
     match caller.connect(starter.reporter.journal(), admission, subject, deadline).await {
         Ok(upstream) => {

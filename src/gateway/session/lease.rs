@@ -7,11 +7,9 @@ use super::registry::{RegistryEntry, SessionRecord};
 use crate::config::{Auth, Issuer, OnExpiry, Route};
 use crate::gateway::relay::{Lease, Renewal, Verifying};
 use crate::journal::Event;
-use crate::policy::token::Identity;
-use crate::policy::{Admission, Principal, ShownToken};
-use crate::values::Reason;
-use crate::values::TokenPlace;
-use crate::values::UnixTime;
+use crate::policy::token::VerifiedToken;
+use crate::policy::{Admission, Authentication, ShownToken};
+use crate::values::{Principal, Reason, TokenPlace, UnixTime};
 
 /// The lease of a session that `admission` admitted.
 pub(super) fn for_session(
@@ -19,13 +17,14 @@ pub(super) fn for_session(
     admission: &Admission,
     entry: &RegistryEntry,
 ) -> Lease {
-    let (Principal::Identified(identity), Auth::Jwt(issuers)) =
-        (admission.principal(), &admission.route().auth)
+    let (Authentication::Identified(token), Auth::Jwt(issuers)) =
+        (admission.authentication(), &admission.route().auth)
     else {
         return Lease::default();
     };
-    let ends = issuers.named(identity.issuer()).is_none_or(|issuer| ends(issuer));
-    let expires = ends.then(|| identity.expires());
+    let Principal { user, expires, .. } = token.principal();
+    let ends = issuers.named(user.issuer()).is_none_or(|issuer| ends(issuer));
+    let expires = ends.then_some(*expires);
     let renewal = admission.route().refresh.as_ref().map(|member| Renewal {
         member: Arc::from(member.as_str()),
         verify: verify(starter, admission.route(), entry.record()),
@@ -51,8 +50,8 @@ fn verify(
         let record = Arc::clone(&record);
         Box::pin(async move {
             let renewed = renew(&starter, &route, &record, &token).await;
-            if let Ok(identity) = &renewed {
-                record.identify(identity.into());
+            if let Ok(token) = &renewed {
+                record.renew(token.into());
                 record.end_if_revoked(&**starter.state.revocations(), UnixTime::now());
             }
             let result = renewed.as_ref().err().map_or("renewed", |reason| reason.name());
@@ -60,7 +59,7 @@ fn verify(
             let request_id = &record.id;
             let journal = starter.reporter.journal();
             journal.record(Event::TokenRenewal { request_id, peer, result });
-            renewed.map(|identity| identity.expires())
+            renewed.map(|token| token.principal().expires)
         })
     })
 }
@@ -71,13 +70,13 @@ async fn renew(
     route: &Arc<Route>,
     record: &SessionRecord,
     token: &str,
-) -> Result<Identity, Reason> {
+) -> Result<VerifiedToken, Reason> {
     let in_force = starter.current.get();
     let shown = ShownToken { token, place: &TokenPlace::Message, context: record.context };
     let identified = in_force.policy.checks(record.peer.ip()).identify(route, shown).await;
-    let identity = identified.map_err(|refusal| refusal.reason)?;
-    if record.user().as_ref() != Some(identity.key()) {
+    let token = identified.map_err(|refusal| refusal.reason)?;
+    if record.user().as_ref() != Some(&token.principal().user) {
         return Err(Reason::ClaimsDenied);
     }
-    Ok(identity)
+    Ok(token)
 }

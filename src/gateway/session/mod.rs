@@ -31,7 +31,7 @@ use crate::values::UnixTime;
 use crate::values::UserKey;
 use crate::values::{Reason, Refusal};
 use crate::wire::{Context, HoldPool, Shares, close_frame};
-pub use about::{Description, Identity, Summary};
+pub use about::{Description, SessionTokens, Summary};
 pub(crate) use abuse::Reporter;
 pub(crate) use caller::Caller;
 pub use filter::Filter;

@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::about::{Description, Identity, Summary};
+use super::about::{Description, SessionTokens, Summary};
 use super::filter::Filter;
 use super::terms;
 use crate::config::Route;
 use crate::gateway::relay::Mailbox;
 use crate::journal::RouteCounters;
-use crate::policy::{HandshakeSnapshot, Policy, SessionPrincipal};
+use crate::policy::{HandshakeSnapshot, Policy, SessionAuthentication};
 use crate::state::limits::Limiters;
-use crate::state::store::{Bearer, RevocationStore};
+use crate::state::store::{Kind, RevocationStore};
 use crate::tls::ClientCertificate;
 use crate::values::RequestContext;
 use crate::values::UnixTime;
@@ -55,7 +55,7 @@ pub(crate) struct SessionRecord {
     /// When the session began; the log computes its duration from this.
     pub(super) began: Instant,
     /// `None`: the session has no token.
-    pub(super) identity: Mutex<Option<Box<Identity>>>,
+    pub(super) tokens: Mutex<Option<Box<SessionTokens>>>,
     pub(super) mailbox: Mailbox,
     /// The facts of its handshake that a review needs.
     pub(super) snapshot: HandshakeSnapshot,
@@ -260,7 +260,7 @@ impl SessionRecord {
             upstream,
             peer,
             since,
-            identity,
+            tokens,
             snapshot,
             awaited,
             context,
@@ -273,7 +273,7 @@ impl SessionRecord {
             peer,
             since: UnixTime::from(since),
             began: Instant::now(),
-            identity: Mutex::new(identity.map(Box::new)),
+            tokens: Mutex::new(tokens.map(Box::new)),
             mailbox: Mailbox::default(),
             snapshot,
             awaited,
@@ -281,8 +281,8 @@ impl SessionRecord {
         }
     }
 
-    pub(super) fn identity(&self) -> MutexGuard<'_, Option<Box<Identity>>> {
-        self.identity.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn tokens(&self) -> MutexGuard<'_, Option<Box<SessionTokens>>> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -294,54 +294,55 @@ impl SessionRecord {
 
     /// Returns the route by which `policy` would admit the session, or the reason for refusing it.
     pub(crate) fn review(&self, policy: &Policy) -> Result<Arc<Route>, Refusal> {
-        self.judge(policy, self.identity().as_deref())
+        self.judge(policy, self.tokens().as_deref())
     }
 
     /// Gives the session the terms of its route and its user under `policy`, or returns the reason for
-    /// which it may not go on. Holds the identity lock, so that user and terms cannot diverge.
+    /// which it may not go on. Holds the lock of the tokens, so that user and terms cannot diverge.
     fn amend(&self, policy: &Policy, limiters: &Limiters) -> Result<(), Reason> {
-        let identity = self.identity();
-        let route = self.judge(policy, identity.as_deref()).map_err(|refusal| refusal.reason)?;
-        let user = identity.as_deref().map(|identity| identity.user.clone());
+        let tokens = self.tokens();
+        let route = self.judge(policy, tokens.as_deref()).map_err(|refusal| refusal.reason)?;
+        let user = tokens.as_deref().map(|tokens| tokens.principal.user.clone());
         self.mailbox.amend(terms(&route, user, limiters));
         Ok(())
     }
 
-    fn judge(&self, policy: &Policy, identity: Option<&Identity>) -> Result<Arc<Route>, Refusal> {
-        let principal = match identity {
-            Some(Identity { user, claims, .. }) => {
-                SessionPrincipal::Identified { issuer: user.issuer(), claims }
+    fn judge(
+        &self,
+        policy: &Policy,
+        tokens: Option<&SessionTokens>,
+    ) -> Result<Arc<Route>, Refusal> {
+        let authentication = match tokens {
+            Some(SessionTokens { principal, claims, .. }) => {
+                SessionAuthentication::Identified { issuer: principal.user.issuer(), claims }
             }
-            None if self.awaited => SessionPrincipal::Awaited,
-            None => SessionPrincipal::Anonymous,
+            None if self.awaited => SessionAuthentication::Awaited,
+            None => SessionAuthentication::Anonymous,
         };
-        policy.checks(self.peer.ip()).review(&self.snapshot, principal)
+        policy.checks(self.peer.ip()).review(&self.snapshot, authentication)
     }
 
     /// The user that the session's token names, if it has one.
     pub(crate) fn user(&self) -> Option<UserKey> {
-        self.identity().as_deref().map(|identity| identity.user.clone())
+        self.tokens().as_deref().map(|tokens| tokens.principal.user.clone())
     }
 
-    /// Replaces the identity after the client handed in a newer token of the same user.
-    pub(super) fn identify(&self, mut identity: Identity) {
-        let mut held = self.identity();
+    /// Replaces the token after the client handed in a newer one of the same user.
+    pub(super) fn renew(&self, mut tokens: SessionTokens) {
+        let mut held = self.tokens();
         if let Some(before) = held.take() {
-            identity.follow(*before);
+            tokens.follow(*before);
         }
-        *held = Some(Box::new(identity));
+        *held = Some(Box::new(tokens));
     }
 
     /// Tells the session to end if its token or an earlier one is revoked. A revocation is stored before
     /// sessions are searched, and a session is registered before this check, so that none slips through.
     pub(super) fn end_if_revoked(&self, revocations: &dyn RevocationStore, now: UnixTime) {
-        let identity = self.identity();
-        let revoked = identity.as_ref().is_some_and(|identity| {
-            let user = Some(identity.user.user());
-            let is_revoked = |token_id| revocations.is_revoked(Bearer { user, token_id }, now);
-            is_revoked(None) || identity.token_ids().any(|id| is_revoked(Some(id)))
+        let revoked = self.tokens().as_ref().is_some_and(|tokens| {
+            revocations.is_revoked(Kind::User, tokens.principal.user.user(), now)
+                || tokens.ids().any(|id| revocations.is_revoked(Kind::Token, id, now))
         });
-        drop(identity);
         if revoked {
             self.mailbox.stop(Reason::TokenRevoked);
         }
@@ -359,11 +360,11 @@ impl RegistryEntry {
         self.record.mailbox.stop(reason);
     }
 
-    /// Sets the identity of the session, before it runs. Follow it with [`SessionRecord::end_if_revoked`]
+    /// Sets the token of the session, before it runs. Follow it with [`SessionRecord::end_if_revoked`]
     /// and with a review by the policy in force: reloads up to now reviewed a session without a user.
-    pub(crate) fn introduce(&self, identity: Identity) {
-        let mut held = self.record.identity();
-        *held = Some(Box::new(identity));
+    pub(crate) fn introduce(&self, tokens: SessionTokens) {
+        let mut held = self.record.tokens();
+        *held = Some(Box::new(tokens));
         self.record.mailbox.withdraw_terms();
     }
 

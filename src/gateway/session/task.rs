@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Identity, Permits, RegistryEntry, Reporter, SessionStarter, lease, terms};
+use super::{Permits, RegistryEntry, Reporter, SessionStarter, SessionTokens, lease, terms};
 use crate::gateway::relay::{Cause, Mailbox, Outside, SessionEnd, Streams, relay};
 use crate::journal::{self, Ended, Event, Journal, ProtocolError, Subject};
-use crate::policy::{Admission, Principal};
+use crate::policy::{Admission, Authentication};
 use crate::values::AddressKey;
 use crate::values::Flow;
 use crate::values::Reason;
@@ -37,9 +37,9 @@ impl SessionTask {
         generation: u64,
     ) {
         let entry = &self.entry;
-        if let Principal::Identified(identity) = admission.principal() {
+        if let Authentication::Identified(token) = admission.authentication() {
             if entry.record().user().is_none() {
-                entry.introduce(Identity::from(identity));
+                entry.introduce(SessionTokens::from(token));
             }
             // Checked again: the token may have been revoked between admission and registration.
             entry.record().end_if_revoked(&**starter.state.revocations(), UnixTime::now());
@@ -50,7 +50,7 @@ impl SessionTask {
         starter.reporter.journal().record(Event::SessionOpened { subject: &subject });
         let lease = lease::for_session(starter, admission, entry);
         let terms = terms(&route, entry.record().user(), starter.state.limiters());
-        let identified = matches!(admission.principal(), Principal::Identified(_));
+        let identified = matches!(admission.authentication(), Authentication::Identified(_));
         let budget = starter.hold_pool.session(address, identified);
         starter.runtime.spawn(relay(streams, terms, budget, lease, self));
     }

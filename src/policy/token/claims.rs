@@ -8,10 +8,10 @@ use serde_json::{Map, Value};
 
 use super::compact::invalid;
 use super::forward;
-use super::identity::Identity;
 use super::pointer;
+use super::verified::VerifiedToken;
 use crate::config::{Issuer, Requirement};
-use crate::values::{Reason, Refusal};
+use crate::values::{Principal, Reason, Refusal, UserKey};
 
 /// The last second of the year 9999.
 const LAST: f64 = 253_402_300_799.0;
@@ -25,19 +25,19 @@ pub(super) const NO_EXP: &str = "the token has no exp claim, so it would never e
 
 type ClaimsObject = Map<String, Value>;
 
-/// Checks the claims at `now` and returns the identity that they prove to this gateway.
+/// Checks the claims at `now` and returns the verified token.
 pub(super) fn identify(
     issuer: &Issuer,
     claims: ClaimsObject,
     now: SystemTime,
-) -> Result<Identity, Refusal> {
+) -> Result<VerifiedToken, Refusal> {
     let expires = expires(issuer, &claims, now)?;
     not_before(issuer, &claims, now)?;
     issued_by(issuer, &claims)?;
     audience(issuer, &claims)?;
-    let user = user(issuer, &claims)?;
-    let token_id = token_id(&claims)?;
-    Ok(Identity::new(&issuer.name, &user, token_id, expires, claims))
+    let user = UserKey::new(&issuer.name, &user(issuer, &claims)?);
+    let token_id = token_id(&claims)?.map(String::into_boxed_str);
+    Ok(VerifiedToken::new(Principal { user, token_id, expires }, claims))
 }
 
 /// Checks the claims against the requirements of the configuration.

@@ -8,8 +8,8 @@ use http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 
 use super::compact::invalid;
-use super::identity::Identity;
 use super::pointer;
+use super::verified::VerifiedToken;
 use crate::values::Refusal;
 
 /// The longest field value, in bytes.
@@ -30,13 +30,13 @@ pub(super) fn check(
     }
 }
 
-/// The fields for an identity, in the order of the configuration. A claim that is missing in the
-/// token makes no field.
+/// The fields for a token, in the order of the configuration. A claim that is missing in it makes no
+/// field.
 pub(super) fn fields(
     forward: &[(HeaderName, String)],
-    identity: &Identity,
+    token: &VerifiedToken,
 ) -> Vec<(HeaderName, HeaderValue)> {
-    let claims = identity.claims();
+    let claims = token.claims();
     let value = |claim: &String| field(claims, claim).ok().flatten();
     forward.iter().filter_map(|(name, claim)| Some((name.clone(), value(claim)?))).collect()
 }

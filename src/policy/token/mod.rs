@@ -1,6 +1,6 @@
 //! JSON Web Tokens (RFC 7519), signed (RFC 7515), read as RFC 8725 advises.
 //!
-//! Takes the text of a token and a `[jwt.NAME]`; returns an [`Identity`], or a refusal that names
+//! Takes the text of a token and a `[jwt.NAME]`; returns a [`VerifiedToken`], or a refusal that names
 //! the problem. Nothing in a token is trusted before its signature is verified with a key and an
 //! algorithm that the configuration allows; the header only selects among those. This module never
 //! looks for a token in a request, and never logs one.
@@ -13,7 +13,6 @@ mod claims;
 mod compact;
 mod fetch;
 mod forward;
-mod identity;
 mod inspect;
 mod jwks;
 mod key;
@@ -22,15 +21,16 @@ mod pointer;
 mod remote;
 mod spki;
 mod status;
+mod verified;
 mod verifier;
 mod verifiers;
 
-pub use identity::Identity;
 pub use inspect::{Inspection, inspect};
 pub use jwks::SetError;
 pub use key::{KeyError, Weakness};
 pub use mint::{MintError, Signer};
 pub use status::Status;
+pub use verified::VerifiedToken;
 pub use verifier::{Authenticated, TokenError, Verifier};
 pub use verifiers::{Verifiers, choose};
 

@@ -14,14 +14,14 @@ use super::claims;
 use super::compact::{Unverified, invalid};
 use super::fetch::Fetcher;
 use super::forward;
-use super::identity::Identity;
 use super::jwks::{KeySet, Missing};
 use super::key::{KeyError, SigningKey};
 use super::remote::Remote;
 use super::status::Status;
+use super::verified::VerifiedToken;
 use crate::config::{Issuer, KeySource};
 use crate::journal::Journal;
-use crate::values::{Reason, Refusal};
+use crate::values::{Principal, Reason, Refusal};
 
 /// The tokens of an issuer cannot be verified because of an error in the configuration.
 #[derive(Debug, thiserror::Error)]
@@ -53,30 +53,24 @@ impl Drop for Fetching {
     }
 }
 
-/// The identity of a verified token before its required claims are checked.
+/// A token before its required claims are checked.
 #[derive(Debug)]
 pub struct Authenticated {
     issuer: Arc<Issuer>,
-    identity: Identity,
+    token: VerifiedToken,
 }
 
 impl Authenticated {
-    /// See [`Identity::user`].
+    /// The subject of the token.
     #[must_use]
-    pub fn user(&self) -> &str {
-        self.identity.user()
-    }
-
-    /// See [`Identity::expires`].
-    #[must_use]
-    pub fn expires(&self) -> SystemTime {
-        self.identity.expires()
+    pub fn principal(&self) -> &Principal {
+        self.token.principal()
     }
 
     /// Checks that the token has the claims that its issuer's configuration requires.
-    pub fn authorize(self) -> Result<Identity, Refusal> {
-        claims::authorize(&self.issuer, self.identity.claims())?;
-        Ok(self.identity)
+    pub fn authorize(self) -> Result<VerifiedToken, Refusal> {
+        claims::authorize(&self.issuer, self.token.claims())?;
+        Ok(self.token)
     }
 }
 
@@ -114,7 +108,7 @@ impl Verifier {
     }
 
     /// Verifies a token completely: [`Verifier::authenticate`], then [`Authenticated::authorize`].
-    pub async fn verify(&self, token: &str, now: SystemTime) -> Result<Identity, Refusal> {
+    pub async fn verify(&self, token: &str, now: SystemTime) -> Result<VerifiedToken, Refusal> {
         self.authenticate(token, now).await?.authorize()
     }
 
@@ -127,14 +121,14 @@ impl Verifier {
     ) -> Result<Authenticated, Refusal> {
         let token = Unverified::read(token, &self.issuer.algorithms, self.issuer.max_token)?;
         self.signature(&token).await?;
-        let identity = claims::identify(&self.issuer, token.claims()?, now)?;
-        Ok(Authenticated { issuer: Arc::clone(&self.issuer), identity })
+        let token = claims::identify(&self.issuer, token.claims()?, now)?;
+        Ok(Authenticated { issuer: Arc::clone(&self.issuer), token })
     }
 
     /// The header fields that identify the user to the upstream.
     #[must_use]
-    pub fn forwarded(&self, identity: &Identity) -> Vec<(HeaderName, HeaderValue)> {
-        forward::fields(&self.issuer.forward, identity)
+    pub fn forwarded(&self, token: &VerifiedToken) -> Vec<(HeaderName, HeaderValue)> {
+        forward::fields(&self.issuer.forward, token)
     }
 
     /// Returns the task that keeps a fetched set fresh until `shutdown`, or until the last verifier
@@ -157,7 +151,7 @@ impl Verifier {
         })
     }
 
-    /// Checks the claims of an earlier verified identity by the current rules of this issuer:
+    /// Checks the claims of an earlier verified token by the current rules of this issuer:
     /// `iss`, `aud` and the required claims.
     pub fn review(&self, claims: &Map<String, Value>) -> Result<(), Refusal> {
         claims::review(&self.issuer, claims)

@@ -11,7 +11,7 @@ mod revocations;
 
 use serde::{Deserialize, Serialize};
 
-use crate::values::UnixTime;
+use crate::values::{Principal, UnixTime};
 pub use bans::{Author, Ban, BanError, BanStore, BanTable, MAX_BANS};
 pub use file::{Contents, StoreError};
 pub use revocations::{MAX_REVOCATIONS, Revocations};
@@ -23,9 +23,16 @@ pub const MAX_WHY: usize = 256;
 
 /// Stores revocations and looks tokens up.
 pub trait RevocationStore: Send + Sync + std::fmt::Debug {
-    /// Whether the token of this bearer is revoked. Called for each admission and answered from
-    /// memory: a shared store keeps a local copy.
-    fn is_revoked(&self, bearer: Bearer<'_>, now: UnixTime) -> bool;
+    /// Whether a revocation names this value. Called for each admission and answered from memory: a
+    /// shared store keeps a local copy.
+    fn is_revoked(&self, kind: Kind, value: &str, now: UnixTime) -> bool;
+
+    /// Whether the user or the token is revoked.
+    fn revokes(&self, principal: &Principal, now: UnixTime) -> bool {
+        let Principal { user, token_id, .. } = principal;
+        self.is_revoked(Kind::User, user.user(), now)
+            || token_id.as_deref().is_some_and(|id| self.is_revoked(Kind::Token, id, now))
+    }
 
     /// Stores a revocation. If there is one already, the later end applies. May block while a disk
     /// or another machine is slow, so call it from a thread that may block.
@@ -36,15 +43,6 @@ pub trait RevocationStore: Send + Sync + std::fmt::Debug {
 
     /// The number of revocations in force.
     fn count(&self, now: UnixTime) -> usize;
-}
-
-/// The bearer of a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bearer<'a> {
-    /// The issuer's `user_claim`.
-    pub user: Option<&'a str>,
-    /// The claim `jti` (RFC 7519 section 4.1.7).
-    pub token_id: Option<&'a str>,
 }
 
 /// The kind of name in a revocation.

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use serde::{Deserialize, Serialize};
 
 use super::file::{Contents, StateFile, StoreError, Version};
-use super::{Bearer, Kind, Revocation, RevocationStore, RevokeError};
+use super::{Kind, Revocation, RevocationStore, RevokeError};
 use crate::values::UnixTime;
 
 /// The largest number of revocations.
@@ -127,12 +127,13 @@ impl Revocations {
 }
 
 impl RevocationStore for Revocations {
-    fn is_revoked(&self, bearer: Bearer<'_>, now: UnixTime) -> bool {
+    fn is_revoked(&self, kind: Kind, value: &str, now: UnixTime) -> bool {
         let held = self.read();
-        let within = |terms: &HashMap<String, Term>, value: Option<&str>| {
-            value.and_then(|value| terms.get(value)).is_some_and(|term| term.until > now)
+        let terms = match kind {
+            Kind::User => &held.users,
+            Kind::Token => &held.tokens,
         };
-        within(&held.users, bearer.user) || within(&held.tokens, bearer.token_id)
+        terms.get(value).is_some_and(|term| term.until > now)
     }
 
     fn revoke(&self, revocation: Revocation, now: UnixTime) -> Result<(), RevokeError> {

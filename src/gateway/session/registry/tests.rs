@@ -5,20 +5,16 @@ use futures_util::FutureExt;
 use tokio::time::Instant;
 
 use super::{RegistryEntry, SessionRecord, Sessions};
-use crate::gateway::session::{Description, Filter, Identity};
+use crate::gateway::session::{Description, Filter, SessionTokens};
 use crate::journal::RouteCounters;
 use crate::policy::{Claims, HandshakeSnapshot};
 use crate::state::store::{Kind, Revocation, RevocationStore, Revocations};
-use crate::values::{Flow, Reason, UnixTime, UserKey};
+use crate::values::{Flow, Principal, Reason, UnixTime, UserKey};
 
-fn identity(user: &str, token: &str) -> Identity {
-    Identity {
-        user: UserKey::new("main", user),
-        token_id: Some(token.into()),
-        earlier: None,
-        expires: None,
-        claims: Claims::new(&serde_json::Map::new()),
-    }
+fn tokens(user: &str, id: &str) -> SessionTokens {
+    let (user, token_id) = (UserKey::new("main", user), Some(id.into()));
+    let principal = Principal { user, token_id, expires: SystemTime::UNIX_EPOCH };
+    SessionTokens::new(principal, Claims::new(&serde_json::Map::new()))
 }
 
 fn enter(sessions: &Sessions, id: &str) -> RegistryEntry {
@@ -57,9 +53,9 @@ async fn revoking_any_earlier_token_ends_the_session() {
     for wanted in ["1", "2", "3"] {
         let sessions = Sessions::default();
         let entry = enter(&sessions, "a");
-        entry.introduce(identity("ada", "1"));
+        entry.introduce(tokens("ada", "1"));
         for token in ["2", "2", "3"] {
-            entry.record().identify(identity("ada", token));
+            entry.record().renew(tokens("ada", token));
         }
         assert_eq!(revoke(&sessions, "4"), 0);
         assert_eq!(revoke(&sessions, wanted), 1, "{wanted}");
@@ -71,8 +67,8 @@ async fn revoking_any_earlier_token_ends_the_session() {
 async fn a_session_ends_if_a_replaced_token_was_revoked() {
     let revocations = Revocations::in_memory();
     let entry = enter(&Sessions::default(), "a");
-    entry.introduce(identity("ada", "1"));
-    entry.record().identify(identity("ada", "2"));
+    entry.introduce(tokens("ada", "1"));
+    entry.record().renew(tokens("ada", "2"));
     let now = UnixTime::from(SystemTime::UNIX_EPOCH);
     let until = now.after(Duration::from_secs(60));
     let first = Revocation { kind: Kind::Token, value: "1".into(), until, at: now, why: None };
@@ -83,17 +79,17 @@ async fn a_session_ends_if_a_replaced_token_was_revoked() {
 
 #[test]
 fn the_first_and_the_latest_ids_are_kept_within_a_bound() {
-    let mut held = identity("ada", "0");
+    let mut held = tokens("ada", "0");
     for number in 1..=100 {
-        let mut next = identity("ada", &number.to_string());
+        let mut next = tokens("ada", &number.to_string());
         next.follow(held);
         held = next;
     }
-    let ids: Vec<&str> = held.token_ids().collect();
+    let ids: Vec<&str> = held.ids().collect();
     assert_eq!((ids.len(), ids[0], ids[1], ids[2], ids[32]), (33, "100", "0", "69", "99"));
-    let mut next = identity("ada", "x");
-    next.follow(identity("ada", &"y".repeat(1025)));
-    assert_eq!(next.token_ids().collect::<Vec<_>>(), ["x"], "no such id can be revoked");
+    let mut next = tokens("ada", "x");
+    next.follow(tokens("ada", &"y".repeat(1025)));
+    assert_eq!(next.ids().collect::<Vec<_>>(), ["x"], "no such id can be revoked");
 }
 
 #[tokio::test]
@@ -161,10 +157,10 @@ async fn filters_match_sessions_by_every_given_field() {
     let mut two = Description::example("2");
     two.peer = "[::ffff:198.51.100.9]:1".parse().unwrap();
     two.route = "feed".into();
-    two.identity = Some(identity("ann", "t2"));
+    two.tokens = Some(tokens("ann", "t2"));
     let _two = sessions.enter(two);
     let mut three = Description::example("3");
-    three.identity = Some(identity("ann", "t3"));
+    three.tokens = Some(tokens("ann", "t3"));
     let _three = sessions.enter(three);
 
     let cases: [(&str, &[&str]); 11] = [
@@ -249,16 +245,16 @@ async fn a_session_that_enters_after_its_revocation_ends_at_once() {
     let entry = enter(&sessions, "1");
     entry.record().end_if_revoked(&revocations, now);
     assert_eq!(stop_reason(&entry), None, "nobody's session");
-    entry.record().identify(identity("bob", "t1"));
+    entry.record().renew(tokens("bob", "t1"));
     entry.record().end_if_revoked(&revocations, now);
     assert_eq!(stop_reason(&entry), None);
-    entry.record().identify(identity("ann", "t2"));
+    entry.record().renew(tokens("ann", "t2"));
     entry.record().end_if_revoked(&revocations, now);
     assert_eq!(stop_reason(&entry), Some(Reason::TokenRevoked));
 }
 
 #[test]
 fn a_session_is_small_in_the_registry() {
-    assert!(size_of::<Identity>() <= 72, "{}", size_of::<Identity>());
+    assert!(size_of::<SessionTokens>() <= 72, "{}", size_of::<SessionTokens>());
     assert!(size_of::<SessionRecord>() <= 232, "{}", size_of::<SessionRecord>());
 }

@@ -9,15 +9,16 @@ use crate::config::Requirement;
 use crate::values::Reason::{ClaimsDenied, TokenExpired, TokenInvalid};
 
 #[test]
-fn a_valid_token_gives_an_identity() {
+fn a_valid_token_gives_its_principal_and_claims() {
     let token = hs256_token(&claims(&json!({"jti": "t1", "exp": 1_800_003_600.5})));
-    let identity = verify(&hs256(), &token).unwrap();
-    assert_eq!(identity.issuer(), "main");
-    assert_eq!(identity.user(), "ann");
-    assert_eq!(identity.token_id(), Some("t1"));
-    assert_eq!(identity.expires(), at(1_800_003_630) + Duration::from_millis(500));
-    assert_eq!(identity.claims()["sub"], "ann");
-    let shown = format!("{identity:?}");
+    let verified = verify(&hs256(), &token).unwrap();
+    let principal = verified.principal();
+    assert_eq!(principal.user.issuer(), "main");
+    assert_eq!(principal.user.user(), "ann");
+    assert_eq!(principal.token_id.as_deref(), Some("t1"));
+    assert_eq!(principal.expires, at(1_800_003_630) + Duration::from_millis(500));
+    assert_eq!(verified.claims()["sub"], "ann");
+    let shown = format!("{verified:?}");
     assert!(!shown.contains("ann") && !shown.contains("t1"), "{shown}");
 }
 
@@ -101,8 +102,8 @@ fn the_user_is_a_text_or_a_whole_number() {
     let mut issuer = hs256();
     issuer.user_claim = "user_id".to_owned();
     let token = |user| hs256_token(&claims(&json!({ "user_id": user })));
-    assert_eq!(verify(&issuer, &token(json!(42))).unwrap().user(), "42");
-    assert_eq!(verify(&issuer, &token(json!("b"))).unwrap().user(), "b");
+    assert_eq!(verify(&issuer, &token(json!(42))).unwrap().principal().user.user(), "42");
+    assert_eq!(verify(&issuer, &token(json!("b"))).unwrap().principal().user.user(), "b");
     for user in [json!(""), json!(1.5), json!(true), json!(["b"]), json!({})] {
         refused(&issuer, &token(user), TokenInvalid, "user_id says no user");
     }
@@ -146,9 +147,9 @@ fn forwarded_fields_are_the_tokens() {
         vec![field("x-user", "sub"), field("x-none", "none"), field("x-roles", "roles")];
     let token = hs256_token(&claims(&json!({"roles": ["a", "b"]})));
     let verifier = super::Verifier::new(&std::sync::Arc::new(issuer.clone())).unwrap();
-    let identity = super::verify_with(&verifier, &token).unwrap();
+    let trusted = super::verify_with(&verifier, &token).unwrap();
     let fields: Vec<_> = verifier
-        .forwarded(&identity)
+        .forwarded(&trusted)
         .into_iter()
         .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
         .collect();

@@ -16,7 +16,7 @@ use rcgen::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{Identity, Signer, Verifier};
+use super::{Signer, VerifiedToken, Verifier};
 use crate::config::{Algorithm, Issuer, KeySource, OnExpiry, Secret};
 use crate::values::TokenPlace;
 use crate::values::{Reason, Refusal};
@@ -108,12 +108,12 @@ fn signed(pair: &KeyPair, algorithm: Algorithm, kid: Option<&str>) -> String {
 }
 
 /// The result of a new verifier.
-fn verify(issuer: &Issuer, token: &str) -> Result<Identity, Refusal> {
+fn verify(issuer: &Issuer, token: &str) -> Result<VerifiedToken, Refusal> {
     let verifier = Verifier::new(&Arc::new(issuer.clone())).unwrap();
     verify_with(&verifier, token)
 }
 
-fn verify_with(verifier: &Verifier, token: &str) -> Result<Identity, Refusal> {
+fn verify_with(verifier: &Verifier, token: &str) -> Result<VerifiedToken, Refusal> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(verifier.verify(token, now()))
 }

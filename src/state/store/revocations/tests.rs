@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
 
-use super::{Bearer, Kind, MAX_REVOCATIONS, Revocation, RevocationStore, Revocations, RevokeError};
+use super::{Kind, MAX_REVOCATIONS, Revocation, RevocationStore, Revocations, RevokeError};
 use crate::state::store::{MAX_VALUE, MAX_WHY, StoreError};
-use crate::values::UnixTime;
+use crate::values::{Principal, UnixTime, UserKey};
 
 /// A second of the test's clock.
 fn at(second: u64) -> UnixTime {
@@ -19,7 +19,12 @@ fn revocation(kind: Kind, value: &str, until: u64) -> Revocation {
 }
 
 fn is_revoked(store: &Revocations, user: &str, token: &str, now: u64) -> bool {
-    store.is_revoked(Bearer { user: Some(user), token_id: Some(token) }, at(now))
+    store.revokes(&principal(user, Some(token)), at(now))
+}
+
+fn principal(user: &str, token: Option<&str>) -> Principal {
+    let (user, token_id) = (UserKey::new("main", user), token.map(Box::from));
+    Principal { user, token_id, expires: SystemTime::UNIX_EPOCH }
 }
 
 fn open(path: &Path, now: u64) -> Result<Revocations, StoreError> {
@@ -37,7 +42,7 @@ fn a_user_and_a_token_are_revoked_until_their_ends() {
     assert!(!is_revoked(&store, "bob", "t1", 50));
     assert!(!is_revoked(&store, "t1", "ann", 1), "a user is no token");
     assert!(!is_revoked(&store, "Ann", "T1", 1), "exactly");
-    assert!(!store.is_revoked(Bearer { user: None, token_id: None }, at(1)));
+    assert!(!store.revokes(&principal("", None), at(1)));
     assert_eq!((store.count(at(1)), store.count(at(50)), store.count(at(100))), (2, 1, 0));
 }
 

@@ -294,7 +294,7 @@ fn an_ordinary_post_is_the_wrong_method_and_head_is_answered_like_get() {
     gateway.check_refusal(&client.read_response(), 405, "method");
     gateway.expect_refusal(&plain("GET /ws HTTP/1.1"), 426, "upgrade.required");
     let mut client = gateway.connect();
-    client.send_request(&plain("HEAD /ws HTTP/1.1"));
+    client.send_request(&plain("HEAD /ws HTTP/1.1").and("Connection", "close"));
     assert_eq!(client.read_head().status(), 426);
     client.expect_eof();
     gateway.expect_refusal(&Request::with_line("POST /ws HTTP/1.1"), 405, "method");

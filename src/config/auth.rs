@@ -143,17 +143,15 @@ fn lint_open(reader: &SectionReader<'_>, name: &str, span: Range<usize>) {
 
 /// Refuses `refresh` on a route without authentication.
 pub(super) fn check_refresh(reader: &SectionReader<'_>, auth: Option<&CheckedAuth>) {
-    let (Some(span), Some(CheckedAuth::None)) = (reader.span_of(keys::REFRESH.name), auth) else {
-        return;
-    };
-    let key = reader.key(keys::REFRESH.name);
-    let mut problem = Problem::at(span, format!("{key} is given, but auth is \"none\""))
-        .label("there is no token to replace")
-        .help("remove it, or give the name of a [jwt.NAME] table in `auth`");
-    if let Some(auth) = reader.span_of(keys::AUTH.name) {
-        problem = problem.related(auth, "anybody may connect");
+    if let Some(CheckedAuth::None) = auth {
+        let problem = reader.problem(keys::REFRESH.name, "is given, but auth is \"none\"");
+        reader.cx.refuse(problem.map(|problem| {
+            problem
+                .label("there is no token to replace")
+                .help("remove it, or give the name of a [jwt.NAME] table in `auth`")
+                .related(reader.span_of(keys::AUTH.name), "anybody may connect")
+        }));
     }
-    reader.cx.refuse(problem);
 }
 
 /// Reads `"none"` or the name of a `[jwt.*]` table; whether the table exists is checked later.

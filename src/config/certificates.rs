@@ -29,29 +29,23 @@ pub(super) fn lint_validity(
     });
     let path = certificate.file.display();
     let (name, what) = if now < from {
-        let what = format!("the certificate {path} is valid from {} on", moment(from));
-        (LintName::CertificateExpired, what)
+        (LintName::CertificateExpired, format!("is valid from {} on", moment(from)))
     } else if now > until {
-        (
-            LintName::CertificateExpired,
-            format!("the certificate {path} expired on {}", moment(until)),
-        )
+        (LintName::CertificateExpired, format!("expired on {}", moment(until)))
     } else if until.saturating_sub(now) < SOON {
-        let what = format!("the certificate {path} expires on {}", moment(until));
-        (LintName::CertificateExpiring, what)
+        (LintName::CertificateExpiring, format!("expires on {}", moment(until)))
     } else {
         return;
     };
-    let problem = Problem::at(span, what);
-    reader.lint(
-        name,
-        match name {
-            LintName::CertificateExpiring => problem.help("renew it, then reload the gateway"),
-            _ => problem.label("clients refuse the connection").help(
-                "renew it, then reload the gateway; or check this machine's clock with `date`",
-            ),
-        },
-    );
+    let problem = Problem::at(span, format!("the certificate {path} {what}"));
+    let problem = if name == LintName::CertificateExpiring {
+        problem.help("renew it, then reload the gateway")
+    } else {
+        problem
+            .label("clients refuse the connection")
+            .help("renew it, then reload the gateway; or check this machine's clock with `date`")
+    };
+    reader.lint(name, problem);
 }
 
 /// Warns of each host of a route that no certificate covers.

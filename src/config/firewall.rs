@@ -60,10 +60,11 @@ fn lint_everybody(reader: &SectionReader<'_>, action: Action, name: &str, networ
 }
 
 fn lint_report(reader: &SectionReader<'_>, mode: Mode) {
-    if let (Some(span), Mode::Report) = (reader.span_of(keys::FIREWALL_MODE.name), mode) {
-        let what = "firewall.mode is \"report\": what it denies is let through";
+    if mode == Mode::Report {
+        let what = "is \"report\": what it denies is let through";
         let help = "say \"enforce\" once the log shows that nobody is denied by mistake";
-        reader.lint(LintName::FirewallReport, Problem::at(span, what).help(help));
+        let problem = reader.problem(keys::FIREWALL_MODE.name, what);
+        reader.lint(LintName::FirewallReport, problem.map(|problem| problem.help(help)));
     }
 }
 

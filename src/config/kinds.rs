@@ -1,7 +1,7 @@
 //! The kinds of values: each kind describes, reads and shows the values that it accepts.
 
 use std::fmt::Display;
-use std::num::NonZeroU32;
+use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -76,17 +76,27 @@ pub(super) trait ValueKind: Words {
     /// Reads the value. Returns `None` after it reported a fault at `place`.
     fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<Self::Value>;
 
-    /// The value as TOML.
-    fn show(&self, value: &Self::Value) -> String;
+    /// The value as TOML; empty for a kind of values that are never shown.
+    fn show(&self, _: &Self::Value) -> String {
+        String::new()
+    }
 }
 
-/// A whole number from `min` to `max`.
-pub(super) struct Integer {
-    pub(super) min: u32,
-    pub(super) max: u32,
+/// A whole number from `min` to `max`, as a `T`.
+pub(super) struct Integer<T = u32> {
+    min: u32,
+    max: u32,
+    of: PhantomData<T>,
 }
 
-impl Words for Integer {
+impl<T> Integer<T> {
+    /// The bounds, which must be values of `T`.
+    pub(super) const fn new(min: u32, max: u32) -> Self {
+        Self { min, max, of: PhantomData }
+    }
+}
+
+impl<T> Words for Integer<T> {
     fn words(&self) -> String {
         format!("a whole number from {} to {}", self.min, self.max)
     }
@@ -100,56 +110,21 @@ impl Words for Integer {
     }
 }
 
-impl ValueKind for Integer {
-    type Value = u32;
+impl<T: TryFrom<u32> + Display> ValueKind for Integer<T> {
+    type Value = T;
 
-    fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<u32> {
+    fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<T> {
         let DeValue::Integer(number) = item.get_ref() else {
             return place.wrong_type(item, self);
         };
         let value = u32::from_str_radix(number.as_str(), number.radix()).ok();
         let value = value.filter(|value| (self.min..=self.max).contains(value));
-        value.or_else(|| place.refuse(item, self, Fault::new(format!("{number} is out of bounds"))))
+        value
+            .and_then(|value| T::try_from(value).ok())
+            .or_else(|| place.refuse(item, self, Fault::new(format!("{number} is out of bounds"))))
     }
 
-    fn show(&self, value: &u32) -> String {
-        value.to_string()
-    }
-}
-
-/// A whole number from 1 to `max`.
-pub(super) struct Count {
-    pub(super) max: u32,
-}
-
-impl Count {
-    fn integer(&self) -> Integer {
-        Integer { min: 1, max: self.max }
-    }
-}
-
-impl Words for Count {
-    fn words(&self) -> String {
-        self.integer().words()
-    }
-
-    fn schema(&self) -> Json {
-        self.integer().schema()
-    }
-
-    fn rewritten(&self, item: &Item<'_>) -> Option<String> {
-        self.integer().rewritten(item)
-    }
-}
-
-impl ValueKind for Count {
-    type Value = NonZeroU32;
-
-    fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<NonZeroU32> {
-        self.integer().read(item, place).and_then(NonZeroU32::new)
-    }
-
-    fn show(&self, value: &NonZeroU32) -> String {
+    fn show(&self, value: &T) -> String {
         value.to_string()
     }
 }
@@ -187,13 +162,21 @@ impl ValueKind for Bool {
     }
 }
 
-/// A number of bytes from `min` to `max`.
-pub(super) struct Size {
-    pub(super) min: u64,
-    pub(super) max: u64,
+/// A number of bytes from `min` to `max`, as a `T`.
+pub(super) struct Size<T = u64> {
+    min: u64,
+    max: u64,
+    of: PhantomData<T>,
 }
 
-impl Words for Size {
+impl<T> Size<T> {
+    /// The bounds, which must be values of `T`.
+    pub(super) const fn new(min: u64, max: u64) -> Self {
+        Self { min, max, of: PhantomData }
+    }
+}
+
+impl<T> Words for Size<T> {
     fn words(&self) -> String {
         let (min, max) = (units::show_size(self.min), units::show_size(self.max));
         format!("a size in quotes, from \"{min}\" to \"{max}\"")
@@ -208,18 +191,18 @@ impl Words for Size {
     }
 }
 
-impl ValueKind for Size {
-    type Value = u64;
+impl<T: TryFrom<u64> + TryInto<u64> + Copy> ValueKind for Size<T> {
+    type Value = T;
 
-    fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<u64> {
+    fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<T> {
         place.text(item, self, |text| {
-            let size = units::parse_size(text)?;
-            in_bounds(size, &self.min, &self.max, text)
+            let size = in_bounds(units::parse_size(text)?, &self.min, &self.max, text)?;
+            T::try_from(size).map_err(|_| Fault::new(format!("\"{text}\" is too large")))
         })
     }
 
-    fn show(&self, value: &u64) -> String {
-        format!("\"{}\"", units::show_size(*value))
+    fn show(&self, value: &T) -> String {
+        format!("\"{}\"", units::show_size((*value).try_into().unwrap_or(u64::MAX)))
     }
 }
 

@@ -166,55 +166,47 @@ fn check_drop(reader: &SectionReader<'_>, layer: &Layer) {
         return;
     }
     let (drop, bytes) = (keys::ON_EXCEED.name, keys::LIMIT_BYTES.name);
-    let (problem, other) = if let Some(span) = reader.span_of(drop) {
-        let what = format!("{} is \"drop\", but `bytes` is given", reader.key(drop));
-        let other = layer.bytes.clone().map(|span| (span, "this counts bytes"));
-        (Problem::at(span, what), other)
-    } else if let Some(span) = reader.span_of(bytes) {
-        let what = format!("{} is given, but `on_exceed` is \"drop\"", reader.key(bytes));
-        let other = layer.on_exceed.clone().map(|span| (span, "what is too much is dropped"));
-        (Problem::at(span, what), other)
+    let (problem, other, label) = if let Some(problem) =
+        reader.problem(drop, "is \"drop\", but `bytes` is given")
+    {
+        (problem, &layer.bytes, "this counts bytes")
+    } else if let Some(problem) = reader.problem(bytes, "is given, but `on_exceed` is \"drop\"") {
+        (problem, &layer.on_exceed, "what is too much is dropped")
     } else {
         return;
     };
     let problem = problem
         .label("bytes are charged once they are read: no whole message is left to drop")
         .help("say on_exceed = \"close\" or \"delay\", or bytes = \"off\"");
-    reader.cx.refuse(match other {
-        Some((span, label)) => problem.related(span, label),
-        None => problem,
-    });
+    reader.cx.refuse(problem.related(other.clone(), label));
 }
 
 /// Refuses a key that configures how limits apply if no limit is set.
 fn refuse_idle(reader: &SectionReader<'_>, name: &str) {
-    if let Some(span) = reader.span_of(name) {
-        let what = format!("{} is given, but no limit that it is for", reader.key(name));
+    let problem = reader.problem(name, "is given, but no limit that it is for");
+    reader.cx.refuse(problem.map(|problem| {
         let help = "remove it, or give a limit such as messages = \"100/s\"";
-        reader.cx.refuse(Problem::at(span, what).label("nothing can be too much").help(help));
-    }
+        problem.label("nothing can be too much").help(help)
+    }));
 }
 
 fn lint_report(reader: &SectionReader<'_>, layer: &Layer) {
-    let span = reader.span_of(keys::LIMITS_MODE.name);
-    if let (Some(span), Mode::Report) = (span, layer.values.mode) {
-        let key = reader.key(keys::LIMITS_MODE.name);
-        reader.lint(
-            LintName::LimitsReport,
-            Problem::at(span, format!("{key} is \"report\": what it refuses is let through"))
-                .help("say \"enforce\" once the log shows that nobody is refused by mistake"),
-        );
+    if layer.values.mode == Mode::Report {
+        let what = "is \"report\": what it refuses is let through";
+        let help = "say \"enforce\" once the log shows that nobody is refused by mistake";
+        let problem = reader.problem(keys::LIMITS_MODE.name, what);
+        reader.lint(LintName::LimitsReport, problem.map(|problem| problem.help(help)));
     }
 }
 
 fn lint_nobody(reader: &SectionReader<'_>, name: &str, why: &str) {
-    if let (Some(span), true) = (reader.span_of(name), reader.is_on(name)) {
-        let what = format!("{} counts nobody: {why}", reader.key(name));
-        reader.lint(
-            LintName::LimitsNoUser,
-            Problem::at(span, what)
+    if reader.is_on(name) {
+        let problem = reader.problem(name, &format!("counts nobody: {why}"));
+        let problem = problem.map(|problem| {
+            problem
                 .label("only a token says who the user is")
-                .help("say auth = \"NAME\" in the route, with a [jwt.NAME] table, or remove this"),
-        );
+                .help("say auth = \"NAME\" in the route, with a [jwt.NAME] table, or remove this")
+        });
+        reader.lint(LintName::LimitsNoUser, problem);
     }
 }

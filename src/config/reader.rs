@@ -65,9 +65,9 @@ impl ReadContext {
         }
     }
 
-    /// Records an error; the file then yields no [`super::Config`].
-    pub(super) fn refuse(&self, problem: Problem) {
-        self.problems.borrow_mut().push(problem);
+    /// Records an error, if there is one; the file then yields no [`super::Config`].
+    pub(super) fn refuse(&self, problem: impl Into<Option<Problem>>) {
+        self.problems.borrow_mut().extend(problem.into());
     }
 }
 
@@ -174,6 +174,11 @@ impl<'a> SectionReader<'a> {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
+    /// A problem at the key `name`: its full name and `what`; `None` if the file does not have the key.
+    pub(super) fn problem(&self, name: &str, what: &str) -> Option<Problem> {
+        Some(Problem::at(self.span_of(name)?, format!("{} {what}", self.key(name))))
+    }
+
     /// Reports a fault of the key `name`, at `span`.
     pub(super) fn refuse(&self, name: &str, span: Range<usize>, fault: Fault) {
         self.cx.refuse(Problem::of(&self.key(name), span, fault));
@@ -211,10 +216,11 @@ impl<'a> SectionReader<'a> {
         }
     }
 
-    /// Records a lint about this table. It is shown unless an `allow` in this table or in a parent
-    /// table acknowledges it.
-    pub(super) fn lint(&self, name: LintName, problem: Problem) {
-        self.cx.lints.borrow_mut().push(FoundLint { name, table: self.path.clone(), problem });
+    /// Records a lint about this table, if there is a problem. It is shown unless an `allow` in this
+    /// table or in a parent table acknowledges it.
+    pub(super) fn lint(&self, name: LintName, problem: impl Into<Option<Problem>>) {
+        let found = |problem| FoundLint { name, table: self.path.clone(), problem };
+        self.cx.lints.borrow_mut().extend(problem.into().map(found));
     }
 
     /// Reports an unknown key. Returns the known key that it resembles.

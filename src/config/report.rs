@@ -187,8 +187,9 @@ impl SourceText {
         1 + before.matches('\n').count()
     }
 
-    /// The line that `span` starts on: its masked text, its number, and the range of `span` within it.
-    fn excerpt(&self, span: &Range<usize>) -> (String, usize, Range<usize>) {
+    /// The number of the line that `span` starts on, a snippet of the masked line, and the range of `span`
+    /// within it.
+    fn excerpt(&self, span: &Range<usize>) -> (usize, Snippet<'_, Annotation<'_>>, Range<usize>) {
         let start = floor_boundary(&self.text, span.start);
         let line_start = self.text[..start].rfind('\n').map_or(0, |at| at + 1);
         let line = self.text[line_start..].split('\n').next().unwrap_or("");
@@ -196,8 +197,9 @@ impl SourceText {
         let within = |at: usize| floor_boundary(line, at.saturating_sub(line_start));
         let place = within(start)..within(span.end.max(start));
         let masked = Masked::line(line, line_start, &self.hidden);
-        let place = masked.place(&place);
-        (masked.text, self.line(start), place)
+        let (place, number) = (masked.place(&place), self.line(start));
+        let snippet = Snippet::source(masked.text).path(self.name.as_str()).line_start(number);
+        (number, snippet, place)
     }
 }
 
@@ -247,9 +249,13 @@ impl Problem {
         self
     }
 
-    /// Adds a second place that is related to the problem.
-    pub(super) fn related(mut self, span: Range<usize>, label: impl Into<String>) -> Self {
-        self.related = Some((span, label.into()));
+    /// Adds a second place that is related to the problem, if there is one.
+    pub(super) fn related(
+        mut self,
+        span: impl Into<Option<Range<usize>>>,
+        label: impl Into<String>,
+    ) -> Self {
+        self.related = span.into().map(|span| (span, label.into()));
         self
     }
 
@@ -286,13 +292,13 @@ impl Problem {
         source: &'a SourceText,
         span: &Range<usize>,
     ) -> Vec<Snippet<'a, Annotation<'a>>> {
-        let (number, first, place) = excerpt(source, span);
+        let (number, first, place) = source.excerpt(span);
         let place = AnnotationKind::Primary.span(place);
         let first = first.annotation(place.label(self.label.as_deref()));
         let Some((span, label)) = &self.related else {
             return vec![first];
         };
-        let (other, second, place) = excerpt(source, span);
+        let (other, second, place) = source.excerpt(span);
         let place = AnnotationKind::Context.span(place).label(label);
         if number == other {
             vec![first.annotation(place)]
@@ -300,16 +306,6 @@ impl Problem {
             vec![first, second.annotation(place)]
         }
     }
-}
-
-/// The number of the line that `span` starts on, a snippet of the line, and the range of `span` within it.
-fn excerpt<'a>(
-    source: &'a SourceText,
-    span: &Range<usize>,
-) -> (usize, Snippet<'a, Annotation<'a>>, Range<usize>) {
-    let (line, number, place) = source.excerpt(span);
-    let snippet = Snippet::source(line).path(source.name.as_str());
-    (number, snippet.line_start(number), place)
 }
 
 fn renderer(styled: bool) -> Renderer {

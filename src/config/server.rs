@@ -54,17 +54,14 @@ fn refuse_collisions(reader: &SectionReader<'_>, listen: &[SocketAddr]) {
 
 /// Refuses to require a PROXY protocol header if no proxy may send one.
 fn check_proxy_protocol(reader: &SectionReader<'_>, mode: ProxyProtocol) {
-    if let (Some(span), ProxyProtocol::Required, true) = (
-        reader.span_of(keys::PROXY_PROTOCOL.name),
-        mode,
-        reader.is_empty_list(keys::TRUSTED_PROXIES.name),
-    ) {
-        let what = "server.proxy_protocol is \"required\", but server.trusted_proxies is empty";
-        reader.cx.refuse(
-            Problem::at(span, what)
+    if mode == ProxyProtocol::Required && reader.is_empty_list(keys::TRUSTED_PROXIES.name) {
+        let what = "is \"required\", but server.trusted_proxies is empty";
+        let problem = reader.problem(keys::PROXY_PROTOCOL.name, what);
+        reader.cx.refuse(problem.map(|problem| {
+            problem
                 .label("nobody could connect")
-                .help("list the proxies that send the header in trusted_proxies"),
-        );
+                .help("list the proxies that send the header in trusted_proxies")
+        }));
     }
 }
 

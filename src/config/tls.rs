@@ -97,15 +97,14 @@ impl CheckedCertificate<'_> {
 }
 
 fn refuse_with_mode_off(reader: &SectionReader<'_>, mode: &Range<usize>) {
-    for name in keys::names(Section::Tls) {
-        let Some(span) = reader.span_of(name).filter(|_| name != keys::TLS_MODE.name) else {
-            continue;
-        };
-        reader.cx.refuse(
-            Problem::at(span, format!("tls.{name} contradicts tls.mode = \"off\""))
+    let others = keys::names(Section::Tls).into_iter().filter(|name| *name != keys::TLS_MODE.name);
+    for name in others {
+        let problem = reader.problem(name, "contradicts tls.mode = \"off\"");
+        reader.cx.refuse(problem.map(|problem| {
+            problem
                 .related(mode.clone(), "TLS is off here")
-                .help(format!("remove `{name}`, or `mode`")),
-        );
+                .help(format!("remove `{name}`, or `mode`"))
+        }));
     }
 }
 

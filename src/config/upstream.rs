@@ -9,7 +9,6 @@ use super::kinds::Fault;
 use super::load::Loader;
 use super::model::UpstreamAddress;
 use super::reader::SectionReader;
-use super::report::Problem;
 use crate::tls::{ServerTrust, is_server_name};
 use crate::values::{is_host, split_port};
 
@@ -59,14 +58,12 @@ pub(super) fn load(
 }
 
 fn refuse_idle(reader: &SectionReader<'_>, name: &str) {
-    if let Some(span) = reader.span_of(name) {
-        let what = format!("{} is given, but no upstream is wss://", reader.key(name));
-        reader.cx.refuse(
-            Problem::at(span, what)
-                .label("nothing would be verified with it")
-                .help("remove it, or write the upstream with wss://"),
-        );
-    }
+    let problem = reader.problem(name, "is given, but no upstream is wss://");
+    reader.cx.refuse(problem.map(|problem| {
+        problem
+            .label("nothing would be verified with it")
+            .help("remove it, or write the upstream with wss://")
+    }));
 }
 
 /// Reads the name of a TLS server: a DNS name or an address, without a port.

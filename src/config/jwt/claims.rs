@@ -3,7 +3,7 @@
 use http::HeaderName;
 use serde_json::{Value, json};
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeValue;
 
 use super::super::issuer::Requirement;
 use super::super::kinds::{Fault, Item, Text, ValueKind, Words};
@@ -81,16 +81,11 @@ impl ValueKind for Require {
     type Value = Vec<Requirement>;
 
     fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<Self::Value> {
-        let table = table(self, item, place)?;
-        let read = |(name, place, item): (&Spanned<_>, Place<'_>, &Item<'_>)| {
-            let claim = claim_name(name, &place)?;
-            Some(Requirement { allowed: allowed(&claim, item, &place)?, claim })
-        };
-        all(entries(table, place).into_iter().map(read))
-    }
-
-    fn show(&self, _: &Self::Value) -> String {
-        String::new()
+        entries(self, item, place, |name, place, item| {
+            let claim = parse_claim(name.get_ref());
+            let claim = claim.map_err(|fault| refuse_name(name, place, fault)).ok()?;
+            Some(Requirement { allowed: allowed(&claim, item, place)?, claim })
+        })
     }
 }
 
@@ -111,19 +106,13 @@ impl ValueKind for Forward {
     type Value = Vec<(HeaderName, String)>;
 
     fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<Self::Value> {
-        let table = table(self, item, place)?;
-        let read = |(name, place, item): (&Spanned<_>, Place<'_>, &Item<'_>)| {
-            let header = header(name, &place);
-            let claim = CLAIM_NAME.read(item, &place);
-            Some((Spanned::new(name.span(), header?), claim?))
-        };
-        let fields = all(entries(table, place).into_iter().map(read))?;
+        let fields = entries(self, item, place, |name, place, item| {
+            let header = header(name.get_ref()).map_err(|fault| refuse_name(name, place, fault));
+            let claim = CLAIM_NAME.read(item, place);
+            Some((Spanned::new(name.span(), header.ok()?), claim?))
+        })?;
         check_distinct(&fields, place)?;
         Some(fields.into_iter().map(|(name, claim)| (name.into_inner(), claim)).collect())
-    }
-
-    fn show(&self, _: &Self::Value) -> String {
-        String::new()
     }
 }
 
@@ -145,27 +134,23 @@ impl Words for Allowed {
 
 type Name<'a> = Spanned<std::borrow::Cow<'a, str>>;
 
-/// Reads a table that must not be empty.
-fn table<'a>(kind: &dyn Words, item: &'a Item<'a>, place: &Place<'_>) -> Option<&'a DeTable<'a>> {
+/// Reads each key and value of a table, which must not be empty, in the order of the file. Returns `None`
+/// after it reported every fault.
+fn entries<T>(
+    kind: &dyn Words,
+    item: &Item<'_>,
+    place: &Place<'_>,
+    read: impl Fn(&Name<'_>, &Place<'_>, &Item<'_>) -> Option<T>,
+) -> Option<Vec<T>> {
     let Some(table) = item.get_ref().as_table() else {
         return place.wrong_type(item, kind);
     };
     if table.is_empty() {
         return place.refuse(item, kind, Fault::new("the table is empty").help("leave it out"));
     }
-    Some(table)
-}
-
-/// The keys and values of a table with their places, in the order of the file.
-fn entries<'a>(
-    table: &'a DeTable<'a>,
-    place: &Place<'a>,
-) -> Vec<(&'a Name<'a>, Place<'a>, &'a Item<'a>)> {
     let mut entries: Vec<_> = table.iter().collect();
     entries.sort_by_key(|(name, _)| name.span().start);
-    let within =
-        |(name, item): (&'a Name<'a>, &'a Item<'a>)| (name, place.within(name.get_ref()), item);
-    entries.into_iter().map(within).collect()
+    all(entries.into_iter().map(|(name, item)| read(name, &place.within(name.get_ref()), item)))
 }
 
 /// Collects all values, or returns `None` after reading all of them, so that every fault is reported.
@@ -174,13 +159,8 @@ fn all<T>(found: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
     found.into_iter().collect()
 }
 
-fn refuse_name<T>(name: &Name<'_>, place: &Place<'_>, fault: Fault) -> Option<T> {
+fn refuse_name(name: &Name<'_>, place: &Place<'_>, fault: Fault) {
     place.cx.refuse(Problem::of(&place.key, name.span(), fault));
-    None
-}
-
-fn claim_name(name: &Name<'_>, place: &Place<'_>) -> Option<String> {
-    parse_claim(name.get_ref()).map_or_else(|fault| refuse_name(name, place, fault), Some)
 }
 
 fn allowed(claim: &str, item: &Item<'_>, place: &Place<'_>) -> Option<Vec<Value>> {
@@ -229,20 +209,19 @@ fn value(item: &Item<'_>, place: &Place<'_>) -> Option<Value> {
 }
 
 /// Reads the name of a header field that the gateway may set from a claim.
-fn header(name: &Name<'_>, place: &Place<'_>) -> Option<HeaderName> {
-    let text: &str = name.get_ref();
-    let Ok(header) = HeaderName::from_bytes(text.as_bytes()) else {
-        let fault = Fault::new(format!("\"{text}\" is not the name of a header field"));
-        let fault = fault.help("write the header first: \"X-User-Id\" = \"sub\"");
-        return refuse_name(name, place, fault);
-    };
+fn header(text: &str) -> Result<HeaderName, Fault> {
+    let header = HeaderName::from_bytes(text.as_bytes()).map_err(|_| {
+        Fault::new(format!("\"{text}\" is not the name of a header field"))
+            .help("write the header first: \"X-User-Id\" = \"sub\"")
+    })?;
     if is_reserved(&header) {
         let fault = Fault::new(format!("\"{text}\" is not free to carry a claim"));
-        let help = "the handshake, the client or the gateway gives it its meaning: choose a name of \
-            your own, such as \"X-User-Id\"";
-        return refuse_name(name, place, fault.help(help));
+        return Err(fault.help(
+            "the handshake, the client or the gateway gives it its meaning: choose a name of your own, \
+             such as \"X-User-Id\"",
+        ));
     }
-    Some(header)
+    Ok(header)
 }
 
 /// Refuses names that differ only in spelling: servers that map field names to variables merge them.

@@ -8,6 +8,7 @@ use http::Uri;
 use super::super::files;
 use super::super::issuer::{Algorithm, Family, KeySource};
 use super::super::keys;
+use super::super::kinds::Fault;
 use super::super::lints::LintName;
 use super::super::load::Loader;
 use super::super::reader::SectionReader;
@@ -131,24 +132,25 @@ fn check_family(
         _ => return Some(()),
     };
     let what = format!("{} contradicts the algorithm {algorithm}", reader.key(name));
-    let mut problem = Problem::at(span.clone(), what).label(label).help(help);
-    if let Some(algorithms) = reader.span_of(keys::ALGORITHMS.name) {
-        problem = problem.related(algorithms, "the algorithms");
-    }
-    reader.cx.refuse(problem);
+    let problem = Problem::at(span.clone(), what).label(label).help(help);
+    reader.cx.refuse(problem.related(reader.span_of(keys::ALGORITHMS.name), "the algorithms"));
     None
 }
 
 /// Reads `jwks_ca`, the roots for a JWK Set URL; refused if `jwks` is not such a URL.
 fn jwks_ca(reader: &SectionReader<'_>) -> Option<PathBuf> {
+    let name = keys::JWKS_CA.name;
     let ca = reader.get(&keys::JWKS_CA)?;
     let is_address = |value: &str| {
         value.split_once("://").is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("https"))
     };
-    if let (Some(span), false) =
-        (reader.span_of(keys::JWKS_CA.name), reader.text(keys::JWKS.name).is_some_and(is_address))
-    {
-        refuse_idle_ca(reader, span);
+    if !reader.text(keys::JWKS.name).is_some_and(is_address) {
+        let problem = reader.problem(name, "is given, but jwks is not an https:// address");
+        reader.cx.refuse(problem.map(|problem| {
+            problem
+                .label("nothing would be verified with it")
+                .help("remove it, or give the issuer's https:// address in `jwks`")
+        }));
     }
     Some(ca)
 }
@@ -184,30 +186,20 @@ fn jwks_insecure(reader: &SectionReader<'_>) -> bool {
         // The fault in `jwks` is reported where `jwks` is read.
         Some(Err(_)) => {}
         _ => {
-            let key = reader.key(name);
-            let what =
-                format!("{key} is given, but jwks is not an http:// address of another machine");
-            reader.cx.refuse(Problem::at(span, what).help("remove it"));
+            let what = "is given, but jwks is not an http:// address of another machine";
+            let problem = reader.problem(name, what);
+            reader.cx.refuse(problem.map(|problem| problem.help("remove it")));
         }
     }
     true
 }
 
 fn refuse_exposed(reader: &SectionReader<'_>, span: Range<usize>, url: &Uri) {
-    let key = reader.key(keys::JWKS.name);
-    let what = format!("{key}: over http:// anybody on the way can put in keys of their own");
-    let rest = url.to_string();
-    let rest = rest.split_once("://").map_or("", |(_, rest)| rest);
-    reader.cx.refuse(Problem::at(span, what).label("expected https:// for another machine").help(
+    let url = url.to_string();
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    let fault = Fault::new("over http:// anybody on the way can put in keys of their own").help(
         format!("write \"https://{rest}\"; or, on a network that you trust, jwks_insecure = true"),
-    ));
-}
-
-fn refuse_idle_ca(reader: &SectionReader<'_>, span: Range<usize>) {
-    let key = reader.key(keys::JWKS_CA.name);
-    reader.cx.refuse(
-        Problem::at(span, format!("{key} is given, but jwks is not an https:// address"))
-            .label("nothing would be verified with it")
-            .help("remove it, or give the issuer's https:// address in `jwks`"),
     );
+    let problem = Problem::of(&reader.key(keys::JWKS.name), span, fault);
+    reader.cx.refuse(problem.label("expected https:// for another machine"));
 }

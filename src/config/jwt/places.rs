@@ -52,11 +52,9 @@ pub(super) fn check_message(reader: &SectionReader<'_>, places: Option<&[TokenPl
         (keys::MESSAGE_DEADLINE.name, "nothing would wait for it"),
         (keys::MESSAGE_TOKEN.name, "nothing would be looked for there"),
     ] {
-        if let Some(span) = reader.span_of(name) {
-            let what = format!("{} is given, but no token is in a message", reader.key(name));
-            let help = "remove it, or say token_from = [\"message\"]";
-            reader.cx.refuse(Problem::at(span, what).label(label).help(help));
-        }
+        let problem = reader.problem(name, "is given, but no token is in a message");
+        let help = "remove it, or say token_from = [\"message\"]";
+        reader.cx.refuse(problem.map(|problem| problem.label(label).help(help)));
     }
 }
 

@@ -117,16 +117,7 @@ impl FoundKey {
     }
 
     fn serves(&self, algorithm: Algorithm) -> bool {
-        use Algorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
-        match self {
-            Self::Rsa(_) => {
-                matches!(algorithm, RS256 | RS384 | RS512 | PS256 | PS384 | PS512)
-            }
-            Self::P256 => algorithm == ES256,
-            Self::P384 => algorithm == ES384,
-            Self::Ed25519 => algorithm == EdDSA,
-            Self::Other => false,
-        }
+        self.words() == needs(algorithm)
     }
 
     fn words(&self) -> &'static str {

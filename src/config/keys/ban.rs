@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::{DAY, NETWORK, Texts, YEAR, secs};
-use crate::config::kinds::{Count, File, Time};
+use crate::config::kinds::{File, Integer, Time};
 use crate::config::lists::ListOf;
 
 section! {
@@ -15,7 +15,7 @@ section! {
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct BanRules {} Ban ban_rows;
 
-    STRIKES strikes: NonZeroU32 = Count, Count { max: 1000 }, Value(NonZeroU32::MIN.saturating_add(19)),
+    STRIKES strikes: NonZeroU32 = Integer<NonZeroU32>, Integer::new(1, 1000), Value(NonZeroU32::MIN.saturating_add(19)),
         "The number of offences by an address (IPv6: by its /64) that leads to a ban.";
     WITHIN within: Duration = Time, Time { min: secs(1), max: DAY }, Value(secs(60)),
         "The sliding window in which offences are counted.";

@@ -48,7 +48,7 @@ section! {
         "Countries whose addresses may not connect. Not with `allow` or `allow_countries`, which already \
          deny all others.";
     DENY_ASNS deny_asns: Vec<u32> = ListOf<Integer>,
-        ListOf::never_empty(Integer { min: 1, max: u32::MAX },
+        ListOf::never_empty(Integer::new(1, u32::MAX),
             "leave `deny_asns` out to deny no autonomous system"),
         Omittable("none"),
         "Numbers of autonomous systems whose addresses may not connect, whatever their country.";

@@ -89,7 +89,7 @@ loaded! {
         Omittable("the first message is the token, or a JSON object with a member `token`"),
         "The JSON pointer (RFC 6901) to the token in the JSON object of the first message. Only with \
          `token_from = [\"message\"]`.";
-    MAX_TOKEN max_token: usize = Size, Size { min: 1 << 10, max: LONGEST_TOKEN as u64 }, Value(16 << 10),
+    MAX_TOKEN max_token: usize = Size<usize>, Size::new(1 << 10, LONGEST_TOKEN as u64), Value(16 << 10),
         "The longest token that is accepted. It must also fit into the request head, or, if sent by \
          `refresh`, into a frame of 16 KiB.";
     REQUIRE require: Vec<Requirement> = Require, Require, Omittable("no claim is required"),

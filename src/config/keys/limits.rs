@@ -2,15 +2,15 @@
 
 use std::num::NonZeroU32;
 
-use crate::config::kinds::{Choice, Count, OrOff};
+use crate::config::kinds::{Choice, Integer, OrOff};
 use crate::config::protection::{Mode, OnExceed};
 use crate::config::rate::RateOf;
 use crate::values::Rate;
 
-type CountOrOff = OrOff<Count>;
+type CountOrOff = OrOff<Integer<NonZeroU32>>;
 type RateOrOff = OrOff<RateOf>;
 
-const CONNECTIONS: CountOrOff = OrOff(Count { max: 1_000_000 });
+const CONNECTIONS: CountOrOff = OrOff(Integer::new(1, 1_000_000));
 const EVENTS: RateOrOff = OrOff(RateOf::Events);
 
 layered! {

@@ -9,145 +9,18 @@ use ipnet::IpNet;
 use serde_json::{Value as Json, json};
 
 use super::address::parse_network;
-use super::kinds::{Integer, Size, Text, ValueKind, Words};
+use super::kinds::Text;
 use super::lists::ListOf;
-use super::reader::SectionReader;
 
-/// The rule for the absence of a key: its type, or its value.
-macro_rules! absence {
-    (Needed, $kind:ty) => { super::Needed };
-    (Omittable, $kind:ty) => { super::Omittable };
-    ($default:ident, $kind:ty) => {
-        super::DefaultTo<<$kind as crate::config::kinds::ValueKind>::Value>
-    };
-    (Needed($help:expr)) => { super::Needed($help) };
-    (Omittable($words:expr)) => { super::Omittable($words) };
-    ($default:ident($($value:tt)*)) => { super::DefaultTo::$default($($value)*) };
-}
-
-/// Declares the keys of a section. A row is: STATIC key = kind, the kind's bounds, absence, meaning.
-macro_rules! keys {
-    ($section:ident $rows:ident; $($id:ident $name:ident = $kind:ty,
-        $made:expr, $absence:ident($($absent:tt)*), $meaning:literal;)*) => {
-        $(pub(in crate::config) static $id: super::Key<$kind, absence!($absence, $kind)> = super::Key {
-            section: super::Section::$section,
-            name: stringify!($name),
-            kind: $made,
-            absent: absence!($absence($($absent)*)),
-            meaning: $meaning,
-        };)*
-
-        /// The keys of this section, in the order of the reference.
-        pub(super) fn $rows() -> Vec<super::Row> {
-            vec![$($id.row(),)*]
-        }
-    };
-}
-
-/// Declares the keys of a section and its struct. A row with a type is also a field of the struct, which
-/// is read from that key. The fields in braces are read by the functions that they name.
-macro_rules! section {
-    ($(#[$attribute:meta])* $visible:vis struct $name:ident {
-        $($(#[$doc:meta])* $own:ident: $type:ty = $read:path,)*
-    } $section:ident $rows:ident; $($id:ident $field:ident $(: $value:ty)? = $kind:ty,
-        $made:expr, $absence:ident($($absent:tt)*), $meaning:literal;)*) => {
-        keys! {
-            $section $rows;
-            $($id $field = $kind, $made, $absence($($absent)*), $meaning;)*
-        }
-
-        $(#[$attribute])*
-        $visible struct $name {
-            $($(#[doc = $meaning] $visible $field: $value,)?)*
-            $($(#[$doc])* $visible $own: $type,)*
-        }
-
-        impl $name {
-            /// Reads the table. After a fault, which is reported, a field has its default or is empty.
-            pub(in crate::config) fn read(reader: &crate::config::reader::SectionReader<'_>) -> Self {
-                Self {
-                    $($($field: super::Field::<$value>::read(&$id, reader),)?)*
-                    $($own: $read(reader),)*
-                }
-            }
-        }
-    };
-}
-
-/// Declares a section like `section!`, and the public struct that holds its values after its files are read.
-/// That struct has the fields of the rows, and the fields in braces, which the load step gives.
-macro_rules! loaded {
-    ($(#[$attribute:meta])* pub struct $name:ident from $keys:ident {
-        $($(#[$doc:meta])* $own:ident: $type:ty,)*
-    } $section:ident $rows:ident; $($id:ident $field:ident $(: $value:ty)? = $kind:ty,
-        $made:expr, $absence:ident($($absent:tt)*), $meaning:literal;)*) => {
-        section! {
-            /// The keys of a table, before its files are read.
-            pub(in crate::config) struct $keys {} $section $rows;
-            $($id $field $(: $value)? = $kind, $made, $absence($($absent)*), $meaning;)*
-        }
-
-        $(#[$attribute])*
-        pub struct $name {
-            $($(#[$doc])* pub $own: $type,)*
-            $($(#[doc = $meaning] pub $field: $value,)?)*
-        }
-
-        impl $keys {
-            /// Adds the values that are not read from one key.
-            pub(in crate::config) fn with(self, $($own: $type),*) -> $name {
-                $name { $($own,)* $($($field: std::convert::identity::<$value>(self.$field),)?)* }
-            }
-        }
-    };
-}
-
-/// Declares the keys and the struct of a section in which every key has a default, and which another
-/// table can override.
-macro_rules! layered {
-    ($(#[$attribute:meta])* $section:ident $rows:ident; $($id:ident $field:ident: $value:ty = $kind:ty,
-        $made:expr, $absence:ident($($absent:tt)*), $meaning:literal;)*) => {
-        keys! {
-            $section $rows;
-            $($id $field = $kind, $made, $absence($($absent)*), $meaning;)*
-        }
-
-        $(#[$attribute])*
-        #[derive(Debug, Clone, PartialEq, Eq)]
-        pub struct $section {
-            $(#[doc = $meaning] pub $field: $value,)*
-        }
-
-        impl $section {
-            /// The values that apply if neither the file nor its profile sets them.
-            pub(in crate::config) fn defaults() -> Self {
-                Self { $($field: $id.absent.value(),)* }
-            }
-
-            /// The values of a table; keys that the table does not set keep their value in `base`.
-            pub(in crate::config) fn over(
-                base: &Self,
-                reader: &crate::config::reader::SectionReader<'_>,
-            ) -> Self {
-                Self { $($field: reader.value_or(&$id, base.$field),)* }
-            }
-
-            /// Each key with its value as TOML.
-            #[cfg(test)]
-            pub(in crate::config) fn shown(&self) -> Vec<(String, String)> {
-                use crate::config::kinds::ValueKind;
-
-                vec![$(($id.name.to_owned(), ValueKind::show(&$id.kind, &self.$field)),)*]
-            }
-        }
-    };
-}
+#[macro_use]
+mod macros;
 
 mod admin;
 mod ban;
 mod file;
 mod firewall;
 mod jwt;
+mod key;
 mod limits;
 mod log;
 mod route;
@@ -155,25 +28,18 @@ mod server;
 mod tls;
 mod websocket;
 
-pub use admin::Admin;
-pub(in crate::config) use admin::*;
-pub use ban::BanRules;
-pub(in crate::config) use ban::*;
+pub use admin::*;
+pub use ban::*;
 pub(in crate::config) use file::*;
 pub(in crate::config) use firewall::*;
-pub use jwt::Issuer;
-pub(in crate::config) use jwt::*;
-pub use limits::Limits;
-pub(in crate::config) use limits::*;
-pub use log::Log;
-pub(in crate::config) use log::*;
-pub use route::Route;
-pub(in crate::config) use route::*;
-pub use server::Server;
-pub(in crate::config) use server::*;
+pub use jwt::*;
+pub(in crate::config) use key::{DefaultTo, Field, Key, Needed, Omittable, Row};
+pub use limits::*;
+pub use log::*;
+pub use route::*;
+pub use server::*;
 pub(in crate::config) use tls::*;
-pub use websocket::WebSocket;
-pub(in crate::config) use websocket::*;
+pub use websocket::*;
 
 /// All keys; the keys of a section are in the order of the reference.
 static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
@@ -290,162 +156,6 @@ impl fmt::Display for Section {
             Self::Log => "[log]",
             Self::Admin => "[admin]",
         })
-    }
-}
-
-/// A key: its section, the kind of its value, and the rule for its absence.
-pub(in crate::config) struct Key<K, A> {
-    pub(in crate::config) section: Section,
-    pub(in crate::config) name: &'static str,
-    pub(in crate::config) kind: K,
-    pub(in crate::config) absent: A,
-    pub(in crate::config) meaning: &'static str,
-}
-
-/// The key has this default.
-pub(in crate::config) enum DefaultTo<V: 'static> {
-    Value(V),
-    /// A default that a function builds, because it cannot be a constant.
-    Made(fn() -> V),
-    /// A default that depends on other keys, as the text says. The value applies until those keys are
-    /// read and the derived value replaces it.
-    Derived(V, &'static str),
-}
-
-impl<V: Clone> DefaultTo<V> {
-    pub(in crate::config) fn value(&self) -> V {
-        match self {
-            Self::Value(value) | Self::Derived(value, _) => value.clone(),
-            Self::Made(make) => make(),
-        }
-    }
-}
-
-/// The key is required; the text is the help for its absence.
-pub(in crate::config) struct Needed(pub(in crate::config) &'static str);
-
-/// The key is optional; the text describes its absence.
-pub(in crate::config) struct Omittable(pub(in crate::config) &'static str);
-
-/// Describes a missing key for the reference.
-pub(in crate::config) trait Absence<K> {
-    /// Whether the key is required.
-    const REQUIRED: bool = false;
-
-    /// The text for a key without a constant default.
-    fn words(&self) -> &'static str;
-
-    /// The default as TOML, if it is a constant.
-    fn default(&self, _: &K) -> Option<String> {
-        None
-    }
-}
-
-impl<K: ValueKind<Value: Clone>> Absence<K> for DefaultTo<K::Value> {
-    fn words(&self) -> &'static str {
-        if let Self::Derived(_, words) = self { words } else { "" }
-    }
-
-    fn default(&self, kind: &K) -> Option<String> {
-        match self {
-            Self::Derived(..) => None,
-            _ => Some(kind.show(&self.value())),
-        }
-    }
-}
-
-impl<K> Absence<K> for Needed {
-    const REQUIRED: bool = true;
-
-    fn words(&self) -> &'static str {
-        "required"
-    }
-}
-
-impl<K> Absence<K> for Omittable {
-    fn words(&self) -> &'static str {
-        self.0
-    }
-}
-
-/// Reads a key as a field of the type `F`. After a fault, which is reported, the field has its default or
-/// is empty.
-pub(in crate::config) trait Field<F> {
-    fn read(&self, reader: &SectionReader<'_>) -> F;
-}
-
-impl<K: ValueKind<Value: Clone>> Field<K::Value> for Key<K, DefaultTo<K::Value>> {
-    fn read(&self, reader: &SectionReader<'_>) -> K::Value {
-        reader.value(self)
-    }
-}
-
-impl Field<usize> for Key<Integer, DefaultTo<u32>> {
-    fn read(&self, reader: &SectionReader<'_>) -> usize {
-        reader.value(self) as usize
-    }
-}
-
-impl Field<usize> for Key<Size, DefaultTo<u64>> {
-    fn read(&self, reader: &SectionReader<'_>) -> usize {
-        usize::try_from(reader.value(self)).unwrap_or(usize::MAX)
-    }
-}
-
-impl<K: ValueKind> Field<Option<K::Value>> for Key<K, Omittable> {
-    fn read(&self, reader: &SectionReader<'_>) -> Option<K::Value> {
-        reader.get(self)
-    }
-}
-
-impl<T, K: ValueKind<Value = Vec<T>>> Field<Vec<T>> for Key<K, Omittable> {
-    fn read(&self, reader: &SectionReader<'_>) -> Vec<T> {
-        reader.get(self).unwrap_or_default()
-    }
-}
-
-impl<K: ValueKind> Field<Option<K::Value>> for Key<K, Needed> {
-    fn read(&self, reader: &SectionReader<'_>) -> Option<K::Value> {
-        reader.required(self)
-    }
-}
-
-impl<T, K: ValueKind<Value = Vec<T>>> Field<Vec<T>> for Key<K, Needed> {
-    fn read(&self, reader: &SectionReader<'_>) -> Vec<T> {
-        reader.required(self).unwrap_or_default()
-    }
-}
-
-/// A key as the reference and the JSON Schema describe it.
-pub(in crate::config) struct Row {
-    pub(in crate::config) section: Section,
-    pub(in crate::config) name: &'static str,
-    /// The description of the kind.
-    pub(in crate::config) words: String,
-    /// The description of the absence.
-    pub(in crate::config) absent: String,
-    pub(in crate::config) meaning: &'static str,
-    pub(in crate::config) required: bool,
-    /// The default as TOML, if it is a constant.
-    pub(in crate::config) default: Option<String>,
-    /// The JSON Schema of the value.
-    pub(in crate::config) schema: Json,
-}
-
-impl<K: Words, A: Absence<K>> Key<K, A> {
-    pub(in crate::config) fn row(&self) -> Row {
-        let default = self.absent.default(&self.kind);
-        let words = || self.absent.words().to_owned();
-        Row {
-            section: self.section,
-            name: self.name,
-            words: self.kind.words(),
-            absent: default.as_ref().map_or_else(words, |toml| format!("`{toml}`")),
-            meaning: self.meaning,
-            required: A::REQUIRED,
-            default,
-            schema: self.kind.schema(),
-        }
     }
 }
 

@@ -57,7 +57,7 @@ loaded! {
          routes may have the same host and path if they serve different kinds. A plain request on a path \
          of WebSockets alone gets 426.";
     MAX_BODY max_body: Option<u64> = OrOff<Size>,
-        OrOff(Size { min: 1, max: 1024 * GIB }), Value(Some(10 * MIB)),
+        OrOff(Size::new(1, 1024 * GIB)), Value(Some(10 * MIB)),
         "The largest body of a plain HTTP request. Only with \"http\" in `serve`.";
     BODY_TIMEOUT body_timeout: Duration = Time, Time { min: SHORTEST, max: DAY }, Value(secs(60)),
         "How long a plain HTTP request may make no progress: the next bytes of its body, or, once the body is \

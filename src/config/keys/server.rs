@@ -35,16 +35,16 @@ section! {
         Needed("write listen = [\"0.0.0.0:8443\"] under [server]"),
         "Addresses to listen on. Port 0 picks a free port. `[::]` accepts IPv4 too, unless an IPv4 \
          address with the same port is listed.";
-    MAX_CONNECTIONS max_connections: usize = Integer,
-        Integer { min: 1, max: 10_000_000 }, Value(100_000),
+    MAX_CONNECTIONS max_connections: usize = Integer<usize>,
+        Integer::new(1, 10_000_000), Value(100_000),
         "The most connections open at once. A connection counts from accept to the end of its session.";
-    MAX_HEAD max_head: usize = Size,
-        Size { min: 4 * 1024, max: MIB }, Value(64 * 1024),
+    MAX_HEAD max_head: usize = Size<usize>,
+        Size::new(4 * 1024, MIB), Value(64 * 1024),
         "The largest request head in bytes, cookies and tokens included. Each connection has 16 KiB of \
          its own; larger heads use 64 MiB that all connections share, of which one address may use 8 MiB. \
          When these are used up, the response is 503 `capacity`.";
-    MAX_FIELDS max_fields: usize = Integer,
-        Integer { min: 16, max: 1000 }, Value(200),
+    MAX_FIELDS max_fields: usize = Integer<usize>,
+        Integer::new(16, 1000), Value(200),
         "The most header fields of a request.";
     HANDSHAKE_TIMEOUT handshake_timeout: Duration = Time,
         Time { min: SHORTEST, max: secs(600) }, Value(secs(10)),

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::{GIB, HOUR, MIB, SHORTEST, WEEK, YEAR, secs};
-use crate::config::kinds::{Bool, Choice, Count, Integer, OrOff, Size, Time};
+use crate::config::kinds::{Bool, Choice, Integer, OrOff, Size, Time};
 use crate::config::model::Compression;
 
 layered! {
@@ -12,22 +12,22 @@ layered! {
     WebSocket websocket_rows;
 
     MAX_MESSAGE_SIZE max_message_size: u64 = Size,
-        Size { min: 1, max: GIB }, Value(MIB),
+        Size::new(1, GIB), Value(MIB),
         "The largest message from a client in payload bytes; of a compressed message, after inflation. \
          `max_reply_size` is for messages from the application.";
     MAX_FRAME_SIZE max_frame_size: u64 = Size,
-        Size { min: 125, max: GIB }, Value(MIB),
+        Size::new(125, GIB), Value(MIB),
         "The largest frame from a client in payload bytes on the wire. Control frames have up to 125 (RFC \
          6455 section 5.5).";
     MAX_REPLY_SIZE max_reply_size: Option<u64> = OrOff<Size>,
-        OrOff(Size { min: 1, max: GIB }), Value(None),
+        OrOff(Size::new(1, GIB)), Value(None),
         "The largest message from the application in payload bytes; of a compressed message, after \
          inflation. Its frames and fragments have no limit of their own.";
     MAX_FRAGMENTS max_fragments: u32 = Integer,
-        Integer { min: 1, max: 1_000_000 }, Value(1024),
+        Integer::new(1, 1_000_000), Value(1024),
         "The most frames of a message from a client, empty frames included.";
-    MAX_INFLATION_RATIO max_inflation_ratio: Option<NonZeroU32> = OrOff<Count>,
-        OrOff(Count { max: 1032 }), Value(NonZeroU32::new(200)),
+    MAX_INFLATION_RATIO max_inflation_ratio: Option<NonZeroU32> = OrOff<Integer<NonZeroU32>>,
+        OrOff(Integer::new(1, 1032)), Value(NonZeroU32::new(200)),
         "How many bytes a compressed message from a client may inflate to for each byte on the wire, once \
          it has inflated to more than 64 KiB. Deflate reaches 1,032 at most. Only with `compression = \
          \"inspect\"`.";

@@ -5,8 +5,8 @@
 //! parses the text into a syntax tree, `check` turns the tree into checked values without reading any
 //! file, and `load` reads the certificates, keys, lists and databases that these values name. All
 //! errors of all steps are reported at once; only a file that is not valid TOML stops after the first
-//! step. `keys` is the table of keys, `reader` reads values from the tree by that table, and each
-//! section of the file has a module of its own.
+//! step. `keys` is the table of keys, `reader` reads values from the tree by that table and knows the
+//! places of keys and list entries, and each section of the file has a module of its own.
 
 mod address;
 mod admin;

@@ -14,13 +14,13 @@ use crate::tls::tests::localhost;
 use crate::tls::{Roots, Terminator};
 
 /// A server that answers one connection.
-struct Server {
+struct KeyServer {
     listener: TcpListener,
     terminator: Terminator,
     roots: Roots,
 }
 
-impl Server {
+impl KeyServer {
     async fn new() -> Self {
         let (terminator, roots) = localhost();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -70,7 +70,7 @@ async fn a_set_is_fetched_with_its_max_age() {
         ("Cache-Control: max-age=x\r\n", None),
         ("Cache-Control: max-age=-1\r\n", None),
     ];
-    let server = Server::new().await;
+    let server = KeyServer::new().await;
     for (header, age) in cases {
         let (fetched, head) = server.fetch(&ok(header, &body)).await;
         let fetched = fetched.unwrap();
@@ -86,7 +86,7 @@ async fn a_set_is_fetched_with_its_max_age() {
 
 #[tokio::test]
 async fn other_answers_are_errors() {
-    let server = Server::new().await;
+    let server = KeyServer::new().await;
     let redirect =
         b"HTTP/1.1 302 Found\r\nLocation: https://evil.example/\r\nContent-Length: 0\r\n\r\n";
     let (fetched, _) = server.fetch(redirect).await;
@@ -105,7 +105,7 @@ async fn other_answers_are_errors() {
 
 #[tokio::test]
 async fn an_answer_has_a_bound() {
-    let server = Server::new().await;
+    let server = KeyServer::new().await;
     let (fetched, _) = server.fetch(&ok("", &" ".repeat(1 << 20))).await;
     assert_eq!(fetched.unwrap().body.len(), 1 << 20);
     let (fetched, _) = server.fetch(&ok("", &" ".repeat((1 << 20) + 1))).await;
@@ -120,7 +120,7 @@ async fn an_answer_has_a_bound() {
 
 #[tokio::test]
 async fn informational_answers_have_a_bound() {
-    let server = Server::new().await;
+    let server = KeyServer::new().await;
     let after = |statuses: &[&str]| {
         let informational = statuses.iter().map(|status| format!("HTTP/1.1 {status}\r\n\r\n"));
         [informational.collect::<String>().into_bytes(), ok("", "{}")].concat()
@@ -139,7 +139,7 @@ async fn informational_answers_have_a_bound() {
 
 #[tokio::test]
 async fn a_silent_server_times_out_after_ten_seconds() {
-    let server = Server::new().await;
+    let server = KeyServer::new().await;
     let fetcher = server.fetcher();
     let (asked, was_asked) = oneshot::channel();
     let silent = async {
@@ -163,8 +163,8 @@ async fn a_silent_server_times_out_after_ten_seconds() {
 
 #[tokio::test]
 async fn the_certificate_is_the_issuers() {
-    let server = Server::new().await;
-    let stranger = Fetcher::new(&server.url("localhost"), &Server::new().await.roots).unwrap();
+    let server = KeyServer::new().await;
+    let stranger = Fetcher::new(&server.url("localhost"), &KeyServer::new().await.roots).unwrap();
     let (fetched, _) = tokio::join!(stranger.fetch(), server.answer(b""));
     assert!(matches!(fetched, Err(FetchError::Connect(_))));
     let other_name = Fetcher::new(&server.url("127.0.0.1"), &server.roots).unwrap();

@@ -5,14 +5,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::signals::{OtherSignals, Signals};
 use super::{CommandFailure, RunArgs};
-use crate::config::{Config, LoadError, Loaded};
+use crate::config::{Config, LoadError, Loaded, Server};
 use crate::control::{ConfigSource, Service, StartError};
-use crate::gateway::listen::bind_beside;
+use crate::gateway::listen::{Listener, Purpose, bind_beside};
 use crate::journal::{self, Event, Journal, LogError};
 
 /// The time that the tasks of cut sessions have to write their log records.
@@ -122,15 +121,20 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, RunError> {
 pub(super) fn open(
     config: &Config,
     journal: &Journal,
-) -> Result<(Service, Vec<TcpListener>), RunError> {
+) -> Result<(Service, Vec<Listener>), RunError> {
     let service = Service::open(config, journal.clone())?;
+    let Server { listen, redirect_http, .. } = &config.server;
+    let all = [&listen[..], redirect_http].concat();
+    let serving = listen.iter().map(|address| (address, Purpose::Serve));
+    let redirecting = redirect_http.iter().map(|address| (address, Purpose::Redirect));
     let mut listeners = Vec::new();
-    for address in &config.server.listen {
+    for (address, purpose) in serving.chain(redirecting) {
         let failed = |error| RunError::Bind(*address, error);
-        let listener = bind_beside(*address, &config.server.listen).map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
-        journal.record(Event::Listening { address, tls: config.tls.is_some() });
-        listeners.push(listener);
+        let socket = bind_beside(*address, &all).map_err(failed)?;
+        let address = socket.local_addr().map_err(failed)?;
+        let tls = purpose == Purpose::Serve && config.tls.is_some();
+        journal.record(Event::Listening { address, tls });
+        listeners.push(Listener { socket, purpose });
     }
     Ok((service, listeners))
 }
@@ -140,7 +144,7 @@ pub(super) fn open(
 pub(super) async fn until_stopped(
     service: Service,
     journal: &Journal,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     mut signals: Signals,
 ) -> Result<(), RunError> {
     let (first, stop) = tokio::sync::oneshot::channel::<()>();

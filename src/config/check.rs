@@ -31,6 +31,9 @@ pub(super) fn check<'a>(root: &SectionReader<'a>) -> Checked<'a> {
     let listener = root.table(&keys::SERVER);
     let server = server::check(&listener);
     let tls = tls::check(root.table(&keys::TLS), &server.listen);
+    if tls.is_none() {
+        server::refuse_redirect(&listener);
+    }
     let websocket = WebSocket::over(&defaults.websocket, &root.table(&keys::WEBSOCKET));
     let limits_table = root.table(&keys::LIMITS);
     let limits = limits::check(&limits_table, &defaults.limits);

@@ -13,9 +13,10 @@ use super::report::Problem;
 use super::route::CheckedRoute;
 
 /// The keys that a route cannot have because they count across all routes, and the subject of each count.
-pub(super) static OF_NO_ROUTE: [(&str, &str); 3] = [
+pub(super) static OF_NO_ROUTE: [(&str, &str); 4] = [
     (keys::CONNECTIONS_PER_IP.name, "an address"),
     (keys::HANDSHAKES_PER_IP.name, "an address"),
+    (keys::REQUESTS.name, "an address or a user"),
     (keys::CONNECTIONS_PER_USER.name, "a user"),
 ];
 
@@ -134,6 +135,17 @@ pub(super) fn check_used(reader: &SectionReader<'_>, layer: &Layer, routes: &[Ch
         for name in OF_USERS {
             lint_nobody(reader, name, "no route asks for a token");
         }
+    }
+    let serves_plain_http = routes.iter().any(CheckedRoute::serves_plain_http);
+    let is_idle = !serves_plain_http && reader.is_on(keys::REQUESTS.name);
+    if let (true, Some(span)) = (is_idle, reader.span_of(keys::REQUESTS.name)) {
+        let what =
+            format!("{} is given, but no route serves plain HTTP", reader.key(keys::REQUESTS.name));
+        reader.cx.refuse(
+            Problem::at(span, what)
+                .label("nothing would be limited by it")
+                .help("remove it, or write serve = [\"websocket\", \"http\"] in a route"),
+        );
     }
 }
 

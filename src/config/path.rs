@@ -54,6 +54,28 @@ impl PathPattern {
         }
     }
 
+    /// Whether paths of this pattern can be mapped to paths of the other.
+    #[must_use]
+    pub fn maps_to(&self, other: &Self) -> bool {
+        matches!((self, other), (Self::Exact(_), Self::Exact(_)) | (Self::Below(_), Self::Below(_)))
+    }
+
+    /// The request target with the part of its path that the pattern names replaced by that of `other`. The rest of
+    /// the path, and the query, stay as they came. The path must match this pattern in its canonical form, which has
+    /// the same segments.
+    #[must_use]
+    pub fn mapped(&self, other: &Self, target: &str) -> String {
+        let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
+        match (self, other) {
+            (Self::Below(prefix), Self::Below(new)) => {
+                let slashes = prefix.matches('/').count();
+                let rest = path.split_inclusive('/').skip(slashes);
+                format!("{new}{}{query}", rest.collect::<String>())
+            }
+            (_, Self::Exact(new) | Self::Below(new)) => format!("{new}{query}"),
+        }
+    }
+
     /// The precedence of the pattern: an exact path precedes any prefix, a longer prefix precedes a
     /// shorter one.
     #[must_use]
@@ -90,6 +112,24 @@ mod tests {
         ] {
             assert!(PathPattern::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_target_is_mapped_to_another_prefix() {
+        let pattern = |text| PathPattern::parse(text).unwrap();
+        for (from, to, target, mapped) in [
+            ("/app/*", "/v2/*", "/app/a%20b/c?x=/app/", "/v2/a%20b/c?x=/app/"),
+            ("/app/*", "/*", "/app/", "/"),
+            ("/app/*", "/*", "/%61pp/x", "/x"),
+            ("/*", "/a/b/*", "/", "/a/b/"),
+            ("/*", "/a/b/*", "/x/?", "/a/b/x/?"),
+            ("/a/b/*", "/*", "/a/b/c/d", "/c/d"),
+            ("/ws", "/socket", "/%77s?a=b", "/socket?a=b"),
+        ] {
+            assert!(pattern(from).maps_to(&pattern(to)));
+            assert_eq!(pattern(from).mapped(&pattern(to), target), mapped, "{from} {to} {target}");
+        }
+        assert!(!pattern("/ws").maps_to(&pattern("/*")) && !pattern("/*").maps_to(&pattern("/ws")));
     }
 
     #[test]

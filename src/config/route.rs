@@ -41,6 +41,11 @@ pub(super) struct Shared<'a> {
 }
 
 impl CheckedRoute<'_> {
+    /// Whether plain HTTP requests are served.
+    pub(super) fn serves_plain_http(&self) -> bool {
+        self.keys.serve.contains(&RequestKind::Http)
+    }
+
     /// Reads the files of the route. Returns `None` after it reported a fault.
     pub(super) fn load(self, shared: &Shared<'_>, loader: &Loader) -> Option<Route> {
         let (reader, keys) = (&self.reader, self.keys);
@@ -89,6 +94,7 @@ fn check_one<'a>(
     check_served(&reader, &keys.serve);
     let path = reader.required(&keys::PATH);
     if let Some(path) = &path {
+        check_upstream_path(&reader, path, keys.upstream_path.as_ref());
         take(&reader, &name, &keys, path, taken);
     }
     upstream::check(&reader, &mut keys.upstream);
@@ -98,6 +104,17 @@ fn check_one<'a>(
     let limits = limits::of_route(&reader.table(&keys::ROUTE_LIMITS), &base.limits, auth.as_ref());
     let upstream_ca = reader.get(&keys::UPSTREAM_CA);
     CheckedRoute { reader, name, keys, path, upstream_ca, auth, websocket, limits }
+}
+
+/// Refuses a mapping between an exact path and everything below one.
+fn check_upstream_path(reader: &SectionReader<'_>, path: &PathPattern, to: Option<&PathPattern>) {
+    if let (Some(to), Some(span)) =
+        (to.filter(|to| !path.maps_to(to)), reader.span_of(keys::UPSTREAM_PATH.name))
+    {
+        let what = format!("{}: {path} cannot become {to}", reader.key(keys::UPSTREAM_PATH.name));
+        let help = "write \"/*\" at the end of both, or of none";
+        reader.cx.refuse(Problem::at(span, what).help(help));
+    }
 }
 
 /// Refuses the keys of plain requests where the route serves none.

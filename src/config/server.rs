@@ -13,7 +13,7 @@ use crate::values::canonical_path;
 /// Checks `[server]`. Reports each value with a fault, and uses its default or leaves the field empty.
 pub(super) fn check(reader: &SectionReader<'_>) -> Server {
     let server = Server::read(reader);
-    refuse_collisions(reader, &server.listen);
+    refuse_collisions(reader, &server);
     for proxy in reader.entries(keys::TRUSTED_PROXIES.name, &server.trusted_proxies) {
         if proxy.get_ref().prefix_len() == 0 {
             let what = "every peer is a trusted proxy: each client can claim any address";
@@ -25,15 +25,16 @@ pub(super) fn check(reader: &SectionReader<'_>) -> Server {
     server
 }
 
-/// Refuses listen addresses that the wildcard of their family already covers. The wildcards of the two
-/// families do not collide.
-fn refuse_collisions(reader: &SectionReader<'_>, listen: &[SocketAddr]) {
+/// Refuses listen addresses that the wildcard of their family already covers, and an address in both lists. The
+/// wildcards of the two families do not collide.
+fn refuse_collisions(reader: &SectionReader<'_>, server: &Server) {
     let covers = |one: &SocketAddr, other: &SocketAddr| {
         let same_family = one.is_ipv4() == other.is_ipv4();
         let same_port = one.port() == other.port() && one.port() != 0;
-        same_port && same_family && one.ip().is_unspecified()
+        same_port && same_family && (one.ip().is_unspecified() || one == other)
     };
-    let listen = reader.entries(keys::LISTEN.name, listen);
+    let mut listen = reader.entries(keys::LISTEN.name, &server.listen);
+    listen.extend(reader.entries(keys::REDIRECT_HTTP.name, &server.redirect_http));
     for (position, second) in listen.iter().enumerate() {
         let other = second.get_ref();
         let mut before = listen[..position].iter();
@@ -48,6 +49,18 @@ fn refuse_collisions(reader: &SectionReader<'_>, listen: &[SocketAddr]) {
             Problem::at(second.span(), what)
                 .related(first.span(), "this is the same port of the same family")
                 .help("remove one of the two, or give it another port"),
+        );
+    }
+}
+
+/// Refuses to redirect to https where there is no TLS.
+pub(super) fn refuse_redirect(reader: &SectionReader<'_>) {
+    if let Some(span) = reader.span_of(keys::REDIRECT_HTTP.name) {
+        let what = "server.redirect_http is given, but [tls] mode is \"off\"";
+        reader.cx.refuse(
+            Problem::at(span, what)
+                .label("it would redirect to https, where nothing answers")
+                .help("remove it, or give certificates in [tls]"),
         );
     }
 }

@@ -9,12 +9,12 @@ mod watch;
 
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
 use tokio::signal::unix::Signal;
 
 use crate::config::Config;
 use crate::control::admin::{AdminSocket, SocketError};
 use crate::gateway::Gateway;
+use crate::gateway::listen::Listener;
 use crate::gateway::runtime::{Current, InForce, InForceError, Runtime};
 use crate::gateway::session::{Reporter, Sessions};
 use crate::journal::Journal;
@@ -93,10 +93,11 @@ impl Service {
 
     /// Serves the listeners until `shutdown` resolves and all sessions have ended, or `shutdown_grace`
     /// has passed.
-    pub async fn run(self, listeners: Vec<TcpListener>, shutdown: impl Future) {
+    pub async fn run(self, listeners: Vec<Listener>, shutdown: impl Future) {
         let Self { gateway, control, admin } = self;
         if let Some(socket) = admin {
-            let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok());
+            let addresses =
+                listeners.iter().filter_map(|listener| listener.socket.local_addr().ok());
             let serving = admin::serve(Arc::clone(&control), socket, addresses.collect());
             control.runtime.spawn_until_stop(serving);
         }

@@ -114,6 +114,7 @@ pub(super) struct Reloading {
 #[derive(Debug, PartialEq)]
 struct Fixed {
     listen: Vec<std::net::SocketAddr>,
+    redirect_http: Vec<std::net::SocketAddr>,
     log: config::Log,
     admin: config::Admin,
     ban_file: Option<PathBuf>,
@@ -144,6 +145,7 @@ impl Fixed {
     fn of(config: &Config) -> Self {
         Self {
             listen: config.server.listen.clone(),
+            redirect_http: config.server.redirect_http.clone(),
             log: config.log.clone(),
             admin: config.admin.clone(),
             ban_file: config.firewall.ban.as_ref().and_then(|ban| ban.file.clone()),
@@ -154,6 +156,7 @@ impl Fixed {
     fn changed(&self, other: &Self) -> Vec<&'static str> {
         [
             ("server.listen", self.listen == other.listen),
+            ("server.redirect_http", self.redirect_http == other.redirect_http),
             ("[log]", self.log == other.log),
             ("[admin]", self.admin == other.admin),
             ("firewall.ban.file", self.ban_file == other.ban_file),

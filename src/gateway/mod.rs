@@ -11,11 +11,10 @@ pub mod upstream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::gateway::exchange::Exchanges;
-use crate::gateway::listen::accept_each;
+use crate::gateway::listen::{Listener, accept_each};
 use crate::gateway::runtime::{Current, Runtime};
 use crate::gateway::session::{Reporter, SessionStarter, Sessions};
 use crate::journal::{Counters, Event, Journal};
@@ -85,17 +84,17 @@ impl Gateway {
     /// Serves the listeners until `shutdown` resolves. Then stops accepting, closes every session with
     /// 1001, spread over a short time, and returns when all are over, after `shutdown_grace` at the latest.
     /// Sessions that are still open then are dropped with tokio's runtime.
-    pub(crate) async fn run(&self, listeners: Vec<TcpListener>, shutdown: impl Future) {
+    pub(crate) async fn run(&self, listeners: Vec<Listener>, shutdown: impl Future) {
         for listener in listeners {
             let exchanges = Arc::clone(&self.exchanges);
             let journal = self.reporter.journal().clone();
-            let serve = move |stream, peer| exchanges.accept(stream, peer);
-            let accept = accept_each(listener, journal, serve);
+            let Listener { socket, purpose } = listener;
+            let serve = move |stream, peer| exchanges.accept(stream, peer, purpose);
             let (runtime, current) = (self.runtime.clone(), Arc::clone(&self.current));
             let closed = self.closed.clone();
             Runtime::spawn_unawaited(async move {
                 tokio::select! {
-                    () = accept => {}
+                    () = accept_each(&socket, journal, serve) => {}
                     () = accepts_no_more(&runtime, &current, &closed) => {}
                 }
             });

@@ -21,7 +21,8 @@ mod written;
 
 pub use address::{ClientAddress, Peer, request_id};
 pub use answer::{
-    Body, Persistence, forwarded, health, problem, problem_bytes, relayed, switching_protocols,
+    Body, Persistence, forwarded, health, problem, problem_bytes, redirect, relayed,
+    switching_protocols,
 };
 pub use deflate::{Deflate, DeflateOffer};
 pub use forward::{Provenance, end_to_end, plain_request, upstream_request};

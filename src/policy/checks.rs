@@ -5,7 +5,9 @@ use std::future::Future;
 use std::pin::Pin;
 
 use super::context::CheckContext;
-use super::{address, bearer, certificate, credential, exchange, origin, route, server_name};
+use super::{
+    address, bearer, certificate, credential, exchange, origin, requests, route, server_name,
+};
 use super::{terms, user};
 use crate::values::Refusal;
 
@@ -22,10 +24,14 @@ pub enum Phase {
     Exchange,
     /// The route of a parsed request.
     Route,
+    /// The rate of plain requests of the address; handshakes have a rate of their own.
+    Request,
     /// The head of the request, by the rules of its route.
     Head,
     /// The token of the request head, of the first message, or of a renewal.
     Token,
+    /// The rate of plain requests of the user that the token names.
+    UserRequest,
     /// The limits of the user that the token names.
     User,
     /// The session that is about to start.
@@ -206,6 +212,14 @@ pub const CHECKS: &[Check] = &[
         passed: Some(route::passed),
     },
     Check {
+        phase: Phase::Request,
+        name: "requests",
+        key: key(LIMITS, "requests"),
+        run: Run::Now(requests::check_address),
+        rerun: None,
+        passed: Some(requests::passed),
+    },
+    Check {
         phase: Phase::Head,
         name: "credential",
         key: key(ConfigSection::Issuer, "token_from"),
@@ -256,6 +270,14 @@ pub const CHECKS: &[Check] = &[
     },
     #[cfg(test)]
     super::tests::PROBE,
+    Check {
+        phase: Phase::UserRequest,
+        name: "requests",
+        key: key(LIMITS, "requests"),
+        run: Run::Now(requests::check_user),
+        rerun: None,
+        passed: None,
+    },
     Check {
         phase: Phase::User,
         name: "user",

@@ -13,6 +13,7 @@ mod context;
 mod credential;
 mod exchange;
 mod origin;
+mod requests;
 mod review;
 mod route;
 mod runner;
@@ -36,9 +37,9 @@ use crate::policy::token::{VerifiedToken, Verifiers};
 use crate::state::store::RevocationStore;
 use crate::tls::{ClientCertificate, ClientVerifier, ServerNames, Terminator};
 use crate::values::RequestContext;
-use crate::values::RequestKind;
 use crate::values::TokenPlace;
 use crate::values::fold;
+use crate::values::{Refusal, RequestKind};
 pub use address::AddressAdmission;
 pub use certificate::ShownCertificate;
 pub use checks::{CHECKS, Check, CheckKey, Phase};
@@ -116,6 +117,7 @@ pub struct Admission {
 pub struct PlainAdmission {
     route: Arc<Route>,
     token: Option<VerifiedToken>,
+    let_through: Vec<Refusal>,
 }
 
 impl PlainAdmission {
@@ -123,6 +125,12 @@ impl PlainAdmission {
     #[must_use]
     pub fn route(&self) -> &Arc<Route> {
         &self.route
+    }
+
+    /// Refusals that report mode let through.
+    #[must_use]
+    pub fn let_through(&self) -> &[Refusal] {
+        &self.let_through
     }
 
     /// The verified token; `None`: the route has no authentication.

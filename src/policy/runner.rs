@@ -150,15 +150,27 @@ impl<'p> Checks<'p> {
         route: Arc<Route>,
         request: &mut RequestHead,
         arrival: Arrival<'_>,
+        state: &State,
     ) -> Result<PlainAdmission, Refusal> {
+        let mut cx = self.context();
+        cx.facts.state = Some(state);
+        self.run(Phase::Request, &mut cx)?;
+        let mut let_through = cx.found.let_through;
         let found = self.check_head(&route, request, arrival).await?;
         let token = match found.authentication.ok_or_else(missing)? {
             Authentication::Anonymous => None,
             Authentication::Identified(token) => Some(token),
             Authentication::Awaited(_) => return Err(missing()),
         };
+        if let Some(token) = &token {
+            let mut cx = self.context();
+            cx.facts.state = Some(state);
+            cx.facts.user = Some(&token.principal().user);
+            self.run(Phase::UserRequest, &mut cx)?;
+            let_through.extend(cx.found.let_through);
+        }
         empty_credentials(&route, request);
-        Ok(PlainAdmission { route, token })
+        Ok(PlainAdmission { route, token, let_through })
     }
 
     /// Runs the phases of the head and of its token.

@@ -173,8 +173,10 @@ fn the_list_has_each_phase_once() {
         Phase::Certificate,
         Phase::Exchange,
         Phase::Route,
+        Phase::Request,
         Phase::Head,
         Phase::Token,
+        Phase::UserRequest,
         Phase::User,
         Phase::Session,
     ];

@@ -61,6 +61,7 @@ fn all() -> Limits {
     Limits {
         connections_per_ip: NonZeroU32::new(100),
         handshakes_per_ip: Some(rate(20, 1, 40)),
+        requests: None,
         connections_per_user: NonZeroU32::new(20),
         messages: Some(rate(100, 1, 200)),
         bytes: Some(rate(1 << 20, 1, 4 << 20)),

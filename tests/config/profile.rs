@@ -39,6 +39,7 @@ fn owasp() -> Limits {
     Limits {
         connections_per_ip: NonZeroU32::new(100),
         handshakes_per_ip: Some(rate(5, 1, 100)),
+        requests: None,
         connections_per_user: NonZeroU32::new(20),
         messages: Some(rate(100, 60, 100)),
         bytes: Some(rate(8 << 20, 60, 8 << 20)),

@@ -113,6 +113,47 @@ fn firewall_bans_and_limits_are_for_pages_too() {
 }
 
 #[test]
+fn requests_have_a_rate_of_their_address_and_of_their_user() {
+    let upstream = RawUpstream::bind();
+    let answered = |gateway: &Gateway, request: &Request| {
+        let mut client = gateway.connect();
+        client.send_request(request);
+        let application = upstream.accept_unless(&mut client);
+        if let Some(mut application) = application {
+            answer(
+                &mut application,
+                "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            );
+        }
+        client.read_response()
+    };
+    let limits = "[limits]\nrequests = \"1/h burst 2\"\n";
+    let gateway = serving(&[upstream.address()]).more(limits).start();
+    assert_eq!(answered(&gateway, &get("/")).status(), 200);
+    assert_eq!(answered(&gateway, &get("/")).status(), 200);
+    let refused = answered(&gateway, &get("/"));
+    gateway.check_refusal(&refused, 429, "limit.requests");
+    assert!(refused.only("retry-after").is_some() && !refused.says_close(), "{refused:?}");
+    // A handshake is none of them.
+    gateway.expect_refusal(&Request::upgrade("/").set("Origin", "null"), 403, "origin.denied");
+
+    // Behind a trusted proxy: the user of one address is the user of another.
+    let gateway = serving(&[upstream.address()])
+        .auth("main")
+        .prepare(|folder, _| std::fs::write(folder.join("secret"), SECRET).unwrap())
+        .server("trusted_proxies = [\"127.0.0.1\"]")
+        .more(&format!("{ISSUER}{limits}"))
+        .start();
+    let bearer = format!("Bearer {}", token(""));
+    let from =
+        |address: &str| get("/").and("Authorization", &bearer).and("X-Forwarded-For", address);
+    assert_eq!(answered(&gateway, &from("203.0.113.1")).status(), 200);
+    assert_eq!(answered(&gateway, &from("203.0.113.2")).status(), 200);
+    let refused = answered(&gateway, &from("203.0.113.3"));
+    gateway.check_refusal(&refused, 429, "limit.requests");
+}
+
+#[test]
 fn explain_decides_about_a_page_as_the_gateway_does() {
     let upstream = RawUpstream::bind();
     let gateway = guarded(&upstream);

@@ -1,6 +1,6 @@
 //! Heads: what the application gets of a request, and the client of an answer.
 
-use super::support::{ACCEPT, Frame, RawUpstream, Request};
+use super::support::{ACCEPT, Frame, Gateway, RawUpstream, Request};
 use super::{HELLO, answer, get, plain, serving};
 
 #[test]
@@ -60,6 +60,24 @@ fn the_application_gets_the_request_with_fields_of_the_gateways_own() {
     // A connection whose client asks for another protocol carries no other request.
     assert!(client.read_response().says_close());
     client.expect_eof();
+}
+
+#[test]
+fn a_route_maps_its_path_to_that_of_the_upstream() {
+    let upstream = RawUpstream::bind();
+    let gateway = Gateway::to(&[upstream.address()])
+        .path("/app/*")
+        .route("serve = [\"websocket\", \"http\"]\nupstream_path = \"/v2/*\"")
+        .start();
+    let mut client = gateway.connect();
+    client.send_request(&get("/%61pp/x%20y/?z=/app/"));
+    let mut application = upstream.accept();
+    assert_eq!(answer(&mut application, HELLO).line, "GET /v2/x%20y/?z=/app/ HTTP/1.1");
+    assert_eq!(client.read_response().status(), 200);
+    client.send_request(&Request::upgrade("/app/socket"));
+    let (_socket, request) = upstream.accept_upgrade("");
+    assert_eq!(request.line, "GET /v2/socket HTTP/1.1");
+    gateway.expect_refusal(&get("/app/../secret"), 400, "handshake.malformed");
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod access;
 mod bodies;
 mod connections;
 mod forwarding;
+mod redirect;
 
 use std::net::SocketAddr;
 

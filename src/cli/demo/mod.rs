@@ -63,7 +63,7 @@ async fn show(folder: &Folder) -> Result<(), CommandFailure> {
     let (gateway, listeners) = open(&config, &journal).map_err(CommandFailure::other)?;
     let (plain_gateway, plain_listeners) =
         open(&plain_config, &journal).map_err(CommandFailure::other)?;
-    let plain = plain_listeners.first().map(TcpListener::local_addr);
+    let plain = plain_listeners.first().map(|listener| listener.socket.local_addr());
     let plain = plain.transpose().map_err(CommandFailure::other)?.unwrap_or(application);
     let guide = Guide {
         port,

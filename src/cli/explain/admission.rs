@@ -69,7 +69,7 @@ pub(super) async fn admit(
     let mut request = match request {
         Described::Upgrade(request) => request,
         Described::Plain(mut request) => {
-            let admission = checks.admit_plain(route, request.head_mut(), arrival).await?;
+            let admission = checks.admit_plain(route, request.head_mut(), arrival, state).await?;
             let user = admission.token().map_or("anybody", |token| token.principal().user.user());
             return Ok(format!("as {user}"));
         }

@@ -26,6 +26,10 @@ layered! {
         EVENTS, Value(None),
         "Rate limit of connections accepted from one address over all routes, whatever happens to them \
          afterwards; IPv6 counts by /64. Not in a route.";
+    REQUESTS requests: Option<Rate> = RateOrOff,
+        EVENTS, Value(None),
+        "Rate limit of the plain HTTP requests of one address, and of one user of one [jwt.NAME], over all \
+         routes; IPv6 counts by /64. Not in a route.";
     CONNECTIONS_PER_USER connections_per_user: Option<NonZeroU32> = CountOrOff,
         CONNECTIONS, Value(None),
         "Concurrent sessions of one user of one [jwt.NAME] over all routes. Not in a route.";

@@ -216,8 +216,7 @@ pub(in crate::config) fn later(name: &str) -> Option<&'static str> {
         }
         "http" | "pages" => "a route serves plain HTTP with serve = [\"websocket\", \"http\"]",
         "static" | "root" => "it serves no files; an application or another server does",
-        "requests" => "it has no rate of plain requests; `handshakes_per_ip` counts connections",
-        "redirect_http" | "redirect" => "it does not redirect HTTP to HTTPS",
+        "redirect" | "redirect_https" => "`redirect_http` of [server] redirects HTTP to HTTPS",
         "http2" | "h2" | "http3" | "h3" | "quic" => "it speaks HTTP/1.1 alone",
         "acme" | "letsencrypt" => {
             "it does not get certificates; let certbot write them and reload, see docs/deploy.md"
@@ -226,8 +225,8 @@ pub(in crate::config) fn later(name: &str) -> Option<&'static str> {
         | "response_headers" => {
             "it sets no header fields of your own; `forward` in [jwt.NAME] sets those from claims"
         }
-        "upstream_path" | "rewrite" | "strip_prefix" => {
-            "the client's path and query are forwarded as they came"
+        "rewrite" | "strip_prefix" => {
+            "`upstream_path` of a route says what its `path` becomes at the upstream"
         }
         "retry_hint" | "shutdown_spread" | "slow_start" | "max_handshakes" => {
             "it does not pace reconnects"

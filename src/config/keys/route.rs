@@ -69,6 +69,12 @@ loaded! {
         Needed("write upstream = [\"ws://127.0.0.1:8765\"], with your application's address"),
         "Addresses of the application, tried in this order. The default port is 80 (ws) or 443 (wss). The \
          path and query of the client are forwarded unchanged.";
+    UPSTREAM_PATH upstream_path: Option<PathPattern> = Text<PathPattern>,
+        Text::new("a path such as \"/app\", or \"/app/*\" where `path` ends in \"/*\"",
+            r"^/([^*]*/)?(\*|[^*/][^*]*)?$", PathPattern::parse),
+        Omittable("the path of the client"),
+        "The path that `path` becomes at the upstream, for sockets and plain requests: with `path = \"/app/*\"` \
+         and `upstream_path = \"/*\"`, `/app/a?b` is `/a?b` there. Both end in `/*`, or neither does.";
     UPSTREAM_CA upstream_ca = File, File, Omittable("the root certificates of the system"),
         "PEM file of the root certificates for wss:// upstreams; an upstream that presents one of these \
          certificates itself is trusted, too. Only with a wss:// upstream.";

@@ -35,6 +35,13 @@ section! {
         Needed("write listen = [\"0.0.0.0:8443\"] under [server]"),
         "Addresses to listen on. Port 0 picks a free port. `[::]` accepts IPv4 too, unless an IPv4 \
          address with the same port is listed.";
+    REDIRECT_HTTP redirect_http: Vec<SocketAddr> = Texts<SocketAddr>,
+        ListOf::never_empty(Text::new("an address and port such as \"0.0.0.0:80\"",
+            r"^(\[[0-9A-Fa-f:.%]+\]|[0-9.]+):[0-9]+$", parse_listen),
+            "leave `redirect_http` out to redirect nothing"),
+        Omittable("nothing is redirected"),
+        "Addresses to listen on without TLS, where every request is redirected to https:// (308) at the port \
+         of the first address of `listen`; `health_path` is answered there, too. Only with TLS.";
     MAX_CONNECTIONS max_connections: usize = Integer<usize>,
         Integer::new(1, 10_000_000), Value(100_000),
         "The most connections open at once. A connection counts from accept to the end of its session.";

@@ -1,6 +1,7 @@
 //! One TCP connection: the PROXY protocol header, the TLS handshake, then one exchange after the other, until a
 //! session starts or the connection ends.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,14 +16,14 @@ use super::request::{Exchange, Reply};
 use super::wait::{ClientWait, WaitEnd};
 use super::{Accepted, Exchanges};
 use crate::config::{ProxyProtocol, Server};
-use crate::gateway::listen::{Slot, read_header};
+use crate::gateway::listen::{Purpose, Slot, read_header};
 use crate::gateway::runtime::InForce;
 use crate::gateway::session::{Client, Next, Session};
 use crate::handshake::{HeadLimits, Peer, Persistence};
 use crate::journal::{self, Event, Subject};
 use crate::policy::AddressAdmission;
 use crate::tls::transport::Transport;
-use crate::tls::{ClientCertificate, Terminated, describe_failure};
+use crate::tls::{ClientCertificate, Terminated, Terminator, describe_failure};
 use crate::values::AddressKey;
 use crate::values::clock_is_sound;
 use crate::values::{Reason, Refusal};
@@ -34,7 +35,7 @@ pub(super) const MAX_REQUESTS: usize = 1000;
 
 /// Takes an accepted connection to a session, or refuses it.
 pub(super) async fn serve(exchanges: Arc<Exchanges>, accepted: Accepted) {
-    let Accepted { stream, address, slot, mut admitted, in_force } = accepted;
+    let Accepted { stream, address, purpose, slot, mut admitted, in_force } = accepted;
     let wait =
         ClientWait::at_accept(in_force.server.handshake_timeout, exchanges.runtime.stopping());
     let mut subject = Subject::new(address);
@@ -43,7 +44,11 @@ pub(super) async fn serve(exchanges: Arc<Exchanges>, accepted: Accepted) {
         return exchanges.reporter.connection_error(&subject, Reason::Internal, now);
     }
     let mut heard = false;
-    let securing = secure(&exchanges, &in_force, stream, &mut subject, &mut admitted, &mut heard);
+    let terminator = in_force.terminator.as_ref().filter(|_| purpose == Purpose::Serve);
+    let server = &in_force.server;
+    let admit = |peer| exchanges.admit_peer(peer, &in_force);
+    let securing =
+        secure(server, terminator, admit, stream, &mut subject, &mut admitted, &mut heard);
     let secured = match wait.until(securing).await {
         Ok(secured) => secured,
         Err(WaitEnd::Stopping) => return,
@@ -54,7 +59,7 @@ pub(super) async fn serve(exchanges: Arc<Exchanges>, accepted: Accepted) {
     };
     match secured {
         Ok((stream, client)) => {
-            let connection = Connection { exchanges, in_force, slot, client };
+            let connection = Connection { exchanges, in_force, purpose, slot, client };
             connection.serve(stream, subject, admitted, wait).await;
         }
         Err(refusal) if journal::is_error(refusal.reason) && !heard => {
@@ -76,16 +81,17 @@ async fn speaks(stream: &TcpStream) -> bool {
 /// Reads the PROXY protocol header and performs the TLS handshake, as far as they are configured. Sets
 /// `heard` once the client, and not only its proxy, sent a byte.
 async fn secure(
-    exchanges: &Exchanges,
-    in_force: &InForce,
+    server: &Server,
+    terminator: Option<&Terminator>,
+    admit: impl Fn(IpAddr) -> Result<Option<AddressAdmission>, Refusal>,
     mut stream: TcpStream,
     subject: &mut Subject,
     admitted: &mut Option<AddressAdmission>,
     heard: &mut bool,
 ) -> Result<(Transport, SecuredClient), Refusal> {
-    let trusted = &in_force.server.trusted_proxies;
+    let trusted = &server.trusted_proxies;
     let mut own = false;
-    if in_force.server.proxy_protocol == ProxyProtocol::Required {
+    if server.proxy_protocol == ProxyProtocol::Required {
         let malformed = |detail: String| Refusal::new(Reason::ProxyMalformed, detail);
         if !Peer::is_trusted(subject.peer.ip(), trusted) {
             // The header is not awaited, and the log must say why this peer cannot connect.
@@ -98,16 +104,16 @@ async fn secure(
         own = client.is_none();
         subject.peer = client.unwrap_or(subject.peer);
         if !Peer::is_trusted(subject.peer.ip(), trusted) {
-            *admitted = exchanges.admit_peer(subject.peer.ip(), in_force)?;
+            *admitted = admit(subject.peer.ip())?;
         }
     }
     let peer = Peer {
         address: subject.peer,
         trusted: Peer::is_trusted(subject.peer.ip(), trusted),
-        tls: in_force.terminator.is_some(),
+        tls: terminator.is_some(),
         own,
     };
-    let Some(terminator) = &in_force.terminator else {
+    let Some(terminator) = terminator else {
         let client = SecuredClient { peer, server_name: None, certificate: None };
         return Ok((Transport::Tcp(stream), client));
     };
@@ -132,6 +138,7 @@ pub(super) struct SecuredClient {
 pub(super) struct Connection {
     pub(super) exchanges: Arc<Exchanges>,
     pub(super) in_force: Arc<InForce>,
+    pub(super) purpose: Purpose,
     pub(super) slot: Slot,
     pub(super) client: SecuredClient,
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpStream;
 
-use crate::gateway::listen::{Slot, Slots};
+use crate::gateway::listen::{Purpose, Slot, Slots};
 use crate::gateway::runtime::{Current, InForce, Runtime};
 use crate::gateway::session::{Reporter, SessionStarter};
 use crate::handshake::{HeadBudget, Peer};
@@ -47,6 +47,7 @@ struct Accepted {
     stream: TcpStream,
     /// The peer, canonical.
     address: SocketAddr,
+    purpose: Purpose,
     slot: Slot,
     /// The admission of the address; `None` for a trusted proxy, whose client is not known yet.
     admitted: Option<AddressAdmission>,
@@ -72,7 +73,7 @@ impl Exchanges {
     }
 
     /// Serves a connection in a task of its own, or drops it without an answer.
-    pub(crate) fn accept(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+    pub(crate) fn accept(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, purpose: Purpose) {
         let in_force = self.current.get();
         let admitted = match self.admit_peer(peer.ip(), &in_force) {
             Ok(admitted) => admitted,
@@ -82,7 +83,7 @@ impl Exchanges {
             let full = Refusal::new(Reason::Capacity, "max_connections is reached");
             return self.reporter.dropped(peer, &full);
         };
-        let accepted = Accepted { stream, address: peer, slot, admitted, in_force };
+        let accepted = Accepted { stream, address: peer, purpose, slot, admitted, in_force };
         let serving = connection::serve(Arc::clone(self), accepted);
         if self.runtime.is_stopping() {
             Runtime::spawn_unawaited(serving);

@@ -1,5 +1,6 @@
 //! One request of a connection: runs the checks, connects to an upstream, and builds the answer.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -10,14 +11,14 @@ use tokio::time::{Instant, timeout_at};
 
 use super::connection::{Connection, MAX_REQUESTS};
 use super::wait::ClientWait;
-use crate::config::{Auth, OnExpiry, Server};
-use crate::gateway::listen::Slot;
+use crate::config::{Auth, OnExpiry, Route, Server};
+use crate::gateway::listen::{Purpose, Slot};
 use crate::gateway::session::{Caller, Next, Session};
 use crate::gateway::upstream::{self, Answer, AnswerBody, Failure, PlainAnswer, PlainCall};
 use crate::handshake::fields::list;
 use crate::handshake::{
     self, Body, ClientAddress, Letters, Persistence, PlainRequest, Provenance, RawHead,
-    UpgradeRequest, plain_request, request_kind,
+    RequestHead, UpgradeRequest, plain_request, request_kind,
 };
 use crate::journal::Subject;
 use crate::policy::{
@@ -58,6 +59,8 @@ enum Admitted {
     Session(Box<AdmittedSession>),
     /// A plain request, which an upstream has answered.
     Plain(Box<PlainAnswer>),
+    /// Any request, which belongs to another URL.
+    Redirect(String),
 }
 
 /// An admitted handshake, with the parts of its session.
@@ -82,8 +85,17 @@ impl Exchange<'_> {
             return Reply::Final(handshake::health(is_stopping, persistence), persistence);
         }
         let mut address = self.address.take();
-        let admitted = self.admit(request, &mut address).await;
+        let admitted = match self.connection.purpose {
+            Purpose::Serve => self.admit(request, &mut address).await,
+            Purpose::Redirect => {
+                self.redirect(request).map(Admitted::Redirect).map_err(Failure::from)
+            }
+        };
         let failure = match admitted {
+            Ok(Admitted::Redirect(location)) => {
+                self.keep(address);
+                return Reply::Final(handshake::redirect(&location), Persistence::Close);
+            }
             Ok(Admitted::Session(admitted)) => return self.upgrade(*admitted, address),
             Ok(Admitted::Plain(answer)) => {
                 return self.forwarded(*answer, address, persistence, began);
@@ -220,7 +232,7 @@ impl Exchange<'_> {
         let (mut head, body) = request.into_parts();
         let letters = Letters::take(&mut head.extensions);
         let summary = RequestSummary::of(&head);
-        let Connection { exchanges, in_force, slot, client: secured } = self.connection;
+        let Connection { exchanges, in_force, slot, client: secured, .. } = self.connection;
         let peer = &secured.peer;
         let context = peer.context(&summary);
         self.subject.request = Some(Box::new(summary));
@@ -266,6 +278,7 @@ impl Exchange<'_> {
         self.subject.unlisted = admission.unlisted().map(str::to_owned);
         let user = self.enter_user(&mut checks, &admission)?;
         checks.open(&admission, &mut request)?;
+        map_path(admission.route(), request.head_mut());
         let key = request.key().to_owned();
         let in_force = Arc::clone(in_force);
         let caller = Caller { request, peer: *peer, client, letters, in_force };
@@ -280,6 +293,20 @@ impl Exchange<'_> {
         Ok(Admitted::Session(Box::new(AdmittedSession { key, admission, next, user })))
     }
 
+    /// The URL of the request with https, at the port of the first address that serves it.
+    fn redirect(&mut self, request: Request<Incoming>) -> Result<String, Refusal> {
+        let (head, _) = request.into_parts();
+        let summary = RequestSummary::of(&head);
+        let context = self.connection.client.peer.context(&summary);
+        self.subject.request = Some(Box::new(summary));
+        let request = self.parse(head, context, PlainRequest::parse)?;
+        let head = request.head();
+        let port = self.connection.in_force.server.listen.first().map(SocketAddr::port);
+        let port = port.filter(|port| *port != 443).map(|port| format!(":{port}"));
+        let (host, port) = (&head.authority().host, port.unwrap_or_default());
+        Ok(format!("https://{host}{port}{}", head.target()))
+    }
+
     /// Admits a plain request by the rules of its route, and forwards it to an upstream.
     async fn forward(
         &mut self,
@@ -292,11 +319,15 @@ impl Exchange<'_> {
         let Connection { exchanges, in_force, client: secured, .. } = self.connection;
         let route = checks.route(request.head(), arrival)?;
         self.subject.route = Some(Arc::clone(&route.name));
-        let admission = checks.admit_plain(route, request.head_mut(), arrival);
+        let admission = checks.admit_plain(route, request.head_mut(), arrival, &exchanges.state);
         let admission = timeout_at(self.wait.deadline, admission)
             .await
             .map_err(|_| Refusal::new(Reason::TokenUnverifiable, "the keys did not come in time"))
             .flatten()?;
+        map_path(admission.route(), request.head_mut());
+        for refusal in admission.let_through() {
+            exchanges.reporter.let_through(&self.subject, refusal);
+        }
         let token = admission.token();
         self.subject.user = token.map(|token| token.principal().user.clone());
         let claims = token.map_or(Vec::new(), |token| in_force.policy.forwarded(token));
@@ -399,11 +430,20 @@ fn keeps_connection(refusal: &Refusal) -> bool {
             | Reason::TokenExpired
             | Reason::TokenUnverifiable
             | Reason::ClaimsDenied
+            | Reason::LimitRequests
             | Reason::UpstreamUnavailable
             | Reason::UpstreamTimeout
             | Reason::UpstreamHandshake
     );
     reason && refusal.offence.is_none()
+}
+
+/// Replaces the path by that of the upstream.
+fn map_path(route: &Route, request: &mut RequestHead) {
+    if let Some(to) = &route.upstream_path {
+        let target = route.path.mapped(to, request.target());
+        request.set_target(target);
+    }
 }
 
 /// When the answer to a plain request ends with the token that admitted it; `None`: it does not.

@@ -23,6 +23,25 @@ const BACKLOG: i32 = 4096;
 /// The first wait after a failed accept; doubled up to [`LONGEST_BACK_OFF`].
 const FIRST_BACK_OFF: Duration = Duration::from_millis(5);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(1);
+
+/// A listening socket.
+#[derive(Debug)]
+pub struct Listener {
+    /// The socket.
+    pub socket: TcpListener,
+    /// What its connections are for.
+    pub purpose: Purpose,
+}
+
+/// What the connections of a listening socket are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// The routes, behind TLS where it is configured.
+    Serve,
+    /// To redirect plain HTTP to HTTPS, `[server] redirect_http`.
+    Redirect,
+}
+
 /// Opens a listening socket on `address`. A port of 0 takes a free one. Accepted connections inherit the
 /// options of the listening socket ([`tune`]), so that none has to set them.
 ///
@@ -56,7 +75,7 @@ pub fn bind_beside(address: SocketAddr, others: &[SocketAddr]) -> io::Result<Tcp
 /// accept is retried with growing pauses, so that a process out of file descriptors neither spins nor
 /// stops.
 pub async fn accept_each(
-    listener: TcpListener,
+    listener: &TcpListener,
     journal: Journal,
     mut serve: impl FnMut(TcpStream, SocketAddr),
 ) {

@@ -12,6 +12,8 @@ use crate::values::{AddressKey, Full, KeyedCounter, KeyedPermit, Rate, UserKey, 
 pub struct Limiters {
     connections: KeyedCounter<AddressKey>,
     handshakes: Rates<AddressKey>,
+    requests: Rates<AddressKey>,
+    user_requests: Rates<UserKey>,
     users: KeyedCounter<UserKey>,
     messages: Users,
 }
@@ -21,13 +23,13 @@ pub type AddressPermit = KeyedPermit<AddressKey>;
 /// Counts one session of a user until it is dropped.
 pub type UserPermit = KeyedPermit<UserKey>;
 
-/// An address exceeded its handshake rate.
+/// An address or a user exceeded its rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooOften {
-    /// The time until the next handshake is allowed.
+    /// The time until the next event is allowed.
     pub wait: Wait,
-    /// The address has no cell of its own because there are too many addresses: others may have
-    /// used up the rate of its shared cell.
+    /// The key has no cell of its own because there are too many keys: others may have used up the rate
+    /// of its shared cell.
     pub shared: bool,
 }
 
@@ -35,12 +37,23 @@ impl Limiters {
     /// Applies new limits.
     pub fn set(&self, limits: &Limits) {
         self.handshakes.set(limits.handshakes_per_ip.as_ref());
+        self.requests.set(limits.requests.as_ref());
+        self.user_requests.set(limits.requests.as_ref());
     }
 
     /// Counts a handshake of an address.
     pub fn handshake(&self, key: AddressKey) -> Result<(), TooOften> {
-        let outcome = self.handshakes.check(&key);
-        outcome.map_err(|wait| TooOften { wait, shared: !self.handshakes.knows(&key) })
+        counted(&self.handshakes, &key)
+    }
+
+    /// Counts a plain request of an address.
+    pub fn request(&self, key: AddressKey) -> Result<(), TooOften> {
+        counted(&self.requests, &key)
+    }
+
+    /// Counts a plain request of a user.
+    pub fn user_request(&self, key: &UserKey) -> Result<(), TooOften> {
+        counted(&self.user_requests, key)
     }
 
     /// Counts a connection of an address. Without `enforce` it is counted even above the limit, and
@@ -78,8 +91,14 @@ impl Limiters {
     /// Removes fully replenished entries. Must be called every few seconds.
     pub fn sweep(&self, now: Instant) {
         self.handshakes.sweep();
+        self.requests.sweep();
+        self.user_requests.sweep();
         self.messages.sweep(now);
     }
+}
+
+fn counted<K: Eq + std::hash::Hash + Clone>(rates: &Rates<K>, key: &K) -> Result<(), TooOften> {
+    rates.check(key).map_err(|wait| TooOften { wait, shared: !rates.knows(key) })
 }
 
 fn taken<K: Eq + std::hash::Hash + Clone>(

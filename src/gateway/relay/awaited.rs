@@ -121,8 +121,22 @@ impl Awaited {
     /// Notes the frames in progress after a read at `now`. A client's deadline runs from the beginning of
     /// its message or control frame. The upstream is the operator's own application and may take its time
     /// as long as it makes progress: its deadline restarts whenever bytes arrive.
+    #[inline]
     pub(super) fn note_frames(&mut self, gate: &Gate, now: Instant) {
         let (message, control) = (gate.message_begun(), gate.control_begun());
+        // After most reads no frame is in progress, and none was before.
+        if self.open.is_some() || message.is_some() || control.is_some() {
+            self.note_progress(message, control, gate, now);
+        }
+    }
+
+    fn note_progress(
+        &mut self,
+        message: Option<u64>,
+        control: Option<u64>,
+        gate: &Gate,
+        now: Instant,
+    ) {
         if message.is_none() && control.is_none() {
             if let Some(open) = &mut self.open {
                 (open.message, open.control) = (None, None);

@@ -126,13 +126,19 @@ impl Allowance {
 
     /// Notes that the next bytes were read at `now`, and replenishes the rates.
     pub fn at(&mut self, now: Instant) {
-        let elapsed = now.saturating_duration_since(self.now);
-        if elapsed.is_zero() {
+        if now <= self.now {
             return;
         }
-        let nanos = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
-        let rates = [&mut self.messages, &mut self.bytes, &mut self.control];
-        rates.into_iter().flatten().for_each(|rate| rate.elapse(nanos));
+        let nanos = u64::try_from((now - self.now).as_nanos()).unwrap_or(u64::MAX);
+        // One by one: a loop over options takes three times as many instructions.
+        let elapse = |rate: &mut Option<Gcra>| {
+            if let Some(rate) = rate {
+                rate.elapse(nanos);
+            }
+        };
+        elapse(&mut self.messages);
+        elapse(&mut self.bytes);
+        elapse(&mut self.control);
         self.now = now;
     }
 

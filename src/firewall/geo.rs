@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use maxminddb::{MaxMindDbError, PathElement, Reader};
 
-use super::verdict::{Action, Verdict, Why};
+use super::verdict::{Action, AddressVerdict, Why};
 use super::{Country, Error};
 
 const COUNTRY: [PathElement<'static>; 2] =
@@ -105,10 +105,10 @@ impl Geo {
 
     /// The verdict of the rules about an address, if any rule applies. An address with an
     /// unreadable record is denied.
-    pub(super) fn judge(&self, ip: IpAddr) -> Option<Verdict<'_>> {
+    pub(super) fn judge(&self, ip: IpAddr) -> Option<AddressVerdict<'_>> {
         match self.decide(ip) {
-            Ok(decided) => decided.map(|(action, why)| Verdict { action, why }),
-            Err(path) => Some(Verdict { action: Action::Deny, why: Why::Unreadable(path) }),
+            Ok(decided) => decided.map(|(action, why)| AddressVerdict { action, why }),
+            Err(path) => Some(AddressVerdict { action: Action::Deny, why: Why::Unreadable(path) }),
         }
     }
 

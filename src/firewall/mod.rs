@@ -14,7 +14,7 @@ pub use error::Error;
 pub use geo::{Database, Geo, GeoRules, Says};
 pub use list::{BadLine, BadList, List, MAX_LINES};
 pub use rules::{Builder, MAX_PREFIXES, Rules};
-pub use verdict::{Action, Entry, Source, Verdict, Why};
+pub use verdict::{Action, AddressVerdict, Entry, Source, Why};
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use super::Error;
 use super::geo::Geo;
 use super::list::List;
 use super::table::{PrefixRow, PrefixTable};
-use super::verdict::{Action, Entry, Source, Verdict, Why};
+use super::verdict::{Action, AddressVerdict, Entry, Source, Why};
 use crate::values::Network;
 
 /// The largest number of prefixes in all lists together, with duplicates.
@@ -71,18 +71,18 @@ impl Rules {
     /// Returns the verdict about `ip`. An IPv4-mapped IPv6 address is checked as the IPv4 address.
     /// Does not allocate.
     #[must_use]
-    pub fn judge(&self, ip: IpAddr) -> Verdict<'_> {
+    pub fn judge(&self, ip: IpAddr) -> AddressVerdict<'_> {
         let ip = ip.to_canonical();
         if let Some((action, entry)) = self.listed(IpNet::from(ip)) {
-            return Verdict { action, why: Why::Entry(entry) };
+            return AddressVerdict { action, why: Why::Entry(entry) };
         }
         if let Some(verdict) = self.geo.as_ref().and_then(|geo| geo.judge(ip)) {
             return verdict;
         }
         if self.closed {
-            return Verdict { action: Action::Deny, why: Why::NotAllowed };
+            return AddressVerdict { action: Action::Deny, why: Why::NotAllowed };
         }
-        Verdict { action: Action::Allow, why: Why::Unlisted }
+        AddressVerdict { action: Action::Allow, why: Why::Unlisted }
     }
 
     /// Returns the longest listed prefix that covers all of `network`.

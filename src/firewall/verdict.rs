@@ -28,7 +28,7 @@ pub enum Source {
 /// The verdict about an address. Holds no allocation; its `Display` is for the log and for
 /// `explain`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Verdict<'a> {
+pub struct AddressVerdict<'a> {
     /// Whether the address may connect.
     pub action: Action,
     /// The rule that decided.
@@ -67,7 +67,7 @@ pub struct Entry<'a> {
     pub network: IpNet,
 }
 
-impl Verdict<'_> {
+impl AddressVerdict<'_> {
     /// Whether the address is denied.
     #[must_use]
     pub fn is_denied(&self) -> bool {
@@ -75,7 +75,7 @@ impl Verdict<'_> {
     }
 }
 
-impl Verdict<'_> {
+impl AddressVerdict<'_> {
     /// The key of `[firewall]` that decided.
     #[must_use]
     pub fn key(&self) -> &'static str {
@@ -109,7 +109,7 @@ impl fmt::Display for Entry<'_> {
     }
 }
 
-impl fmt::Display for Verdict<'_> {
+impl fmt::Display for AddressVerdict<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.why {
             Why::Unlisted => f.write_str("no rule of [firewall] lists it"),

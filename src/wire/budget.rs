@@ -48,10 +48,10 @@ impl Default for Shares {
 /// The pool is locked when a session begins and when one ends. Bytes that a session holds are accounted in
 /// atomic counters, at most five, and only for an incomplete frame.
 #[derive(Debug, Clone)]
-pub struct HoldPool(Arc<Pool>);
+pub struct HoldPool(Arc<PoolBytes>);
 
 #[derive(Debug)]
-struct Pool {
+struct PoolBytes {
     shares: Shares,
     all: Counter,
     unidentified: Counter,
@@ -70,7 +70,7 @@ impl HoldPool {
     /// A pool with no bytes taken.
     #[must_use]
     pub fn new(shares: Shares) -> Self {
-        Self(Arc::new(Pool {
+        Self(Arc::new(PoolBytes {
             shares,
             all: Counter::default(),
             unidentified: Counter::default(),
@@ -97,7 +97,7 @@ impl HoldPool {
     }
 }
 
-impl Pool {
+impl PoolBytes {
     fn addresses(&self) -> MutexGuard<'_, HashMap<AddressKey, Arc<AddressBytes>>> {
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -146,7 +146,7 @@ impl HoldBudget {
 impl SessionBytes {
     /// The counters that this session's bytes are in, each with its bound, the narrowest first.
     fn bounds(&self) -> impl Iterator<Item = (&Counter, usize)> {
-        let Pool { shares, all, unidentified, .. } = &*self.pool.0;
+        let PoolBytes { shares, all, unidentified, .. } = &*self.pool.0;
         let address = self.address.as_ref().map(|(_, address)| &**address);
         let stranger = address.filter(|_| !self.identified);
         iter::once((&self.own, shares.session))

@@ -24,7 +24,7 @@ const MAX_BODY: usize = 64 * 1024;
 /// The largest head of an answer.
 const MAX_HEAD: usize = 64 * 1024;
 
-type HttpConnection = http1::Connection<TokioIo<Respelled<Guarded<Transport>>>, Empty<Bytes>>;
+type HandshakeConnection = http1::Connection<TokioIo<Respelled<Guarded<Transport>>>, Empty<Bytes>>;
 
 /// The upstream's answer.
 pub(super) enum ExchangeOutcome {
@@ -155,7 +155,7 @@ async fn read_body(mut response: Response<Incoming>) -> Result<(Bytes, bool), hy
 
 /// Runs the connection in the same task as the future that needs it.
 struct Driver<'a> {
-    connection: &'a mut HttpConnection,
+    connection: &'a mut HandshakeConnection,
     done: bool,
 }
 

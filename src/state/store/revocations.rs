@@ -21,7 +21,7 @@ static CONTENTS: Contents = Contents {
 };
 
 #[derive(Serialize)]
-struct Written<'a> {
+struct WrittenRevocations<'a> {
     version: Version,
     revocations: &'a [Revocation],
 }
@@ -71,7 +71,7 @@ impl Revocations {
         let file = StateFile::new(path, &CONTENTS);
         let mut held = HeldRevocations::default();
         match file.read::<Read>()? {
-            None => file.write(&Written { version: Version, revocations: &[] })?,
+            None => file.write(&WrittenRevocations { version: Version, revocations: &[] })?,
             Some(Read { revocations, .. }) => {
                 if let Some(bad) = revocations.iter().find(|revocation| !revocation.is_bounded()) {
                     let what = format!("a {} of it is empty or too long", bad.kind.name());
@@ -114,7 +114,7 @@ impl Revocations {
             held.sweep(now);
             held.list()
         };
-        file.write(&Written { version: Version, revocations: &listed })
+        file.write(&WrittenRevocations { version: Version, revocations: &listed })
     }
 
     fn read(&self) -> RwLockReadGuard<'_, HeldRevocations> {

@@ -72,7 +72,7 @@ fn a_head_may_come_in_pieces_and_with_the_first_frames() {
 fn heads_above_a_limit_are_refused_to_the_byte() {
     let upstream = RawUpstream::bind();
     for (lines, bytes, fields) in
-        [("", 65_536, 200), ("max_head = \"8KiB\"\nmax_fields = 20", 8192, 20)]
+        [("", 65_536, 200), ("max_head = \"4KiB\"\nmax_fields = 20", 4096, 20)]
     {
         let gateway = Gateway::to(&[upstream.address()]).server(lines).start();
         expect_too_large(&gateway, &head(bytes + 1), "server.max_head");

@@ -24,6 +24,9 @@ use crate::tls::transport::Transport;
 /// How long an answer may take to be written once the deadline has passed.
 const ANSWER_GRACE: Duration = Duration::from_secs(2);
 
+/// The smallest buffer that hyper takes, in bytes.
+const LEAST_BUFFER: usize = 8192;
+
 /// A client's connection between an answer and the next request.
 #[derive(Debug)]
 pub(super) struct Http1 {
@@ -127,7 +130,7 @@ impl Http1 {
             .header_read_timeout(None)
             .max_headers(limits.fields)
             .max_header_size(limits.bytes)
-            .max_buf_size(limits.bytes)
+            .max_buf_size(limits.bytes.max(LEAST_BUFFER))
             .serve_connection(TokioIo::new(Respelled::new(self.tap, Spelling::default())), service);
         let mut served = pin!(poll_fn(|cx| match connection.poll_without_shutdown(cx) {
             Poll::Ready(ended) => Poll::Ready(HttpOutcome::Closed(ended)),

@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_EXTENSIONS,
-    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
 };
-use http::{HeaderMap, Request, request};
+use http::{HeaderMap, Method, Request, request};
 use http_body_util::Empty;
 
 use super::address::{
@@ -82,8 +82,7 @@ pub fn upstream_request(
 }
 
 /// Builds the head of a plain request to the upstream: the client's method, target and end-to-end fields, and the
-/// fields that describe the client. The length of the body is not among them, unless it is 0: the body is framed
-/// anew.
+/// fields that describe the client. A length of the body other than 0 is not among them: the body is framed anew.
 ///
 /// # Errors
 /// As [`upstream_request`].
@@ -95,10 +94,21 @@ pub fn plain_request(
     let forwarded = Request::builder().method(request.method()).uri(target).body(())?;
     let mut parts = forwarded.into_parts().0;
     parts.headers = described(request.head(), provenance)?;
-    parts.headers.remove("http2-settings");
-    // RFC 9110 section 8.6: an empty body has a length where the method gives a body a meaning.
-    if request.head().headers().get(CONTENT_LENGTH).is_some_and(|length| length == "0") {
+    let received = request.head().headers();
+    let length = received.get(CONTENT_LENGTH);
+    let is_chunked = received.contains_key(TRANSFER_ENCODING);
+    if is_chunked {
+        // Without it, the HTTP library sends no body with a GET.
+        parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    } else if length.is_some_and(|length| length == "0") {
+        // RFC 9110 section 8.6: an empty body has a length where the method gives a body a meaning.
         parts.headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+    // A server that expects no body with these methods takes it for the next request.
+    let has_no_use_for_one =
+        matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::DELETE);
+    if has_no_use_for_one && (is_chunked || length.is_some_and(|length| length != "0")) {
+        parts.headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     provenance.letters.clone().give(&mut parts.extensions);
     Ok(parts)

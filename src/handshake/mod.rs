@@ -4,6 +4,7 @@
 
 mod address;
 mod answer;
+mod chunks;
 mod client_cert;
 mod deflate;
 mod extensions;
@@ -29,5 +30,6 @@ pub use forward::{Provenance, end_to_end, plain_request, upstream_request};
 pub use heads::{HeadBudget, HeadFault, HeadLimits, HeadShare, OWN_HEAD};
 pub use letters::{Letters, Respelled, Spelling};
 pub use raw::{HeadTap, MAX_HEAD, RawHead};
+pub(crate) use request::check_framing;
 pub use request::{PlainRequest, RequestHead, UpgradeRequest, request_kind};
 pub use written::{WatchedBody, Written};

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::chunks::Chunks;
 use super::flaw::flaw;
 use super::heads::{HeadFault, HeadLimits, HeadShare};
 use super::target::Target;
@@ -52,7 +53,7 @@ enum BodyLeft {
     Bytes(u64),
     /// Unknown: the body is chunked, and the HTTP library finds its end. It may read more bytes than the body has,
     /// so that the connection cannot carry another request.
-    Chunked,
+    Chunked(Chunks),
 }
 
 /// The copied head, shared with its checks. At most [`MAX_HEAD`] bytes and one read beyond.
@@ -189,7 +190,7 @@ impl HeadTap {
         let room = buf.remaining();
         let most = match self.body {
             BodyLeft::Bytes(left) => room.min(usize::try_from(left).unwrap_or(room)),
-            BodyLeft::Chunked => room,
+            BodyLeft::Chunked(_) => room,
         };
         let before = buf.filled().len();
         if !self.behind.is_empty() {
@@ -204,10 +205,16 @@ impl HeadTap {
             let read = part.filled().len();
             buf.advance(read);
         }
-        if let BodyLeft::Bytes(left) = &mut self.body {
-            *left -= (buf.filled().len() - before) as u64;
-        }
-        Poll::Ready(Ok(()))
+        let read = &buf.filled()[before..];
+        Poll::Ready(match &mut self.body {
+            BodyLeft::Bytes(left) => {
+                *left -= read.len() as u64;
+                Ok(())
+            }
+            BodyLeft::Chunked(chunks) => chunks
+                .check(read)
+                .map_err(|malformed| io::Error::new(io::ErrorKind::InvalidData, malformed)),
+        })
     }
 
     /// Reads on behind the request, up to a bound, so that the end of the stream is seen while the request is
@@ -289,9 +296,8 @@ impl RawHead {
         let searched = copied.bytes.len().saturating_sub(3);
         tight::extend(&mut copied.bytes, bytes);
         // RFC 9112 section 2.2: empty lines may precede the request line.
-        while copied.bytes.starts_with(b"\r\n") {
-            copied.bytes.drain(..2);
-        }
+        let empty = copied.bytes.chunks(2).take_while(|line| *line == b"\r\n").count();
+        copied.bytes.drain(..2 * empty);
         let searched = searched.min(copied.bytes.len());
         let found = copied.bytes[searched..].windows(4).position(|end| end == b"\r\n\r\n");
         copied.end = found.map(|position| searched + position + 4);
@@ -353,12 +359,12 @@ fn body_of(head: &[u8]) -> BodyLeft {
         let mut parts = line.splitn(2, |byte| *byte == b':');
         let name = parts.next().unwrap_or_default();
         if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            return BodyLeft::Chunked;
+            return BodyLeft::Chunked(Chunks::default());
         }
         if name.eq_ignore_ascii_case(b"content-length") {
             let value = parts.next().unwrap_or_default().trim_ascii();
             let length = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
-            body = length.map_or(BodyLeft::Chunked, BodyLeft::Bytes);
+            body = BodyLeft::Bytes(length.unwrap_or(u64::MAX));
         }
     }
     body
@@ -386,16 +392,21 @@ fn judge(head: &[u8]) -> Result<String, &'static str> {
         return Err("a line of the head ends without CR LF");
     }
     let request_line = lines.next().unwrap_or_default();
-    let mut lengths = 0;
+    let (mut lengths, mut codings) = (0, 0);
     for line in lines {
         if line.starts_with(b" ") || line.starts_with(b"\t") {
             return Err("a header field is folded over two lines");
         }
         let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
         lengths += usize::from(name.eq_ignore_ascii_case(b"content-length"));
+        codings += usize::from(name.eq_ignore_ascii_case(b"transfer-encoding"));
     }
     if lengths > 1 {
         return Err("Content-Length is given more than once");
+    }
+    // The HTTP library takes the length out of such a head.
+    if lengths > 0 && codings > 0 {
+        return Err("there are both Content-Length and Transfer-Encoding");
     }
     let (_, target) = split(request_line).ok_or(REQUEST_LINE)?;
     Ok(target)
@@ -444,12 +455,16 @@ impl AsyncWrite for HeadTap {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
+        let this = self.get_mut();
+        let wrote = Pin::new(&mut this.stream).poll_write(cx, buf);
+        this.written.wrote(&wrote);
+        wrote
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let flushed = Pin::new(&mut this.stream).poll_flush(cx);
+        this.written.wrote(&flushed);
         if let Poll::Ready(Ok(())) = &flushed {
             this.written.flushed();
         }

@@ -126,7 +126,9 @@ impl PlainRequest {
     pub fn parse(target: String, head: request::Parts) -> Result<Self, Refusal> {
         let malformed = |detail: String| Refusal::new(Reason::HandshakeMalformed, detail);
         check_message(&head).map_err(malformed)?;
-        if matches!(head.method, Method::CONNECT | Method::TRACE) {
+        // An application may compare methods without their case.
+        let refused = [Method::CONNECT, Method::TRACE];
+        if refused.iter().any(|name| head.method.as_str().eq_ignore_ascii_case(name.as_str())) {
             return Err(Refusal::new(Reason::Method, format!("the method is {}", head.method)));
         }
         check_framing(&head.headers).map_err(malformed)?;
@@ -269,8 +271,12 @@ fn check_message(head: &request::Parts) -> Result<(), String> {
     if head.headers.get_all(HOST).iter().count() > 1 {
         return Err("there is more than one Host header".to_owned());
     }
-    if head.headers.contains_key(TRANSFER_ENCODING) && head.headers.contains_key(CONTENT_LENGTH) {
-        return Err("the request has both Content-Length and Transfer-Encoding".to_owned());
+    check_one_length(&head.headers)
+}
+
+fn check_one_length(headers: &HeaderMap) -> Result<(), String> {
+    if headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH) {
+        return Err("there are both Content-Length and Transfer-Encoding".to_owned());
     }
     Ok(())
 }
@@ -292,10 +298,11 @@ fn check_no_body(headers: &HeaderMap) -> Result<(), String> {
     }
 }
 
-/// Checks that the end of the body is beyond doubt: at most one Content-Length, of digits alone, or chunked as the
-/// only transfer coding (RFC 9112 section 6). A head with another length of its body is how one request is taken
-/// for two.
-fn check_framing(headers: &HeaderMap) -> Result<(), String> {
+/// Checks that the end of the body of a message is beyond doubt: at most one Content-Length, of digits alone, or
+/// chunked as the only transfer coding (RFC 9112 section 6). A head with another length of its body is how one message
+/// is taken for two.
+pub(crate) fn check_framing(headers: &HeaderMap) -> Result<(), String> {
+    check_one_length(headers)?;
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
         (None, _) => {}

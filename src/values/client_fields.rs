@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderValue};
 /// Hop-by-hop fields (RFC 9110 section 7.6.1); `Expect`, which would ask the upstream for a 100
 /// before its 101; and `Proxy`, which CGI programs take for a setting. Names are compared in folded
 /// form.
-pub(crate) static HOP_BY_HOP: [HeaderName; 12] = [
+pub(crate) static HOP_BY_HOP: [HeaderName; 13] = [
     CONNECTION,
     CONTENT_LENGTH,
     EXPECT,
@@ -22,6 +22,7 @@ pub(crate) static HOP_BY_HOP: [HeaderName; 12] = [
     TRAILER,
     TRANSFER_ENCODING,
     UPGRADE,
+    HeaderName::from_static("http2-settings"),
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy"),
     HeaderName::from_static("proxy-authenticate"),

@@ -59,6 +59,8 @@ reasons! {
 
     /// The head is not a valid opening handshake (RFC 6455 section 4.2.1).
     HandshakeMalformed "handshake.malformed" 400 - INFO error "The request is not a valid WebSocket handshake.";
+    /// The chunked body of a plain request is not well-formed (RFC 9112 section 7.1).
+    BodyMalformed "body.malformed" 400 - INFO error "The body of the request is not well-formed.";
     /// A trusted proxy does not name its client in X-Forwarded-For.
     ForwardedMalformed "forwarded.malformed" 400 - WARN error "The request came through a proxy that does not say whose it is.";
     /// The request has more than one credential, and it is not defined which one counts.

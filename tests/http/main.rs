@@ -11,6 +11,7 @@ mod bodies;
 mod connections;
 mod forwarding;
 mod redirect;
+mod smuggling;
 
 use std::net::SocketAddr;
 

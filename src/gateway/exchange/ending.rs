@@ -63,8 +63,8 @@ pub(super) async fn conclude(
             reporter.connection_error(subject, Reason::ClientLost, detail);
         }
         HttpOutcome::Closed(Err(error)) if error.is_parse_too_large() => {
-            let detail =
-                "the head is larger than server.max_head, or has more fields than max_fields";
+            let detail = "the head is larger than server.max_head, has more fields than max_fields, or \
+                 names a length of its body that 64 bits cannot count";
             reporter.refused(subject, &Refusal::new(Reason::HeadTooLarge, detail));
         }
         HttpOutcome::Closed(Err(error)) if error.is_parse() => {

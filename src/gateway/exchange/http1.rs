@@ -148,14 +148,20 @@ impl Http1 {
             outcome = timeout_at(wait.deadline, &mut served) => outcome,
             () = abandoned => Ok(HttpOutcome::Abandoned),
         };
-        let outcome = match in_time {
-            Ok(outcome) => Ok(outcome),
-            // The answer of an upstream has deadlines of its own.
-            Err(_) if wait.is_open_ended() => Ok(served.await),
-            Err(_) if head.is_complete() => timeout(ANSWER_GRACE, &mut served).await,
-            late => late,
+        let outcome = match (in_time, wait.stall()) {
+            (Err(_), Some(stall)) => loop {
+                let progress = written.progress();
+                match timeout(stall, &mut served).await {
+                    Err(_) if written.is_blocked_since(progress) => break HttpOutcome::Late,
+                    Err(_) => {}
+                    Ok(outcome) => break outcome,
+                }
+            },
+            (Err(_), None) if head.is_complete() => {
+                timeout(ANSWER_GRACE, &mut served).await.unwrap_or(HttpOutcome::Late)
+            }
+            (in_time, _) => in_time.unwrap_or(HttpOutcome::Late),
         };
-        let outcome = outcome.unwrap_or(HttpOutcome::Late);
         let parts = connection.into_parts();
         let tap = parts.io.into_inner().into_inner();
         let is_at_end = tap.is_at_end();

@@ -82,6 +82,12 @@ impl Exchange<'_> {
         let Connection { exchanges, .. } = self.connection;
         if self.is_health_check(&request) {
             let is_stopping = exchanges.runtime.is_stopping();
+            // Load balancers write odd heads. They are answered, and end their connection.
+            let checked = self.head.judge();
+            let checked =
+                checked.and_then(|target| PlainRequest::parse(target, request.into_parts().0));
+            let is_sound = checked.is_ok() && !has_body;
+            let persistence = if is_sound { persistence } else { Persistence::Close };
             return Reply::Final(handshake::health(is_stopping, persistence), persistence);
         }
         let mut address = self.address.take();
@@ -347,7 +353,7 @@ impl Exchange<'_> {
         if let Some(host) = route.upstream_host.as_deref().and_then(|host| host.parse().ok()) {
             head.headers.insert(HOST, host);
         }
-        self.wait.lift();
+        self.wait.lift(route.body_timeout);
         let call = PlainCall {
             dialer: &in_force.dialer,
             journal: exchanges.reporter.journal(),

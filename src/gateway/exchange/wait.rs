@@ -1,6 +1,6 @@
 //! How long the gateway waits for a client.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
@@ -16,8 +16,9 @@ pub(super) struct ClientWait {
     pub(super) deadline: Instant,
     /// Cancelled when clients that have sent no whole request are not waited for any longer.
     pub(super) stopping: CancellationToken,
-    /// Whether the deadline no longer holds for the present request.
-    open_ended: AtomicBool,
+    /// The time for which the client may take nothing of its answer, once the deadline no longer holds for the
+    /// present request.
+    stall: OnceLock<Duration>,
 }
 
 /// Why the gateway no longer waits.
@@ -42,23 +43,24 @@ impl ClientWait {
     }
 
     fn until_deadline(deadline: Instant, stopping: CancellationToken) -> Self {
-        Self { deadline, stopping, open_ended: AtomicBool::new(false) }
+        Self { deadline, stopping, stall: OnceLock::new() }
     }
 
     /// Restarts the deadline, for another request.
     pub(super) fn restart(&mut self, duration: Duration) {
         self.deadline = Instant::now() + duration;
-        self.open_ended = AtomicBool::new(false);
+        self.stall = OnceLock::new();
     }
 
-    /// Lifts the deadline of the present request: it is admitted, and an upstream answers it.
-    pub(super) fn lift(&self) {
-        self.open_ended.store(true, Ordering::Relaxed);
+    /// Lifts the deadline of the present request: it is admitted, and an upstream answers it. From then on the client
+    /// must take bytes of the answer within `stall`.
+    pub(super) fn lift(&self, stall: Duration) {
+        let _ = self.stall.set(stall);
     }
 
-    /// Whether the deadline was lifted.
-    pub(super) fn is_open_ended(&self) -> bool {
-        self.open_ended.load(Ordering::Relaxed)
+    /// The time for which the client may take nothing of its answer, if the deadline was lifted.
+    pub(super) fn stall(&self) -> Option<Duration> {
+        self.stall.get().copied()
     }
 
     /// Waits for `step`.

@@ -1,6 +1,8 @@
 //! The body of a client's plain request on its way to the upstream: bounded in size, and in the time without
 //! progress.
 
+use std::error::Error as _;
+use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -19,9 +21,22 @@ pub(super) enum BodyFault {
     /// The client sent nothing for `body_timeout`.
     #[error("the body made no progress for body_timeout")]
     Stalled,
-    /// The client's connection ended, or the body is not well-formed.
+    /// It is not well-formed.
+    #[error("the body is not chunked as RFC 9112 section 7.1 says")]
+    Malformed,
+    /// The client's connection ended.
     #[error("the client's body broke off")]
     Broken,
+}
+
+impl From<hyper::Error> for BodyFault {
+    fn from(error: hyper::Error) -> Self {
+        let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+        match cause.map(io::Error::kind) {
+            Some(ErrorKind::InvalidData | ErrorKind::InvalidInput) => Self::Malformed,
+            _ => Self::Broken,
+        }
+    }
 }
 
 /// The progress of a body, shared with the code that waits for the answer.
@@ -123,7 +138,7 @@ impl Body for RequestBody {
         *self.progress.locked() = Instant::now();
         Poll::Ready(match frame {
             None => None,
-            Some(Err(_)) => Some(Err(self.progress.fail(BodyFault::Broken))),
+            Some(Err(error)) => Some(Err(self.progress.fail(error.into()))),
             Some(Ok(frame)) => {
                 let length = frame.data_ref().map_or(0, |data| data.len() as u64);
                 match self.left.checked_sub(length) {

@@ -7,7 +7,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, request, response};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{Method, Request, StatusCode, Version, request, response};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep, sleep, timeout_at};
 
@@ -17,7 +18,7 @@ use super::dial::{DialTarget, Dialer, share};
 use super::health::{Change, Failed, Turn};
 use super::pool::{HttpConnection, Pool};
 use crate::config::Route;
-use crate::handshake::Letters;
+use crate::handshake::{Letters, check_framing};
 use crate::journal::{Event, Journal, Subject};
 use crate::values::{Reason, Refusal};
 
@@ -85,6 +86,8 @@ struct PlainAttempts<'a> {
     head: request::Parts,
     /// The body, until a byte of it may have been sent.
     body: Option<RequestBody>,
+    /// Whether a kept connection ended with the request: the next attempt is the last one, on a new connection.
+    is_sent_again: bool,
     deadline: Instant,
     left: usize,
     missed: Vec<String>,
@@ -112,6 +115,7 @@ pub(crate) async fn forward(
         route,
         head,
         body: Some(body),
+        is_sent_again: false,
         deadline,
         left: targets.len(),
         missed: Vec::new(),
@@ -164,8 +168,10 @@ fn answered(
 impl PlainAttempts<'_> {
     /// Tries one upstream; `None` if the next is to be tried.
     async fn attempt(&mut self, target: &DialTarget) -> Option<Result<Answered, Refusal>> {
-        while let Some(connection) = target.pool.take() {
-            // An upstream may close a kept connection at any time.
+        // An upstream may close a kept connection at any time, and a request may be the cause.
+        while !self.is_sent_again
+            && let Some(connection) = target.pool.take()
+        {
             if let Some(outcome) = self.send(target, connection, true).await {
                 return Some(outcome);
             }
@@ -243,6 +249,13 @@ impl PlainAttempts<'_> {
                 Some(Err(Refusal::new(Reason::UpstreamHandshake, detail)))
             }
             Ok(answer) => {
+                if let Err(doubt) = check_framing(answer.headers()) {
+                    let detail = format!("{}: {doubt}", target.name);
+                    return Some(Err(Refusal::new(Reason::UpstreamHandshake, detail)));
+                }
+                if is_last_on_its_connection(&answer) {
+                    connection.retire();
+                }
                 if let Some(Change::Up { after, failures }) = target.health.answered(now()) {
                     let upstream = &target.name;
                     self.journal.record(Event::UpstreamUp { upstream, after, failures });
@@ -259,6 +272,7 @@ impl PlainAttempts<'_> {
                 }
                 if is_kept && is_repeatable {
                     self.body = Some(RequestBody::empty(progress));
+                    self.is_sent_again = true;
                     return None;
                 }
                 Some(Err(broken(target, error.error())))
@@ -276,6 +290,15 @@ impl PlainAttempts<'_> {
     }
 }
 
+/// Whether the connection is not used again for a reason that hyper does not see: a 204 that announces a body, which
+/// may come later; and HTTP/1.0, in which hyper would send further requests, and leave out chunked bodies.
+fn is_last_on_its_connection(answer: &http::Response<Incoming>) -> bool {
+    let announces = |name| answer.headers().get(name).is_some_and(|value| value != "0");
+    answer.version() != Version::HTTP_11
+        || answer.status() == StatusCode::NO_CONTENT
+            && (announces(CONTENT_LENGTH) || announces(TRANSFER_ENCODING))
+}
+
 fn broken(target: &DialTarget, error: &hyper::Error) -> Refusal {
     let detail = format!("{}: no valid answer: {}", target.name, super::exchange::describe(error));
     Refusal::new(Reason::UpstreamHandshake, detail)
@@ -291,6 +314,7 @@ fn refused_body(fault: BodyFault) -> Refusal {
         BodyFault::Stalled => {
             Refusal::new(Reason::BodyTimeout, fault.to_string()).by("body_timeout")
         }
+        BodyFault::Malformed => Refusal::new(Reason::BodyMalformed, fault.to_string()),
         BodyFault::Broken => Refusal::new(Reason::ClientLost, fault.to_string()),
     }
 }

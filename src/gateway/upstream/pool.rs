@@ -42,6 +42,7 @@ pub(super) struct HttpConnection {
     connection: http1::Connection<TokioIo<Guarded<Transport>>, RequestBody>,
     interim: Interim,
     is_over: bool,
+    is_last: bool,
 }
 
 impl fmt::Debug for HttpConnection {
@@ -94,7 +95,7 @@ impl HttpConnection {
             .max_buf_size(MAX_HEAD)
             .handshake(TokioIo::new(interim.guard(stream)))
             .await?;
-        Ok(Self { sender, connection, interim, is_over: false })
+        Ok(Self { sender, connection, interim, is_over: false, is_last: false })
     }
 
     /// Sends a request and waits for the head of its answer. The error has the request if nothing of it was sent.
@@ -127,8 +128,16 @@ impl HttpConnection {
         self.interim.refused()
     }
 
+    /// Rules out another request on the connection.
+    pub(super) fn retire(&mut self) {
+        self.is_last = true;
+    }
+
     /// Whether the connection is open, and waits for a request. Bytes that come between two exchanges end it.
     fn is_idle(&mut self) -> bool {
+        if self.is_last {
+            return false;
+        }
         self.drive(&mut Context::from_waker(Waker::noop()));
         !self.is_over && self.sender.is_ready()
     }

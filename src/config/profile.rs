@@ -122,7 +122,7 @@ mod tests {
             .filter(on)
             .map(|(key, value)| format!("| `{key}` | `{value}` | "))
             .collect();
-        let table = DOCS.split("| key | default | what it can change |").nth(1).unwrap();
+        let table = DOCS.split("| key | default | effect |").nth(1).unwrap();
         let table: Vec<_> =
             table.lines().skip(2).take_while(|line| line.starts_with('|')).collect();
         assert_eq!(table.len(), expected.len(), "{expected:#?}");

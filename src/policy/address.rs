@@ -191,7 +191,7 @@ pub(super) fn note_report_mode(cx: &mut CheckContext<'_>) -> Result<CheckOutcome
 }
 
 pub(super) fn report_mode_noted(_: &CheckContext<'_>) -> StepText {
-    "what is above them is let through and told in the log: report mode".to_owned().into()
+    "the excess is let through and logged: report mode".to_owned().into()
 }
 
 /// The text of a numeric limit.

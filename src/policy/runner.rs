@@ -311,7 +311,7 @@ impl<'p> Checks<'p> {
                 self.trace.refused(check.name, table, &refusal);
                 self.trace.note(|| Step {
                     name: check.name,
-                    text: "let through and told in the log: report mode".to_owned(),
+                    text: "let through and logged: report mode".to_owned(),
                     key: Some(table.key("mode")),
                 });
                 cx.found.let_through.push(refusal);

@@ -21,10 +21,10 @@ pub(super) fn rates(cx: &CheckContext<'_>) -> StepText {
     let rates: Vec<_> =
         rates.into_iter().filter_map(|(rate, of)| Some(format!("{} {of}", rate?))).collect();
     let excess = match (mode, on_exceed) {
-        (Mode::Report, _) => "what is more is let through and told in the log: report mode",
-        (Mode::Enforce, OnExceed::Close) => "what is more closes the session",
-        (Mode::Enforce, OnExceed::Delay) => "what is more has to wait",
-        (Mode::Enforce, OnExceed::Drop) => "what is more is dropped",
+        (Mode::Report, _) => "the excess is let through and logged: report mode",
+        (Mode::Enforce, OnExceed::Close) => "the excess closes the session",
+        (Mode::Enforce, OnExceed::Delay) => "the excess is delayed",
+        (Mode::Enforce, OnExceed::Drop) => "the excess is dropped",
     };
     // Limits that count across routes do not belong to the route, and their defaults may be derived.
     let connections_per_ip = route.limits.connections_per_ip;

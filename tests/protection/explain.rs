@@ -156,8 +156,8 @@ fn explain_shows_report_mode_and_admits() {
         .start();
     let denied = "203.0.113.7 is denied: firewall.deny: 203.0.113.0/24 (firewall.deny)";
     expect(&gateway, &upstream, "firewall", &[("203.0.113.7", "admitted", denied)]);
-    let through = "let through and told in the log: report mode (firewall.mode)";
-    let limits = "limits what is above them is let through and told in the log: report mode \
+    let through = "let through and logged: report mode (firewall.mode)";
+    let limits = "limits the excess is let through and logged: report mode \
                   (limits.mode)";
     let lines = [&format!("firewall {denied}"), &format!("firewall {through}"), limits];
     gateway.expect_explained(&["--ip", "203.0.113.7", "--path", "/ws"], &lines);
@@ -218,19 +218,19 @@ fn limits_are_steps_with_their_keys_and_values() {
             "connections at most 7 connections of 2001:db8::/64 (limits.connections_per_ip)",
             "user at most 3 sessions of this user (limits.connections_per_user)",
             "rates at most 20/s messages, 2MiB/s of bytes, \
-             40/m burst 80 messages of all sessions of the user; what is more has to wait \
+             40/m burst 80 messages of all sessions of the user; the excess is delayed \
              (routes.app.limits)",
             "admitted as ada",
         ],
     );
     gateway.rewrite(|text| text.replace(&format!("{route}\n"), ""));
     let rates = "rates at most 10/s messages, 2MiB/s of bytes, \
-                 40/m burst 80 messages of all sessions of the user; what is more closes the session \
+                 40/m burst 80 messages of all sessions of the user; the excess closes the session \
                  (limits)";
     gateway.expect_explained(&arguments, &[rates]);
     gateway.rewrite(|text| text.replace("[limits]", "[limits]\nmode = \"report\""));
     let (_, text) = gateway.explain(&arguments);
-    assert!(text.contains("what is more is let through and told in the log: report mode (limits)"));
+    assert!(text.contains("the excess is let through and logged: report mode (limits)"));
 }
 
 #[test]

@@ -27,6 +27,7 @@ mod trace;
 mod user;
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
@@ -174,6 +175,18 @@ impl Policy {
             trusted: config.server.trusted_proxies.clone(),
             checks: CHECKS,
         }
+    }
+
+    /// Checks the client certificate of a connection again, before a further request on it.
+    ///
+    /// # Errors
+    /// `certificate.expired` and `certificate.invalid`.
+    pub fn review_certificate(
+        &self,
+        certificate: Option<&ClientCertificate>,
+        now: SystemTime,
+    ) -> Result<(), Refusal> {
+        self.certificates.review(certificate, now)
     }
 
     /// Whether any route serves plain HTTP.

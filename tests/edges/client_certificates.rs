@@ -122,3 +122,36 @@ fn a_reload_judges_open_sessions_by_its_authorities() {
     gateway.hang_up("reloaded");
     expect_ended(none, "certificate.invalid");
 }
+
+/// A kept connection carries no further request once a handshake with its certificate would fail.
+#[test]
+fn a_kept_connection_ends_with_its_certificate() {
+    let upstream = RawUpstream::bind();
+    let gateway = start("optional", &upstream);
+    let probe = Request::with_line("GET /ws HTTP/1.1").without("Upgrade").without("Connection");
+    let ask = |config: ClientConfig| {
+        let mut client = Wire::tls_client(gateway.tcp(), Arc::new(config), "localhost");
+        client.send_request(&probe);
+        let response = client.read_response();
+        assert!(!response.says_close(), "{response:?}");
+        client
+    };
+    let mut expiring = eventually(|| {
+        issue_for(Duration::from_secs(3), gateway.folder());
+        let config = client(&gateway, &VERSIONS, Some("client"));
+        shake(&gateway, &Arc::new(config.clone()), "localhost").ok()?;
+        Some(ask(config))
+    })
+    .expect("a connection");
+    std::thread::sleep(Duration::from_secs(4));
+    let mut none = ask(client(&gateway, &VERSIONS, None));
+    gateway.rewrite(|text| text.replace("\"optional\"", "\"required\""));
+    gateway.hang_up("reloaded");
+    for (client, reason) in
+        [(&mut expiring, "certificate.expired"), (&mut none, "certificate.invalid")]
+    {
+        client.send_request(&probe);
+        assert_eq!(client.expect_gone(), b"");
+        gateway.wait_for_record(|record| record["reason"] == reason);
+    }
+}

@@ -162,3 +162,30 @@ fn a_stop_lets_a_request_be_answered() {
     client.expect_eof();
     assert_eq!(gateway.exit_code(), Some(0));
 }
+
+/// The answer of a request may take hours, and a kept connection waits for a minute: the next request is judged by
+/// the configuration that is in force then.
+#[test]
+fn a_request_after_a_reload_is_judged_by_the_new_configuration() {
+    let upstream = RawUpstream::bind();
+    let gateway = serving(&[upstream.address()]).start();
+    let mut waiting = gateway.connect();
+    waiting.send_request(&get("/1"));
+    let mut application = upstream.accept();
+    answer(&mut application, HELLO);
+    assert_eq!(waiting.read_response().body, b"hello");
+    let mut slow = gateway.connect();
+    slow.send_request(&get("/slow"));
+    application.read_head();
+    gateway.rewrite(|text| format!("{text}\n[firewall]\ndeny = [\"127.0.0.1\"]\n"));
+    gateway.hang_up("reloaded");
+    application.send(HELLO.as_bytes());
+    assert_eq!(slow.read_response().body, b"hello");
+    for mut client in [waiting, slow] {
+        client.send_request(&get("/2"));
+        let response = client.read_response();
+        gateway.check_refusal(&response, 403, "firewall.denied");
+        client.expect_eof();
+    }
+    assert!(upstream.accept_now().is_none());
+}

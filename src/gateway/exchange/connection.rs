@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http_body_util::Either;
@@ -59,7 +59,8 @@ pub(super) async fn serve(exchanges: Arc<Exchanges>, accepted: Accepted) {
     };
     match secured {
         Ok((stream, client)) => {
-            let connection = Connection { exchanges, in_force, purpose, slot, client };
+            let generation = in_force.generation;
+            let connection = Connection { exchanges, generation, in_force, purpose, slot, client };
             connection.serve(stream, subject, admitted, wait).await;
         }
         Err(refusal) if journal::is_error(refusal.reason) && !heard => {
@@ -137,6 +138,9 @@ pub(super) struct SecuredClient {
 /// A connection that is ready for requests, with the parts that its exchanges share.
 pub(super) struct Connection {
     pub(super) exchanges: Arc<Exchanges>,
+    /// The generation of the configuration at accept.
+    pub(super) generation: u64,
+    /// The configuration that decides about the present request.
     pub(super) in_force: Arc<InForce>,
     pub(super) purpose: Purpose,
     pub(super) slot: Slot,
@@ -157,7 +161,7 @@ impl Connection {
     /// Serves requests one after the other, until a session starts or the connection ends. Each has a record,
     /// and an id, of its own.
     async fn serve(
-        self,
+        mut self,
         stream: Transport,
         mut subject: Subject,
         mut address: Option<AddressAdmission>,
@@ -181,8 +185,32 @@ impl Connection {
                 return;
             }
             subject = Subject::new(self.client.peer.address);
+            if let Err(refusal) = self.renew(&mut address) {
+                return self.exchanges.reporter.refused(&subject, &refusal);
+            }
             wait.restart(self.in_force.server.handshake_timeout);
         }
+    }
+
+    /// Puts the next request under the configuration in force: a connection may have waited since a reload, or its
+    /// last answer may have taken long. The TLS handshake is not repeated, so the client certificate is reviewed.
+    fn renew(&mut self, address: &mut Option<AddressAdmission>) -> Result<(), Refusal> {
+        let Self { exchanges, in_force, client, .. } = self;
+        let current = exchanges.current.get();
+        let is_reloaded = current.generation != in_force.generation;
+        if is_reloaded {
+            *address = None;
+            let ip = client.peer.address.ip();
+            client.peer.trusted = Peer::is_trusted(ip, &current.server.trusted_proxies);
+            *in_force = current;
+        }
+        let certificate = client.certificate.as_ref();
+        let now = SystemTime::now();
+        let is_expired = certificate.is_some_and(|certificate| certificate.ends() <= now);
+        if client.peer.tls && (is_reloaded || is_expired) {
+            in_force.policy.review_certificate(certificate, now)?;
+        }
+        Ok(())
     }
 
     /// Serves one request.

@@ -155,14 +155,14 @@ impl Exchange<'_> {
         if keeps { Persistence::Keep } else { Persistence::Close }
     }
 
-    /// Whether the gateway would serve another request on the connection. After a reload it would not, so that
-    /// the next one comes under the new configuration.
+    /// Whether the gateway would serve another request on the connection. After a reload it would not: TLS was
+    /// negotiated under the configuration before it.
     fn may_continue(&self) -> bool {
-        let Connection { exchanges, in_force, slot, .. } = self.connection;
+        let Connection { exchanges, generation, slot, .. } = self.connection;
         matches!(slot, Slot::Open(_))
             && self.number < MAX_REQUESTS
             && !exchanges.runtime.is_stopping()
-            && exchanges.current.get().generation == in_force.generation
+            && exchanges.current.get().generation == *generation
     }
 
     /// Whether the request is a load balancer's health check. A handshake for the same path is for a route.

@@ -22,8 +22,6 @@ use crate::values::{Reason, Refusal, RequestSummary};
 
 /// The largest request head in bytes if `[server] max_head` is not set.
 pub const MAX_HEAD: usize = 64 * 1024;
-/// The size of one read from a plain socket. TLS lends a record instead.
-const READ: usize = 4 * 1024;
 /// No more is read behind a head, until it is answered, once this many bytes are kept.
 const MAX_BEHIND: usize = 16 * 1024;
 
@@ -152,9 +150,8 @@ impl HeadTap {
         share: &mut HeadShare,
     ) -> Poll<Result<(), HeadFault>> {
         let Self { stream, head, failed, .. } = self;
-        let mut scratch = [0; READ];
         loop {
-            let lent = stream.poll_lend(cx, &mut scratch, |_, bytes| {
+            let lent = stream.poll_few(cx, |_, bytes| {
                 head.keep(bytes);
                 head.locked().check(limits, share)
             });
@@ -221,9 +218,8 @@ impl HeadTap {
     /// answered. Ready when the stream has ended.
     fn poll_behind(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { stream, behind, .. } = self;
-        let mut scratch = [0; READ];
         while behind.len() < MAX_BEHIND {
-            let lent = stream.poll_lend(cx, &mut scratch, |_, bytes| tight::extend(behind, bytes));
+            let lent = stream.poll_few(cx, |_, bytes| tight::extend(behind, bytes));
             if ready!(lent)?.is_none() {
                 return Poll::Ready(Ok(()));
             }

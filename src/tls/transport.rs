@@ -1,6 +1,7 @@
 //! A byte stream to a peer: TCP, TLS over TCP, or a unix socket. Other modules do not distinguish them.
 
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -12,6 +13,9 @@ use tokio::time::timeout;
 pub(crate) use crate::tls::AT_ONCE;
 use crate::tls::Stream;
 use crate::tls::socket::set_user_timeout;
+
+/// The bytes of one read by [`Transport::poll_few`].
+const FEW: usize = 4 * 1024;
 
 /// A connected stream. It is small to keep session tasks small: the TLS state is on the heap.
 #[derive(Debug)]
@@ -41,7 +45,31 @@ impl Transport {
         if let Self::Tls(stream) = self {
             return stream.poll_lend(cx, scratch.len(), take);
         }
-        let mut buffer = ReadBuf::new(scratch);
+        self.poll_into(cx, ReadBuf::new(scratch), take)
+    }
+
+    /// As [`Self::poll_lend`], with a buffer of its own: at most [`FEW`] bytes, or one TLS record.
+    ///
+    /// # Errors
+    /// As [`Self::poll_lend`].
+    pub fn poll_few<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        take: impl FnOnce(&mut Context<'_>, &[u8]) -> T,
+    ) -> Poll<io::Result<Option<T>>> {
+        if let Self::Tls(stream) = self {
+            return stream.poll_lend(cx, FEW, take);
+        }
+        let mut scratch = [const { MaybeUninit::uninit() }; FEW];
+        self.poll_into(cx, ReadBuf::uninit(&mut scratch), take)
+    }
+
+    fn poll_into<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut buffer: ReadBuf<'_>,
+        take: impl FnOnce(&mut Context<'_>, &[u8]) -> T,
+    ) -> Poll<io::Result<Option<T>>> {
         ready!(Pin::new(self).poll_read(cx, &mut buffer))?;
         let bytes = buffer.filled();
         Poll::Ready(Ok((!bytes.is_empty()).then(|| take(cx, bytes))))

@@ -169,7 +169,9 @@ impl Connection {
     ) {
         let mut http = Http1::new(stream, Vec::new());
         for number in 1.. {
-            match self.exchange(http, subject, &mut address, &wait, number).await {
+            // Boxed: nothing of it is left while the connection waits for another request.
+            let exchange = Box::pin(self.exchange(http, subject, &mut address, &wait, number));
+            match exchange.await {
                 After::Exchange(next) => http = next,
                 After::Session { session, next, end } => {
                     let HttpEnd { stream, behind, .. } = end;

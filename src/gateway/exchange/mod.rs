@@ -84,7 +84,8 @@ impl Exchanges {
             return self.reporter.dropped(peer, &full);
         };
         let accepted = Accepted { stream, address: peer, purpose, slot, admitted, in_force };
-        let serving = connection::serve(Arc::clone(self), accepted);
+        // Boxed: the task of a handshake is large, and tokio copies a task when it starts it.
+        let serving = Box::pin(connection::serve(Arc::clone(self), accepted));
         if self.runtime.is_stopping() {
             Runtime::spawn_unawaited(serving);
         } else {

@@ -19,9 +19,6 @@ use crate::wire::{
     FirstMessage, FirstMessageEvent, FirstMessageReader, HoldPermit, Opcode, control_frame,
 };
 
-/// The size of one read while the token is awaited.
-const READ: usize = 4 * 1024;
-
 /// Bytes that the first message may have around the token.
 const AROUND: usize = 1024;
 
@@ -103,7 +100,6 @@ async fn read(
     let lost = |detail: String| Refusal::new(Reason::ClientLost, detail);
     let stream = &mut client.stream;
     reader.push(&std::mem::take(&mut client.early), Instant::now());
-    let mut scratch = [0; READ];
     loop {
         match reader.next(Instant::now()) {
             Some(FirstMessageEvent::Ping(payload)) => {
@@ -114,7 +110,7 @@ async fn read(
             Some(event) => return first(event, issuer, context),
             None => {
                 let read = poll_fn(|cx| {
-                    stream.poll_lend(cx, &mut scratch, |_, bytes| {
+                    stream.poll_few(cx, |_, bytes| {
                         reader.push(bytes, Instant::now());
                     })
                 });

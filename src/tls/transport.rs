@@ -107,20 +107,30 @@ impl Transport {
 }
 
 /// The limits on reading from a peer after the last bytes were sent to it.
-const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES: u64 = 256 * 1024;
+#[derive(Debug, Clone, Copy)]
+pub struct Linger {
+    time: Duration,
+    bytes: u64,
+}
+
+impl Linger {
+    /// The peer has little more to send: 256 KiB within 2 s.
+    pub const SHORT: Self = Self { time: Duration::from_secs(2), bytes: 256 * 1024 };
+    /// The peer may be sending the body of a request: 64 MiB within 10 s. Many clients read no answer before their
+    /// body is sent.
+    pub const BODY: Self = Self { time: Duration::from_secs(10), bytes: 64 * 1024 * 1024 };
+}
 
 impl Transport {
     /// Sends `last`, half-closes, then reads and discards until the peer closes, so that the peer
-    /// receives `last` and not a reset. Reading stops after 256 KiB, and the connection is cut after 2
-    /// s.
-    pub async fn part(mut self, last: &[u8]) {
-        let _ = timeout(LINGER, async {
+    /// receives `last` and not a reset. Reading stops, and the connection is cut, at the limits of `linger`.
+    pub async fn part(mut self, last: &[u8], linger: Linger) {
+        let _ = timeout(linger.time, async {
             self.write_all(last).await?;
             self.shutdown().await?;
-            let mut rest = (&mut self).take(LINGER_BYTES);
+            let mut rest = (&mut self).take(linger.bytes);
             let read = tokio::io::copy(&mut rest, &mut tokio::io::sink()).await?;
-            if read == LINGER_BYTES {
+            if read == linger.bytes {
                 std::future::pending::<()>().await;
             }
             io::Result::Ok(())

@@ -63,6 +63,30 @@ fn a_body_has_a_limit() {
     client.expect_eof();
 }
 
+/// Most clients read no answer before their body is sent. A connection that was closed earlier would be reset, and
+/// the answer lost.
+#[test]
+fn a_client_that_sends_all_of_a_refused_body_reads_why() {
+    const SIZE: usize = 20 << 20;
+    let upstream = RawUpstream::bind();
+    let gateway = serving(&[upstream.address()]).start();
+    let post = plain("POST / HTTP/1.1").and("Content-Length", &SIZE.to_string());
+    let mut client = gateway.connect();
+    client.send_request(&post);
+    client.send(&vec![b'x'; SIZE]);
+    gateway.check_refusal(&client.read_response(), 413, "body.too_large");
+    upstream.received_nothing();
+    // The same for an answer of the application.
+    let gateway = serving(&[upstream.address()]).route("max_body = \"off\"").start();
+    let mut client = gateway.connect();
+    client.send_request(&post);
+    let mut application = upstream.accept();
+    answer(&mut application, HELLO);
+    client.send(&vec![b'x'; SIZE]);
+    let response = client.read_response();
+    assert_eq!((response.status(), &*response.body), (200, &b"hello"[..]));
+}
+
 #[test]
 fn a_body_that_stops_is_not_awaited() {
     let upstream = RawUpstream::bind();

@@ -287,7 +287,8 @@ impl Connection {
             }
             // The answer has a record of its own.
             (None, _) if is_forwarded => {
-                end.stream.part(&[]).await;
+                let linger = end.linger();
+                end.stream.part(&[], linger).await;
                 After::Nothing
             }
             _ => {

@@ -5,7 +5,7 @@ use crate::gateway::session::Reporter;
 use crate::handshake::{self, Peer, RawHead};
 use crate::journal::{Event, Subject};
 use crate::tls::PROXY_HEADER_UNASKED;
-use crate::tls::transport::Transport;
+use crate::tls::transport::{Linger, Transport};
 use crate::values::Offence;
 use crate::values::spoken::Spoken;
 use crate::values::{Reason, Refusal};
@@ -19,7 +19,7 @@ pub(super) async fn refuse_head(
 ) {
     reporter.refused(subject, refusal);
     let answer = handshake::problem_bytes(refusal.reason, &subject.request_id);
-    stream.part(&answer).await;
+    stream.part(&answer, Linger::SHORT).await;
 }
 
 /// The log text for a client that speaks another protocol than HTTP/1.1, if that protocol is known.
@@ -50,6 +50,7 @@ pub(super) async fn conclude(
     subject.request = Some(Box::new(summary));
     let subject = &subject;
     let mut answer = Vec::new();
+    let linger = end.linger();
     match end.outcome {
         HttpOutcome::Abandoned => return,
         HttpOutcome::Answered => {}
@@ -95,5 +96,5 @@ pub(super) async fn conclude(
             answer = handshake::problem_bytes(Reason::HandshakeTimeout, &subject.request_id);
         }
     }
-    end.stream.part(&answer).await;
+    end.stream.part(&answer, linger).await;
 }

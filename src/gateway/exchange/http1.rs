@@ -19,7 +19,7 @@ use tokio::time::{timeout, timeout_at};
 
 use super::wait::ClientWait;
 use crate::handshake::{HeadFault, HeadLimits, HeadShare, HeadTap, RawHead, Respelled, Spelling};
-use crate::tls::transport::Transport;
+use crate::tls::transport::{Linger, Transport};
 
 /// How long an answer may take to be written once the deadline has passed.
 const ANSWER_GRACE: Duration = Duration::from_secs(2);
@@ -55,6 +55,13 @@ pub(super) enum HttpOutcome {
     Late,
     /// The gateway stops, and the client has sent no whole request.
     Abandoned,
+}
+
+impl HttpEnd {
+    /// What the client may still send: the rest of its body if it was answered before the end of that.
+    pub(super) fn linger(&self) -> Linger {
+        if self.outcome.is_answered() && !self.is_at_end { Linger::BODY } else { Linger::SHORT }
+    }
 }
 
 impl HttpOutcome {

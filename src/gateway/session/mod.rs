@@ -23,7 +23,7 @@ use crate::journal::Subject;
 use crate::policy::Admission;
 use crate::state::State;
 use crate::state::limits::{AddressPermit, Limiters, UserPermit};
-use crate::tls::transport::Transport;
+use crate::tls::transport::{Linger, Transport};
 use crate::values::AddressKey;
 use crate::values::Endpoint;
 use crate::values::Permit;
@@ -219,5 +219,5 @@ fn contexts(agreed: Deflate) -> Contexts {
 async fn turn_away(client: Transport, refusal: &Refusal) {
     let (code, name) = (refusal.reason.close_code(), refusal.reason.name());
     let close = close_frame(Endpoint::Client, code, name, [0; 4]);
-    client.part(close.as_ref()).await;
+    client.part(close.as_ref(), Linger::SHORT).await;
 }

@@ -122,12 +122,17 @@ fn check_served(reader: &SectionReader<'_>, serve: &[RequestKind]) {
     if serve.contains(&RequestKind::Http) {
         return;
     }
-    for name in [keys::MAX_BODY.name, keys::BODY_TIMEOUT.name] {
+    let limited = "nothing would be limited by it";
+    for (name, label) in [
+        (keys::MAX_BODY.name, limited),
+        (keys::BODY_TIMEOUT.name, limited),
+        (keys::AMBIGUOUS_PATHS.name, "no path would be judged by it"),
+    ] {
         if let Some(span) = reader.span_of(name) {
             let what = format!("{} is given, but the route serves no plain HTTP", reader.key(name));
             reader.cx.refuse(
                 Problem::at(span, what)
-                    .label("nothing would be limited by it")
+                    .label(label)
                     .help("remove it, or write serve = [\"websocket\", \"http\"]"),
             );
         }

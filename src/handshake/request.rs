@@ -14,7 +14,7 @@ use super::fields::{list, single};
 use super::target::Target;
 use crate::values::RequestKind;
 use crate::values::is_token;
-use crate::values::{Authority, Host};
+use crate::values::{AmbiguousPath, Authority, Host};
 use crate::values::{Reason, Refusal};
 
 /// A well-formed request head, as far as plain requests and opening handshakes have the same parts.
@@ -23,6 +23,7 @@ pub struct RequestHead {
     kind: RequestKind,
     target: String,
     path: String,
+    ambiguous: Option<Box<AmbiguousPath>>,
     authority: Authority,
     /// The authority that the client used, as a trusted proxy forwards it.
     used: Authority,
@@ -170,12 +171,19 @@ impl RequestHead {
         named: Authority,
         headers: HeaderMap,
     ) -> Result<Self, Refusal> {
-        let path = target.canonical_path()?;
+        let ambiguous = match kind {
+            RequestKind::Http => target.ambiguous_path()?.map(Box::new),
+            RequestKind::WebSocket => None,
+        };
+        let path = match &ambiguous {
+            Some(ambiguous) => ambiguous.readings.first().cloned().unwrap_or_default(),
+            None => target.canonical_path()?,
+        };
         let Target { text: target, authority } = target;
         let authority = authority.unwrap_or(named);
         let used = authority.clone();
         let subprotocols = Vec::new();
-        Ok(Self { kind, target, path, authority, used, subprotocols, headers })
+        Ok(Self { kind, target, path, ambiguous, authority, used, subprotocols, headers })
     }
 
     /// Whether the request asks for a WebSocket.
@@ -209,6 +217,12 @@ impl RequestHead {
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
+    }
+
+    /// The readings of the path, if it has several: that of a plain request may, and its route decides.
+    #[must_use]
+    pub fn ambiguous_path(&self) -> Option<&AmbiguousPath> {
+        self.ambiguous.as_deref()
     }
 
     /// The requested host and port in canonical form. The upstream gets this text as Host instead

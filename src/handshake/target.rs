@@ -1,6 +1,6 @@
 //! The request target (RFC 9112 section 3.2): a path and query, optionally after an authority.
 
-use crate::values::{Authority, HostError, PathError, canonical_path};
+use crate::values::{AmbiguousPath, Authority, HostError, PathError, canonical_path};
 use crate::values::{Reason, Refusal};
 
 /// The schemes of an absolute-form target. They all mean the same: the scheme of the connection is
@@ -61,8 +61,17 @@ impl Target {
 
     /// The canonical form of the path, without the query.
     pub(super) fn canonical_path(&self) -> Result<String, TargetError> {
-        let path = self.text.split('?').next().unwrap_or_default();
-        canonical_path(path).map_err(TargetError::Path)
+        canonical_path(self.path()).map_err(TargetError::Path)
+    }
+
+    /// The readings of the path, if it has several.
+    pub(super) fn ambiguous_path(&self) -> Result<Option<AmbiguousPath>, TargetError> {
+        let read = |fault| AmbiguousPath::new(self.path(), fault).map(Some);
+        canonical_path(self.path()).map_or_else(read, |_| Ok(None)).map_err(TargetError::Path)
+    }
+
+    fn path(&self) -> &str {
+        self.text.split('?').next().unwrap_or_default()
     }
 }
 

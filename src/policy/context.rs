@@ -14,7 +14,7 @@ use crate::config::{Auth, Issuer, Route, RouteIssuers};
 use crate::handshake::{RequestHead, UpgradeRequest};
 use crate::state::State;
 use crate::state::limits::{AddressPermit, UserPermit};
-use crate::values::{Host, Reason, Refusal, RequestContext, RequestKind, UserKey};
+use crate::values::{AmbiguousPath, Host, Reason, Refusal, RequestContext, RequestKind, UserKey};
 
 /// The input and output of the checks of one run.
 pub(super) struct CheckContext<'a> {
@@ -139,6 +139,14 @@ impl Handshake<'_> {
         match self {
             Self::Live { request, .. } => request.host(),
             Self::Kept(kept) => &kept.host,
+        }
+    }
+
+    /// The readings of the path of a plain request, if it has several.
+    pub(super) fn ambiguous_path(&self) -> Option<&AmbiguousPath> {
+        match self {
+            Self::Live { request, .. } => request.ambiguous_path(),
+            Self::Kept(_) => None,
         }
     }
 

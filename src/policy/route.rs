@@ -36,6 +36,19 @@ pub(super) fn check(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> 
     let (kind, host, path) = (handshake.kind(), handshake.host(), handshake.path());
     let routes = &cx.policy.routes;
     let found = routes.find(kind, host, path);
+    if let Some(ambiguous) = handshake.ambiguous_path() {
+        let same = |reading: &String| {
+            let other = routes.find(kind, host, reading);
+            let routes = found.as_ref().zip(other.as_ref());
+            routes.is_some_and(|(one, other)| Arc::ptr_eq(one.route, other.route))
+        };
+        if !found.is_some_and(|found| found.route.ambiguous_paths)
+            || !ambiguous.readings.iter().all(same)
+        {
+            let detail = ambiguous.fault.to_string();
+            return Err(Refusal::new(Reason::HandshakeMalformed, detail).by("ambiguous_paths"));
+        }
+    }
     cx.found.route = Some(found.ok_or_else(|| {
         let is_for_sockets =
             kind == RequestKind::Http && routes.find(RequestKind::WebSocket, host, path).is_some();

@@ -43,7 +43,7 @@ pub(crate) use offence::cases as offence_cases;
 pub use offence::{Offence, RequestContext, Sender};
 pub use origin::{Origin, OriginError, OriginPattern};
 pub(crate) use pace::Pace;
-pub use path::{PathError, canonical_path};
+pub use path::{AmbiguousPath, PathError, canonical_path};
 pub use principal::Principal;
 pub use rate::Rate;
 pub use refusal::{Reason, Refusal};

@@ -53,6 +53,11 @@ pub enum PathError {
 /// digits of other escapes in upper case (RFC 3986 section 6.2.2). Used only for comparing; the
 /// path is forwarded as it came.
 pub fn canonical_path(path: &str) -> Result<String, PathError> {
+    normalized(path, true)
+}
+
+/// The canonical form. If the path need not have one reading alone, `//`, `;` and escapes of `/` and `;` stay in it.
+fn normalized(path: &str, is_strict: bool) -> Result<String, PathError> {
     let mut canonical = String::with_capacity(path.len());
     let mut bytes = path.bytes().zip(1..);
     if bytes.next().map(|(byte, _)| byte) != Some(b'/') {
@@ -62,7 +67,9 @@ pub fn canonical_path(path: &str) -> Result<String, PathError> {
     let mut segment = Segment { place: 2, start: 1 };
     while let Some((byte, place)) = bytes.next() {
         match byte {
-            b'/' if segment.text(&canonical).is_empty() => return Err(PathError::Empty { place }),
+            b'/' if is_strict && segment.text(&canonical).is_empty() => {
+                return Err(PathError::Empty { place });
+            }
             b'/' => {
                 segment.check(&canonical)?;
                 canonical.push('/');
@@ -70,10 +77,11 @@ pub fn canonical_path(path: &str) -> Result<String, PathError> {
             }
             b'%' => {
                 let mut digit = || bytes.next().map(|(byte, _)| byte);
-                push_escape(&mut canonical, place, digit(), digit())?;
+                push_escape(&mut canonical, place, [digit(), digit()], is_strict)?;
             }
-            b';' => return Err(PathError::Parameter { place }),
-            b':' | b'@' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'=' => {
+            b';' if is_strict => return Err(PathError::Parameter { place }),
+            b';' | b':' | b'@' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b','
+            | b'=' => {
                 canonical.push(char::from(byte));
             }
             _ if is_unreserved(byte) => canonical.push(char::from(byte)),
@@ -86,6 +94,51 @@ pub fn canonical_path(path: &str) -> Result<String, PathError> {
     }
     segment.check(&canonical)?;
     Ok(canonical)
+}
+
+/// A path that servers read in different ways: they may merge `//`, cut off `;` and what follows it in a segment, and
+/// decode an escaped slash or `;`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AmbiguousPath {
+    /// The first part with several readings.
+    pub fault: PathError,
+    /// Every form in which a server may compare the path. In the first, nothing is merged, cut off or decoded.
+    pub readings: Vec<String>,
+}
+
+impl AmbiguousPath {
+    /// The readings of a path for which [`canonical_path`] gave `fault`.
+    ///
+    /// # Errors
+    /// The path has another fault, or the segment `.` or `..` in one of its readings.
+    pub fn new(path: &str, fault: PathError) -> Result<Self, PathError> {
+        let literal = normalized(path, false)?;
+        let mut readings = Vec::new();
+        for choice in 0_u8..16 {
+            let may = |bit: u8| choice & (1 << bit) != 0;
+            let mut reading = literal.clone();
+            for (bit, escape, byte) in [(0, "%2F", "/"), (1, "%3B", ";")] {
+                if may(bit) {
+                    reading = reading.replace(escape, byte);
+                }
+            }
+            if may(2) {
+                let uncut =
+                    |segment: &str| segment.split(';').next().unwrap_or_default().to_owned();
+                reading = reading.split('/').map(uncut).collect::<Vec<_>>().join("/");
+            }
+            while may(3) && reading.contains("//") {
+                reading = reading.replace("//", "/");
+            }
+            if reading.split('/').any(|segment| matches!(segment, "." | "..")) {
+                return Err(fault);
+            }
+            if !readings.contains(&reading) {
+                readings.push(reading);
+            }
+        }
+        Ok(Self { fault, readings })
+    }
 }
 
 /// The segment that the parser is in.
@@ -112,16 +165,21 @@ impl Segment {
 fn push_escape(
     canonical: &mut String,
     place: usize,
-    high: Option<u8>,
-    low: Option<u8>,
+    digits: [Option<u8>; 2],
+    is_strict: bool,
 ) -> Result<(), PathError> {
     let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
-    let (Some(high), Some(low)) = (digit(high), digit(low)) else {
+    let [Some(high), Some(low)] = digits.map(digit) else {
         return Err(PathError::Escape { place });
     };
     // Two hexadecimal digits: at most 255.
     let decoded = u8::try_from(high * 16 + low).map_err(|_| PathError::Escape { place })?;
     match decoded {
+        b'/' | b';' if !is_strict => {
+            // Writing to a String cannot fail.
+            let _ = write!(canonical, "%{decoded:02X}");
+            Ok(())
+        }
         b'/' | b'\\' | 0..0x20 | 0x7f => Err(PathError::Encoded { place }),
         b';' => Err(PathError::Parameter { place }),
         _ if is_unreserved(decoded) => {
@@ -142,7 +200,7 @@ fn is_unreserved(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{PathError, canonical_path};
+    use super::{AmbiguousPath, PathError, canonical_path};
 
     #[test]
     fn equal_paths_have_one_form() {
@@ -185,5 +243,43 @@ mod tests {
             assert_eq!(canonical_path(path), Err(error), "{path}");
         }
         assert_eq!(canonical_path("/..a/.b/c."), Ok("/..a/.b/c.".to_owned()));
+    }
+
+    #[test]
+    fn an_ambiguous_path_has_all_its_readings() {
+        let read = |path| AmbiguousPath::new(path, canonical_path(path).unwrap_err());
+        for (path, readings) in [
+            ("//a", &["//a", "/a"][..]),
+            ("/%61//", &["/a//", "/a/"]),
+            ("/a;b=%7e/c", &["/a;b=~/c", "/a/c"]),
+            ("/a%2fb", &["/a%2Fb", "/a/b"]),
+            ("/a%3bb", &["/a%3Bb", "/a;b", "/a"]),
+            ("/a/;b/c", &["/a/;b/c", "/a//c", "/a/c"]),
+            ("/a%2f;b", &["/a%2F;b", "/a/;b", "/a%2F", "/a/"]),
+            ("/a%252f//", &["/a%252f//", "/a%252f/"]),
+        ] {
+            assert_eq!(read(path).unwrap().readings, readings, "{path}");
+        }
+        for path in [
+            "/a;/../b",
+            "/a/..;x/b",
+            "/a%2f..%2Fb",
+            "/a/.%3B/b",
+            "//..",
+            "/a//.",
+            "/..%2f",
+            "/%2e%2e//",
+            "/a//%5cb",
+            "/a;%00",
+            "/a//%4",
+            "/a;b c",
+            "a//b",
+            "/a\\b",
+            "/a%5cb",
+            "/a/../b",
+            "/a|",
+        ] {
+            assert!(read(path).is_err(), "{path}");
+        }
     }
 }

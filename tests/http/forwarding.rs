@@ -80,6 +80,64 @@ fn a_route_maps_its_path_to_that_of_the_upstream() {
     gateway.expect_refusal(&get("/app/../secret"), 400, "handshake.malformed");
 }
 
+/// Servers disagree about what such a path means: where one of its meanings is for another route, that route's token
+/// would be passed by.
+#[test]
+fn an_ambiguous_path_is_forwarded_where_all_its_readings_have_one_route() {
+    let (upstream, other) = (RawUpstream::bind(), RawUpstream::bind());
+    let admin = format!(
+        "[routes.admin]\npath = \"/admin/*\"\nserve = [\"http\"]\nupstream = [\"ws://{}\"]\nauth = \"none\"\n",
+        other.address()
+    );
+    let gateway =
+        serving(&[upstream.address()]).route("ambiguous_paths = true").more(&admin).start();
+    let mut client = gateway.connect();
+    for target in [
+        "//",
+        "//a/b//c?d=//",
+        "/proxy/https://other.example/x",
+        "/projects/group%2Fproject",
+        "/queues/%2f/name",
+        "/a;b=c/d;e",
+        "/a%3Bb",
+        "/adm%2fin/",
+        "/admin%2Fx?y=%2e%2e/",
+    ] {
+        client.send_request(&get(target));
+        if target.starts_with("/admin") {
+            break;
+        }
+        let mut application = upstream.accept();
+        assert_eq!(answer(&mut application, HELLO).line, format!("GET {target} HTTP/1.1"));
+        assert_eq!(client.read_response().status(), 200);
+        application.half_close();
+    }
+    gateway.check_refusal(&client.read_response(), 400, "handshake.malformed");
+    for target in [
+        "//admin/x",
+        "/admin//x",
+        "/admin/a;b",
+        "/x;y/../admin/",
+        "/x/..;/admin/",
+        "/x%2f..%2fadmin/",
+        "/a//./b",
+        "/;/admin/x",
+        "/a%5cb//",
+        "/a%00//",
+    ] {
+        gateway.expect_bare_refusal(&get(target).bytes(), 400, "handshake.malformed");
+    }
+    gateway.expect_refusal(&Request::upgrade("/a//b"), 400, "handshake.malformed");
+    gateway.expect_explained(&["--plain", "--path", "/a//b"], &["route any host, path /*"]);
+    gateway.expect_explained(&["--plain", "--path", "/admin//b"], &["refused"]);
+    upstream.received_nothing();
+    other.received_nothing();
+    let strict = serving(&[upstream.address()]).start();
+    for target in ["//", "/a;b", "/a%2fb", "/a%3bb"] {
+        strict.expect_refusal(&get(target), 400, "handshake.malformed");
+    }
+}
+
 #[test]
 fn an_answer_keeps_its_status_and_fields() {
     let upstream = RawUpstream::bind();

@@ -62,6 +62,10 @@ loaded! {
     BODY_TIMEOUT body_timeout: Duration = Time, Time { min: SHORTEST, max: DAY }, Value(secs(60)),
         "How long a plain HTTP request may make no progress: the next bytes of its body, or, once the body is \
          sent, the head of the answer. The body of an answer has no such limit. Only with \"http\" in `serve`.";
+    AMBIGUOUS_PATHS ambiguous_paths: bool = Bool, Bool, Value(false),
+        "Forward plain HTTP requests whose path servers read in different ways: with `//`, with `;`, or with an \
+         escaped slash or `;`. The path must select this route in every reading, and have the segments `.` and `..` in \
+         none. Otherwise such a path gets 400. Only with \"http\" in `serve`.";
     UPSTREAM upstream: Vec<UpstreamAddress> = Texts<UpstreamAddress>,
         ListOf::never_empty(Text::new("\"ws://HOST:PORT\", \"wss://HOST:PORT\" or \"unix:PATH\"",
             r"^(wss?://[^/?#@]+|unix:.+)$", UpstreamAddress::parse),

@@ -1,5 +1,6 @@
 //! What a gateway is started with, and the configuration file that this comes to.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -24,6 +25,8 @@ pub struct Builder {
     pub(super) admin: Option<String>,
     pub(super) watch: bool,
     listen: String,
+    whole: Option<String>,
+    pub(super) environment: BTreeMap<String, String>,
 }
 
 /// Writes further files into the gateway's folder before it starts.
@@ -47,6 +50,8 @@ impl Builder {
             admin: None,
             watch: false,
             listen: "\"127.0.0.1:0\"".to_owned(),
+            whole: None,
+            environment: BTreeMap::new(),
         }
     }
 
@@ -146,7 +151,24 @@ impl Builder {
         self
     }
 
+    /// This configuration, and the log, instead of everything else. Its certificate is `site0`.
+    pub fn whole(mut self, text: &str) -> Self {
+        self.whole = Some(text.to_owned());
+        self
+    }
+
+    /// A variable of the gateway's environment.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
     pub(super) fn toml(&self) -> String {
+        let log =
+            "[log]\nformat = \"json\"\nfile = \"framewall.log\"\nerror_file = \"errors.log\"\n";
+        if let Some(whole) = &self.whole {
+            return format!("{whole}\n{log}");
+        }
         let tls = if self.tls {
             let pair =
                 |index| format!("{{ cert = \"site{index}.pem\", key = \"site{index}.key\" }}");
@@ -163,7 +185,7 @@ impl Builder {
              [tls]\n{tls}\n{tls_lines}\n\
              [websocket]\n{websocket}\n\
              [routes.app]\npath = \"{path}\"\nupstream = [{}]\nauth = {auth}\n{route}\n\
-             [log]\nformat = \"json\"\nfile = \"framewall.log\"\nerror_file = \"errors.log\"\n\n{more}\n",
+             {log}\n{more}\n",
             upstreams.join(", ")
         )
     }

@@ -8,6 +8,7 @@ mod log;
 mod operator;
 mod refusals;
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -43,7 +44,7 @@ impl Builder {
             prepare(folder.path(), &authority);
         }
         fs::write(folder.path().join("framewall.toml"), self.toml()).unwrap();
-        let child = spawn(folder.path(), self.admin.as_deref(), self.watch);
+        let child = spawn(folder.path(), self.admin.as_deref(), self.watch, &self.environment);
         let mut gateway = Gateway {
             child,
             address: ([127, 0, 0, 1], 0).into(),
@@ -67,7 +68,7 @@ impl Gateway {
         self.exit_code();
         let log = self.folder.path().join("framewall.log");
         fs::rename(&log, log.with_extension("old")).unwrap();
-        self.child = spawn(self.folder.path(), None, false);
+        self.child = spawn(self.folder.path(), None, false, &BTreeMap::new());
         self.address = self.listening();
         self
     }
@@ -147,12 +148,18 @@ impl Drop for Gateway {
     }
 }
 
-fn spawn(folder: &Path, admin: Option<&str>, watch: bool) -> Child {
+fn spawn(
+    folder: &Path,
+    admin: Option<&str>,
+    watch: bool,
+    environment: &BTreeMap<String, String>,
+) -> Child {
     let output = File::create(folder.join("output")).unwrap();
     Command::new(env!("CARGO_BIN_EXE_framewall"))
         .args(["run", "--config", "framewall.toml"])
         .args(admin.iter().flat_map(|path| ["--admin-socket", path]))
         .args(watch.then_some("--watch"))
+        .envs(environment)
         .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(output.try_clone().unwrap())

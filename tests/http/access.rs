@@ -51,6 +51,34 @@ fn a_page_wants_the_token_of_its_route() {
     gateway.expect_refusal(&both, 400, "token.multiple");
 }
 
+/// Neither by a Connection field that names them, nor by other spellings, nor over several lines.
+#[test]
+fn no_credential_and_no_claim_of_the_client_reaches_the_application() {
+    let upstream = RawUpstream::bind();
+    let gateway = guarded(&upstream);
+    let good = token("");
+    let (bearer, cookie) = (format!("Bearer {good}"), format!("session={good}"));
+    for request in [
+        get("/").and("Authorization", &bearer).and("Connection", "authorization, x-user"),
+        get("/")
+            .and("X-User", "eve")
+            .and("authorization", &bearer)
+            .and("X_User", "eve")
+            .and("x.user", "eve"),
+        get("/").and("Cookie", &cookie).and("Connection", "cookie"),
+        get("/").and("Cookie", "a=1").and("Cookie", &cookie).and("x-USER", "eve"),
+    ] {
+        let mut client = gateway.connect();
+        client.send_request(&request);
+        let mut application = upstream.accept();
+        let got = answer(&mut application, "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
+        assert_eq!(got.only("x-user"), Some("ann"), "{got:?}");
+        let all = format!("{got:?}");
+        assert!(!all.contains(&good) && !all.contains("eve"), "{all}");
+        assert_eq!(client.read_head().status(), 204);
+    }
+}
+
 #[test]
 fn a_stream_of_events_ends_with_its_token() {
     let upstream = RawUpstream::bind();

@@ -152,6 +152,25 @@ fn a_head_in_doubt_is_refused_with_its_connection() {
     }
 }
 
+/// The host that decides is the one that the application gets, whatever TLS said.
+#[test]
+fn a_host_of_another_certificate_is_refused() {
+    let upstream = RawUpstream::bind();
+    let gateway = serving(&[upstream.address()])
+        .certificate(&["one.example"])
+        .certificate(&["two.example"])
+        .start();
+    for head in [
+        "GET / HTTP/1.1\r\nHost: TWO.example.\r\n\r\n",
+        "GET https://two.example:443/ HTTP/1.1\r\nHost: one.example\r\n\r\n",
+    ] {
+        let mut client = gateway.connect_as("one.example");
+        client.send(format!("{head}{HIDDEN}").as_bytes());
+        expect_one_answer(&mut client, 421, head);
+    }
+    upstream.received_nothing();
+}
+
 /// The gateway answers a health check itself. A head in doubt, or a body, ends the connection all the same.
 #[test]
 fn a_health_check_hides_no_request() {
@@ -197,7 +216,8 @@ fn a_chunked_body_in_doubt_is_never_finished() {
             "[firewall.ban]\nexempt = [\"127.0.0.1\"]\n[limits]\nhandshakes_per_ip = \"1000/s\"\n",
         )
         .start();
-    for body in BODIES {
+    let many_trailers = format!("0\r\n{}\r\n", "X: 1\r\n".repeat(1000));
+    for body in BODIES.iter().copied().chain([many_trailers.as_str()]) {
         let mut client = gateway.connect();
         client.send(format!("{}{body}{HIDDEN}", post(CHUNKED)).as_bytes());
         expect_one_answer(&mut client, 400, body);

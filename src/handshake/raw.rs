@@ -182,6 +182,25 @@ impl HeadTap {
         buf.filled().len() > before
     }
 
+    fn poll_next(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.give(buf) {
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(error) = self.failed.take() {
+            return Poll::Ready(Err(error));
+        }
+        if self.head.is_complete() {
+            return match self.body {
+                BodyLeft::Bytes(0) => self.poll_behind(cx),
+                _ => self.poll_body(cx, buf),
+            };
+        }
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        self.head.keep(&buf.filled()[before..]);
+        Poll::Ready(Ok(()))
+    }
+
     /// Copies bytes of the body to `buf`.
     fn poll_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let room = buf.remaining();
@@ -426,22 +445,9 @@ impl AsyncRead for HeadTap {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.give(buf) {
-            return Poll::Ready(Ok(()));
-        }
-        if let Some(error) = this.failed.take() {
-            return Poll::Ready(Err(error));
-        }
-        if this.head.is_complete() {
-            return match this.body {
-                BodyLeft::Bytes(0) => this.poll_behind(cx),
-                _ => this.poll_body(cx, buf),
-            };
-        }
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
-        this.head.keep(&buf.filled()[before..]);
-        Poll::Ready(Ok(()))
+        let read = this.poll_next(cx, buf);
+        this.written.read(&read, this.behind.len() < MAX_BEHIND);
+        read
     }
 }
 
@@ -460,10 +466,7 @@ impl AsyncWrite for HeadTap {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let flushed = Pin::new(&mut this.stream).poll_flush(cx);
-        this.written.wrote(&flushed);
-        if let Poll::Ready(Ok(())) = &flushed {
-            this.written.flushed();
-        }
+        this.written.flushed(&flushed);
         flushed
     }
 

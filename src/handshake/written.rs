@@ -1,9 +1,11 @@
 //! Notes how far an answer was written. hyper does not say that one was written to its end on a connection that
-//! stays open: it goes on to wait for the next request. Nor does it say that a client takes no bytes.
+//! stays open: it goes on to wait for the next request. Nor does it say that a client takes no bytes, or that nothing
+//! would notice its end.
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize};
 use std::task::{Context, Poll};
 
 use hyper::body::{Body, Frame, SizeHint};
@@ -20,10 +22,12 @@ pub struct Written(Arc<State>);
 #[derive(Debug, Default)]
 struct State {
     stage: AtomicU8,
-    /// How often the connection has taken bytes; wraps around.
-    takes: AtomicUsize,
+    /// How often the connection has taken or given bytes; wraps around.
+    moves: AtomicUsize,
     /// Whether the connection did not take the last bytes, or has not sent them.
     is_blocked: AtomicBool,
+    /// Whether a read waits, which ends with the connection.
+    is_watched: AtomicBool,
 }
 
 /// The body of an answer whose writing is noted.
@@ -43,39 +47,53 @@ impl Written {
     /// Whether every byte of the answer was handed to the connection.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.0.stage.load(Ordering::Relaxed) == FLUSHED
+        self.0.stage.load(Relaxed) == FLUSHED
     }
 
-    /// A number that changes when the connection takes bytes.
+    /// A number that changes when the connection takes or gives bytes.
     #[must_use]
     pub fn progress(&self) -> usize {
-        self.0.takes.load(Ordering::Relaxed)
+        self.0.moves.load(Relaxed)
     }
 
-    /// Whether bytes wait for the connection, and it has taken none since `progress`.
+    /// Whether no byte has moved since `progress`, and either bytes wait for the client, or nothing reads from it, so
+    /// that its end would not be noticed.
     #[must_use]
-    pub fn is_blocked_since(&self, progress: usize) -> bool {
-        self.0.is_blocked.load(Ordering::Relaxed) && self.progress() == progress
+    pub fn is_stuck_since(&self, progress: usize) -> bool {
+        let is_deaf = self.0.is_blocked.load(Relaxed) || !self.0.is_watched.load(Relaxed);
+        is_deaf && self.progress() == progress
     }
 
-    /// Notes a write to the connection, or a flush.
+    /// Notes a write to the connection.
     pub(super) fn wrote<T>(&self, outcome: &Poll<T>) {
-        self.0.is_blocked.store(outcome.is_pending(), Ordering::Relaxed);
+        self.0.is_blocked.store(outcome.is_pending(), Relaxed);
+        self.moved(outcome);
+    }
+
+    /// Notes a read from the connection; `may_wait` says whether it waits for bytes if it is pending.
+    pub(super) fn read<T>(&self, outcome: &Poll<T>, may_wait: bool) {
+        self.0.is_watched.store(outcome.is_pending() && may_wait, Relaxed);
+        self.moved(outcome);
+    }
+
+    fn moved<T>(&self, outcome: &Poll<T>) {
         if outcome.is_ready() {
-            self.0.takes.fetch_add(1, Ordering::Relaxed);
+            self.0.moves.fetch_add(1, Relaxed);
         }
     }
 
-    /// Notes a flush of the connection.
-    pub(super) fn flushed(&self) {
-        let stage = &self.0.stage;
-        let _ = stage.compare_exchange(TAKEN, FLUSHED, Ordering::Relaxed, Ordering::Relaxed);
+    /// Notes a flush of the connection. There may have been nothing to flush, so that it is no progress.
+    pub(super) fn flushed<T, E>(&self, outcome: &Poll<Result<T, E>>) {
+        self.0.is_blocked.store(outcome.is_pending(), Relaxed);
+        if let Poll::Ready(Ok(_)) = outcome {
+            let _ = self.0.stage.compare_exchange(TAKEN, FLUSHED, Relaxed, Relaxed);
+        }
     }
 }
 
 impl<B> Drop for WatchedBody<B> {
     fn drop(&mut self) {
-        self.written.0.stage.store(TAKEN, Ordering::Relaxed);
+        self.written.0.stage.store(TAKEN, Relaxed);
     }
 }
 

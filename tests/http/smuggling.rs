@@ -552,6 +552,26 @@ fn a_request_is_sent_again_once() {
     }
 }
 
+/// Behind bytes that are not read, nothing notices the end of a client: its answer is not waited for without end.
+#[test]
+fn a_client_whose_end_would_not_be_noticed_is_not_kept() {
+    let upstream = RawUpstream::bind();
+    let gateway = serving(&[upstream.address()])
+        .server("handshake_timeout = \"1s\"")
+        .route("body_timeout = \"300ms\"")
+        .start();
+    for request in [get("/").text() + &HIDDEN.repeat(2000), post(CHUNKED) + "0\r\n\r\n" + HIDDEN] {
+        let mut client = gateway.connect();
+        client.send(request.as_bytes());
+        let mut application = upstream.accept();
+        answer(&mut application, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        application.expect_gone();
+        client.read_head();
+        assert_eq!(client.expect_gone(), b"");
+        assert!(upstream.accept_now().is_none());
+    }
+}
+
 /// A client that does not take its answer is not waited for without end.
 #[test]
 fn a_reader_that_stops_is_not_awaited() {
@@ -566,13 +586,25 @@ fn a_reader_that_stops_is_not_awaited() {
     answer(&mut application, "HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n");
     let ended = eventually(|| application.try_send(&[b'x'; 8192]).err());
     assert!(ended.is_some());
-    // One that has nothing to take is.
-    let mut client = gateway.connect();
-    client.send_request(&get("/"));
-    let mut application = upstream.accept();
-    answer(&mut application, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
-    client.read_head();
-    std::thread::sleep(Duration::from_secs(1));
-    application.send(b"0\r\n\r\n");
-    assert_eq!(client.take(5), b"0\r\n\r\n");
+    // Those that have nothing to take are.
+    let requests = [
+        get("/").text(),
+        post("Content-Length: 5\r\n") + "hello",
+        post(CHUNKED) + "5\r\nhello\r\n0\r\n\r\n",
+        get("/").text() + HIDDEN,
+    ];
+    let mut waiting = requests.map(|request| {
+        let mut client = gateway.connect();
+        client.send(request.as_bytes());
+        let mut application = upstream.accept();
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n";
+        answer(&mut application, head);
+        client.read_head();
+        (client, application)
+    });
+    std::thread::sleep(Duration::from_secs(3));
+    for (client, application) in &mut waiting {
+        application.send(b"0\r\n\r\n");
+        assert_eq!(client.take(5), b"0\r\n\r\n");
+    }
 }

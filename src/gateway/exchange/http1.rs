@@ -159,7 +159,7 @@ impl Http1 {
             (Err(_), Some(stall)) => loop {
                 let progress = written.progress();
                 match timeout(stall, &mut served).await {
-                    Err(_) if written.is_blocked_since(progress) => break HttpOutcome::Late,
+                    Err(_) if written.is_stuck_since(progress) => break HttpOutcome::Late,
                     Err(_) => {}
                     Ok(outcome) => break outcome,
                 }

@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use bytes::Bytes;
 use framewall::values::{Host, Origin, canonical_path};
 use framewall::config::UnknownClients;
-use framewall::handshake::{ClientAddress, DeflateOffer, HeadTap, Letters, MAX_HEAD, Peer, Provenance, RawHead, UpgradeRequest, problem, request_id, upstream_request};
+use framewall::handshake::{ClientAddress, DeflateOffer, HeadTap, Letters, MAX_HEAD, Peer, Persistence, Provenance, RawHead, UpgradeRequest, problem, request_id, upstream_request};
 use framewall::values::FieldRules;
 use framewall::values::Refusal;
 use framewall::tls::transport::Transport;
@@ -90,7 +90,7 @@ fn judge(head: &RawHead, parts: http::request::Parts, trusted: bool) -> Result<(
         fields: &FieldRules::default(),
         letters: &Letters::default(),
     };
-    let offered = request.subprotocols();
+    let offered = request.head().subprotocols();
     let forwarded = upstream_request(&request, provenance, offered, KEY)
         .expect("what was checked makes a request");
     check_forwarded(&request, &forwarded, trusted);
@@ -104,22 +104,22 @@ fn answer(
         Ok(()) => Response::new(http_body_util::Either::Left(Empty::new())),
         Err(refusal) => {
             assert!(refusal.reason.status().is_client_error());
-            problem(&refusal, "id").map(http_body_util::Either::Right)
+            problem(&refusal, "id", Persistence::Close).map(http_body_util::Either::Right)
         }
     }
 }
 
 fn check_request(request: &UpgradeRequest) {
-    let path = request.target().split('?').next().expect("a path");
-    assert_eq!(canonical_path(path).as_deref(), Ok(request.path()));
-    assert!(request.target().bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#'));
-    let host = request.host();
+    let path = request.head().target().split('?').next().expect("a path");
+    assert_eq!(canonical_path(path).as_deref(), Ok(request.head().path()));
+    assert!(request.head().target().bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#'));
+    let host = request.head().host();
     assert_eq!(Host::parse(host.as_str()).as_ref(), Ok(host), "the host is in canonical form");
     assert_eq!(request.key().len(), 24);
 }
 
 fn check_forwarded(request: &UpgradeRequest, forwarded: &Request<Empty<Bytes>>, trusted: bool) {
-    assert_eq!(forwarded.uri().to_string(), request.target(), "the target goes on as it came");
+    assert_eq!(forwarded.uri().to_string(), request.head().target(), "the target goes on as it came");
     let headers = forwarded.headers();
     for (name, value) in [
         ("connection", "Upgrade"),
@@ -129,9 +129,9 @@ fn check_forwarded(request: &UpgradeRequest, forwarded: &Request<Empty<Bytes>>, 
     ] {
         assert_eq!(all(headers, name), [value], "{name}");
     }
-    let host = request.authority().to_string();
+    let host = request.head().authority().to_string();
     assert_eq!(all(headers, "host"), [host.as_str()], "the upstream gets the host that was judged");
-    let used = request.used_authority().to_string();
+    let used = request.head().used_authority().to_string();
     assert_eq!(all(headers, "x-forwarded-host"), [used.as_str()]);
     for name in ["te", "trailer", "transfer-encoding", "content-length", "proxy", "keep-alive"] {
         assert!(!headers.contains_key(name), "{name}");
@@ -139,7 +139,7 @@ fn check_forwarded(request: &UpgradeRequest, forwarded: &Request<Empty<Bytes>>, 
     // Each says client_no_context_takeover, too.
     let offers = DeflateOffer::read(headers).expect("the gateway's own");
     assert_eq!(offers.len(), request.offers().len(), "what goes on is read as what was offered");
-    for option in request.headers().get_all(CONNECTION) {
+    for option in request.head().headers().get_all(CONNECTION) {
         let options = option.to_str().expect("the request was checked").split(',').map(str::trim);
         for option in options.filter(|option| option.starts_with("x-test-")) {
             assert!(!headers.contains_key(option), "{option} is of one connection");

@@ -96,8 +96,9 @@ fn normalized(path: &str, is_strict: bool) -> Result<String, PathError> {
     Ok(canonical)
 }
 
-/// A path that servers read in different ways: they may merge `//`, cut off `;` and what follows it in a segment, and
-/// decode an escaped slash or `;`.
+/// A path that servers read in different ways: they may merge `//`, cut off `;` and what follows it in a segment, decode
+/// an escaped slash or `;`, and take `//` at the beginning for the mark of a host (RFC 3986 section 4.2), as URL parsers
+/// do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AmbiguousPath {
     /// The first part with several readings.
@@ -114,7 +115,7 @@ impl AmbiguousPath {
     pub fn new(path: &str, fault: PathError) -> Result<Self, PathError> {
         let literal = normalized(path, false)?;
         let mut readings = Vec::new();
-        for choice in 0_u8..16 {
+        for choice in 0_u8..32 {
             let may = |bit: u8| choice & (1 << bit) != 0;
             let mut reading = literal.clone();
             for (bit, escape, byte) in [(0, "%2F", "/"), (1, "%3B", ";")] {
@@ -126,6 +127,11 @@ impl AmbiguousPath {
                 let uncut =
                     |segment: &str| segment.split(';').next().unwrap_or_default().to_owned();
                 reading = reading.split('/').map(uncut).collect::<Vec<_>>().join("/");
+            }
+            if may(4)
+                && let Some(rest) = reading.strip_prefix("//")
+            {
+                reading = format!("/{}", rest.split_once('/').unwrap_or_default().1);
             }
             while may(3) && reading.contains("//") {
                 reading = reading.replace("//", "/");
@@ -249,7 +255,9 @@ mod tests {
     fn an_ambiguous_path_has_all_its_readings() {
         let read = |path| AmbiguousPath::new(path, canonical_path(path).unwrap_err());
         for (path, readings) in [
-            ("//a", &["//a", "/a"][..]),
+            ("//a", &["//a", "/a", "/"][..]),
+            ("//a/b", &["//a/b", "/a/b", "/b"]),
+            ("/%2fa//b", &["/%2Fa//b", "//a//b", "/%2Fa/b", "/a/b", "//b", "/b"]),
             ("/%61//", &["/a//", "/a/"]),
             ("/a;b=%7e/c", &["/a;b=~/c", "/a/c"]),
             ("/a%2fb", &["/a%2Fb", "/a/b"]),

@@ -115,6 +115,8 @@ fn an_ambiguous_path_is_forwarded_where_all_its_readings_have_one_route() {
     gateway.check_refusal(&client.read_response(), 400, "handshake.malformed");
     for target in [
         "//admin/x",
+        "//x/admin/y",
+        "/%2Fx/admin/y",
         "/admin//x",
         "/admin/a;b",
         "/x;y/../admin/",
@@ -235,4 +237,21 @@ fn early_hints_are_bounded() {
     client.send_request(&get("/"));
     answer(&mut application, &(hint.repeat(9) + HELLO));
     gateway.check_refusal(&client.read_response(), 502, "upstream.handshake");
+}
+
+/// A URL parser takes two slashes at the beginning for the mark of a host.
+#[test]
+fn a_mapped_path_does_not_begin_with_a_host() {
+    let upstream = RawUpstream::bind();
+    let gateway = serving(&[upstream.address()])
+        .path("/api/*")
+        .route("ambiguous_paths = true\nupstream_path = \"/*\"")
+        .start();
+    for target in ["/api//x/admin", "/api/%2fx/admin"] {
+        gateway.expect_refusal(&get(target), 400, "handshake.malformed");
+    }
+    upstream.received_nothing();
+    let mut client = gateway.connect();
+    client.send_request(&get("/api/a//b"));
+    assert_eq!(upstream.accept().read_head().line, "GET /a//b HTTP/1.1");
 }

@@ -284,7 +284,7 @@ impl Exchange<'_> {
         self.subject.unlisted = admission.unlisted().map(str::to_owned);
         let user = self.enter_user(&mut checks, &admission)?;
         checks.open(&admission, &mut request)?;
-        map_path(admission.route(), request.head_mut());
+        map_path(admission.route(), request.head_mut())?;
         let key = request.key().to_owned();
         let in_force = Arc::clone(in_force);
         let caller = Caller { request, peer: *peer, client, letters, in_force };
@@ -330,7 +330,7 @@ impl Exchange<'_> {
             .await
             .map_err(|_| Refusal::new(Reason::TokenUnverifiable, "the keys did not come in time"))
             .flatten()?;
-        map_path(admission.route(), request.head_mut());
+        map_path(admission.route(), request.head_mut())?;
         for refusal in admission.let_through() {
             exchanges.reporter.let_through(&self.subject, refusal);
         }
@@ -444,12 +444,20 @@ fn keeps_connection(refusal: &Refusal) -> bool {
     reason && refusal.offence.is_none()
 }
 
-/// Replaces the path by that of the upstream.
-fn map_path(route: &Route, request: &mut RequestHead) {
-    if let Some(to) = &route.upstream_path {
-        let target = route.path.mapped(to, request.target());
-        request.set_target(target);
+/// Replaces the path by that of the upstream. An ambiguous path may then begin with two slashes, which a URL parser
+/// takes for the mark of a host: the rest could be a path of another route.
+fn map_path(route: &Route, request: &mut RequestHead) -> Result<(), Refusal> {
+    let Some(to) = &route.upstream_path else {
+        return Ok(());
+    };
+    let target = route.path.mapped(to, request.target());
+    let marks_host = ["//", "/%2f", "/%2F"].iter().any(|mark| target.starts_with(mark));
+    if marks_host && request.ambiguous_path().is_some() {
+        let detail = "at the upstream the path would begin with two slashes";
+        return Err(Refusal::new(Reason::HandshakeMalformed, detail).by("upstream_path"));
     }
+    request.set_target(target);
+    Ok(())
 }
 
 /// When the answer to a plain request ends with the token that admitted it; `None`: it does not.

@@ -189,3 +189,22 @@ fn a_request_after_a_reload_is_judged_by_the_new_configuration() {
     }
     assert!(upstream.accept_now().is_none());
 }
+
+/// A server that knows the user of a connection by NTLM takes every further request on it for that user's.
+#[test]
+fn a_connection_that_a_user_authenticated_is_not_shared() {
+    for credentials in ["NTLM TlRMTVNTUAAB", "negotiate YIIB"] {
+        let upstream = RawUpstream::bind();
+        let gateway = serving(&[upstream.address()]).start();
+        let mut client = gateway.connect();
+        client.send_request(&get("/").and("Authorization", credentials));
+        let mut first = upstream.accept();
+        assert_eq!(answer(&mut first, HELLO).only("authorization"), Some(credentials));
+        assert_eq!(client.read_response().status(), 200);
+        let mut other = gateway.connect();
+        other.send_request(&get("/"));
+        answer(&mut upstream.accept(), HELLO);
+        assert_eq!(other.read_response().status(), 200);
+        assert_eq!(first.expect_gone(), b"");
+    }
+}

@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{Method, Request, StatusCode, Version, request, response};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, Method, Request, StatusCode, Version, request, response};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep, sleep, timeout_at};
 
@@ -215,6 +215,9 @@ impl PlainAttempts<'_> {
         let progress = Arc::clone(body.progress());
         let is_repeatable = body.is_empty()
             && matches!(self.head.method, Method::GET | Method::HEAD | Method::OPTIONS);
+        if authenticates_connection(&self.head.headers) {
+            connection.retire();
+        }
         let request = Request::from_parts(self.head.clone(), body);
         let outcome = {
             let mut sending = std::pin::pin!(connection.send(request));
@@ -288,6 +291,15 @@ impl PlainAttempts<'_> {
             self.journal.record(Event::UpstreamDown { upstream, route, detail, rest, unlogged });
         }
     }
+}
+
+/// Whether the credentials are those of a connection: with NTLM, and Negotiate by it, a server takes all further requests
+/// on the connection for the same user's.
+fn authenticates_connection(headers: &HeaderMap) -> bool {
+    headers.get_all(AUTHORIZATION).iter().any(|credentials| {
+        let scheme = credentials.as_bytes().split(|byte| *byte == b' ').next().unwrap_or_default();
+        [&b"NTLM"[..], b"Negotiate"].iter().any(|name| scheme.eq_ignore_ascii_case(name))
+    })
 }
 
 /// Whether the connection is not used again for a reason that hyper does not see: a 204 that announces a body, which

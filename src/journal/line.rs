@@ -141,6 +141,11 @@ fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
 /// written as `\uXXXX`, so that the line is safe on a terminal and still parses to the original text.
 fn push_json(out: &mut String, text: &str) {
     out.push('"');
+    if is_plain(text) {
+        out.push_str(text);
+        out.push('"');
+        return;
+    }
     for c in cut(text) {
         match c {
             '"' | '\\' => out.extend(['\\', c]),
@@ -157,8 +162,7 @@ fn push_json(out: &mut String, text: &str) {
 
 /// Writes a value after `name=`: unquoted if it is one plain word, else quoted.
 fn push_word(out: &mut String, text: &str) {
-    let bare = |byte: u8| byte.is_ascii_graphic() && !b"\"\\=".contains(&byte);
-    if !text.is_empty() && text.len() <= MAX_TEXT && text.bytes().all(bare) {
+    if !text.is_empty() && is_plain(text) && !text.contains([' ', '=']) {
         out.push_str(text);
     } else {
         out.push('"');
@@ -169,6 +173,9 @@ fn push_word(out: &mut String, text: &str) {
 
 /// Writes text with the escapes of a Rust string literal, without the quotes.
 fn push_escaped(out: &mut String, text: &str) {
+    if is_plain(text) {
+        return out.push_str(text);
+    }
     for c in cut(text) {
         if prints(c) && c != '"' && c != '\\' {
             out.push(c);
@@ -176,6 +183,12 @@ fn push_escaped(out: &mut String, text: &str) {
             out.extend(c.escape_debug());
         }
     }
+}
+
+/// Whether the text is short and has no character that either format escapes, as almost every text.
+fn is_plain(text: &str) -> bool {
+    let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
+    text.len() <= MAX_TEXT && text.bytes().all(plain)
 }
 
 /// Whether a terminal shows the character as itself. `escape_debug` uses the tables of Unicode: it also

@@ -30,6 +30,9 @@ const REPORT_AFTER_LINES: u32 = 1024;
 /// The interval at which losses are reported while the queue is empty.
 const REPORT_AGAIN: Duration = Duration::from_secs(1);
 
+/// How long the thread lets lines gather after the first one, so that a busy gateway does not wake it for each.
+const GATHER: Duration = Duration::from_millis(1);
+
 /// The producer side of the queue. Clones share the queue.
 #[derive(Debug, Clone)]
 pub(super) struct Writer {
@@ -68,14 +71,25 @@ enum QueueEntry {
     Reopen,
 }
 
+/// What the thread does.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum ThreadState {
+    /// It is between two lines.
+    #[default]
+    Running,
+    /// It has taken a line from the queue and not finished it.
+    Writing,
+    /// It sleeps until it is signalled.
+    Waiting,
+}
+
 #[derive(Debug, Default)]
 struct WriterState {
     entries: VecDeque<QueueEntry>,
     /// The number of entries that are lines.
     lines: usize,
     bytes: usize,
-    /// The thread has taken a line from the queue and not finished it.
-    writing: bool,
+    thread: ThreadState,
     lost: Lost,
     /// Receives the events of the output. The thread drops it when it ends, because its sinks hold writers.
     journal: Journal,
@@ -133,7 +147,7 @@ impl Writer {
             state.bytes += line.len();
             state.lines += 1;
             state.entries.push_back(QueueEntry::Line(line));
-            self.queue.work.notify_one();
+            self.queue.wake(&mut state);
         }
     }
 
@@ -143,7 +157,7 @@ impl Writer {
         // A queued request is enough.
         if !state.stopped && !matches!(state.entries.back(), Some(QueueEntry::Reopen)) {
             state.entries.push_back(QueueEntry::Reopen);
-            self.queue.work.notify_one();
+            self.queue.wake(&mut state);
         }
     }
 
@@ -169,7 +183,7 @@ impl Writer {
             .done
             .wait_timeout_while(self.queue.lock(), within, |state| !state.finished)
             .unwrap_or_else(PoisonError::into_inner);
-        let left = state.lines + usize::from(state.writing);
+        let left = state.lines + usize::from(state.thread == ThreadState::Writing);
         Lost { unwritten: u64::try_from(left).unwrap_or(u64::MAX), ..state.lost.clone() }
     }
 }
@@ -197,20 +211,28 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Wakes the thread if it sleeps: a signal costs a system call even if nothing waits for it.
+    fn wake(&self, state: &mut WriterState) {
+        if state.thread == ThreadState::Waiting {
+            state.thread = ThreadState::Running;
+            self.work.notify_one();
+        }
+    }
+
     fn pop(&self) -> Option<QueueEntry> {
         let mut state = self.lock();
         let entry = state.entries.pop_front()?;
         if let QueueEntry::Line(line) = &entry {
             state.bytes -= line.len();
             state.lines -= 1;
-            state.writing = true;
+            state.thread = ThreadState::Writing;
         }
         Some(entry)
     }
 
     fn settle(&self, result: io::Result<()>) {
         let mut state = self.lock();
-        state.writing = false;
+        state.thread = ThreadState::Running;
         if let Err(error) = result {
             state.lost.write_failed += 1;
             state.lost.error = Some(error.to_string());
@@ -219,11 +241,19 @@ impl Queue {
 
     /// Waits for an entry, at most `REPORT_AGAIN`. Returns false if the queue is empty and stopped.
     fn wait(&self) -> bool {
-        let state = self.lock();
+        let mut state = self.lock();
         if state.stopped || !state.entries.is_empty() {
             return !state.entries.is_empty();
         }
-        drop(self.work.wait_timeout(state, REPORT_AGAIN));
+        state.thread = ThreadState::Waiting;
+        let woken = self.work.wait_timeout(state, REPORT_AGAIN);
+        let (mut state, _) = woken.unwrap_or_else(PoisonError::into_inner);
+        state.thread = ThreadState::Running;
+        let gathers = !state.stopped && !state.entries.is_empty();
+        drop(state);
+        if gathers {
+            thread::sleep(GATHER);
+        }
         true
     }
 

@@ -46,6 +46,7 @@ app.get("/large", (request, response) => {
   createReadStream("/dev/zero", { end: 8 * 1024 * 1024 - 1 }).pipe(response);
 });
 app.use("/files", express.static(fileURLToPath(new URL(".", import.meta.url))));
+app.get("/paths/*path", (request, response) => response.json(request.originalUrl));
 app.get("/back", (request, response) => response.redirect("/"));
 app.get("/events", (request, response) => {
   response.writeHead(200, { "Content-Type": "text/event-stream", "Cache-Control": "no-cache" });
@@ -69,6 +70,7 @@ try {
   outcome.cookie = document.cookie;
   outcome.home = (await (await fetch("/")).text()).includes("<title>home");
   outcome.me = (await (await fetch("/api/me")).json()).user;
+  outcome.path = await (await fetch("/paths/[id] ü'(1)?a[]=[|]")).json();
   const note = await fetch("/api/notes", { method: "POST", body: new URLSearchParams({ text: "Grüße" }) });
   outcome.note = { status: note.status, ...(await note.json()) };
   outcome.upload = await (await fetch("/upload", { method: "POST", body: new Blob([new Uint8Array(3000000)]) })).json();

@@ -31,26 +31,37 @@ fn programs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/apps")
 }
 
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// The language of the block that is a file with this name.
+fn language_of(name: &str) -> &'static str {
+    if Path::new(name).extension().is_some_and(|end| end == "py") { "python" } else { "text" }
+}
+
 /// The port that a command or a configuration file says.
 fn port_of(text: &str) -> String {
-    let after =
-        ["--port ", "-p ", "PORT=", ".port = "].iter().find_map(|name| text.split_once(name));
+    let after = ["--port ", "-p ", "PORT=", ".port = ", "listener "]
+        .iter()
+        .find_map(|name| text.split_once(name));
     let (_, rest) = after.unwrap_or_else(|| panic!("no port: {text}"));
     rest.split(|letter: char| !letter.is_ascii_digit()).next().unwrap().to_owned()
 }
 
 impl Application {
-    /// Starts the application of a section in the folder `at` of tests/peers/apps. `settings`: a file with the block of
-    /// Python of the section, which the application gets.
+    /// Starts the application of a section in the folder `at` of tests/peers/apps. `settings`: the
+    /// name of the file with the settings of the section, which the application gets.
     pub(super) fn start(heading: &str, at: &str, settings: Option<&str>) -> Self {
         let section = Section::find(heading);
         let folder = TempDir::new().unwrap();
         let command = section.block("sh");
-        let python = settings.map(|_| section.block("python")).unwrap_or_default();
-        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let port = [port_of(&format!("{command}{python}")), free.to_string()];
+        let text = settings.map_or(String::new(), |name| section.block(language_of(name)));
+        let port = [port_of(&format!("{command}{text}")), free_port().to_string()];
         if let Some(name) = settings {
-            let text = python.replace(&port[0], &port[1]).replace("app.example.com", "localhost");
+            let text = text.replace(&port[0], &port[1]).replace("app.example.com", "localhost");
+            // The port of MQTT itself may be in use here.
+            let text = text.replace("listener 1883", &format!("listener {}", free_port()));
             fs::write(folder.path().join(name), text).unwrap();
         }
         // Jupyter serves this folder, and runs as root where the tests do.
@@ -68,7 +79,7 @@ impl Application {
         let child = Command::new("sh")
             .args(["-c", &command])
             .current_dir(programs().join(at))
-            .env("PATH", format!("{}:{path}", root.join("build/venv/bin").display()))
+            .env("PATH", format!("{}:{path}:/usr/sbin", root.join("build/venv/bin").display()))
             .env("PYTHONPATH", folder.path())
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("PYTHONUNBUFFERED", "1")

@@ -60,6 +60,7 @@ fn a_page_in_chromium_uses_all_of_one_origin() {
         "cookie": "theme=dark",
         "home": true,
         "me": "ada",
+        "path": "/paths/[id]%20%C3%BC'(1)?a[]=[|]",
         "note": { "status": 201, "text": "Grüße", "by": "ada" },
         "upload": { "size": 3_000_000, "length": "3000000" },
         "events": ["ada 1", "ada 2", "ada 3"],
@@ -77,6 +78,15 @@ fn socketio_polls_and_upgrades() {
     let application = Application::start("Socket.IO", "", None);
     let gateway = application.gateway();
     assert_eq!(application.serve(&gateway, "socketio_client.mjs").len(), 8);
+    assert_eq!(refusals(&gateway), Vec::<String>::new());
+}
+
+#[test]
+#[ignore = "needs mosquitto and node mqtt"]
+fn mqtt_over_websockets() {
+    let application = Application::start("MQTT (mosquitto)", "", Some("mosquitto.conf"));
+    let gateway = application.gateway();
+    assert_eq!(application.serve(&gateway, "mqtt_client.mjs").len(), 4);
     assert_eq!(refusals(&gateway), Vec::<String>::new());
 }
 

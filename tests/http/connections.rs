@@ -208,3 +208,20 @@ fn a_connection_that_a_user_authenticated_is_not_shared() {
         assert_eq!(first.expect_gone(), b"");
     }
 }
+
+/// Connections that wait for another request leave the last quarter of `max_connections` to new clients.
+#[test]
+fn a_crowded_gateway_keeps_no_connection() {
+    let upstream = RawUpstream::bind();
+    let gateway = serving(&[upstream.address()]).server("max_connections = 8").start();
+    let mut clients = Vec::new();
+    for number in 1..=8 {
+        let mut client = gateway.connect();
+        client.send_request(&get("/"));
+        let mut application = upstream.accept_now().unwrap_or_else(|| upstream.accept());
+        answer(&mut application, "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
+        let response = client.read_head();
+        assert_eq!(response.says_close(), number > 6, "{number}: {response:?}");
+        clients.push(client);
+    }
+}

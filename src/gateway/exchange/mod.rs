@@ -72,6 +72,12 @@ impl Exchanges {
         self.slots.open()
     }
 
+    /// Whether fewer than a quarter of `max_connections` are left, so that none is for connections that wait for another
+    /// request.
+    fn is_crowded(&self, max_connections: usize) -> bool {
+        max_connections.saturating_sub(self.slots.open()) < max_connections / 4
+    }
+
     /// Serves a connection in a task of its own, or drops it without an answer.
     pub(crate) fn accept(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, purpose: Purpose) {
         let in_force = self.current.get();

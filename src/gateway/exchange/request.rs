@@ -158,9 +158,10 @@ impl Exchange<'_> {
     /// Whether the gateway would serve another request on the connection. After a reload it would not: TLS was
     /// negotiated under the configuration before it.
     fn may_continue(&self) -> bool {
-        let Connection { exchanges, generation, slot, .. } = self.connection;
+        let Connection { exchanges, generation, in_force, slot, .. } = self.connection;
         matches!(slot, Slot::Open(_))
             && self.number < MAX_REQUESTS
+            && !exchanges.is_crowded(in_force.server.max_connections)
             && !exchanges.runtime.is_stopping()
             && exchanges.current.get().generation == *generation
     }

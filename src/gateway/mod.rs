@@ -1,5 +1,5 @@
-//! Connections from accept to close: listeners, one exchange a connection, upstreams, sessions, and the
-//! graceful stop.
+//! Connections from accept to close: listeners, the exchanges of each connection, upstreams, sessions, and
+//! the graceful stop.
 
 mod exchange;
 pub mod listen;

@@ -18,7 +18,7 @@ pub enum Phase {
     /// The client's address: for a direct client before its first byte is read, for the client of a
     /// trusted proxy after the proxy named it.
     Address,
-    /// The client certificate. rustls runs this phase inside the TLS handshake.
+    /// The client certificate, for `explain` and reloads. The TLS handshake itself verifies it, in rustls.
     Certificate,
     /// The start of a request, which may come long after the connection was accepted.
     Exchange,

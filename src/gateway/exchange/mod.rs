@@ -51,7 +51,7 @@ struct Accepted {
     slot: Slot,
     /// The admission of the address; `None` for a trusted proxy, whose client is not known yet.
     admitted: Option<AddressAdmission>,
-    /// The configuration that decides about the connection.
+    /// The configuration at accept, which decides about the first request.
     in_force: Arc<InForce>,
 }
 

@@ -1,5 +1,5 @@
-//! Everything that a configuration decides, as one immutable value. After a reload, connections that
-//! began with the old value finish with it.
+//! Everything that a configuration decides, as one immutable value. After a reload, requests that began
+//! with the old value finish with it.
 
 use std::fmt;
 use std::path::PathBuf;

@@ -73,8 +73,8 @@ impl Runtime {
     }
 }
 
-/// The configuration in force. A reload replaces it in one step; a connection takes it once, at accept,
-/// so that no reload comes between two of its checks.
+/// The configuration in force. A reload replaces it in one step; a connection takes it at accept, and again
+/// for each further request, so that no reload comes between two checks of one request.
 #[derive(Debug)]
 pub(crate) struct Current(RwLock<Arc<InForce>>);
 

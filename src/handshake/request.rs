@@ -171,13 +171,18 @@ impl RequestHead {
         named: Authority,
         headers: HeaderMap,
     ) -> Result<Self, Refusal> {
-        let ambiguous = match kind {
-            RequestKind::Http => target.ambiguous_path()?.map(Box::new),
-            RequestKind::WebSocket => None,
-        };
-        let path = match &ambiguous {
-            Some(ambiguous) => ambiguous.readings.first().cloned().unwrap_or_default(),
-            None => target.canonical_path()?,
+        let (path, ambiguous) = match kind {
+            RequestKind::WebSocket => (target.canonical_path()?, None),
+            RequestKind::Http => {
+                let escaped = target.with_escaped_brackets();
+                match escaped.ambiguous_path()?.map(Box::new) {
+                    Some(ambiguous) => {
+                        let first = ambiguous.readings.first().cloned().unwrap_or_default();
+                        (first, Some(ambiguous))
+                    }
+                    None => (escaped.canonical_path()?, None),
+                }
+            }
         };
         let Target { text: target, authority } = target;
         let authority = authority.unwrap_or(named);

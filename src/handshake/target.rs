@@ -59,6 +59,13 @@ impl Target {
         Ok(Self { text: format!("{slash}{rest}"), authority: Some(authority) })
     }
 
+    /// The same target with `[` and `]` of its path escaped. Browsers send them as they are in plain requests, for
+    /// example for the script `[id].js` of a page, and servers read both spellings alike.
+    pub(super) fn with_escaped_brackets(&self) -> Self {
+        let text = self.path().replace('[', "%5B").replace(']', "%5D");
+        Self { text, authority: None }
+    }
+
     /// The canonical form of the path, without the query.
     pub(super) fn canonical_path(&self) -> Result<String, TargetError> {
         canonical_path(self.path()).map_err(TargetError::Path)
@@ -122,6 +129,10 @@ mod tests {
         }
         assert_eq!(parse("/%61?b/../c?d").unwrap().canonical_path(), Ok("/a".to_owned()));
         assert_eq!(parse("http://host?b").unwrap().canonical_path(), Ok("/".to_owned()));
+        let bracketed = parse("/a/[id]?[x]").unwrap();
+        assert!(bracketed.canonical_path().is_err());
+        let escaped = bracketed.with_escaped_brackets();
+        assert_eq!(escaped.canonical_path(), Ok("/a/%5Bid%5D".to_owned()));
     }
 
     #[test]

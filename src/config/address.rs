@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 
 use super::kinds::Fault;
-use super::model::UpstreamAddress;
+use super::model::{UpstreamAddress, UpstreamServer};
 use super::units::nearest;
 use crate::values::{Network, NetworkError};
 use crate::values::{is_host, split_port};
@@ -148,6 +148,18 @@ fn parse_authority(scheme: &str, authority: &str) -> Result<(String, Option<u16>
     }
     let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     Ok((bare.unwrap_or(host).to_ascii_lowercase(), port))
+}
+
+impl fmt::Display for UpstreamServer {
+    /// The address, and the weight and the role if they are not the default.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, weight, backup } = self;
+        address.fmt(f)?;
+        if *weight != 1 {
+            write!(f, " (weight {weight})")?;
+        }
+        f.write_str(if *backup { " (backup)" } else { "" })
+    }
 }
 
 impl fmt::Display for UpstreamAddress {

@@ -1,6 +1,7 @@
 //! The second step: checks the syntax tree and produces typed values. This step reads no file, resolves
 //! no name and reads no clock, so that its result for a file is the same on every machine.
 
+use super::cluster::{self, Clusters};
 use super::firewall::CheckedFirewall;
 use super::jwt::Issuers;
 use super::keys::{self, Admin, Limits, Log, Server, WebSocket};
@@ -18,6 +19,7 @@ pub(super) struct Checked<'a> {
     pub(super) routes: Vec<CheckedRoute<'a>>,
     pub(super) log: Log,
     pub(super) issuers: Issuers<'a>,
+    pub(super) clusters: Clusters<'a>,
     pub(super) admin: Admin,
     pub(super) firewall: CheckedFirewall<'a>,
     pub(super) limits: Limits,
@@ -39,15 +41,18 @@ pub(super) fn check<'a>(root: &SectionReader<'a>) -> Checked<'a> {
     let limits = limits::check(&limits_table, &defaults.limits);
     let base = Base { websocket, limits, ..defaults };
     let issuers = jwt::check(&root.table(&keys::JWT));
-    let routes = route::check(&root.table(&keys::ROUTES), &base, &issuers);
+    let clusters = cluster::check(&root.table(&keys::UPSTREAMS));
+    let routes = route::check(&root.table(&keys::ROUTES), &base, &issuers, &clusters);
     limits::check_used(&limits_table, &base.limits, &routes);
     let log = log::check(&root.table(&keys::LOG));
     let admin = admin::check(&root.table(&keys::ADMIN));
     issuers.lint_unused(root);
+    clusters.lint_unused(root);
     let firewall = firewall::check(root.table(&keys::FIREWALL));
     ban::check_file(root, firewall.ban.as_ref(), &admin);
     let limits = base.limits.values;
-    let mut checked = Checked { server, tls, routes, log, issuers, admin, firewall, limits };
+    let mut checked =
+        Checked { server, tls, routes, log, issuers, clusters, admin, firewall, limits };
     exposure::lint(&listener, &checked, base.profile.is_some());
     // Last: the checks above see only the values that the file or its profile gives, not derived ones.
     let most = checked.server.max_connections;

@@ -145,7 +145,9 @@ impl Checked<'_> {
     fn load(self, loader: Loader) -> Config {
         let tls = self.tls.map(|tls| tls.load(&loader));
         let issuers = self.issuers.load(&loader);
-        let shared = Shared { issuers: &issuers, tls: tls.as_ref(), listen: &self.server.listen };
+        let listen = &self.server.listen;
+        let clusters = self.clusters.load(listen, &loader);
+        let shared = Shared { issuers: &issuers, clusters: &clusters, tls: tls.as_ref(), listen };
         let routes = self.routes.into_iter().filter_map(|route| route.load(&shared, &loader));
         let routes = routes.map(Arc::new).collect();
         let firewall = self.firewall.load(&loader, &self.server.trusted_proxies);

@@ -11,9 +11,11 @@
 mod address;
 mod admin;
 mod auth;
+mod balance;
 mod ban;
 mod certificates;
 mod check;
+mod cluster;
 mod exposure;
 mod fields;
 mod files;
@@ -46,8 +48,8 @@ mod schema;
 mod server;
 mod tls;
 mod units;
-mod upstream;
 
+pub use balance::{Balance, HashKey};
 pub use host::HostPattern;
 pub use issuer::{
     Algorithm, Family, KeySource, LONGEST_TOKEN, OnExpiry, Requirement, RouteIssuers, Secret,
@@ -57,7 +59,8 @@ pub use keys::{Admin, BanRules, Issuer, Limits, Log, Route, Server, WebSocket};
 pub use lints::LintName;
 pub use load::{Loaded, examine, load, parse, read_text};
 pub use model::{
-    Auth, Compression, Config, LogFormat, Origins, ProxyProtocol, UnknownClients, UpstreamAddress,
+    Auth, Cluster, Compression, Config, LogFormat, Origins, ProxyProtocol, UnknownClients,
+    UpstreamAddress, UpstreamServer,
 };
 pub use path::PathPattern;
 pub use protection::{Firewall, Mode, OnExceed};

@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::balance::Balance;
 use super::issuer::RouteIssuers;
 use super::keys::{Admin, Issuer, Limits, Log, Route, Server};
 use super::protection::Firewall;
-use crate::tls::ServerSettings;
+use crate::tls::{ServerSettings, ServerTrust};
 use crate::values::OriginPattern;
 
 /// A checked configuration file; all files that it names were read.
@@ -89,6 +91,35 @@ pub enum UpstreamAddress {
     },
     /// `unix:PATH`
     Unix(PathBuf),
+}
+
+/// One of `upstreams.*.servers`, or an address of `routes.*.upstream`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamServer {
+    /// Its address.
+    pub address: UpstreamAddress,
+    /// Its share of the load, from 1 to 1000; 1 by default.
+    pub weight: u16,
+    /// Whether it is tried only after all others.
+    pub backup: bool,
+}
+
+/// The servers of an application: `[upstreams.NAME]`, or the list of a route.
+#[derive(Debug)]
+pub struct Cluster {
+    /// The `NAME` in `[upstreams.NAME]`; `None`: a list.
+    pub name: Option<String>,
+    /// At least one, in the order of the file.
+    pub servers: Vec<UpstreamServer>,
+    /// How the servers share the load; those of a list are tried in their order.
+    pub balance: Balance,
+    /// How long a server may take to accept a connection before the next one is tried.
+    pub dial_timeout: Duration,
+    /// The trust anchors for wss:// servers: the certificates of `ca`, each also accepted as an exact server
+    /// certificate, or the roots of the system. `None` if no server is wss://.
+    pub trust: Option<ServerTrust>,
+    /// The name that wss:// servers are verified by, in place of their host.
+    pub server_name: Option<String>,
 }
 
 /// `[websocket] compression`

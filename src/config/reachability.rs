@@ -4,26 +4,26 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use super::keys;
 use super::lints::LintName;
-use super::model::UpstreamAddress;
+use super::model::{UpstreamAddress, UpstreamServer};
 use super::reader::SectionReader;
 use super::report::Problem;
 
 /// The timeout for resolving one name.
 const LOOK_UP: Duration = Duration::from_secs(5);
 
-/// Warns of upstreams that are an address of `listen` and, if `looks_up` is set, of names that do not
+/// Warns of the servers in the list `key` that are an address of `listen` and, if `looks_up` is set, of names that do not
 /// resolve.
 pub(super) fn lint(
     reader: &SectionReader<'_>,
-    upstreams: &[UpstreamAddress],
+    key: &str,
+    servers: &[UpstreamServer],
     listen: &[SocketAddr],
     looks_up: bool,
 ) {
-    for upstream in reader.entries(keys::UPSTREAM.name, upstreams) {
-        let (UpstreamAddress::Ws { host, port } | UpstreamAddress::Wss { host, port }) =
-            upstream.get_ref()
+    for server in reader.entries(key, servers) {
+        let upstream = &server.get_ref().address;
+        let (UpstreamAddress::Ws { host, port } | UpstreamAddress::Wss { host, port }) = upstream
         else {
             continue;
         };
@@ -33,24 +33,19 @@ pub(super) fn lint(
             None => match resolve(host, *port) {
                 Ok(addresses) => addresses,
                 Err(reason) => {
-                    let what =
-                        format!("the upstream {} does not resolve: {reason}", upstream.get_ref());
-                    let help = "correct the name, or the name service of this machine; sessions of this \
-                                route get upstream.unavailable";
-                    reader.lint(
-                        LintName::UpstreamName,
-                        Problem::at(upstream.span(), what).help(help),
-                    );
+                    let what = format!("the upstream {upstream} does not resolve: {reason}");
+                    let help = "correct the name, or the name service of this machine; its sessions get \
+                                upstream.unavailable";
+                    reader
+                        .lint(LintName::UpstreamName, Problem::at(server.span(), what).help(help));
                     continue;
                 }
             },
         };
         if let Some(own) = listen.iter().find(|own| is_own(own, &addresses, *port)) {
-            let what = format!(
-                "the upstream {} is the gateway itself, which listens on {own}",
-                upstream.get_ref()
-            );
-            let problem = Problem::at(upstream.span(), what)
+            let what =
+                format!("the upstream {upstream} is the gateway itself, which listens on {own}");
+            let problem = Problem::at(server.span(), what)
                 .label("each request would come back until max_connections is reached")
                 .help("write the address of the application");
             reader.lint(LintName::UpstreamSelf, problem);

@@ -91,10 +91,11 @@ mod tests {
             Section::Ban => ("[firewall.ban]\n".into(), "firewall.ban.".into()),
             Section::Limits => ("[limits]\n".into(), "limits.".into()),
             Section::WebSocket => ("[websocket]\n".into(), "websocket.".into()),
-            Section::Issuers | Section::Routes | Section::RouteLimits => {
+            Section::Issuers | Section::Upstreams | Section::Routes | Section::RouteLimits => {
                 unreachable!("no key of its own")
             }
             Section::Issuer => ("[jwt.x]\n".into(), "jwt.x.".into()),
+            Section::Upstream => ("[upstreams.x]\n".into(), "upstreams.x.".into()),
             Section::Admin => ("[admin]\n".into(), "admin.".into()),
             Section::Route => ("[routes.x]\n".into(), "routes.x.".into()),
             Section::Log => ("[log]\n".into(), "log.".to_owned()),

@@ -2,21 +2,22 @@
 
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::auth::{self, CheckedAuth};
+use super::cluster::{self, CheckedUpstream, Clusters};
 use super::host::HostPattern;
 use super::jwt::Issuers;
 use super::keys::{self, Issuer, Limits, Route, RouteKeys, Section, WebSocket};
 use super::kinds::Fault;
 use super::lints::LintName;
 use super::load::Loader;
+use super::model::Cluster;
 use super::path::PathPattern;
 use super::profile::Base;
 use super::reader::{NamedTable, SectionReader, check_name};
 use super::report::Problem;
-use super::{certificates, limits, reachability, upstream};
+use super::{certificates, limits};
 use crate::tls::ServerSettings;
 use crate::values::RequestKind;
 
@@ -27,7 +28,7 @@ pub(super) struct CheckedRoute<'a> {
     pub(super) name: String,
     keys: RouteKeys,
     path: Option<PathPattern>,
-    upstream_ca: Option<PathBuf>,
+    upstream: Option<CheckedUpstream>,
     pub(super) auth: Option<CheckedAuth>,
     websocket: WebSocket,
     pub(super) limits: Limits,
@@ -36,6 +37,7 @@ pub(super) struct CheckedRoute<'a> {
 /// The loaded sections that a route refers to.
 pub(super) struct Shared<'a> {
     pub(super) issuers: &'a [Option<Arc<Issuer>>],
+    pub(super) clusters: &'a [Option<Arc<Cluster>>],
     pub(super) tls: Option<&'a ServerSettings>,
     pub(super) listen: &'a [SocketAddr],
 }
@@ -50,10 +52,9 @@ impl CheckedRoute<'_> {
     pub(super) fn load(self, shared: &Shared<'_>, loader: &Loader) -> Option<Route> {
         let (reader, keys) = (&self.reader, self.keys);
         certificates::lint_hosts(reader, &keys.host, shared.tls);
-        reachability::lint(reader, &keys.upstream, shared.listen, loader.looks_up);
-        let trust = upstream::load(reader, self.upstream_ca, &keys.upstream, loader);
+        let cluster = self.upstream.and_then(|upstream| upstream.load(reader, shared, loader));
         let auth = self.auth?.load(shared.issuers)?;
-        Some(keys.with(self.name.into(), self.path?, trust, auth, self.websocket, self.limits))
+        Some(keys.with(self.name.into(), self.path?, cluster?, auth, self.websocket, self.limits))
     }
 }
 
@@ -62,6 +63,7 @@ pub(super) fn check<'a>(
     reader: &SectionReader<'a>,
     base: &Base,
     issuers: &Issuers<'_>,
+    clusters: &Clusters<'_>,
 ) -> Vec<CheckedRoute<'a>> {
     let tables = reader.named_tables(Section::Route);
     if tables.is_empty() {
@@ -71,7 +73,7 @@ pub(super) fn check<'a>(
     let mut routes = Vec::new();
     for NamedTable { name, span, reader } in tables {
         check_name(&reader, &name, span, "a route");
-        routes.push(check_one(reader, name, base, issuers, &mut taken));
+        routes.push(check_one(reader, name, base, issuers, clusters, &mut taken));
     }
     for route in &routes {
         lint_bare_path(&route.reader, &route.name, &taken);
@@ -84,6 +86,7 @@ fn check_one<'a>(
     name: String,
     base: &Base,
     issuers: &Issuers<'_>,
+    clusters: &Clusters<'_>,
     taken: &mut Vec<TakenRoute>,
 ) -> CheckedRoute<'a> {
     reader.acknowledge(&keys::ROUTE_ALLOW);
@@ -97,13 +100,13 @@ fn check_one<'a>(
         check_upstream_path(&reader, path, keys.upstream_path.as_ref());
         take(&reader, &name, &keys, path, taken);
     }
-    upstream::check(&reader, &mut keys.upstream);
+    let upstream = reader.required(&keys::UPSTREAM);
     let auth = auth::check(&reader, &name, issuers);
+    let upstream = cluster::of_route(&reader, upstream, auth.as_ref(), clusters);
     auth::check_refresh(&reader, auth.as_ref());
     let websocket = WebSocket::over(&base.websocket, &reader.table(&keys::ROUTE_WEBSOCKET));
     let limits = limits::of_route(&reader.table(&keys::ROUTE_LIMITS), &base.limits, auth.as_ref());
-    let upstream_ca = reader.get(&keys::UPSTREAM_CA);
-    CheckedRoute { reader, name, keys, path, upstream_ca, auth, websocket, limits }
+    CheckedRoute { reader, name, keys, path, upstream, auth, websocket, limits }
 }
 
 /// Refuses a mapping between an exact path and everything below one.
@@ -232,6 +235,11 @@ pub(super) fn parse_subprotocol(text: &str) -> Result<String, Fault> {
 pub(super) fn is_token(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !text.is_empty() && text.bytes().all(allowed)
+}
+
+/// Whether `name` can be a query parameter as the URL spells it: a token without `&`, `%`, `+` or `#`.
+pub(super) fn is_parameter(name: &str) -> bool {
+    is_token(name) && !name.contains(['&', '%', '+', '#'])
 }
 
 #[cfg(test)]

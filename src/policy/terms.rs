@@ -3,7 +3,7 @@
 use super::Table;
 use super::checks::StepText;
 use super::context::CheckContext;
-use crate::config::{Limits, Mode, OnExceed};
+use crate::config::{Cluster, Limits, Mode, OnExceed};
 
 /// The rate limits of the session. The key is that of the route if the route overrides `[limits]`.
 pub(super) fn rates(cx: &CheckContext<'_>) -> StepText {
@@ -41,8 +41,16 @@ pub(super) fn rates(cx: &CheckContext<'_>) -> StepText {
     }
 }
 
+/// The servers of the route, and how they share the load. The key is the table that names them, if one does.
 pub(super) fn upstream(cx: &CheckContext<'_>) -> StepText {
-    let upstreams = cx.route().map_or(&[][..], |route| &route.upstream);
-    let upstreams: Vec<String> = upstreams.iter().map(ToString::to_string).collect();
-    upstreams.join(", ").into()
+    let Ok(route) = cx.route() else {
+        return String::new().into();
+    };
+    let Cluster { name, servers, balance, .. } = &*route.cluster;
+    let servers: Vec<String> = servers.iter().map(ToString::to_string).collect();
+    let servers = servers.join(", ");
+    match name {
+        Some(name) => StepText::by(format!("{balance} of {servers}"), format!("upstreams.{name}")),
+        None => servers.into(),
+    }
 }

@@ -19,6 +19,13 @@ impl Counter {
         self.add(1, most).then(|| Permit(Arc::clone(self)))
     }
 
+    /// Takes one, however many are in use.
+    #[must_use]
+    pub fn hold(self: &Arc<Self>) -> Permit {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Permit(Arc::clone(self))
+    }
+
     /// The amount in use; above the bound if the bound was lowered meanwhile.
     #[must_use]
     pub fn used(&self) -> usize {
@@ -60,6 +67,11 @@ mod tests {
         drop(held);
         assert_eq!(counter.used(), 0);
         assert!(counter.take(1).is_some());
+        let held = [counter.hold(), counter.hold()];
+        assert_eq!(counter.used(), 2);
+        assert!(counter.take(2).is_none(), "a hold counts like a take");
+        drop(held);
+        assert_eq!(counter.used(), 0);
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod profile;
 mod routes;
 mod schema;
 mod tokens;
+mod upstreams;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -20,8 +21,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use framewall::config::{
-    Compression, HostPattern, Limits, Lint, LoadError, Loaded, LogFormat, Origins, PathPattern,
-    ProxyProtocol, UnknownClients, UpstreamAddress, load, parse,
+    Balance, Compression, HostPattern, Limits, Lint, LoadError, Loaded, LogFormat, Origins,
+    PathPattern, ProxyProtocol, UnknownClients, UpstreamAddress, load, parse,
 };
 use framewall::tls::{ClientAuth, TlsVersion};
 use framewall::values::{FieldPattern, FieldRules};
@@ -125,9 +126,10 @@ fn absent_keys_have_defaults() {
     assert_eq!((config.log.format, config.log.file, config.log.error_file), (None, None, None));
     let route = &config.routes[0];
     assert!(route.host.is_empty() && route.subprotocols.is_empty() && !route.require_origin);
-    assert!(route.upstream_trust.is_none());
-    assert_eq!((&route.upstream_host, &route.upstream_server_name), (&None, &None));
-    assert_eq!(route.dial_timeout, Duration::from_secs(1));
+    assert!(route.cluster.trust.is_none());
+    assert_eq!((&route.upstream_host, &route.cluster.server_name), (&None, &None));
+    assert_eq!(route.cluster.dial_timeout, Duration::from_secs(1));
+    assert_eq!((&route.cluster.name, &route.cluster.balance), (&None, &Balance::First));
     assert_eq!(route.origins, Origins::Same);
     let websocket = &route.websocket;
     assert_eq!((websocket.max_message_size, websocket.max_frame_size), (1 << 20, 1 << 20));
@@ -252,12 +254,13 @@ fn routes_keep_their_order_and_override_limits() {
     assert_eq!(z.path, PathPattern::Below("/ws/".into()));
     let socket = folder.path().join("run/app.sock");
     let wss = UpstreamAddress::Wss { host: "app".into(), port: 443 };
-    assert_eq!(z.upstream, [wss, UpstreamAddress::Unix(socket)]);
-    let trust = z.upstream_trust.as_ref().unwrap();
+    let servers: Vec<_> = z.cluster.servers.iter().map(|server| &server.address).collect();
+    assert_eq!(servers, [&wss, &UpstreamAddress::Unix(socket)]);
+    let trust = z.cluster.trust.as_ref().unwrap();
     assert_eq!((trust.roots.len(), trust.exact.len()), (1, 1));
-    assert_eq!(z.upstream_server_name.as_deref(), Some("app.internal"));
+    assert_eq!(z.cluster.server_name.as_deref(), Some("app.internal"));
     assert_eq!(z.upstream_host.as_deref(), Some("app.internal:8080"));
-    assert_eq!(z.dial_timeout, Duration::from_secs(3));
+    assert_eq!(z.cluster.dial_timeout, Duration::from_secs(3));
     assert_eq!(
         z.origins,
         Origins::Listed(vec![OriginPattern::Exact(
@@ -404,6 +407,10 @@ fn survives(text: &str) {
     }
 }
 
+/// A table of upstreams with each kind of server.
+const TABLE: &str = "[upstreams.app]\nbalance = \"hash:query:room\"\n\
+    servers = [\"ws://a\", { url = \"unix:b\", weight = 2, backup = true }]\n";
+
 /// A configuration with many kinds of values that names no file.
 fn seed() -> String {
     let tls = FULL.find("[tls]").unwrap();
@@ -416,7 +423,7 @@ fn seed() -> String {
         .replace("certs/errors.log", "errors.log")
         .replace("auth = \"none\"\nwebsocket", "auth = \"main\"\nrefresh = \"r\"\nwebsocket");
     format!(
-        "profile = \"owasp\"\n{text}{}{}[limits]{}",
+        "profile = \"owasp\"\n{text}{TABLE}{}{}[limits]{}",
         tokens::ISSUER,
         firewall::SEED,
         limits::ALL

@@ -31,6 +31,7 @@ const BEYOND: &[&str] = &[
     "limits_without_use",
     "long_socket_path",
     "server_keep_headers",
+    "upstream_names",
 ];
 
 /// The first fault that the schema finds in a file.

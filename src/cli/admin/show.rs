@@ -63,14 +63,16 @@ pub(super) fn status(answer: &Value) -> String {
     shown
 }
 
-/// An upstream on one line: since when it is down, the error, and the time of the next attempt.
+/// An upstream on one line: its sessions and requests; since when it is down, the error, and the time of the next
+/// attempt.
 fn upstream_state(upstream: &Value) -> String {
     let (name, state) = (text(&upstream["upstream"]), text(&upstream["state"]));
+    let live = text(&upstream["live"]);
     let time = |member: &str| span(Duration::from_secs(upstream[member].as_u64().unwrap_or(0)));
     match upstream["error"].as_str() {
-        None => format!("{name} {state}"),
+        None => format!("{name} {state}, {live} live"),
         Some(error) => format!(
-            "{name} {state} for {}, tried again in {}: {}",
+            "{name} {state} for {}, {live} live, tried again in {}: {}",
             time("down_seconds"),
             time("retry_seconds"),
             plain(error)

@@ -8,7 +8,7 @@ use super::super::keys;
 use super::super::kinds::Fault;
 use super::super::reader::SectionReader;
 use super::super::report::Problem;
-use super::super::route::is_token;
+use super::super::route::{is_parameter, is_token};
 use super::super::units::nearest;
 use crate::config::lints::LintName;
 use crate::values::TokenPlace;
@@ -98,11 +98,6 @@ fn parse_field(name: &str) -> Result<TokenPlace, Fault> {
 /// Reads a token place in the configuration's syntax, for the command line; the error is one line of text.
 pub fn token_place(text: &str) -> Result<TokenPlace, String> {
     parse_place(text).map_err(Fault::in_a_line)
-}
-
-/// Whether `name` can be a query parameter as the URL spells it: a token without `&`, `%`, `+` or `#`.
-fn is_parameter(name: &str) -> bool {
-    is_token(name) && !name.contains(['&', '%', '+', '#'])
 }
 
 fn carrier(kind: &str) -> &'static str {

@@ -33,6 +33,10 @@ keys! {
     JWT jwt = Subtable, Subtable(Section::Issuers), Omittable("no route can require a token"),
         "One table for each issuer of tokens. Its name has letters, digits, `-` and `_`; \
          `routes.NAME.auth` refers to it.";
+    UPSTREAMS upstreams = Subtable, Subtable(Section::Upstreams),
+        Omittable("each route lists its own"),
+        "One table for each application with several servers. Its name has letters, digits, `-` and `_`; \
+         `routes.NAME.upstream` refers to it.";
     ROUTES routes = Subtable, Subtable(Section::Routes),
         Needed("write a [routes.NAME] table with path, upstream and auth"),
         "One table for each route, at least one. Its name has letters, digits, `-` and `_`. An exact host \

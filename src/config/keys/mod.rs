@@ -26,6 +26,7 @@ mod log;
 mod route;
 mod server;
 mod tls;
+mod upstreams;
 mod websocket;
 
 pub use admin::*;
@@ -39,6 +40,7 @@ pub use log::*;
 pub use route::*;
 pub use server::*;
 pub(in crate::config) use tls::*;
+pub(in crate::config) use upstreams::*;
 pub use websocket::*;
 
 /// All keys; the keys of a section are in the order of the reference.
@@ -53,6 +55,7 @@ static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
         limits_rows,
         websocket_rows,
         jwt_rows,
+        upstream_rows,
         route_rows,
         log_rows,
         admin_rows,
@@ -102,6 +105,9 @@ pub(in crate::config) enum Section {
     /// `[jwt]`; its keys are names that the operator chooses.
     Issuers,
     Issuer,
+    /// `[upstreams]`; its keys are names that the operator chooses.
+    Upstreams,
+    Upstream,
     /// `[routes]`; its keys are names that the operator chooses.
     Routes,
     Route,
@@ -111,7 +117,7 @@ pub(in crate::config) enum Section {
 
 impl Section {
     /// The sections with keys in the table, in the order of the reference.
-    pub(in crate::config) const ALL: [Self; 12] = [
+    pub(in crate::config) const ALL: [Self; 13] = [
         Self::File,
         Self::Server,
         Self::Tls,
@@ -121,6 +127,7 @@ impl Section {
         Self::Limits,
         Self::WebSocket,
         Self::Issuer,
+        Self::Upstream,
         Self::Route,
         Self::Log,
         Self::Admin,
@@ -133,7 +140,7 @@ impl Section {
 
     /// Whether the keys of this section are names that the operator chooses.
     pub(in crate::config) fn is_named(self) -> bool {
-        matches!(self, Self::Issuers | Self::Routes)
+        matches!(self, Self::Issuers | Self::Upstreams | Self::Routes)
     }
 }
 
@@ -151,6 +158,8 @@ impl fmt::Display for Section {
             Self::WebSocket => "[websocket]",
             Self::Issuers => "[jwt]",
             Self::Issuer => "[jwt.NAME]",
+            Self::Upstreams => "[upstreams]",
+            Self::Upstream => "[upstreams.NAME]",
             Self::Routes => "[routes]",
             Self::Route => "[routes.NAME]",
             Self::Log => "[log]",
@@ -188,6 +197,17 @@ pub(in crate::config) fn instead_of(section: Section, name: &str) -> Option<&'st
             "this version has no HTTP listener for administration: give `socket`, whose file \
              decides who may use it",
         ),
+        (Section::Upstream, "max_connections") => Some(
+            "Framewall does not do that yet: it bounds no server's connections; `max_connections` of [server] \
+             bounds those of all clients",
+        ),
+        (
+            _,
+            "balancing" | "load_balance" | "load_balancing" | "lb_policy" | "sticky" | "affinity",
+        ) => Some("`balance` of [upstreams.NAME] says how its servers share the load"),
+        (_, "weight" | "weights" | "backup") => {
+            Some("a server has it: servers = [{ url = \"ws://10.0.0.5:8765\", weight = 2 }]")
+        }
         _ => None,
     }
 }
@@ -203,11 +223,7 @@ pub(in crate::config) fn later(name: &str) -> Option<&'static str> {
             "it sends nothing to a collector; `[log]` writes JSON, one object a line"
         }
         "fleet" | "redis" | "cluster" => "each gateway keeps its own bans, revocations and counts",
-        "upstreams" | "balance" | "balancing" | "load_balance" | "load_balancing" | "lb_policy"
-        | "weight" | "weights" | "sticky" => {
-            "it has no load balancing; the addresses of `upstream` are tried in their order"
-        }
-        "health" | "health_check" | "health_checks" | "healthcheck" => {
+        "health" | "health_check" | "health_checks" | "healthcheck" | "unhealthy" => {
             "it has no health checks of applications; an address of `upstream` that cannot be \
              connected to is passed over"
         }

@@ -5,17 +5,16 @@ use std::time::Duration;
 
 use super::{DAY, GIB, Limits, MIB, SHORTEST, Section, Texts, WebSocket, secs};
 use crate::config::auth::{parse_auth, parse_member};
+use crate::config::cluster::{ADDRESS, ListOrName, parse_server_name, parse_upstream_host};
 use crate::config::host::HostPattern;
 use crate::config::kinds::{Bool, Choice, File, OrOff, Size, Text, Time};
 use crate::config::lints::LintName;
 use crate::config::lists::{ListOf, OneOrMore, Subtable};
-use crate::config::model::{Auth, Origins, UpstreamAddress};
+use crate::config::model::{Auth, Cluster, Origins};
 use crate::config::origins::OriginEntry;
 use crate::config::path::PathPattern;
 use crate::config::reader::NAME;
 use crate::config::route::parse_subprotocol;
-use crate::config::upstream::{parse_server_name, parse_upstream_host};
-use crate::tls::ServerTrust;
 use crate::values::RequestKind;
 
 loaded! {
@@ -26,9 +25,8 @@ loaded! {
         name: Arc<str>,
         /// The path that the route matches.
         path: PathPattern,
-        /// The trust anchors for a wss:// upstream: the certificates of `upstream_ca`, each also accepted
-        /// as an exact server certificate, or the roots of the system. `None` if no upstream is wss://.
-        upstream_trust: Option<ServerTrust>,
+        /// The servers that the route forwards to.
+        cluster: Arc<Cluster>,
         /// The authentication that clients need.
         auth: Auth,
         /// `[websocket]` with the route's overrides.
@@ -66,13 +64,13 @@ loaded! {
         "Forward plain HTTP requests whose path servers read in different ways: with `//`, with `;`, or with an \
          escaped slash or `;`. The path must select this route in every reading, and have the segments `.` and `..` in \
          none. Otherwise such a path gets 400. Only with \"http\" in `serve`.";
-    UPSTREAM upstream: Vec<UpstreamAddress> = Texts<UpstreamAddress>,
-        ListOf::never_empty(Text::new("\"ws://HOST:PORT\", \"wss://HOST:PORT\" or \"unix:PATH\"",
-            r"^(wss?://[^/?#@]+|unix:.+)$", UpstreamAddress::parse),
-            "name at least one application, such as \"ws://127.0.0.1:8765\""),
+    UPSTREAM upstream = ListOrName,
+        ListOrName(ListOf::never_empty(ADDRESS,
+            "name at least one application, such as \"ws://127.0.0.1:8765\"")),
         Needed("write upstream = [\"ws://127.0.0.1:8765\"], with your application's address"),
-        "Addresses of the application, tried in this order. The default port is 80 (ws) or 443 (wss). The \
-         path and query of the client are forwarded unchanged.";
+        "Addresses of the application, tried in this order, or the NAME of an [upstreams.NAME] table, whose \
+         servers share the load. The default port is 80 (ws) or 443 (wss). The path and query of the client are \
+         forwarded unchanged.";
     UPSTREAM_PATH upstream_path: Option<PathPattern> = Text<PathPattern>,
         Text::new("a path such as \"/app\", or \"/app/*\" where `path` ends in \"/*\"",
             r"^/([^*]*/)?(\*|[^*/][^*]*)?$", PathPattern::parse),
@@ -81,20 +79,20 @@ loaded! {
          and `upstream_path = \"/*\"`, `/app/a?b` is `/a?b` there. Both end in `/*`, or neither does.";
     UPSTREAM_CA upstream_ca = File, File, Omittable("the root certificates of the system"),
         "PEM file of the root certificates for wss:// upstreams; an upstream that presents one of these \
-         certificates itself is trusted, too. Only with a wss:// upstream.";
-    UPSTREAM_SERVER_NAME upstream_server_name: Option<String> = Text<String>,
+         certificates itself is trusted, too. Only with a wss:// upstream in a list.";
+    UPSTREAM_SERVER_NAME upstream_server_name = Text<String>,
         Text::new("a host name or address such as \"app.example.com\"", r"^[^*/\s]+$", parse_server_name),
         Omittable("the host of the upstream"),
         "The server name sent to a wss:// upstream (SNI, RFC 6066 section 3); its certificate must be \
-         valid for this name. Only with a wss:// upstream.";
+         valid for this name. Only with a wss:// upstream in a list.";
     UPSTREAM_HOST upstream_host: Option<String> = Text<String>,
         Text::new("a host such as \"app.example.com\" or \"app.example.com:8080\"", r"^[^*/\s]+$",
             parse_upstream_host),
         Omittable("the Host of the client"),
         "The Host header sent to upstreams. X-Forwarded-Host and Forwarded keep the Host of the client.";
-    DIAL_TIMEOUT dial_timeout: Duration = Time, Time { min: SHORTEST, max: secs(60) }, Value(secs(1)),
+    DIAL_TIMEOUT dial_timeout = Time, Time { min: SHORTEST, max: secs(60) }, Value(secs(1)),
         "How long name resolution, TCP and TLS of an upstream may take together before the next upstream \
-         is tried. The last one that is left has at least 5 s.";
+         is tried. The last one that is left has at least 5 s. Only with a list.";
     ORIGINS origins: Origins = Texts<OriginEntry>,
         ListOf::never_empty(Text::new("an origin such as \"https://chat.example.com\"",
             r"^(\*|null|[A-Za-z][0-9A-Za-z+.-]*://[^/]*)?$", OriginEntry::parse),

@@ -14,7 +14,9 @@ use super::wait::ClientWait;
 use crate::config::{Auth, OnExpiry, Route, Server};
 use crate::gateway::listen::{Purpose, Slot};
 use crate::gateway::session::{Caller, Next, Session};
-use crate::gateway::upstream::{self, Answer, AnswerBody, Failure, PlainAnswer, PlainCall};
+use crate::gateway::upstream::{
+    self, Affinity, Answer, AnswerBody, Failure, PlainAnswer, PlainCall,
+};
 use crate::handshake::fields::list;
 use crate::handshake::{
     self, Body, ClientAddress, Letters, Persistence, PlainRequest, Provenance, RawHead,
@@ -277,6 +279,7 @@ impl Exchange<'_> {
         let mut request = self.parse(head, context, UpgradeRequest::parse)?.asked_by(&client);
         let route = checks.route(request.head(), arrival)?;
         self.subject.route = Some(Arc::clone(&route.name));
+        let affinity = Affinity::of(&route, request.head());
         let admission = checks.admit(route, request.head_mut(), arrival);
         let admission = timeout_at(self.wait.deadline, admission)
             .await
@@ -288,7 +291,7 @@ impl Exchange<'_> {
         map_path(admission.route(), request.head_mut())?;
         let key = request.key().to_owned();
         let in_force = Arc::clone(in_force);
-        let caller = Caller { request, peer: *peer, client, letters, in_force };
+        let caller = Caller { request, peer: *peer, client, letters, affinity, in_force };
         let next = if matches!(admission.authentication(), Authentication::Awaited(_)) {
             Next::FirstMessage(Box::new(caller))
         } else {
@@ -326,6 +329,7 @@ impl Exchange<'_> {
         let Connection { exchanges, in_force, client: secured, .. } = self.connection;
         let route = checks.route(request.head(), arrival)?;
         self.subject.route = Some(Arc::clone(&route.name));
+        let affinity = Affinity::of(&route, request.head());
         let admission = checks.admit_plain(route, request.head_mut(), arrival, &exchanges.state);
         let admission = timeout_at(self.wait.deadline, admission)
             .await
@@ -354,9 +358,11 @@ impl Exchange<'_> {
         if let Some(host) = route.upstream_host.as_deref().and_then(|host| host.parse().ok()) {
             head.headers.insert(HOST, host);
         }
+        let (address, user) = (arrival.client.address.ip(), self.subject.user.as_ref());
+        let turns = in_force.dialer.turns(route, &affinity, address, user);
         self.wait.lift(route.body_timeout);
         let call = PlainCall {
-            dialer: &in_force.dialer,
+            turns,
             journal: exchanges.reporter.journal(),
             route,
             head,

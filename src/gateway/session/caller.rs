@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::gateway::runtime::InForce;
-use crate::gateway::upstream::{self, AnswerDeadlines, Failure, Upstream};
+use crate::gateway::upstream::{self, Affinity, AnswerDeadlines, Failure, Upstream};
 use crate::handshake::{ClientAddress, Letters, Peer, Provenance, UpgradeRequest};
 use crate::journal::{Journal, Subject};
 use crate::policy::{Admission, Authentication};
@@ -19,6 +19,7 @@ pub(crate) struct Caller {
     pub(crate) client: ClientAddress,
     /// The letter case of the request's field names.
     pub(crate) letters: Letters,
+    pub(crate) affinity: Affinity,
     /// The configuration that admitted the client.
     pub(crate) in_force: Arc<InForce>,
 }
@@ -33,10 +34,12 @@ impl Caller {
         deadline: Instant,
     ) -> Result<Upstream, Failure> {
         let Subject { request_id, upstream, .. } = subject;
-        let claims = match admission.authentication() {
-            Authentication::Identified(token) => self.in_force.policy.forwarded(token),
-            Authentication::Anonymous | Authentication::Awaited(_) => Vec::new(),
+        let token = match admission.authentication() {
+            Authentication::Identified(token) => Some(token),
+            Authentication::Anonymous | Authentication::Awaited(_) => None,
         };
+        let claims = token.map_or(Vec::new(), |token| self.in_force.policy.forwarded(token));
+        let user = token.map(|token| &token.principal().user);
         let certificate = admission.snapshot().certificate();
         let provenance = Provenance {
             peer: &self.peer,
@@ -49,9 +52,9 @@ impl Caller {
             fields: &self.in_force.server.fields,
         };
         let allowance = AnswerDeadlines { deadline, whole: self.in_force.server.handshake_timeout };
-        let dialer = &self.in_force.dialer;
+        let (address, dialer) = (self.client.address.ip(), &self.in_force.dialer);
+        let turns = dialer.turns(admission.route(), &self.affinity, address, user);
         let request = &self.request;
-        upstream::connect(dialer, journal, admission, request, provenance, upstream, allowance)
-            .await
+        upstream::connect(turns, journal, admission, request, provenance, upstream, allowance).await
     }
 }

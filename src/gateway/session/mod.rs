@@ -71,6 +71,8 @@ struct Permits {
     address: Option<AddressPermit>,
     #[expect(dead_code, reason = "it is held, and not looked at")]
     user: Option<UserPermit>,
+    #[expect(dead_code, reason = "it is held, and not looked at")]
+    server: Permit,
 }
 
 impl Session {
@@ -161,8 +163,8 @@ impl SessionStarter {
         let counted = session.counted_address();
         let Session { admission, address, user, generation, .. } = session;
         let Client { stream, early, slot } = client;
-        let permits = Permits { slot, address, user };
-        let streams = streams(stream, early, upstream);
+        let (streams, server) = streams(stream, early, upstream);
+        let permits = Permits { slot, address, user, server };
         let task = SessionTask::new(Arc::clone(&self.reporter), entry, permits);
         task.start(self, streams, &admission, counted, generation);
     }
@@ -197,11 +199,14 @@ fn terms(route: &Arc<Route>, user: Option<UserKey>, limiters: &Limiters) -> Term
     Terms { route: Arc::clone(route), user: share }
 }
 
-fn streams(client: Transport, client_early: Bytes, upstream: Upstream) -> Streams {
+/// The streams of the session, and the count of the session for its server.
+fn streams(client: Transport, client_early: Bytes, upstream: Upstream) -> (Streams, Permit) {
     // Copied, so that a few bytes do not keep the buffer of the handshake alive.
     let upstream_early = Bytes::copy_from_slice(&upstream.early);
     let compression = upstream.deflate.map(contexts);
-    Streams { client, client_early, upstream: upstream.stream, upstream_early, compression }
+    let streams =
+        Streams { client, client_early, upstream: upstream.stream, upstream_early, compression };
+    (streams, upstream.live)
 }
 
 /// The compression contexts. The client was told to compress each message without context takeover,

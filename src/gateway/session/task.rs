@@ -165,11 +165,11 @@ mod tests {
         size_of::<F>()
     }
 
-    /// The memory of an idle session besides TLS. In tests, tokio's two sockets are eight bytes larger each;
-    /// with up to 912 bytes outside of tests a task takes 1,024, because tokio rounds up to the next 128.
+    /// The memory of an idle session besides TLS. In tests, tokio's two sockets are eight bytes larger each: 904
+    /// bytes outside of tests. With up to 912 there a task takes 1,024, because tokio rounds up to the next 128.
     #[test]
     fn a_session_that_runs_is_small() {
         let session = size_of_returned(relay::<SessionTask>);
-        assert!(session <= 912, "{session}");
+        assert!(session <= 920, "{session}");
     }
 }

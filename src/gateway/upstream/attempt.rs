@@ -94,6 +94,7 @@ impl Attempts<'_> {
             // Earlier checks rule it out.
             Err(error) => return Ok(Err(refused(Reason::HandshakeMalformed, error.to_string()))),
         };
+        let live = target.live.hold();
         let dial_time = self.dial_time();
         let stream = target.open(Instant::now() + dial_time).await.map_err(|error| Missed {
             reason: match error.kind() {
@@ -119,9 +120,15 @@ impl Attempts<'_> {
             Ok(ExchangeOutcome::Switched { stream, early, headers, letters }) => {
                 let (subprotocols, offers) = (admission.subprotocols(), self.request.offers());
                 match verify::switching_protocols(&headers, &key, subprotocols, offers) {
-                    Ok(verify::Chosen { subprotocol, deflate }) => {
-                        Ok(Ok(Upstream { stream, early, headers, letters, subprotocol, deflate }))
-                    }
+                    Ok(verify::Chosen { subprotocol, deflate }) => Ok(Ok(Upstream {
+                        stream,
+                        early,
+                        headers,
+                        letters,
+                        subprotocol,
+                        deflate,
+                        live,
+                    })),
                     Err(what) => invalid(what.to_owned()),
                 }
             }
@@ -165,7 +172,7 @@ impl Attempts<'_> {
 
     /// How long the next upstream may take to accept a connection.
     fn dial_time(&self) -> Duration {
-        let most = self.admission.route().dial_timeout;
+        let most = self.admission.route().cluster.dial_timeout;
         let most = if self.left() > 1 { most } else { most.max(LAST_DIAL) };
         self.share().min(most)
     }
@@ -179,7 +186,7 @@ impl Attempts<'_> {
     }
 
     fn fair_dial_time(&self) -> Duration {
-        self.fair_time().min(self.admission.route().dial_timeout)
+        self.fair_time().min(self.admission.route().cluster.dial_timeout)
     }
 }
 

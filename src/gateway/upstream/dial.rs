@@ -10,12 +10,14 @@ use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 
+use super::balance::Candidate;
 use super::health::{Health, ShownUpstream};
 use super::pool::Pool;
-use crate::config::{Config, Route, UpstreamAddress};
+use crate::config::{Cluster, Config, Route, UpstreamAddress, UpstreamServer};
 use crate::tls::socket::tune;
 use crate::tls::transport::Transport;
 use crate::tls::{self, Connector, TlsClient, TlsError};
+use crate::values::Counter;
 
 /// The most addresses of one name that are tried.
 const MOST_ADDRESSES: usize = 16;
@@ -25,6 +27,8 @@ const MOST_ADDRESSES: usize = 16;
 pub struct Dialer {
     /// By route name, in the order of the configuration.
     routes: HashMap<Arc<str>, Arc<[DialTarget]>>,
+    /// Servers of earlier configurations that still have sessions: their counts go on if they return.
+    removed: Vec<DialTarget>,
 }
 
 /// One upstream of a route.
@@ -36,6 +40,10 @@ pub(super) struct DialTarget {
     pub(super) health: Arc<Health>,
     /// The connections that plain requests use; shared likewise.
     pub(super) pool: Arc<Pool>,
+    /// Its sessions, requests and attempts; shared by all targets of its name.
+    pub(super) live: Arc<Counter>,
+    weight: u16,
+    backup: bool,
     upstream: UpstreamAddress,
     /// The TLS settings, for `wss://`.
     tls: Option<Connector>,
@@ -48,26 +56,36 @@ pub(crate) struct Listed {
     pub(crate) upstream: String,
     /// The routes that name it.
     pub(crate) routes: Vec<String>,
+    /// Its sessions and plain requests at present.
+    pub(crate) live: usize,
     #[serde(flatten)]
     pub(crate) health: ShownUpstream,
 }
 
 impl Dialer {
     /// Builds the upstreams of `config`. Those that are also in the configuration `before` keep their
-    /// health.
+    /// health and their counts.
     pub fn new(config: &Config, before: Option<&Self>) -> Result<Self, TlsError> {
         let mut known: HashMap<Arc<str>, Vec<DialTarget>> = HashMap::new();
-        for target in before.iter().flat_map(|before| before.routes.values()).flat_map(|all| &**all)
-        {
+        for target in before.into_iter().flat_map(Self::all) {
             known.entry(Arc::clone(&target.name)).or_default().push(target.clone());
         }
         let mut routes = HashMap::new();
+        let mut clusters: Vec<(&Arc<Cluster>, Arc<[DialTarget]>)> = Vec::new();
         for route in &config.routes {
-            let client = route.upstream_trust.as_ref().map(TlsClient::new).transpose()?;
+            let cluster = &route.cluster;
+            if let Some((_, targets)) = clusters.iter().find(|(one, _)| Arc::ptr_eq(one, cluster)) {
+                routes.insert(Arc::clone(&route.name), Arc::clone(targets));
+                continue;
+            }
+            let client = cluster.trust.as_ref().map(TlsClient::new).transpose()?;
             let mut targets = Vec::new();
-            for upstream in &route.upstream {
-                let mut target = DialTarget::new(route, upstream, client.as_ref())?;
+            for server in &cluster.servers {
+                let mut target = DialTarget::new(cluster, server, client.as_ref())?;
                 let others = known.entry(Arc::clone(&target.name)).or_default();
+                if let Some(other) = others.first() {
+                    target.live = Arc::clone(&other.live);
+                }
                 match others.iter().find(|other| other.is_same(&target)) {
                     Some(other) => {
                         target.health = Arc::clone(&other.health);
@@ -77,9 +95,21 @@ impl Dialer {
                 }
                 targets.push(target);
             }
-            routes.insert(Arc::clone(&route.name), Arc::from(targets));
+            let targets: Arc<[DialTarget]> = Arc::from(targets);
+            routes.insert(Arc::clone(&route.name), Arc::clone(&targets));
+            clusters.push((cluster, targets));
         }
-        Ok(Self { routes })
+        let is_used = |one: &DialTarget| {
+            routes.values().flat_map(|all| &**all).any(|other| Arc::ptr_eq(&one.live, &other.live))
+        };
+        let removed = known.into_values().filter_map(|mut targets| targets.pop());
+        let removed = removed.filter(|target| target.live.used() > 0 && !is_used(target)).collect();
+        Ok(Self { routes, removed })
+    }
+
+    /// The targets of all routes, and those of earlier configurations.
+    fn all(&self) -> impl Iterator<Item = &DialTarget> {
+        self.routes.values().flat_map(|targets| &**targets).chain(&self.removed)
     }
 
     /// The upstreams of `route`, in the order of the configuration.
@@ -89,7 +119,7 @@ impl Dialer {
 
     /// Closes connections of plain requests that were idle for too long.
     pub(crate) fn sweep(&self) {
-        self.routes.values().flat_map(|targets| &**targets).for_each(|target| target.pool.sweep());
+        self.all().for_each(|target| target.pool.sweep());
     }
 
     /// Every upstream once, by name, with its health.
@@ -108,8 +138,8 @@ impl Dialer {
                     Some((_, one)) => one.routes.push(route.to_string()),
                     None => {
                         let (routes, health) = (vec![route.to_string()], target.health.shown(now));
-                        let upstream = target.name.to_string();
-                        listed.push((target, Listed { upstream, routes, health }));
+                        let (upstream, live) = (target.name.to_string(), target.live.used());
+                        listed.push((target, Listed { upstream, routes, live, health }));
                     }
                 }
             }
@@ -122,20 +152,34 @@ impl Dialer {
 
 impl DialTarget {
     fn new(
-        route: &Route,
-        upstream: &UpstreamAddress,
+        cluster: &Cluster,
+        server: &UpstreamServer,
         client: Option<&TlsClient>,
     ) -> Result<Self, TlsError> {
-        let tls = match (upstream, client) {
+        let UpstreamServer { address, weight, backup } = server;
+        let tls = match (address, client) {
             (UpstreamAddress::Wss { host, .. }, Some(client)) => {
-                let name = route.upstream_server_name.as_ref().unwrap_or(host);
+                let name = cluster.server_name.as_ref().unwrap_or(host);
                 Some(client.connector(name)?)
             }
             _ => None,
         };
-        let name = Arc::from(upstream.to_string());
-        let (health, pool) = (Arc::default(), Arc::default());
-        Ok(Self { name, health, pool, upstream: upstream.clone(), tls })
+        Ok(Self {
+            name: Arc::from(address.to_string()),
+            health: Arc::default(),
+            pool: Arc::default(),
+            live: Arc::default(),
+            weight: *weight,
+            backup: *backup,
+            upstream: address.clone(),
+            tls,
+        })
+    }
+
+    /// The target for the choice among those of its cluster.
+    pub(super) fn candidate(&self) -> Candidate<'_> {
+        let Self { name, weight, backup, live, .. } = self;
+        Candidate { name, weight: *weight, backup: *backup, live: live.used() }
     }
 
     /// Whether connections to the two targets succeed or fail alike.

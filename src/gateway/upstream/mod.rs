@@ -2,6 +2,7 @@
 //! an [`Admission`], gives a connected [`Upstream`]; the client has had no answer yet.
 
 mod attempt;
+mod balance;
 mod body;
 mod dial;
 mod doubt;
@@ -9,6 +10,7 @@ mod exchange;
 mod health;
 mod plain;
 mod pool;
+mod turns;
 mod verify;
 
 use std::sync::Arc;
@@ -22,11 +24,11 @@ use crate::handshake::{Deflate, Letters, Provenance, UpgradeRequest};
 use crate::journal::Journal;
 use crate::policy::Admission;
 use crate::tls::transport::Transport;
-use crate::values::{Reason, Refusal};
-use attempt::{Attempts, now};
+use crate::values::{Permit, Reason, Refusal};
+use attempt::Attempts;
 pub use dial::Dialer;
-use health::Turn;
 pub(crate) use plain::{AnswerBody, PlainAnswer, PlainCall, forward};
+pub(crate) use turns::{Affinity, Turns};
 
 /// A stream to an application that accepted the WebSocket.
 #[derive(Debug)]
@@ -43,6 +45,8 @@ pub struct Upstream {
     pub subprotocol: Option<HeaderValue>,
     /// The compression that the upstream accepted among the client's offers.
     pub deflate: Option<Deflate>,
+    /// Counts for the server until the session ends.
+    pub live: Permit,
 }
 
 /// Why there is no upstream.
@@ -85,11 +89,11 @@ pub struct AnswerDeadlines {
 }
 
 /// Connects to an upstream of the admitted route and performs the opening handshake there, all by the
-/// deadline. Upstreams are tried in their order, those that failed lately last. The next one is tried if an
+/// deadline. Upstreams are tried in the order of `turns`. The next one is tried if an
 /// upstream does not accept a connection within `dial_timeout`, or does not answer within its share of the
 /// time that is left; any answer is final. `subject` names the upstream that was tried last.
 pub(crate) async fn connect(
-    dialer: &Dialer,
+    mut turns: Turns<'_>,
     journal: &Journal,
     admission: &Admission,
     request: &UpgradeRequest,
@@ -97,31 +101,17 @@ pub(crate) async fn connect(
     subject: &mut Option<Arc<str>>,
     allowance: AnswerDeadlines,
 ) -> Result<Upstream, Failure> {
-    let targets = dialer.targets(admission.route());
     let mut attempts = Attempts {
         journal,
         admission,
         request,
         provenance,
         allowance,
-        upstreams: targets.len(),
+        upstreams: turns.left(),
         missed: Vec::new(),
         reason: Reason::UpstreamUnavailable,
     };
-    let mut resting = Vec::new();
-    for target in targets {
-        match target.health.turn(now(), now() + attempts.share()) {
-            Turn::Now => {
-                *subject = Some(Arc::clone(&target.name));
-                if let Some(outcome) = attempts.attempt(target).await {
-                    return outcome;
-                }
-            }
-            Turn::Later(due) => resting.push((due, target)),
-        }
-    }
-    resting.sort_by_key(|(due, _)| *due);
-    for (_, target) in resting {
+    while let Some(target) = turns.next(attempts.share()) {
         *subject = Some(Arc::clone(&target.name));
         if let Some(outcome) = attempts.attempt(target).await {
             return outcome;

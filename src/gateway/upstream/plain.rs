@@ -14,17 +14,19 @@ use tokio::time::{Instant, Sleep, sleep, timeout_at};
 
 use super::attempt::{is_the_gateways_own, now};
 use super::body::{BodyFault, RequestBody};
-use super::dial::{DialTarget, Dialer, share};
-use super::health::{Change, Failed, Turn};
+use super::dial::{DialTarget, share};
+use super::health::{Change, Failed};
 use super::pool::{HttpConnection, Pool};
+use super::turns::Turns;
 use crate::config::Route;
 use crate::handshake::{Letters, check_framing};
 use crate::journal::{Event, Journal, Subject};
-use crate::values::{Reason, Refusal};
+use crate::values::{Permit, Reason, Refusal};
 
 /// A plain request to an upstream of a route.
 pub(crate) struct PlainCall<'a> {
-    pub(crate) dialer: &'a Dialer,
+    /// The upstreams, in the order in which they are tried.
+    pub(crate) turns: Turns<'a>,
     pub(crate) journal: &'a Journal,
     pub(crate) route: &'a Arc<Route>,
     /// The head that the upstream gets.
@@ -53,6 +55,8 @@ pub(crate) struct AnswerBody {
     body: Incoming,
     connection: Option<Box<HttpConnection>>,
     pool: Arc<Pool>,
+    #[expect(dead_code, reason = "it is held, and not looked at")]
+    live: Permit,
     is_whole: bool,
     expires: Option<Pin<Box<Sleep>>>,
     record: Option<AnswerRecord>,
@@ -98,18 +102,17 @@ struct PlainAttempts<'a> {
 type Answered = (Box<HttpConnection>, http::Response<Incoming>);
 
 /// Sends the request to an upstream of the route and returns the head of its answer, with the body to come.
-/// Upstreams are tried in the order of handshakes. The next one is tried only if nothing was sent to the one before.
+/// Upstreams are tried in the order of `turns`. The next one is tried only if nothing was sent to the one before.
 /// `subject` names the upstream that was tried last.
 pub(crate) async fn forward(
     call: PlainCall<'_>,
     subject: &mut Option<Arc<str>>,
 ) -> Result<PlainAnswer, Refusal> {
-    let PlainCall { dialer, journal, route, head, body, deadline, expires } = call;
+    let PlainCall { mut turns, journal, route, head, body, deadline, expires } = call;
     let body = RequestBody::new(body, route.max_body, route.body_timeout);
     if body.is_too_large() {
         return Err(too_large());
     }
-    let targets = dialer.targets(route);
     let mut attempts = PlainAttempts {
         journal,
         route,
@@ -117,26 +120,18 @@ pub(crate) async fn forward(
         body: Some(body),
         is_sent_again: false,
         deadline,
-        left: targets.len(),
+        left: turns.left(),
         missed: Vec::new(),
         reason: Reason::UpstreamUnavailable,
     };
-    let claim = now() + share(deadline, targets.len());
-    let (mut due, mut resting) = (Vec::new(), Vec::new());
-    for target in targets {
-        match target.health.turn(now(), claim) {
-            Turn::Now => due.push(target),
-            Turn::Later(at) => resting.push((at, target)),
-        }
-    }
-    resting.sort_by_key(|(at, _)| *at);
-    for target in due.into_iter().chain(resting.into_iter().map(|(_, target)| target)) {
+    while let Some(target) = turns.next(share(deadline, attempts.left)) {
         *subject = Some(Arc::clone(&target.name));
+        let live = target.live.hold();
         if let Some(outcome) = attempts.attempt(target).await {
             let (connection, answer) = outcome?;
-            return Ok(answered(connection, answer, target, expires));
+            return Ok(answered(connection, answer, target, live, expires));
         }
-        attempts.left -= 1;
+        attempts.left = turns.left();
     }
     Err(Refusal::new(attempts.reason, attempts.missed.join("; ")))
 }
@@ -145,6 +140,7 @@ fn answered(
     connection: Box<HttpConnection>,
     answer: http::Response<Incoming>,
     target: &DialTarget,
+    live: Permit,
     expires: Option<SystemTime>,
 ) -> PlainAnswer {
     let (mut head, body) = answer.into_parts();
@@ -158,6 +154,7 @@ fn answered(
         body,
         connection: Some(connection),
         pool: Arc::clone(&target.pool),
+        live,
         expires,
         record: None,
         bytes: 0,
@@ -177,7 +174,7 @@ impl PlainAttempts<'_> {
             }
         }
         let began = now();
-        let most = if self.left > 1 { self.route.dial_timeout } else { Duration::MAX };
+        let most = if self.left > 1 { self.route.cluster.dial_timeout } else { Duration::MAX };
         let dial_time = share(self.deadline, self.left).min(most);
         let opened = target.open(Instant::now() + dial_time).await;
         let stream = match opened {

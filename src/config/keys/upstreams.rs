@@ -1,0 +1,40 @@
+//! `[upstreams.NAME]`
+
+use std::time::Duration;
+
+use super::{SHORTEST, secs};
+use crate::config::balance::Balance;
+use crate::config::cluster::{ServerEntry, parse_server_name};
+use crate::config::kinds::{File, Text, Time};
+use crate::config::lists::ListOf;
+use crate::config::model::UpstreamServer;
+
+section! {
+    /// The keys of `[upstreams.NAME]`, before its files are read.
+    pub(in crate::config) struct UpstreamKeys {} Upstream upstream_rows;
+
+    SERVERS servers: Option<Vec<UpstreamServer>> = ListOf<ServerEntry>,
+        ListOf::never_empty(ServerEntry, "name at least one server, such as \"ws://10.0.0.5:8765\""),
+        Needed("write servers = [\"ws://10.0.0.5:8765\"], with the addresses of your application"),
+        "The servers of the application: addresses as in `routes.NAME.upstream`, or tables. A server with \
+         `weight = 2` (1 to 1000, default 1) gets twice the load of one with 1; one with `backup = true` is tried \
+         only after all others.";
+    BALANCE balance: Balance = Text<Balance>,
+        Text::new("\"least\", \"random\", \"first\", \"hash:ip\", \"hash:user\", \"hash:cookie:NAME\", \
+            \"hash:query:NAME\" or \"hash:header:NAME\"",
+            r"^(least|random|first|hash:(ip|user|(cookie|query|header):.+))$", Balance::parse),
+        Value(Balance::Least),
+        "Which server a session or a plain request goes to: the one with the fewest sessions and requests for its \
+         weight, the better of two random ones, the first in the list, or one that depends on a hash alone: of the \
+         client's address, the verified user, a cookie, a query parameter or a header field. See \
+         [upstreams.md](upstreams.md).";
+    CLUSTER_DIAL_TIMEOUT dial_timeout: Duration = Time, Time { min: SHORTEST, max: secs(60) }, Value(secs(1)),
+        "How long name resolution, TCP and TLS of a server may take together before the next one is tried. The \
+         last one that is left has at least 5 s.";
+    CLUSTER_CA ca = File, File, Omittable("the root certificates of the system"),
+        "PEM file of the root certificates for wss:// servers, as `routes.NAME.upstream_ca`.";
+    CLUSTER_SERVER_NAME server_name: Option<String> = Text<String>,
+        Text::new("a host name or address such as \"app.example.com\"", r"^[^*/\s]+$", parse_server_name),
+        Omittable("the host of the server"),
+        "The server name sent to wss:// servers, as `routes.NAME.upstream_server_name`.";
+}

@@ -1,0 +1,81 @@
+//! `[upstreams.NAME]`, and the routes that name such a table.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use framewall::config::{Balance, HashKey, Lint, Loaded, UpstreamAddress, UpstreamServer, parse};
+
+use crate::folder::{folder, load_in};
+
+const HEAD: &str =
+    "allow = [\"auth.none\"]\n[server]\nlisten = [\"127.0.0.1:8443\"]\n[tls]\nmode = \"off\"\n";
+
+fn route(name: &str, upstream: &str) -> String {
+    format!("[routes.{name}]\npath = \"/{name}\"\nupstream = {upstream}\nauth = \"none\"\n")
+}
+
+fn read(text: &str) -> Loaded {
+    let text = format!("{HEAD}{text}");
+    parse(&text, Path::new("f.toml")).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn lints(loaded: &Loaded) -> Vec<(String, String)> {
+    let shown = |lint: &Lint| (lint.name().to_string(), lint.message().to_owned());
+    loaded.lints.iter().map(shown).collect()
+}
+
+#[test]
+fn a_table_is_read_once_for_all_its_routes() {
+    let table = "[upstreams.app]\n\
+        servers = [\"wss://App\", { url = \"ws://b:81\", weight = 1000 }, { url = \"unix:run/s\", backup = true }]\n\
+        balance = \"hash:cookie:sid\"\ndial_timeout = \"3s\"\nca = \"certs/ca.pem\"\nserver_name = \"App.internal\"\n";
+    let text = format!("{HEAD}{table}{}{}", route("a", "\"app\""), route("b", "\"app\""));
+    let folder = folder();
+    let config = load_in(&folder, &text).unwrap_or_else(|error| panic!("{error}")).config;
+    let [a, b] = config.routes.as_slice() else { panic!("two routes") };
+    assert!(Arc::ptr_eq(&a.cluster, &b.cluster));
+    let cluster = &a.cluster;
+    let server = |address, weight, backup| UpstreamServer { address, weight, backup };
+    assert_eq!(
+        cluster.servers,
+        [
+            server(UpstreamAddress::Wss { host: "app".into(), port: 443 }, 1, false),
+            server(UpstreamAddress::Ws { host: "b".into(), port: 81 }, 1000, false),
+            server(UpstreamAddress::Unix(folder.path().join("run/s")), 1, true),
+        ]
+    );
+    assert_eq!(cluster.name.as_deref(), Some("app"));
+    assert_eq!(cluster.balance, Balance::Hash(HashKey::Cookie("sid".into())));
+    assert_eq!(cluster.dial_timeout, Duration::from_secs(3));
+    assert_eq!(cluster.server_name.as_deref(), Some("app.internal"));
+    assert_eq!(cluster.trust.as_ref().unwrap().roots.len(), 1);
+}
+
+#[test]
+fn absent_keys_of_a_table_have_defaults() {
+    let text = format!("[upstreams.app]\nservers = [\"ws://a\"]\n{}", route("a", "\"app\""));
+    let loaded = read(&text);
+    let cluster = &loaded.config.routes[0].cluster;
+    assert_eq!((&cluster.balance, cluster.dial_timeout), (&Balance::Least, Duration::from_secs(1)));
+    assert!(cluster.trust.is_none() && cluster.server_name.is_none());
+    assert_eq!(lints(&loaded), []);
+}
+
+#[test]
+fn a_table_without_a_route_is_warned_of() {
+    let text = format!("[upstreams.app]\nservers = [\"ws://a\"]\n{}", route("a", "[\"ws://a\"]"));
+    let expected = ("upstream.unused".to_owned(), "upstreams.app is used by no route".to_owned());
+    assert_eq!(lints(&read(&text)), [expected]);
+}
+
+#[test]
+fn a_server_that_is_the_gateway_itself_is_warned_of() {
+    let text = format!(
+        "[upstreams.app]\nservers = [\"ws://a\", {{ url = \"ws://localhost:8443\" }}]\n{}",
+        route("a", "\"app\"")
+    );
+    let what =
+        "the upstream ws://localhost:8443 is the gateway itself, which listens on 127.0.0.1:8443";
+    assert_eq!(lints(&read(&text)), [("upstream.self".to_owned(), what.to_owned())]);
+}

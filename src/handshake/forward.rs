@@ -35,7 +35,7 @@ pub struct Provenance<'a> {
     pub peer: &'a Peer,
     /// The client that the gateway found.
     pub client: &'a ClientAddress,
-    /// The id of the connection.
+    /// The id of the request.
     pub request_id: &'a str,
     /// The claims of its token, as header fields.
     pub claims: &'a [(HeaderName, HeaderValue)],

@@ -1,6 +1,6 @@
-//! The opening handshake (RFC 6455 section 4.2): parses a request once and strictly, builds the
-//! answers, and selects the header fields that are forwarded to the upstream. It checks that a
-//! request is well-formed; the policy decides who may connect.
+//! The opening handshake (RFC 6455 section 4.2) and plain requests (RFC 9112): parses a request once and
+//! strictly, builds the answers, and selects the header fields that are forwarded to the upstream. It checks
+//! that a request is well-formed; the policy decides who may connect.
 
 mod address;
 mod answer;

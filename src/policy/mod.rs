@@ -1,9 +1,9 @@
 //! The admission policy: the list of checks ([`CHECKS`]) and the runner ([`Checks`]) that all ways of
-//! admission share. Takes an address and a well-formed handshake, and returns an [`Admission`]; opens
-//! no connection and writes nothing.
+//! admission share. Takes an address and a well-formed request, and returns an [`Admission`] of a
+//! handshake or a [`PlainAdmission`]; opens no connection and writes nothing.
 //!
-//! The list runs in four places: when a client connects, when a first message or a renewal carries a
-//! token, when a reload checks open sessions again, and in `framewall explain`.
+//! The list runs in five places: when a client connects, for each of its requests, when a first message or a
+//! renewal carries a token, when a reload checks open sessions again, and in `framewall explain`.
 
 mod address;
 mod bearer;

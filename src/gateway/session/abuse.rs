@@ -41,7 +41,7 @@ impl Reporter {
         self.journal.record(Event::Dropped { peer, reason: *reason, detail });
     }
 
-    /// Records a refused handshake; a strike, if it was an offence.
+    /// Records a refused request; a strike, if it was an offence.
     pub(crate) fn refused(&self, subject: &Subject, refusal: &Refusal) {
         let Refusal { reason, detail, .. } = refusal;
         self.journal.record(Event::Refused { subject, reason: *reason, detail });

@@ -1,5 +1,6 @@
-//! Connects to the application behind the gateway: picks an upstream, dials it, and verifies its 101. Takes
-//! an [`Admission`], gives a connected [`Upstream`]; the client has had no answer yet.
+//! Connects to the application behind the gateway. `connect` takes an [`Admission`], picks an upstream, dials
+//! it, verifies its 101, and gives a connected [`Upstream`]; `forward` takes a plain request and gives the head
+//! of an answer, with its body to come. The client has had no answer yet, unless its token is in the first message.
 
 mod attempt;
 mod balance;

@@ -46,10 +46,10 @@ async function last_will() {
 }
 
 async function keepalive() {
-  const client = await open({ keepalive: 1 });
+  const client = await open({ keepalive: 3 });
   const pongs = [];
   client.on("packetreceive", (packet) => packet.cmd === "pingresp" && pongs.push(packet));
-  while (pongs.length < 3) await once(client, "packetreceive");
+  while (pongs.length < 2) await once(client, "packetreceive");
   await client.endAsync();
 }
 

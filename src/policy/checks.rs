@@ -22,10 +22,10 @@ pub enum Phase {
     Certificate,
     /// The start of a request, which may come long after the connection was accepted.
     Exchange,
-    /// The route of a parsed request.
-    Route,
     /// The rate of plain requests of the address; handshakes have a rate of their own.
     Request,
+    /// The route of a parsed request.
+    Route,
     /// The head of the request, by the rules of its route.
     Head,
     /// The token of the request head, of the first message, or of a renewal.
@@ -196,6 +196,14 @@ pub const CHECKS: &[Check] = &[
         passed: None,
     },
     Check {
+        phase: Phase::Request,
+        name: "requests",
+        key: key(LIMITS, "requests"),
+        run: Run::Now(requests::check_address),
+        rerun: None,
+        passed: Some(requests::passed),
+    },
+    Check {
         phase: Phase::Route,
         name: "server name",
         key: key(TLS, "certificates"),
@@ -210,14 +218,6 @@ pub const CHECKS: &[Check] = &[
         run: Run::Now(route::check),
         rerun: Some(route::check),
         passed: Some(route::passed),
-    },
-    Check {
-        phase: Phase::Request,
-        name: "requests",
-        key: key(LIMITS, "requests"),
-        run: Run::Now(requests::check_address),
-        rerun: None,
-        passed: Some(requests::passed),
     },
     Check {
         phase: Phase::Head,

@@ -143,6 +143,15 @@ impl<'p> Checks<'p> {
         })
     }
 
+    /// Counts a plain request of the address, before anything else of it is looked at. Returns the refusals that
+    /// report mode let through.
+    pub fn charge_request(&mut self, state: &State) -> Result<Vec<Refusal>, Refusal> {
+        let mut cx = self.context();
+        cx.facts.state = Some(state);
+        self.run(Phase::Request, &mut cx)?;
+        Ok(cx.found.let_through)
+    }
+
     /// Admits a plain request to its route, by the same checks. Its credentials are emptied as those of a
     /// handshake.
     pub async fn admit_plain(
@@ -152,10 +161,7 @@ impl<'p> Checks<'p> {
         arrival: Arrival<'_>,
         state: &State,
     ) -> Result<PlainAdmission, Refusal> {
-        let mut cx = self.context();
-        cx.facts.state = Some(state);
-        self.run(Phase::Request, &mut cx)?;
-        let mut let_through = cx.found.let_through;
+        let mut let_through = Vec::new();
         let found = self.check_head(&route, request, arrival).await?;
         let token = match found.authentication.ok_or_else(missing)? {
             Authentication::Anonymous => None,

@@ -182,6 +182,43 @@ fn requests_have_a_rate_of_their_address_and_of_their_user() {
 }
 
 #[test]
+fn refused_requests_count_for_the_rate() {
+    let gateway = serving(&[RawUpstream::unused_address()])
+        .path("/app")
+        .more("[limits]\nrequests = \"1/h burst 2\"\n")
+        .start();
+    gateway.expect_refusal(&get("/elsewhere"), 404, "route.none");
+    gateway.expect_refusal(&plain("TRACE /app HTTP/1.1"), 405, "method");
+    gateway.expect_refusal(&get("/elsewhere"), 429, "limit.requests");
+}
+
+#[test]
+fn an_open_answer_counts_for_the_address_behind_a_proxy() {
+    let upstream = RawUpstream::bind();
+    let gateway = serving(&[upstream.address()])
+        .server("trusted_proxies = [\"127.0.0.1\"]")
+        .more("[limits]\nconnections_per_ip = 1\n")
+        .start();
+    let from = |address: &str| get("/").and("X-Forwarded-For", address);
+    let mut stream = gateway.connect();
+    stream.send_request(&from("203.0.113.1"));
+    let mut application = upstream.accept();
+    answer(&mut application, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    assert_eq!(stream.read_head().status(), 200);
+    gateway.expect_refusal(&from("203.0.113.1"), 429, "limit.connections");
+    let mut other = gateway.connect();
+    other.send_request(&from("203.0.113.2"));
+    answer(&mut upstream.accept(), HELLO);
+    assert_eq!(other.read_response().status(), 200);
+    application.send(b"0\r\n\r\n");
+    assert_eq!(stream.take(5), b"0\r\n\r\n");
+    stream.send_request(&from("203.0.113.1"));
+    let mut application = upstream.accept_now().unwrap_or(application);
+    answer(&mut application, HELLO);
+    assert_eq!(stream.read_response().status(), 200);
+}
+
+#[test]
 fn explain_decides_about_a_page_as_the_gateway_does() {
     let upstream = RawUpstream::bind();
     let gateway = guarded(&upstream);

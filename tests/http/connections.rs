@@ -28,6 +28,22 @@ fn requests_share_the_connections_at_both_sides() {
 }
 
 #[test]
+fn an_answer_with_trailers_is_whole_and_leaves_its_connection() {
+    let upstream = RawUpstream::bind();
+    let gateway = serving(&[upstream.address()]).start();
+    let mut client = gateway.connect();
+    client.send_request(&get("/1"));
+    let mut application = upstream.accept();
+    let trailed = "HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n\
+                   2\r\nab\r\n0\r\nX-Sum: 1\r\n\r\n";
+    answer(&mut application, trailed);
+    client.read_head();
+    assert_eq!(client.take(7), b"2\r\nab\r\n");
+    let record = gateway.wait_for_record(|record| record["event"] == "forwarded");
+    assert_eq!(record["body_cut"], serde_json::Value::Null, "{record}");
+}
+
+#[test]
 fn pipelined_requests_are_answered_in_their_order() {
     let upstream = RawUpstream::bind();
     let gateway = serving(&[upstream.address()]).start();

@@ -57,6 +57,9 @@ pub(super) async fn admit(
         // Nothing that is explained counts as a strike.
         context: RequestContext { sender: Sender::ForeignPage, relayed: false },
     };
+    if args.plain {
+        checks.charge_request(state)?;
+    }
     let route = checks.route(described.head(), arrival)?;
 
     let carried = token.map(|token| (place(args, &route), token));

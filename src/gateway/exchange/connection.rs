@@ -251,6 +251,7 @@ impl Connection {
         let exchange = Exchange {
             connection: self,
             head: &head,
+            share: Some(share),
             subject: subject.clone(),
             address,
             number,
@@ -276,7 +277,6 @@ impl Connection {
             }
         });
         let end = answer.await;
-        drop(share);
         match (upgraded, &end.outcome) {
             // No frames can follow a 101 that was not written to its end.
             (Some((session, next)), outcome) if outcome.is_answered() => {

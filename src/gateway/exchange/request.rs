@@ -19,7 +19,7 @@ use crate::gateway::upstream::{
 };
 use crate::handshake::fields::list;
 use crate::handshake::{
-    self, Body, ClientAddress, Letters, Persistence, PlainRequest, Provenance, RawHead,
+    self, Body, ClientAddress, HeadShare, Letters, Persistence, PlainRequest, Provenance, RawHead,
     RequestHead, UpgradeRequest, plain_request, request_kind,
 };
 use crate::journal::Subject;
@@ -36,6 +36,8 @@ use crate::values::{Principal, Reason, Refusal};
 pub(super) struct Exchange<'c> {
     pub(super) connection: &'c Connection,
     pub(super) head: &'c RawHead,
+    /// The part of the budget of heads that the head holds, until it is released.
+    pub(super) share: Option<HeadShare>,
     pub(super) subject: Subject,
     /// The admitted address. A session takes it, after a refusal it stays with the connection. `None`: behind a
     /// trusted proxy, until the forwarded fields are read.
@@ -220,12 +222,16 @@ impl Exchange<'_> {
         persistence: Persistence,
         began: Instant,
     ) -> Reply {
-        let PlainAnswer { head, letters, body } = answer;
+        let PlainAnswer { head, letters, mut body } = answer;
         let status = head.status;
         let id = &self.subject.request_id;
         let mut head = handshake::forwarded(&head, id, persistence);
         letters.give(&mut head.extensions);
-        self.keep(address);
+        if self.connection.client.peer.trusted {
+            body.hold(address.and_then(AddressAdmission::into_permit));
+        } else {
+            self.keep(address);
+        }
         let journal = self.connection.exchanges.reporter.journal().clone();
         let body = body.recorded(journal, self.subject, status, began);
         Reply::Forwarded(Box::new(Response::from_parts(head, body)), persistence)
@@ -272,6 +278,9 @@ impl Exchange<'_> {
         let arrival =
             Arrival { exchange, client: &client, server_name, by_proxy, certificate, context };
         if is_plain {
+            for refusal in checks.charge_request(&exchanges.state)? {
+                exchanges.reporter.let_through(&self.subject, &refusal);
+            }
             let request = self.parse(head, context, PlainRequest::parse)?.asked_by(&client);
             let answer = self.forward(&mut checks, request, body, arrival, &letters).await?;
             return Ok(Admitted::Plain(Box::new(answer)));
@@ -368,6 +377,7 @@ impl Exchange<'_> {
             head,
             body,
             deadline: self.wait.deadline,
+            whole: in_force.server.handshake_timeout,
             expires: expiry(&admission),
         };
         upstream::forward(call, &mut self.subject.upstream).await
@@ -376,7 +386,7 @@ impl Exchange<'_> {
     /// Checks the bytes of the head, and parses it. A malformed request is an offence if no browser writes such a
     /// head.
     fn parse<T>(
-        &self,
+        &mut self,
         head: request::Parts,
         context: RequestContext,
         parse: fn(String, request::Parts) -> Result<T, Refusal>,
@@ -389,6 +399,7 @@ impl Exchange<'_> {
             _ => refusal,
         });
         self.head.release();
+        self.share = None;
         parsed
     }
 

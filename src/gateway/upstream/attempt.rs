@@ -177,17 +177,20 @@ impl Attempts<'_> {
         self.share().min(most)
     }
 
-    /// Half of an upstream's share if the client causes no delay. An attempt with less time does not mark
-    /// the upstream as failed: otherwise a client could choose a moment that leaves every upstream too
-    /// little time.
     fn fair_time(&self) -> Duration {
-        let upstreams = u32::try_from(self.upstreams.max(1)).unwrap_or(u32::MAX);
-        self.allowance.whole / upstreams / 2
+        fair_time(self.allowance.whole, self.upstreams)
     }
 
     fn fair_dial_time(&self) -> Duration {
         self.fair_time().min(self.admission.route().cluster.dial_timeout)
     }
+}
+
+/// Half of the share of one of `upstreams` if the client causes no delay. An attempt with less time does not mark the
+/// upstream as failed: otherwise a client could choose a moment that leaves every upstream too little time.
+pub(super) fn fair_time(whole: Duration, upstreams: usize) -> Duration {
+    let upstreams = u32::try_from(upstreams.max(1)).unwrap_or(u32::MAX);
+    whole / upstreams / 2
 }
 
 /// Whether an error says nothing about the upstream: this process or this machine has no file descriptor,

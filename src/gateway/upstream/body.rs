@@ -59,6 +59,10 @@ pub(super) struct RequestBody {
 }
 
 impl BodyProgress {
+    pub(super) fn new() -> Self {
+        Self { last: Mutex::new(Instant::now()), fault: OnceLock::new() }
+    }
+
     /// When the last bytes came; at first, when the request did.
     pub(super) fn last(&self) -> Instant {
         *self.locked()
@@ -82,9 +86,8 @@ impl RequestBody {
     /// A body of at most `max` bytes that may make no progress for `timeout`.
     pub(super) fn new(body: Incoming, max: Option<u64>, timeout: Duration) -> Self {
         let body = Some(body).filter(|body| !body.is_end_stream());
-        let progress = BodyProgress { last: Mutex::new(Instant::now()), fault: OnceLock::new() };
         let left = max.unwrap_or(u64::MAX);
-        Self { body, left, timeout, stalled: None, progress: Arc::new(progress) }
+        Self { body, left, timeout, stalled: None, progress: Arc::new(BodyProgress::new()) }
     }
 
     /// An empty body with the progress of another.

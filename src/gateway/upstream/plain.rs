@@ -1,6 +1,7 @@
 //! Forwards a plain request to an upstream of its route, and its answer back. Both bodies are streamed; the task
 //! of the client's connection moves the bytes of both.
 
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,7 +13,7 @@ use http::{HeaderMap, Method, Request, StatusCode, Version, request, response};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep, sleep, timeout_at};
 
-use super::attempt::{is_the_gateways_own, now};
+use super::attempt::{fair_time, is_the_gateways_own, now};
 use super::body::{BodyFault, RequestBody};
 use super::dial::{DialTarget, share};
 use super::health::{Change, Failed};
@@ -21,6 +22,7 @@ use super::turns::Turns;
 use crate::config::Route;
 use crate::handshake::{Letters, check_framing};
 use crate::journal::{Event, Journal, Subject};
+use crate::state::limits::AddressPermit;
 use crate::values::{Permit, Reason, Refusal};
 
 /// A plain request to an upstream of a route.
@@ -34,6 +36,8 @@ pub(crate) struct PlainCall<'a> {
     pub(crate) body: Incoming,
     /// When an upstream must have accepted a connection.
     pub(crate) deadline: Instant,
+    /// `handshake_timeout`: the time up to the deadline if the client causes no delay.
+    pub(crate) whole: Duration,
     /// When the client's token expires, if the answer ends with it.
     pub(crate) expires: Option<SystemTime>,
 }
@@ -61,6 +65,7 @@ pub(crate) struct AnswerBody {
     expires: Option<Pin<Box<Sleep>>>,
     record: Option<AnswerRecord>,
     bytes: u64,
+    permit: Option<AddressPermit>,
 }
 
 /// The record that is written when the answer has ended.
@@ -93,6 +98,8 @@ struct PlainAttempts<'a> {
     /// Whether a kept connection ended with the request: the next attempt is the last one, on a new connection.
     is_sent_again: bool,
     deadline: Instant,
+    /// A dial of less time says nothing about an upstream.
+    fair_dial_time: Duration,
     left: usize,
     missed: Vec<String>,
     reason: Reason,
@@ -108,7 +115,7 @@ pub(crate) async fn forward(
     call: PlainCall<'_>,
     subject: &mut Option<Arc<str>>,
 ) -> Result<PlainAnswer, Refusal> {
-    let PlainCall { mut turns, journal, route, head, body, deadline, expires } = call;
+    let PlainCall { mut turns, journal, route, head, body, deadline, whole, expires } = call;
     let body = RequestBody::new(body, route.max_body, route.body_timeout);
     if body.is_too_large() {
         return Err(too_large());
@@ -120,6 +127,7 @@ pub(crate) async fn forward(
         body: Some(body),
         is_sent_again: false,
         deadline,
+        fair_dial_time: fair_time(whole, turns.left()).min(route.cluster.dial_timeout),
         left: turns.left(),
         missed: Vec::new(),
         reason: Reason::UpstreamUnavailable,
@@ -158,6 +166,7 @@ fn answered(
         expires,
         record: None,
         bytes: 0,
+        permit: None,
     };
     PlainAnswer { head, letters, body }
 }
@@ -174,16 +183,28 @@ impl PlainAttempts<'_> {
             }
         }
         let began = now();
-        let most = if self.left > 1 { self.route.cluster.dial_timeout } else { Duration::MAX };
-        let dial_time = share(self.deadline, self.left).min(most);
+        // The time of a request that is sent again may be over.
+        let dial_timeout = self.route.cluster.dial_timeout;
+        let deadline = if self.is_sent_again {
+            self.deadline.max(Instant::now() + dial_timeout)
+        } else {
+            self.deadline
+        };
+        let most = if self.left > 1 { dial_timeout } else { Duration::MAX };
+        let dial_time = share(deadline, self.left).min(most);
         let opened = target.open(Instant::now() + dial_time).await;
         let stream = match opened {
             Ok(stream) => stream,
             Err(error) => {
-                if !is_the_gateways_own(&error) {
+                // A client must not be able to choose a moment that leaves every upstream too little time.
+                let is_fair = match error.kind() {
+                    io::ErrorKind::TimedOut => dial_time >= self.fair_dial_time,
+                    _ => !is_the_gateways_own(&error),
+                };
+                if is_fair {
                     self.failed(target, began, &error.to_string());
                 }
-                if error.kind() == std::io::ErrorKind::TimedOut {
+                if error.kind() == io::ErrorKind::TimedOut {
                     self.reason = Reason::UpstreamTimeout;
                 }
                 self.missed.push(format!("{}: {error}", target.name));
@@ -329,6 +350,11 @@ fn refused_body(fault: BodyFault) -> Refusal {
 }
 
 impl AnswerBody {
+    /// Counts for the client's address until the answer has ended.
+    pub(crate) fn hold(&mut self, permit: Option<AddressPermit>) {
+        self.permit = permit;
+    }
+
     /// Writes a record when the answer has ended.
     pub(crate) fn recorded(
         mut self,
@@ -366,7 +392,7 @@ impl Body for AnswerBody {
             Poll::Ready(None) => self.is_whole = true,
             Poll::Ready(Some(Ok(frame))) => {
                 self.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
-                self.is_whole = self.body.is_end_stream();
+                self.is_whole = frame.is_trailers() || self.body.is_end_stream();
             }
             Poll::Ready(Some(Err(_))) | Poll::Pending => {}
         }

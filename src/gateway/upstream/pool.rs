@@ -3,6 +3,7 @@
 //! idle nothing does.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
@@ -39,15 +40,17 @@ struct IdleConnection {
 /// An HTTP/1.1 connection to an upstream.
 pub(super) struct HttpConnection {
     sender: SendRequest<RequestBody>,
-    connection: http1::Connection<TokioIo<Guarded<Transport>>, RequestBody>,
+    /// `None` once it is over. A request that it has not taken comes back when it is dropped.
+    connection: Option<http1::Connection<TokioIo<Guarded<Transport>>, RequestBody>>,
     interim: Interim,
-    is_over: bool,
     is_last: bool,
 }
 
 impl fmt::Debug for HttpConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpConnection").field("is_over", &self.is_over).finish_non_exhaustive()
+        f.debug_struct("HttpConnection")
+            .field("is_over", &self.connection.is_none())
+            .finish_non_exhaustive()
     }
 }
 
@@ -85,6 +88,18 @@ impl Pool {
     }
 }
 
+/// Polls a connection, and drops it when it is over.
+fn poll_connection(
+    connection: &mut Option<http1::Connection<TokioIo<Guarded<Transport>>, RequestBody>>,
+    cx: &mut Context<'_>,
+) {
+    if let Some(open) = connection
+        && open.poll_without_shutdown(cx).is_ready()
+    {
+        *connection = None;
+    }
+}
+
 impl HttpConnection {
     /// Speaks HTTP/1.1 over a new stream to an upstream.
     pub(super) async fn new(stream: Transport) -> hyper::Result<Self> {
@@ -95,7 +110,7 @@ impl HttpConnection {
             .max_buf_size(MAX_HEAD)
             .handshake(TokioIo::new(interim.guard(stream)))
             .await?;
-        Ok(Self { sender, connection, interim, is_over: false, is_last: false })
+        Ok(Self { sender, connection: Some(connection), interim, is_last: false })
     }
 
     /// Sends a request and waits for the head of its answer. The error has the request if nothing of it was sent.
@@ -106,11 +121,9 @@ impl HttpConnection {
         self.interim.restart();
         self.interim.watch(&mut request);
         let mut sending = pin!(self.sender.try_send_request(request));
-        let (connection, is_over) = (&mut self.connection, &mut self.is_over);
-        std::future::poll_fn(|cx| {
-            if !*is_over {
-                *is_over = connection.poll_without_shutdown(cx).is_ready();
-            }
+        let connection = &mut self.connection;
+        poll_fn(|cx| {
+            poll_connection(connection, cx);
             sending.as_mut().poll(cx)
         })
         .await
@@ -118,9 +131,7 @@ impl HttpConnection {
 
     /// Moves bytes between the stream and the bodies of the present exchange.
     pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
-        if !self.is_over {
-            self.is_over = self.connection.poll_without_shutdown(cx).is_ready();
-        }
+        poll_connection(&mut self.connection, cx);
     }
 
     /// The status of an informational answer that ends the exchange, if one came.
@@ -139,6 +150,38 @@ impl HttpConnection {
             return false;
         }
         self.drive(&mut Context::from_waker(Waker::noop()));
-        !self.is_over && self.sender.is_ready()
+        self.connection.is_some() && self.sender.is_ready()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use http::Request;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::UnixStream;
+
+    use super::HttpConnection;
+    use crate::gateway::upstream::body::{BodyProgress, RequestBody};
+    use crate::tls::transport::Transport;
+
+    fn request() -> Request<RequestBody> {
+        Request::new(RequestBody::empty(Arc::new(BodyProgress::new())))
+    }
+
+    /// The upstream closes between the look at an idle connection and its next request.
+    #[tokio::test]
+    async fn a_request_comes_back_from_a_connection_that_closes_before_it_is_sent() {
+        let (near, mut far) = UnixStream::pair().unwrap();
+        let mut connection = HttpConnection::new(Transport::Unix(near)).await.unwrap();
+        far.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+        connection.send(request()).await.unwrap();
+        assert!(connection.is_idle());
+        far.shutdown().await.unwrap();
+        // The end is known to the runtime before the request is.
+        tokio::task::yield_now().await;
+        let mut error = connection.send(request()).await.unwrap_err();
+        assert!(error.take_message().is_some());
     }
 }

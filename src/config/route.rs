@@ -122,6 +122,9 @@ fn check_upstream_path(reader: &SectionReader<'_>, path: &PathPattern, to: Optio
 
 /// Refuses the keys of plain requests where the route serves none.
 fn check_served(reader: &SectionReader<'_>, serve: &[RequestKind]) {
+    if !serve.contains(&RequestKind::WebSocket) {
+        refuse_of_sockets(reader);
+    }
     if serve.contains(&RequestKind::Http) {
         return;
     }
@@ -136,6 +139,27 @@ fn check_served(reader: &SectionReader<'_>, serve: &[RequestKind]) {
             reader.cx.refuse(
                 Problem::at(span, what)
                     .label(label)
+                    .help("remove it, or write serve = [\"websocket\", \"http\"]"),
+            );
+        }
+    }
+}
+
+/// Refuses the keys of handshakes and sessions where the route serves plain HTTP alone.
+fn refuse_of_sockets(reader: &SectionReader<'_>) {
+    for name in [
+        keys::ORIGINS.name,
+        keys::REQUIRE_ORIGIN.name,
+        keys::SUBPROTOCOLS.name,
+        keys::REFRESH.name,
+        keys::ROUTE_LIMITS.name,
+        keys::ROUTE_WEBSOCKET.name,
+    ] {
+        if let Some(span) = reader.span_of(name) {
+            let what = format!("{} is given, but the route serves no WebSockets", reader.key(name));
+            reader.cx.refuse(
+                Problem::at(span, what)
+                    .label("it is for handshakes and sessions alone")
                     .help("remove it, or write serve = [\"websocket\", \"http\"]"),
             );
         }

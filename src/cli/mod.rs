@@ -9,6 +9,7 @@ mod config_file;
 mod demo;
 mod explain;
 mod run;
+mod service_manager;
 mod signals;
 mod token;
 

@@ -8,7 +8,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::signals::{OtherSignals, Signals};
-use super::{CommandFailure, RunArgs};
+use super::{CommandFailure, RunArgs, service_manager};
 use crate::config::{Config, LoadError, Loaded, Server};
 use crate::control::{ConfigSource, Service, StartError};
 use crate::gateway::listen::{Listener, Purpose, bind_beside};
@@ -101,9 +101,11 @@ fn serve(loaded: &Loaded, again: Again) -> Result<(), RunError> {
         service.reload_from(again.source, &again.text);
         service.reload_on(hangups);
         service.watch(again.watch);
+        service_manager::ready();
         tokio::select! {
             outcome = until_stopped(service, &journal, listeners, signals) => outcome,
             never = others.attend(&log) => match never {},
+            () = service_manager::keep_alive() => Ok(()),
         }
     });
     runtime.shutdown_timeout(CUT_OFF);
@@ -151,6 +153,7 @@ pub(super) async fn until_stopped(
     let serving = service.run(listeners, stop);
     let impatience = async {
         signals.next().await;
+        service_manager::stopping();
         drop(first);
         signals.next().await;
     };

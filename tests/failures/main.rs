@@ -14,4 +14,5 @@ mod probes;
 mod shutdown;
 mod signals;
 mod slow;
+mod systemd;
 mod upstream;

@@ -25,7 +25,7 @@ fn check_loaded(Loaded { config, lints }: &Loaded) {
     check_limits(&config.limits);
     for route in &config.routes {
         check_limits(&route.limits);
-        assert!(!route.upstream.is_empty(), "{}", route.name);
+        assert!(!route.cluster.servers.is_empty(), "{}", route.name);
         assert!(route.websocket.max_frame_size >= 125 && route.websocket.max_fragments > 0);
         let ratio = route.websocket.max_inflation_ratio;
         assert!(ratio.is_none_or(|ratio| ratio.get() <= 1032));

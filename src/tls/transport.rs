@@ -48,7 +48,7 @@ impl Transport {
         self.poll_into(cx, ReadBuf::new(scratch), take)
     }
 
-    /// As [`Self::poll_lend`], with a buffer of its own: at most [`FEW`] bytes, or one TLS record.
+    /// As [`Self::poll_lend`], with a buffer of its own: at most 4 KiB, or one TLS record.
     ///
     /// # Errors
     /// As [`Self::poll_lend`].

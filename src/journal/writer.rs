@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::event::Event;
 use super::{Journal, line, render};
@@ -30,7 +30,8 @@ const REPORT_AFTER_LINES: u32 = 1024;
 /// The interval at which losses are reported while the queue is empty.
 const REPORT_AGAIN: Duration = Duration::from_secs(1);
 
-/// How long the thread lets lines gather after the first one, so that a busy gateway does not wake it for each.
+/// How long the thread lets lines gather if the first one came sooner than that, so that a busy gateway does not wake
+/// it for each.
 const GATHER: Duration = Duration::from_millis(1);
 
 /// The producer side of the queue. Clones share the queue.
@@ -246,10 +247,11 @@ impl Queue {
             return !state.entries.is_empty();
         }
         state.thread = ThreadState::Waiting;
+        let began = Instant::now();
         let woken = self.work.wait_timeout(state, REPORT_AGAIN);
         let (mut state, _) = woken.unwrap_or_else(PoisonError::into_inner);
         state.thread = ThreadState::Running;
-        let gathers = !state.stopped && !state.entries.is_empty();
+        let gathers = !state.stopped && began.elapsed() < GATHER;
         drop(state);
         if gathers {
             thread::sleep(GATHER);

@@ -152,7 +152,7 @@ pub struct Ended {
     pub let_through: u64,
 }
 
-/// What a running gateway has open. The events of ends have the counters of sessions that ended.
+/// The open connections and sessions of a running gateway. The events of ends have the counters of sessions that ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Counters {
     /// Open TCP connections that count towards `max_connections`; each session has one.

@@ -72,7 +72,7 @@ enum QueueEntry {
     Reopen,
 }
 
-/// What the thread does.
+/// The state of the thread.
 #[derive(Debug, Default, PartialEq, Eq)]
 enum ThreadState {
     /// It is between two lines.

@@ -1,4 +1,4 @@
-//! What a service manager is told (`sd_notify(3)`).
+//! The messages to a service manager (`sd_notify(3)`).
 
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;

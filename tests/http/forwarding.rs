@@ -1,4 +1,4 @@
-//! Heads: what the application gets of a request, and the client of an answer.
+//! The heads of requests at the application, and of answers at the client.
 
 use super::support::{ACCEPT, Frame, Gateway, RawUpstream, Request};
 use super::{HELLO, answer, get, plain, serving};

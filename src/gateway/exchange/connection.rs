@@ -147,7 +147,7 @@ pub(super) struct Connection {
     pub(super) client: SecuredClient,
 }
 
-/// What comes after one exchange.
+/// The continuation of a connection after one exchange.
 enum After {
     /// Another request, on the same connection.
     Exchange(Http1),

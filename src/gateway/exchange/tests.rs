@@ -1,9 +1,16 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 
 use super::Exchanges;
+use super::connection::KEEP_ALIVE;
 use crate::config;
+use crate::gateway::listen::Purpose;
 use crate::gateway::runtime::{Current, InForce, Runtime};
 use crate::gateway::session::{Reporter, SessionStarter, Sessions};
 use crate::journal::Journal;
@@ -75,4 +82,27 @@ fn a_million_offenders_keep_memory_bounded() {
     (0..200_000).for_each(|number| (0..2).for_each(|_| strike(number)));
     assert_eq!(exchanges.state.bans().count(UnixTime::now()), MAX_BANS);
     assert!(exchanges.state.bans().struck() <= MOST_STRUCK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kept_connection_waits_for_its_next_request_and_for_no_longer() {
+    let exchanges = Arc::new(exchanges(""));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (stream, peer) = listener.accept().await.unwrap();
+    exchanges.accept(stream, peer, Purpose::Serve);
+    for pause in [Duration::ZERO, KEEP_ALIVE.mul_f32(0.9)] {
+        tokio::time::sleep(pause).await;
+        client.write_all(b"GET /ws HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"}") {
+            answer.push(client.read_u8().await.unwrap());
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 426 "));
+    }
+    let answered = Instant::now();
+    assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+    let waited = answered.elapsed();
+    assert!(waited >= KEEP_ALIVE && waited < KEEP_ALIVE + Duration::from_secs(5), "{waited:?}");
+    assert_eq!(exchanges.connections(), 0);
 }

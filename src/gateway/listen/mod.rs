@@ -29,11 +29,11 @@ const LONGEST_BACK_OFF: Duration = Duration::from_secs(1);
 pub struct Listener {
     /// The socket.
     pub socket: TcpListener,
-    /// What its connections are for.
+    /// The purpose of its connections.
     pub purpose: Purpose,
 }
 
-/// What the connections of a listening socket are for.
+/// The purpose of the connections of a listening socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// The routes, behind TLS where it is configured.

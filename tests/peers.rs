@@ -8,7 +8,7 @@ mod support;
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
-use support::{Frame, Gateway, Peer, RawUpstream, Request, Tool, run_client};
+use support::{Frame, Gateway, Peer, RawUpstream, Request, Tool, run_client, run_program};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocket};
 use tokio_tungstenite::tungstenite::{Bytes, Message, client};
@@ -138,6 +138,32 @@ fn a_token_as_the_first_message_reaches_its_application() {
     socket.send(Message::text("a token of nobody")).unwrap();
     let frame = CloseFrame { code: CloseCode::Library(4401), reason: "unknown token".into() };
     assert_eq!(socket.read().unwrap(), Message::Close(Some(frame)));
+}
+
+/// The client of docs/rolling-updates.md obeys a hint, and comes back earlier without one.
+fn comes_back_when_it_is_told(client: Tool) {
+    let peer = Peer::start(client, "echo", &[]);
+    let waits = |hint: &str| {
+        let lifetime = format!("max_lifetime = \"500ms\"\nretry_hint = \"{hint}\"");
+        let gateway = Gateway::to(&[peer.address()]).websocket(&lifetime).start();
+        let (url, ca) = (gateway.url("wss", "/ws"), gateway.ca_file());
+        let told = run_program(client, "rolling", &[&url, ca.to_str().unwrap()]);
+        told[0]["waited"].as_f64().unwrap()
+    };
+    let (hinted, alone) = (waits("4s..4s"), waits("off"));
+    assert!(hinted >= 3.9 && alone < 3.0, "{hinted} s and {alone} s");
+}
+
+#[test]
+#[ignore = "needs python websockets"]
+fn python_comes_back_when_it_is_told() {
+    comes_back_when_it_is_told(Tool::Python);
+}
+
+#[test]
+#[ignore = "needs node ws"]
+fn node_comes_back_when_it_is_told() {
+    comes_back_when_it_is_told(Tool::Node);
 }
 
 fn tungstenite_client(gateway: &Gateway) -> WebSocket<support::Wire> {

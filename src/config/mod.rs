@@ -34,6 +34,7 @@ mod log;
 mod mask;
 mod model;
 mod origins;
+mod pacing;
 mod path;
 mod profile;
 mod protection;
@@ -62,6 +63,7 @@ pub use model::{
     Auth, Cluster, Compression, Config, LogFormat, Origins, ProxyProtocol, UnknownClients,
     UpstreamAddress, UpstreamServer,
 };
+pub use pacing::{Lifetime, RetryHint};
 pub use path::PathPattern;
 pub use protection::{Firewall, Mode, OnExceed};
 pub use reference::reference;

@@ -314,6 +314,8 @@ mod tests {
              body (RFC 9457). After the 101, the peer at fault gets a Close frame with the code, and the name\n\
              as its reason. The other peer gets 1001 if the client was at fault or is lost, or 1014 if the\n\
              upstream was, with the same name (`upstream.protocol` for an invalid frame of the upstream).\n\
+             With `websocket.retry_hint`, ` retry=37s` follows the name in a Close to a client with 1001, 1012 or\n\
+             1013 ([rolling-updates.md](rolling-updates.md#tell-clients-when-to-come-back)).\n\
              A head that is not HTTP may get a bare 400 or 431 without a body.\n\n\
              | reason | status | close code | log level | text for the client |\n\
              |---|---|---|---|---|\n{rows}\n"

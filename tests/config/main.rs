@@ -21,8 +21,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use framewall::config::{
-    Balance, Compression, HostPattern, Limits, Lint, LoadError, Loaded, LogFormat, Origins,
-    PathPattern, ProxyProtocol, UnknownClients, UpstreamAddress, load, parse,
+    Balance, Compression, HostPattern, Lifetime, Limits, Lint, LoadError, Loaded, LogFormat,
+    Origins, PathPattern, ProxyProtocol, RetryHint, UnknownClients, UpstreamAddress, load, parse,
 };
 use framewall::tls::{ClientAuth, TlsVersion};
 use framewall::values::{FieldPattern, FieldRules};
@@ -187,7 +187,7 @@ origins = ["https://chat.example.com"]
 require_origin = true
 subprotocols = ["chat.v2", "chat.v1"]
 auth = "none"
-websocket = { max_message_size = "64KiB", message_timeout = "5s", max_inflation_ratio = "off" }
+websocket = { max_message_size = "64KiB", message_timeout = "5s", max_inflation_ratio = "off", max_lifetime = "4h jitter 25%" }
 
 [routes.a]
 path = "/"
@@ -196,6 +196,7 @@ origins = ["*"]
 auth = "none"
 [routes.a.websocket]
 idle_timeout = "off"
+retry_hint = "5s..1m"
 compression = "off"
 
 [log]
@@ -279,7 +280,12 @@ fn routes_keep_their_order_and_override_limits() {
     assert_eq!((a.websocket.max_message_size, a.websocket.max_fragments), (2 << 20, 7));
     assert_eq!((a.websocket.message_timeout, a.websocket.idle_timeout), (None, None));
     assert_eq!(a.websocket.ping_interval, None);
-    assert_eq!(a.websocket.max_lifetime, Some(Duration::from_secs(86_400)));
+    let longest = Duration::from_secs(86_400);
+    assert_eq!(a.websocket.max_lifetime, Some(Lifetime { longest, jitter: 10 }));
+    let longest = Duration::from_secs(4 * 3600);
+    assert_eq!(z.websocket.max_lifetime, Some(Lifetime { longest, jitter: 25 }));
+    assert_eq!(a.websocket.retry_hint, Some(RetryHint { least: 5, most: 60 }));
+    assert_eq!(z.websocket.retry_hint, None);
 }
 
 #[test]

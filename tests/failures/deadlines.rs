@@ -214,6 +214,19 @@ fn a_session_ends_at_its_maximum_lifetime() {
 }
 
 #[test]
+fn a_route_tells_its_clients_when_to_come_back() {
+    let upstream = RawUpstream::bind();
+    let lines = "max_lifetime = \"300ms jitter 0%\"\nretry_hint = \"off\"";
+    let hint = "websocket = { retry_hint = \"37s..37s\" }";
+    let gateway = Gateway::to(&[upstream.address()]).websocket(lines).route(hint).start();
+    let mut session = Session::open(&gateway, &upstream);
+    let id = session.request_id();
+    session.client.expect_closing(1001, "lifetime.over retry=37s");
+    session.upstream.expect_closing(1001, "lifetime.over");
+    gateway.wait_for_reason(&id, "lifetime.over");
+}
+
+#[test]
 fn a_peer_that_never_answers_a_close_is_cut() {
     let (gateway, upstream) = with("max_lifetime = \"300ms\"");
     let mut session = Session::open(&gateway, &upstream);

@@ -196,3 +196,16 @@ fn without_refresh_a_token_message_is_forwarded() {
     session.client.say(Frame::text(&message));
     session.upstream.expect_frame(Frame::text(&message));
 }
+
+#[test]
+fn a_client_that_sent_no_token_yet_is_told_when_to_come_back() {
+    let upstream = RawUpstream::bind();
+    let gateway = guarded(&upstream, "token_from = [\"message\"]")
+        .websocket("retry_hint = \"7s..7s\"")
+        .start();
+    let mut client = gateway.connect();
+    client.send_request(&Request::upgrade("/ws"));
+    assert_eq!(client.read_head().status(), 101);
+    gateway.terminate();
+    assert_eq!(client.expect_close(), (1001, "shutdown retry=7s".to_owned()));
+}

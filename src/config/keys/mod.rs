@@ -244,9 +244,7 @@ pub(in crate::config) fn later(name: &str) -> Option<&'static str> {
         "rewrite" | "strip_prefix" => {
             "`upstream_path` of a route says what its `path` becomes at the upstream"
         }
-        "retry_hint" | "shutdown_spread" | "slow_start" | "max_handshakes" => {
-            "it does not pace reconnects"
-        }
+        "slow_start" | "max_handshakes" => "it does not pace reconnects",
         "include" | "imports" => "the configuration is one file",
         _ => return None,
     })

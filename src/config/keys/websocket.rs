@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{GIB, HOUR, MIB, SHORTEST, WEEK, YEAR, secs};
 use crate::config::kinds::{Bool, Choice, Integer, OrOff, Size, Time};
 use crate::config::model::Compression;
+use crate::config::pacing::{Lifetime, LifetimeOf, RetryHint, RetryRange};
 
 layered! {
     /// `[websocket]`; `None` is "off". Sizes are the client's, but for `max_reply_size`.
@@ -49,9 +50,17 @@ layered! {
     REQUIRE_PONG require_pong: bool = Bool,
         Bool, Value(false),
         "Whether only a pong answers a ping of the gateway, and no other data.";
-    MAX_LIFETIME max_lifetime: Option<Duration> = OrOff<Time>,
-        OrOff(Time { min: SHORTEST, max: YEAR }), Value(None),
-        "The longest session, from the 101 to the Close frame.";
+    MAX_LIFETIME max_lifetime: Option<Lifetime> = OrOff<LifetimeOf>,
+        OrOff(LifetimeOf(Time { min: SHORTEST, max: YEAR })), Value(None),
+        "The longest session, from the 101 to the Close frame. Each session draws its own time from the \
+         jitter, in whole percent from 0 to 90 (10 if it is left out): `\"4h jitter 25%\"` is any time from \
+         3 h to 4 h. `jitter 0%` is none. See [rolling-updates.md](rolling-updates.md#sessions-of-a-limited-time).";
+    RETRY_HINT retry_hint: Option<RetryHint> = OrOff<RetryRange>,
+        OrOff(RetryRange), Value(None),
+        "How long clients are told to wait before they connect again: the reason of a Close with 1001, 1012 or \
+         1013 that the gateway itself sends to a client ends with ` retry=37s`, random for each session. \
+         Browsers and libraries ignore it unless the program reads it, see \
+         [rolling-updates.md](rolling-updates.md#tell-clients-when-to-come-back).";
     COMPRESSION compression: Compression = Choice<Compression>,
         Choice::of(&[("off", Compression::Off), ("inspect", Compression::Inspect)]),
         Value(Compression::Off),

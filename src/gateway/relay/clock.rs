@@ -12,6 +12,8 @@ use crate::values::Endpoint;
 #[derive(Debug)]
 pub(super) struct Clock {
     began: Instant,
+    /// The share of the jitter by which `max_lifetime` is shorter for this session; a reload keeps it.
+    draw: u16,
     /// The expiry of the session's token.
     pub(super) expiry: Expiry,
     next_ping: Option<Instant>,
@@ -37,9 +39,11 @@ pub(super) enum Due {
 }
 
 impl Clock {
-    pub(super) fn new(settings: &WebSocket, now: Instant) -> Self {
+    /// `draw` is random.
+    pub(super) fn new(settings: &WebSocket, now: Instant, draw: u16) -> Self {
         Self {
             began: now,
+            draw,
             expiry: Expiry::default(),
             next_ping: settings.ping_interval.map(|interval| now + interval),
             last_activity: now,
@@ -101,7 +105,8 @@ impl Clock {
     /// The earlier of the deadlines that also apply to a session in its close: its lifetime, and the next
     /// check of its token.
     pub(super) fn over(&self, settings: &WebSocket) -> Option<(Instant, Due)> {
-        let lifetime = settings.max_lifetime.map(|lifetime| (self.began + lifetime, Due::Lifetime));
+        let lifetime = settings.max_lifetime.map(|lifetime| lifetime.of(self.draw));
+        let lifetime = lifetime.map(|lifetime| (self.began + lifetime, Due::Lifetime));
         let expiry = self.expiry.check().map(|check| (check, Due::Expiry));
         lifetime.into_iter().chain(expiry).min_by_key(|(deadline, _)| *deadline)
     }
@@ -137,4 +142,30 @@ fn frame_deadlines(
 fn pong_deadline(peer: &RelayPeer, other: &RelayPeer, settings: &WebSocket) -> Option<Instant> {
     let waits = peer.blocked.is_some() || peer.paused.is_some() || other.blocked.is_some();
     if waits { None } else { peer.awaited.pong_deadline(settings) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::{Clock, Due};
+    use crate::gateway::relay::tests::settings;
+
+    /// Also after a reload changed the key: a session does not draw again.
+    #[test]
+    fn the_lifetime_is_shorter_by_the_share_that_the_session_drew() {
+        let now = Instant::now();
+        for (draw, shares) in [(0, [100, 200, 60]), (u16::MAX, [50, 180, 60])] {
+            let clock = Clock::new(&settings(""), now, draw);
+            let lifetimes = ["100s jitter 50%", "200s", "60s jitter 0%"];
+            for (lifetime, wanted) in lifetimes.into_iter().zip(shares) {
+                let settings = settings(&format!("max_lifetime = \"{lifetime}\""));
+                let wanted = (now + Duration::from_secs(wanted), Due::Lifetime);
+                assert_eq!(clock.over(&settings), Some(wanted), "{lifetime}");
+            }
+            assert_eq!(clock.over(&settings("max_lifetime = \"off\"")), None);
+        }
+    }
 }

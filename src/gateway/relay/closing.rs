@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::end::{Cause, CloseNotice};
+use super::end::{Cause, CloseNotice, reason_text};
 use super::peer::{Draining, Ending, Stage};
 use super::pump::drain;
 use super::session::{Closing, SessionRelay};
+use crate::config::RetryHint;
 use crate::values::{Endpoint, Reason};
 use crate::wire::{ControlFrame, Opcode, close_frame, control_frame, text_frame};
 
@@ -227,9 +228,10 @@ impl SessionRelay {
     }
 
     fn send_close(&mut self, cx: &mut Context<'_>, to: Endpoint, now: Instant) {
+        let hint = self.route.websocket.retry_hint.filter(|_| to == Endpoint::Client);
         let peer = self.peer(to);
         if let Stage::Closing(close_notice) = mem::replace(&mut peer.stage, draining(now)) {
-            peer.send(cx, close_notice_frame(to, *close_notice).as_ref(), now);
+            peer.send(cx, close_notice_frame(to, *close_notice, hint).as_ref(), now);
             self.finish(cx, to, now);
         }
     }
@@ -274,10 +276,18 @@ impl SessionRelay {
     }
 }
 
-/// Builds a Close of the gateway; without a code it is empty, like the Close that it answers.
-fn close_notice_frame(to: Endpoint, (code, text): CloseNotice) -> ControlFrame {
+/// Builds a Close of the gateway; without a code it is empty, like the Close that it answers. An answer to a Close
+/// has no reason of the gateway's, and no hint.
+fn close_notice_frame(
+    to: Endpoint,
+    (code, name): CloseNotice,
+    hint: Option<RetryHint>,
+) -> ControlFrame {
     match code {
-        Some(code) => close_frame(to, code, text, super::random()),
+        Some(code) => {
+            let text = reason_text(name, code, hint.filter(|_| !name.is_empty()));
+            close_frame(to, code, &text, super::random())
+        }
         None => control_frame(to, Opcode::Close, &[], super::random()),
     }
 }

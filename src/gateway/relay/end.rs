@@ -1,5 +1,8 @@
 //! The cause of a session's end, and the Close that each peer gets for it.
 
+use std::borrow::Cow;
+
+use crate::config::RetryHint;
 use crate::values::{Endpoint, Flow, Reason};
 use crate::wire::Violation;
 
@@ -124,14 +127,64 @@ impl Cause {
     }
 }
 
+/// The reason text of a Close that the gateway sends to a client for a reason of its own: `name` and, with a `hint`
+/// and a code that asks the client to come back, the seconds after which it should: `shutdown retry=37s`.
+pub(in crate::gateway) fn reason_text(
+    name: &'static str,
+    code: u16,
+    hint: Option<RetryHint>,
+) -> Cow<'static, str> {
+    match hint {
+        Some(hint) if COME_BACK.contains(&code) => {
+            format!("{name} retry={}s", hint.of(u32::from_ne_bytes(super::random()))).into()
+        }
+        _ => name.into(),
+    }
+}
+
 /// RFC 6455 section 7.4.1.
 const GOING_AWAY: u16 = 1001;
+/// The codes for which clients connect again: Going Away, Service Restart, Try Again Later (the last two are
+/// registered with IANA).
+const COME_BACK: [u16; 3] = [GOING_AWAY, 1012, 1013];
 /// Registered with IANA as "Bad Gateway".
 const BAD_GATEWAY: u16 = 1014;
 
 #[cfg(test)]
 mod tests {
-    use super::{Cause, Endpoint, Reason};
+    use super::{COME_BACK, Cause, Endpoint, Reason, reason_text};
+    use crate::config::RetryHint;
+
+    #[test]
+    fn only_a_close_after_which_clients_come_back_has_a_hint() {
+        let hint = Some(RetryHint { least: 3600, most: 3600 });
+        for reason in Reason::ALL {
+            let (name, code) = (reason.name(), reason.close_code());
+            assert_eq!(reason_text(name, code, None), name);
+            let text = reason_text(name, code, hint);
+            let wanted = match code {
+                1001 | 1012 | 1013 => format!("{name} retry=3600s"),
+                _ => name.to_owned(),
+            };
+            assert_eq!(text, wanted);
+            assert!(text.len() <= 123, "RFC 6455 section 5.5: 125 - 2 bytes");
+        }
+        let hint = Some(RetryHint { least: 5, most: 60 });
+        let texts = |code| (0..50).map(move |_| reason_text("shutdown", code, hint));
+        for code in COME_BACK {
+            let seconds: Vec<u32> = texts(code)
+                .map(|text| text.strip_prefix("shutdown retry=")?.strip_suffix('s')?.parse().ok())
+                .map(Option::unwrap)
+                .collect();
+            assert!(seconds.iter().all(|seconds| (5..=60).contains(seconds)), "{seconds:?}");
+            assert!(seconds.iter().any(|other| *other != seconds[0]), "{seconds:?}");
+        }
+        assert!(
+            (1000..5000)
+                .filter(|code| !COME_BACK.contains(code))
+                .all(|code| { texts(code).all(|text| text == "shutdown") })
+        );
+    }
 
     #[test]
     fn each_peer_gets_the_close_code_that_fits_its_fault() {

@@ -27,6 +27,7 @@ use tokio::time::{Instant, Sleep};
 use crate::tls::transport::Transport;
 use crate::values::Reason;
 use crate::wire::{Context, HoldBudget};
+pub(super) use end::reason_text;
 pub use end::{Cause, SessionEnd};
 pub use lease::{Lease, Renewal, Verifying};
 pub use mailbox::{Mailbox, Terms};
@@ -82,7 +83,7 @@ pub fn relay<O: Outside>(
     outside: O,
 ) -> impl Future<Output = ()> {
     let session = SessionRelay::new(streams, terms, budget, lease, Instant::now());
-    let mut running = RunningRelay { session, outside, waker: None, ending_reported: false };
+    let mut running = RunningRelay { session, outside, waker: None };
     async move {
         let mut timer = pin!(tokio::time::sleep(FAR));
         poll_fn(|cx| running.poll(cx, timer.as_mut())).await;
@@ -96,13 +97,11 @@ struct RunningRelay<O> {
     outside: O,
     /// The waker that the mailbox has.
     waker: Option<Waker>,
-    /// Whether [`Outside::ending`] was called.
-    ending_reported: bool,
 }
 
 impl<O: Outside> RunningRelay<O> {
     fn poll(&mut self, cx: &mut task::Context<'_>, timer: Pin<&mut Sleep>) -> Poll<()> {
-        let Self { session, outside, waker, ending_reported } = self;
+        let Self { session, outside, waker } = self;
         let mail = outside.mailbox().take(cx, waker);
         if let Some(reason) = mail.stop {
             session.stop(reason, Instant::now());
@@ -114,8 +113,8 @@ impl<O: Outside> RunningRelay<O> {
         while let Some(reason) = session.take_unreported() {
             outside.would_refuse(reason);
         }
-        if !*ending_reported && let Some(closing) = &session.closing {
-            *ending_reported = true;
+        if let Some(closing) = session.closing.as_mut().filter(|closing| !closing.reported) {
+            closing.reported = true;
             outside.ending(&closing.cause);
         }
         if mail.counters {

@@ -34,7 +34,7 @@ const NO_PONG: &str = "websocket.ping_interval: it answered no ping";
 /// are boxed.
 pub(super) struct SessionRelay {
     /// The route that the session follows; its settings apply. A reload may replace it.
-    route: Arc<Route>,
+    pub(super) route: Arc<Route>,
     pub(super) budget: HoldBudget,
     pub(super) client: RelayPeer,
     pub(super) upstream: RelayPeer,
@@ -55,11 +55,13 @@ pub(super) struct Closing {
     pub(super) deadline: Option<Instant>,
     /// The gateway ends the session now: a slow peer gets no more time.
     pub(super) hurried: bool,
+    /// Whether [`Outside::ending`](super::Outside::ending) was called.
+    pub(super) reported: bool,
 }
 
 impl Closing {
     pub(super) fn new(cause: Cause, deadline: Option<Instant>, began: Instant) -> Self {
-        Self { cause, began, deadline, hurried: false }
+        Self { cause, began, deadline, hurried: false, reported: false }
     }
 
     /// Whether `max_lifetime` and the token may still hurry the close: the gateway neither started nor
@@ -99,7 +101,7 @@ impl SessionRelay {
             RelayPeer::new(stream, early, gate)
         };
         let Streams { client, client_early, upstream, upstream_early, compression } = streams;
-        let mut clock = Clock::new(&route.websocket, now);
+        let mut clock = Clock::new(&route.websocket, now, u16::from_ne_bytes(super::random()));
         clock.expiry = Expiry::new(expires, now, SystemTime::now());
         let mut client = peer(client, client_early, Endpoint::Client);
         client.gate.allow(Allowance::new(&client_rates(&route.limits), user, now));

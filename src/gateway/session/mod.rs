@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::config::Route;
-use crate::gateway::relay::{Contexts, Streams, Terms};
+use crate::config::{RetryHint, Route};
+use crate::gateway::relay::{Contexts, Streams, Terms, reason_text};
 use crate::gateway::runtime::{Current, Runtime};
 use crate::gateway::upstream::Upstream;
 use crate::handshake::Deflate;
@@ -146,7 +146,8 @@ impl SessionStarter {
                 }
                 Err(refusal) => {
                     starter.reporter.refused_after_handshake(&session.subject, &refusal);
-                    turn_away(client.stream, &refusal).await;
+                    let hint = session.admission.route().websocket.retry_hint;
+                    turn_away(client.stream, &refusal, hint).await;
                 }
             }
         });
@@ -221,8 +222,9 @@ fn contexts(agreed: Deflate) -> Contexts {
 }
 
 /// Closes the connection of a client that was sent a 101 and is refused after it.
-async fn turn_away(client: Transport, refusal: &Refusal) {
-    let (code, name) = (refusal.reason.close_code(), refusal.reason.name());
-    let close = close_frame(Endpoint::Client, code, name, [0; 4]);
+async fn turn_away(client: Transport, refusal: &Refusal, hint: Option<RetryHint>) {
+    let code = refusal.reason.close_code();
+    let text = reason_text(refusal.reason.name(), code, hint);
+    let close = close_frame(Endpoint::Client, code, &text, [0; 4]);
     client.part(close.as_ref(), Linger::SHORT).await;
 }

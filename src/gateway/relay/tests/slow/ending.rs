@@ -112,3 +112,43 @@ async fn a_close_ends_within_a_bound_for_the_slowest_reader() {
     let lasted = began.elapsed();
     assert!(lasted > 200 * SECOND && lasted < 320 * SECOND, "{lasted:?}");
 }
+
+/// A client gets a hint with the gateway's own Close, and nobody gets one with another Close.
+#[tokio::test(start_paused = true)]
+async fn only_the_client_is_told_when_to_come_back() {
+    let length = |text: &str| vec![(8, 2 + text.len())];
+    let hint = "retry_hint = \"7s..7s\"";
+    for (lines, reason, text) in [
+        (hint, Reason::Shutdown, "shutdown retry=7s"),
+        (hint, Reason::LifetimeOver, "lifetime.over retry=7s"),
+        (hint, Reason::SessionKicked, "session.kicked"),
+        ("", Reason::Shutdown, "shutdown"),
+    ] {
+        let mut slow = Slow::with(lines).await;
+        slow.mailbox.stop(reason);
+        slow.rest(1).await;
+        assert_eq!(slow.client.got, length(text));
+        assert_eq!(slow.app.got, length(reason.name()));
+    }
+    let mut slow = Slow::with(hint).await;
+    slow.client.say(0x88, &1001_u16.to_be_bytes()).await;
+    slow.rest(15).await;
+    assert_eq!((slow.client.got, slow.app.got), (length(""), length("")));
+}
+
+/// Each within its bounds, and not all at once.
+#[tokio::test(start_paused = true)]
+async fn sessions_that_began_together_end_one_after_the_other() {
+    let mut ends = std::collections::BTreeSet::new();
+    for _ in 0..20 {
+        let mut slow = Slow::with("max_lifetime = \"1000s jitter 50%\"").await;
+        let began = Instant::now();
+        while slow.client.got.is_empty() && began.elapsed() < 3600 * SECOND {
+            slow.rest(1).await;
+        }
+        assert_eq!(slow.client.got, [(8, 2 + "lifetime.over".len())]);
+        ends.insert(began.elapsed().as_secs());
+    }
+    assert!(ends.first() >= Some(&500) && ends.last() <= Some(&1001), "{ends:?}");
+    assert!(ends.len() > 10, "{ends:?}");
+}

@@ -8,8 +8,8 @@ pub mod check;
 mod config_file;
 mod demo;
 mod explain;
+mod listeners;
 mod run;
-mod service_manager;
 mod signals;
 mod token;
 

@@ -7,11 +7,12 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::listeners::{self, Inherited};
 use super::signals::{OtherSignals, Signals};
-use super::{CommandFailure, RunArgs, service_manager};
-use crate::config::{Config, LoadError, Loaded, Server};
-use crate::control::{ConfigSource, Service, StartError};
-use crate::gateway::listen::{Listener, Purpose, bind_beside};
+use super::{CommandFailure, RunArgs};
+use crate::config::{Config, LoadError, Loaded};
+use crate::control::{ConfigSource, Service, StartError, service_manager};
+use crate::gateway::listen::Listener;
 use crate::journal::{self, Event, Journal, LogError};
 
 /// The time that the tasks of cut sessions have to write their log records.
@@ -29,6 +30,9 @@ pub(super) enum RunError {
     /// The gateway cannot listen on an address.
     #[error("cannot listen on {0}: {1}; {help}", help = bind_help(.0, .1))]
     Bind(SocketAddr, io::Error),
+    /// A socket of the service manager cannot be used.
+    #[error("LISTEN_FDS: {0}")]
+    Inherited(String),
     /// The runtime or its signal handlers could not be set up.
     #[error("the runtime cannot be started: {0}")]
     Runtime(io::Error),
@@ -84,6 +88,8 @@ struct Again {
 
 fn serve(loaded: &Loaded, again: Again) -> Result<(), RunError> {
     let Loaded { config, lints } = loaded;
+    // First: it changes the environment, which only a process with one thread may do.
+    let inherited = Inherited::from_service_manager()?;
     let log = journal::start(&config.log)?;
     let journal = log.journal();
     record_panics(journal.clone());
@@ -97,7 +103,7 @@ fn serve(loaded: &Loaded, again: Again) -> Result<(), RunError> {
         let signals = Signals::new().map_err(RunError::Runtime)?;
         let others = OtherSignals::new().map_err(RunError::Runtime)?;
         let hangups = signal(SignalKind::hangup()).map_err(RunError::Runtime)?;
-        let (service, listeners) = open(config, &journal)?;
+        let (service, listeners) = open(config, inherited, &journal)?;
         service.reload_from(again.source, &again.text);
         service.reload_on(hangups);
         service.watch(again.watch);
@@ -119,25 +125,14 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, RunError> {
     builder.enable_all().build().map_err(RunError::Runtime)
 }
 
-/// Creates the gateway and its listening sockets, and records each socket with its actual port.
+/// Creates the gateway, and its listening sockets as [`listeners::open`] does.
 pub(super) fn open(
     config: &Config,
+    inherited: Inherited,
     journal: &Journal,
 ) -> Result<(Service, Vec<Listener>), RunError> {
     let service = Service::open(config, journal.clone())?;
-    let Server { listen, redirect_http, .. } = &config.server;
-    let all = [&listen[..], redirect_http].concat();
-    let serving = listen.iter().map(|address| (address, Purpose::Serve));
-    let redirecting = redirect_http.iter().map(|address| (address, Purpose::Redirect));
-    let mut listeners = Vec::new();
-    for (address, purpose) in serving.chain(redirecting) {
-        let failed = |error| RunError::Bind(*address, error);
-        let socket = bind_beside(*address, &all).map_err(failed)?;
-        let address = socket.local_addr().map_err(failed)?;
-        let tls = purpose == Purpose::Serve && config.tls.is_some();
-        journal.record(Event::Listening { address, tls });
-        listeners.push(Listener { socket, purpose });
-    }
+    let listeners = listeners::open(config, inherited, journal)?;
     Ok((service, listeners))
 }
 

@@ -5,6 +5,7 @@ pub mod admin;
 mod loading;
 mod maintenance;
 mod reload;
+pub(crate) mod service_manager;
 mod watch;
 
 use std::sync::Arc;

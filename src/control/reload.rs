@@ -8,6 +8,7 @@ use tokio::signal::unix::Signal;
 
 use super::Control;
 use super::loading::{Loading, WITHIN};
+use super::service_manager;
 use crate::config::{self, Config, LoadError, Loaded};
 use crate::gateway::runtime::{InForce, InForceError};
 use crate::journal::Event;
@@ -201,7 +202,13 @@ impl Control {
         // A reload does not delay the shutdown.
         let outcome = self.runtime.stopping().run_until_cancelled(async {
             let _turn = self.reloading.turn.lock().await;
-            self.load_and_replace(anew).await
+            if !anew {
+                return self.load_and_replace(anew).await;
+            }
+            service_manager::reloading();
+            let outcome = self.load_and_replace(anew).await;
+            service_manager::reloaded(&outcome);
+            outcome
         });
         let outcome = outcome.await.unwrap_or(Err(ReloadError::Stopping));
         self.record(&outcome);

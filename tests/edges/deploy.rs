@@ -51,7 +51,9 @@ fn the_unit_is_valid_and_exposes_little() {
     let binary = env!("CARGO_BIN_EXE_framewall");
     let unit = packaged("framewall.service", &[("/usr/local/bin/framewall", binary)]);
     fs::write(folder.path().join("framewall.service"), unit).unwrap();
-    let said = run("systemd-analyze", &["verify", "./framewall.service"], folder.path());
+    fs::write(folder.path().join("framewall.socket"), packaged("framewall.socket", &[])).unwrap();
+    let units = ["verify", "./framewall.service", "./framewall.socket"];
+    let said = run("systemd-analyze", &units, folder.path());
     assert_eq!(said, "");
     let security = ["security", "--offline=true", "--threshold=20", "./framewall.service"];
     run("systemd-analyze", &security, folder.path());

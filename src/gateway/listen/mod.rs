@@ -71,6 +71,16 @@ pub fn bind_beside(address: SocketAddr, others: &[SocketAddr]) -> io::Result<Tcp
     TcpListener::from_std(socket.into())
 }
 
+/// Takes over a socket that another process opened, with the options of [`bind`].
+///
+/// # Errors
+/// The socket cannot be watched by the runtime.
+pub fn adopt(socket: std::net::TcpListener) -> io::Result<TcpListener> {
+    socket.set_nonblocking(true)?;
+    tune(&socket);
+    TcpListener::from_std(socket)
+}
+
 /// Accepts connections, records them and passes each to `serve`, until the future is dropped. A failed
 /// accept is retried with growing pauses, so that a process out of file descriptors neither spins nor
 /// stops.

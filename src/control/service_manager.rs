@@ -1,0 +1,61 @@
+//! Tells systemd the state of the gateway (`sd_notify(3)`): that it listens, reloads or stops, and, where the unit has
+//! `WatchdogSec`, that its runtime still runs tasks. Nothing is sent without `$NOTIFY_SOCKET`.
+
+use std::future::pending;
+
+use sd_notify::NotifyState;
+
+use super::reload::{ReloadError, Reloaded};
+use crate::values::UnixTime;
+
+/// The gateway listens: units that wait for it may start.
+pub(crate) fn ready() {
+    send(&[NotifyState::Ready, NotifyState::Status("serving")]);
+}
+
+/// A reload begins; [`reloaded`] tells its end. With `Type=notify-reload` systemd waits for a message that is
+/// not older than its signal, so the message has the time.
+pub(super) fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => send(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::warn!(%error, "the monotonic clock cannot be read"),
+    }
+}
+
+/// A reload is over. A refused one also ends with READY, because the gateway goes on; `systemctl status` shows
+/// the first line of the error.
+pub(super) fn reloaded(outcome: &Result<Reloaded, ReloadError>) {
+    let at = UnixTime::now();
+    let status = match outcome {
+        Ok(reloaded) => format!("serving; reloaded {at}, generation {}", reloaded.generation),
+        Err(error) => {
+            let error = error.to_string();
+            let first = error.lines().next().unwrap_or_default();
+            format!("serving; the reload of {at} failed: {first}")
+        }
+    };
+    send(&[NotifyState::Ready, NotifyState::Status(&status)]);
+}
+
+/// The gateway stops, and ends its sessions first.
+pub(crate) fn stopping() {
+    send(&[NotifyState::Stopping, NotifyState::Status("ending sessions")]);
+}
+
+/// Says at half of the watchdog's interval that the runtime runs tasks. Never resolves.
+pub(crate) async fn keep_alive() {
+    let Some(interval) = sd_notify::watchdog_enabled() else {
+        return pending().await;
+    };
+    loop {
+        tokio::time::sleep(interval / 2).await;
+        send(&[NotifyState::Watchdog]);
+    }
+}
+
+fn send(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        let socket = std::env::var("NOTIFY_SOCKET").unwrap_or_default();
+        tracing::warn!(%error, %socket, ?states, "the service manager could not be told");
+    }
+}

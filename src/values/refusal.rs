@@ -149,6 +149,10 @@ reasons! {
     LimitControl "limit.control" - 4429 WARN - "Too many control frames.";
     /// An operator ended the session.
     SessionKicked "session.kicked" - 4403 INFO - "The connection was ended by an operator.";
+    /// An operator drained the route or the server of the session.
+    SessionDrained "session.drained" - 1012 INFO - "The connection was ended for maintenance; connect again.";
+    /// The server of the session was removed by a reload, or is unhealthy with `unhealthy = "drain"`.
+    UpstreamDraining "upstream.draining" - 1012 INFO - "The server of the connection leaves service; connect again.";
     /// `max_lifetime` is over.
     LifetimeOver "lifetime.over" - 1001 INFO - "The connection has reached its maximum lifetime.";
     /// The gateway stops.

@@ -53,6 +53,9 @@ struct Which {
     /// Sessions on this route
     #[arg(long, value_name = "NAME")]
     route: Option<String>,
+    /// Sessions at this server of the application, as `status` names it
+    #[arg(long, value_name = "ADDRESS")]
+    server: Option<String>,
     /// Sessions from this address or network
     #[arg(long, value_name = "ADDRESS[/PREFIX]")]
     ip: Option<Network>,
@@ -69,6 +72,7 @@ impl Which {
         Filter {
             user: self.user.clone(),
             route: self.route.clone(),
+            server: self.server.clone(),
             ip: self.ip,
             id: self.id.clone(),
             token: self.token.clone(),
@@ -106,7 +110,7 @@ pub(super) struct SessionsArgs {
 #[derive(Debug, Args)]
 #[command(group(
     clap::ArgGroup::new("which")
-        .args(["user", "route", "ip", "id", "token", "all"])
+        .args(["user", "route", "server", "ip", "id", "token", "all"])
         .required(true)
         .multiple(true)
 ))]
@@ -116,7 +120,7 @@ pub(super) struct KickArgs {
     #[command(flatten)]
     which: Which,
     /// Every session
-    #[arg(long, conflicts_with_all = ["user", "route", "ip", "id", "token"])]
+    #[arg(long, conflicts_with_all = ["user", "route", "server", "ip", "id", "token"])]
     all: bool,
 }
 

@@ -91,11 +91,14 @@ impl Cause {
     }
 
     /// Whether a peer gets the time that it needs to take its remaining bytes: not if it is at fault, nor
-    /// if the gateway ended the session for another reason than its lifetime.
+    /// if the gateway ended the session for another reason than its lifetime or a drain.
     pub(super) fn spares(&self, endpoint: Endpoint) -> bool {
         match self {
             Self::Closed(..) => true,
-            Self::Gateway(reason) => *reason == Reason::LifetimeOver,
+            Self::Gateway(reason) => {
+                use Reason::{LifetimeOver, SessionDrained, UpstreamDraining};
+                matches!(reason, LifetimeOver | SessionDrained | UpstreamDraining)
+            }
             Self::Violation(_) | Self::AtFault(..) | Self::Lost(..) => self.by() != Some(endpoint),
         }
     }

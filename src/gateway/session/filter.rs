@@ -15,6 +15,9 @@ pub struct Filter {
     /// The NAME of `[routes.NAME]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub route: Option<String>,
+    /// The server of the application, as the configuration names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
     /// The network of the client's address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ip: Option<Network>,
@@ -40,6 +43,7 @@ impl Filter {
         let address = record.peer.ip().to_canonical();
         let plain = is(self.id.as_deref(), Some(&record.id))
             && is(self.route.as_deref(), Some(&record.route))
+            && is(self.server.as_deref(), record.upstream.get().map(AsRef::as_ref))
             && self.ip.is_none_or(|network| network.contains(address));
         if !plain || (self.user.is_none() && self.token.is_none()) {
             return plain;

@@ -203,6 +203,31 @@ impl Sessions {
         }
     }
 
+    /// Tells every matching session to end, evenly spread over `over`, and at the end of that time those that
+    /// entered meanwhile. Dropping the future stops the drain: sessions that were not told stay. Returns the
+    /// number of sessions that were told.
+    pub async fn drain(&self, filter: &Filter, reason: Reason, over: Duration) -> usize {
+        let end = tokio::time::Instant::now() + over;
+        let mut told = 0;
+        loop {
+            let matching = self.matching(filter);
+            let begin = tokio::time::Instant::now();
+            if matching.is_empty() && begin >= end {
+                return told;
+            }
+            let left = end.saturating_duration_since(begin);
+            let count = u32::try_from(matching.len().max(1)).unwrap_or(u32::MAX);
+            for (position, (_, record)) in (0..count).zip(matching) {
+                tokio::time::sleep_until(begin + left * position / count).await;
+                if !record.mailbox.is_stopped() {
+                    record.mailbox.stop(reason);
+                    told += 1;
+                }
+            }
+            tokio::time::sleep_until(end).await;
+        }
+    }
+
     /// Reviews every session under `policy`: the session gets the new terms of its route and its user, or
     /// is told to end. Returns how many were told to end.
     pub(crate) fn review(&self, policy: &Policy, limiters: &Limiters) -> usize {

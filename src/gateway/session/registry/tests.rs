@@ -42,6 +42,53 @@ async fn shutdown_ends_sessions_over_the_spread_and_new_ones_at_once() {
     assert_eq!(stop_reason(&enter(&sessions, "3")), Some(Reason::Shutdown));
 }
 
+fn enter_at(sessions: &Sessions, server: &str) -> RegistryEntry {
+    let upstream = Some(server.into());
+    sessions.enter(Description { upstream, ..Description::example("1") })
+}
+
+fn of_server(server: &str) -> Filter {
+    Filter { server: Some(server.to_owned()), ..Filter::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_ends_the_sessions_of_its_server_evenly_over_its_time() {
+    let sessions = Sessions::default();
+    let ending: Vec<_> = (0..4).map(|_| enter_at(&sessions, "ws://one")).collect();
+    let stays = enter_at(&sessions, "ws://two");
+    let (filter, reason) = (of_server("ws://one"), Reason::SessionDrained);
+    let drain = sessions.drain(&filter, reason, Duration::from_secs(40));
+    let start_of_test = Instant::now();
+    let look = async {
+        for (second, ended) in [(1, 1), (9, 1), (11, 2), (21, 3), (31, 4)] {
+            tokio::time::sleep_until(start_of_test + Duration::from_secs(second)).await;
+            let told = ending.iter().filter(|entry| entry.record().mailbox.is_stopped());
+            assert_eq!(told.count(), ended, "after {second} s");
+        }
+        (enter_at(&sessions, "ws://one"), enter_at(&sessions, "ws://two"))
+    };
+    let (told, (late, other)) = tokio::join!(drain, look);
+    assert_eq!((told, start_of_test.elapsed()), (5, Duration::from_secs(40)));
+    for entry in ending.iter().chain([&late]) {
+        assert_eq!(stop_reason(entry), Some(Reason::SessionDrained));
+    }
+    assert_eq!((stop_reason(&stays), stop_reason(&other)), (None, None));
+    assert_eq!(stop_reason(&enter_at(&sessions, "ws://one")), None, "the drain is over");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_that_is_cancelled_leaves_the_sessions_that_were_not_told() {
+    let sessions = Sessions::default();
+    let entered: Vec<_> = (0..4).map(|_| enter_at(&sessions, "ws://one")).collect();
+    let filter = of_server("ws://one");
+    let drain = sessions.drain(&filter, Reason::UpstreamDraining, Duration::from_secs(40));
+    tokio::time::timeout(Duration::from_secs(15), drain).await.unwrap_err();
+    let told: Vec<_> = entered.iter().map(stop_reason).collect();
+    let ended = Some(Reason::UpstreamDraining);
+    assert_eq!(told, [ended, ended, None, None]);
+    assert_eq!(sessions.list(&filter, 10).await.matching, 2);
+}
+
 /// Revoked as the admin client does it: stored, then looked for.
 fn revoke(sessions: &Sessions, token: &str) -> usize {
     let filter = Filter { token: Some(token.to_owned()), ..Filter::default() };
@@ -161,13 +208,16 @@ async fn filters_match_sessions_by_every_given_field() {
     let _two = sessions.enter(two);
     let mut three = Description::example("3");
     three.tokens = Some(tokens("ann", "t3"));
+    three.upstream = Some("ws://one".into());
     let _three = sessions.enter(three);
 
-    let cases: [(&str, &[&str]); 11] = [
+    let cases: [(&str, &[&str]); 13] = [
         ("{}", &["1", "2", "3"]),
         (r#"{"user":"ann"}"#, &["2", "3"]),
         (r#"{"user":"Ann"}"#, &[]),
         (r#"{"user":"ann","route":"chat"}"#, &["3"]),
+        (r#"{"server":"ws://one"}"#, &["3"]),
+        (r#"{"server":"ws://one","route":"feed"}"#, &[]),
         (r#"{"token":"t2"}"#, &["2"]),
         (r#"{"id":"1"}"#, &["1"]),
         (r#"{"id":"1","user":"ann"}"#, &[]),

@@ -145,10 +145,11 @@ pub(super) async fn until_stopped(
     mut signals: Signals,
 ) -> Result<(), RunError> {
     let (first, stop) = tokio::sync::oneshot::channel::<()>();
+    let shutdown_time = service.shutdown_time();
     let serving = service.run(listeners, stop);
     let impatience = async {
         signals.next().await;
-        service_manager::stopping();
+        service_manager::stopping(shutdown_time());
         drop(first);
         signals.next().await;
     };

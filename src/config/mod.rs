@@ -63,7 +63,7 @@ pub use model::{
     Auth, Cluster, Compression, Config, LogFormat, Origins, ProxyProtocol, UnknownClients,
     UpstreamAddress, UpstreamServer,
 };
-pub use pacing::{Lifetime, RetryHint};
+pub use pacing::{Lifetime, RetryHint, ShutdownPace};
 pub use path::PathPattern;
 pub use protection::{Firewall, Mode, OnExceed};
 pub use reference::reference;

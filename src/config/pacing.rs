@@ -1,4 +1,5 @@
-//! The values of `[websocket]` from which each session draws its own: `"4h jitter 25%"` and `"5s..60s"`.
+//! The pace of a shutdown, and the values of `[websocket]` from which each session draws its own: `"4h jitter 25%"` and
+//! `"5s..60s"`.
 
 use std::time::Duration;
 
@@ -7,6 +8,27 @@ use serde_json::Value as Json;
 use super::kinds::{Fault, Item, Time, ValueKind, Words, in_bounds, matching};
 use super::reader::Place;
 use super::units::{TIME_PATTERN, parse_duration, show_duration};
+
+/// How long a shutdown takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShutdownPace {
+    /// The time from the first session that is told to end to the last one.
+    pub spread: Duration,
+    /// The time until sessions that are still open are cut; not less than `spread`.
+    pub whole: Duration,
+}
+
+/// The longest time that a session takes to end: 5 s to the end of a frame and 5 s for the answer to a Close. The
+/// default of `shutdown_spread` leaves it for the last session.
+const ENDING: Duration = Duration::from_secs(10);
+
+impl ShutdownPace {
+    pub(super) fn new(spread: Option<Duration>, grace: Duration) -> Self {
+        let whole = spread.map_or(grace, |spread| spread.saturating_add(grace));
+        let spread = spread.unwrap_or_else(|| grace.saturating_sub(ENDING).max(grace / 2));
+        Self { spread, whole }
+    }
+}
 
 /// `[websocket] max_lifetime`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,7 +184,9 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{Lifetime, LifetimeOf, RetryHint, RetryRange, Time, ValueKind, parse_range};
+    use super::{
+        Lifetime, LifetimeOf, RetryHint, RetryRange, ShutdownPace, Time, ValueKind, parse_range,
+    };
 
     const LIFETIME: LifetimeOf =
         LifetimeOf(Time { min: Duration::from_millis(10), max: Duration::from_secs(365 * 86400) });
@@ -202,6 +226,21 @@ mod tests {
             "366d jitter 5%",
         ] {
             assert!(LIFETIME.parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_shutdown_takes_its_grace_or_the_spread_and_the_grace() {
+        let seconds = Duration::from_secs;
+        for (spread, grace, wanted, whole) in [
+            (None, 30, 20, 30),
+            (None, 12, 6, 12),
+            (None, 3600, 3590, 3600),
+            (Some(0), 30, 0, 30),
+            (Some(7200), 30, 7200, 7230),
+        ] {
+            let pace = ShutdownPace::new(spread.map(seconds), seconds(grace));
+            assert_eq!(pace, ShutdownPace { spread: seconds(wanted), whole: seconds(whole) });
         }
     }
 

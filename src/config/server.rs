@@ -6,9 +6,18 @@ use super::keys::{self, Server};
 use super::kinds::Fault;
 use super::lints::LintName;
 use super::model::ProxyProtocol;
+use super::pacing::ShutdownPace;
 use super::reader::SectionReader;
 use super::report::Problem;
 use crate::values::canonical_path;
+
+impl Server {
+    /// The pace of a shutdown.
+    #[must_use]
+    pub fn shutdown_pace(&self) -> ShutdownPace {
+        ShutdownPace::new(self.shutdown_spread, self.shutdown_grace)
+    }
+}
 
 /// Checks `[server]`. Reports each value with a fault, and uses its default or leaves the field empty.
 pub(super) fn check(reader: &SectionReader<'_>) -> Server {

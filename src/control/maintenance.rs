@@ -19,12 +19,11 @@ const EXPIRE: Duration = Duration::from_secs(1);
 /// Interval between records of the counters.
 const COUNTERS: Duration = Duration::from_secs(10);
 
-/// Starts the maintenance tasks; they end when the gateway stops.
+/// Starts the maintenance tasks; they end with the last session.
 pub(super) fn spawn_maintenance(control: &Arc<Control>) {
     let (runtime, state) = (&control.runtime, &control.state);
-    runtime.spawn(
-        Arc::clone(state.bans())
-            .keep(control.reporter.journal().clone(), runtime.stopping().clone()),
+    runtime.upkeep().spawn(
+        Arc::clone(state.bans()).keep(control.reporter.journal().clone(), runtime.closed().clone()),
     );
     let (state, reporter) = (Arc::clone(state), Arc::clone(&control.reporter));
     let current = Arc::clone(&control.current);
@@ -44,9 +43,9 @@ pub(super) fn spawn_maintenance(control: &Arc<Control>) {
         }
     });
     let reporter = Arc::clone(&control.reporter);
-    let stopping = runtime.stopping().clone();
-    runtime.spawn(async move {
-        while stopping.run_until_cancelled(tokio::time::sleep(LOG_SUPPRESSED)).await.is_some() {
+    let closed = runtime.closed().clone();
+    runtime.upkeep().spawn(async move {
+        while closed.run_until_cancelled(tokio::time::sleep(LOG_SUPPRESSED)).await.is_some() {
             reporter.record_suppressed();
         }
         // Logs the suppressed-record count if no later record has carried it.
@@ -54,7 +53,7 @@ pub(super) fn spawn_maintenance(control: &Arc<Control>) {
     });
 }
 
-/// Starts the task that records the counters, if a sink wants them; it ends when the gateway stops.
+/// Starts the task that records the counters, if a sink wants them; it ends with the last session.
 pub(super) fn spawn_counters(gateway: &Arc<Gateway>) {
     if !gateway.reporter().journal().wants_counters() {
         return;

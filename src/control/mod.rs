@@ -9,6 +9,7 @@ pub(crate) mod service_manager;
 mod watch;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::Signal;
 
@@ -92,8 +93,13 @@ impl Service {
         watch::watch(&self.control, all);
     }
 
-    /// Serves the listeners until `shutdown` resolves and all sessions have ended, or `shutdown_grace`
-    /// has passed.
+    /// How long the gateway may take to end its sessions, by the configuration in force.
+    pub fn shutdown_time(&self) -> impl Fn() -> Duration + use<> {
+        let current = Arc::clone(&self.control.current);
+        move || current.get().server.shutdown_pace().whole
+    }
+
+    /// Serves the listeners until `shutdown` resolves and all sessions have ended, or their time has passed.
     pub async fn run(self, listeners: Vec<Listener>, shutdown: impl Future) {
         let Self { gateway, control, admin } = self;
         if let Some(socket) = admin {

@@ -199,8 +199,8 @@ impl Control {
     }
 
     async fn load_again(&self, anew: bool) -> Result<Reloaded, ReloadError> {
-        // A reload does not delay the shutdown.
-        let outcome = self.runtime.stopping().run_until_cancelled(async {
+        // A reload does not delay the end of the gateway.
+        let outcome = self.runtime.closed().run_until_cancelled(async {
             let _turn = self.reloading.turn.lock().await;
             if !anew {
                 return self.load_and_replace(anew).await;
@@ -250,7 +250,7 @@ impl Control {
         });
         let (config, lints, next, source) = loading.await?;
         let Self { runtime, reporter, .. } = self;
-        next.policy.verifiers().run(reporter.journal(), runtime.tasks(), runtime.stopping());
+        next.policy.verifiers().run(reporter.journal(), runtime.upkeep(), runtime.closed());
         let _ = tokio::time::timeout(KEYS_WITHIN, next.policy.verifiers().looked()).await;
         let after_restart = self.reloading.fixed.changed(&Fixed::of(&config));
         let generation = next.generation;

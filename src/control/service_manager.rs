@@ -2,11 +2,15 @@
 //! `WatchdogSec`, that its runtime still runs tasks. Nothing is sent without `$NOTIFY_SOCKET`.
 
 use std::future::pending;
+use std::time::Duration;
 
 use sd_notify::NotifyState;
 
 use super::reload::{ReloadError, Reloaded};
 use crate::values::UnixTime;
+
+/// The time from the end of the last session to that of the process, at most: bans are saved, and records written.
+const LAST_RECORDS: Duration = Duration::from_secs(10);
 
 /// The gateway listens: units that wait for it may start.
 pub(crate) fn ready() {
@@ -37,9 +41,15 @@ pub(super) fn reloaded(outcome: &Result<Reloaded, ReloadError>) {
     send(&[NotifyState::Ready, NotifyState::Status(&status)]);
 }
 
-/// The gateway stops, and ends its sessions first.
-pub(crate) fn stopping() {
-    send(&[NotifyState::Stopping, NotifyState::Status("ending sessions")]);
+/// The gateway stops, and ends its sessions first, which takes up to `time`. systemd gives it that long, also if
+/// `TimeoutStopSec` is shorter.
+pub(crate) fn stopping(time: Duration) {
+    let extension = format!("EXTEND_TIMEOUT_USEC={}", (time + LAST_RECORDS).as_micros());
+    send(&[
+        NotifyState::Stopping,
+        NotifyState::Status("ending sessions"),
+        NotifyState::Custom(&extension),
+    ]);
 }
 
 /// Says at half of the watchdog's interval that the runtime runs tasks. Never resolves.

@@ -9,9 +9,6 @@ pub mod session;
 pub mod upstream;
 
 use std::sync::Arc;
-use std::time::Duration;
-
-use tokio_util::sync::CancellationToken;
 
 use crate::gateway::exchange::Exchanges;
 use crate::gateway::listen::{Listener, accept_each};
@@ -20,9 +17,6 @@ use crate::gateway::session::{Reporter, SessionStarter, Sessions};
 use crate::journal::{Counters, Event, Journal};
 use crate::state::State;
 use crate::values::Reason;
-
-/// The longest time over which the Close frames of a shutdown are spread.
-const LONGEST_SPREAD: Duration = Duration::from_secs(5);
 
 /// The listeners and the sessions of one process. It only assembles the submodules and stops them in order;
 /// each submodule holds the parts that it uses.
@@ -33,8 +27,6 @@ pub(crate) struct Gateway {
     sessions: Sessions,
     reporter: Arc<Reporter>,
     exchanges: Arc<Exchanges>,
-    /// Cancelled when every session is over: the listening sockets close.
-    closed: CancellationToken,
 }
 
 impl Gateway {
@@ -57,7 +49,7 @@ impl Gateway {
             Arc::clone(&reporter),
         );
         let exchanges = Arc::new(exchanges);
-        Self { runtime, current, sessions, reporter, exchanges, closed: CancellationToken::new() }
+        Self { runtime, current, sessions, reporter, exchanges }
     }
 
     pub(crate) fn runtime(&self) -> &Runtime {
@@ -81,9 +73,9 @@ impl Gateway {
         }
     }
 
-    /// Serves the listeners until `shutdown` resolves. Then stops accepting, closes every session with
-    /// 1001, spread over a short time, and returns when all are over, after `shutdown_grace` at the latest.
-    /// Sessions that are still open then are dropped with tokio's runtime.
+    /// Serves the listeners until `shutdown` resolves. Then stops accepting, and closes the sessions with 1001, one
+    /// after the other ([`ShutdownPace`](crate::config::ShutdownPace)). Returns when all are over, or when their time
+    /// is: sessions that are still open then are dropped with tokio's runtime.
     pub(crate) async fn run(&self, listeners: Vec<Listener>, shutdown: impl Future) {
         for listener in listeners {
             let exchanges = Arc::clone(&self.exchanges);
@@ -91,39 +83,42 @@ impl Gateway {
             let Listener { socket, purpose } = listener;
             let serve = move |stream, peer| exchanges.accept(stream, peer, purpose);
             let (runtime, current) = (self.runtime.clone(), Arc::clone(&self.current));
-            let closed = self.closed.clone();
             Runtime::spawn_unawaited(async move {
                 tokio::select! {
                     () = accept_each(&socket, journal, serve) => {}
-                    () = accepts_no_more(&runtime, &current, &closed) => {}
+                    () = accepts_no_more(&runtime, &current) => {}
                 }
             });
         }
         let journal = self.reporter.journal();
         self.current.get().policy.verifiers().run(
             journal,
-            self.runtime.tasks(),
-            self.runtime.stopping(),
+            self.runtime.upkeep(),
+            self.runtime.closed(),
         );
         shutdown.await;
-        self.runtime.stop();
+        let pace = self.current.get().server.shutdown_pace();
+        self.runtime.stop(pace);
         journal.record(Event::Stopping { sessions: self.sessions.count() });
-        let grace = self.current.get().server.shutdown_grace;
-        let spread = LONGEST_SPREAD.min(grace / 2);
-        let close_all = self.sessions.end_all(Reason::Shutdown, spread);
-        let all_over = async { tokio::join!(close_all, self.runtime.stopped()) };
-        if tokio::time::timeout(grace, all_over).await.is_err() {
+        let all_over = async {
+            tokio::select! {
+                biased;
+                () = self.sessions.end_all(Reason::Shutdown, pace.spread) => self.runtime.stopped().await,
+                () = self.runtime.stopped() => {}
+            }
+        };
+        if tokio::time::timeout(pace.whole, all_over).await.is_err() {
             journal.record(Event::Cut { sessions: self.sessions.count() });
         }
-        self.closed.cancel();
+        self.runtime.close().await;
     }
 }
 
 /// Resolves when connections are no longer accepted. With a `health_path`, the gateway answers load
 /// balancers with 503 until the last session is over.
-async fn accepts_no_more(runtime: &Runtime, current: &Current, closed: &CancellationToken) {
+async fn accepts_no_more(runtime: &Runtime, current: &Current) {
     runtime.stopping().cancelled().await;
     if current.get().server.health_path.is_some() {
-        closed.cancelled().await;
+        runtime.closed().cancelled().await;
     }
 }

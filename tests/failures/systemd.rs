@@ -23,7 +23,7 @@ fn configuration(listen: &str) -> TempDir {
 
 fn write(folder: &Path, listen: &str) {
     let config = format!(
-        "[server]\nlisten = [{listen}]\nhealth_path = \"/healthz\"\n[tls]\nmode = \"off\"\n\
+        "[server]\nlisten = [{listen}]\nhealth_path = \"/healthz\"\nshutdown_spread = \"2h\"\n[tls]\nmode = \"off\"\n\
          [log]\nfile = \"framewall.log\"\n\
          [routes.app]\npath = \"/*\"\nupstream = [\"ws://127.0.0.1:1\"]\nauth = \"none\"\n"
     );
@@ -133,6 +133,8 @@ fn the_service_manager_learns_when_the_gateway_listens_lives_reloads_and_stops()
 
     kill_process(Pid::from_child(&gateway), Signal::TERM).unwrap();
     assert_eq!(manager.told(), "STOPPING=1");
+    assert_eq!(manager.told(), "STATUS=ending sessions");
+    assert_eq!(manager.told(), "EXTEND_TIMEOUT_USEC=7240000000", "the spread, the grace, and 10 s");
     assert!(gateway.wait().unwrap().success());
 }
 

@@ -179,6 +179,35 @@ fn a_stop_lets_a_request_be_answered() {
     assert_eq!(gateway.exit_code(), Some(0));
 }
 
+/// Both would last longer than the grace.
+#[test]
+fn a_stop_ends_an_event_stream_and_lets_another_answer_finish() {
+    let upstream = RawUpstream::bind();
+    let mut gateway = serving(&[upstream.address()])
+        .server("shutdown_spread = \"1s\"\nshutdown_grace = \"1h\"")
+        .start();
+    let mut reader = gateway.connect();
+    reader.send_request(&get("/events"));
+    let mut events = upstream.accept();
+    let stream = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n\
+                  9\r\ndata: 1\n\n\r\n";
+    answer(&mut events, stream);
+    reader.read_head();
+    assert_eq!(reader.take(14), b"9\r\ndata: 1\n\n\r\n");
+    let mut client = gateway.connect();
+    client.send_request(&get("/file"));
+    let mut application = upstream.accept();
+    answer(&mut application, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel");
+    client.read_head();
+    gateway.terminate();
+    assert_eq!(reader.take(5), b"0\r\n\r\n", "the answer ends as a whole one does");
+    reader.expect_gone();
+    events.expect_gone();
+    application.send(b"lo");
+    assert_eq!(client.take(5), b"hello");
+    assert_eq!(gateway.exit_code(), Some(0));
+}
+
 /// The answer of a request may take hours, and a kept connection waits for a minute: the next request is judged by
 /// the configuration that is in force then.
 #[test]

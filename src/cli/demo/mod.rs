@@ -123,6 +123,7 @@ fn with_tls(port: u16) -> String {
     format!(
         r#"[server]
 listen = ["127.0.0.1:{port}"]
+shutdown_spread = "0s"
 
 [tls]
 certificates = [{{ cert = "dev.pem", key = "dev.key" }}]
@@ -133,6 +134,7 @@ certificates = [{{ cert = "dev.pem", key = "dev.key" }}]
 /// A browser does not trust the certificate, so the page and its attacks use a listener without TLS.
 const WITHOUT_TLS: &str = r#"[server]
 listen = ["127.0.0.1:0"]
+shutdown_spread = "0s"
 
 [tls]
 mode = "off"

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{HOUR, MIB, NETWORK, SHORTEST, Texts, secs};
+use super::{DAY, HOUR, MIB, NETWORK, SHORTEST, Texts, secs};
 use crate::config::address::parse_listen;
 use crate::config::fields::{self, parse_field};
 use crate::config::kinds::{Choice, Integer, Size, Text, Time};
@@ -58,7 +58,14 @@ section! {
         "One deadline from accept to the 101: TLS, request, policy and upstream.";
     SHUTDOWN_GRACE shutdown_grace: Duration = Time,
         Time { min: SHORTEST, max: HOUR }, Value(secs(30)),
-        "How long sessions may take to end after the first shutdown signal.";
+        "How long sessions may take to end after the last one was told to. Without `shutdown_spread`, all of \
+         them have this time after the first shutdown signal.";
+    SHUTDOWN_SPREAD shutdown_spread: Option<Duration> = Time,
+        Time { min: Duration::ZERO, max: DAY },
+        Omittable("`shutdown_grace` less 10 s, half of it at least"),
+        "Over how long a shutdown tells sessions to end, one after the other. Given, a shutdown takes up to \
+         `shutdown_spread` and `shutdown_grace` together. See \
+         [rolling-updates.md](rolling-updates.md#shut-down-at-a-pace).";
     TRUSTED_PROXIES trusted_proxies: Vec<IpNet> = Texts<IpNet>,
         ListOf::new(NETWORK), Value(Vec::new()),
         "Proxies whose X-Forwarded-* and PROXY protocol headers are trusted, read from right to left. \

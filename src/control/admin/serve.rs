@@ -52,10 +52,8 @@ pub(crate) async fn serve(
         let place = awaited.enter();
         let (tracked, running) = (Arc::clone(&control), Arc::clone(&running));
         let places = Arc::clone(&places);
-        control.runtime.spawn(async move {
-            let stopping = tracked.runtime.stopping().clone();
-            let answering = answer(&tracked, &running, &places, place, stream);
-            if stopping.run_until_cancelled(answering).await == Some(Err(RequestTooLong)) {
+        control.runtime.spawn_until_stop(async move {
+            if answer(&tracked, &running, &places, place, stream).await == Err(RequestTooLong) {
                 tracked.reporter.journal().record(Event::AdminTimeout);
             }
         });

@@ -9,7 +9,9 @@ use http::{HeaderMap, Method, Request, Response, Version, request};
 use hyper::body::{Body as _, Incoming};
 use tokio::time::{Instant, timeout_at};
 
+use super::Exchanges;
 use super::connection::{Connection, MAX_REQUESTS};
+use super::lasting::LastingBody;
 use super::wait::ClientWait;
 use crate::config::{Auth, OnExpiry, Route, Server};
 use crate::gateway::listen::{Purpose, Slot};
@@ -54,7 +56,7 @@ pub(super) enum Reply {
     /// An answer of the gateway's own, or an upstream's refusal of a handshake.
     Final(Response<Body>, Persistence),
     /// An upstream's answer to a plain request.
-    Forwarded(Box<Response<AnswerBody>>, Persistence),
+    Forwarded(Box<Response<LastingBody<AnswerBody>>>, Persistence),
 }
 
 /// An admitted request.
@@ -232,8 +234,9 @@ impl Exchange<'_> {
         } else {
             self.keep(address);
         }
-        let journal = self.connection.exchanges.reporter.journal().clone();
-        let body = body.recorded(journal, self.subject, status, began);
+        let Exchanges { runtime, reporter, .. } = &*self.connection.exchanges;
+        let body = body.recorded(reporter.journal().clone(), self.subject, status, began);
+        let body = LastingBody::new(body, &head, runtime, began);
         Reply::Forwarded(Box::new(Response::from_parts(head, body)), persistence)
     }
 

@@ -2,12 +2,15 @@
 
 mod in_force;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
 
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::config::ShutdownPace;
 pub(crate) use in_force::InForce;
 pub use in_force::InForceError;
 
@@ -15,11 +18,27 @@ pub use in_force::InForceError;
 /// connection is as large as its largest moment.
 const LARGE: usize = 4 * 1024;
 
+/// How long the last bans may take to be saved when the gateway stops.
+const UPKEEP: Duration = Duration::from_secs(5);
+
 /// The tasks of a gateway and its shutdown signal. A clone is the same runtime.
+///
+/// A shutdown has two signals. After `stopping` no session begins, and the open ones are told to end, which may take
+/// hours. Bans, lists, keys and the admin socket work for them until `closed`.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Runtime {
     tasks: TaskTracker,
+    upkeep: TaskTracker,
     stopping: CancellationToken,
+    closed: CancellationToken,
+    shutdown: Arc<OnceLock<Shutdown>>,
+}
+
+/// A shutdown that has begun.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shutdown {
+    pub(crate) began: Instant,
+    pub(crate) pace: ShutdownPace,
 }
 
 impl Runtime {
@@ -35,9 +54,9 @@ impl Runtime {
         }
     }
 
-    /// Runs a task that is dropped at its next await when the gateway begins to stop.
+    /// Runs a task that serves open sessions; it is dropped at its next await when they are over.
     pub(crate) fn spawn_until_stop(&self, task: impl Future<Output: Send> + Send + 'static) {
-        self.tasks.spawn(self.stopping.clone().run_until_cancelled_owned(task));
+        self.upkeep.spawn(self.closed.clone().run_until_cancelled_owned(task));
     }
 
     /// Runs a task that answers health checks while sessions end: the listeners, and connections that are
@@ -56,20 +75,43 @@ impl Runtime {
         self.stopping.is_cancelled()
     }
 
-    /// The task tracker, for parts that spawn their own tasks.
-    pub(crate) fn tasks(&self) -> &TaskTracker {
-        &self.tasks
+    /// Cancelled when every session is over, or cut.
+    pub(crate) fn closed(&self) -> &CancellationToken {
+        &self.closed
+    }
+
+    /// The tracker of tasks that serve open sessions, and end by themselves once [`Runtime::closed`] is cancelled.
+    pub(crate) fn upkeep(&self) -> &TaskTracker {
+        &self.upkeep
     }
 
     /// Gives the shutdown signal.
-    pub(crate) fn stop(&self) {
+    pub(crate) fn stop(&self, pace: ShutdownPace) {
+        let _ = self.shutdown.set(Shutdown { began: Instant::now(), pace });
         self.stopping.cancel();
         self.tasks.close();
     }
 
-    /// Resolves when every task is over, after [`Runtime::stop`].
+    /// Resolves when a shutdown has begun.
+    pub(crate) async fn shutdown(&self) -> Shutdown {
+        self.stopping.cancelled().await;
+        match self.shutdown.get() {
+            Some(shutdown) => *shutdown,
+            // Set before the signal.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Resolves when every connection and session is over, after [`Runtime::stop`].
     pub(crate) async fn stopped(&self) {
         self.tasks.wait().await;
+    }
+
+    /// Ends the tasks that serve open sessions; a hung one is waited for `UPKEEP` at most.
+    pub(crate) async fn close(&self) {
+        self.closed.cancel();
+        self.upkeep.close();
+        let _ = tokio::time::timeout(UPKEEP, self.upkeep.wait()).await;
     }
 }
 

@@ -186,20 +186,25 @@ impl Sessions {
     }
 
     /// Tells every session to end, evenly spread over `spread`, so that not all clients reconnect in the
-    /// same moment; a session that enters later is told at once.
+    /// same moment; a session that enters later is told at once. Until its turn a session stays in the registry, where
+    /// a ban, a kick or a review finds it.
     pub async fn end_all(&self, reason: Reason, spread: Duration) {
-        let told = {
+        let numbers: Vec<u64> = {
             let mut live = self.locked();
             live.ending = Some(reason);
-            std::mem::take(&mut live.by_number)
+            live.by_number.keys().copied().collect()
         };
-        let Ok(count) = u32::try_from(told.len().max(1)) else {
+        let Ok(count) = u32::try_from(numbers.len().max(1)) else {
             return;
         };
         let start = tokio::time::Instant::now();
-        for (position, record) in (0..count).zip(told.into_values()) {
+        for (position, number) in (0..count).zip(numbers) {
             tokio::time::sleep_until(start + spread * position / count).await;
-            record.mailbox.stop(reason);
+            // A session that ended in the meantime has no entry any more.
+            let record = self.locked().by_number.remove(&number);
+            if let Some(record) = record {
+                record.mailbox.stop(reason);
+            }
         }
     }
 

@@ -89,6 +89,50 @@ async fn a_drain_that_is_cancelled_leaves_the_sessions_that_were_not_told() {
     assert_eq!(sessions.list(&filter, 10).await.matching, 2);
 }
 
+/// Closes per second never exceed 1.5 times their mean.
+#[tokio::test(start_paused = true)]
+async fn two_thousand_sessions_end_at_an_even_pace() {
+    let sessions = Sessions::default();
+    let entered: Vec<_> = (0..2000).map(|_| enter(&sessions, "1")).collect();
+    let start = Instant::now();
+    let told = std::sync::Mutex::new(Vec::new());
+    let told_at = entered.iter().map(|entry| async {
+        entry.record().mailbox.stopped().await;
+        told.lock().unwrap().push(start.elapsed().as_millis());
+    });
+    let spread = Duration::from_secs(60);
+    tokio::join!(
+        sessions.end_all(Reason::Shutdown, spread),
+        futures_util::future::join_all(told_at)
+    );
+    let told = told.into_inner().unwrap();
+    assert_eq!(told.len(), 2000);
+    assert!(told.last() <= Some(&60_000) && told.last() >= Some(&59_900), "{:?}", told.last());
+    for from in (0..60_000).step_by(100) {
+        let within = told.iter().filter(|at| (from..from + 1000).contains(*at)).count();
+        assert!(within * 60 <= 2000 * 3 / 2, "{within} in the second from {from} ms on");
+    }
+}
+
+/// A spread may last for hours: a session is still kicked, listed and reviewed until its turn.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_waits_for_its_turn_can_be_kicked() {
+    let sessions = Sessions::default();
+    let (first, second) = (enter(&sessions, "1"), enter(&sessions, "2"));
+    let third = enter(&sessions, "3");
+    let hours = Duration::from_secs(3 * 3600);
+    let kick = async {
+        tokio::time::sleep(hours / 2).await;
+        assert_eq!(sessions.by_route().values().sum::<usize>(), 1);
+        drop(second);
+        assert_eq!(sessions.kick(&Filter::default(), Reason::BanActive), 1);
+        assert_eq!(sessions.by_route().len(), 0);
+    };
+    tokio::join!(sessions.end_all(Reason::Shutdown, hours), kick);
+    assert_eq!(stop_reason(&first), Some(Reason::Shutdown));
+    assert_eq!(stop_reason(&third), Some(Reason::BanActive));
+}
+
 /// Revoked as the admin client does it: stored, then looked for.
 fn revoke(sessions: &Sessions, token: &str) -> usize {
     let filter = Filter { token: Some(token.to_owned()), ..Filter::default() };

@@ -250,7 +250,9 @@ impl Control {
         });
         let (config, lints, next, source) = loading.await?;
         let Self { runtime, reporter, .. } = self;
-        next.policy.verifiers().run(reporter.journal(), runtime.upkeep(), runtime.closed());
+        let (upkeep, closed) = (runtime.upkeep(), runtime.closed());
+        next.policy.verifiers().run(reporter.journal(), upkeep, closed);
+        next.dialer.run(upkeep, closed);
         let _ = tokio::time::timeout(KEYS_WITHIN, next.policy.verifiers().looked()).await;
         let after_restart = self.reloading.fixed.changed(&Fixed::of(&config));
         let generation = next.generation;

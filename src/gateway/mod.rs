@@ -91,11 +91,11 @@ impl Gateway {
             });
         }
         let journal = self.reporter.journal();
-        self.current.get().policy.verifiers().run(
-            journal,
-            self.runtime.upkeep(),
-            self.runtime.closed(),
-        );
+        let (upkeep, closed) = (self.runtime.upkeep(), self.runtime.closed());
+        let in_force = self.current.get();
+        in_force.policy.verifiers().run(journal, upkeep, closed);
+        in_force.dialer.run(upkeep, closed);
+        drop(in_force);
         shutdown.await;
         let pace = self.current.get().server.shutdown_pace();
         self.runtime.stop(pace);

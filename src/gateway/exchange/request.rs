@@ -371,7 +371,8 @@ impl Exchange<'_> {
             head.headers.insert(HOST, host);
         }
         let (address, user) = (arrival.client.address.ip(), self.subject.user.as_ref());
-        let turns = in_force.dialer.turns(route, &affinity, address, user);
+        let deadline = self.wait.deadline;
+        let turns = in_force.dialer.turns(route, &affinity, address, user, deadline).await;
         self.wait.lift(route.body_timeout);
         let call = PlainCall {
             turns,

@@ -53,7 +53,7 @@ impl Caller {
         };
         let allowance = AnswerDeadlines { deadline, whole: self.in_force.server.handshake_timeout };
         let (address, dialer) = (self.client.address.ip(), &self.in_force.dialer);
-        let turns = dialer.turns(admission.route(), &self.affinity, address, user);
+        let turns = dialer.turns(admission.route(), &self.affinity, address, user, deadline).await;
         let request = &self.request;
         upstream::connect(turns, journal, admission, request, provenance, upstream, allowance).await
     }

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use crate::config::{RetryHint, Route};
 use crate::gateway::relay::{Contexts, Streams, Terms, reason_text};
 use crate::gateway::runtime::{Current, Runtime};
-use crate::gateway::upstream::Upstream;
+use crate::gateway::upstream::{Live, Upstream};
 use crate::handshake::Deflate;
 use crate::journal::Subject;
 use crate::policy::Admission;
@@ -72,7 +72,7 @@ struct Permits {
     #[expect(dead_code, reason = "it is held, and not looked at")]
     user: Option<UserPermit>,
     #[expect(dead_code, reason = "it is held, and not looked at")]
-    server: Permit,
+    server: Live,
 }
 
 impl Session {
@@ -201,7 +201,7 @@ fn terms(route: &Arc<Route>, user: Option<UserKey>, limiters: &Limiters) -> Term
 }
 
 /// The streams of the session, and the count of the session for its server.
-fn streams(client: Transport, client_early: Bytes, upstream: Upstream) -> (Streams, Permit) {
+fn streams(client: Transport, client_early: Bytes, upstream: Upstream) -> (Streams, Live) {
     // Copied, so that a few bytes do not keep the buffer of the handshake alive.
     let upstream_early = Bytes::copy_from_slice(&upstream.early);
     let compression = upstream.deflate.map(contexts);

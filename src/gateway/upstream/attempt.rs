@@ -11,9 +11,9 @@ use rustix::io::Errno;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 
-use super::dial::{DialTarget, share};
 use super::exchange::{ExchangeError, ExchangeOutcome, exchange};
 use super::health::{Change, Failed};
+use super::target::{DialTarget, parts, share};
 use super::{AnswerDeadlines, Failure, Upstream, refused, verify};
 use crate::handshake::{Provenance, UpgradeRequest, upstream_request};
 use crate::journal::{Event, Journal};
@@ -57,7 +57,7 @@ impl Attempts<'_> {
         let began = now();
         match self.try_one(target).await {
             Ok(outcome) => {
-                if let Some(Change::Up { after, failures }) = target.health.answered(now()) {
+                if let Some(Change::Up { after, failures }) = target.answered(now()) {
                     let upstream = &target.name;
                     self.journal.record(Event::UpstreamUp { upstream, after, failures });
                 }
@@ -94,7 +94,7 @@ impl Attempts<'_> {
             // Earlier checks rule it out.
             Err(error) => return Ok(Err(refused(Reason::HandshakeMalformed, error.to_string()))),
         };
-        let live = target.live.hold();
+        let live = target.hold();
         let dial_time = self.dial_time();
         let stream = target.open(Instant::now() + dial_time).await.map_err(|error| Missed {
             reason: match error.kind() {
@@ -189,8 +189,7 @@ impl Attempts<'_> {
 /// Half of the share of one of `upstreams` if the client causes no delay. An attempt with less time does not mark the
 /// upstream as failed: otherwise a client could choose a moment that leaves every upstream too little time.
 pub(super) fn fair_time(whole: Duration, upstreams: usize) -> Duration {
-    let upstreams = u32::try_from(upstreams.max(1)).unwrap_or(u32::MAX);
-    whole / upstreams / 2
+    whole / parts(upstreams) / 2
 }
 
 /// Whether an error says nothing about the upstream: this process or this machine has no file descriptor,

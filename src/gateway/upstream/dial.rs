@@ -1,52 +1,23 @@
-//! Connects to an upstream over TCP, TLS or a unix socket; holds the upstreams of each route with their
-//! health.
+//! The upstreams of each route with their health.
 
 use std::collections::HashMap;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::net::{TcpStream, UnixStream, lookup_host};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use super::balance::Candidate;
-use super::health::{Health, ShownUpstream};
-use super::pool::Pool;
-use crate::config::{Cluster, Config, Route, UpstreamAddress, UpstreamServer};
-use crate::tls::socket::tune;
-use crate::tls::transport::Transport;
-use crate::tls::{self, Connector, TlsClient, TlsError};
-use crate::values::Counter;
-
-/// The most addresses of one name that are tried.
-const MOST_ADDRESSES: usize = 16;
+use super::health::ShownUpstream;
+use super::servers::{Servers, SharedParts};
+use super::target::DialTarget;
+use crate::config::{Cluster, Config, Route};
+use crate::tls::TlsError;
 
 /// The upstreams of a configuration.
 #[derive(Clone, Default)]
 pub struct Dialer {
-    /// By route name, in the order of the configuration.
-    routes: HashMap<Arc<str>, Arc<[DialTarget]>>,
-    /// Servers of earlier configurations that still have sessions: their counts go on if they return.
-    removed: Vec<DialTarget>,
-}
-
-/// One upstream of a route.
-#[derive(Clone)]
-pub(super) struct DialTarget {
-    /// The upstream as the configuration names it, for logs.
-    pub(super) name: Arc<str>,
-    /// Its health, shared by all targets that are the [same](DialTarget::is_same).
-    pub(super) health: Arc<Health>,
-    /// The connections that plain requests use; shared likewise.
-    pub(super) pool: Arc<Pool>,
-    /// Its sessions, requests and attempts; shared by all targets of its name.
-    pub(super) live: Arc<Counter>,
-    weight: u16,
-    backup: bool,
-    upstream: UpstreamAddress,
-    /// The TLS settings, for `wss://`.
-    tls: Option<Connector>,
+    routes: HashMap<Arc<str>, Arc<Servers>>,
+    shared: Arc<SharedParts>,
 }
 
 /// An upstream as `status` shows it.
@@ -58,89 +29,89 @@ pub(crate) struct Listed {
     pub(crate) routes: Vec<String>,
     /// Its sessions and plain requests at present.
     pub(crate) live: usize,
+    /// Its health; of several addresses that of the best one.
+    #[serde(flatten)]
+    pub(crate) health: ShownUpstream,
+    /// Its addresses, if it is a name with several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) addresses: Vec<ListedAddress>,
+}
+
+/// An address of an upstream as `status` shows it.
+#[derive(Debug, Clone, serde::Serialize)]
+pub(crate) struct ListedAddress {
+    pub(crate) address: String,
+    /// Its sessions and plain requests at present.
+    pub(crate) live: usize,
     #[serde(flatten)]
     pub(crate) health: ShownUpstream,
 }
 
 impl Dialer {
     /// Builds the upstreams of `config`. Those that are also in the configuration `before` keep their
-    /// health and their counts.
+    /// addresses, their health and their counts.
     pub fn new(config: &Config, before: Option<&Self>) -> Result<Self, TlsError> {
-        let mut known: HashMap<Arc<str>, Vec<DialTarget>> = HashMap::new();
-        for target in before.into_iter().flat_map(Self::all) {
-            known.entry(Arc::clone(&target.name)).or_default().push(target.clone());
-        }
+        let shared = before.map(|before| Arc::clone(&before.shared)).unwrap_or_default();
         let mut routes = HashMap::new();
-        let mut clusters: Vec<(&Arc<Cluster>, Arc<[DialTarget]>)> = Vec::new();
+        let mut clusters: Vec<(&Arc<Cluster>, Arc<Servers>)> = Vec::new();
         for route in &config.routes {
-            let cluster = &route.cluster;
-            if let Some((_, targets)) = clusters.iter().find(|(one, _)| Arc::ptr_eq(one, cluster)) {
-                routes.insert(Arc::clone(&route.name), Arc::clone(targets));
-                continue;
-            }
-            let client = cluster.trust.as_ref().map(TlsClient::new).transpose()?;
-            let mut targets = Vec::new();
-            for server in &cluster.servers {
-                let mut target = DialTarget::new(cluster, server, client.as_ref())?;
-                let others = known.entry(Arc::clone(&target.name)).or_default();
-                if let Some(other) = others.first() {
-                    target.live = Arc::clone(&other.live);
-                }
-                match others.iter().find(|other| other.is_same(&target)) {
-                    Some(other) => {
-                        target.health = Arc::clone(&other.health);
-                        target.pool = Arc::clone(&other.pool);
-                    }
-                    None => others.push(target.clone()),
-                }
-                targets.push(target);
-            }
-            let targets: Arc<[DialTarget]> = Arc::from(targets);
-            routes.insert(Arc::clone(&route.name), Arc::clone(&targets));
-            clusters.push((cluster, targets));
+            let known = clusters.iter().find(|(one, _)| Arc::ptr_eq(one, &route.cluster));
+            let servers = if let Some((_, servers)) = known {
+                Arc::clone(servers)
+            } else {
+                let servers = Arc::new(Servers::new(&route.cluster, &shared)?);
+                clusters.push((&route.cluster, Arc::clone(&servers)));
+                servers
+            };
+            routes.insert(Arc::clone(&route.name), servers);
         }
-        let is_used = |one: &DialTarget| {
-            routes.values().flat_map(|all| &**all).any(|other| Arc::ptr_eq(&one.live, &other.live))
-        };
-        let removed = known.into_values().filter_map(|mut targets| targets.pop());
-        let removed = removed.filter(|target| target.live.used() > 0 && !is_used(target)).collect();
-        Ok(Self { routes, removed })
+        Ok(Self { routes, shared })
     }
 
-    /// The targets of all routes, and those of earlier configurations.
-    fn all(&self) -> impl Iterator<Item = &DialTarget> {
-        self.routes.values().flat_map(|targets| &**targets).chain(&self.removed)
+    /// Starts the tasks that resolve the names of upstreams, until `shutdown` or until no upstream has the name.
+    pub(crate) fn run(&self, tracker: &TaskTracker, shutdown: &CancellationToken) {
+        for name in self.routes.values().flat_map(|servers| servers.names()) {
+            name.run(tracker, shutdown);
+        }
     }
 
-    /// The upstreams of `route`, in the order of the configuration.
-    pub(super) fn targets(&self, route: &Route) -> &[DialTarget] {
-        self.routes.get(&route.name).map_or(&[], |targets| targets)
+    /// The upstreams of `route`, in the order of the configuration, one for each address. Waits for names that were
+    /// never resolved, until `limit` at most.
+    pub(super) async fn targets(&self, route: &Route, limit: Instant) -> Arc<[DialTarget]> {
+        match self.routes.get(&route.name) {
+            Some(servers) => {
+                servers.resolved(limit).await;
+                servers.targets()
+            }
+            None => Arc::default(),
+        }
     }
 
-    /// Closes connections of plain requests that were idle for too long.
+    /// Closes connections of plain requests that were idle for too long, and forgets addresses without use.
     pub(crate) fn sweep(&self) {
-        self.all().for_each(|target| target.pool.sweep());
+        for servers in self.routes.values() {
+            servers.targets().iter().for_each(|target| target.pool.sweep());
+        }
+        self.shared.sweep();
     }
 
     /// Every upstream once, by name, with its health.
     pub(crate) fn list(&self) -> Vec<Listed> {
         let now = std::time::Instant::now();
-        let mut listed: Vec<(&DialTarget, Listed)> = Vec::new();
+        let mut listed: Vec<(DialTarget, Listed)> = Vec::new();
         let mut routes: Vec<_> = self.routes.iter().collect();
         routes.sort_unstable_by_key(|(name, _)| Arc::clone(name));
-        for (route, targets) in routes {
-            for target in &**targets {
-                let same = |(other, _): &&mut (&DialTarget, Listed)| {
-                    Arc::ptr_eq(&other.health, &target.health)
+        for (route, servers) in routes {
+            let targets = servers.targets();
+            for targets in targets.chunk_by(|one, other| one.server == other.server) {
+                let Some(target) = targets.first() else { continue };
+                let same = |(other, _): &&mut (DialTarget, Listed)| {
+                    other.server == target.server && Arc::ptr_eq(&other.health, &target.health)
                 };
                 match listed.iter_mut().find(same) {
                     Some((_, one)) if one.routes.last().is_some_and(|last| **last == **route) => {}
                     Some((_, one)) => one.routes.push(route.to_string()),
-                    None => {
-                        let (routes, health) = (vec![route.to_string()], target.health.shown(now));
-                        let (upstream, live) = (target.name.to_string(), target.live.used());
-                        listed.push((target, Listed { upstream, routes, live, health }));
-                    }
+                    None => listed.push((target.clone(), Listed::new(route, target, targets, now))),
                 }
             }
         }
@@ -150,107 +121,32 @@ impl Dialer {
     }
 }
 
-impl DialTarget {
+impl Listed {
+    /// A server of `route`; `first` is one of its targets.
     fn new(
-        cluster: &Cluster,
-        server: &UpstreamServer,
-        client: Option<&TlsClient>,
-    ) -> Result<Self, TlsError> {
-        let UpstreamServer { address, weight, backup } = server;
-        let tls = match (address, client) {
-            (UpstreamAddress::Wss { host, .. }, Some(client)) => {
-                let name = cluster.server_name.as_ref().unwrap_or(host);
-                Some(client.connector(name)?)
-            }
-            _ => None,
+        route: &str,
+        first: &DialTarget,
+        targets: &[DialTarget],
+        now: std::time::Instant,
+    ) -> Self {
+        let rank = |target: &&DialTarget| match target.health.shown(now).state {
+            "up" => 0,
+            "untried" => 1,
+            _ => 2,
         };
-        Ok(Self {
-            name: Arc::from(address.to_string()),
-            health: Arc::default(),
-            pool: Arc::default(),
-            live: Arc::default(),
-            weight: *weight,
-            backup: *backup,
-            upstream: address.clone(),
-            tls,
-        })
-    }
-
-    /// The target for the choice among those of its cluster.
-    pub(super) fn candidate(&self) -> Candidate<'_> {
-        let Self { name, weight, backup, live, .. } = self;
-        Candidate { name, weight: *weight, backup: *backup, live: live.used() }
-    }
-
-    /// Whether connections to the two targets succeed or fail alike.
-    fn is_same(&self, other: &Self) -> bool {
-        let same_tls = match (&self.tls, &other.tls) {
-            (None, None) => true,
-            (Some(one), Some(other)) => one.accepts_same(other),
-            _ => false,
+        let best = targets.iter().min_by_key(rank).unwrap_or(first);
+        let several = if targets.len() > 1 { targets } else { &[] };
+        let address = |target: &DialTarget| ListedAddress {
+            address: target.place.to_string(),
+            live: target.live.used(),
+            health: target.health.shown(now),
         };
-        self.name == other.name && same_tls
-    }
-
-    /// Opens a stream to the upstream, TLS included.
-    ///
-    /// # Errors
-    /// A text for the log, without the upstream's name. The kind is `TimedOut` if there is no connection by
-    /// `limit`.
-    pub(super) async fn open(&self, limit: Instant) -> io::Result<Transport> {
-        match timeout_at(limit, self.connect(limit)).await {
-            Ok(outcome) => outcome,
-            Err(_elapsed) => Err(io::Error::new(io::ErrorKind::TimedOut, "no connection in time")),
+        Self {
+            upstream: first.server.to_string(),
+            routes: vec![route.to_owned()],
+            live: first.server_live.used(),
+            health: best.health.shown(now),
+            addresses: several.iter().map(address).collect(),
         }
     }
-
-    async fn connect(&self, limit: Instant) -> io::Result<Transport> {
-        match (&self.upstream, &self.tls) {
-            (UpstreamAddress::Ws { host, port }, _) => {
-                tcp(host, *port, limit).await.map(Transport::Tcp)
-            }
-            (UpstreamAddress::Unix(path), _) => {
-                UnixStream::connect(path).await.map(Transport::Unix)
-            }
-            (UpstreamAddress::Wss { host, port }, Some(connector)) => {
-                let stream = tcp(host, *port, limit).await?;
-                let secured = connector.connect(stream).await;
-                secured.map(Transport::Tls).map_err(|error| {
-                    io::Error::new(error.kind(), tls::describe_upstream_failure(&error))
-                })
-            }
-            (UpstreamAddress::Wss { .. }, None) => {
-                Err(io::Error::other("there are no roots to verify its certificate with"))
-            }
-        }
-    }
-}
-
-/// Connects to the first address of `host` that accepts. Each address has an equal share of the time that
-/// is left, so that a silent address leaves time for the next.
-async fn tcp(host: &str, port: u16, limit: Instant) -> io::Result<TcpStream> {
-    let addresses: Vec<SocketAddr> =
-        lookup_host((host, port)).await?.take(MOST_ADDRESSES).collect();
-    let mut failure = io::Error::new(io::ErrorKind::NotFound, "its name has no address");
-    for (left, address) in (1..=addresses.len()).rev().zip(&addresses) {
-        let share = share(limit, left);
-        match timeout_at(Instant::now() + share, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => {
-                tune(&stream);
-                return Ok(stream);
-            }
-            Ok(Err(error)) => failure = error,
-            Err(_elapsed) => {
-                let text = format!("no connection to {} in time", address.ip());
-                failure = io::Error::new(io::ErrorKind::TimedOut, text);
-            }
-        }
-    }
-    Err(failure)
-}
-
-/// The time until `deadline`, divided by the `left` attempts.
-pub(super) fn share(deadline: Instant, left: usize) -> Duration {
-    let time = deadline.saturating_duration_since(Instant::now());
-    time / u32::try_from(left.max(1)).unwrap_or(u32::MAX)
 }

@@ -11,6 +11,9 @@ mod exchange;
 mod health;
 mod plain;
 mod pool;
+mod resolve;
+mod servers;
+mod target;
 mod turns;
 mod verify;
 
@@ -25,10 +28,11 @@ use crate::handshake::{Deflate, Letters, Provenance, UpgradeRequest};
 use crate::journal::Journal;
 use crate::policy::Admission;
 use crate::tls::transport::Transport;
-use crate::values::{Permit, Reason, Refusal};
+use crate::values::{Reason, Refusal};
 use attempt::Attempts;
 pub use dial::Dialer;
 pub(crate) use plain::{AnswerBody, PlainAnswer, PlainCall, forward};
+pub use target::Live;
 pub(crate) use turns::{Affinity, Turns};
 
 /// A stream to an application that accepted the WebSocket.
@@ -47,7 +51,7 @@ pub struct Upstream {
     /// The compression that the upstream accepted among the client's offers.
     pub deflate: Option<Deflate>,
     /// Counts for the server until the session ends.
-    pub live: Permit,
+    pub live: Live,
 }
 
 /// Why there is no upstream.
@@ -94,7 +98,7 @@ pub struct AnswerDeadlines {
 /// upstream does not accept a connection within `dial_timeout`, or does not answer within its share of the
 /// time that is left; any answer is final. `subject` names the upstream that was tried last.
 pub(crate) async fn connect(
-    mut turns: Turns<'_>,
+    mut turns: Turns,
     journal: &Journal,
     admission: &Admission,
     request: &UpgradeRequest,

@@ -15,20 +15,20 @@ use tokio::time::{Instant, Sleep, sleep, timeout_at};
 
 use super::attempt::{fair_time, is_the_gateways_own, now};
 use super::body::{BodyFault, RequestBody};
-use super::dial::{DialTarget, share};
 use super::health::{Change, Failed};
 use super::pool::{HttpConnection, Pool};
+use super::target::{DialTarget, Live, share};
 use super::turns::Turns;
 use crate::config::Route;
 use crate::handshake::{Letters, check_framing};
 use crate::journal::{Event, Journal, Subject};
 use crate::state::limits::AddressPermit;
-use crate::values::{Permit, Reason, Refusal};
+use crate::values::{Reason, Refusal};
 
 /// A plain request to an upstream of a route.
 pub(crate) struct PlainCall<'a> {
     /// The upstreams, in the order in which they are tried.
-    pub(crate) turns: Turns<'a>,
+    pub(crate) turns: Turns,
     pub(crate) journal: &'a Journal,
     pub(crate) route: &'a Arc<Route>,
     /// The head that the upstream gets.
@@ -60,7 +60,7 @@ pub(crate) struct AnswerBody {
     connection: Option<Box<HttpConnection>>,
     pool: Arc<Pool>,
     #[expect(dead_code, reason = "it is held, and not looked at")]
-    live: Permit,
+    live: Live,
     is_whole: bool,
     expires: Option<Pin<Box<Sleep>>>,
     record: Option<AnswerRecord>,
@@ -134,7 +134,7 @@ pub(crate) async fn forward(
     };
     while let Some(target) = turns.next(share(deadline, attempts.left)) {
         *subject = Some(Arc::clone(&target.name));
-        let live = target.live.hold();
+        let live = target.hold();
         if let Some(outcome) = attempts.attempt(target).await {
             let (connection, answer) = outcome?;
             return Ok(answered(connection, answer, target, live, expires));
@@ -148,7 +148,7 @@ fn answered(
     connection: Box<HttpConnection>,
     answer: http::Response<Incoming>,
     target: &DialTarget,
-    live: Permit,
+    live: Live,
     expires: Option<SystemTime>,
 ) -> PlainAnswer {
     let (mut head, body) = answer.into_parts();
@@ -277,7 +277,7 @@ impl PlainAttempts<'_> {
                 if is_last_on_its_connection(&answer) {
                     connection.retire();
                 }
-                if let Some(Change::Up { after, failures }) = target.health.answered(now()) {
+                if let Some(Change::Up { after, failures }) = target.answered(now()) {
                     let upstream = &target.name;
                     self.journal.record(Event::UpstreamUp { upstream, after, failures });
                 }

@@ -1,6 +1,7 @@
 //! The servers of a route in the order in which one request tries them: by `balance`, then by their health.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::vec;
 
@@ -9,8 +10,9 @@ use percent_encoding::percent_decode_str;
 
 use super::attempt::now;
 use super::balance::{Candidate, order};
-use super::dial::{DialTarget, Dialer};
+use super::dial::Dialer;
 use super::health::Turn;
+use super::target::DialTarget;
 use crate::config::{Balance, HashKey, Route};
 use crate::handshake::RequestHead;
 use crate::values::{AddressKey, UserKey};
@@ -21,11 +23,11 @@ use crate::values::{AddressKey, UserKey};
 pub(crate) struct Affinity(Option<Box<[u8]>>);
 
 /// The servers of a route that a request has not tried yet.
-pub(crate) struct Turns<'a> {
-    targets: &'a [DialTarget],
+pub(crate) struct Turns {
+    targets: Arc<[DialTarget]>,
     order: vec::IntoIter<usize>,
     /// Those that failed lately, with the time at which they are tried again in their turn.
-    resting: Vec<(Instant, &'a DialTarget)>,
+    resting: Vec<(Instant, usize)>,
 }
 
 impl Affinity {
@@ -76,25 +78,29 @@ fn parameter<'r>(request: &'r RequestHead, name: &str) -> Option<&'r [u8]> {
 }
 
 impl Dialer {
-    /// The servers of `route` for a request from `address`, by `user` if a token names one.
-    pub(crate) fn turns(
+    /// The servers of `route` for a request from `address`, by `user` if a token names one. At the start it waits for
+    /// the first resolution of their names, for `dial_timeout` and until the `deadline` at most.
+    pub(crate) async fn turns(
         &self,
         route: &Route,
         affinity: &Affinity,
         address: IpAddr,
         user: Option<&UserKey>,
-    ) -> Turns<'_> {
-        let targets = self.targets(route);
+        deadline: tokio::time::Instant,
+    ) -> Turns {
+        let limit = deadline.min(tokio::time::Instant::now() + route.cluster.dial_timeout);
+        let targets = self.targets(route, limit).await;
         let balance = &route.cluster.balance;
         let candidates: Vec<Candidate<'_>> = targets.iter().map(DialTarget::candidate).collect();
         let key = affinity.key(balance, address, user);
         let dice = || getrandom::u64().unwrap_or_default();
         let order = order(&candidates, balance, &key, dice).into_iter();
+        drop(candidates);
         Turns { targets, order, resting: Vec::new() }
     }
 }
 
-impl<'a> Turns<'a> {
+impl Turns {
     /// The number of servers that were not tried yet.
     pub(super) fn left(&self) -> usize {
         self.order.len() + self.resting.len()
@@ -102,15 +108,16 @@ impl<'a> Turns<'a> {
 
     /// The next server, which may be tried for the time `claim`. Those that failed lately come last, in the order of
     /// the times at which they would be tried again.
-    pub(super) fn next(&mut self, claim: Duration) -> Option<&'a DialTarget> {
+    pub(super) fn next(&mut self, claim: Duration) -> Option<&DialTarget> {
         for index in self.order.by_ref() {
             let target = &self.targets[index];
             match target.health.turn(now(), now() + claim) {
-                Turn::Now => return Some(target),
-                Turn::Later(due) => self.resting.push((due, target)),
+                Turn::Now => return self.targets.get(index),
+                Turn::Later(due) => self.resting.push((due, index)),
             }
         }
         let (soonest, _) = self.resting.iter().enumerate().min_by_key(|(_, (due, _))| *due)?;
-        Some(self.resting.remove(soonest).1)
+        let (_, index) = self.resting.remove(soonest);
+        self.targets.get(index)
     }
 }

@@ -1,0 +1,287 @@
+//! The servers of a cluster, and the targets that they have at present: one for each address. Health, connections and
+//! counts belong to an address, and are shared by all clusters and by the configurations before and after a reload.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+
+use tokio::time::Instant;
+
+use super::health::Health;
+use super::pool::Pool;
+use super::resolve::{Found, Name};
+use super::target::{DialTarget, Place};
+use crate::config::{Cluster, UpstreamAddress, UpstreamServer};
+use crate::tls::{Connector, TlsClient, TlsError};
+use crate::values::Counter;
+
+/// The parts of targets that several clusters and configurations share. Each lives as long as a target, a session or
+/// a request uses it.
+#[derive(Default)]
+pub(super) struct SharedParts(Mutex<Parts>);
+
+#[derive(Default)]
+struct Parts {
+    names: HashMap<String, Weak<Name>>,
+    /// By server, as the configuration names it.
+    servers: HashMap<Arc<str>, Weak<Counter>>,
+    places: HashMap<Place, PlaceParts>,
+}
+
+/// The parts of a place.
+#[derive(Default)]
+struct PlaceParts {
+    live: Weak<Counter>,
+    /// For each of its TLS settings.
+    states: Vec<PlaceState>,
+}
+
+struct PlaceState {
+    tls: Option<Connector>,
+    health: Weak<Health>,
+    pool: Weak<Pool>,
+}
+
+/// The servers of a cluster.
+pub(super) struct Servers {
+    shared: Arc<SharedParts>,
+    configured: Vec<Server>,
+    built: RwLock<Built>,
+}
+
+/// A server of a cluster.
+struct Server {
+    shown: Arc<str>,
+    weight: u16,
+    backup: bool,
+    is_secure: bool,
+    tls: Option<Connector>,
+    live: Arc<Counter>,
+    location: Location,
+}
+
+enum Location {
+    Fixed(Place),
+    Named { name: Arc<Name>, host: String, port: u16, unresolved: Arc<Health> },
+}
+
+/// The targets, and the results of the names that they were built from.
+struct Built {
+    from: Vec<Option<Arc<Found>>>,
+    targets: Arc<[DialTarget]>,
+}
+
+impl SharedParts {
+    fn name(&self, host: &str) -> Arc<Name> {
+        let names = &mut self.locked().names;
+        let known = names.get(host).and_then(Weak::upgrade);
+        known.unwrap_or_else(|| {
+            let name = Arc::new(Name::new(host));
+            names.insert(host.to_owned(), Arc::downgrade(&name));
+            name
+        })
+    }
+
+    fn server_live(&self, server: &Arc<str>) -> Arc<Counter> {
+        let servers = &mut self.locked().servers;
+        upgrade(servers.entry(Arc::clone(server)).or_default())
+    }
+
+    fn place_live(&self, place: &Place) -> Arc<Counter> {
+        let places = &mut self.locked().places;
+        upgrade(&mut places.entry(place.clone()).or_default().live)
+    }
+
+    fn state(&self, place: &Place, tls: Option<&Connector>) -> (Arc<Health>, Arc<Pool>) {
+        let is_same = |other: &PlaceState| match (&other.tls, tls) {
+            (None, None) => true,
+            (Some(one), Some(other)) => one.accepts_same(other),
+            _ => false,
+        };
+        let mut parts = self.locked();
+        let states = &mut parts.places.entry(place.clone()).or_default().states;
+        let index = states.iter().position(is_same).unwrap_or_else(|| {
+            let tls = tls.cloned();
+            states.push(PlaceState { tls, health: Weak::new(), pool: Weak::new() });
+            states.len() - 1
+        });
+        let state = &mut states[index];
+        (upgrade(&mut state.health), upgrade(&mut state.pool))
+    }
+
+    /// Forgets the parts that nothing uses.
+    pub(super) fn sweep(&self) {
+        let mut parts = self.locked();
+        parts.names.retain(|_, name| name.strong_count() > 0);
+        parts.servers.retain(|_, live| live.strong_count() > 0);
+        parts.places.retain(|_, place| {
+            place.states.retain(|state| state.health.strong_count() > 0);
+            place.live.strong_count() > 0 || !place.states.is_empty()
+        });
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Parts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The shared value; a new one if nothing uses it.
+fn upgrade<T: Default>(weak: &mut Weak<T>) -> Arc<T> {
+    weak.upgrade().unwrap_or_else(|| {
+        let new = Arc::default();
+        *weak = Arc::downgrade(&new);
+        new
+    })
+}
+
+impl Servers {
+    pub(super) fn new(cluster: &Cluster, shared: &Arc<SharedParts>) -> Result<Self, TlsError> {
+        let client = cluster.trust.as_ref().map(TlsClient::new).transpose()?;
+        let server = |server| Server::new(cluster, server, client.as_ref(), shared);
+        let configured = cluster.servers.iter().map(server).collect::<Result<Vec<_>, _>>()?;
+        let from = configured.iter().map(Server::found).collect();
+        let shared = Arc::clone(shared);
+        let built = RwLock::new(Built::new(&configured, from, &shared));
+        Ok(Self { shared, configured, built })
+    }
+
+    /// Their names that are to be resolved.
+    pub(super) fn names(&self) -> impl Iterator<Item = &Arc<Name>> {
+        self.configured.iter().filter_map(|server| match &server.location {
+            Location::Fixed(_) => None,
+            Location::Named { name, .. } => Some(name),
+        })
+    }
+
+    /// Waits for the first resolution of each name, until `limit` at most.
+    pub(super) async fn resolved(&self, limit: Instant) {
+        for name in self.names().filter(|name| name.is_found(None)) {
+            name.resolved(limit).await;
+        }
+    }
+
+    /// One target for each address that a name has now, in the order of the configuration. A server whose name has no
+    /// address has one target, which does not connect.
+    pub(super) fn targets(&self) -> Arc<[DialTarget]> {
+        let built = self.built.read().unwrap_or_else(PoisonError::into_inner);
+        let mut pairs = self.configured.iter().zip(&built.from);
+        if pairs.all(|(server, found)| server.is_found(found.as_ref())) {
+            return Arc::clone(&built.targets);
+        }
+        drop(built);
+        let mut built = self.built.write().unwrap_or_else(PoisonError::into_inner);
+        let from = self.configured.iter().map(Server::found).collect();
+        // The targets before keep the parts of addresses that stay until the new ones share them.
+        *built = Built::new(&self.configured, from, &self.shared);
+        Arc::clone(&built.targets)
+    }
+}
+
+impl Built {
+    fn new(servers: &[Server], from: Vec<Option<Arc<Found>>>, shared: &SharedParts) -> Self {
+        let pairs = servers.iter().zip(&from);
+        let targets = pairs.flat_map(|(server, found)| server.targets(found.as_deref(), shared));
+        let targets = targets.collect();
+        Self { from, targets }
+    }
+}
+
+impl Server {
+    fn new(
+        cluster: &Cluster,
+        server: &UpstreamServer,
+        client: Option<&TlsClient>,
+        shared: &SharedParts,
+    ) -> Result<Self, TlsError> {
+        let UpstreamServer { address, weight, backup } = server;
+        let shown: Arc<str> = Arc::from(address.to_string());
+        let (location, tls, is_secure) = match address {
+            UpstreamAddress::Unix(path) => {
+                (Location::Fixed(Place::Unix(path.clone())), None, false)
+            }
+            UpstreamAddress::Ws { host, port } => (Location::of(host, *port, shared), None, false),
+            UpstreamAddress::Wss { host, port } => {
+                let name = cluster.server_name.as_ref().unwrap_or(host);
+                let tls = client.map(|client| client.connector(name)).transpose()?;
+                (Location::of(host, *port, shared), tls, true)
+            }
+        };
+        let live = match &location {
+            Location::Fixed(place) => shared.place_live(place),
+            Location::Named { .. } => shared.server_live(&shown),
+        };
+        let (weight, backup) = (*weight, *backup);
+        Ok(Self { shown, weight, backup, is_secure, tls, live, location })
+    }
+
+    fn found(&self) -> Option<Arc<Found>> {
+        match &self.location {
+            Location::Fixed(_) => None,
+            Location::Named { name, .. } => name.found(),
+        }
+    }
+
+    fn is_found(&self, found: Option<&Arc<Found>>) -> bool {
+        match &self.location {
+            Location::Fixed(_) => true,
+            Location::Named { name, .. } => name.is_found(found),
+        }
+    }
+
+    fn targets(&self, found: Option<&Found>, shared: &SharedParts) -> Vec<DialTarget> {
+        let (host, port, unresolved) = match &self.location {
+            Location::Fixed(place) => {
+                return vec![self.target(place.clone(), Arc::clone(&self.shown), shared)];
+            }
+            Location::Named { host, port, unresolved, .. } => (host, *port, unresolved),
+        };
+        let addresses = found.map_or(&[][..], |found| &found.addresses);
+        let named = |address: &IpAddr| {
+            let name = match addresses {
+                [_] => Arc::clone(&self.shown),
+                _ => Arc::from(format!("{} ({address})", self.shown)),
+            };
+            let mut target = self.target(Place::Tcp(SocketAddr::new(*address, port)), name, shared);
+            target.unresolved = Some(Arc::clone(unresolved));
+            target
+        };
+        if !addresses.is_empty() {
+            return addresses.iter().map(named).collect();
+        }
+        let place = Place::Unresolved { host: host.clone(), port };
+        let mut target = self.target(place, Arc::clone(&self.shown), shared);
+        target.health = Arc::clone(unresolved);
+        target.error = found.and_then(|found| found.error.as_deref()).map(Arc::from);
+        vec![target]
+    }
+
+    fn target(&self, place: Place, name: Arc<str>, shared: &SharedParts) -> DialTarget {
+        let (health, pool) = shared.state(&place, self.tls.as_ref());
+        DialTarget {
+            server: Arc::clone(&self.shown),
+            name,
+            health,
+            pool,
+            live: shared.place_live(&place),
+            place,
+            server_live: Arc::clone(&self.live),
+            unresolved: None,
+            weight: self.weight,
+            backup: self.backup,
+            is_secure: self.is_secure,
+            tls: self.tls.clone(),
+            error: None,
+        }
+    }
+}
+
+impl Location {
+    fn of(host: &str, port: u16, shared: &SharedParts) -> Self {
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return Self::Fixed(Place::Tcp(SocketAddr::new(address, port)));
+        }
+        let place = Place::Unresolved { host: host.to_owned(), port };
+        let (unresolved, _) = shared.state(&place, None);
+        Self::Named { name: shared.name(host), host: host.to_owned(), port, unresolved }
+    }
+}

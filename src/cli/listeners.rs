@@ -1,18 +1,25 @@
-//! The listening sockets: inherited from a service manager (socket activation, `sd_listen_fds(3)`), or opened here.
+//! The listening sockets: inherited from a service manager (socket activation, `sd_listen_fds(3)`) or from the process
+//! that this one replaces, or opened here.
 
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 
 use listenfd::ListenFd;
 use socket2::SockRef;
 
 use super::run::RunError;
 use crate::config::{Config, Server};
+use crate::control::Inheritance;
 use crate::gateway::listen::{Listener, Purpose, adopt, bind_beside};
 use crate::journal::{Event, Journal};
 
 /// Listening sockets that another process opened, by their addresses.
 #[derive(Debug, Default)]
-pub(super) struct Inherited(Vec<(SocketAddr, TcpListener)>);
+pub(super) struct Inherited {
+    sockets: Vec<(SocketAddr, TcpListener)>,
+    /// Whether the configuration must have all of the addresses.
+    is_strict: bool,
+}
 
 impl Inherited {
     /// Takes the sockets that `$LISTEN_FDS` counts, if `$LISTEN_PID` is this process, and removes both variables:
@@ -39,12 +46,18 @@ impl Inherited {
             let address = socket.local_addr().map_err(|error| unusable(&error))?;
             sockets.push((address, socket));
         }
-        Ok(Self(sockets))
+        Ok(Self { sockets, is_strict: true })
+    }
+
+    /// The sockets of the process that this one replaces. Those that the configuration does not have any more are
+    /// closed.
+    pub(super) fn from_older(inheritance: &mut Inheritance) -> Self {
+        Self { sockets: inheritance.take_listeners(), is_strict: false }
     }
 
     fn take(&mut self, address: SocketAddr) -> Option<TcpListener> {
-        let position = self.0.iter().position(|(inherited, _)| *inherited == address)?;
-        Some(self.0.swap_remove(position).1)
+        let position = self.sockets.iter().position(|(inherited, _)| *inherited == address)?;
+        Some(self.sockets.remove(position).1)
     }
 }
 
@@ -61,7 +74,8 @@ pub(super) fn open(
 ) -> Result<Vec<Listener>, RunError> {
     let Server { listen, redirect_http, .. } = &config.server;
     let all = [&listen[..], redirect_http].concat();
-    if let Some((address, _)) = inherited.0.iter().find(|(address, _)| !all.contains(address)) {
+    let other = inherited.sockets.iter().find(|(address, _)| !all.contains(address));
+    if let Some((address, _)) = other.filter(|_| inherited.is_strict) {
         return Err(RunError::Inherited(format!(
             "the service manager passed a socket on {address}, and neither server.listen nor \
              server.redirect_http has that address: write it there, or remove it from the .socket unit"
@@ -70,17 +84,17 @@ pub(super) fn open(
     let serving = listen.iter().map(|address| (address, Purpose::Serve));
     let redirecting = redirect_http.iter().map(|address| (address, Purpose::Redirect));
     let mut listeners = Vec::new();
-    for (address, purpose) in serving.chain(redirecting) {
-        let failed = |error| RunError::Bind(*address, error);
-        let socket = match inherited.take(*address) {
+    for (configured, purpose) in serving.chain(redirecting) {
+        let failed = |error| RunError::Bind(*configured, error);
+        let socket = match inherited.take(*configured) {
             Some(socket) => adopt(socket),
-            None => bind_beside(*address, &all),
+            None => bind_beside(*configured, &all),
         };
         let socket = socket.map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
         let tls = purpose == Purpose::Serve && config.tls.is_some();
         journal.record(Event::Listening { address, tls });
-        listeners.push(Listener { socket, purpose });
+        listeners.push(Listener { socket: Arc::new(socket), configured: *configured, purpose });
     }
     Ok(listeners)
 }

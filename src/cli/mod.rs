@@ -82,6 +82,8 @@ enum Command {
     Unban(admin::UnbanArgs),
     /// List the bans in force, as a table or for a packet filter
     Bans(admin::BansArgs),
+    /// Replace the process of a running gateway by one of the installed version; sessions end gradually
+    Upgrade(admin::UpgradeArgs),
 }
 
 /// The arguments of `framewall run`.
@@ -194,6 +196,7 @@ fn run(command: Command) -> Result<ExitCode, CommandFailure> {
         Command::Ban(args) => admin::ban(args),
         Command::Unban(args) => admin::unban(&args),
         Command::Bans(args) => admin::bans(&args),
+        Command::Upgrade(args) => admin::upgrade(&args),
     }
 }
 

@@ -11,7 +11,9 @@ use super::listeners::{self, Inherited};
 use super::signals::{OtherSignals, Signals};
 use super::{CommandFailure, RunArgs};
 use crate::config::{Config, LoadError, Loaded};
-use crate::control::{ConfigSource, Service, StartError, service_manager};
+use crate::control::{
+    ConfigSource, Inheritance, Program, Service, StartError, UpgradeError, service_manager,
+};
 use crate::gateway::listen::Listener;
 use crate::journal::{self, Event, Journal, LogError};
 
@@ -33,6 +35,9 @@ pub(super) enum RunError {
     /// A socket of the service manager cannot be used.
     #[error("LISTEN_FDS: {0}")]
     Inherited(String),
+    /// The older process did not hand over.
+    #[error("cannot take over from the process that is replaced: {0}")]
+    TakeOver(#[from] UpgradeError),
     /// The runtime or its signal handlers could not be set up.
     #[error("the runtime cannot be started: {0}")]
     Runtime(io::Error),
@@ -65,14 +70,27 @@ fn bind_help(address: &SocketAddr, error: &io::Error) -> String {
 
 /// Loads the configuration and serves until a signal arrives.
 pub(super) fn run(args: &RunArgs) -> Result<(), CommandFailure> {
-    let styled = io::stderr().is_terminal();
+    let older = Inheritance::receive().map_err(CommandFailure::other)?;
+    let newer = older.as_ref().map(Inheritance::newer_process).transpose();
+    let newer = newer.map_err(CommandFailure::other)?;
+    let outcome = run_after(older, args);
+    if let (Err(failure), Some(newer)) = (&outcome, newer) {
+        newer.failed(&failure.to_string());
+    }
+    outcome
+}
+
+/// Serves in place of the process `older`, if there is one.
+fn run_after(older: Option<Inheritance>, args: &RunArgs) -> Result<(), CommandFailure> {
+    // The older process prints the error.
+    let styled = older.is_none() && io::stderr().is_terminal();
     let source =
         ConfigSource { path: args.config.path()?, admin_socket: args.admin_socket.clone() };
     let refuse = |error: LoadError| CommandFailure::Config(error.render(styled));
     let text = source.read().map_err(refuse)?;
     let loaded = source.load(&text).map_err(refuse)?;
     let again = Again { source, text, watch: args.watch };
-    serve(&loaded, again).map_err(|error| match error {
+    serve(older, &loaded, again).map_err(|error| match error {
         RunError::Start(error) => CommandFailure::start(error),
         error => CommandFailure::other(error),
     })
@@ -86,10 +104,14 @@ struct Again {
     watch: bool,
 }
 
-fn serve(loaded: &Loaded, again: Again) -> Result<(), RunError> {
+fn serve(mut older: Option<Inheritance>, loaded: &Loaded, again: Again) -> Result<(), RunError> {
     let Loaded { config, lints } = loaded;
-    // First: it changes the environment, which only a process with one thread may do.
-    let inherited = Inherited::from_service_manager()?;
+    let program = Program::of_this_process().map_err(RunError::Runtime)?;
+    let inherited = match &mut older {
+        Some(older) => Inherited::from_older(older),
+        // It changes the environment, which only a process with one thread may do.
+        None => Inherited::from_service_manager()?,
+    };
     let log = journal::start(&config.log)?;
     let journal = log.journal();
     record_panics(journal.clone());
@@ -103,7 +125,12 @@ fn serve(loaded: &Loaded, again: Again) -> Result<(), RunError> {
         let signals = Signals::new().map_err(RunError::Runtime)?;
         let others = OtherSignals::new().map_err(RunError::Runtime)?;
         let hangups = signal(SignalKind::hangup()).map_err(RunError::Runtime)?;
-        let (service, listeners) = open(config, inherited, &journal)?;
+        let upgrades = signal(SignalKind::user_defined2()).map_err(RunError::Runtime)?;
+        let mut service = Service::open_after(older, config, journal.clone())?;
+        let listeners = listeners::open(config, inherited, &journal)?;
+        service.upgrade_to(program);
+        service.take_over().await?;
+        service.upgrade_on(upgrades);
         service.reload_from(again.source, &again.text);
         service.reload_on(hangups);
         service.watch(again.watch);
@@ -128,11 +155,10 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, RunError> {
 /// Creates the gateway, and its listening sockets as [`listeners::open`] does.
 pub(super) fn open(
     config: &Config,
-    inherited: Inherited,
     journal: &Journal,
 ) -> Result<(Service, Vec<Listener>), RunError> {
     let service = Service::open(config, journal.clone())?;
-    let listeners = listeners::open(config, inherited, journal)?;
+    let listeners = listeners::open(config, Inherited::default(), journal)?;
     Ok((service, listeners))
 }
 

@@ -34,7 +34,6 @@ impl Signals {
 pub(super) struct OtherSignals {
     reopen: Signal,
     hangup: Signal,
-    user: Signal,
     quit: Signal,
     alarm: Signal,
 }
@@ -44,7 +43,6 @@ impl OtherSignals {
         Ok(Self {
             reopen: signal(SignalKind::user_defined1())?,
             hangup: signal(SignalKind::hangup())?,
-            user: signal(SignalKind::user_defined2())?,
             quit: signal(SignalKind::quit())?,
             alarm: signal(SignalKind::alarm())?,
         })
@@ -58,7 +56,6 @@ impl OtherSignals {
                 _ = self.reopen.recv() => None,
                 // The gateway does the reload.
                 _ = self.hangup.recv() => None,
-                _ = self.user.recv() => Some("SIGUSR2"),
                 _ = self.quit.recv() => Some("SIGQUIT"),
                 _ = self.alarm.recv() => Some("SIGALRM"),
             };

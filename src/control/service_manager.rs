@@ -2,6 +2,7 @@
 //! `WatchdogSec`, that its runtime still runs tasks. Nothing is sent without `$NOTIFY_SOCKET`.
 
 use std::future::pending;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -11,6 +12,9 @@ use crate::values::UnixTime;
 
 /// The time from the end of the last session to that of the process, at most: bans are saved, and records written.
 const LAST_RECORDS: Duration = Duration::from_secs(10);
+
+/// Whether another process is the main process of the unit. Messages of this one would be refused.
+static IS_REPLACED: AtomicBool = AtomicBool::new(false);
 
 /// The gateway listens: units that wait for it may start.
 pub(crate) fn ready() {
@@ -41,6 +45,12 @@ pub(super) fn reloaded(outcome: &Result<Reloaded, ReloadError>) {
     send(&[NotifyState::Ready, NotifyState::Status(&status)]);
 }
 
+/// Another process is the main process from now on; the last message of this one.
+pub(super) fn replaced_by(pid: u32) {
+    send(&[NotifyState::MainPid(pid)]);
+    IS_REPLACED.store(true, Ordering::Relaxed);
+}
+
 /// The gateway stops, and ends its sessions first, which takes up to `time`. systemd gives it that long, also if
 /// `TimeoutStopSec` is shorter.
 pub(crate) fn stopping(time: Duration) {
@@ -64,6 +74,9 @@ pub(crate) async fn keep_alive() {
 }
 
 fn send(states: &[NotifyState<'_>]) {
+    if IS_REPLACED.load(Ordering::Relaxed) {
+        return;
+    }
     if let Err(error) = sd_notify::notify(states) {
         let socket = std::env::var("NOTIFY_SOCKET").unwrap_or_default();
         tracing::warn!(%error, %socket, ?states, "the service manager could not be told");

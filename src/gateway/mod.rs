@@ -9,6 +9,7 @@ pub mod session;
 pub mod upstream;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::gateway::exchange::Exchanges;
 use crate::gateway::listen::{Listener, accept_each};
@@ -17,6 +18,9 @@ use crate::gateway::session::{Reporter, SessionStarter, Sessions};
 use crate::journal::{Counters, Event, Journal};
 use crate::state::State;
 use crate::values::Reason;
+
+/// The interval at which a process that is replaced looks whether its connections are answered.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// The listeners and the sessions of one process. It only assembles the submodules and stops them in order;
 /// each submodule holds the parts that it uses.
@@ -73,14 +77,26 @@ impl Gateway {
         }
     }
 
-    /// Serves the listeners until `shutdown` resolves. Then stops accepting, and closes the sessions with 1001, one
-    /// after the other ([`ShutdownPace`](crate::config::ShutdownPace)). Returns when all are over, or when their time
-    /// is: sessions that are still open then are dropped with tokio's runtime.
+    /// Waits until the accepted connections have their first answers, for `handshake_timeout` at most. Those that
+    /// take longer are treated as in any shutdown.
+    async fn finish_exchanges(&self) {
+        let timeout = self.current.get().server.handshake_timeout;
+        let unanswered = async {
+            while self.exchanges.connections() > self.sessions.count() {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        let _ = tokio::time::timeout(timeout, unanswered).await;
+    }
+
+    /// Serves the listeners until `shutdown` resolves, or until another process accepts on them. Then stops accepting,
+    /// and closes the sessions with 1001, one after the other ([`ShutdownPace`](crate::config::ShutdownPace)). Returns
+    /// when all are over, or when their time is: sessions that are still open then are dropped with tokio's runtime.
     pub(crate) async fn run(&self, listeners: Vec<Listener>, shutdown: impl Future) {
         for listener in listeners {
             let exchanges = Arc::clone(&self.exchanges);
             let journal = self.reporter.journal().clone();
-            let Listener { socket, purpose } = listener;
+            let Listener { socket, purpose, .. } = listener;
             let serve = move |stream, peer| exchanges.accept(stream, peer, purpose);
             let (runtime, current) = (self.runtime.clone(), Arc::clone(&self.current));
             Runtime::spawn_unawaited(async move {
@@ -96,7 +112,10 @@ impl Gateway {
         in_force.policy.verifiers().run(journal, upkeep, closed);
         in_force.dialer.run(upkeep, closed);
         drop(in_force);
-        shutdown.await;
+        tokio::select! {
+            _ = shutdown => {}
+            () = self.runtime.retiring().cancelled() => self.finish_exchanges().await,
+        }
         let pace = self.current.get().server.shutdown_pace();
         self.runtime.stop(pace);
         journal.record(Event::Stopping { sessions: self.sessions.count() });
@@ -117,8 +136,14 @@ impl Gateway {
 /// Resolves when connections are no longer accepted. With a `health_path`, the gateway answers load
 /// balancers with 503 until the last session is over.
 async fn accepts_no_more(runtime: &Runtime, current: &Current) {
-    runtime.stopping().cancelled().await;
-    if current.get().server.health_path.is_some() {
-        runtime.closed().cancelled().await;
+    let stopped = async {
+        runtime.stopping().cancelled().await;
+        if current.get().server.health_path.is_some() {
+            runtime.closed().cancelled().await;
+        }
+    };
+    tokio::select! {
+        () = stopped => {}
+        () = runtime.retiring().cancelled() => {}
     }
 }

@@ -38,6 +38,10 @@ pub enum Event<'a> {
     Reloaded { generation: u64, sessions: usize, warnings: usize, after_restart: &'a [&'a str] },
     /// A configuration could not be loaded; the one before it stays in force.
     ReloadFailed { error: &'a dyn Display },
+    /// The process `pid` serves in place of this one, which ends its sessions.
+    Upgraded { pid: u32, sessions: usize },
+    /// There was no upgrade; this process goes on.
+    UpgradeFailed { error: &'a dyn Display },
     /// A task panicked at `place` in the source.
     Panic { place: &'a str },
     /// Shutdown began while this many sessions were open.
@@ -270,6 +274,8 @@ impl Event<'_> {
             Self::SignalIgnored { .. } => "signal.ignored",
             Self::Reloaded { .. } => "reloaded",
             Self::ReloadFailed { .. } => "reload.failed",
+            Self::Upgraded { .. } => "upgraded",
+            Self::UpgradeFailed { .. } => "upgrade.failed",
             Self::Panic { .. } => "panic",
             Self::Stopping { .. } => "stopping",
             Self::Cut { .. } => "cut",
@@ -311,6 +317,7 @@ impl Event<'_> {
         match self {
             Self::AcceptFailed { .. }
             | Self::ReloadFailed { .. }
+            | Self::UpgradeFailed { .. }
             | Self::Panic { .. }
             | Self::UpstreamDown { .. }
             | Self::JwksFailed { .. }
@@ -331,6 +338,7 @@ impl Event<'_> {
             Self::Admin(action) if action.refused => Level::WARN,
             Self::Listening { .. }
             | Self::Reloaded { .. }
+            | Self::Upgraded { .. }
             | Self::Stopping { .. }
             | Self::Stopped
             | Self::Answered { .. }

@@ -39,12 +39,14 @@ fn message<'a>(event: &Event<'a>) -> &'a str {
         }
         Event::SignalIgnored { .. } => {
             "the signal is ignored: SIGTERM stops the gateway, SIGHUP reloads it, SIGUSR1 opens its \
-             log files again"
+             log files again, SIGUSR2 replaces its process"
         }
         Event::Reloaded { .. } => "the configuration was loaded again",
         Event::ReloadFailed { .. } => {
             "the configuration was not loaded; the one before it is still in force"
         }
+        Event::Upgraded { .. } => "a new process serves; this one ends its sessions",
+        Event::UpgradeFailed { .. } => "no new process took over; this one goes on",
         Event::Panic { .. } => "a fault of the gateway ended one connection",
         Event::Stopping { .. } => "the gateway stops",
         Event::Cut { .. } => "shutdown_grace is over",
@@ -124,7 +126,10 @@ fn fields(line: &mut Line, event: &Event<'_>) {
                 .field("warnings", warnings)
                 .field("after_restart", keys.as_deref());
         }
-        Event::ReloadFailed { error } => {
+        Event::Upgraded { pid, sessions } => {
+            line.field("pid", pid).field("sessions", sessions);
+        }
+        Event::ReloadFailed { error } | Event::UpgradeFailed { error } => {
             line.field("detail", Shown(error));
         }
         Event::Panic { place } => {

@@ -473,6 +473,8 @@ fn for_every_event(mut take: impl FnMut(Event<'_>)) {
         Event::SignalIgnored { signal: "SIGUSR2" },
         Event::Reloaded { generation: 1, sessions: 2, warnings: 0, after_restart: &["[log]"] },
         Event::ReloadFailed { error },
+        Event::Upgraded { pid: 7, sessions: 2 },
+        Event::UpgradeFailed { error },
         Event::Panic { place: "src/main.rs:1:1" },
         Event::Stopping { sessions: 2 },
         Event::Cut { sessions: 1 },
@@ -566,6 +568,8 @@ fn variant(event: &Event<'_>) -> usize {
         Event::LogReopenFailed { .. } => 38,
         Event::Counters(_) => 39,
         Event::Forwarded { .. } => 40,
+        Event::Upgraded { .. } => 41,
+        Event::UpgradeFailed { .. } => 42,
     }
 }
 

@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
 
 use ipnet::IpNet;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, broadcast};
 
 use crate::config;
-use crate::state::store::{Author, Ban, BanStore, BanTable, StoreError};
+use crate::state::store::{Author, Ban, BanStore, BanTable, Handed, StoreError};
 use crate::values::AddressKey;
 use crate::values::Network;
 use crate::values::Offence;
@@ -40,7 +40,12 @@ pub struct Bans {
     terms: RwLock<BanTerms>,
     strikes: Mutex<Strikes>,
     changed: Notify,
+    /// The bans that another generation of the gateway needs, too.
+    made: broadcast::Sender<Ban>,
 }
+
+/// How many bans a receiver of [`Bans::subscribe`] may be behind. It misses those before.
+const MADE: usize = 1024;
 
 #[derive(Debug, Default)]
 struct BanTerms {
@@ -72,7 +77,8 @@ impl Bans {
         now: Instant,
     ) -> Self {
         let (strikes, changed) = (Mutex::new(Strikes::new(now)), Notify::new());
-        let bans = Self { store, terms: RwLock::default(), strikes, changed };
+        let (made, _) = broadcast::channel(MADE);
+        let bans = Self { store, terms: RwLock::default(), strikes, changed, made };
         bans.set(ban, trusted);
         bans
     }
@@ -119,6 +125,7 @@ impl Bans {
         match self.store.put(ban.clone(), now.moment) {
             Ok(()) => {
                 self.changed.notify_one();
+                self.publish(&ban);
                 Struck::Banned(Box::new(NewBan { address, reason, strikes, ban }))
             }
             Err(_) => Struck::NoRoom,
@@ -175,6 +182,28 @@ impl Bans {
         Ok(ban)
     }
 
+    /// The bans for strikes from now on, and those of [`Bans::learn`].
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<Ban> {
+        self.made.subscribe()
+    }
+
+    /// Stores a ban that another generation of the gateway made. Returns whether it was not known.
+    pub fn learn(&self, ban: &Ban, now: UnixTime) -> bool {
+        let is_known = self.store.known(ban.network).is_some_and(|known| known == *ban);
+        if is_known || self.store.put(ban.clone(), now).is_err() {
+            return false;
+        }
+        self.changed.notify_one();
+        self.publish(ban);
+        true
+    }
+
+    fn publish(&self, ban: &Ban) {
+        // Usually there is one generation, and no receiver.
+        let _ = self.made.send(ban.clone());
+    }
+
     /// Removes a ban of the gateway or an operator, with the strikes and offences of the network.
     pub fn unban(&self, network: Network, now: UnixTime) -> Result<Ban, BanRefused> {
         let network = Ban::network_of(network)?;
@@ -228,6 +257,23 @@ impl Bans {
     /// After a failure the changes stay in force, and the next save includes them.
     pub fn save(&self, now: UnixTime) -> Result<(), StoreError> {
         self.store.save(now)
+    }
+
+    /// As [`BanStore::hand_over`].
+    pub(super) fn hand_over(&self, now: UnixTime) -> Handed<Ban> {
+        self.store.hand_over(now)
+    }
+
+    /// As [`BanStore::take_back`].
+    pub(super) fn take_back(&self) {
+        self.store.take_back();
+        self.changed.notify_one();
+    }
+
+    /// As [`BanStore::adopt`].
+    pub(super) fn adopt(&self, handed: Handed<Ban>) {
+        self.store.adopt(handed);
+        self.changed.notify_one();
     }
 
     fn terms(&self) -> RwLockReadGuard<'_, BanTerms> {

@@ -6,11 +6,13 @@ pub mod store;
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::Config;
 use crate::values::UnixTime;
 use bans::{Bans, Now};
 use limits::Limiters;
-use store::{RevocationStore, Revocations, StoreError};
+use store::{Ban, Handed, Revocation, RevocationStore, Revocations, StoreError};
 
 /// The state that all connections of a gateway share.
 #[derive(Debug)]
@@ -18,6 +20,13 @@ pub struct State {
     bans: Arc<Bans>,
     revocations: Arc<dyn RevocationStore>,
     limiters: Limiters,
+}
+
+/// The bans and revocations of a process, on their way to its successor.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Snapshot {
+    bans: Handed<Ban>,
+    revocations: Handed<Revocation>,
 }
 
 impl State {
@@ -39,6 +48,28 @@ impl State {
     pub fn set(&self, config: &Config) {
         self.bans.set(config.firewall.ban.as_ref(), &config.server.trusted_proxies);
         self.limiters.set(&config.limits);
+    }
+
+    /// Saves bans and revocations, and leaves their files to another process. Returns them for it. Blocks
+    /// while a disk is written.
+    #[must_use]
+    pub fn hand_over(&self, now: UnixTime) -> Snapshot {
+        Snapshot { bans: self.bans.hand_over(now), revocations: self.revocations.hand_over(now) }
+    }
+
+    /// Writes the files again, after the other process has failed.
+    pub fn take_back(&self) {
+        self.bans.take_back();
+        self.revocations.take_back();
+    }
+
+    /// Takes over the bans and revocations of another process. Blocks while a disk is written.
+    ///
+    /// # Errors
+    /// The revocations are in force but not saved.
+    pub fn adopt(&self, snapshot: Snapshot, now: UnixTime) -> Result<(), StoreError> {
+        self.bans.adopt(snapshot.bans);
+        self.revocations.adopt(snapshot.revocations, now)
     }
 
     /// Banned addresses, and strikes.

@@ -15,4 +15,5 @@ mod shutdown;
 mod signals;
 mod slow;
 mod systemd;
+mod upgrade;
 mod upstream;

@@ -66,20 +66,20 @@ fn refusal(gateway: Child) -> String {
 }
 
 /// The socket of a service manager, which receives messages.
-struct Manager {
+pub(super) struct Manager {
     socket: UnixDatagram,
     lines: std::collections::VecDeque<String>,
 }
 
 impl Manager {
-    fn bind(folder: &Path) -> Self {
+    pub(super) fn bind(folder: &Path) -> Self {
         let socket = UnixDatagram::bind(folder.join("notify.sock")).unwrap();
         socket.set_read_timeout(Some(TIMEOUT)).unwrap();
         Self { socket, lines: std::collections::VecDeque::new() }
     }
 
     /// The next line that is no watchdog's.
-    fn told(&mut self) -> String {
+    pub(super) fn told(&mut self) -> String {
         loop {
             let line = self.any();
             if line != "WATCHDOG=1" {

@@ -1,4 +1,4 @@
-//! `framewall status`, `reload`, `sessions`, `kick`, `revoke`, `ban`, `unban` and `bans`: the admin
+//! `framewall status`, `reload`, `sessions`, `kick`, `revoke`, `ban`, `unban`, `bans` and `upgrade`: the admin
 //! client. It sends one request over the gateway's socket and prints the answer, as text or as the
 //! received JSON.
 
@@ -94,6 +94,13 @@ pub(super) struct ReloadArgs {
     reach: Reach,
 }
 
+/// The arguments of `framewall upgrade`.
+#[derive(Debug, Args)]
+pub(super) struct UpgradeArgs {
+    #[command(flatten)]
+    reach: Reach,
+}
+
 /// The arguments of `framewall sessions`.
 #[derive(Debug, Args)]
 pub(super) struct SessionsArgs {
@@ -163,6 +170,10 @@ pub(super) fn status(args: &StatusArgs) -> Result<ExitCode, CommandFailure> {
 
 pub(super) fn reload(args: &ReloadArgs) -> Result<ExitCode, CommandFailure> {
     command(&args.reach, &Request::Reload {}, |answer| Ok(show::reload(answer)))
+}
+
+pub(super) fn upgrade(args: &UpgradeArgs) -> Result<ExitCode, CommandFailure> {
+    command(&args.reach, &Request::Upgrade {}, |answer| Ok(show::upgrade(answer)))
 }
 
 pub(super) fn sessions(args: &SessionsArgs) -> Result<ExitCode, CommandFailure> {

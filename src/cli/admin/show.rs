@@ -54,6 +54,9 @@ pub(super) fn status(answer: &Value) -> String {
     line("bans", &text(&answer["bans"]));
     line("reported", &text(&answer["would_refuse"]));
     line("config", &generation(answer));
+    for older in answer["older"].as_array().into_iter().flatten() {
+        line("replaced", &older_process(older));
+    }
     for upstream in answer["upstreams"].as_array().into_iter().flatten() {
         line("upstream", &upstream_state(upstream));
     }
@@ -61,6 +64,18 @@ pub(super) fn status(answer: &Value) -> String {
         line("keys", &plain(&keys.to_string()));
     }
     shown
+}
+
+/// A process that was replaced and still has sessions, on one line.
+fn older_process(older: &Value) -> String {
+    format!(
+        "process {} since {} (version {}, generation {}) ends {}",
+        text(&older["pid"]),
+        text(&older["since"]),
+        text(&older["version"]),
+        text(&older["generation"]),
+        some_sessions(&older["sessions"])
+    )
 }
 
 /// An upstream on one line: its sessions and requests; since when it is down, the error, and the time of the next
@@ -117,6 +132,8 @@ pub(super) fn sessions(answer: &Value, now: UnixTime) -> String {
     let listed = answer["sessions"].as_array().map_or(&[][..], Vec::as_slice);
     let certified = listed.iter().any(|session| session["certificate"].is_object());
     let last = if certified { "CERTIFICATE" } else { "" };
+    let replaced = listed.iter().any(|session| session["process"].is_number());
+    let process = if replaced { "PROCESS" } else { "" };
     let heads = [
         "ID",
         "ROUTE",
@@ -128,6 +145,7 @@ pub(super) fn sessions(answer: &Value, now: UnixTime) -> String {
         "MESSAGES IN",
         "OUT",
         last,
+        process,
     ];
     let mut rows = vec![heads.map(str::to_owned)];
     rows.extend(listed.iter().map(|session| row(session, now)));
@@ -139,7 +157,7 @@ pub(super) fn sessions(answer: &Value, now: UnixTime) -> String {
     shown
 }
 
-fn row(session: &Value, now: UnixTime) -> [String; 10] {
+fn row(session: &Value, now: UnixTime) -> [String; 11] {
     let moment = |member: &str| session[member].as_str().and_then(|text| text.parse().ok());
     let age = moment("since").map(|since: UnixTime| span(since.age(now)));
     let left = moment("expires").map(|expires: UnixTime| span(now.age(expires)));
@@ -154,6 +172,7 @@ fn row(session: &Value, now: UnixTime) -> [String; 10] {
         text(&session["client"]["messages"]),
         text(&session["upstream"]["messages"]),
         certificate(&session["certificate"]),
+        session["process"].as_u64().map_or_else(String::new, |process| process.to_string()),
     ]
 }
 
@@ -164,6 +183,15 @@ fn certificate(named: &Value) -> String {
     };
     let digits: String = fingerprint.chars().take(16).collect();
     format!("{} {}", text(&named["subject"]), plain(&digits))
+}
+
+pub(super) fn upgrade(answer: &Value) -> String {
+    format!(
+        "process {} serves; process {} ends {}\n",
+        text(&answer["pid"]),
+        text(&answer["older"]),
+        some_sessions(&answer["sessions"])
+    )
 }
 
 pub(super) fn kick(answer: &Value) -> String {

@@ -12,7 +12,6 @@ use std::path::Path;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::listeners::Inherited;
 use super::run::{CUT_OFF, RunError, open, runtime, until_stopped};
 use super::signals::Signals;
 use super::{CommandFailure, cert, print};
@@ -61,10 +60,9 @@ async fn show(folder: &Folder) -> Result<(), CommandFailure> {
     let (signals, plain_signals) = (Signals::new(), Signals::new());
     let (signals, plain_signals) =
         (signals.map_err(CommandFailure::other)?, plain_signals.map_err(CommandFailure::other)?);
-    let (gateway, listeners) =
-        open(&config, Inherited::default(), &journal).map_err(CommandFailure::other)?;
+    let (gateway, listeners) = open(&config, &journal).map_err(CommandFailure::other)?;
     let (plain_gateway, plain_listeners) =
-        open(&plain_config, Inherited::default(), &journal).map_err(CommandFailure::other)?;
+        open(&plain_config, &journal).map_err(CommandFailure::other)?;
     let plain = plain_listeners.first().map(|listener| listener.socket.local_addr());
     let plain = plain.transpose().map_err(CommandFailure::other)?.unwrap_or(application);
     let guide = Guide {

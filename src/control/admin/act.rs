@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::bans;
 use super::protocol::{AdminAnswer, MOST_LISTED, Outcome, Request, RevokeRequest};
+use super::{bans, older};
 use crate::config::duration;
-use crate::control::{Control, ReloadError};
+use crate::control::{Control, ReloadError, UpgradeError, upgrade};
 use crate::gateway::session::Filter;
 use crate::state::store::{Kind, Revocation, RevokeError};
 use crate::values::Reason;
@@ -16,19 +16,20 @@ use crate::values::UnixTime;
 
 /// Facts of the process for `status`.
 #[derive(Debug)]
-pub(super) struct Running {
-    pub(super) since: UnixTime,
-    pub(super) listeners: Vec<SocketAddr>,
+pub(in crate::control) struct Running {
+    pub(in crate::control) since: UnixTime,
+    pub(in crate::control) listeners: Vec<SocketAddr>,
 }
 
-/// Executes `request`.
-pub(super) async fn act(
-    control: &Arc<Control>,
-    running: &Running,
-    request: Request,
-) -> AdminAnswer {
+/// Executes `request` in this process and in the one that it replaced, until that one ends.
+pub(in crate::control) async fn act(control: &Arc<Control>, request: Request) -> AdminAnswer {
+    let answer = act_here(control, request.clone()).await;
+    older::ask(control, &request, answer).await
+}
+
+async fn act_here(control: &Arc<Control>, request: Request) -> AdminAnswer {
     match request {
-        Request::Status {} => AdminAnswer::done(object(status(control, running))),
+        Request::Status {} => AdminAnswer::done(object(status(control))),
         Request::Sessions { filter, limit } => sessions(control, &filter, limit).await,
         Request::Kick { filter, all } => kick(control, &filter, all),
         Request::Reload {} => reload(control).await,
@@ -36,18 +37,21 @@ pub(super) async fn act(
         Request::Ban { sentence } => bans::ban(control, sentence).await,
         Request::Unban { network } => bans::unban(control, network).await,
         Request::Bans {} => bans::list(control),
+        Request::Upgrade {} => upgrade(control).await,
     }
 }
 
-fn status(control: &Control, running: &Running) -> Value {
+fn status(control: &Control) -> Value {
     let now = UnixTime::now();
+    let running = control.running.get();
+    let since = running.map_or(now, |running| running.since);
     let in_force = control.current.get();
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "pid": std::process::id(),
-        "since": running.since,
-        "uptime_seconds": running.since.age(now).as_secs(),
-        "listeners": running.listeners,
+        "since": since,
+        "uptime_seconds": since.age(now).as_secs(),
+        "listeners": running.map_or(&[][..], |running| &running.listeners),
         "max_connections": in_force.server.max_connections,
         "sessions": control.sessions.count(),
         "routes": control.sessions.by_route(),
@@ -71,6 +75,16 @@ async fn reload(control: &Arc<Control>) -> AdminAnswer {
             let closed = reloaded.closed;
             AdminAnswer::done(object(json!(reloaded))).about(closed)
         }
+        Err(error) => AdminAnswer::failed(Outcome::Refused, error.to_string()),
+    }
+}
+
+/// Runs the upgrade in a task of its own, as [`reload`] does.
+async fn upgrade(control: &Arc<Control>) -> AdminAnswer {
+    let upgrading = Arc::clone(control);
+    let upgraded = control.runtime.spawn(async move { upgrade::upgrade(&upgrading).await });
+    match upgraded.await.unwrap_or(Err(UpgradeError::Fault)) {
+        Ok(upgraded) => AdminAnswer::done(object(json!(upgraded))).about(upgraded.sessions),
         Err(error) => AdminAnswer::failed(Outcome::Refused, error.to_string()),
     }
 }

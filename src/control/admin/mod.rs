@@ -7,10 +7,13 @@
 
 mod act;
 mod bans;
+mod older;
 mod protocol;
 mod serve;
 mod socket;
 
+pub(super) use act::{Running, act};
 pub use protocol::{BanRequest, Outcome, Request, RevokeRequest};
-pub(crate) use serve::serve;
+pub(super) use serve::serve;
+pub(super) use socket::Listening;
 pub use socket::{AdminSocket, SocketError};

@@ -58,6 +58,8 @@ pub enum Request {
     },
     /// List the bans in force.
     Bans {},
+    /// Replace the process by a new one of its program.
+    Upgrade {},
 }
 
 fn listed() -> usize {
@@ -126,6 +128,7 @@ impl Request {
             Self::Ban { .. } => "ban",
             Self::Unban { .. } => "unban",
             Self::Bans {} => "bans",
+            Self::Upgrade {} => "upgrade",
         }
     }
 }
@@ -157,7 +160,7 @@ impl Outcome {
 /// An answer: a JSON object with `result`, with `error` unless the request was executed, and with the
 /// requested data.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct AdminAnswer {
+pub(in crate::control) struct AdminAnswer {
     pub(super) outcome: Outcome,
     pub(super) error: Option<String>,
     /// The number of affected sessions, for the log.
@@ -182,13 +185,18 @@ impl AdminAnswer {
 
     /// The JSON object, on one line.
     pub(super) fn line(self) -> String {
+        format!("{}\n", self.value())
+    }
+
+    /// The JSON object.
+    pub(in crate::control) fn value(self) -> Value {
         let mut document = Map::new();
         document.insert("result".to_owned(), self.outcome.name().into());
         if let Some(error) = self.error {
             document.insert("error".to_owned(), error.into());
         }
         document.extend(self.more);
-        format!("{}\n", Value::Object(document))
+        Value::Object(document)
     }
 }
 
@@ -209,6 +217,7 @@ mod tests {
             r#"{"action":"ban","network":"2001:db8::7","until":"2026-03-09T08:15:42Z"}"#,
             r#"{"action":"unban","network":"203.0.113.7"}"#,
             r#"{"action":"bans"}"#,
+            r#"{"action":"upgrade"}"#,
         ] {
             let request: Request = serde_json::from_str(text).unwrap();
             assert_eq!(serde_json::to_string(&request).unwrap(), text);

@@ -10,12 +10,12 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
-use super::act::{Running, act};
+use super::act::act;
 use super::protocol::{AdminAnswer, Outcome, Request};
 use super::socket::AdminSocket;
 use crate::control::Control;
 use crate::journal::{AdminAction, Event, Journal};
-use crate::values::{Counter, UnixTime};
+use crate::values::Counter;
 
 /// The most requests that execute at once. `status` is not counted and does not wait.
 const ACTING: usize = 10;
@@ -31,29 +31,40 @@ const REQUEST_WITHIN: Duration = Duration::from_secs(1);
 /// The deadline from the request to the last byte of the answer. A reload may read files for 20 s and
 /// fetch JWK Sets for 10 s.
 const ANSWER_WITHIN: Duration = Duration::from_secs(40);
+/// How long a request that was read may take when the gateway ends.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 /// The pause after a failed accept.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Serves `socket` until the task is cancelled; dropping the socket removes its file.
-pub(crate) async fn serve(
-    control: Arc<Control>,
-    socket: AdminSocket,
-    listeners: Vec<std::net::SocketAddr>,
-) {
-    let running = Arc::new(Running { since: UnixTime::now(), listeners });
-    let (listener, _file) = match socket.listen() {
-        Ok(listening) => listening,
+/// Serves `socket` until the task is cancelled, or another process serves it. Dropping the socket removes its
+/// file, unless the other process owns it.
+pub(in crate::control) async fn serve(control: Arc<Control>, socket: AdminSocket) {
+    let listening = match socket.listen() {
+        Ok(listening) => Arc::new(listening),
         Err(error) => return failed(control.reporter.journal(), &error),
     };
+    control.upgrade.is_administered(Arc::downgrade(&listening));
     let places = Arc::new(RequestSlots::default());
     let mut awaited = WaitingConnections::default();
     loop {
-        let stream = accept(control.reporter.journal(), &listener).await;
+        let accepting = accept(control.reporter.journal(), &listening.listener);
+        let Some(stream) = control.runtime.retiring().run_until_cancelled(accepting).await else {
+            return;
+        };
         let place = awaited.enter();
-        let (tracked, running) = (Arc::clone(&control), Arc::clone(&running));
+        let tracked = Arc::clone(&control);
         let places = Arc::clone(&places);
-        control.runtime.spawn_until_stop(async move {
-            if answer(&tracked, &running, &places, place, stream).await == Err(RequestTooLong) {
+        control.runtime.upkeep().spawn(async move {
+            let last_answers = async {
+                tracked.runtime.closed().cancelled().await;
+                tokio::time::sleep(LAST_ANSWERS).await;
+                Ok(())
+            };
+            let answered = tokio::select! {
+                answered = answer(&tracked, &places, place, stream) => answered,
+                ended = last_answers => ended,
+            };
+            if answered == Err(RequestTooLong) {
                 tracked.reporter.journal().record(Event::AdminTimeout);
             }
         });
@@ -112,7 +123,6 @@ fn failed(journal: &Journal, error: &io::Error) {
 
 async fn answer(
     control: &Arc<Control>,
-    running: &Running,
     places: &RequestSlots,
     place: oneshot::Receiver<()>,
     mut stream: UnixStream,
@@ -122,10 +132,11 @@ async fn answer(
         line = timeout(REQUEST_WITHIN, read(&mut stream)) => line.map_err(|_| RequestTooLong)?,
         // A newer connection took the slot.
         _ = place => return Err(RequestTooLong),
+        () = control.runtime.closed().cancelled() => return Ok(()),
     };
     let answering = async {
         let answer = match line {
-            Ok(line) => respond(control, running, places, uid, &line).await,
+            Ok(line) => respond(control, places, uid, &line).await,
             Err(Unread::RequestTooLong) => refuse(
                 control.reporter.journal(),
                 uid,
@@ -143,7 +154,6 @@ async fn answer(
 /// Executes the request in `line`, once a slot is free, and returns the answer.
 async fn respond(
     control: &Arc<Control>,
-    running: &Running,
     places: &RequestSlots,
     uid: Option<u32>,
     line: &[u8],
@@ -161,7 +171,7 @@ async fn respond(
     let text = serde_json::to_string(&request).unwrap_or_default();
     let action = request.name();
     let answer = if matches!(request, Request::Status {}) {
-        act(control, running, request).await
+        act(control, request).await
     } else {
         let Some(_request) = places.requests.take(REQUESTS) else {
             let error = "too many requests at once; try again in a moment";
@@ -169,7 +179,16 @@ async fn respond(
         };
         // The semaphore is never closed.
         let _acting = places.acting.acquire().await;
-        act(control, running, request).await
+        if matches!(request, Request::Upgrade {}) {
+            act(control, request).await
+        } else {
+            let _unchanged = control.upgrade.changes.read().await;
+            if control.runtime.is_retiring() {
+                let error = "another process has taken over in this moment; send the request again";
+                return refuse(control.reporter.journal(), uid, error);
+            }
+            act(control, request).await
+        }
     };
     record(control.reporter.journal(), uid, Some(action), &text, &answer);
     answer

@@ -3,9 +3,11 @@
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener as StdListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixListener;
@@ -52,10 +54,20 @@ pub struct AdminSocket {
 
 /// The file of a socket, with the lock that identifies its owner.
 #[derive(Debug)]
-pub(super) struct SocketFile {
+struct SocketFile {
     path: PathBuf,
-    /// The lock, held as long as this value lives; the system releases it when the process dies.
-    _lock: File,
+    /// The lock, held as long as this value lives; the system releases it when the process dies. Processes that pass
+    /// it on hold it together.
+    lock: File,
+    /// Whether this process removes the file. Another one may own it.
+    is_owned: AtomicBool,
+}
+
+/// An [`AdminSocket`] that the runtime watches; dropping it removes its file.
+#[derive(Debug)]
+pub(in crate::control) struct Listening {
+    pub(super) listener: UnixListener,
+    file: SocketFile,
 }
 
 impl AdminSocket {
@@ -71,23 +83,52 @@ impl AdminSocket {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(failed)?;
         let address = SockAddr::unix(path).map_err(failed)?;
         socket.bind(&address).map_err(failed)?;
-        let file = SocketFile { path: path.to_owned(), _lock: lock };
+        let file = SocketFile { path: path.to_owned(), lock, is_owned: true.into() };
         fs::set_permissions(path, Permissions::from_mode(MODE)).map_err(failed)?;
         socket.listen(BACKLOG).map_err(failed)?;
         socket.set_nonblocking(true).map_err(failed)?;
         Ok(Self { listener: socket.into(), file })
     }
 
-    /// The listener, and the file that is removed when dropped. Requires a runtime.
-    pub(super) fn listen(self) -> io::Result<(UnixListener, SocketFile)> {
-        Ok((UnixListener::from_std(self.listener)?, self.file))
+    /// The socket of another process, which owns its file until [`AdminSocket::own`].
+    pub(in crate::control) fn inherited(path: PathBuf, listener: OwnedFd, lock: OwnedFd) -> Self {
+        let file = SocketFile { path, lock: lock.into(), is_owned: false.into() };
+        Self { listener: listener.into(), file }
+    }
+
+    /// From now on this process removes the file.
+    pub(in crate::control) fn own(&self) {
+        self.file.is_owned.store(true, Ordering::Release);
+    }
+
+    /// Requires a runtime.
+    pub(in crate::control) fn listen(self) -> io::Result<Listening> {
+        Ok(Listening { listener: UnixListener::from_std(self.listener)?, file: self.file })
+    }
+}
+
+impl Listening {
+    pub(in crate::control) fn path(&self) -> &Path {
+        &self.file.path
+    }
+
+    /// The descriptors of [`AdminSocket::inherited`], in its order.
+    pub(in crate::control) fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
+        [self.listener.as_fd(), self.file.lock.as_fd()]
+    }
+
+    /// From now on another process removes the file.
+    pub(in crate::control) fn leave(&self) {
+        self.file.is_owned.store(false, Ordering::Release);
     }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Another process may have removed the file.
-        let _ = fs::remove_file(&self.path);
+        if *self.is_owned.get_mut() {
+            // Another process may have removed the file.
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 

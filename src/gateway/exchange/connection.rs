@@ -183,7 +183,8 @@ impl Connection {
                 After::Nothing => return,
             }
             let begins = timeout(KEEP_ALIVE, http.begins());
-            if wait.stopping.run_until_cancelled(begins).await != Some(Ok(true)) {
+            let begins = self.exchanges.runtime.retiring().run_until_cancelled(begins);
+            if wait.stopping.run_until_cancelled(begins).await != Some(Some(Ok(true))) {
                 return;
             }
             subject = Subject::new(self.client.peer.address);

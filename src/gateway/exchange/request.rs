@@ -169,6 +169,7 @@ impl Exchange<'_> {
             && self.number < MAX_REQUESTS
             && !exchanges.is_crowded(in_force.server.max_connections)
             && !exchanges.runtime.is_stopping()
+            && !exchanges.runtime.is_retiring()
             && exchanges.current.get().generation == *generation
     }
 

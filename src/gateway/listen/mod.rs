@@ -10,6 +10,7 @@ use crate::values::canonical;
 
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -28,7 +29,9 @@ const LONGEST_BACK_OFF: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Listener {
     /// The socket.
-    pub socket: TcpListener,
+    pub socket: Arc<TcpListener>,
+    /// The address of the configuration, whose port may be 0.
+    pub configured: SocketAddr,
     /// The purpose of its connections.
     pub purpose: Purpose,
 }

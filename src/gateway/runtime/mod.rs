@@ -31,6 +31,7 @@ pub(crate) struct Runtime {
     upkeep: TaskTracker,
     stopping: CancellationToken,
     closed: CancellationToken,
+    retiring: CancellationToken,
     shutdown: Arc<OnceLock<Shutdown>>,
 }
 
@@ -78,6 +79,20 @@ impl Runtime {
     /// Cancelled when every session is over, or cut.
     pub(crate) fn closed(&self) -> &CancellationToken {
         &self.closed
+    }
+
+    /// Cancelled when another process accepts connections in place of this one, which then stops.
+    pub(crate) fn retiring(&self) -> &CancellationToken {
+        &self.retiring
+    }
+
+    pub(crate) fn is_retiring(&self) -> bool {
+        self.retiring.is_cancelled()
+    }
+
+    /// Leaves the listening sockets to another process.
+    pub(crate) fn retire(&self) {
+        self.retiring.cancel();
     }
 
     /// The tracker of tasks that serve open sessions, and end by themselves once [`Runtime::closed`] is cancelled.

@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use serde::{Deserialize, Serialize};
 
+use super::Handed;
 use super::file::{Contents, StateFile, StoreError, Version};
 use crate::values::Network;
 use crate::values::UnixTime;
@@ -47,6 +48,15 @@ pub trait BanStore: Send + Sync + std::fmt::Debug {
     /// Makes the state in memory persistent. Does nothing without unsaved changes. May block while
     /// a disk or another machine is slow, so call it from a thread that may block.
     fn save(&self, now: UnixTime) -> Result<(), StoreError>;
+
+    /// Saves, and leaves the persistent state to another process. Returns all entries. May block.
+    fn hand_over(&self, now: UnixTime) -> Handed<Ban>;
+
+    /// Saves again, after the other process has failed.
+    fn take_back(&self);
+
+    /// Takes over the entries of another process, in memory.
+    fn adopt(&self, handed: Handed<Ban>);
 }
 
 static CONTENTS: Contents = Contents {
@@ -187,6 +197,40 @@ impl BanStore for BanTable {
             self.changed();
         }
         outcome
+    }
+
+    fn hand_over(&self, now: UnixTime) -> Handed<Ban> {
+        // Unsaved entries are handed over, too.
+        let _ = self.save(now);
+        let file = self.file.as_ref().map(|file| {
+            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+            file.hand_over(true);
+            file.path().to_owned()
+        });
+        Handed { file, entries: in_order(self.read().bans.values()) }
+    }
+
+    fn take_back(&self) {
+        if let Some(file) = &self.file {
+            file.lock().unwrap_or_else(PoisonError::into_inner).hand_over(false);
+        }
+        self.changed();
+    }
+
+    fn adopt(&self, handed: Handed<Ban>) {
+        let own = self
+            .file
+            .as_ref()
+            .map(|file| file.lock().unwrap_or_else(PoisonError::into_inner).path().to_owned());
+        let mut held = self.write();
+        if own == handed.file {
+            *held = HeldBans::default();
+        }
+        for ban in handed.entries {
+            held.put(ban);
+        }
+        drop(held);
+        self.changed();
     }
 }
 

@@ -118,11 +118,22 @@ impl<'de> Deserialize<'de> for Version {
 pub(super) struct StateFile {
     path: PathBuf,
     contents: &'static Contents,
+    /// Whether another process writes the file. Then this one does not.
+    handed_over: bool,
 }
 
 impl StateFile {
     pub(super) fn new(path: PathBuf, contents: &'static Contents) -> Self {
-        Self { path, contents }
+        Self { path, contents, handed_over: false }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Leaves the file to another process, or takes it back: until then a write does nothing.
+    pub(super) fn hand_over(&mut self, handed_over: bool) {
+        self.handed_over = handed_over;
     }
 
     /// Reads the document; `None` if there is no file.
@@ -142,6 +153,9 @@ impl StateFile {
     /// Replaces the file in one step: a reader finds either the complete old file or the complete
     /// new one, even after a crash at any moment.
     pub(super) fn write(&self, document: &impl Serialize) -> Result<(), StoreError> {
+        if self.handed_over {
+            return Ok(());
+        }
         let beside = self.beside();
         let outcome = write_beside(&beside, document)
             .and_then(|()| fs::rename(&beside, &self.path))

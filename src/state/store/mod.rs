@@ -9,6 +9,8 @@ mod bans;
 mod file;
 mod revocations;
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::values::{Principal, UnixTime};
@@ -43,6 +45,27 @@ pub trait RevocationStore: Send + Sync + std::fmt::Debug {
 
     /// The number of revocations in force.
     fn count(&self, now: UnixTime) -> usize;
+
+    /// Saves, and leaves the persistent state to another process. Returns all revocations. May block.
+    fn hand_over(&self, now: UnixTime) -> Handed<Revocation>;
+
+    /// Saves again, after the other process has failed.
+    fn take_back(&self);
+
+    /// Takes over the revocations of another process, and saves them. May block.
+    ///
+    /// # Errors
+    /// They are in force but not saved.
+    fn adopt(&self, handed: Handed<Revocation>, now: UnixTime) -> Result<(), StoreError>;
+}
+
+/// The entries of a store on their way to another process.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handed<T> {
+    /// The file that has them, too. A store of the same file has no entries but these.
+    pub file: Option<PathBuf>,
+    /// All entries.
+    pub entries: Vec<T>,
 }
 
 /// The kind of name in a revocation.

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use serde::{Deserialize, Serialize};
 
 use super::file::{Contents, StateFile, StoreError, Version};
-use super::{Kind, Revocation, RevocationStore, RevokeError};
+use super::{Handed, Kind, Revocation, RevocationStore, RevokeError};
 use crate::values::UnixTime;
 
 /// The largest number of revocations.
@@ -144,6 +144,39 @@ impl RevocationStore for Revocations {
     fn count(&self, now: UnixTime) -> usize {
         let held = self.read();
         held.users.values().chain(held.tokens.values()).filter(|term| term.until > now).count()
+    }
+
+    fn hand_over(&self, now: UnixTime) -> Handed<Revocation> {
+        // Unsaved revocations are handed over, too.
+        let _ = self.save(now);
+        let file = self.file.as_ref().map(|file| {
+            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+            file.hand_over(true);
+            file.path().to_owned()
+        });
+        Handed { file, entries: self.read().list() }
+    }
+
+    fn take_back(&self) {
+        if let Some(file) = &self.file {
+            file.lock().unwrap_or_else(PoisonError::into_inner).hand_over(false);
+        }
+    }
+
+    fn adopt(&self, handed: Handed<Revocation>, now: UnixTime) -> Result<(), StoreError> {
+        let own = self
+            .file
+            .as_ref()
+            .map(|file| file.lock().unwrap_or_else(PoisonError::into_inner).path().to_owned());
+        let mut held = self.write();
+        if own == handed.file {
+            *held = HeldRevocations::default();
+        }
+        for revocation in handed.entries {
+            held.put(revocation);
+        }
+        drop(held);
+        self.save(now)
     }
 }
 

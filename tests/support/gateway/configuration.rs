@@ -24,6 +24,7 @@ pub struct Builder {
     pub(super) prepare: Option<Prepare>,
     pub(super) admin: Option<String>,
     pub(super) watch: bool,
+    pub(super) program: Option<String>,
     listen: String,
     whole: Option<String>,
     pub(super) environment: BTreeMap<String, String>,
@@ -49,6 +50,7 @@ impl Builder {
             prepare: None,
             admin: None,
             watch: false,
+            program: None,
             listen: "\"127.0.0.1:0\"".to_owned(),
             whole: None,
             environment: BTreeMap::new(),
@@ -100,6 +102,12 @@ impl Builder {
     /// `--admin-socket`, relative to the gateway's folder.
     pub fn admin(mut self, path: &str) -> Self {
         self.admin = Some(path.to_owned());
+        self
+    }
+
+    /// A link in its folder by which the program is started.
+    pub fn program(mut self, name: &str) -> Self {
+        self.program = Some(name.to_owned());
         self
     }
 

@@ -44,7 +44,13 @@ impl Builder {
             prepare(folder.path(), &authority);
         }
         fs::write(folder.path().join("framewall.toml"), self.toml()).unwrap();
-        let child = spawn(folder.path(), self.admin.as_deref(), self.watch, &self.environment);
+        let mut program = PathBuf::from(PROGRAM);
+        if let Some(name) = self.program {
+            program = folder.path().join(name);
+            std::os::unix::fs::symlink(PROGRAM, &program).unwrap();
+        }
+        let admin = self.admin.as_deref();
+        let child = spawn(&program, folder.path(), admin, self.watch, &self.environment);
         let mut gateway = Gateway {
             child,
             address: ([127, 0, 0, 1], 0).into(),
@@ -68,7 +74,8 @@ impl Gateway {
         self.exit_code();
         let log = self.folder.path().join("framewall.log");
         fs::rename(&log, log.with_extension("old")).unwrap();
-        self.child = spawn(self.folder.path(), None, false, &BTreeMap::new());
+        let none = BTreeMap::new();
+        self.child = spawn(PROGRAM.as_ref(), self.folder.path(), None, false, &none);
         self.address = self.listening();
         self
     }
@@ -148,14 +155,18 @@ impl Drop for Gateway {
     }
 }
 
+/// The gateway's binary.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_framewall");
+
 fn spawn(
+    program: &Path,
     folder: &Path,
     admin: Option<&str>,
     watch: bool,
     environment: &BTreeMap<String, String>,
 ) -> Child {
     let output = File::create(folder.join("output")).unwrap();
-    Command::new(env!("CARGO_BIN_EXE_framewall"))
+    Command::new(program)
         .args(["run", "--config", "framewall.toml"])
         .args(admin.iter().flat_map(|path| ["--admin-socket", path]))
         .args(watch.then_some("--watch"))

@@ -40,7 +40,7 @@ fn ten_thousand_idle_connections_are_held() {
     assert!(count >= FEWEST, "raise the limit of open files (ulimit -Hn): it is {limit}");
     let application = Application::start();
     let mut gateway = Gateway::to(&[application.address])
-        .server("max_connections = 10000\nshutdown_grace = \"60s\"")
+        .server("max_connections = 10000\nshutdown_spread = \"5s\"\nshutdown_grace = \"60s\"")
         .more("[limits]\nconnections_per_ip = \"off\"")
         .websocket("ping_interval = \"off\"")
         .start();

@@ -22,8 +22,8 @@ const LOGIN_SECRET: &str = "a secret of the tests that is long enough for HS256"
 pub(super) struct Application {
     section: Section,
     child: Child,
-    /// The port of its section, and the one that it has here.
-    port: [String; 2],
+    /// The ports of its section, each with the one that it has here.
+    ports: Vec<[String; 2]>,
     folder: TempDir,
 }
 
@@ -40,28 +40,48 @@ fn language_of(name: &str) -> &'static str {
     if Path::new(name).extension().is_some_and(|end| end == "py") { "python" } else { "text" }
 }
 
-/// The port that a command or a configuration file says.
-fn port_of(text: &str) -> String {
-    let after = ["--port ", "-p ", "PORT=", ".port = ", "listener "]
-        .iter()
-        .find_map(|name| text.split_once(name));
-    let (_, rest) = after.unwrap_or_else(|| panic!("no port: {text}"));
-    rest.split(|letter: char| !letter.is_ascii_digit()).next().unwrap().to_owned()
+/// The ports that a command or a configuration file says, with a free one for each.
+fn ports_of(text: &str) -> Vec<[String; 2]> {
+    let names = ["--port ", "-p ", "PORT=", ".port = ", "listener ", "/novnc 127.0.0.1:"];
+    let name = names.iter().find(|name| text.contains(**name));
+    let name = name.unwrap_or_else(|| panic!("no port: {text}"));
+    let number =
+        |rest: &str| rest.split(|letter: char| !letter.is_ascii_digit()).next().unwrap().to_owned();
+    text.split(name).skip(1).map(|rest| [number(rest), free_port().to_string()]).collect()
+}
+
+/// The text with the ports that the application has here.
+fn moved(text: &str, ports: &[[String; 2]]) -> String {
+    let other = |letter: char| !letter.is_ascii_digit();
+    let words = text.split_inclusive(other).map(|word| {
+        let number = word.trim_end_matches(other);
+        let port = ports.iter().find(|[from, _]| from == number);
+        port.map_or(word.to_owned(), |[from, to]| word.replacen(from, to, 1))
+    });
+    words.collect()
 }
 
 impl Application {
     /// Starts the application of a section in the folder `at` of tests/peers/apps. `settings`: the
     /// name of the file with the settings of the section, which the application gets.
     pub(super) fn start(heading: &str, at: &str, settings: Option<&str>) -> Self {
+        Self::start_with(heading, at, settings, &[])
+    }
+
+    /// The same with these texts of the command replaced by others.
+    pub(super) fn start_with(
+        heading: &str,
+        at: &str,
+        settings: Option<&str>,
+        changes: &[(&str, &str)],
+    ) -> Self {
         let section = Section::find(heading);
         let folder = TempDir::new().unwrap();
         let command = section.block("sh");
         let text = settings.map_or(String::new(), |name| section.block(language_of(name)));
-        let port = [port_of(&format!("{command}{text}")), free_port().to_string()];
+        let ports = ports_of(&format!("{command}{text}"));
         if let Some(name) = settings {
-            let text = text.replace(&port[0], &port[1]).replace("app.example.com", "localhost");
-            // The port of MQTT itself may be in use here.
-            let text = text.replace("listener 1883", &format!("listener {}", free_port()));
+            let text = moved(&text, &ports).replace("app.example.com", "localhost");
             fs::write(folder.path().join(name), text).unwrap();
         }
         // Jupyter serves this folder, and runs as root where the tests do.
@@ -72,7 +92,10 @@ impl Application {
         let path = std::env::var("PATH").unwrap();
         let output = File::create(folder.path().join("output")).unwrap();
         let in_folder = |name: &str| folder.path().join(name);
-        let command = command.replace(&port[0], &port[1]);
+        let command = changes.iter().fold(moved(&command, &ports), |command, (from, to)| {
+            assert!(command.contains(from), "no {from} in {command}");
+            command.replace(from, to)
+        });
         let command = settings.map_or(command.clone(), |name| {
             command.replace(name, in_folder(name).to_str().unwrap())
         });
@@ -93,21 +116,23 @@ impl Application {
             .process_group(0)
             .spawn()
             .unwrap();
-        let mut application = Self { section, child, port, folder };
+        let mut application = Self { section, child, ports, folder };
         application.wait();
         application
     }
 
     fn wait(&mut self) {
-        let address: SocketAddr = format!("127.0.0.1:{}", self.port[1]).parse().unwrap();
-        // Some applications take their time to be imported.
-        let listens = (0..3).find_map(|_| {
-            eventually(|| match self.child.try_wait().unwrap() {
-                Some(status) => Some(Err(status)),
-                None => TcpStream::connect(address).ok().map(Ok),
-            })
-        });
-        assert!(matches!(listens, Some(Ok(_))), "{listens:?}: {}", self.output());
+        for [_, port] in &self.ports {
+            let address: SocketAddr = format!("127.0.0.1:{port}").parse().unwrap();
+            // Some applications take their time to be imported.
+            let listens = (0..3).find_map(|_| {
+                eventually(|| match self.child.try_wait().unwrap() {
+                    Some(status) => Some(Err(status)),
+                    None => TcpStream::connect(address).ok().map(Ok),
+                })
+            });
+            assert!(matches!(listens, Some(Ok(_))), "{listens:?}: {}", self.output());
+        }
     }
 
     pub(super) fn output(&self) -> String {
@@ -118,13 +143,15 @@ impl Application {
 
     /// A gateway with the configuration of the section, but for the addresses and certificates of this machine.
     pub(super) fn gateway(&self) -> Gateway {
-        let [port, free] = &self.port;
-        let mut text = self.section.configuration();
-        for (from, to) in [
-            ("0.0.0.0:443", "127.0.0.1:0"),
-            ("certs/app.example.com", "site0"),
-            (&format!("127.0.0.1:{port}"), &format!("127.0.0.1:{free}")),
-        ] {
+        self.gateway_with(&[])
+    }
+
+    /// The same with these texts of the configuration replaced by others.
+    pub(super) fn gateway_with(&self, changes: &[(&str, &str)]) -> Gateway {
+        let mut text = moved(&self.section.configuration(), &self.ports);
+        assert!(text.contains(&format!("127.0.0.1:{}", self.ports[0][1])), "{text}");
+        let own = [("0.0.0.0:443", "127.0.0.1:0"), ("certs/app.example.com", "site0")];
+        for (from, to) in own.iter().chain(changes) {
             assert!(text.contains(from), "no {from} in {text}");
             text = text.replace(from, to);
         }
@@ -133,13 +160,24 @@ impl Application {
 
     /// Runs `program`, a client, to its end. Panics with the step that failed.
     pub(super) fn serve(&self, gateway: &Gateway, program: &str) -> Vec<String> {
+        self.serve_with(gateway, program, &[])
+    }
+
+    /// The same with arguments of the client.
+    pub(super) fn serve_with(
+        &self,
+        gateway: &Gateway,
+        program: &str,
+        arguments: &[&str],
+    ) -> Vec<String> {
         let script = programs().join(program);
         let mut command = match script.extension().unwrap().to_str() {
             Some("py") => Command::new(python()),
             _ => Command::new("node"),
         };
-        command.arg(script).arg(gateway.url("https", "")).arg(gateway.ca_file());
+        command.arg(script).arg(gateway.url("https", "")).arg(gateway.ca_file()).args(arguments);
         let output = command
+            .env("LOGIN_SECRET", LOGIN_SECRET)
             .env("NODE_EXTRA_CA_CERTS", gateway.ca_file())
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .stderr(Stdio::inherit())

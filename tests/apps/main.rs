@@ -11,7 +11,7 @@ mod page;
 
 use application::Application;
 use serde_json::{Value, json};
-use support::{Browser, Gateway, eventually};
+use support::{Browser, Gateway, Peer, Tool, eventually};
 
 /// The refusals that the gateway logged: reason and path.
 fn refusals(gateway: &Gateway) -> Vec<String> {
@@ -82,11 +82,53 @@ fn socketio_polls_and_upgrades() {
 }
 
 #[test]
+#[ignore = "needs node socket.io, socket.io-client and jose"]
+fn socketio_over_three_servers() {
+    let application = Application::start("Socket.IO over several servers", "", None);
+    let trusted = "[server]\ntrusted_proxies = [\"127.0.0.1/32\"]";
+    for (key, changes) in
+        [("user", vec![]), ("address", vec![("hash:user", "hash:ip"), ("[server]", trusted)])]
+    {
+        let gateway = application.gateway_with(&changes);
+        assert_eq!(application.serve_with(&gateway, "socketio_many.mjs", &[key]).len(), 3);
+        assert_eq!(refusals(&gateway), Vec::<String>::new());
+    }
+}
+
+#[test]
 #[ignore = "needs mosquitto and node mqtt"]
 fn mqtt_over_websockets() {
     let application = Application::start("MQTT (mosquitto)", "", Some("mosquitto.conf"));
     let gateway = application.gateway();
     assert_eq!(application.serve(&gateway, "mqtt_client.mjs").len(), 4);
+    assert_eq!(refusals(&gateway), Vec::<String>::new());
+}
+
+#[test]
+#[ignore = "needs python websockify, node @novnc/novnc and chromium"]
+fn novnc_in_chromium_over_websockify() {
+    let mut screen = Peer::start(Tool::Python, "apps/novnc_screen", &[]);
+    let address = screen.address().to_string();
+    // The page of the tests, and noVNC as npm has it, lie below this folder.
+    let changes = [("/usr/share/novnc", ".."), ("127.0.0.1:5900", &address)];
+    let application = Application::start_with("noVNC (websockify)", "", None, &changes);
+    let gateway = application.gateway();
+    let key = gateway.folder().join("site0.key");
+    let _browser = Browser::open(&gateway.url("https", "/apps/novnc.html"), &[&key]);
+    let ended = (0..3).find_map(|_| {
+        eventually(|| gateway.log_records().into_iter().find(|it| it["event"] == "session.ended"))
+    });
+    let ended = ended.unwrap_or_else(|| panic!("no session: {}", application.output()));
+    assert_eq!((&ended["by"], &ended["reason"]), (&json!("client"), &json!("closed")), "{ended}");
+    assert_eq!(screen.says(), json!({ "key": 0x61 }));
+    let cut = screen.says();
+    let seen: Value = serde_json::from_str(cut["cut"].as_str().unwrap()).unwrap();
+    let pixel = json!([0x12, 0xab, 0x34, 255]);
+    let wanted = json!({
+        "name": "a screen of the tests", "width": 320, "height": 200, "pixels": [pixel, pixel],
+    });
+    assert_eq!(seen, wanted);
+    assert_eq!(screen.says(), json!({ "left": true }));
     assert_eq!(refusals(&gateway), Vec::<String>::new());
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use framewall::config::{Balance, HashKey, Lint, Loaded, UpstreamAddress, UpstreamServer, parse};
 
-use crate::folder::{folder, load_in};
+use crate::folder::{folder, load_in, root};
 
 const HEAD: &str =
     "allow = [\"auth.none\"]\n[server]\nlisten = [\"127.0.0.1:8443\"]\n[tls]\nmode = \"off\"\n";
@@ -78,4 +78,18 @@ fn a_server_that_is_the_gateway_itself_is_warned_of() {
     let what =
         "the upstream ws://localhost:8443 is the gateway itself, which listens on 127.0.0.1:8443";
     assert_eq!(lints(&read(&text)), [("upstream.self".to_owned(), what.to_owned())]);
+}
+
+/// Each configuration of docs/load-balancers.md, with a route behind it.
+#[test]
+fn the_page_about_load_balancers_has_valid_configurations() {
+    let page = std::fs::read_to_string(root().join("docs/load-balancers.md")).unwrap();
+    let blocks: Vec<_> = page.split("```toml\n").skip(1).collect();
+    assert_eq!(blocks.len(), 2);
+    for block in blocks {
+        let text = block.split("```").next().unwrap();
+        let text = format!("{text}{}allow = [\"auth.none\"]\n", route("app", "[\"ws://a\"]"));
+        let loaded = load_in(&folder(), &text).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(loaded.config.server.trusted_proxies.len(), 1, "{text}");
+    }
 }

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use rustls::ClientConfig;
+use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
 use super::support::{
@@ -230,4 +231,65 @@ fn caddy_serves_the_pages_in_front_of_the_gateway() {
         fs::write(folder.join("Caddyfile"), format!("{global}{site}")).unwrap();
     });
     front.serves(&pages, &sockets);
+}
+
+/// The block of docs/load-balancers.md that begins with this line.
+fn documented(first: &str) -> String {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/load-balancers.md");
+    let page = fs::read_to_string(page).unwrap();
+    let (_, block) = page.split_once(&format!("```text\n{first}\n")).unwrap();
+    format!("{first}\n{}", block.split("```").next().unwrap())
+}
+
+#[test]
+#[ignore = "needs haproxy"]
+fn haproxy_balances_gateways_and_drains_one() {
+    let application = RawUpstream::bind();
+    let gateway = Gateway::to(&[application.address()])
+        .server("proxy_protocol = \"required\"\ntrusted_proxies = [\"127.0.0.1\"]")
+        .server("health_path = \"/healthz\"\nshutdown_spread = \"10m\"")
+        .start();
+    let dead = RawUpstream::unused_address();
+    let front = Front::start("haproxy", &["-db", "-f", "haproxy.cfg"], |folder, port| {
+        let changes = [
+            (":443", format!("127.0.0.1:{port}")),
+            ("10.0.0.21:8443", gateway.address().to_string()),
+            ("10.0.0.22:8443", dead.to_string()),
+            ("inter 2s", "inter 1s".to_owned()),
+        ];
+        let text = changes.iter().fold(documented("frontend clients"), |text, (from, to)| {
+            assert!(text.contains(from), "no {from}");
+            text.replace(from, to)
+        });
+        fs::write(folder.join("haproxy.cfg"), text).unwrap();
+    });
+    let says = |words: &str| fs::read_to_string(front.output()).unwrap().contains(words);
+    let is_down = |name: &str| {
+        let words = format!("Server gateways/{name} is DOWN");
+        assert!(eventually(|| says(&words).then_some(())).is_some(), "{name} is not down");
+    };
+    is_down("b");
+    assert!(!says("gateways/a is DOWN"), "its health check fails");
+
+    let open = || {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 2], 0)).into()).unwrap();
+        socket.connect(&front.address.into()).unwrap();
+        let mut client = Wire::tls_client(socket.into(), gateway.tls_client(), "localhost");
+        client.send_request(&Request::upgrade("/ws"));
+        let (upstream, request) = application.accept_upgrade("");
+        assert_eq!(client.read_head().status(), 101);
+        assert_eq!(request.only("x-real-ip"), Some("127.0.0.2"), "the PROXY protocol says so");
+        (client, upstream)
+    };
+    let sessions = [open(), open()];
+    gateway.terminate();
+    is_down("a");
+    // One is told to end at once, the other later.
+    let waiting = sessions
+        .into_iter()
+        .find_map(|(mut client, upstream)| (!client.has_something()).then_some((client, upstream)));
+    let (mut client, mut upstream) = waiting.expect("HAProxy keeps its connection");
+    client.say(Frame::text("there"));
+    upstream.expect_frame(Frame::text("there"));
 }

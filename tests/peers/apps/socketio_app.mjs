@@ -14,6 +14,7 @@ io.on("connection", (socket) => {
   socket.on("say", (room, text) => io.to(room).emit("said", text));
   socket.on("echo", (value, done) => done(value));
   socket.on("transport", (done) => done(socket.conn.transport.name));
+  socket.on("where", (done) => done({ port: process.env.PORT, user: socket.handshake.headers["x-user-id"] }));
   socket.on("leave", () => socket.disconnect());
 });
 io.of("/admin").use((socket, next) => next(socket.handshake.auth.key === "k" ? undefined : new Error("no key")));

@@ -11,22 +11,22 @@ use super::support::{
 
 const TOKENS: &str = "algorithms = [\"HS256\"]\nsecret = \"file:secret\"";
 
-fn url(server: &RawUpstream) -> String {
+pub(super) fn url(server: &RawUpstream) -> String {
     format!("ws://{}", server.address())
 }
 
-fn bind(count: usize) -> Vec<RawUpstream> {
+pub(super) fn bind(count: usize) -> Vec<RawUpstream> {
     (0..count).map(|_| RawUpstream::bind()).collect()
 }
 
 /// The servers as `servers` lists them.
-fn listed(servers: &[RawUpstream]) -> String {
+pub(super) fn listed(servers: &[RawUpstream]) -> String {
     servers.iter().map(|server| format!("\"{}\"", url(server))).collect::<Vec<_>>().join(", ")
 }
 
 /// A gateway whose route `many` forwards `/ws` and pages to `[upstreams.many]`, with these servers, `balance` and
 /// `auth`.
-fn gateway(servers: &str, balance: &str, auth: &str) -> Builder {
+pub(super) fn gateway(servers: &str, balance: &str, auth: &str) -> Builder {
     Gateway::to(&[RawUpstream::unused_address()]).path("/unused").prepare(write_secret).more(
         &format!(
             "[admin]\nsocket = \"fw.sock\"\n\
@@ -55,7 +55,7 @@ fn open_with(gateway: &Gateway, servers: &[RawUpstream], request: &Request) -> (
     (index, Session { client, upstream, request, response })
 }
 
-fn open(gateway: &Gateway, servers: &[RawUpstream]) -> (usize, Session) {
+pub(super) fn open(gateway: &Gateway, servers: &[RawUpstream]) -> (usize, Session) {
     open_with(gateway, servers, &Request::upgrade("/ws"))
 }
 
@@ -79,7 +79,7 @@ fn live(gateway: &Gateway, server: &str) -> u64 {
 }
 
 #[track_caller]
-fn wait_for_live(gateway: &Gateway, server: &str, count: u64) {
+pub(super) fn wait_for_live(gateway: &Gateway, server: &str, count: u64) {
     let reached = eventually(|| (live(gateway, server) == count).then_some(()));
     assert!(reached.is_some(), "{server} has {} live, not {count}", live(gateway, server));
 }

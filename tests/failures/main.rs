@@ -11,6 +11,7 @@ mod clock;
 mod deadlines;
 mod failover;
 mod probes;
+mod scaling;
 mod shutdown;
 mod signals;
 mod slow;

@@ -271,8 +271,8 @@ impl Bans {
     }
 
     /// As [`BanStore::adopt`].
-    pub(super) fn adopt(&self, handed: Handed<Ban>) {
-        self.store.adopt(handed);
+    pub(super) fn adopt(&self, handed: Handed<Ban>, now: UnixTime) {
+        self.store.adopt(handed, now);
         self.changed.notify_one();
     }
 

@@ -68,7 +68,7 @@ impl State {
     /// # Errors
     /// The revocations are in force but not saved.
     pub fn adopt(&self, snapshot: Snapshot, now: UnixTime) -> Result<(), StoreError> {
-        self.bans.adopt(snapshot.bans);
+        self.bans.adopt(snapshot.bans, now);
         self.revocations.adopt(snapshot.revocations, now)
     }
 

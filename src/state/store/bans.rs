@@ -55,8 +55,8 @@ pub trait BanStore: Send + Sync + std::fmt::Debug {
     /// Saves again, after the other process has failed.
     fn take_back(&self);
 
-    /// Takes over the entries of another process, in memory.
-    fn adopt(&self, handed: Handed<Ban>);
+    /// Takes over the entries of another process, in memory, as far as there is room.
+    fn adopt(&self, handed: Handed<Ban>, now: UnixTime);
 }
 
 static CONTENTS: Contents = Contents {
@@ -217,7 +217,7 @@ impl BanStore for BanTable {
         self.changed();
     }
 
-    fn adopt(&self, handed: Handed<Ban>) {
+    fn adopt(&self, handed: Handed<Ban>, now: UnixTime) {
         let own = self
             .file
             .as_ref()
@@ -227,7 +227,10 @@ impl BanStore for BanTable {
             *held = HeldBans::default();
         }
         for ban in handed.entries {
-            held.put(ban);
+            // Two full stores are merged if the file is another one.
+            if held.bans.len() < self.bound || held.make_room(now, self.bound).is_ok() {
+                held.put(ban);
+            }
         }
         drop(held);
         self.changed();

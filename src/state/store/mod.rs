@@ -52,7 +52,7 @@ pub trait RevocationStore: Send + Sync + std::fmt::Debug {
     /// Saves again, after the other process has failed.
     fn take_back(&self);
 
-    /// Takes over the revocations of another process, and saves them. May block.
+    /// Takes over the revocations of another process as far as there is room, and saves them. May block.
     ///
     /// # Errors
     /// They are in force but not saved.

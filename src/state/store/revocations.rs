@@ -173,7 +173,10 @@ impl RevocationStore for Revocations {
             *held = HeldRevocations::default();
         }
         for revocation in handed.entries {
-            held.put(revocation);
+            // Two full stores are merged if the file is another one.
+            if held.len() < self.bound {
+                held.put(revocation);
+            }
         }
         drop(held);
         self.save(now)

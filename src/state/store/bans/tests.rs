@@ -278,3 +278,37 @@ fn an_unsaved_ban_is_in_force_and_saved_with_the_next() {
     table.save(at(0)).unwrap();
     assert!(is_banned(&open(&path, 0).unwrap(), "192.0.2.7", 0));
 }
+
+#[test]
+fn a_file_has_one_writer_and_its_entries_are_those_of_the_older_process() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("bans.json");
+    let older = open(&path, 0).unwrap();
+    older.put(ban("192.0.2.7", 100), at(0)).unwrap();
+    older.save(at(0)).unwrap();
+    let newer = open(&path, 0).unwrap();
+    // After the newer process has read the file.
+    older.remove(network("192.0.2.7")).unwrap();
+    older.put(ban("192.0.2.8", 100), at(0)).unwrap();
+
+    let handed = older.hand_over(at(1));
+    older.put(ban("192.0.2.9", 100), at(1)).unwrap();
+    older.save(at(1)).unwrap();
+    newer.adopt(handed.clone(), at(1));
+    assert!(!is_banned(&newer, "192.0.2.7", 2) && is_banned(&newer, "192.0.2.8", 2));
+    let written = open(&path, 1).unwrap();
+    assert!(is_banned(&written, "192.0.2.8", 2), "saved before it was handed over");
+    assert!(!is_banned(&written, "192.0.2.9", 2), "the older process writes no more");
+    older.take_back();
+    older.save(at(2)).unwrap();
+    assert!(is_banned(&open(&path, 2).unwrap(), "192.0.2.9", 2), "it writes again");
+
+    let other = open(&folder.path().join("other.json"), 0).unwrap();
+    other.put(ban("198.51.100.7", 100), at(0)).unwrap();
+    other.adopt(handed.clone(), at(1));
+    assert!(is_banned(&other, "198.51.100.7", 2) && is_banned(&other, "192.0.2.8", 2));
+    let full = BanTable { bound: 1, ..BanTable::in_memory() };
+    full.put(ban("198.51.100.7", 100), at(0)).unwrap();
+    full.adopt(handed, at(1));
+    assert_eq!(full.count(at(2)), 1);
+}

@@ -163,3 +163,25 @@ fn an_unsaved_revocation_is_in_force_and_reported() {
     store.revoke(revocation(Kind::User, "bob", 100), at(1)).unwrap();
     assert!(is_revoked(&open(&path, 1).unwrap(), "ann", "", 1), "saved with the next");
 }
+
+#[test]
+fn a_file_has_one_writer_and_its_entries_go_to_the_newer_process() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("revoked.json");
+    let older = open(&path, 0).unwrap();
+    let newer = open(&path, 0).unwrap();
+    older.revoke(revocation(Kind::User, "ann", 100), at(0)).unwrap();
+    let handed = older.hand_over(at(1));
+    older.revoke(revocation(Kind::User, "bob", 100), at(1)).unwrap();
+    assert_eq!(open(&path, 1).unwrap().count(at(2)), 1, "the older process writes no more");
+    newer.adopt(handed.clone(), at(1)).unwrap();
+    assert!(is_revoked(&newer, "ann", "", 2));
+    older.take_back();
+    older.revoke(revocation(Kind::Token, "t1", 100), at(2)).unwrap();
+    assert_eq!(open(&path, 2).unwrap().count(at(2)), 3, "it writes again");
+
+    let other = open(&folder.path().join("other.json"), 0).unwrap();
+    other.revoke(revocation(Kind::User, "eve", 100), at(0)).unwrap();
+    other.adopt(handed, at(1)).unwrap();
+    assert_eq!(open(&folder.path().join("other.json"), 1).unwrap().count(at(2)), 2);
+}

@@ -72,8 +72,15 @@ pub enum Event<'a> {
     /// The upstream refused a handshake, and its response was forwarded; `cut`: the body is incomplete.
     Answered { subject: &'a Subject, status: u16, cut: bool },
     /// An upstream answered a plain request, and the answer has ended; `bytes`: those of its body that went to the
-    /// client.
-    Forwarded { subject: &'a Subject, status: u16, bytes: u64, is_whole: bool, duration: Duration },
+    /// client; `reason`: why the gateway ended it.
+    Forwarded {
+        subject: &'a Subject,
+        status: u16,
+        bytes: u64,
+        is_whole: bool,
+        reason: Option<Reason>,
+        duration: Duration,
+    },
     /// A section in report mode let something through that enforcement would refuse.
     WouldRefuse { subject: &'a Subject, reason: Reason, detail: &'a str },
 
@@ -375,6 +382,7 @@ impl Event<'_> {
             | Self::BansFull { reason, .. } => Some(*reason),
             Self::ProtocolError { error, .. } => Some(error.reason),
             Self::SessionEnded { ended, .. } => Some(ended.reason),
+            Self::Forwarded { reason, .. } => *reason,
             _ => None,
         }
     }

@@ -168,10 +168,11 @@ fn fields(line: &mut Line, event: &Event<'_>) {
             line.field("status", status).field("body_cut", cut.then_some(true));
             of_request(line, subject);
         }
-        Event::Forwarded { subject, status, bytes, is_whole, duration } => {
+        Event::Forwarded { subject, status, bytes, is_whole, reason, duration } => {
             line.field("status", status)
                 .field("bytes", bytes)
                 .field("body_cut", (!is_whole).then_some(true))
+                .field("reason", reason.map(Reason::name))
                 .field("duration_ms", millis(duration));
             of_request(line, subject);
         }

@@ -50,6 +50,7 @@ pub(super) fn status(answer: &Value) -> String {
     for (route, count) in answer["routes"].as_object().into_iter().flatten() {
         line("", &format!("{} {}", text(count), plain(route)));
     }
+    line("answers", &text(&answer["answers"]));
     line("revocations", &text(&answer["revocations"]));
     line("bans", &text(&answer["bans"]));
     line("reported", &text(&answer["would_refuse"]));
@@ -134,6 +135,8 @@ pub(super) fn sessions(answer: &Value, now: UnixTime) -> String {
     let last = if certified { "CERTIFICATE" } else { "" };
     let replaced = listed.iter().any(|session| session["process"].is_number());
     let process = if replaced { "PROCESS" } else { "" };
+    let is_mixed = listed.iter().any(|session| session["kind"] == "http");
+    let kind = if is_mixed { "KIND" } else { "" };
     let heads = [
         "ID",
         "ROUTE",
@@ -146,9 +149,10 @@ pub(super) fn sessions(answer: &Value, now: UnixTime) -> String {
         "OUT",
         last,
         process,
+        kind,
     ];
     let mut rows = vec![heads.map(str::to_owned)];
-    rows.extend(listed.iter().map(|session| row(session, now)));
+    rows.extend(listed.iter().map(|session| row(session, is_mixed, now)));
     let mut shown = table(&rows);
     let matching = answer["matching"].as_u64().unwrap_or(0);
     if matching > listed.len() as u64 {
@@ -157,7 +161,7 @@ pub(super) fn sessions(answer: &Value, now: UnixTime) -> String {
     shown
 }
 
-fn row(session: &Value, now: UnixTime) -> [String; 11] {
+fn row(session: &Value, is_mixed: bool, now: UnixTime) -> [String; 12] {
     let moment = |member: &str| session[member].as_str().and_then(|text| text.parse().ok());
     let age = moment("since").map(|since: UnixTime| span(since.age(now)));
     let left = moment("expires").map(|expires: UnixTime| span(now.age(expires)));
@@ -173,6 +177,7 @@ fn row(session: &Value, now: UnixTime) -> [String; 11] {
         text(&session["upstream"]["messages"]),
         certificate(&session["certificate"]),
         session["process"].as_u64().map_or_else(String::new, |process| process.to_string()),
+        if is_mixed { text(&session["kind"]) } else { String::new() },
     ]
 }
 

@@ -46,13 +46,13 @@ struct MailboxInner {
 
 /// The new content of a mailbox.
 #[derive(Debug, Default)]
-pub(super) struct Mail {
+pub(in crate::gateway) struct Mail {
     /// Given once.
-    pub(super) stop: Option<Reason>,
+    pub(in crate::gateway) stop: Option<Reason>,
     /// The newest terms.
     pub(super) terms: Option<Box<Terms>>,
     /// Whether the session is to call [`Mailbox::publish`].
-    pub(super) counters: bool,
+    pub(in crate::gateway) counters: bool,
 }
 
 impl Mailbox {
@@ -118,7 +118,7 @@ impl Mailbox {
 
     /// Takes the mail. The task of `cx` is woken for later mail. `known` is the waker of the last call, so
     /// that a change of it is seen without the lock.
-    pub(super) fn take(&self, cx: &Context<'_>, known: &mut Option<Waker>) -> Mail {
+    pub(in crate::gateway) fn take(&self, cx: &Context<'_>, known: &mut Option<Waker>) -> Mail {
         let is_known = known.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
         if is_known && !self.has(STOP | TERMS | COUNTERS) {
             return Mail::default();

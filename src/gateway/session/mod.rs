@@ -1,8 +1,9 @@
 //! Sessions: connections after the client's 101. Each runs in a task of its own and owns its streams and
-//! permits; the registry signals the task from outside.
+//! permits; the registry signals the task from outside. Plain requests that last are in the registry, too.
 
 mod about;
 mod abuse;
+mod answer;
 mod caller;
 mod filter;
 mod first_message;
@@ -33,6 +34,7 @@ use crate::values::{Reason, Refusal};
 use crate::wire::{Context, HoldPool, Shares, close_frame};
 pub use about::{Description, SessionTokens, Summary};
 pub(crate) use abuse::Reporter;
+pub(crate) use answer::OpenAnswer;
 pub(crate) use caller::Caller;
 pub use filter::Filter;
 pub(crate) use registry::RegistryEntry;
@@ -122,13 +124,7 @@ impl SessionStarter {
 
     /// Starts the session in a task of its own.
     pub(crate) fn start(self: &Arc<Self>, mut session: Session, next: Next, mut client: Client) {
-        let entry = self.sessions.enter(Description::new(&session.subject, &session.admission));
-        // Checked again: a ban is stored before sessions are searched, and a search finds this session from
-        // here on, so that none slips through.
-        let address = session.subject.peer.ip();
-        if self.state.bans().is_banned(address, UnixTime::now()).is_some() {
-            entry.end(Reason::BanActive);
-        }
+        let entry = self.enter(Description::new(&session.subject, &session.admission));
         let caller = match next {
             Next::Relay(upstream) => return self.relay(session, client, *upstream, entry),
             Next::FirstMessage(caller) => caller,
@@ -151,6 +147,27 @@ impl SessionStarter {
                 }
             }
         });
+    }
+
+    /// Registers a session or an answer, and ends it if its address is banned.
+    fn enter(&self, description: Description) -> RegistryEntry {
+        let address = description.peer.ip();
+        let entry = self.sessions.enter(description);
+        // Checked again: a ban is stored before sessions are searched, and a search finds this session from
+        // here on, so that none slips through.
+        if self.state.bans().is_banned(address, UnixTime::now()).is_some() {
+            entry.end(Reason::BanActive);
+        }
+        entry
+    }
+
+    /// Registers the answer to a plain request that the configuration of `generation` admitted. A ban, a revocation or
+    /// a reload since then ends it.
+    fn enter_answer(&self, description: Description, generation: u64) -> RegistryEntry {
+        let entry = self.enter(description);
+        entry.record().end_if_revoked(&**self.state.revocations(), UnixTime::now());
+        self.review(&entry, generation);
+        entry
     }
 
     /// Starts the relay of a session that is connected to its upstream.
@@ -178,17 +195,18 @@ impl SessionStarter {
         generation: u64,
         route: &Arc<Route>,
     ) -> Arc<Route> {
+        self.review(entry, generation).unwrap_or_else(|| Arc::clone(route))
+    }
+
+    /// The new route of a session or an answer, if there was a reload since `generation` that still admits it. One
+    /// that is not admitted any more is told to end.
+    fn review(&self, entry: &RegistryEntry, generation: u64) -> Option<Arc<Route>> {
         let in_force = self.current.get();
         if in_force.generation == generation {
-            return Arc::clone(route);
+            return None;
         }
-        match entry.record().review(&in_force.policy) {
-            Ok(route) => route,
-            Err(refusal) => {
-                entry.end(refusal.reason);
-                Arc::clone(route)
-            }
-        }
+        let route = entry.record().review(&in_force.policy);
+        route.map_err(|refusal| entry.end(refusal.reason)).ok()
     }
 }
 

@@ -105,6 +105,10 @@ pub enum Event<'a> {
     },
     /// An upstream answered again, after this time and number of failures.
     UpstreamUp { upstream: &'a str, after: Duration, failures: u32 },
+    /// The name of upstreams could not be resolved; this many addresses of the last resolution stay in use.
+    NameUnresolved { host: &'a str, addresses: usize, error: &'a str },
+    /// A name was resolved again, to this many addresses.
+    NameResolved { host: &'a str, addresses: usize },
     /// A JWK Set was fetched.
     JwksRefreshed { issuer: &'a str, source: &'a str, keys: usize, names: &'a str },
     /// A JWK Set could not be fetched, and the last one, of this `age`, stays in use.
@@ -303,6 +307,8 @@ impl Event<'_> {
             Self::SessionEnded { .. } => "session.ended",
             Self::UpstreamDown { .. } => "upstream.down",
             Self::UpstreamUp { .. } => "upstream.up",
+            Self::NameUnresolved { .. } => "upstream.unresolved",
+            Self::NameResolved { .. } => "upstream.resolved",
             Self::JwksRefreshed { .. } => "jwks.refreshed",
             Self::JwksStale { .. } => "jwks.stale",
             Self::JwksFailed { .. } => "jwks.failed",
@@ -337,6 +343,7 @@ impl Event<'_> {
             | Self::SignalIgnored { .. }
             | Self::Cut { .. }
             | Self::Dropped { .. }
+            | Self::NameUnresolved { .. }
             | Self::JwksStale { .. }
             | Self::Banned { .. }
             | Self::AdminTimeout
@@ -354,6 +361,7 @@ impl Event<'_> {
             | Self::TokenRenewal { .. }
             | Self::SessionEnded { .. }
             | Self::UpstreamUp { .. }
+            | Self::NameResolved { .. }
             | Self::JwksRefreshed { .. }
             | Self::Admin(_)
             | Self::LogReopened => Level::INFO,

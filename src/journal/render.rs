@@ -68,6 +68,8 @@ fn message<'a>(event: &Event<'a>) -> &'a str {
         Event::SessionEnded { .. } => "session ended",
         Event::UpstreamDown { .. } => "an upstream failed, and is tried last for now",
         Event::UpstreamUp { .. } => "an upstream answers again",
+        Event::NameUnresolved { .. } => "the name of an upstream cannot be resolved",
+        Event::NameResolved { .. } => "the name of an upstream was resolved again",
         Event::JwksRefreshed { .. } => "the JWK Set was fetched",
         Event::JwksStale { .. } => "the JWK Set cannot be fetched; the last one is kept",
         Event::JwksFailed { .. } => {
@@ -197,6 +199,12 @@ fn fields(line: &mut Line, event: &Event<'_>) {
             line.field("upstream", upstream)
                 .field("down_ms", millis(after))
                 .field("failures", failures);
+        }
+        Event::NameUnresolved { host, addresses, error } => {
+            line.field("host", host).field("addresses", addresses).field("error", error);
+        }
+        Event::NameResolved { host, addresses } => {
+            line.field("host", host).field("addresses", addresses);
         }
         Event::JwksRefreshed { issuer, source, keys, names } => {
             line.field("issuer", issuer)

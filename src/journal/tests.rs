@@ -504,6 +504,8 @@ fn for_every_event(mut take: impl FnMut(Event<'_>)) {
         Event::SessionEnded { subject, ended: &ended() },
         Event::UpstreamDown { upstream, route: "chat", detail, rest: second, unlogged: 1 },
         Event::UpstreamUp { upstream, after: second, failures: 3 },
+        Event::NameUnresolved { host: "app", addresses: 2, error: "x" },
+        Event::NameResolved { host: "app", addresses: 2 },
         Event::JwksRefreshed { issuer, source, keys: 2, names: "a, b" },
         Event::JwksStale { issuer, source, age: second, error: "x" },
         Event::JwksFailed { issuer, source, error: "x" },
@@ -578,6 +580,8 @@ fn variant(event: &Event<'_>) -> usize {
         Event::Forwarded { .. } => 40,
         Event::Upgraded { .. } => 41,
         Event::UpgradeFailed { .. } => 42,
+        Event::NameUnresolved { .. } => 43,
+        Event::NameResolved { .. } => 44,
     }
 }
 

@@ -69,8 +69,8 @@ loaded! {
             "name at least one application, such as \"ws://127.0.0.1:8765\"")),
         Needed("write upstream = [\"ws://127.0.0.1:8765\"], with your application's address"),
         "Addresses of the application, tried in this order, or the NAME of an [upstreams.NAME] table, whose \
-         servers share the load. The default port is 80 (ws) or 443 (wss). The path and query of the client are \
-         forwarded unchanged.";
+         servers share the load. http:// means the same as ws://, and https:// the same as wss://; the default port \
+         is 80 or 443. All addresses of a name are used. The path and query of the client are forwarded unchanged.";
     UPSTREAM_PATH upstream_path: Option<PathPattern> = Text<PathPattern>,
         Text::new("a path such as \"/app\", or \"/app/*\" where `path` ends in \"/*\"",
             r"^/([^*]*/)?(\*|[^*/][^*]*)?$", PathPattern::parse),

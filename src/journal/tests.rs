@@ -137,7 +137,6 @@ fn record_examples(journal: &Journal) {
             status: 200,
             bytes: 5120,
             is_whole: true,
-            reason: None,
             duration: Duration::from_millis(12),
         },
         Event::SessionOpened { subject },
@@ -152,6 +151,13 @@ fn record_examples(journal: &Journal) {
             subject,
             reason: Reason::LimitMessages,
             detail: "it sent more than its rate allows",
+        },
+        Event::MessageRefused {
+            subject,
+            from: Endpoint::Client,
+            reason: Reason::MessageSchema,
+            outcome: "drop",
+            detail: "messages.schema: \"/action\" breaks /properties/action/type",
         },
         Event::WouldRefuse {
             subject: early,
@@ -275,7 +281,7 @@ fn the_error_file_gets_errors_alone() {
         refused(journal, &early(), Reason::HandshakeMalformed, "");
         tracing::error!("something of the gateway's own");
     });
-    assert_eq!(written.log.len(), 13);
+    assert_eq!(written.log.len(), 14);
     let errors = [
         "protocol.error",
         "connection.error",
@@ -488,15 +494,9 @@ fn for_every_event(mut take: impl FnMut(Event<'_>)) {
         Event::Refused { subject, reason, detail },
         Event::RefusedAfterHandshake { subject, reason, detail },
         Event::Answered { subject, status: 401, cut: true },
-        Event::Forwarded {
-            subject,
-            status: 200,
-            bytes: 1,
-            is_whole: false,
-            reason: Some(Reason::SessionKicked),
-            duration: second,
-        },
+        Event::Forwarded { subject, status: 200, bytes: 1, is_whole: false, duration: second },
         Event::WouldRefuse { subject, reason, detail },
+        Event::MessageRefused { subject, from: Endpoint::Client, reason, outcome: "drop", detail },
         Event::SessionOpened { subject },
         Event::TokenRenewal { request_id: "1", peer: address, result: "renewed" },
         Event::ProtocolError { subject, error: bad_frame() },
@@ -504,8 +504,6 @@ fn for_every_event(mut take: impl FnMut(Event<'_>)) {
         Event::SessionEnded { subject, ended: &ended() },
         Event::UpstreamDown { upstream, route: "chat", detail, rest: second, unlogged: 1 },
         Event::UpstreamUp { upstream, after: second, failures: 3 },
-        Event::NameUnresolved { host: "app", addresses: 2, error: "x" },
-        Event::NameResolved { host: "app", addresses: 2 },
         Event::JwksRefreshed { issuer, source, keys: 2, names: "a, b" },
         Event::JwksStale { issuer, source, age: second, error: "x" },
         Event::JwksFailed { issuer, source, error: "x" },
@@ -580,8 +578,7 @@ fn variant(event: &Event<'_>) -> usize {
         Event::Forwarded { .. } => 40,
         Event::Upgraded { .. } => 41,
         Event::UpgradeFailed { .. } => 42,
-        Event::NameUnresolved { .. } => 43,
-        Event::NameResolved { .. } => 44,
+        Event::MessageRefused { .. } => 43,
     }
 }
 

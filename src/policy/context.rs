@@ -127,11 +127,11 @@ impl<'a> CheckContext<'a> {
 }
 
 impl Handshake<'_> {
-    /// The kind of the request.
+    /// The kind of the request; a session began with a handshake.
     pub(super) fn kind(&self) -> RequestKind {
         match self {
             Self::Live { request, .. } => request.kind(),
-            Self::Kept(kept) => kept.kind,
+            Self::Kept(_) => RequestKind::WebSocket,
         }
     }
 

@@ -9,7 +9,6 @@ mod support;
 mod access;
 mod bodies;
 mod connections;
-mod endings;
 mod forwarding;
 mod redirect;
 mod smuggling;

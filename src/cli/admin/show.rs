@@ -50,7 +50,6 @@ pub(super) fn status(answer: &Value) -> String {
     for (route, count) in answer["routes"].as_object().into_iter().flatten() {
         line("", &format!("{} {}", text(count), plain(route)));
     }
-    line("answers", &text(&answer["answers"]));
     line("revocations", &text(&answer["revocations"]));
     line("bans", &text(&answer["bans"]));
     line("reported", &text(&answer["would_refuse"]));
@@ -59,10 +58,7 @@ pub(super) fn status(answer: &Value) -> String {
         line("replaced", &older_process(older));
     }
     for upstream in answer["upstreams"].as_array().into_iter().flatten() {
-        line("upstream", &upstream_state(upstream, "upstream"));
-        for address in upstream["addresses"].as_array().into_iter().flatten() {
-            line("", &upstream_state(address, "address"));
-        }
+        line("upstream", &upstream_state(upstream));
     }
     for keys in answer["issuers"].as_array().into_iter().flatten() {
         line("keys", &plain(&keys.to_string()));
@@ -82,10 +78,10 @@ fn older_process(older: &Value) -> String {
     )
 }
 
-/// An upstream, or one of its addresses, on one line, with its name from `member`: its sessions and requests; since when
-/// it is down, the error, and the time of the next attempt.
-fn upstream_state(upstream: &Value, member: &str) -> String {
-    let (name, state) = (text(&upstream[member]), text(&upstream["state"]));
+/// An upstream on one line: its sessions and requests; since when it is down, the error, and the time of the next
+/// attempt.
+fn upstream_state(upstream: &Value) -> String {
+    let (name, state) = (text(&upstream["upstream"]), text(&upstream["state"]));
     let live = text(&upstream["live"]);
     let time = |member: &str| span(Duration::from_secs(upstream[member].as_u64().unwrap_or(0)));
     match upstream["error"].as_str() {
@@ -138,8 +134,6 @@ pub(super) fn sessions(answer: &Value, now: UnixTime) -> String {
     let last = if certified { "CERTIFICATE" } else { "" };
     let replaced = listed.iter().any(|session| session["process"].is_number());
     let process = if replaced { "PROCESS" } else { "" };
-    let is_mixed = listed.iter().any(|session| session["kind"] == "http");
-    let kind = if is_mixed { "KIND" } else { "" };
     let heads = [
         "ID",
         "ROUTE",
@@ -152,10 +146,9 @@ pub(super) fn sessions(answer: &Value, now: UnixTime) -> String {
         "OUT",
         last,
         process,
-        kind,
     ];
     let mut rows = vec![heads.map(str::to_owned)];
-    rows.extend(listed.iter().map(|session| row(session, is_mixed, now)));
+    rows.extend(listed.iter().map(|session| row(session, now)));
     let mut shown = table(&rows);
     let matching = answer["matching"].as_u64().unwrap_or(0);
     if matching > listed.len() as u64 {
@@ -164,7 +157,7 @@ pub(super) fn sessions(answer: &Value, now: UnixTime) -> String {
     shown
 }
 
-fn row(session: &Value, is_mixed: bool, now: UnixTime) -> [String; 12] {
+fn row(session: &Value, now: UnixTime) -> [String; 11] {
     let moment = |member: &str| session[member].as_str().and_then(|text| text.parse().ok());
     let age = moment("since").map(|since: UnixTime| span(since.age(now)));
     let left = moment("expires").map(|expires: UnixTime| span(now.age(expires)));
@@ -180,7 +173,6 @@ fn row(session: &Value, is_mixed: bool, now: UnixTime) -> [String; 12] {
         text(&session["upstream"]["messages"]),
         certificate(&session["certificate"]),
         session["process"].as_u64().map_or_else(String::new, |process| process.to_string()),
-        if is_mixed { text(&session["kind"]) } else { String::new() },
     ]
 }
 

@@ -54,7 +54,6 @@ fn status(control: &Control) -> Value {
         "listeners": running.map_or(&[][..], |running| &running.listeners),
         "max_connections": in_force.server.max_connections,
         "sessions": control.sessions.count(),
-        "answers": control.sessions.answers(),
         "routes": control.sessions.by_route(),
         "generation": in_force.generation,
         "last_reload": control.last_reload(),

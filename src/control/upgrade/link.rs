@@ -136,11 +136,7 @@ async fn exchange(
                 unanswered.push_back(answer);
                 write(&mut to, &FromNewer::Request(request)).await
             }
-            ban = bans.recv() => match ban {
-                Ok(ban) => write(&mut to, &FromNewer::Ban(ban)).await,
-                // A flood of bans: the other process misses some, which hold in this one.
-                Err(_) => Ok(()),
-            },
+            Ok(ban) = bans.recv() => write(&mut to, &FromNewer::Ban(ban)).await,
         };
         if sent.is_err() {
             return;
@@ -172,11 +168,7 @@ pub(super) fn answer_newer(
                     }
                     Some(FromNewer::Prepared | FromNewer::Ready | FromNewer::Failed(_)) => Ok(()),
                 },
-                ban = bans.recv() => match ban {
-                Ok(ban) => write(&mut to, &FromOlder::Ban(ban)).await,
-                // A flood of bans: the other process misses some, which hold in this one.
-                Err(_) => Ok(()),
-            },
+                Ok(ban) = bans.recv() => write(&mut to, &FromOlder::Ban(ban)).await,
             };
             if sent.is_err() {
                 return;

@@ -1,4 +1,4 @@
-//! The live sessions, and the plain requests that last, each reachable from outside its task.
+//! The live sessions, each reachable from outside its task.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -6,9 +6,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::about::{Description, SessionTokens, Summary};
 use super::filter::Filter;
-use super::terms;
+use super::terms::terms;
 use crate::config::Route;
-use crate::gateway::relay::Mailbox;
+use crate::gateway::relay::{Mailbox, Terms};
 use crate::journal::RouteCounters;
 use crate::policy::{HandshakeSnapshot, Policy, SessionAuthentication};
 use crate::state::limits::Limiters;
@@ -17,7 +17,7 @@ use crate::tls::ClientCertificate;
 use crate::values::RequestContext;
 use crate::values::UnixTime;
 use crate::values::UserKey;
-use crate::values::{Reason, Refusal, RequestKind};
+use crate::values::{Reason, Refusal};
 
 /// How long a listing waits for sessions to publish their counters. A session that did not run in that time
 /// is listed with the counters of an earlier listing.
@@ -33,8 +33,7 @@ pub struct Sessions(Arc<Mutex<RegistryInner>>);
 #[derive(Debug, Default)]
 struct RegistryInner {
     next: u64,
-    /// The numbers of sessions and of plain requests.
-    open: [usize; 2],
+    open: usize,
     /// In the order in which they entered.
     by_number: BTreeMap<u64, Arc<SessionRecord>>,
     /// The expiry of client certificates, and the number of the session that each opened.
@@ -43,7 +42,7 @@ struct RegistryInner {
     ending: Option<Reason>,
 }
 
-/// The registry's record of a session, or of a plain request that lasts.
+/// The registry's record of a session.
 #[derive(Debug)]
 pub(crate) struct SessionRecord {
     pub(super) id: Box<str>,
@@ -51,8 +50,6 @@ pub(crate) struct SessionRecord {
     pub(super) subprotocol: Option<Box<str>>,
     /// Empty until an upstream is chosen.
     pub(super) upstream: OnceLock<Arc<str>>,
-    /// Whether it is a session or a plain request.
-    pub(super) kind: RequestKind,
     pub(super) peer: std::net::SocketAddr,
     pub(super) since: UnixTime,
     /// When the session began; the log computes its duration from this.
@@ -92,10 +89,10 @@ impl Sessions {
         let mut live = self.locked();
         let number = live.next;
         live.next += 1;
-        live.open[record.kind as usize] += 1;
+        live.open += 1;
         match live.ending {
-            Some(reason) if record.kind == RequestKind::WebSocket => record.mailbox.stop(reason),
-            _ => drop(live.by_number.insert(number, Arc::clone(&record))),
+            Some(reason) => record.mailbox.stop(reason),
+            None => drop(live.by_number.insert(number, Arc::clone(&record))),
         }
         if let Some(end) = record.ends() {
             live.by_end.insert((end, number));
@@ -107,20 +104,14 @@ impl Sessions {
     /// The number of sessions, including those that are ending.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.locked().open[RequestKind::WebSocket as usize]
-    }
-
-    /// The number of plain requests in the registry, including those that are ending.
-    #[must_use]
-    pub fn answers(&self) -> usize {
-        self.locked().open[RequestKind::Http as usize]
+        self.locked().open
     }
 
     /// The number of sessions on each route, without those that were told to end.
     #[must_use]
     pub fn by_route(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
-        for (_, record) in self.all_of(RequestKind::WebSocket) {
+        for (_, record) in self.all() {
             match counts.get_mut(&*record.route) {
                 Some(count) => *count += 1,
                 None => drop(counts.insert(record.route.to_string(), 1)),
@@ -131,7 +122,7 @@ impl Sessions {
 
     /// The counters of each route's sessions, without those that were told to end. Wakes every session.
     pub(crate) async fn counters(&self) -> BTreeMap<Arc<str>, RouteCounters> {
-        let records = self.all_of(RequestKind::WebSocket);
+        let records = self.all();
         publish(&records).await;
         let mut routes = BTreeMap::<_, RouteCounters>::new();
         for (_, record) in records {
@@ -201,9 +192,7 @@ impl Sessions {
         let numbers: Vec<u64> = {
             let mut live = self.locked();
             live.ending = Some(reason);
-            let sessions =
-                live.by_number.iter().filter(|(_, record)| record.kind == RequestKind::WebSocket);
-            sessions.map(|(number, _)| *number).collect()
+            live.by_number.keys().copied().collect()
         };
         let Ok(count) = u32::try_from(numbers.len().max(1)) else {
             return;
@@ -260,13 +249,6 @@ impl Sessions {
         ended
     }
 
-    /// Those of one kind.
-    fn all_of(&self, kind: RequestKind) -> Vec<(u64, Arc<SessionRecord>)> {
-        let mut records = self.all();
-        records.retain(|(_, record)| record.kind == kind);
-        records
-    }
-
     fn matching(&self, filter: &Filter) -> Vec<(u64, Arc<SessionRecord>)> {
         let mut records = self.all();
         records.retain(|(_, record)| filter.matches(record));
@@ -303,7 +285,6 @@ impl SessionRecord {
     fn new(description: Description) -> Self {
         let Description {
             request_id,
-            kind,
             route,
             subprotocol,
             upstream,
@@ -316,7 +297,6 @@ impl SessionRecord {
         } = description;
         Self {
             id: request_id.into_boxed_str(),
-            kind,
             route,
             subprotocol: subprotocol.map(String::into_boxed_str),
             upstream: upstream.map_or_else(OnceLock::new, OnceLock::from),
@@ -352,11 +332,19 @@ impl SessionRecord {
     fn amend(&self, policy: &Policy, limiters: &Limiters) -> Result<(), Reason> {
         let tokens = self.tokens();
         let route = self.judge(policy, tokens.as_deref()).map_err(|refusal| refusal.reason)?;
-        if self.kind == RequestKind::WebSocket {
-            let user = tokens.as_deref().map(|tokens| tokens.principal.user.clone());
-            self.mailbox.amend(terms(&route, user, limiters));
-        }
+        self.mailbox.amend(terms(&self.id, &route, tokens.as_deref(), limiters));
         Ok(())
+    }
+
+    /// Gives the session the terms of `route` and of its tokens.
+    pub(super) fn amend_on(&self, route: &Arc<Route>, limiters: &Limiters) {
+        let tokens = self.tokens();
+        self.mailbox.amend(terms(&self.id, route, tokens.as_deref(), limiters));
+    }
+
+    /// The terms of the session on `route`, before it runs.
+    pub(super) fn terms(&self, route: &Arc<Route>, limiters: &Limiters) -> Terms {
+        terms(&self.id, route, self.tokens().as_deref(), limiters)
     }
 
     fn judge(
@@ -371,7 +359,7 @@ impl SessionRecord {
             None if self.awaited => SessionAuthentication::Awaited,
             None => SessionAuthentication::Anonymous,
         };
-        policy.checks(self.peer.ip()).review(self.kind, &self.snapshot, authentication)
+        policy.checks(self.peer.ip()).review(&self.snapshot, authentication)
     }
 
     /// The user that the session's token names, if it has one.
@@ -432,7 +420,7 @@ impl RegistryEntry {
 impl Drop for RegistryEntry {
     fn drop(&mut self) {
         let mut live = self.sessions.locked();
-        live.open[self.record.kind as usize] -= 1;
+        live.open -= 1;
         live.by_number.remove(&self.number);
         if let Some(end) = self.record.ends() {
             live.by_end.remove(&(end, self.number));

@@ -11,7 +11,6 @@ use super::health::ShownUpstream;
 use super::servers::{Servers, SharedParts};
 use super::target::DialTarget;
 use crate::config::{Cluster, Config, Route};
-use crate::journal::Journal;
 use crate::tls::TlsError;
 
 /// The upstreams of a configuration.
@@ -70,14 +69,9 @@ impl Dialer {
     }
 
     /// Starts the tasks that resolve the names of upstreams, until `shutdown` or until no upstream has the name.
-    pub(crate) fn run(
-        &self,
-        journal: &Journal,
-        tracker: &TaskTracker,
-        shutdown: &CancellationToken,
-    ) {
+    pub(crate) fn run(&self, tracker: &TaskTracker, shutdown: &CancellationToken) {
         for name in self.routes.values().flat_map(|servers| servers.names()) {
-            name.run(journal, tracker, shutdown);
+            name.run(tracker, shutdown);
         }
     }
 

@@ -9,7 +9,6 @@ mod dial;
 mod doubt;
 mod exchange;
 mod health;
-mod lookup;
 mod plain;
 mod pool;
 mod resolve;

@@ -84,6 +84,10 @@ enum Command {
     Bans(admin::BansArgs),
     /// Replace the process of a running gateway by one of the installed version; sessions end gradually
     Upgrade(admin::UpgradeArgs),
+    /// Take a server or a route out of service, and close its sessions one after the other
+    Drain(admin::DrainArgs),
+    /// Put a drained server or route back in service
+    Undrain(admin::UndrainArgs),
 }
 
 /// The arguments of `framewall run`.
@@ -197,6 +201,8 @@ fn run(command: Command) -> Result<ExitCode, CommandFailure> {
         Command::Unban(args) => admin::unban(&args),
         Command::Bans(args) => admin::bans(&args),
         Command::Upgrade(args) => admin::upgrade(&args),
+        Command::Drain(args) => admin::drain(args),
+        Command::Undrain(args) => admin::undrain(args),
     }
 }
 

@@ -32,7 +32,6 @@ mod lists;
 mod load;
 mod log;
 mod mask;
-mod messages;
 mod model;
 mod origins;
 mod pacing;
@@ -53,7 +52,9 @@ mod units;
 
 pub use balance::{Balance, HashKey};
 pub use host::HostPattern;
-pub use issuer::{Algorithm, Family, KeySource, LONGEST_TOKEN, OnExpiry, RouteIssuers, Secret};
+pub use issuer::{
+    Algorithm, Family, KeySource, LONGEST_TOKEN, OnExpiry, Requirement, RouteIssuers, Secret,
+};
 pub use jwt::token_place;
 pub use keys::{Admin, BanRules, Issuer, Limits, Log, Route, Server, WebSocket};
 pub use lints::LintName;

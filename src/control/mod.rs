@@ -2,6 +2,7 @@
 //! and maintenance.
 
 pub mod admin;
+mod drain;
 mod loading;
 mod maintenance;
 mod reload;
@@ -24,6 +25,7 @@ use crate::journal::Journal;
 use crate::state::State;
 use crate::state::store::StoreError;
 use crate::values::UnixTime;
+use drain::RunningDrains;
 use reload::Reloading;
 pub use reload::{ConfigSource, ReloadError, Reloaded};
 use upgrade::Upgrading;
@@ -63,6 +65,7 @@ pub(crate) struct Control {
     reloading: Reloading,
     upgrade: Upgrading,
     running: OnceLock<Running>,
+    drains: RunningDrains,
 }
 
 impl Service {
@@ -101,6 +104,7 @@ impl Service {
             reloading: Reloading::new(config),
             upgrade: Upgrading::default(),
             running: OnceLock::new(),
+            drains: RunningDrains::default(),
         };
         Ok(Self { gateway, control: Arc::new(control), admin, inheritance })
     }

@@ -85,6 +85,8 @@ pub struct Reloaded {
     pub generation: u64,
     /// Sessions that the new configuration does not admit, and that were asked to close.
     pub closed: usize,
+    /// Sessions whose server is not one of their route any more, and that are drained.
+    pub draining: usize,
     /// The lints of the new configuration.
     pub warnings: Vec<String>,
     /// Changed keys that take effect only after a restart.
@@ -223,6 +225,7 @@ impl Control {
             Ok(reloaded) => journal.record(Event::Reloaded {
                 generation: reloaded.generation,
                 sessions: reloaded.closed,
+                draining: reloaded.draining,
                 warnings: reloaded.warnings.len(),
                 after_restart: &reloaded.after_restart,
             }),
@@ -257,17 +260,16 @@ impl Control {
         let after_restart = self.reloading.fixed.changed(&Fixed::of(&config));
         let generation = next.generation;
         self.state.set(&config);
-        let closed = self.put_in_force(next);
+        let (closed, draining) = self.put_in_force(next);
         *self.reloading.source() = Some(source);
         let warnings = lints.iter().map(|lint| lint.message().to_owned()).collect();
-        Ok(Reloaded { generation, closed, warnings, after_restart })
+        Ok(Reloaded { generation, closed, draining, warnings, after_restart })
     }
 
     /// Replaces the configuration for new connections first, then reviews the open sessions: a session
     /// that is registered in between sees the newer generation and is reviewed when it starts.
-    fn put_in_force(&self, next: InForce) -> usize {
-        let next = Arc::new(next);
-        self.current.replace(Arc::clone(&next));
-        self.sessions.review(&next.policy, self.state.limiters())
+    pub(super) fn put_in_force(&self, next: InForce) -> (usize, usize) {
+        self.current.replace(Arc::new(next));
+        self.review()
     }
 }

@@ -35,13 +35,25 @@ pub enum Event<'a> {
     /// The gateway received a signal that it ignores.
     SignalIgnored { signal: &'a str },
     /// A configuration was loaded and is in force.
-    Reloaded { generation: u64, sessions: usize, warnings: usize, after_restart: &'a [&'a str] },
+    Reloaded {
+        generation: u64,
+        sessions: usize,
+        draining: usize,
+        warnings: usize,
+        after_restart: &'a [&'a str],
+    },
     /// A configuration could not be loaded; the one before it stays in force.
     ReloadFailed { error: &'a dyn Display },
     /// The process `pid` serves in place of this one, which ends its sessions.
     Upgraded { pid: u32, sessions: usize },
     /// There was no upgrade; this process goes on.
     UpgradeFailed { error: &'a dyn Display },
+    /// A drain begins; its sessions are told to end over the time `over`.
+    DrainBegun { drain: DrainRecord<'a>, over: Duration },
+    /// All sessions of a drain are over; `sessions` is the number of those that it ended.
+    Drained(DrainRecord<'a>),
+    /// An operator stopped a drain; `sessions` stay.
+    Undrained(DrainRecord<'a>),
     /// A task panicked at `place` in the source.
     Panic { place: &'a str },
     /// Shutdown began while this many sessions were open.
@@ -72,19 +84,17 @@ pub enum Event<'a> {
     /// The upstream refused a handshake, and its response was forwarded; `cut`: the body is incomplete.
     Answered { subject: &'a Subject, status: u16, cut: bool },
     /// An upstream answered a plain request, and the answer has ended; `bytes`: those of its body that went to the
-    /// client.
-    Forwarded { subject: &'a Subject, status: u16, bytes: u64, is_whole: bool, duration: Duration },
+    /// client; `reason`: why the gateway ended it.
+    Forwarded {
+        subject: &'a Subject,
+        status: u16,
+        bytes: u64,
+        is_whole: bool,
+        reason: Option<Reason>,
+        duration: Duration,
+    },
     /// A section in report mode let something through that enforcement would refuse.
     WouldRefuse { subject: &'a Subject, reason: Reason, detail: &'a str },
-
-    /// A message breaks a rule of its route, and was not forwarded. Recorded once for each session, sender and reason.
-    MessageRefused {
-        subject: &'a Subject,
-        from: Endpoint,
-        reason: Reason,
-        outcome: &'static str,
-        detail: &'a str,
-    },
 
     /// The client got its 101, and frames are relayed.
     SessionOpened { subject: &'a Subject },
@@ -228,6 +238,19 @@ pub struct AdminAction<'a> {
     pub detail: Option<&'a str>,
 }
 
+/// A drain: of a server, of a route, or of the sessions whose server left their route with a reload.
+#[derive(Debug, Clone, Copy)]
+pub struct DrainRecord<'a> {
+    /// The server, as the configuration names it.
+    pub server: Option<&'a str>,
+    /// The NAME of `[routes.NAME]`.
+    pub route: Option<&'a str>,
+    /// The generation of the configuration that does not have the servers.
+    pub generation: Option<u64>,
+    /// The number of sessions.
+    pub sessions: usize,
+}
+
 /// A kind of event that a client can cause at will, so that the log limits its rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientCaused {
@@ -237,7 +260,7 @@ pub enum ClientCaused {
     Refused,
     /// [`Event::ConnectionError`]
     ConnectionError,
-    /// [`Event::ProtocolError`], [`Event::Limited`] and [`Event::MessageRefused`]
+    /// [`Event::ProtocolError`] and [`Event::Limited`]
     ProtocolError,
     /// [`Event::TokenRenewal`]
     TokenRenewal,
@@ -285,6 +308,9 @@ impl Event<'_> {
             Self::ReloadFailed { .. } => "reload.failed",
             Self::Upgraded { .. } => "upgraded",
             Self::UpgradeFailed { .. } => "upgrade.failed",
+            Self::DrainBegun { .. } => "drain.begun",
+            Self::Drained(_) => "drained",
+            Self::Undrained(_) => "undrained",
             Self::Panic { .. } => "panic",
             Self::Stopping { .. } => "stopping",
             Self::Cut { .. } => "cut",
@@ -298,7 +324,6 @@ impl Event<'_> {
             Self::Answered { .. } => "answered",
             Self::Forwarded { .. } => "forwarded",
             Self::WouldRefuse { .. } => "would_refuse",
-            Self::MessageRefused { .. } => "message.refused",
             Self::SessionOpened { .. } => "session.opened",
             Self::TokenRenewal { .. } => "token.renewal",
             Self::ProtocolError { .. } => "protocol.error",
@@ -349,6 +374,9 @@ impl Event<'_> {
             Self::Listening { .. }
             | Self::Reloaded { .. }
             | Self::Upgraded { .. }
+            | Self::DrainBegun { .. }
+            | Self::Drained(_)
+            | Self::Undrained(_)
             | Self::Stopping { .. }
             | Self::Stopped
             | Self::Answered { .. }
@@ -366,7 +394,6 @@ impl Event<'_> {
             | Self::Refused { reason, .. }
             | Self::RefusedAfterHandshake { reason, .. }
             | Self::WouldRefuse { reason, .. }
-            | Self::MessageRefused { reason, .. }
             | Self::Limited { reason, .. } => reason.level(),
             Self::ProtocolError { error, .. } => error.reason.level(),
         }
@@ -381,12 +408,12 @@ impl Event<'_> {
             | Self::Refused { reason, .. }
             | Self::RefusedAfterHandshake { reason, .. }
             | Self::WouldRefuse { reason, .. }
-            | Self::MessageRefused { reason, .. }
             | Self::Limited { reason, .. }
             | Self::Banned { reason, .. }
             | Self::BansFull { reason, .. } => Some(*reason),
             Self::ProtocolError { error, .. } => Some(error.reason),
             Self::SessionEnded { ended, .. } => Some(ended.reason),
+            Self::Forwarded { reason, .. } => *reason,
             _ => None,
         }
     }
@@ -402,7 +429,6 @@ impl Event<'_> {
             | Self::Answered { subject, .. }
             | Self::Forwarded { subject, .. }
             | Self::WouldRefuse { subject, .. }
-            | Self::MessageRefused { subject, .. }
             | Self::SessionOpened { subject }
             | Self::ProtocolError { subject, .. }
             | Self::Limited { subject, .. }
@@ -423,9 +449,7 @@ impl Event<'_> {
             Self::ConnectionError { subject, .. } => {
                 (ClientCaused::ConnectionError, subject.peer.ip())
             }
-            Self::ProtocolError { subject, .. }
-            | Self::Limited { subject, .. }
-            | Self::MessageRefused { subject, .. } => {
+            Self::ProtocolError { subject, .. } | Self::Limited { subject, .. } => {
                 (ClientCaused::ProtocolError, subject.peer.ip())
             }
             Self::WouldRefuse { subject, .. } => (ClientCaused::WouldRefuse, subject.peer.ip()),

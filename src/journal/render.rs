@@ -4,7 +4,9 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::event::{AdminAction, ClientCaused, Ended, Event, ProtocolError, Suppressed};
+use super::event::{
+    AdminAction, ClientCaused, DrainRecord, Ended, Event, ProtocolError, Suppressed,
+};
 use super::line::{Line, Shown};
 use super::subject::Subject;
 use crate::config::LogFormat;
@@ -47,6 +49,9 @@ fn message<'a>(event: &Event<'a>) -> &'a str {
         }
         Event::Upgraded { .. } => "a new process serves; this one ends its sessions",
         Event::UpgradeFailed { .. } => "no new process took over; this one goes on",
+        Event::DrainBegun { .. } => "sessions are drained",
+        Event::Drained(_) => "all sessions of a drain are over",
+        Event::Undrained(_) => "a drain was stopped",
         Event::Panic { .. } => "a fault of the gateway ended one connection",
         Event::Stopping { .. } => "the gateway stops",
         Event::Cut { .. } => "shutdown_grace is over",
@@ -60,7 +65,6 @@ fn message<'a>(event: &Event<'a>) -> &'a str {
         Event::RefusedAfterHandshake { .. } => "client refused after its handshake",
         Event::Answered { .. } => "the upstream refused the handshake",
         Event::Forwarded { .. } => "a plain request was answered",
-        Event::MessageRefused { .. } => "a message was refused",
         Event::WouldRefuse { .. } => "let through in report mode",
         Event::SessionOpened { .. } => "session opened",
         Event::TokenRenewal { .. } => "a client handed in a new token",
@@ -120,10 +124,11 @@ fn fields(line: &mut Line, event: &Event<'_>) {
         Event::SignalIgnored { signal } => {
             line.field("signal", signal);
         }
-        Event::Reloaded { generation, sessions, warnings, after_restart } => {
+        Event::Reloaded { generation, sessions, draining, warnings, after_restart } => {
             let keys = (!after_restart.is_empty()).then(|| after_restart.join(", "));
             line.field("generation", generation)
                 .field("sessions", sessions)
+                .field("draining", draining)
                 .field("warnings", warnings)
                 .field("after_restart", keys.as_deref());
         }
@@ -133,6 +138,11 @@ fn fields(line: &mut Line, event: &Event<'_>) {
         Event::ReloadFailed { error } | Event::UpgradeFailed { error } => {
             line.field("detail", Shown(error));
         }
+        Event::DrainBegun { drain, over } => {
+            of_drain(line, drain);
+            line.field("over_s", over.as_secs());
+        }
+        Event::Drained(drain) | Event::Undrained(drain) => of_drain(line, drain),
         Event::Panic { place } => {
             line.field("place", place);
         }
@@ -149,11 +159,6 @@ fn fields(line: &mut Line, event: &Event<'_>) {
                 .field("detail", some(detail));
         }
         Event::Silent { detail, .. } => {
-            line.field("detail", some(detail));
-        }
-        Event::MessageRefused { from, reason, outcome, detail, .. } => {
-            line.field("from", from.name()).field("reason", reason.name());
-            line.field("outcome", outcome);
             line.field("detail", some(detail));
         }
         Event::ConnectionError { reason, detail, .. }
@@ -174,10 +179,11 @@ fn fields(line: &mut Line, event: &Event<'_>) {
             line.field("status", status).field("body_cut", cut.then_some(true));
             of_request(line, subject);
         }
-        Event::Forwarded { subject, status, bytes, is_whole, duration } => {
+        Event::Forwarded { subject, status, bytes, is_whole, reason, duration } => {
             line.field("status", status)
                 .field("bytes", bytes)
                 .field("body_cut", (!is_whole).then_some(true))
+                .field("reason", reason.map(Reason::name))
                 .field("duration_ms", millis(duration));
             of_request(line, subject);
         }
@@ -254,6 +260,13 @@ fn of_request(line: &mut Line, subject: &Subject) {
     line.field("method", request.and_then(RequestSummary::method))
         .field("host", request.and_then(RequestSummary::host).as_deref())
         .field("path", request.and_then(RequestSummary::path));
+}
+
+fn of_drain(line: &mut Line, drain: DrainRecord<'_>) {
+    line.field("server", drain.server)
+        .field("route", drain.route)
+        .field("generation", drain.generation)
+        .field("sessions", drain.sessions);
 }
 
 fn of_frame(line: &mut Line, error: &ProtocolError<'_>) {

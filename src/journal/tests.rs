@@ -15,8 +15,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use super::start::{self, LogError};
 use super::writer::Lost;
 use super::{
-    AdminAction, ClientCaused, Counters, Ended, Event, Journal, ProtocolError, Record, RecordLimit,
-    Sink, Subject, Suppressed, is_error, line, render,
+    AdminAction, ClientCaused, Counters, DrainRecord, Ended, Event, Journal, ProtocolError, Record,
+    RecordLimit, Sink, Subject, Suppressed, is_error, line, render,
 };
 use crate::config::{Log, LogFormat};
 use crate::values::{Endpoint, Flow, Reason, RequestSummary, UserKey};
@@ -137,6 +137,7 @@ fn record_examples(journal: &Journal) {
             status: 200,
             bytes: 5120,
             is_whole: true,
+            reason: None,
             duration: Duration::from_millis(12),
         },
         Event::SessionOpened { subject },
@@ -151,13 +152,6 @@ fn record_examples(journal: &Journal) {
             subject,
             reason: Reason::LimitMessages,
             detail: "it sent more than its rate allows",
-        },
-        Event::MessageRefused {
-            subject,
-            from: Endpoint::Client,
-            reason: Reason::MessageSchema,
-            outcome: "drop",
-            detail: "messages.schema: \"/action\" breaks /properties/action/type",
         },
         Event::WouldRefuse {
             subject: early,
@@ -281,7 +275,7 @@ fn the_error_file_gets_errors_alone() {
         refused(journal, &early(), Reason::HandshakeMalformed, "");
         tracing::error!("something of the gateway's own");
     });
-    assert_eq!(written.log.len(), 14);
+    assert_eq!(written.log.len(), 13);
     let errors = [
         "protocol.error",
         "connection.error",
@@ -472,16 +466,26 @@ fn for_every_event(mut take: impl FnMut(Event<'_>)) {
     let (issuer, source) = ("main", "https://id.example/keys");
     let upstream = "ws://127.0.0.1:8765";
     let counters = Counters { connections: 2, sessions: 1, routes: BTreeMap::new() };
+    let drain = DrainRecord { server: Some(upstream), route: None, generation: None, sessions: 2 };
     let all = [
         Event::Listening { address: peer, tls: true },
         Event::Lint { name: "log_file", line: Some(3), message: "x" },
         Event::OpenFiles { limit: 1024, wanted: 4096 },
         Event::AcceptFailed { error, pause: second },
         Event::SignalIgnored { signal: "SIGUSR2" },
-        Event::Reloaded { generation: 1, sessions: 2, warnings: 0, after_restart: &["[log]"] },
+        Event::Reloaded {
+            generation: 1,
+            sessions: 2,
+            draining: 3,
+            warnings: 0,
+            after_restart: &["[log]"],
+        },
         Event::ReloadFailed { error },
         Event::Upgraded { pid: 7, sessions: 2 },
         Event::UpgradeFailed { error },
+        Event::DrainBegun { drain, over: second },
+        Event::Drained(drain),
+        Event::Undrained(drain),
         Event::Panic { place: "src/main.rs:1:1" },
         Event::Stopping { sessions: 2 },
         Event::Cut { sessions: 1 },
@@ -494,9 +498,15 @@ fn for_every_event(mut take: impl FnMut(Event<'_>)) {
         Event::Refused { subject, reason, detail },
         Event::RefusedAfterHandshake { subject, reason, detail },
         Event::Answered { subject, status: 401, cut: true },
-        Event::Forwarded { subject, status: 200, bytes: 1, is_whole: false, duration: second },
+        Event::Forwarded {
+            subject,
+            status: 200,
+            bytes: 1,
+            is_whole: false,
+            reason: Some(Reason::SessionKicked),
+            duration: second,
+        },
         Event::WouldRefuse { subject, reason, detail },
-        Event::MessageRefused { subject, from: Endpoint::Client, reason, outcome: "drop", detail },
         Event::SessionOpened { subject },
         Event::TokenRenewal { request_id: "1", peer: address, result: "renewed" },
         Event::ProtocolError { subject, error: bad_frame() },
@@ -578,7 +588,9 @@ fn variant(event: &Event<'_>) -> usize {
         Event::Forwarded { .. } => 40,
         Event::Upgraded { .. } => 41,
         Event::UpgradeFailed { .. } => 42,
-        Event::MessageRefused { .. } => 43,
+        Event::DrainBegun { .. } => 43,
+        Event::Drained(_) => 44,
+        Event::Undrained(_) => 45,
     }
 }
 

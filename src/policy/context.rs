@@ -127,11 +127,11 @@ impl<'a> CheckContext<'a> {
 }
 
 impl Handshake<'_> {
-    /// The kind of the request; a session began with a handshake.
+    /// The kind of the request.
     pub(super) fn kind(&self) -> RequestKind {
         match self {
             Self::Live { request, .. } => request.kind(),
-            Self::Kept(_) => RequestKind::WebSocket,
+            Self::Kept(kept) => kept.kind,
         }
     }
 

@@ -47,6 +47,9 @@ pub(super) fn check(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> 
             });
             matched
         }
+        Handshake::Kept(kept) if kept.kind == RequestKind::Http => {
+            return Ok(CheckOutcome::NotApplicable);
+        }
         Handshake::Kept(kept) => check_text(route, kept.origin.as_deref(), || kept.own_origin())?,
     };
     cx.found.origin = Some(matched);

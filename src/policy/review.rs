@@ -9,9 +9,9 @@ use super::Arrival;
 use crate::handshake::RequestHead;
 use crate::tls::ClientCertificate;
 use crate::values::{Host, Origin};
-use crate::values::{Reason, Refusal};
+use crate::values::{Reason, Refusal, RequestKind};
 
-/// The facts of a session's handshake that a later policy checks again. They are kept as one text,
+/// The facts of a session's handshake, or of a plain request that lasts, that a later policy checks again. They are kept as one text,
 /// which takes a third of the memory of separate fields.
 #[derive(Debug, Clone)]
 pub struct HandshakeSnapshot {
@@ -26,6 +26,7 @@ type Parts<'a> =
 
 /// A parsed snapshot.
 pub(super) struct KeptHandshake<'a> {
+    pub(super) kind: RequestKind,
     scheme: Cow<'a, str>,
     pub(super) host: Host,
     used_host: Option<Host>,
@@ -69,9 +70,7 @@ impl Claims {
         Self(serde_json::to_string(claims).unwrap_or_default().into_boxed_str())
     }
 
-    /// The claims.
-    #[must_use]
-    pub fn read(&self) -> Map<String, Value> {
+    pub(super) fn read(&self) -> Map<String, Value> {
         serde_json::from_str(&self.0).unwrap_or_default()
     }
 }
@@ -84,13 +83,30 @@ impl std::fmt::Debug for Claims {
 
 impl HandshakeSnapshot {
     pub(super) fn new(request: &RequestHead, arrival: Arrival<'_>, origin: Option<String>) -> Self {
+        Self::of_request(request, arrival.client.scheme, arrival.certificate.cloned(), origin)
+    }
+
+    /// The facts of a plain request; `scheme` is that of the URL that the client used.
+    pub(crate) fn of_plain(
+        request: &RequestHead,
+        scheme: &str,
+        certificate: Option<ClientCertificate>,
+    ) -> Self {
+        Self::of_request(request, scheme, certificate, None)
+    }
+
+    fn of_request(
+        request: &RequestHead,
+        scheme: &str,
+        certificate: Option<ClientCertificate>,
+        origin: Option<String>,
+    ) -> Self {
         let used = request.used_authority();
         let host = request.host();
         let used_host = if used.host == *host { "" } else { used.host.as_str() }.into();
         let (host, path) = (host.as_str().into(), request.path().into());
-        let scheme = arrival.client.scheme.into();
-        let certificate = arrival.certificate.cloned().map(Arc::new);
-        let parts = (scheme, host, used_host, used.port, path, origin);
+        let certificate = certificate.map(Arc::new);
+        let parts = (scheme.into(), host, used_host, used.port, path, origin);
         Self { certificate, ..Self::keep(&parts) }
     }
 
@@ -106,7 +122,7 @@ impl HandshakeSnapshot {
         Self { parts, certificate: None }
     }
 
-    pub(super) fn read(&self) -> Result<KeptHandshake<'_>, Refusal> {
+    pub(super) fn read(&self, kind: RequestKind) -> Result<KeptHandshake<'_>, Refusal> {
         let (scheme, host, used_host, port, path, origin) = self.parts()?;
         let parse = |host: &str| Host::parse(host).map_err(|_| unreadable());
         let host = parse(&host)?;
@@ -114,7 +130,7 @@ impl HandshakeSnapshot {
             "" => None,
             used => Some(parse(used)?),
         };
-        Ok(KeptHandshake { scheme, host, used_host, port, path, origin })
+        Ok(KeptHandshake { kind, scheme, host, used_host, port, path, origin })
     }
 
     fn parts(&self) -> Result<Parts<'_>, Refusal> {

@@ -19,7 +19,7 @@ use super::{Step, Trace, credential, subprotocols};
 use crate::config::{Auth, Route};
 use crate::handshake::{RequestHead, UpgradeRequest};
 use crate::state::State;
-use crate::values::{Refusal, UserKey};
+use crate::values::{Refusal, RequestKind, UserKey};
 
 /// The checks of a policy for the client at one address. Each method runs the next phases of the list.
 #[derive(Debug)]
@@ -238,15 +238,16 @@ impl<'p> Checks<'p> {
         self.run(Phase::Session, &mut cx)
     }
 
-    /// Checks an open session again after a reload, with the checks that depend on the configuration
+    /// Checks an open session, or a plain request that lasts, again after a reload, with the checks that depend on the configuration
     /// alone. Bans, revocations, limits and signatures are not checked again. Returns the route that
     /// would admit the session now.
     pub fn review(
         &mut self,
+        kind: RequestKind,
         snapshot: &HandshakeSnapshot,
         authentication: SessionAuthentication<'_>,
     ) -> Result<Arc<Route>, Refusal> {
-        let kept = snapshot.read()?;
+        let kept = snapshot.read(kind)?;
         let mut cx = self.context();
         cx.facts.certificate = Some(ShownCertificate::Kept(snapshot.certificate()));
         cx.facts.handshake = Some(Handshake::Kept(&kept));

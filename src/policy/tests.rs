@@ -18,7 +18,7 @@ use super::{
 use crate::config::{self, Algorithm, UnknownClients};
 use crate::handshake::{ClientAddress, Peer, UpgradeRequest};
 use crate::state::State;
-use crate::values::{Reason, Refusal, RequestContext, Sender, TokenPlace};
+use crate::values::{Reason, Refusal, RequestContext, RequestKind, Sender, TokenPlace};
 
 /// The name of the route on which [`PROBE`] refuses every client.
 pub(crate) const PROBED: &str = "probed";
@@ -132,7 +132,11 @@ fn reload(fixture: &Fixture, admission: &Admission) -> Result<(), Refusal> {
     let claims = Claims::new(token.claims());
     let issuer = token.principal().user.issuer();
     let kept = SessionAuthentication::Identified { issuer, claims: &claims };
-    fixture.policy.checks(ADDRESS).review(admission.snapshot(), kept).map(drop)
+    fixture
+        .policy
+        .checks(ADDRESS)
+        .review(RequestKind::WebSocket, admission.snapshot(), kept)
+        .map(drop)
 }
 
 #[track_caller]

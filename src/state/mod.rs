@@ -1,6 +1,7 @@
-//! State that outlives a connection and a reload: bans, strikes, revocations, and limits.
+//! State that outlives a connection and a reload: bans, strikes, revocations, limits, and drains.
 
 pub mod bans;
+pub mod drains;
 pub mod limits;
 pub mod store;
 
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::Config;
 use crate::values::UnixTime;
 use bans::{Bans, Now};
+use drains::Drains;
 use limits::Limiters;
 use store::{Ban, Handed, Revocation, RevocationStore, Revocations, StoreError};
 
@@ -20,6 +22,7 @@ pub struct State {
     bans: Arc<Bans>,
     revocations: Arc<dyn RevocationStore>,
     limiters: Limiters,
+    drains: Arc<Drains>,
 }
 
 /// The bans and revocations of a process, on their way to its successor.
@@ -41,7 +44,12 @@ impl State {
         let bans = Bans::open(config.firewall.ban.as_ref(), trusted_proxies, Now::read())?;
         let limiters = Limiters::default();
         limiters.set(&config.limits);
-        Ok(Self { bans: Arc::new(bans), revocations: Arc::new(revocations), limiters })
+        Ok(Self {
+            bans: Arc::new(bans),
+            revocations: Arc::new(revocations),
+            limiters,
+            drains: Arc::default(),
+        })
     }
 
     /// Applies the bans' terms and the limits of a reloaded configuration; nothing counted is lost.
@@ -88,5 +96,11 @@ impl State {
     #[must_use]
     pub fn limiters(&self) -> &Limiters {
         &self.limiters
+    }
+
+    /// The servers and routes that operators drain.
+    #[must_use]
+    pub fn drains(&self) -> &Arc<Drains> {
+        &self.drains
     }
 }

@@ -73,10 +73,10 @@ reasons! {
     TokenExpired "token.expired" 401 4401 INFO - "The token has expired.";
     /// The token, or its user, was revoked.
     TokenRevoked "token.revoked" 403 4403 INFO - "The token was revoked.";
-    /// The client certificate that opened the session has expired.
-    CertificateExpired "certificate.expired" - 4401 INFO - "The client certificate has expired.";
-    /// After a reload the client certificate of the session is no longer accepted.
-    CertificateInvalid "certificate.invalid" - 4401 INFO - "The client certificate is not accepted any more.";
+    /// The client certificate of the session or the plain request has expired.
+    CertificateExpired "certificate.expired" 403 4401 INFO - "The client certificate has expired.";
+    /// After a reload the client certificate of the session or the plain request is no longer accepted.
+    CertificateInvalid "certificate.invalid" 403 4401 INFO - "The client certificate is not accepted any more.";
     /// The token's claims do not allow this route.
     ClaimsDenied "claims.denied" 403 4403 INFO - "The token does not allow this.";
     /// The Origin header names an origin that the route does not accept (RFC 6455 section 10.2).
@@ -120,6 +120,8 @@ reasons! {
     Capacity "capacity" 503 1013 WARN - "The gateway is at its capacity.";
     /// There is no key yet to verify a token with.
     TokenUnverifiable "token.unverifiable" 503 1013 ERROR error "Tokens cannot be verified right now.";
+    /// An operator drains the route, or every server of it.
+    RouteDrained "route.drained" 503 1012 INFO - "The application is under maintenance; try again later.";
     /// The upstream did not answer the handshake in time.
     UpstreamTimeout "upstream.timeout" 504 1014 ERROR error "The application did not answer in time.";
     /// A frame breaks RFC 6455 section 5.
@@ -133,20 +135,6 @@ reasons! {
     FrameTooBig "frame.too_big" - 1009 WARN error "The frame is too big.";
     /// A message has more than `max_fragments` frames.
     MessageFragments "message.fragments" - 1009 WARN error "The message has too many fragments.";
-    /// A message has a kind that `kinds` does not list.
-    MessageKind "message.kind" - 1008 WARN - "Messages of this kind are not accepted here.";
-    /// A message is not JSON within the bounds of its rules.
-    MessageStructure "message.structure" - 1007 WARN - "The message is not well-formed.";
-    /// A message breaks its JSON Schema.
-    MessageSchema "message.schema" - 1008 WARN - "The message does not have the form that is asked for.";
-    /// A message matches one of `deny_patterns`.
-    MessagePattern "message.pattern" - 1008 WARN - "The message is not accepted.";
-    /// A message has no type that its rules list.
-    MessageType "message.type" - 1008 WARN - "Messages of this type are not accepted here.";
-    /// The token does not have the claims that the type of the message requires.
-    MessageClaim "message.claim" - 4403 WARN - "The token does not allow this message.";
-    /// The client sends more messages of a type than its `rate` or `rate_per_user` allows.
-    MessageRate "message.rate" - 4429 WARN - "Too many messages of this type.";
     /// A message or a control frame took longer than `message_timeout`.
     MessageTimeout "message.timeout" - 4408 INFO error "The message took too long.";
     /// No data frame and no ping of a peer passed for `idle_timeout`.
@@ -161,12 +149,12 @@ reasons! {
     LimitBytes "limit.bytes" - 4429 WARN - "Too many bytes.";
     /// The client sends more pings and pongs than `limits.control_frames` allows.
     LimitControl "limit.control" - 4429 WARN - "Too many control frames.";
-    /// An operator ended the session.
-    SessionKicked "session.kicked" - 4403 INFO - "The connection was ended by an operator.";
+    /// An operator ended the session or the plain request.
+    SessionKicked "session.kicked" 403 4403 INFO - "The connection was ended by an operator.";
     /// An operator drained the route or the server of the session.
-    SessionDrained "session.drained" - 1012 INFO - "The connection was ended for maintenance; connect again.";
+    SessionDrained "session.drained" 503 1012 INFO - "The connection was ended for maintenance; connect again.";
     /// The server of the session was removed by a reload, or is unhealthy with `unhealthy = "drain"`.
-    UpstreamDraining "upstream.draining" - 1012 INFO - "The server of the connection leaves service; connect again.";
+    UpstreamDraining "upstream.draining" 503 1012 INFO - "The server of the connection leaves service; connect again.";
     /// `max_lifetime` is over.
     LifetimeOver "lifetime.over" - 1001 INFO - "The connection has reached its maximum lifetime.";
     /// The gateway stops.

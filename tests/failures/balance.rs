@@ -37,7 +37,7 @@ pub(super) fn gateway(servers: &str, balance: &str, auth: &str) -> Builder {
 }
 
 /// The next connection to one of the servers, and the index of the server.
-fn accept(servers: &[RawUpstream]) -> (usize, Wire) {
+pub(super) fn accept(servers: &[RawUpstream]) -> (usize, Wire) {
     let next = || servers.iter().map(RawUpstream::accept_now).enumerate();
     let accepted = eventually(|| next().find_map(|(index, wire)| Some((index, wire?))));
     accepted.expect("the gateway connects to a server")
@@ -60,7 +60,11 @@ pub(super) fn open(gateway: &Gateway, servers: &[RawUpstream]) -> (usize, Sessio
 }
 
 /// Opens `count` sessions; returns them with the number that each server got.
-fn fill(gateway: &Gateway, servers: &[RawUpstream], count: usize) -> (Vec<usize>, Vec<Session>) {
+pub(super) fn fill(
+    gateway: &Gateway,
+    servers: &[RawUpstream],
+    count: usize,
+) -> (Vec<usize>, Vec<Session>) {
     let mut counts = vec![0; servers.len()];
     let mut sessions = Vec::new();
     for _ in 0..count {

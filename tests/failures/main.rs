@@ -9,6 +9,7 @@ mod balance;
 mod client;
 mod clock;
 mod deadlines;
+mod drain;
 mod failover;
 mod probes;
 mod scaling;

@@ -3,9 +3,9 @@
 use super::support::{Gateway, RawUpstream, Request};
 use super::{HELLO, answer, get, plain, serving};
 
-const SECRET: &str = "0123456789abcdef0123456789abcdef";
+pub(super) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-fn token(more: &str) -> String {
+pub(super) fn token(more: &str) -> String {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_framewall"))
         .args(["token", "mint", "--user", "ann", "--secret", "env:PLAIN_SECRET"])
         .args(more.split_whitespace())
@@ -16,7 +16,7 @@ fn token(more: &str) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-const ISSUER: &str = "[jwt.main]\nalgorithms = [\"HS256\"]\nsecret = \"file:secret\"\n\
+pub(super) const ISSUER: &str = "[jwt.main]\nalgorithms = [\"HS256\"]\nsecret = \"file:secret\"\n\
     token_from = [\"header\", \"cookie:session\"]\nforward = { \"X-User\" = \"sub\" }\nleeway = \"0s\"\n";
 
 fn guarded(upstream: &RawUpstream) -> Gateway {

@@ -9,6 +9,7 @@ mod support;
 mod access;
 mod bodies;
 mod connections;
+mod endings;
 mod forwarding;
 mod redirect;
 mod smuggling;

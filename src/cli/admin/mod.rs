@@ -1,9 +1,10 @@
-//! `framewall status`, `reload`, `sessions`, `kick`, `revoke`, `ban`, `unban`, `bans` and `upgrade`: the admin
+//! `framewall status`, `reload`, `sessions`, `kick`, `revoke`, `ban`, `unban`, `bans`, `drain`, `undrain` and `upgrade`: the admin
 //! client. It sends one request over the gateway's socket and prints the answer, as text or as the
 //! received JSON.
 
 mod bans;
 mod client;
+mod drain;
 mod show;
 
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use crate::values::Network;
 use crate::values::UnixTime;
 pub(super) use bans::{BanArgs, BansArgs, UnbanArgs, ban, bans, unban};
 use client::ask;
+pub(super) use drain::{DrainArgs, UndrainArgs, drain, undrain};
 pub(super) use show::plain;
 
 /// The gateway's socket, and the format of the printed answer.
@@ -76,6 +78,7 @@ impl Which {
             ip: self.ip,
             id: self.id.clone(),
             token: self.token.clone(),
+            removed_by: None,
         }
     }
 }

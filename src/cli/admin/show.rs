@@ -50,6 +50,7 @@ pub(super) fn status(answer: &Value) -> String {
     for (route, count) in answer["routes"].as_object().into_iter().flatten() {
         line("", &format!("{} {}", text(count), plain(route)));
     }
+    line("answers", &text(&answer["answers"]));
     line("revocations", &text(&answer["revocations"]));
     line("bans", &text(&answer["bans"]));
     line("reported", &text(&answer["would_refuse"]));
@@ -59,6 +60,9 @@ pub(super) fn status(answer: &Value) -> String {
     }
     for upstream in answer["upstreams"].as_array().into_iter().flatten() {
         line("upstream", &upstream_state(upstream));
+    }
+    for drain in answer["drains"].as_array().into_iter().flatten() {
+        line("drain", &drain_state(drain));
     }
     for keys in answer["issuers"].as_array().into_iter().flatten() {
         line("keys", &plain(&keys.to_string()));
@@ -118,6 +122,10 @@ pub(super) fn reload(answer: &Value) -> String {
         text(&answer["generation"]),
         some_sessions(&answer["closed"])
     );
+    if answer["draining"].as_u64().is_some_and(|draining| draining > 0) {
+        let _ =
+            writeln!(shown, "draining {} of removed servers", some_sessions(&answer["draining"]));
+    }
     for warning in strings("warnings") {
         let _ = writeln!(shown, "warning: {warning}");
     }
@@ -134,6 +142,8 @@ pub(super) fn sessions(answer: &Value, now: UnixTime) -> String {
     let last = if certified { "CERTIFICATE" } else { "" };
     let replaced = listed.iter().any(|session| session["process"].is_number());
     let process = if replaced { "PROCESS" } else { "" };
+    let is_mixed = listed.iter().any(|session| session["kind"] == "http");
+    let kind = if is_mixed { "KIND" } else { "" };
     let heads = [
         "ID",
         "ROUTE",
@@ -146,9 +156,10 @@ pub(super) fn sessions(answer: &Value, now: UnixTime) -> String {
         "OUT",
         last,
         process,
+        kind,
     ];
     let mut rows = vec![heads.map(str::to_owned)];
-    rows.extend(listed.iter().map(|session| row(session, now)));
+    rows.extend(listed.iter().map(|session| row(session, is_mixed, now)));
     let mut shown = table(&rows);
     let matching = answer["matching"].as_u64().unwrap_or(0);
     if matching > listed.len() as u64 {
@@ -157,7 +168,7 @@ pub(super) fn sessions(answer: &Value, now: UnixTime) -> String {
     shown
 }
 
-fn row(session: &Value, now: UnixTime) -> [String; 11] {
+fn row(session: &Value, is_mixed: bool, now: UnixTime) -> [String; 12] {
     let moment = |member: &str| session[member].as_str().and_then(|text| text.parse().ok());
     let age = moment("since").map(|since: UnixTime| span(since.age(now)));
     let left = moment("expires").map(|expires: UnixTime| span(now.age(expires)));
@@ -173,6 +184,7 @@ fn row(session: &Value, now: UnixTime) -> [String; 11] {
         text(&session["upstream"]["messages"]),
         certificate(&session["certificate"]),
         session["process"].as_u64().map_or_else(String::new, |process| process.to_string()),
+        if is_mixed { text(&session["kind"]) } else { String::new() },
     ]
 }
 
@@ -210,6 +222,40 @@ pub(super) fn ban(answer: &Value) -> String {
 
 pub(super) fn unban(answer: &Value) -> String {
     format!("unbanned {}\n", text(&answer["network"]))
+}
+
+pub(super) fn drain(answer: &Value) -> String {
+    let over = span(Duration::from_secs(answer["over_seconds"].as_u64().unwrap_or(0)));
+    let sessions = some_sessions(&answer["sessions"]);
+    let target = drained(answer);
+    format!("draining {target}: {sessions} end over {over}, until {}\n", text(&answer["ends"]))
+}
+
+pub(super) fn undrain(answer: &Value) -> String {
+    format!("undrained {}: {} stay\n", drained(answer), some_sessions(&answer["sessions"]))
+}
+
+/// The server, the route, or the reload that removed servers.
+fn drained(drain: &Value) -> String {
+    match (&drain["server"], &drain["route"]) {
+        (Value::Null, Value::Null) => {
+            format!("servers removed by reload {}", text(&drain["generation"]))
+        }
+        (Value::Null, route) => format!("route {}", text(route)),
+        (server, _) => text(server),
+    }
+}
+
+/// A drain on one line: its sessions, and when the last one is told to end.
+fn drain_state(drain: &Value) -> String {
+    let (target, state) = (drained(drain), text(&drain["state"]));
+    let until = match &drain["state"] {
+        Value::String(state) if state == "draining" => {
+            format!(", told to end until {}", text(&drain["ends"]))
+        }
+        _ => String::new(),
+    };
+    format!("{target} {state}, {} left{until}", some_sessions(&drain["sessions"]))
 }
 
 fn some_sessions(count: &Value) -> String {

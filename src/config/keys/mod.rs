@@ -23,7 +23,6 @@ mod jwt;
 mod key;
 mod limits;
 mod log;
-mod messages;
 mod route;
 mod server;
 mod tls;
@@ -38,7 +37,6 @@ pub use jwt::*;
 pub(in crate::config) use key::{DefaultTo, Field, Key, Needed, Omittable, Row};
 pub use limits::*;
 pub use log::*;
-pub(in crate::config) use messages::*;
 pub use route::*;
 pub use server::*;
 pub(in crate::config) use tls::*;
@@ -59,8 +57,6 @@ static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
         jwt_rows,
         upstream_rows,
         route_rows,
-        message_rows,
-        message_type_rows,
         log_rows,
         admin_rows,
     ];
@@ -115,18 +111,13 @@ pub(in crate::config) enum Section {
     /// `[routes]`; its keys are names that the operator chooses.
     Routes,
     Route,
-    /// `[routes.NAME.messages]` and `[routes.NAME.replies]`.
-    Messages,
-    /// `[routes.NAME.messages.types]`; its keys are names that the operator chooses.
-    MessageTypes,
-    MessageType,
     Log,
     Admin,
 }
 
 impl Section {
     /// The sections with keys in the table, in the order of the reference.
-    pub(in crate::config) const ALL: [Self; 15] = [
+    pub(in crate::config) const ALL: [Self; 13] = [
         Self::File,
         Self::Server,
         Self::Tls,
@@ -138,8 +129,6 @@ impl Section {
         Self::Issuer,
         Self::Upstream,
         Self::Route,
-        Self::Messages,
-        Self::MessageType,
         Self::Log,
         Self::Admin,
     ];
@@ -151,7 +140,7 @@ impl Section {
 
     /// Whether the keys of this section are names that the operator chooses.
     pub(in crate::config) fn is_named(self) -> bool {
-        matches!(self, Self::Issuers | Self::Upstreams | Self::Routes | Self::MessageTypes)
+        matches!(self, Self::Issuers | Self::Upstreams | Self::Routes)
     }
 }
 
@@ -173,9 +162,6 @@ impl fmt::Display for Section {
             Self::Upstream => "[upstreams.NAME]",
             Self::Routes => "[routes]",
             Self::Route => "[routes.NAME]",
-            Self::Messages => "[routes.NAME.messages]",
-            Self::MessageTypes => "[routes.NAME.messages.types]",
-            Self::MessageType => "[routes.NAME.messages.types.TYPE]",
             Self::Log => "[log]",
             Self::Admin => "[admin]",
         })
@@ -240,6 +226,9 @@ pub(in crate::config) fn later(name: &str) -> Option<&'static str> {
         "health" | "health_check" | "health_checks" | "healthcheck" | "unhealthy" => {
             "it has no health checks of applications; an address of `upstream` that cannot be \
              connected to is passed over"
+        }
+        "messages" | "replies" | "schema" | "deny_patterns" | "kinds" => {
+            "it has no rules for what a message says; frames, sizes and rates are checked"
         }
         "http" | "pages" => "a route serves plain HTTP with serve = [\"websocket\", \"http\"]",
         "static" | "root" => "it serves no files; an application or another server does",

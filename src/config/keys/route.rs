@@ -15,7 +15,6 @@ use crate::config::origins::OriginEntry;
 use crate::config::path::PathPattern;
 use crate::config::reader::NAME;
 use crate::config::route::parse_subprotocol;
-use crate::message::MessageRules;
 use crate::values::RequestKind;
 
 loaded! {
@@ -34,10 +33,6 @@ loaded! {
         websocket: WebSocket,
         /// `[limits]` with the route's overrides.
         limits: Limits,
-        /// `[routes.NAME.messages]`: the rules for the client's messages.
-        messages: Option<Arc<MessageRules>>,
-        /// `[routes.NAME.replies]`: the rules for the application's messages.
-        replies: Option<Arc<MessageRules>>,
     } Route route_rows;
 
     HOST host: Vec<HostPattern> = Texts<HostPattern>,
@@ -135,10 +130,6 @@ loaded! {
         "`messages`, `bytes`, `messages_per_user`, `control_frames`, `on_exceed` and `mode` of [limits] \
          for this route. A key that is not given has its value of [limits]; `\"off\"` switches a limit \
          off. `mode` applies to the limits of this route.";
-    MESSAGES messages = Subtable, Subtable(Section::Messages), Omittable("no rules"),
-        "What the client's messages may be. See [messages.md](messages.md).";
-    REPLIES replies = Subtable, Subtable(Section::Messages), Omittable("no rules"),
-        "What the application's messages may be: the same keys.";
     ROUTE_WEBSOCKET websocket = Subtable, Subtable(Section::WebSocket), Omittable("as in [websocket]"),
         "The keys of [websocket] for this route. A key that is not given has its value of [websocket].";
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::protocol::{AdminAnswer, MOST_LISTED, Outcome, Request, RevokeRequest};
-use super::{bans, older};
+use super::{bans, drain, older};
 use crate::config::duration;
 use crate::control::{Control, ReloadError, UpgradeError, upgrade};
 use crate::gateway::session::Filter;
@@ -38,6 +38,8 @@ async fn act_here(control: &Arc<Control>, request: Request) -> AdminAnswer {
         Request::Unban { network } => bans::unban(control, network).await,
         Request::Bans {} => bans::list(control),
         Request::Upgrade {} => upgrade(control).await,
+        Request::Drain { selector, over } => drain::drain(control, &selector, over.as_deref()),
+        Request::Undrain { selector } => drain::undrain(control, &selector),
     }
 }
 
@@ -54,6 +56,7 @@ fn status(control: &Control) -> Value {
         "listeners": running.map_or(&[][..], |running| &running.listeners),
         "max_connections": in_force.server.max_connections,
         "sessions": control.sessions.count(),
+        "answers": control.sessions.answers(),
         "routes": control.sessions.by_route(),
         "generation": in_force.generation,
         "last_reload": control.last_reload(),
@@ -61,6 +64,7 @@ fn status(control: &Control) -> Value {
         "bans": control.state.bans().count(now),
         "would_refuse": control.reporter.total_let_through(),
         "upstreams": in_force.dialer.list(),
+        "drains": control.list_drains(),
         "issuers": in_force.policy.verifiers().status(),
     })
 }

@@ -14,7 +14,12 @@ pub(super) async fn ask(control: &Control, request: &Request, answer: AdminAnswe
         | Request::Revoke { .. }
         | Request::Ban { .. }
         | Request::Unban { .. } => true,
-        Request::Reload {} | Request::Bans {} | Request::Upgrade {} => false,
+        Request::Reload {}
+        | Request::Bans {}
+        | Request::Upgrade {}
+        // It ends its sessions already.
+        | Request::Drain { .. }
+        | Request::Undrain { .. } => false,
     };
     let older = control.older().filter(|_| is_about_sessions);
     let Some(older) = older else { return answer };
@@ -43,7 +48,12 @@ fn add(request: &Request, mut answer: AdminAnswer, other: &Value, pid: u32) -> A
         Request::Sessions { limit, .. } => list(&mut answer, other, pid, *limit),
         Request::Kick { .. } => count(&mut answer, other, "kicked"),
         Request::Revoke { .. } | Request::Ban { .. } => count(&mut answer, other, "closed"),
-        Request::Unban { .. } | Request::Reload {} | Request::Bans {} | Request::Upgrade {} => {}
+        Request::Unban { .. }
+        | Request::Drain { .. }
+        | Request::Undrain { .. }
+        | Request::Reload {}
+        | Request::Bans {}
+        | Request::Upgrade {} => {}
     }
     answer
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::gateway::session::Filter;
+use crate::state::drains::DrainTarget;
 use crate::state::store::Kind;
 use crate::values::Network;
 use crate::values::UnixTime;
@@ -60,6 +61,21 @@ pub enum Request {
     Bans {},
     /// Replace the process by a new one of its program.
     Upgrade {},
+    /// Drain a server or a route.
+    Drain {
+        /// The server or route.
+        #[serde(flatten)]
+        selector: DrainSelector,
+        /// The time over which the sessions are told to end, such as "10m"; default: `shutdown_spread`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        over: Option<String>,
+    },
+    /// End the drain of a server or a route.
+    Undrain {
+        /// The server or route.
+        #[serde(flatten)]
+        selector: DrainSelector,
+    },
 }
 
 fn listed() -> usize {
@@ -115,6 +131,29 @@ pub struct BanRequest {
     pub why: Option<String>,
 }
 
+/// A server or a route: one of the two.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DrainSelector {
+    /// A server: its address, or `NAME/ADDRESS` with the name of its `[upstreams.NAME]` table or of a route.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<String>,
+    /// The NAME of `[routes.NAME]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
+}
+
+impl DrainSelector {
+    /// The server or route as it is written, if exactly one is given.
+    pub(super) fn named(&self) -> Option<DrainTarget> {
+        match (&self.upstream, &self.route) {
+            (Some(server), None) => Some(DrainTarget::Server(server.as_str().into())),
+            (None, Some(route)) => Some(DrainTarget::Route(route.as_str().into())),
+            _ => None,
+        }
+    }
+}
+
 impl Request {
     /// The `action` of the request, as in the log.
     #[must_use]
@@ -129,6 +168,8 @@ impl Request {
             Self::Unban { .. } => "unban",
             Self::Bans {} => "bans",
             Self::Upgrade {} => "upgrade",
+            Self::Drain { .. } => "drain",
+            Self::Undrain { .. } => "undrain",
         }
     }
 }
@@ -218,6 +259,9 @@ mod tests {
             r#"{"action":"unban","network":"203.0.113.7"}"#,
             r#"{"action":"bans"}"#,
             r#"{"action":"upgrade"}"#,
+            r#"{"action":"drain","upstream":"app/ws://10.0.0.5:8765","over":"10m"}"#,
+            r#"{"action":"drain","route":"chat"}"#,
+            r#"{"action":"undrain","upstream":"ws://10.0.0.5:8765"}"#,
         ] {
             let request: Request = serde_json::from_str(text).unwrap();
             assert_eq!(serde_json::to_string(&request).unwrap(), text);
@@ -240,6 +284,8 @@ mod tests {
             r#"{"action":"ban","network":"192.0.2.7","until":"tomorrow"}"#,
             r#"{"action":"unban","network":"192.0.2.7","for":"1h"}"#,
             r#"{"action":"bans","limit":5}"#,
+            r#"{"action":"drain","server":"ws://10.0.0.5:8765"}"#,
+            r#"{"action":"undrain","route":"chat","over":"10m"}"#,
         ] {
             assert!(serde_json::from_str::<Request>(text).is_err(), "{text}");
         }

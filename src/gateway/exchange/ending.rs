@@ -82,6 +82,10 @@ pub(super) async fn conclude(
         HttpOutcome::Closed(Err(error)) => {
             reporter.connection_error(subject, Reason::ClientLost, &error.to_string());
         }
+        HttpOutcome::Stopped(reason) => {
+            reporter.refused(subject, &Refusal::new(reason, "before the answer began"));
+            answer = handshake::problem_bytes(reason, &subject.request_id);
+        }
         HttpOutcome::Late if head.is_complete() => {
             let detail = "the client did not take the answer";
             reporter.connection_error(subject, Reason::ClientLost, detail);

@@ -20,6 +20,7 @@ use tokio::time::{timeout, timeout_at};
 use super::wait::ClientWait;
 use crate::handshake::{HeadFault, HeadLimits, HeadShare, HeadTap, RawHead, Respelled, Spelling};
 use crate::tls::transport::{Linger, Transport};
+use crate::values::Reason;
 
 /// How long an answer may take to be written once the deadline has passed.
 const ANSWER_GRACE: Duration = Duration::from_secs(2);
@@ -53,6 +54,8 @@ pub(super) enum HttpOutcome {
     Closed(hyper::Result<()>),
     /// The deadline passed before the answer was written.
     Late,
+    /// The gateway ended the answer to a plain request.
+    Stopped(Reason),
     /// The gateway stops, and the client has sent no whole request.
     Abandoned,
 }
@@ -142,7 +145,7 @@ impl Http1 {
         let mut served = pin!(poll_fn(|cx| match connection.poll_without_shutdown(cx) {
             Poll::Ready(ended) => Poll::Ready(HttpOutcome::Closed(ended)),
             Poll::Pending if written.is_whole() => Poll::Ready(HttpOutcome::Answered),
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => wait.poll_stopped(cx).map(HttpOutcome::Stopped),
         }));
         // When the gateway stops, it does not wait for the rest of a head.
         let abandoned = async {
@@ -169,6 +172,7 @@ impl Http1 {
             }
             (in_time, _) => in_time.unwrap_or(HttpOutcome::Late),
         };
+        drop(wait.answer().take());
         let parts = connection.into_parts();
         let tap = parts.io.into_inner().into_inner();
         let is_at_end = tap.is_at_end();

@@ -39,7 +39,8 @@ impl<B> LastingBody<B> {
     }
 }
 
-fn is_event_stream(head: &response::Parts) -> bool {
+/// Whether an answer is a stream of server-sent events, which has no end of its own.
+pub(super) fn is_event_stream(head: &response::Parts) -> bool {
     let kind = head.headers.get(CONTENT_TYPE).map(http::HeaderValue::as_bytes).unwrap_or_default();
     let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
     kind.eq_ignore_ascii_case(b"text/event-stream")

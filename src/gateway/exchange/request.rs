@@ -11,11 +11,11 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Exchanges;
 use super::connection::{Connection, MAX_REQUESTS};
-use super::lasting::LastingBody;
+use super::lasting::{LastingBody, is_event_stream};
 use super::wait::ClientWait;
 use crate::config::{Auth, OnExpiry, Route, Server};
 use crate::gateway::listen::{Purpose, Slot};
-use crate::gateway::session::{Caller, Next, Session};
+use crate::gateway::session::{Caller, Description, Next, OpenAnswer, Session};
 use crate::gateway::upstream::{
     self, Affinity, Answer, AnswerBody, Failure, PlainAnswer, PlainCall,
 };
@@ -26,8 +26,8 @@ use crate::handshake::{
 };
 use crate::journal::Subject;
 use crate::policy::{
-    AddressAdmission, Admission, Arrival, Authentication, Checks, PlainAdmission, Room,
-    UserAdmission,
+    AddressAdmission, Admission, Arrival, Authentication, Checks, HandshakeSnapshot,
+    PlainAdmission, Room, UserAdmission,
 };
 use crate::state::limits::UserPermit;
 use crate::tls::ClientCertificate;
@@ -227,6 +227,11 @@ impl Exchange<'_> {
     ) -> Reply {
         let PlainAnswer { head, letters, mut body } = answer;
         let status = head.status;
+        let is_event_stream = is_event_stream(&head);
+        let stopped = self.wait.answer().as_mut().map(|answer| {
+            answer.answered(self.subject.upstream.clone(), is_event_stream);
+            Arc::clone(answer.stopped())
+        });
         let id = &self.subject.request_id;
         let mut head = handshake::forwarded(&head, id, persistence);
         letters.give(&mut head.extensions);
@@ -236,7 +241,7 @@ impl Exchange<'_> {
             self.keep(address);
         }
         let Exchanges { runtime, reporter, .. } = &*self.connection.exchanges;
-        let body = body.recorded(reporter.journal().clone(), self.subject, status, began);
+        let body = body.recorded(reporter.journal().clone(), self.subject, status, began, stopped);
         let body = LastingBody::new(body, &head, runtime, began);
         Reply::Forwarded(Box::new(Response::from_parts(head, body)), persistence)
     }
@@ -306,6 +311,10 @@ impl Exchange<'_> {
         let in_force = Arc::clone(in_force);
         let caller = Caller { request, peer: *peer, client, letters, affinity, in_force };
         let next = if matches!(admission.authentication(), Authentication::Awaited(_)) {
+            // Its 101 would come before an upstream is chosen.
+            if let Some(refusal) = caller.in_force.dialer.drained(admission.route()) {
+                return Err(refusal.into());
+            }
             Next::FirstMessage(Box::new(caller))
         } else {
             let journal = exchanges.reporter.journal();
@@ -367,25 +376,42 @@ impl Exchange<'_> {
         };
         let mut head = plain_request(&request, provenance)
             .map_err(|error| Refusal::new(Reason::HandshakeMalformed, error.to_string()))?;
-        let route = admission.route();
+        let route = Arc::clone(admission.route());
         if let Some(host) = route.upstream_host.as_deref().and_then(|host| host.parse().ok()) {
             head.headers.insert(HOST, host);
         }
         let (address, user) = (arrival.client.address.ip(), self.subject.user.as_ref());
         let deadline = self.wait.deadline;
-        let turns = in_force.dialer.turns(route, &affinity, address, user, deadline).await;
-        self.wait.lift(route.body_timeout);
+        let turns = in_force.dialer.turns(&route, &affinity, address, user, deadline).await;
+        self.wait.lift(route.body_timeout, self.open_answer(request, admission, arrival));
         let call = PlainCall {
             turns,
             journal: exchanges.reporter.journal(),
-            route,
+            route: &route,
             head,
             body,
             deadline: self.wait.deadline,
             whole: in_force.server.handshake_timeout,
-            expires: expiry(&admission),
         };
         upstream::forward(call, &mut self.subject.upstream).await
+    }
+
+    /// The answer to an admitted request, which the registry can end.
+    fn open_answer(
+        &self,
+        request: PlainRequest,
+        admission: PlainAdmission,
+        arrival: Arrival<'_>,
+    ) -> OpenAnswer {
+        let Connection { exchanges, in_force, .. } = self.connection;
+        let expires = expiry(&admission);
+        let (id, peer) = (self.subject.request_id.clone(), self.subject.peer);
+        let (scheme, context) = (arrival.client.scheme, arrival.context);
+        let certificate = arrival.certificate.cloned();
+        OpenAnswer::new(&exchanges.sessions, in_force.generation, expires, move || {
+            let snapshot = HandshakeSnapshot::of_plain(request.head(), scheme, certificate);
+            Description::of_plain(id, peer, &admission, snapshot, context)
+        })
     }
 
     /// Checks the bytes of the head, and parses it. A malformed request is an offence if no browser writes such a
@@ -461,6 +487,7 @@ fn keeps_connection(refusal: &Refusal) -> bool {
             | Reason::ClaimsDenied
             | Reason::LimitRequests
             | Reason::UpstreamUnavailable
+            | Reason::RouteDrained
             | Reason::UpstreamTimeout
             | Reason::UpstreamHandshake
     );

@@ -1,10 +1,14 @@
 //! How long the gateway waits for a client.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
+
+use crate::gateway::session::OpenAnswer;
+use crate::values::Reason;
 
 /// How long a connection that is accepted during a stop has for its request.
 const DURING_STOP: Duration = Duration::from_secs(2);
@@ -19,6 +23,8 @@ pub(super) struct ClientWait {
     /// The time for which the client may take nothing of its answer, once the deadline no longer holds for the
     /// present request.
     stall: OnceLock<Duration>,
+    /// The plain request that an upstream answers now.
+    answer: Mutex<Option<OpenAnswer>>,
 }
 
 /// Why the gateway no longer waits.
@@ -43,7 +49,7 @@ impl ClientWait {
     }
 
     fn until_deadline(deadline: Instant, stopping: CancellationToken) -> Self {
-        Self { deadline, stopping, stall: OnceLock::new() }
+        Self { deadline, stopping, stall: OnceLock::new(), answer: Mutex::default() }
     }
 
     /// Restarts the deadline, for another request.
@@ -53,9 +59,20 @@ impl ClientWait {
     }
 
     /// Lifts the deadline of the present request: it is admitted, and an upstream answers it. From then on the client
-    /// must take bytes of the answer within `stall`.
-    pub(super) fn lift(&self, stall: Duration) {
+    /// must take bytes of the answer within `stall`, and `answer` ends when the gateway says so.
+    pub(super) fn lift(&self, stall: Duration, answer: OpenAnswer) {
         let _ = self.stall.set(stall);
+        *self.answer() = Some(answer);
+    }
+
+    /// The answer to the present request, while an upstream gives it.
+    pub(super) fn answer(&self) -> MutexGuard<'_, Option<OpenAnswer>> {
+        self.answer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Resolves to the reason for which the gateway ends the answer to the present request.
+    pub(super) fn poll_stopped(&self, cx: &mut Context<'_>) -> Poll<Reason> {
+        self.answer().as_mut().map_or(Poll::Pending, |answer| answer.poll_stopped(cx))
     }
 
     /// The time for which the client may take nothing of its answer, if the deadline was lifted.

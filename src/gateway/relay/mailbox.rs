@@ -7,36 +7,14 @@ use std::task::{Context, Poll, Waker};
 
 use crate::config::Route;
 use crate::values::{Flow, Reason, UserShare};
-use crate::wire::MessageJudge;
 
 /// The settings that apply to a session.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Terms {
     /// Its route: sizes, times and rates.
     pub route: Arc<Route>,
     /// Its share of the user's rate, if there is one.
     pub user: Option<UserShare>,
-    /// The judges of the client's and the upstream's messages.
-    pub judges: Judges,
-}
-
-/// The judges of whole messages, one for each peer whose messages have rules.
-#[derive(Debug, Default)]
-pub struct Judges {
-    /// Of the client's messages.
-    pub client: Option<Box<dyn MessageJudge>>,
-    /// Of the upstream's messages.
-    pub upstream: Option<Box<dyn MessageJudge>>,
-}
-
-impl Judges {
-    /// The bytes that a session may hold for its judges: buffers double as they grow, and a compressed message is
-    /// held a second time as inflated.
-    pub(super) fn hold(&self) -> usize {
-        let judges = [&self.client, &self.upstream];
-        let sizes = judges.into_iter().flatten().map(|judge| judge.max_size().saturating_mul(4));
-        usize::try_from(sizes.sum::<u64>()).unwrap_or(usize::MAX)
-    }
 }
 
 /// A stop reason is inside.
@@ -68,13 +46,13 @@ struct MailboxInner {
 
 /// The new content of a mailbox.
 #[derive(Debug, Default)]
-pub(super) struct Mail {
+pub(in crate::gateway) struct Mail {
     /// Given once.
-    pub(super) stop: Option<Reason>,
+    pub(in crate::gateway) stop: Option<Reason>,
     /// The newest terms.
     pub(super) terms: Option<Box<Terms>>,
     /// Whether the session is to call [`Mailbox::publish`].
-    pub(super) counters: bool,
+    pub(in crate::gateway) counters: bool,
 }
 
 impl Mailbox {
@@ -140,7 +118,7 @@ impl Mailbox {
 
     /// Takes the mail. The task of `cx` is woken for later mail. `known` is the waker of the last call, so
     /// that a change of it is seen without the lock.
-    pub(super) fn take(&self, cx: &Context<'_>, known: &mut Option<Waker>) -> Mail {
+    pub(in crate::gateway) fn take(&self, cx: &Context<'_>, known: &mut Option<Waker>) -> Mail {
         let is_known = known.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
         if is_known && !self.has(STOP | TERMS | COUNTERS) {
             return Mail::default();

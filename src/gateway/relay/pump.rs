@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::peer::{Ending, RelayPeer, Stage};
 use crate::tls::transport::AT_ONCE;
 use crate::values::Reason;
-use crate::wire::{Gate, GateEvent, HoldBudget, Judgement, Outcome, UNCOUNTED, Verdict, Violation};
+use crate::wire::{Gate, GateEvent, HoldBudget, UNCOUNTED, Verdict, Violation};
 
 /// Released pieces of at least this size are written without being gathered first.
 const GATHER_BELOW: usize = 4 * 1024;
@@ -45,8 +45,6 @@ pub(super) enum Notice {
     Closed(Option<u16>),
     /// An inspector refused bytes: they are above a rate, or hand in a token that cannot be taken out.
     Refused(Reason),
-    /// The peer sent a message that breaks a rule of the route, and the session ends.
-    Judged(Box<Judgement>),
     /// The peer sent a frame that breaks a rule.
     Violation(Box<Violation>),
     /// The peer's stream ended.
@@ -61,19 +59,17 @@ pub(super) struct PumpOutcome {
     pub(super) notice: Option<Notice>,
     /// The peer may not be read before this instant.
     pub(super) wait: Option<Instant>,
-    /// Messages that break a rule of the route and do not end the session.
-    pub(super) judged: Vec<Judgement>,
 }
 
 impl PumpOutcome {
     fn is_some(&self) -> bool {
-        self.notice.is_some() || self.wait.is_some() || !self.judged.is_empty()
+        self.notice.is_some() || self.wait.is_some()
     }
 }
 
 impl From<Notice> for PumpOutcome {
     fn from(notice: Notice) -> Self {
-        Self { notice: Some(notice), ..Self::default() }
+        Self { notice: Some(notice), wait: None }
     }
 }
 
@@ -151,10 +147,7 @@ pub(super) fn drain(
                 gate.allow(None);
                 let fed = reads_frames.then(|| feed(gate, bytes, budget, now, |_| {}));
                 let notice = fed.and_then(|(_, outcome)| outcome.notice);
-                let refused = matches!(
-                    notice,
-                    Some(Notice::Violation(_) | Notice::Refused(_) | Notice::Judged(_))
-                );
+                let refused = matches!(notice, Some(Notice::Violation(_) | Notice::Refused(_)));
                 (bytes.len(), (bytes.len(), refused))
             });
             match drained {
@@ -210,44 +203,35 @@ fn feed(
     now: Instant,
     mut release: impl FnMut(&[u8]),
 ) -> (usize, PumpOutcome) {
-    gate.at(now);
+    if let Some(allowance) = gate.allowance() {
+        allowance.at(now);
+    }
     let mut notice = None;
-    let mut judged = Vec::new();
     let mut rest = bytes;
     while !rest.is_empty() {
-        let run = gate.judge(rest, budget);
-        for released in run.release {
+        let judged = gate.judge(rest, budget);
+        for released in judged.release {
             release(released);
         }
-        rest = &rest[run.consumed..];
-        match run.event {
+        rest = &rest[judged.consumed..];
+        match judged.event {
             // The gates of a session have no first-message inspector.
             None | Some(GateEvent::Dropped | GateEvent::FirstMessage | GateEvent::Ping(_)) => {}
             Some(GateEvent::OwnPong) => notice = notice.or(Some(Notice::Pong)),
             Some(GateEvent::Token(token)) => notice = Some(Notice::Token(token)),
             Some(GateEvent::Close(close)) => notice = Some(Notice::Closed(close.code)),
             Some(GateEvent::Wait(until)) => {
-                return (
-                    bytes.len() - rest.len(),
-                    PumpOutcome { notice, wait: Some(until), judged },
-                );
+                return (bytes.len() - rest.len(), PumpOutcome { notice, wait: Some(until) });
             }
             Some(GateEvent::Refused(reason)) => {
-                let notice = Some(Notice::Refused(reason));
-                return (bytes.len(), PumpOutcome { notice, wait: None, judged });
+                return (bytes.len(), Notice::Refused(reason).into());
             }
             Some(GateEvent::Violation(violation)) => {
-                let notice = Some(Notice::Violation(violation));
-                return (bytes.len(), PumpOutcome { notice, wait: None, judged });
+                return (bytes.len(), Notice::Violation(violation).into());
             }
-            Some(GateEvent::Judged(judgement)) if judgement.outcome == Outcome::Close => {
-                let notice = Some(Notice::Judged(judgement));
-                return (bytes.len(), PumpOutcome { notice, wait: None, judged });
-            }
-            Some(GateEvent::Judged(judgement)) => judged.push(*judgement),
         }
     }
-    (bytes.len(), PumpOutcome { notice, wait: None, judged })
+    (bytes.len(), PumpOutcome { notice, wait: None })
 }
 
 /// Charges a peer for bytes read from it.
@@ -255,10 +239,10 @@ fn charge(source: &mut RelayPeer, bytes: usize, outcome: PumpOutcome, now: Insta
     let verdict = source.gate.allowance().map(|allowance| allowance.bytes(bytes as u64, now));
     match (verdict, outcome.notice) {
         (Some(Verdict::Refuse(reason)), None | Some(Notice::Pong | Notice::Token(_))) => {
-            PumpOutcome { notice: Some(Notice::Refused(reason)), ..outcome }
+            Notice::Refused(reason).into()
         }
         (Some(Verdict::Wait(until)), notice) => {
-            PumpOutcome { notice, wait: outcome.wait.max(Some(until)), judged: outcome.judged }
+            PumpOutcome { notice, wait: outcome.wait.max(Some(until)) }
         }
         (_, notice) => PumpOutcome { notice, ..outcome },
     }

@@ -70,7 +70,7 @@ impl InForce {
                 Arc::clone(state.revocations()),
             ),
             terminator,
-            dialer: Dialer::new(config, before.map(|before| &before.dialer))?,
+            dialer: Dialer::new(config, state.drains(), before.map(|before| &before.dialer))?,
             files: config.files.clone(),
         })
     }

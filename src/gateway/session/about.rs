@@ -9,19 +9,22 @@ use serde::Serialize;
 use super::registry::SessionRecord;
 use crate::journal::Subject;
 use crate::policy::token::VerifiedToken;
-use crate::policy::{Admission, Authentication, Claims, HandshakeSnapshot};
+use crate::policy::{Admission, Authentication, Claims, HandshakeSnapshot, PlainAdmission};
 use crate::state::store::MAX_VALUE;
 use crate::tls::CertificateNames;
 use crate::values::Flow;
 use crate::values::Principal;
 use crate::values::RequestContext;
+use crate::values::RequestKind;
 use crate::values::UnixTime;
 
-/// A session that enters the registry.
+/// A session, or a plain request that lasts, that enters the registry.
 #[derive(Debug, Clone)]
 pub struct Description {
     /// The request id, which names the session in the log too.
     pub request_id: String,
+    /// Whether it is a session or a plain request.
+    pub kind: RequestKind,
     /// The NAME of `[routes.NAME]`.
     pub route: Arc<str>,
     /// The subprotocol that upstream and client agreed on.
@@ -108,6 +111,7 @@ impl Description {
         };
         Self {
             request_id: subject.request_id.clone(),
+            kind: RequestKind::WebSocket,
             route: subject.route.clone().unwrap_or_default(),
             subprotocol: subject.subprotocol.clone(),
             upstream: subject.upstream.clone(),
@@ -121,12 +125,38 @@ impl Description {
     }
 }
 
+impl Description {
+    /// Describes the plain request that `admission` admitted; it begins now.
+    pub(crate) fn of_plain(
+        request_id: String,
+        peer: SocketAddr,
+        admission: &PlainAdmission,
+        snapshot: HandshakeSnapshot,
+        context: RequestContext,
+    ) -> Self {
+        Self {
+            request_id,
+            kind: RequestKind::Http,
+            route: Arc::clone(&admission.route().name),
+            subprotocol: None,
+            upstream: None,
+            peer,
+            since: SystemTime::now(),
+            tokens: admission.token().map(SessionTokens::from),
+            snapshot,
+            awaited: false,
+            context,
+        }
+    }
+}
+
 #[cfg(test)]
 impl Description {
     /// A session of the route `chat` without a token.
     pub(crate) fn example(id: &str) -> Self {
         Self {
             request_id: id.to_owned(),
+            kind: RequestKind::WebSocket,
             route: "chat".into(),
             subprotocol: None,
             upstream: None,
@@ -140,11 +170,13 @@ impl Description {
     }
 }
 
-/// A session as the admin client shows it. Unknown fields are left out.
+/// A session, or a plain request that lasts, as the admin client shows it. Unknown fields are left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Summary {
     /// The request id.
     pub id: String,
+    /// `websocket`, or `http` for a plain request.
+    pub kind: String,
     /// The NAME of `[routes.NAME]`.
     pub route: String,
     /// The client's address and port.
@@ -200,6 +232,7 @@ impl SessionRecord {
         let (client, upstream) = self.mailbox.counters();
         let mut summary = Summary {
             id: self.id.to_string(),
+            kind: self.kind.to_string(),
             route: self.route.to_string(),
             peer: self.peer,
             server: self.upstream.get().map(ToString::to_string),

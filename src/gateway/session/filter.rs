@@ -27,6 +27,9 @@ pub struct Filter {
     /// The claim `jti` of the token, or of an earlier token of the session.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
+    /// Sessions whose server left their route with the reload of this generation.
+    #[serde(skip)]
+    pub removed_by: Option<u64>,
 }
 
 impl Filter {
@@ -43,7 +46,8 @@ impl Filter {
         let address = record.peer.ip().to_canonical();
         let plain = is(self.id.as_deref(), Some(&record.id))
             && is(self.route.as_deref(), Some(&record.route))
-            && is(self.server.as_deref(), record.upstream.get().map(AsRef::as_ref))
+            && is(self.server.as_deref(), record.server())
+            && self.removed_by.is_none_or(|generation| record.is_removed_by(generation))
             && self.ip.is_none_or(|network| network.contains(address));
         if !plain || (self.user.is_none() && self.token.is_none()) {
             return plain;

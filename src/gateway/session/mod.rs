@@ -1,38 +1,40 @@
 //! Sessions: connections after the client's 101. Each runs in a task of its own and owns its streams and
-//! permits; the registry signals the task from outside.
+//! permits; the registry signals the task from outside. Plain requests that last are in the registry, too.
 
 mod about;
 mod abuse;
+mod answer;
 mod caller;
 mod filter;
 mod first_message;
 mod lease;
 mod registry;
 mod task;
-mod terms;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::config::{RetryHint, Route};
-use crate::gateway::relay::{Contexts, Streams, reason_text};
+use crate::gateway::relay::{Contexts, Streams, Terms, reason_text};
 use crate::gateway::runtime::{Current, Runtime};
 use crate::gateway::upstream::{Live, Upstream};
 use crate::handshake::Deflate;
 use crate::journal::Subject;
 use crate::policy::Admission;
 use crate::state::State;
-use crate::state::limits::{AddressPermit, UserPermit};
+use crate::state::limits::{AddressPermit, Limiters, UserPermit};
 use crate::tls::transport::{Linger, Transport};
 use crate::values::AddressKey;
 use crate::values::Endpoint;
 use crate::values::Permit;
 use crate::values::UnixTime;
+use crate::values::UserKey;
 use crate::values::{Reason, Refusal};
 use crate::wire::{Context, HoldPool, Shares, close_frame};
 pub use about::{Description, SessionTokens, Summary};
 pub(crate) use abuse::Reporter;
+pub(crate) use answer::OpenAnswer;
 pub(crate) use caller::Caller;
 pub use filter::Filter;
 pub(crate) use registry::RegistryEntry;
@@ -122,13 +124,7 @@ impl SessionStarter {
 
     /// Starts the session in a task of its own.
     pub(crate) fn start(self: &Arc<Self>, mut session: Session, next: Next, mut client: Client) {
-        let entry = self.sessions.enter(Description::new(&session.subject, &session.admission));
-        // Checked again: a ban is stored before sessions are searched, and a search finds this session from
-        // here on, so that none slips through.
-        let address = session.subject.peer.ip();
-        if self.state.bans().is_banned(address, UnixTime::now()).is_some() {
-            entry.end(Reason::BanActive);
-        }
+        let entry = self.enter(Description::new(&session.subject, &session.admission));
         let caller = match next {
             Next::Relay(upstream) => return self.relay(session, client, *upstream, entry),
             Next::FirstMessage(caller) => caller,
@@ -153,6 +149,27 @@ impl SessionStarter {
         });
     }
 
+    /// Registers a session or an answer, and ends it if its address is banned.
+    fn enter(&self, description: Description) -> RegistryEntry {
+        let address = description.peer.ip();
+        let entry = self.sessions.enter(description);
+        // Checked again: a ban is stored before sessions are searched, and a search finds this session from
+        // here on, so that none slips through.
+        if self.state.bans().is_banned(address, UnixTime::now()).is_some() {
+            entry.end(Reason::BanActive);
+        }
+        entry
+    }
+
+    /// Registers the answer to a plain request that the configuration of `generation` admitted. A ban, a revocation or
+    /// a reload since then ends it.
+    fn enter_answer(&self, description: Description, generation: u64) -> RegistryEntry {
+        let entry = self.enter(description);
+        entry.record().end_if_revoked(&**self.state.revocations(), UnixTime::now());
+        self.review(&entry, generation);
+        entry
+    }
+
     /// Starts the relay of a session that is connected to its upstream.
     fn relay(
         self: &Arc<Self>,
@@ -161,6 +178,13 @@ impl SessionStarter {
         upstream: Upstream,
         entry: RegistryEntry,
     ) {
+        // Checked again, as a ban is: a server or route is marked before its sessions are searched.
+        let (record, drains) = (entry.record(), self.state.drains());
+        if drains.has_route(&record.route)
+            || record.server().is_some_and(|server| drains.has_server(server))
+        {
+            entry.end(Reason::SessionDrained);
+        }
         let counted = session.counted_address();
         let Session { admission, address, user, generation, .. } = session;
         let Client { stream, early, slot } = client;
@@ -168,14 +192,6 @@ impl SessionStarter {
         let permits = Permits { slot, address, user, server };
         let task = SessionTask::new(Arc::clone(&self.reporter), entry, permits);
         task.start(self, streams, &admission, counted, generation);
-    }
-
-    /// Gives a session the terms that its present tokens have.
-    fn amend(&self, record: &registry::SessionRecord) {
-        let in_force = self.current.get();
-        if let Ok(route) = record.review(&in_force.policy) {
-            record.amend_on(&route, self.state.limiters());
-        }
     }
 
     /// The present route of a session that the configuration of `generation` admitted, now that the session
@@ -186,18 +202,34 @@ impl SessionStarter {
         generation: u64,
         route: &Arc<Route>,
     ) -> Arc<Route> {
+        let Some(route) = self.review(entry, generation) else {
+            return Arc::clone(route);
+        };
+        let dialer = &self.current.get().dialer;
+        if entry.record().server().is_some_and(|server| !dialer.serves(&route, server)) {
+            entry.end(Reason::UpstreamDraining);
+        }
+        route
+    }
+
+    /// The new route of a session or an answer, if there was a reload since `generation` that still admits it. One
+    /// that is not admitted any more is told to end.
+    fn review(&self, entry: &RegistryEntry, generation: u64) -> Option<Arc<Route>> {
         let in_force = self.current.get();
         if in_force.generation == generation {
-            return Arc::clone(route);
+            return None;
         }
-        match entry.record().review(&in_force.policy) {
-            Ok(route) => route,
-            Err(refusal) => {
-                entry.end(refusal.reason);
-                Arc::clone(route)
-            }
-        }
+        let route = entry.record().review(&in_force.policy);
+        route.map_err(|refusal| entry.end(refusal.reason)).ok()
     }
+}
+
+/// The terms of a session on `route`. It shares its user's message rate with the user's other sessions.
+fn terms(route: &Arc<Route>, user: Option<UserKey>, limiters: &Limiters) -> Terms {
+    let rate = route.limits.messages_per_user.as_ref();
+    let now = std::time::Instant::now();
+    let share = user.zip(rate).map(|(user, rate)| limiters.share(&user, rate, now));
+    Terms { route: Arc::clone(route), user: share }
 }
 
 /// The streams of the session, and the count of the session for its server.

@@ -1,23 +1,27 @@
-//! The live sessions, each reachable from outside its task.
+//! The live sessions, and the plain requests that last, each reachable from outside its task.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::about::{Description, SessionTokens, Summary};
 use super::filter::Filter;
-use super::terms::terms;
+use super::terms;
 use crate::config::Route;
-use crate::gateway::relay::{Mailbox, Terms};
+use crate::gateway::relay::Mailbox;
+use crate::gateway::runtime::InForce;
+use crate::gateway::upstream::configured_server;
 use crate::journal::RouteCounters;
 use crate::policy::{HandshakeSnapshot, Policy, SessionAuthentication};
+use crate::state::State;
 use crate::state::limits::Limiters;
 use crate::state::store::{Kind, RevocationStore};
 use crate::tls::ClientCertificate;
 use crate::values::RequestContext;
 use crate::values::UnixTime;
 use crate::values::UserKey;
-use crate::values::{Reason, Refusal};
+use crate::values::{Reason, Refusal, RequestKind};
 
 /// How long a listing waits for sessions to publish their counters. A session that did not run in that time
 /// is listed with the counters of an earlier listing.
@@ -33,7 +37,8 @@ pub struct Sessions(Arc<Mutex<RegistryInner>>);
 #[derive(Debug, Default)]
 struct RegistryInner {
     next: u64,
-    open: usize,
+    /// The numbers of sessions and of plain requests.
+    open: [usize; 2],
     /// In the order in which they entered.
     by_number: BTreeMap<u64, Arc<SessionRecord>>,
     /// The expiry of client certificates, and the number of the session that each opened.
@@ -42,7 +47,7 @@ struct RegistryInner {
     ending: Option<Reason>,
 }
 
-/// The registry's record of a session.
+/// The registry's record of a session, or of a plain request that lasts.
 #[derive(Debug)]
 pub(crate) struct SessionRecord {
     pub(super) id: Box<str>,
@@ -50,6 +55,8 @@ pub(crate) struct SessionRecord {
     pub(super) subprotocol: Option<Box<str>>,
     /// Empty until an upstream is chosen.
     pub(super) upstream: OnceLock<Arc<str>>,
+    /// Whether it is a session or a plain request.
+    pub(super) kind: RequestKind,
     pub(super) peer: std::net::SocketAddr,
     pub(super) since: UnixTime,
     /// When the session began; the log computes its duration from this.
@@ -63,6 +70,8 @@ pub(crate) struct SessionRecord {
     awaited: bool,
     /// Whether a program or a page caused the handshake, and whether a proxy rewrote it.
     pub(super) context: RequestContext,
+    /// The generation whose reload took its server from its route; 0: it is a server of its route.
+    removed_by: AtomicU32,
 }
 
 /// A session's entry in the registry; removed when dropped.
@@ -71,6 +80,15 @@ pub(crate) struct RegistryEntry {
     sessions: Sessions,
     number: u64,
     record: Arc<SessionRecord>,
+}
+
+/// The outcome of [`Sessions::review`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reviewed {
+    /// The number of sessions that were told to end.
+    pub(crate) ended: usize,
+    /// The number of sessions whose server left their route, and which were not marked before.
+    pub(crate) removed: usize,
 }
 
 /// Sessions that match a filter, as [`Sessions::list`] found them.
@@ -89,10 +107,10 @@ impl Sessions {
         let mut live = self.locked();
         let number = live.next;
         live.next += 1;
-        live.open += 1;
+        live.open[record.kind as usize] += 1;
         match live.ending {
-            Some(reason) => record.mailbox.stop(reason),
-            None => drop(live.by_number.insert(number, Arc::clone(&record))),
+            Some(reason) if record.kind == RequestKind::WebSocket => record.mailbox.stop(reason),
+            _ => drop(live.by_number.insert(number, Arc::clone(&record))),
         }
         if let Some(end) = record.ends() {
             live.by_end.insert((end, number));
@@ -104,14 +122,20 @@ impl Sessions {
     /// The number of sessions, including those that are ending.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.locked().open
+        self.locked().open[RequestKind::WebSocket as usize]
+    }
+
+    /// The number of plain requests in the registry, including those that are ending.
+    #[must_use]
+    pub fn answers(&self) -> usize {
+        self.locked().open[RequestKind::Http as usize]
     }
 
     /// The number of sessions on each route, without those that were told to end.
     #[must_use]
     pub fn by_route(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
-        for (_, record) in self.all() {
+        for (_, record) in self.all_of(RequestKind::WebSocket) {
             match counts.get_mut(&*record.route) {
                 Some(count) => *count += 1,
                 None => drop(counts.insert(record.route.to_string(), 1)),
@@ -122,7 +146,7 @@ impl Sessions {
 
     /// The counters of each route's sessions, without those that were told to end. Wakes every session.
     pub(crate) async fn counters(&self) -> BTreeMap<Arc<str>, RouteCounters> {
-        let records = self.all();
+        let records = self.all_of(RequestKind::WebSocket);
         publish(&records).await;
         let mut routes = BTreeMap::<_, RouteCounters>::new();
         for (_, record) in records {
@@ -192,7 +216,9 @@ impl Sessions {
         let numbers: Vec<u64> = {
             let mut live = self.locked();
             live.ending = Some(reason);
-            live.by_number.keys().copied().collect()
+            let sessions =
+                live.by_number.iter().filter(|(_, record)| record.kind == RequestKind::WebSocket);
+            sessions.map(|(number, _)| *number).collect()
         };
         let Ok(count) = u32::try_from(numbers.len().max(1)) else {
             return;
@@ -215,16 +241,21 @@ impl Sessions {
         let end = tokio::time::Instant::now() + over;
         let mut told = 0;
         loop {
-            let matching = self.matching(filter);
+            let matching = self.matching(filter).into_iter().map(|(number, _)| number);
+            let matching: Vec<u64> = matching.collect();
             let begin = tokio::time::Instant::now();
             if matching.is_empty() && begin >= end {
                 return told;
             }
             let left = end.saturating_duration_since(begin);
             let count = u32::try_from(matching.len().max(1)).unwrap_or(u32::MAX);
-            for (position, (_, record)) in (0..count).zip(matching) {
-                tokio::time::sleep_until(begin + left * position / count).await;
-                if !record.mailbox.is_stopped() {
+            for (position, number) in (0..count).zip(matching) {
+                // In the middle of its share of the time, so that a drain that is soon stopped ends no session.
+                let due = begin + left * position / count + left / count / 2;
+                tokio::time::sleep_until(due).await;
+                let record = self.locked().by_number.get(&number).cloned();
+                let lasting = record.filter(|record| !record.mailbox.is_stopped());
+                if let Some(record) = lasting.filter(|record| filter.matches(record)) {
                     record.mailbox.stop(reason);
                     told += 1;
                 }
@@ -233,20 +264,43 @@ impl Sessions {
         }
     }
 
-    /// Reviews every session under `policy`: the session gets the new terms of its route and its user, or
-    /// is told to end. Returns how many were told to end.
-    pub(crate) fn review(&self, policy: &Policy, limiters: &Limiters) -> usize {
-        let mut ended = 0;
+    /// The number of matching sessions that are open, also of those that a drain told to end.
+    pub(crate) fn open(&self, filter: &Filter) -> usize {
+        let records: Vec<_> = self.locked().by_number.values().cloned().collect();
+        records.iter().filter(|record| filter.matches(record)).count()
+    }
+
+    /// Reviews every session under the configuration `in_force`: the session gets the new terms of its route and
+    /// its user, or is told to end. It is marked if its server is not one of its route any more; sessions of a
+    /// server that an operator drains are left to that drain.
+    pub(crate) fn review(&self, in_force: &InForce, state: &State) -> Reviewed {
+        let mut reviewed = Reviewed { ended: 0, removed: 0 };
         for (number, record) in self.all() {
-            // A session that ended in the meantime has no entry any more.
-            if let Err(reason) = record.amend(policy, limiters)
-                && self.locked().by_number.remove(&number).is_some()
-            {
-                record.mailbox.stop(reason);
-                ended += 1;
+            match record.amend(&in_force.policy, state.limiters()) {
+                Ok(route) => {
+                    let is_left = record.server().is_none_or(|server| {
+                        in_force.dialer.serves(&route, server) || state.drains().has_server(server)
+                    });
+                    let generation = if is_left { 0 } else { in_force.generation };
+                    reviewed.removed += usize::from(record.mark_removed(generation));
+                }
+                // A session that ended in the meantime has no entry any more.
+                Err(reason) => {
+                    if self.locked().by_number.remove(&number).is_some() {
+                        record.mailbox.stop(reason);
+                        reviewed.ended += 1;
+                    }
+                }
             }
         }
-        ended
+        reviewed
+    }
+
+    /// Those of one kind.
+    fn all_of(&self, kind: RequestKind) -> Vec<(u64, Arc<SessionRecord>)> {
+        let mut records = self.all();
+        records.retain(|(_, record)| record.kind == kind);
+        records
     }
 
     fn matching(&self, filter: &Filter) -> Vec<(u64, Arc<SessionRecord>)> {
@@ -285,6 +339,7 @@ impl SessionRecord {
     fn new(description: Description) -> Self {
         let Description {
             request_id,
+            kind,
             route,
             subprotocol,
             upstream,
@@ -297,6 +352,7 @@ impl SessionRecord {
         } = description;
         Self {
             id: request_id.into_boxed_str(),
+            kind,
             route,
             subprotocol: subprotocol.map(String::into_boxed_str),
             upstream: upstream.map_or_else(OnceLock::new, OnceLock::from),
@@ -308,6 +364,7 @@ impl SessionRecord {
             snapshot,
             awaited,
             context,
+            removed_by: AtomicU32::new(0),
         }
     }
 
@@ -329,22 +386,35 @@ impl SessionRecord {
 
     /// Gives the session the terms of its route and its user under `policy`, or returns the reason for
     /// which it may not go on. Holds the lock of the tokens, so that user and terms cannot diverge.
-    fn amend(&self, policy: &Policy, limiters: &Limiters) -> Result<(), Reason> {
+    fn amend(&self, policy: &Policy, limiters: &Limiters) -> Result<Arc<Route>, Reason> {
         let tokens = self.tokens();
         let route = self.judge(policy, tokens.as_deref()).map_err(|refusal| refusal.reason)?;
-        self.mailbox.amend(terms(&self.id, &route, tokens.as_deref(), limiters));
-        Ok(())
+        if self.kind == RequestKind::WebSocket {
+            let user = tokens.as_deref().map(|tokens| tokens.principal.user.clone());
+            self.mailbox.amend(terms(&route, user, limiters));
+        }
+        Ok(route)
     }
 
-    /// Gives the session the terms of `route` and of its tokens.
-    pub(super) fn amend_on(&self, route: &Arc<Route>, limiters: &Limiters) {
-        let tokens = self.tokens();
-        self.mailbox.amend(terms(&self.id, route, tokens.as_deref(), limiters));
+    /// Its server as the configuration names it; `None`: it has none yet.
+    pub(super) fn server(&self) -> Option<&str> {
+        self.upstream.get().map(|name| configured_server(name))
     }
 
-    /// The terms of the session on `route`, before it runs.
-    pub(super) fn terms(&self, route: &Arc<Route>, limiters: &Limiters) -> Terms {
-        terms(&self.id, route, self.tokens().as_deref(), limiters)
+    /// Whether its server left its route with the reload of this generation.
+    pub(super) fn is_removed_by(&self, generation: u64) -> bool {
+        self.removed_by.load(Ordering::Relaxed) == short(generation)
+    }
+
+    /// Notes the generation whose reload took the server from the route; the first one stays. 0: the server is one
+    /// of the route. Returns whether it is news that the server was taken.
+    fn mark_removed(&self, generation: u64) -> bool {
+        if generation == 0 {
+            self.removed_by.store(0, Ordering::Relaxed);
+            return false;
+        }
+        let (set, get) = (Ordering::Relaxed, Ordering::Relaxed);
+        self.removed_by.compare_exchange(0, short(generation), set, get).is_ok()
     }
 
     fn judge(
@@ -359,7 +429,7 @@ impl SessionRecord {
             None if self.awaited => SessionAuthentication::Awaited,
             None => SessionAuthentication::Anonymous,
         };
-        policy.checks(self.peer.ip()).review(&self.snapshot, authentication)
+        policy.checks(self.peer.ip()).review(self.kind, &self.snapshot, authentication)
     }
 
     /// The user that the session's token names, if it has one.
@@ -387,6 +457,11 @@ impl SessionRecord {
             self.mailbox.stop(Reason::TokenRevoked);
         }
     }
+}
+
+/// The generation in four bytes, which take no memory of their own in a [`SessionRecord`].
+fn short(generation: u64) -> u32 {
+    u32::try_from(generation).unwrap_or(u32::MAX)
 }
 
 impl RegistryEntry {
@@ -420,11 +495,19 @@ impl RegistryEntry {
 impl Drop for RegistryEntry {
     fn drop(&mut self) {
         let mut live = self.sessions.locked();
-        live.open -= 1;
+        live.open[self.record.kind as usize] -= 1;
         live.by_number.remove(&self.number);
         if let Some(end) = self.record.ends() {
             live.by_end.remove(&(end, self.number));
         }
+    }
+}
+
+#[cfg(test)]
+impl SessionRecord {
+    /// Whether it was told to end.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.mailbox.is_stopped()
     }
 }
 

@@ -11,12 +11,18 @@ use super::health::ShownUpstream;
 use super::servers::{Servers, SharedParts};
 use super::target::DialTarget;
 use crate::config::{Cluster, Config, Route};
+use crate::state::drains::Drains;
 use crate::tls::TlsError;
+use crate::values::{Counter, Reason, Refusal};
 
 /// The upstreams of a configuration.
 #[derive(Clone, Default)]
 pub struct Dialer {
     routes: HashMap<Arc<str>, Arc<Servers>>,
+    /// By the NAME of `[upstreams.NAME]`, if a route uses the table.
+    tables: HashMap<String, Arc<Servers>>,
+    /// The servers and routes that get no new sessions and requests.
+    pub(super) drains: Arc<Drains>,
     shared: Arc<SharedParts>,
 }
 
@@ -50,9 +56,13 @@ pub(crate) struct ListedAddress {
 impl Dialer {
     /// Builds the upstreams of `config`. Those that are also in the configuration `before` keep their
     /// addresses, their health and their counts.
-    pub fn new(config: &Config, before: Option<&Self>) -> Result<Self, TlsError> {
+    pub fn new(
+        config: &Config,
+        drains: &Arc<Drains>,
+        before: Option<&Self>,
+    ) -> Result<Self, TlsError> {
         let shared = before.map(|before| Arc::clone(&before.shared)).unwrap_or_default();
-        let mut routes = HashMap::new();
+        let (mut routes, mut tables) = (HashMap::new(), HashMap::new());
         let mut clusters: Vec<(&Arc<Cluster>, Arc<Servers>)> = Vec::new();
         for route in &config.routes {
             let known = clusters.iter().find(|(one, _)| Arc::ptr_eq(one, &route.cluster));
@@ -61,11 +71,14 @@ impl Dialer {
             } else {
                 let servers = Arc::new(Servers::new(&route.cluster, &shared)?);
                 clusters.push((&route.cluster, Arc::clone(&servers)));
+                if let Some(name) = &route.cluster.name {
+                    tables.insert(name.clone(), Arc::clone(&servers));
+                }
                 servers
             };
             routes.insert(Arc::clone(&route.name), servers);
         }
-        Ok(Self { routes, shared })
+        Ok(Self { routes, tables, drains: Arc::clone(drains), shared })
     }
 
     /// Starts the tasks that resolve the names of upstreams, until `shutdown` or until no upstream has the name.
@@ -85,6 +98,60 @@ impl Dialer {
             }
             None => Arc::default(),
         }
+    }
+
+    /// Whether `server` is a server of `route`, as the configuration names it.
+    pub(crate) fn serves(&self, route: &Route, server: &str) -> bool {
+        let servers = self.routes.get(&route.name);
+        servers.is_some_and(|servers| servers.configured().any(|(one, _)| **one == *server))
+    }
+
+    /// The count of the sessions and plain requests of `server`.
+    pub(crate) fn counter(&self, server: &str) -> Option<Arc<Counter>> {
+        let mut all = self.routes.values().flat_map(|servers| servers.configured());
+        all.find_map(|(one, live)| (**one == *server).then(|| Arc::clone(live)))
+    }
+
+    /// The server that `given` names: its address, or `NAME/ADDRESS` with the name of its table or of a route.
+    pub(crate) fn server(&self, given: &str) -> Option<Arc<str>> {
+        let named = |name: &str, servers: &Servers| {
+            let own = given.strip_prefix(name).and_then(|rest| rest.strip_prefix('/'));
+            let mut all = servers.configured().map(|(one, _)| one);
+            all.find(|one| [Some(given), own].contains(&Some(&***one))).map(Arc::clone)
+        };
+        let mut tables = self.tables.iter();
+        tables
+            .find_map(|(name, servers)| named(name, servers))
+            .or_else(|| self.routes.iter().find_map(|(name, servers)| named(name, servers)))
+    }
+
+    /// The addresses of all servers as the configuration names them, sorted.
+    pub(crate) fn servers(&self) -> Vec<Arc<str>> {
+        let all = self.routes.values().flat_map(|servers| servers.configured());
+        let mut names: Vec<_> = all.map(|(one, _)| Arc::clone(one)).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// The names of all routes, sorted.
+    pub(crate) fn route_names(&self) -> Vec<Arc<str>> {
+        let mut names: Vec<_> = self.routes.keys().cloned().collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// The refusal of a request for `route` while operators drain it, or every server of it.
+    pub(crate) fn drained(&self, route: &Route) -> Option<Refusal> {
+        let mut servers = self.routes.get(&route.name)?.configured();
+        let detail = if self.drains.has_route(&route.name) {
+            "an operator drains the route"
+        } else if servers.all(|(server, _)| self.drains.has_server(server)) {
+            "operators drain every server of the route"
+        } else {
+            return None;
+        };
+        Some(Refusal::new(Reason::RouteDrained, detail))
     }
 
     /// Closes connections of plain requests that were idle for too long, and forgets addresses without use.

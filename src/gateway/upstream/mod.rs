@@ -33,6 +33,7 @@ use attempt::Attempts;
 pub use dial::Dialer;
 pub(crate) use plain::{AnswerBody, PlainAnswer, PlainCall, forward};
 pub use target::Live;
+pub(crate) use target::configured_server;
 pub(crate) use turns::{Affinity, Turns};
 
 /// A stream to an application that accepted the WebSocket.
@@ -106,6 +107,9 @@ pub(crate) async fn connect(
     subject: &mut Option<Arc<str>>,
     allowance: AnswerDeadlines,
 ) -> Result<Upstream, Failure> {
+    if let Some(refusal) = turns.drained.take() {
+        return Err(refusal.into());
+    }
     let mut attempts = Attempts {
         journal,
         admission,

@@ -3,15 +3,15 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, Request, StatusCode, Version, request, response};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio::time::{Instant, Sleep, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::attempt::{fair_time, is_the_gateways_own, now};
 use super::body::{BodyFault, RequestBody};
@@ -38,8 +38,6 @@ pub(crate) struct PlainCall<'a> {
     pub(crate) deadline: Instant,
     /// `handshake_timeout`: the time up to the deadline if the client causes no delay.
     pub(crate) whole: Duration,
-    /// When the client's token expires, if the answer ends with it.
-    pub(crate) expires: Option<SystemTime>,
 }
 
 /// The answer of an upstream to a plain request.
@@ -62,7 +60,6 @@ pub(crate) struct AnswerBody {
     #[expect(dead_code, reason = "it is held, and not looked at")]
     live: Live,
     is_whole: bool,
-    expires: Option<Pin<Box<Sleep>>>,
     record: Option<AnswerRecord>,
     bytes: u64,
     permit: Option<AddressPermit>,
@@ -75,17 +72,8 @@ struct AnswerRecord {
     subject: Subject,
     status: StatusCode,
     began: Instant,
-}
-
-/// Why the answer to a client breaks off.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum AnswerError {
-    /// The answer of the upstream broke off, or is not valid HTTP.
-    #[error("the answer of the upstream broke off: {0}")]
-    Upstream(#[from] hyper::Error),
-    /// The token that admitted the request has expired.
-    #[error("the token has expired")]
-    TokenExpired,
+    /// The reason for which the gateway ended the answer, once it has.
+    stopped: Option<Arc<OnceLock<Reason>>>,
 }
 
 /// The attempts of one call.
@@ -115,7 +103,10 @@ pub(crate) async fn forward(
     call: PlainCall<'_>,
     subject: &mut Option<Arc<str>>,
 ) -> Result<PlainAnswer, Refusal> {
-    let PlainCall { mut turns, journal, route, head, body, deadline, whole, expires } = call;
+    let PlainCall { mut turns, journal, route, head, body, deadline, whole } = call;
+    if let Some(refusal) = turns.drained.take() {
+        return Err(refusal);
+    }
     let body = RequestBody::new(body, route.max_body, route.body_timeout);
     if body.is_too_large() {
         return Err(too_large());
@@ -137,7 +128,7 @@ pub(crate) async fn forward(
         let live = target.hold();
         if let Some(outcome) = attempts.attempt(target).await {
             let (connection, answer) = outcome?;
-            return Ok(answered(connection, answer, target, live, expires));
+            return Ok(answered(connection, answer, target, live));
         }
         attempts.left = turns.left();
     }
@@ -149,21 +140,15 @@ fn answered(
     answer: http::Response<Incoming>,
     target: &DialTarget,
     live: Live,
-    expires: Option<SystemTime>,
 ) -> PlainAnswer {
     let (mut head, body) = answer.into_parts();
     let letters = Letters::take(&mut head.extensions);
-    let expires = expires.map(|at| {
-        let left = at.duration_since(SystemTime::now()).unwrap_or(Duration::ZERO);
-        Box::pin(sleep(left))
-    });
     let body = AnswerBody {
         is_whole: body.is_end_stream(),
         body,
         connection: Some(connection),
         pool: Arc::clone(&target.pool),
         live,
-        expires,
         record: None,
         bytes: 0,
         permit: None,
@@ -362,25 +347,21 @@ impl AnswerBody {
         subject: Subject,
         status: StatusCode,
         began: Instant,
+        stopped: Option<Arc<OnceLock<Reason>>>,
     ) -> Self {
-        self.record = Some(AnswerRecord { journal, subject, status, began });
+        self.record = Some(AnswerRecord { journal, subject, status, began, stopped });
         self
     }
 }
 
 impl Body for AnswerBody {
     type Data = Bytes;
-    type Error = AnswerError;
+    type Error = hyper::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
-        if let Some(expires) = &mut self.expires
-            && expires.as_mut().poll(cx).is_ready()
-        {
-            return Poll::Ready(Some(Err(AnswerError::TokenExpired)));
-        }
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let mut polled = Pin::new(&mut self.body).poll_frame(cx);
         if polled.is_pending() {
             if let Some(connection) = &mut self.connection {
@@ -396,7 +377,7 @@ impl Body for AnswerBody {
             }
             Poll::Ready(Some(Err(_))) | Poll::Pending => {}
         }
-        polled.map_err(AnswerError::from)
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
@@ -415,12 +396,14 @@ impl Drop for AnswerBody {
         {
             self.pool.put(connection);
         }
-        if let Some(AnswerRecord { journal, subject, status, began }) = self.record.take() {
+        if let Some(AnswerRecord { journal, subject, status, began, stopped }) = self.record.take()
+        {
             journal.record(Event::Forwarded {
                 subject: &subject,
                 status: status.as_u16(),
                 bytes: self.bytes,
                 is_whole: self.is_whole,
+                reason: stopped.and_then(|stopped| stopped.get().copied()),
                 duration: began.elapsed(),
             });
         }

@@ -145,6 +145,11 @@ impl Servers {
         Ok(Self { shared, configured, built })
     }
 
+    /// Each server as the configuration names it, with the count of its sessions and requests.
+    pub(super) fn configured(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Counter>)> {
+        self.configured.iter().map(|server| (&server.shown, &server.live))
+    }
+
     /// Their names that are to be resolved.
     pub(super) fn names(&self) -> impl Iterator<Item = &Arc<Name>> {
         self.configured.iter().filter_map(|server| match &server.location {

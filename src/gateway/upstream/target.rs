@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant as StdInstant};
@@ -60,6 +60,15 @@ pub(super) struct DialTarget {
     pub(super) tls: Option<Connector>,
     /// Why the name has no address.
     pub(super) error: Option<Arc<str>>,
+}
+
+/// The server of a target as the configuration names it, from the target's name in logs.
+pub(crate) fn configured_server(name: &str) -> &str {
+    let parts = name.strip_suffix(')').and_then(|name| name.rsplit_once(" ("));
+    match parts {
+        Some((server, address)) if address.parse::<IpAddr>().is_ok() => server,
+        _ => name,
+    }
 }
 
 /// Counts for an address and its server until it is dropped.

@@ -15,7 +15,7 @@ use super::health::Turn;
 use super::target::DialTarget;
 use crate::config::{Balance, HashKey, Route};
 use crate::handshake::RequestHead;
-use crate::values::{AddressKey, UserKey};
+use crate::values::{AddressKey, Refusal, UserKey};
 
 /// The part of a request that selects its server, where `balance` is the hash of a cookie, a query parameter or a
 /// header field.
@@ -28,6 +28,8 @@ pub(crate) struct Turns {
     order: vec::IntoIter<usize>,
     /// Those that failed lately, with the time at which they are tried again in their turn.
     resting: Vec<(Instant, usize)>,
+    /// Why there are none, if operators drain them.
+    pub(super) drained: Option<Refusal>,
 }
 
 impl Affinity {
@@ -94,9 +96,11 @@ impl Dialer {
         let candidates: Vec<Candidate<'_>> = targets.iter().map(DialTarget::candidate).collect();
         let key = affinity.key(balance, address, user);
         let dice = || getrandom::u64().unwrap_or_default();
-        let order = order(&candidates, balance, &key, dice).into_iter();
+        let mut order = order(&candidates, balance, &key, dice);
         drop(candidates);
-        Turns { targets, order, resting: Vec::new() }
+        let drained = self.drained(route);
+        order.retain(|index| drained.is_none() && !self.drains.has_server(&targets[*index].server));
+        Turns { targets, order: order.into_iter(), resting: Vec::new(), drained }
     }
 }
 

@@ -17,6 +17,7 @@ mod inspect;
 mod jwks;
 mod key;
 mod mint;
+mod pointer;
 mod remote;
 mod spki;
 mod status;

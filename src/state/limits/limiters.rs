@@ -1,9 +1,8 @@
 //! All limits that count across connections.
 
-use std::sync::Arc;
 use std::time::Instant;
 
-use super::{MessageSource, Rates, Users};
+use super::{Rates, Users};
 use crate::config::Limits;
 use crate::values::{AddressKey, Full, KeyedCounter, KeyedPermit, Rate, UserKey, UserShare, Wait};
 
@@ -80,18 +79,7 @@ impl Limiters {
 
     /// The message rate that a session shares with other sessions of its user.
     pub fn share(&self, key: &UserKey, rate: &Rate, now: Instant) -> UserShare {
-        self.messages.share(MessageSource::User(key.clone()), None, rate, now)
-    }
-
-    /// The rate of the messages of one type, `scope`, of one sender.
-    pub fn share_of(
-        &self,
-        sender: MessageSource,
-        scope: &Arc<str>,
-        rate: &Rate,
-        now: Instant,
-    ) -> UserShare {
-        self.messages.share(sender, Some(scope), rate, now)
+        self.messages.share(key, rate, now)
     }
 
     /// The number of connections of this address.

@@ -127,7 +127,6 @@ impl FirstMessageReader {
                     GateEvent::OwnPong
                     | GateEvent::Token(_)
                     | GateEvent::Dropped
-                    | GateEvent::Judged(_)
                     | GateEvent::Wait(_),
                 )
                 | None => {

@@ -5,8 +5,10 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_EXTENSIONS,
-    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
+    CONTENT_TYPE, COOKIE, FORWARDED, HOST, HeaderName, HeaderValue, MAX_FORWARDS, ORIGIN, PRAGMA,
+    RANGE, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, Method, Request, request};
 use http_body_util::Empty;
@@ -24,6 +26,21 @@ use crate::tls::Certificate;
 use crate::values::client_fields::HOP_BY_HOP;
 use crate::values::client_fields::replace_claims;
 use crate::values::client_fields::{FieldRules, fold};
+
+/// Fields that no trailer may be, in addition to hop-by-hop fields and those that describe the client.
+static NO_TRAILERS: [HeaderName; 11] = [
+    AUTHORIZATION,
+    CACHE_CONTROL,
+    CONTENT_ENCODING,
+    CONTENT_RANGE,
+    CONTENT_TYPE,
+    COOKIE,
+    HOST,
+    MAX_FORWARDS,
+    ORIGIN,
+    PRAGMA,
+    RANGE,
+];
 
 /// Room for the fields that the gateway adds to a message, so that the map of fields is not built twice.
 const ADDED: usize = 12;
@@ -100,6 +117,9 @@ pub fn plain_request(
     if is_chunked {
         // Without it, the HTTP library sends no body with a GET.
         parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        if let Some(names) = trailer_names(received, provenance) {
+            parts.headers.insert(TRAILER, names);
+        }
     } else if length.is_some_and(|length| length == "0") {
         // RFC 9110 section 8.6: an empty body has a length where the method gives a body a meaning.
         parts.headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
@@ -112,6 +132,23 @@ pub fn plain_request(
     }
     provenance.letters.clone().give(&mut parts.extensions);
     Ok(parts)
+}
+
+/// The names of the trailers that the client announces, as far as its trailers may have them; the HTTP library sends no
+/// others. A trailer has no say about framing, routing, authentication or the request (RFC 9110 section 6.5.1), and is no
+/// field that the gateway removes or sets.
+fn trailer_names(received: &HeaderMap, provenance: Provenance<'_>) -> Option<HeaderValue> {
+    let Provenance { client, owned, fields, .. } = provenance;
+    let announced = list(received, &TRAILER).ok()?;
+    let names = announced.iter().filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok());
+    let mut kept: HeaderMap = names.map(|name| (name, HeaderValue::from_static(""))).collect();
+    for name in &NO_TRAILERS {
+        kept.remove(name);
+    }
+    kept = end_to_end(&kept);
+    replace_claims(&mut kept, false, client.address.ip(), fields, owned);
+    let names: Vec<&str> = kept.keys().map(HeaderName::as_str).collect();
+    HeaderValue::from_str(&names.join(", ")).ok().filter(|names| !names.is_empty())
 }
 
 /// The client's end-to-end fields, Host, and the fields that describe the client.

@@ -24,6 +24,58 @@ fn a_chunked_body_is_framed_anew() {
     client.expect_eof();
 }
 
+/// RFC 9110 section 6.5.
+#[test]
+fn trailers_pass_if_they_are_announced_and_harmless() {
+    let upstream = RawUpstream::bind();
+    let gateway = serving(&[upstream.address()]).start();
+    let mut client = gateway.connect();
+    let announced = "X-Sum, Content-Length, Host, Authorization, Cookie, X-Forwarded-For, X_Real_IP, X-Request-Id, \
+                     Transfer-Encoding, Content-Type, Sec-WebSocket-Key";
+    let request = plain("POST / HTTP/1.1")
+        .and("Transfer-Encoding", "chunked")
+        .and("Trailer", announced)
+        .and("TE", "trailers");
+    client.send_request(&request);
+    client
+        .send(b"2\r\nab\r\n0\r\nX-Sum: 1\r\nContent-Length: 9\r\nHost: b\r\nAuthorization: c\r\n");
+    client.send(
+        b"Cookie: d=e\r\nX-Forwarded-For: 192.0.2.1\r\nX_Real_IP: 192.0.2.1\r\nX-Request-Id: 7\r\n",
+    );
+    client.send(
+        b"Transfer-Encoding: f\r\nContent-Type: g\r\nSec-WebSocket-Key: h\r\nX-Silent: i\r\n\r\n",
+    );
+    let mut application = upstream.accept();
+    assert_eq!(application.read_head().only("trailer"), Some("x-sum"));
+    let sent = b"2\r\nab\r\n0\r\nx-sum: 1\r\n\r\n";
+    assert!(application.take(sent.len()).eq_ignore_ascii_case(sent));
+    let head = "HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n";
+    application
+        .send(format!("{head}{}", "2\r\ncd\r\n0\r\nX-Sum: 2\r\nX-Silent: 3\r\n\r\n").as_bytes());
+    assert_eq!(client.read_head().only("trailer"), Some("X-Sum"));
+    let sent = b"2\r\ncd\r\n0\r\nx-sum: 2\r\n\r\n";
+    assert!(client.take(sent.len()).eq_ignore_ascii_case(sent));
+    client.expect_eof();
+}
+
+/// Trailers beyond `max_head` end their connection, and no end of the body is sent.
+#[test]
+fn trailers_have_a_bound() {
+    let upstream = RawUpstream::bind();
+    let gateway = serving(&[upstream.address()]).start();
+    let mut client = gateway.connect();
+    let request =
+        plain("POST / HTTP/1.1").and("Transfer-Encoding", "chunked").and("Trailer", "X-Sum");
+    client.send_request(&request);
+    let long = "x".repeat(70_000);
+    client.send(format!("1\r\na\r\n0\r\nX-Sum: {long}\r\n\r\n").as_bytes());
+    let mut application = upstream.accept();
+    application.read_head();
+    client.expect_gone();
+    let got = application.expect_gone();
+    assert!(!got.ends_with(b"\r\n\r\n"), "{got:?}");
+}
+
 #[test]
 fn a_body_is_asked_for_once_its_request_is_admitted() {
     let upstream = RawUpstream::bind();

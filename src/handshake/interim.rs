@@ -5,7 +5,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::task::{Context, Poll};
 
 use http::{Request, StatusCode};
@@ -27,12 +27,15 @@ struct Counted {
     seen: AtomicU16,
     /// The status of the first disallowed answer; 0 if there was none.
     refused: AtomicU16,
+    /// No exchange is under way: nothing may come.
+    is_idle: AtomicBool,
 }
 
 impl Interim {
     /// Allows this number of 100 (Continue), 102 (Processing) and 103 (Early Hints) together.
     pub(crate) fn allowing(allowed: u16) -> Self {
-        Self(Arc::new(Counted { allowed, seen: AtomicU16::new(0), refused: AtomicU16::new(0) }))
+        let (seen, refused) = (AtomicU16::new(0), AtomicU16::new(0));
+        Self(Arc::new(Counted { allowed, seen, refused, is_idle: AtomicBool::new(false) }))
     }
 
     /// Starts the count anew, for another exchange on the same connection.
@@ -48,7 +51,22 @@ impl Interim {
 
     /// Wraps `stream` so that reads fail after a disallowed informational answer.
     pub(crate) fn guard<S>(&self, stream: S) -> Guarded<S> {
-        Guarded { stream, interim: self.clone(), first: FirstBytes::default() }
+        Guarded {
+            stream,
+            interim: self.clone(),
+            first: FirstBytes::default(),
+            has_unread: |_| false,
+        }
+    }
+
+    /// As [`Self::guard`]. Reads also fail while no exchange is under way and `has_unread` finds bytes.
+    pub(crate) fn guard_idle<S>(&self, stream: S, has_unread: fn(&S) -> bool) -> Guarded<S> {
+        Guarded { has_unread, ..self.guard(stream) }
+    }
+
+    /// Says whether an exchange is under way.
+    pub(crate) fn set_idle(&self, is_idle: bool) {
+        self.0.is_idle.store(is_idle, Ordering::Relaxed);
     }
 
     /// The status of the disallowed informational answer, if one came.
@@ -57,7 +75,7 @@ impl Interim {
     }
 
     fn note(&self, status: StatusCode) {
-        let Counted { allowed, seen, refused } = &*self.0;
+        let Counted { allowed, seen, refused, .. } = &*self.0;
         let known = matches!(status.as_u16(), 100 | 102 | 103);
         let before = seen.load(Ordering::Relaxed);
         seen.store(before.saturating_add(1), Ordering::Relaxed);
@@ -73,6 +91,7 @@ pub(crate) struct Guarded<S> {
     stream: S,
     interim: Interim,
     first: FirstBytes,
+    has_unread: fn(&S) -> bool,
 }
 
 impl<S> Guarded<S> {
@@ -96,6 +115,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
         let this = self.get_mut();
         if let Some(status) = this.interim.refused() {
             let text = format!("an informational answer ({status}) that is not allowed");
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, text)));
+        }
+        if this.interim.0.is_idle.load(Ordering::Relaxed) && (this.has_unread)(&this.stream) {
+            let text = "bytes, or the end of the connection, between two exchanges";
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, text)));
         }
         let before = buf.filled().len();

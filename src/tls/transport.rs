@@ -6,6 +6,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
@@ -77,6 +79,19 @@ impl Transport {
 }
 
 impl Transport {
+    /// Whether bytes, the end or an error wait in the socket, by the kernel's word: the runtime learns of them later.
+    #[must_use]
+    pub fn has_unread(&self) -> bool {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let mut byte = [0];
+        let peeked = match self {
+            Self::Tcp(socket) => recv(socket, &mut byte[..], flags),
+            Self::Unix(socket) => recv(socket, &mut byte[..], flags),
+            Self::Tls(stream) => recv(stream.socket(), &mut byte[..], flags),
+        };
+        !matches!(peeked, Err(Errno::AGAIN))
+    }
+
     /// The bytes of TLS records that the socket did not accept yet.
     #[must_use]
     pub fn unsent(&self) -> usize {

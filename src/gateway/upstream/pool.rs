@@ -108,7 +108,7 @@ impl HttpConnection {
             .title_case_headers(true)
             .preserve_header_case(true)
             .max_buf_size(MAX_HEAD)
-            .handshake(TokioIo::new(interim.guard(stream)))
+            .handshake(TokioIo::new(interim.guard_idle(stream, Transport::has_unread)))
             .await?;
         Ok(Self { sender, connection: Some(connection), interim, is_last: false })
     }
@@ -144,12 +144,16 @@ impl HttpConnection {
         self.is_last = true;
     }
 
-    /// Whether the connection is open, and waits for a request. Bytes that come between two exchanges end it.
+    /// Whether the connection is open, and waits for a request. Bytes that come between two exchanges end it, also those
+    /// that the runtime does not know of yet. Bytes that come later, before the upstream has read the next request,
+    /// cannot be told from its answer.
     fn is_idle(&mut self) -> bool {
         if self.is_last {
             return false;
         }
+        self.interim.set_idle(true);
         self.drive(&mut Context::from_waker(Waker::noop()));
+        self.interim.set_idle(false);
         self.connection.is_some() && self.sender.is_ready()
     }
 }
@@ -168,6 +172,20 @@ mod tests {
 
     fn request() -> Request<RequestBody> {
         Request::new(RequestBody::empty(Arc::new(BodyProgress::new())))
+    }
+
+    /// The bytes are in the socket, and the runtime was not told of them yet.
+    #[tokio::test]
+    async fn bytes_that_came_at_this_moment_end_an_idle_connection() {
+        for late in [&b"H"[..], b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"] {
+            let (near, mut far) = UnixStream::pair().unwrap();
+            let mut connection = HttpConnection::new(Transport::Unix(near)).await.unwrap();
+            far.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+            connection.send(request()).await.unwrap();
+            assert!(connection.is_idle());
+            assert_eq!(far.try_write(late).unwrap(), late.len());
+            assert!(!connection.is_idle());
+        }
     }
 
     /// The upstream closes between the look at an idle connection and its next request.

@@ -127,6 +127,7 @@ pub(super) fn check_used(reader: &SectionReader<'_>, layer: &Layer, routes: &[Ch
     let of_others = limits.connections_per_ip.is_some()
         || limits.handshakes_per_ip.is_some()
         || limits.connections_per_user.is_some()
+        || routes.iter().any(CheckedRoute::limits_requests)
         || OF_NO_ROUTE.iter().any(|(name, _)| reader.is_on(name));
     if !of_sessions && !of_others {
         refuse_idle(reader, keys::LIMITS_MODE.name);

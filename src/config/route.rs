@@ -43,6 +43,11 @@ pub(super) struct Shared<'a> {
 }
 
 impl CheckedRoute<'_> {
+    /// Whether the route limits the rate of plain HTTP requests.
+    pub(super) fn limits_requests(&self) -> bool {
+        self.keys.requests.is_some()
+    }
+
     /// Whether plain HTTP requests are served.
     pub(super) fn serves_plain_http(&self) -> bool {
         self.keys.serve.contains(&RequestKind::Http)
@@ -132,6 +137,7 @@ fn check_served(reader: &SectionReader<'_>, serve: &[RequestKind]) {
     for (name, label) in [
         (keys::MAX_BODY.name, limited),
         (keys::BODY_TIMEOUT.name, limited),
+        (keys::ROUTE_REQUESTS.name, limited),
         (keys::AMBIGUOUS_PATHS.name, "no path would be judged by it"),
     ] {
         if let Some(span) = reader.span_of(name) {

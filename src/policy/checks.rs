@@ -26,6 +26,8 @@ pub enum Phase {
     Request,
     /// The route of a parsed request.
     Route,
+    /// The rate of plain requests of the address on the route.
+    RouteRequest,
     /// The head of the request, by the rules of its route.
     Head,
     /// The token of the request head, of the first message, or of a renewal.
@@ -220,6 +222,14 @@ pub const CHECKS: &[Check] = &[
         passed: Some(route::passed),
     },
     Check {
+        phase: Phase::RouteRequest,
+        name: "requests",
+        key: key(ConfigSection::Route, "requests"),
+        run: Run::Now(requests::check_address_on_route),
+        rerun: None,
+        passed: Some(requests::passed_on_route),
+    },
+    Check {
         phase: Phase::Head,
         name: "credential",
         key: key(ConfigSection::Issuer, "token_from"),
@@ -275,6 +285,14 @@ pub const CHECKS: &[Check] = &[
         name: "requests",
         key: key(LIMITS, "requests"),
         run: Run::Now(requests::check_user),
+        rerun: None,
+        passed: None,
+    },
+    Check {
+        phase: Phase::UserRequest,
+        name: "requests",
+        key: key(ConfigSection::Route, "requests"),
+        run: Run::Now(requests::check_user_on_route),
         rerun: None,
         passed: None,
     },

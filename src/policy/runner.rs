@@ -161,7 +161,11 @@ impl<'p> Checks<'p> {
         arrival: Arrival<'_>,
         state: &State,
     ) -> Result<PlainAdmission, Refusal> {
-        let mut let_through = Vec::new();
+        let mut cx = self.context();
+        cx.facts.state = Some(state);
+        cx.found.route = Some(Found { route: &route, host: None });
+        self.run(Phase::RouteRequest, &mut cx)?;
+        let mut let_through = cx.found.let_through;
         let found = self.check_head(&route, request, arrival).await?;
         let token = match found.authentication.ok_or_else(missing)? {
             Authentication::Anonymous => None,
@@ -172,6 +176,7 @@ impl<'p> Checks<'p> {
             let mut cx = self.context();
             cx.facts.state = Some(state);
             cx.facts.user = Some(&token.principal().user);
+            cx.found.route = Some(Found { route: &route, host: None });
             self.run(Phase::UserRequest, &mut cx)?;
             let_through.extend(cx.found.let_through);
         }

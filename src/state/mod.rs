@@ -43,7 +43,7 @@ impl State {
         let trusted_proxies = &config.server.trusted_proxies;
         let bans = Bans::open(config.firewall.ban.as_ref(), trusted_proxies, Now::read())?;
         let limiters = Limiters::default();
-        limiters.set(&config.limits);
+        limiters.set(&config.limits, &config.routes);
         Ok(Self {
             bans: Arc::new(bans),
             revocations: Arc::new(revocations),
@@ -55,7 +55,7 @@ impl State {
     /// Applies the bans' terms and the limits of a reloaded configuration; nothing counted is lost.
     pub fn set(&self, config: &Config) {
         self.bans.set(config.firewall.ban.as_ref(), &config.server.trusted_proxies);
-        self.limiters.set(&config.limits);
+        self.limiters.set(&config.limits, &config.routes);
     }
 
     /// Saves bans and revocations, and leaves their files to another process. Returns them for it. Blocks

@@ -103,7 +103,8 @@ reasons! {
     Version "version" 426 - INFO error "Only WebSocket version 13 is spoken here.";
     /// The address makes more handshakes than `limits.handshakes_per_ip` allows.
     LimitHandshakes "limit.handshakes" 429 - WARN - "Too many handshakes from this address.";
-    /// The address or the user makes more plain requests than `limits.requests` allows.
+    /// The address or the user makes more plain requests than `requests` of `[limits]` or of its
+    /// route allows.
     LimitRequests "limit.requests" 429 - WARN - "Too many requests.";
     /// The address has as many connections as `limits.connections_per_ip` allows.
     LimitConnections "limit.connections" 429 - WARN - "Too many connections from this address.";

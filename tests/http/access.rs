@@ -182,6 +182,43 @@ fn requests_have_a_rate_of_their_address_and_of_their_user() {
 }
 
 #[test]
+fn a_route_has_a_rate_of_its_own() {
+    let gateway = serving(&[RawUpstream::unused_address()])
+        .path("/app")
+        .route("requests = \"1/h burst 2\"")
+        .more(
+            "[limits]\nrequests = \"1/h burst 5\"\n[routes.other]\npath = \"/other\"\nserve = [\"http\"]\n\
+             auth = \"none\"\nupstream = [\"ws://127.0.0.1:1\"]\nrequests = \"1/h burst 1\"\n",
+        )
+        .start();
+    for _ in 0..2 {
+        gateway.expect_refusal(&get("/app"), 503, "upstream.unavailable");
+    }
+    gateway.expect_refusal(&get("/app"), 429, "limit.requests");
+    gateway.expect_refusal(&get("/other"), 503, "upstream.unavailable");
+    gateway.expect_refusal(&get("/other"), 429, "limit.requests");
+    // The rate of all routes counts all five.
+    gateway.expect_refusal(&get("/elsewhere"), 429, "limit.requests");
+}
+
+/// Behind a trusted proxy: the user of one address is the user of another.
+#[test]
+fn a_route_has_a_rate_of_each_user() {
+    let gateway = serving(&[RawUpstream::unused_address()])
+        .auth("main")
+        .route("requests = \"1/h burst 1\"")
+        .prepare(|folder, _| std::fs::write(folder.join("secret"), SECRET).unwrap())
+        .server("trusted_proxies = [\"127.0.0.1\"]")
+        .more(ISSUER)
+        .start();
+    let bearer = format!("Bearer {}", token(""));
+    let from =
+        |address: &str| get("/").and("Authorization", &bearer).and("X-Forwarded-For", address);
+    gateway.expect_refusal(&from("203.0.113.1"), 503, "upstream.unavailable");
+    gateway.expect_refusal(&from("203.0.113.2"), 429, "limit.requests");
+}
+
+#[test]
 fn refused_requests_count_for_the_rate() {
     let gateway = serving(&[RawUpstream::unused_address()])
         .path("/app")

@@ -13,9 +13,10 @@ use crate::config::lists::{ListOf, OneOrMore, Subtable};
 use crate::config::model::{Auth, Cluster, Origins};
 use crate::config::origins::OriginEntry;
 use crate::config::path::PathPattern;
+use crate::config::rate::RateOf;
 use crate::config::reader::NAME;
 use crate::config::route::parse_subprotocol;
-use crate::values::RequestKind;
+use crate::values::{Rate, RequestKind};
 
 loaded! {
     /// `[routes.NAME]`
@@ -60,6 +61,10 @@ loaded! {
     BODY_TIMEOUT body_timeout: Duration = Time, Time { min: SHORTEST, max: DAY }, Value(secs(60)),
         "How long a plain HTTP request may make no progress: the next bytes of its body, or, once the body is \
          sent, the head of the answer. The body of an answer has no such limit. Only with \"http\" in `serve`.";
+    ROUTE_REQUESTS requests: Option<Rate> = OrOff<RateOf>, OrOff(RateOf::Events), Value(None),
+        "Rate limit of the plain HTTP requests of one address, and of one user of one [jwt.NAME], on this route; \
+         IPv6 counts by /64. They also count for `requests` of [limits], which is over all routes. Only with \"http\" \
+         in `serve`.";
     AMBIGUOUS_PATHS ambiguous_paths: bool = Bool, Bool, Value(false),
         "Forward plain HTTP requests whose path servers read in different ways: with `//`, with `;`, or with an \
          escaped slash or `;`. The path must select this route in every reading, and have the segments `.` and `..` in \

@@ -1,9 +1,11 @@
 //! All limits that count across connections.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use super::{Rates, Users};
-use crate::config::Limits;
+use crate::config::{Limits, Route};
 use crate::values::{AddressKey, Full, KeyedCounter, KeyedPermit, Rate, UserKey, UserShare, Wait};
 
 /// The limits of addresses and users. Shared by all connections; a reload changes the limits and
@@ -14,8 +16,17 @@ pub struct Limiters {
     handshakes: Rates<AddressKey>,
     requests: Rates<AddressKey>,
     user_requests: Rates<UserKey>,
+    /// The rates of routes that have their own, by the NAME of the route.
+    of_routes: RwLock<BTreeMap<Arc<str>, Arc<RouteRates>>>,
     users: KeyedCounter<UserKey>,
     messages: Users,
+}
+
+/// The rates of the plain requests of one route.
+#[derive(Debug, Default)]
+struct RouteRates {
+    addresses: Rates<AddressKey>,
+    users: Rates<UserKey>,
 }
 
 /// Counts one connection of an address until it is dropped.
@@ -35,10 +46,32 @@ pub struct TooOften {
 
 impl Limiters {
     /// Applies new limits.
-    pub fn set(&self, limits: &Limits) {
+    pub fn set(&self, limits: &Limits, routes: &[Arc<Route>]) {
         self.handshakes.set(limits.handshakes_per_ip.as_ref());
         self.requests.set(limits.requests.as_ref());
         self.user_requests.set(limits.requests.as_ref());
+        let mut of_routes = self.of_routes.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::take(&mut *of_routes);
+        for route in routes.iter().filter(|route| route.requests.is_some()) {
+            let rates = before.get(&route.name).cloned().unwrap_or_default();
+            rates.addresses.set(route.requests.as_ref());
+            rates.users.set(route.requests.as_ref());
+            of_routes.insert(Arc::clone(&route.name), rates);
+        }
+    }
+
+    fn of_route(&self, route: &str) -> Option<Arc<RouteRates>> {
+        self.of_routes.read().unwrap_or_else(PoisonError::into_inner).get(route).cloned()
+    }
+
+    /// Counts a plain request of an address for the rate of `route`, if it has one.
+    pub fn route_request(&self, route: &str, key: AddressKey) -> Result<(), TooOften> {
+        self.of_route(route).map_or(Ok(()), |rates| counted(&rates.addresses, &key))
+    }
+
+    /// Counts a plain request of a user in the same way.
+    pub fn route_user_request(&self, route: &str, key: &UserKey) -> Result<(), TooOften> {
+        self.of_route(route).map_or(Ok(()), |rates| counted(&rates.users, key))
     }
 
     /// Counts a handshake of an address.
@@ -93,6 +126,10 @@ impl Limiters {
         self.handshakes.sweep();
         self.requests.sweep();
         self.user_requests.sweep();
+        for rates in self.of_routes.read().unwrap_or_else(PoisonError::into_inner).values() {
+            rates.addresses.sweep();
+            rates.users.sweep();
+        }
         self.messages.sweep(now);
     }
 }

@@ -21,8 +21,8 @@ use crate::values::Reason;
 use crate::values::UnixTime;
 pub use export::{ipset, nft};
 pub use outcome::{BanRefused, NewBan, Now, Struck};
-pub use strikes::MOST_STRUCK;
 use strikes::Strikes;
+pub use strikes::{MOST_STRUCK, StruckAddress};
 
 /// The bans of a gateway. Shared by all connections; every method except [`Bans::save`] works in
 /// memory and does not block.
@@ -259,9 +259,9 @@ impl Bans {
         self.store.save(now)
     }
 
-    /// As [`BanStore::hand_over`].
-    pub(super) fn hand_over(&self, now: UnixTime) -> Handed<Ban> {
-        self.store.hand_over(now)
+    /// As [`BanStore::hand_over`], with the strikes.
+    pub(super) fn hand_over(&self, now: Now) -> (Handed<Ban>, Vec<StruckAddress>) {
+        (self.store.hand_over(now.moment), self.strikes().hand_over(now.instant))
     }
 
     /// As [`BanStore::take_back`].
@@ -270,9 +270,10 @@ impl Bans {
         self.changed.notify_one();
     }
 
-    /// As [`BanStore::adopt`].
-    pub(super) fn adopt(&self, handed: Handed<Ban>, now: UnixTime) {
-        self.store.adopt(handed, now);
+    /// As [`BanStore::adopt`], with the strikes.
+    pub(super) fn adopt(&self, bans: Handed<Ban>, struck: Vec<StruckAddress>, now: Now) {
+        self.store.adopt(bans, now.moment);
+        self.strikes().adopt(struck, now.instant);
         self.changed.notify_one();
     }
 

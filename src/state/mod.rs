@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::values::UnixTime;
-use bans::{Bans, Now};
+use bans::{Bans, Now, StruckAddress};
 use drains::Drains;
 use limits::Limiters;
 use store::{Ban, Handed, Revocation, RevocationStore, Revocations, StoreError};
@@ -25,10 +25,11 @@ pub struct State {
     drains: Arc<Drains>,
 }
 
-/// The bans and revocations of a process, on their way to its successor.
+/// The bans, strikes and revocations of a process, on their way to its successor.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Snapshot {
     bans: Handed<Ban>,
+    strikes: Vec<StruckAddress>,
     revocations: Handed<Revocation>,
 }
 
@@ -61,8 +62,9 @@ impl State {
     /// Saves bans and revocations, and leaves their files to another process. Returns them for it. Blocks
     /// while a disk is written.
     #[must_use]
-    pub fn hand_over(&self, now: UnixTime) -> Snapshot {
-        Snapshot { bans: self.bans.hand_over(now), revocations: self.revocations.hand_over(now) }
+    pub fn hand_over(&self, now: Now) -> Snapshot {
+        let (bans, strikes) = self.bans.hand_over(now);
+        Snapshot { bans, strikes, revocations: self.revocations.hand_over(now.moment) }
     }
 
     /// Writes the files again, after the other process has failed.
@@ -71,13 +73,13 @@ impl State {
         self.revocations.take_back();
     }
 
-    /// Takes over the bans and revocations of another process. Blocks while a disk is written.
+    /// Takes over the bans, strikes and revocations of another process. Blocks while a disk is written.
     ///
     /// # Errors
     /// The revocations are in force but not saved.
-    pub fn adopt(&self, snapshot: Snapshot, now: UnixTime) -> Result<(), StoreError> {
-        self.bans.adopt(snapshot.bans, now);
-        self.revocations.adopt(snapshot.revocations, now)
+    pub fn adopt(&self, snapshot: Snapshot, now: Now) -> Result<(), StoreError> {
+        self.bans.adopt(snapshot.bans, snapshot.strikes, now);
+        self.revocations.adopt(snapshot.revocations, now.moment)
     }
 
     /// Banned addresses, and strikes.

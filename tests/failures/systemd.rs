@@ -185,6 +185,28 @@ fn an_inherited_descriptor_that_is_no_listening_tcp_socket_stops_the_start() {
     }
 }
 
+#[test]
+fn an_inherited_socket_goes_on_to_the_process_of_an_upgrade() {
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let folder = configuration(&format!("\"{address}\""));
+    let config = folder.path().join("framewall.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(config, format!("{text}[admin]\nsocket = \"fw.sock\"\n")).unwrap();
+    let mut gateway = activate(folder.path(), socket);
+    assert_eq!(health(TcpStream::connect(address).unwrap()), "HTTP/1.1 200 OK");
+    let output = Command::new(env!("CARGO_BIN_EXE_framewall"))
+        .args(["upgrade", "--json", "--socket", "fw.sock"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let newer = i32::try_from(answer["pid"].as_u64().unwrap()).unwrap();
+    assert!(gateway.wait().unwrap().success());
+    assert_eq!(health(TcpStream::connect(address).unwrap()), "HTTP/1.1 200 OK");
+    kill_process(Pid::from_raw(newer).unwrap(), Signal::TERM).unwrap();
+}
+
 /// The peer that systemd itself has.
 #[test]
 #[ignore = "needs systemd-socket-activate"]

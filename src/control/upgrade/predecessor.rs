@@ -17,7 +17,7 @@ use super::{Program, UpgradeError, Upgraded, VARIABLE, WITHIN, descriptors, link
 use crate::control::{Control, service_manager};
 use crate::journal::Event;
 use crate::state::State;
-use crate::values::UnixTime;
+use crate::state::bans::Now;
 
 /// The variables by which a service manager names this process, so that they do not hold for another one.
 const OF_THIS_PROCESS: [&str; 4] = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID"];
@@ -111,7 +111,7 @@ async fn pass_on(
     let bans = control.state.bans().subscribe();
     let mut files = HandedFiles { state: Arc::clone(&control.state), keep: false };
     let state = Arc::clone(&control.state);
-    let snapshot = tokio::task::spawn_blocking(move || state.hand_over(UnixTime::now())).await;
+    let snapshot = tokio::task::spawn_blocking(move || state.hand_over(Now::read())).await;
     let snapshot = snapshot.map_err(io::Error::other)?;
     write(&mut to, &FromOlder::State(snapshot)).await?;
     expect(&mut from, &FromNewer::Ready).await?;

@@ -14,7 +14,7 @@ use super::protocol::{FromNewer, FromOlder, Passed, line, read, write};
 use super::{UpgradeError, VARIABLE, descriptors, link};
 use crate::control::Control;
 use crate::control::admin::AdminSocket;
-use crate::values::UnixTime;
+use crate::state::bans::Now;
 
 /// The timeout for the first message of the older process, which sends it at once.
 const FIRST_WITHIN: Duration = Duration::from_secs(10);
@@ -118,8 +118,7 @@ impl Inheritance {
             other => return Err(unexpected(&other)),
         };
         let state = Arc::clone(&control.state);
-        let adopted =
-            tokio::task::spawn_blocking(move || state.adopt(snapshot, UnixTime::now())).await;
+        let adopted = tokio::task::spawn_blocking(move || state.adopt(snapshot, Now::read())).await;
         adopted.map_err(io::Error::other)?.map_err(io::Error::other)?;
         write(&mut to, &FromNewer::Ready).await?;
         // An older process that has crashed by now does not say so.

@@ -1,8 +1,11 @@
 //! Recent strikes, by address.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
 
 use crate::values::AddressKey;
 
@@ -24,6 +27,14 @@ pub(super) struct Strikes {
     turned: Instant,
     /// Half of [`MOST_STRUCK`] and of [`MOST_STRIKES`]; smaller in tests.
     bound: (usize, usize),
+}
+
+/// The strikes of an address on their way to another process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StruckAddress {
+    address: IpAddr,
+    /// In milliseconds, the oldest first: an instant means nothing in another process.
+    ages: Vec<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -91,6 +102,29 @@ impl Strikes {
         }
     }
 
+    /// The strikes of every address.
+    pub(super) fn hand_over(&self, now: Instant) -> Vec<StruckAddress> {
+        let age = |strike: &Instant| {
+            let age = now.saturating_duration_since(*strike).as_millis();
+            u64::try_from(age).unwrap_or(u64::MAX)
+        };
+        let all = self.old.by.iter().chain(&self.young.by);
+        all.map(|(key, strikes)| StruckAddress {
+            address: key.first(),
+            ages: strikes.iter().map(age).collect(),
+        })
+        .collect()
+    }
+
+    /// Takes over the strikes of another process. This one must have none.
+    pub(super) fn adopt(&mut self, struck: Vec<StruckAddress>, now: Instant) {
+        for StruckAddress { address, ages } in struck {
+            let at = |age: u64| now.checked_sub(Duration::from_millis(age));
+            let strikes = ages.into_iter().filter_map(at).collect();
+            self.young.put(AddressKey::from(address), strikes);
+        }
+    }
+
     fn turn_if_due(&mut self, now: Instant, within: Duration) {
         let (addresses, strikes) = self.bound;
         let full = self.young.by.len() >= addresses || self.young.strikes >= strikes;
@@ -134,6 +168,24 @@ mod tests {
         assert!(strikes(now, &[0, 59_000, 119_000, 178_999, 178_999])[4]);
         // After two turns no strikes are left.
         assert!(!strikes(now, &[0, 0, 300_000, 300_000])[3]);
+    }
+
+    #[test]
+    fn another_process_counts_on() {
+        let now = Instant::now() + MINUTE;
+        let most = NonZeroU32::new(3).unwrap();
+        let mut older = Strikes::new(now);
+        for (number, seconds) in [(1, 0), (1, 50), (2, 50)] {
+            older.strike(address(number), now + Duration::from_secs(seconds), most, MINUTE);
+        }
+        let handed = older.hand_over(now + Duration::from_secs(55));
+        let later = |seconds: u64| now + Duration::from_secs(1000 + seconds);
+        let mut newer = Strikes::new(later(55));
+        newer.adopt(handed, later(55));
+        assert_eq!(newer.count(), 2);
+        assert!(newer.strike(address(1), later(59), most, MINUTE), "the third within a minute");
+        assert!(!newer.strike(address(2), later(59), most, MINUTE));
+        assert!(!newer.strike(address(2), later(110), most, MINUTE), "the first is over");
     }
 
     #[test]

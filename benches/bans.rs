@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use divan::{Bencher, black_box};
 use framewall::state::bans::{Bans, Now};
-use framewall::state::limits::{MOST_KEYS, Rates, Users};
+use framewall::state::limits::{MOST_KEYS, MessageSource, Rates, Users};
 use framewall::values::Network;
 use framewall::values::Rate;
 use framewall::values::{AddressKey, KeyedCounter, UserKey};
@@ -107,7 +107,7 @@ fn all_keys_are_swept(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn a_users_message_is_counted(bencher: Bencher<'_, '_>) {
     let (users, now) = (Users::default(), Instant::now());
-    let share = users.share(&UserKey::new("main", "ann"), &rate(), now);
+    let share = users.share(MessageSource::User(UserKey::new("main", "ann")), None, &rate(), now);
     let mut later = now;
     bencher.bench_local(|| {
         later += Duration::from_millis(60);

@@ -2,7 +2,7 @@
 //! WebSocket server.
 //!
 //! The folders are layers, and an import points down this list: [`values`] is shared by all; [`wire`] holds
-//! the frame rules, [`firewall`] the address rules; [`config`] reads the file; [`tls`] secures a
+//! the frame rules, [`message`] the rules of messages, [`firewall`] the address rules; [`config`] reads the file; [`tls`] secures a
 //! connection; [`handshake`] reads a request; [`journal`] writes records; [`state`] outlives
 //! connections; [`policy`] decides; [`gateway`] accepts, connects and relays; [`control`] is what operators
 //! reach; [`cli`] is the command line.
@@ -15,6 +15,7 @@ pub mod firewall;
 pub mod gateway;
 pub mod handshake;
 pub mod journal;
+pub mod message;
 pub mod policy;
 pub mod state;
 pub mod tls;

@@ -77,7 +77,8 @@ pub(super) fn network_help(error: NetworkError) -> String {
 }
 
 impl UpstreamAddress {
-    /// Reads `ws://HOST[:PORT]`, `wss://HOST[:PORT]` or `unix:PATH`, the path as it is written.
+    /// Reads `ws://HOST[:PORT]`, `wss://HOST[:PORT]` or `unix:PATH`, the path as it is written. `http` means the same
+    /// as `ws`, and `https` the same as `wss`.
     pub(super) fn parse(text: &str) -> Result<Self, Fault> {
         if let Some(path) = text.strip_prefix("unix:") {
             return parse_unix(path);
@@ -90,8 +91,8 @@ impl UpstreamAddress {
             });
         };
         let secure = match scheme {
-            "ws" => false,
-            "wss" => true,
+            "ws" | "http" => false,
+            "wss" | "https" => true,
             other => return Err(scheme_fault(other, authority)),
         };
         let (host, port) = parse_authority(scheme, authority)?;
@@ -113,12 +114,7 @@ fn parse_unix(path: &str) -> Result<UpstreamAddress, Fault> {
 
 fn scheme_fault(scheme: &str, rest: &str) -> Fault {
     let fault = Fault::new(format!("{scheme}:// is not a scheme of an upstream"));
-    let near = match scheme {
-        "http" => Some("ws"),
-        "https" => Some("wss"),
-        other => nearest(other, ["ws", "wss", "unix"].into_iter()),
-    };
-    match near {
+    match nearest(scheme, ["ws", "wss", "http", "https", "unix"].into_iter()) {
         Some("unix") => fault.help(format!("write \"unix:{rest}\"")),
         Some(near) => fault.help(format!("write \"{near}://{rest}\"")),
         None => fault,
@@ -240,6 +236,9 @@ mod tests {
             ("ws://App", "ws://app:80"),
             ("wss://app.internal", "wss://app.internal:443"),
             ("ws://[::1]", "ws://[::1]:80"),
+            ("http://App", "ws://app:80"),
+            ("http://127.0.0.1:8000", "ws://127.0.0.1:8000"),
+            ("https://app.internal", "wss://app.internal:443"),
             ("unix:/run/app.sock", "unix:/run/app.sock"),
             ("unix:app.sock", "unix:app.sock"),
         ] {
@@ -267,8 +266,10 @@ mod tests {
             "ws://app:65536",
             "ws://::1",
             "ws://a b",
-            "http://app",
-            "https://app",
+            "http://app/",
+            "https://app:0",
+            "http://user@app",
+            "htttp://app",
             "WS://app",
             "tcp://app",
             "unix:",
@@ -277,8 +278,9 @@ mod tests {
             assert!(UpstreamAddress::parse(text).is_err(), "{text}");
         }
         let help = |text| UpstreamAddress::parse(text).unwrap_err().help.unwrap();
-        assert_eq!(help("http://app:1"), "write \"ws://app:1\"");
-        assert_eq!(help("https://app"), "write \"wss://app\"");
+        assert_eq!(help("htttp://app:1"), "write \"http://app:1\"");
+        assert_eq!(help("httpss://app"), "write \"https://app\"");
+        assert!(help("https://app/ws").ends_with("write \"https://app\""));
         assert_eq!(help("app:80"), "write \"ws://app:80\"");
     }
 }

@@ -29,8 +29,8 @@ use crate::values::{is_host, split_port};
 
 /// The address of a server.
 pub(super) const ADDRESS: Text<UpstreamAddress> = Text::new(
-    "\"ws://HOST:PORT\", \"wss://HOST:PORT\" or \"unix:PATH\"",
-    r"^(wss?://[^/?#@]+|unix:.+)$",
+    "\"ws://HOST:PORT\", \"wss://HOST:PORT\", \"http://HOST:PORT\", \"https://HOST:PORT\" or \"unix:PATH\"",
+    r"^((ws|http)s?://[^/?#@]+|unix:.+)$",
     UpstreamAddress::parse,
 );
 const WEIGHT: Integer<u16> = Integer::new(1, 1000);

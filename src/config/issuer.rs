@@ -221,13 +221,3 @@ pub enum OnExpiry {
     /// The session continues.
     Ignore,
 }
-
-/// A claim of `require`. The token passes if the claim equals one of the allowed values, is an array
-/// that contains one of them, or is a string in which one of them is a space-separated word.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Requirement {
-    /// The name of the claim.
-    pub claim: String,
-    /// The allowed values, at least one: strings, whole numbers or booleans.
-    pub allowed: Vec<serde_json::Value>,
-}

@@ -32,6 +32,7 @@ mod lists;
 mod load;
 mod log;
 mod mask;
+mod messages;
 mod model;
 mod origins;
 mod pacing;
@@ -52,9 +53,7 @@ mod units;
 
 pub use balance::{Balance, HashKey};
 pub use host::HostPattern;
-pub use issuer::{
-    Algorithm, Family, KeySource, LONGEST_TOKEN, OnExpiry, Requirement, RouteIssuers, Secret,
-};
+pub use issuer::{Algorithm, Family, KeySource, LONGEST_TOKEN, OnExpiry, RouteIssuers, Secret};
 pub use jwt::token_place;
 pub use keys::{Admin, BanRules, Issuer, Limits, Log, Route, Server, WebSocket};
 pub use lints::LintName;

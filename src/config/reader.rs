@@ -363,6 +363,11 @@ impl<'a> SectionReader<'a> {
         }
     }
 
+    /// Whether the file has the table.
+    pub(super) fn is_given(&self) -> bool {
+        self.table.is_some()
+    }
+
     /// All subtables, in the order of the file.
     pub(super) fn named_tables(&self, section: Section) -> Vec<NamedTable<'a>> {
         let mut tables: Vec<_> = self.table.into_iter().flat_map(DeTable::iter).collect();

@@ -43,6 +43,7 @@ fn section(section: Section) -> String {
         Section::File => "The top of the file".to_owned(),
         Section::Certificate => "Each entry of `certificates` in `[tls]`".to_owned(),
         Section::Limits => "`[limits]` and `[routes.NAME.limits]`".to_owned(),
+        Section::Messages => "`[routes.NAME.messages]` and `[routes.NAME.replies]`".to_owned(),
         Section::WebSocket => "`[websocket]` and `[routes.NAME.websocket]`".to_owned(),
         other => format!("`{other}`"),
     };
@@ -91,13 +92,21 @@ mod tests {
             Section::Ban => ("[firewall.ban]\n".into(), "firewall.ban.".into()),
             Section::Limits => ("[limits]\n".into(), "limits.".into()),
             Section::WebSocket => ("[websocket]\n".into(), "websocket.".into()),
-            Section::Issuers | Section::Upstreams | Section::Routes | Section::RouteLimits => {
+            Section::Issuers
+            | Section::Upstreams
+            | Section::Routes
+            | Section::MessageTypes
+            | Section::RouteLimits => {
                 unreachable!("no key of its own")
             }
             Section::Issuer => ("[jwt.x]\n".into(), "jwt.x.".into()),
             Section::Upstream => ("[upstreams.x]\n".into(), "upstreams.x.".into()),
             Section::Admin => ("[admin]\n".into(), "admin.".into()),
             Section::Route => ("[routes.x]\n".into(), "routes.x.".into()),
+            Section::Messages => ("[routes.x.messages]\n".into(), "routes.x.messages.".into()),
+            Section::MessageType => {
+                ("[routes.x.messages.types.y]\n".into(), "routes.x.messages.types.y.".into())
+            }
             Section::Log => ("[log]\n".into(), "log.".to_owned()),
         };
         (format!("{header}{name} = 1979-05-27\n"), format!("{path}{name}"))
@@ -148,7 +157,8 @@ mod tests {
                 }
                 None => assert!(
                     example.contains(&format!("{name} = "))
-                        || example.contains(&format!(".{name}]")),
+                        || example.contains(&format!(".{name}]"))
+                        || example.contains(&format!(".{name}.")),
                     "{name}"
                 ),
             }

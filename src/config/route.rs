@@ -12,6 +12,7 @@ use super::keys::{self, Issuer, Limits, Route, RouteKeys, Section, WebSocket};
 use super::kinds::Fault;
 use super::lints::LintName;
 use super::load::Loader;
+use super::messages::{self, CheckedMessages, Direction};
 use super::model::Cluster;
 use super::path::PathPattern;
 use super::profile::Base;
@@ -32,6 +33,8 @@ pub(super) struct CheckedRoute<'a> {
     pub(super) auth: Option<CheckedAuth>,
     websocket: WebSocket,
     pub(super) limits: Limits,
+    messages: Option<CheckedMessages<'a>>,
+    replies: Option<CheckedMessages<'a>>,
 }
 
 /// The loaded sections that a route refers to.
@@ -59,7 +62,21 @@ impl CheckedRoute<'_> {
         certificates::lint_hosts(reader, &keys.host, shared.tls);
         let cluster = self.upstream.and_then(|upstream| upstream.load(reader, shared, loader));
         let auth = self.auth?.load(shared.issuers)?;
-        Some(keys.with(self.name.into(), self.path?, cluster?, auth, self.websocket, self.limits))
+        let rules = |checked: Option<CheckedMessages<'_>>| match checked {
+            None => Some(None),
+            Some(checked) => checked.load(&self.name, loader).map(Some),
+        };
+        let (messages, replies) = (rules(self.messages), rules(self.replies));
+        Some(keys.with(
+            self.name.as_str().into(),
+            self.path?,
+            cluster?,
+            auth,
+            self.websocket,
+            self.limits,
+            messages?,
+            replies?,
+        ))
     }
 }
 
@@ -111,7 +128,10 @@ fn check_one<'a>(
     auth::check_refresh(&reader, auth.as_ref());
     let websocket = WebSocket::over(&base.websocket, &reader.table(&keys::ROUTE_WEBSOCKET));
     let limits = limits::of_route(&reader.table(&keys::ROUTE_LIMITS), &base.limits, auth.as_ref());
-    CheckedRoute { reader, name, keys, path, upstream, auth, websocket, limits }
+    let table = |key| reader.table(key);
+    let messages = messages::check(table(&keys::MESSAGES), Direction::Messages, auth.as_ref());
+    let replies = messages::check(table(&keys::REPLIES), Direction::Replies, auth.as_ref());
+    CheckedRoute { reader, name, keys, path, upstream, auth, websocket, limits, messages, replies }
 }
 
 /// Refuses a mapping between an exact path and everything below one.
@@ -160,6 +180,8 @@ fn refuse_of_sockets(reader: &SectionReader<'_>) {
         keys::REFRESH.name,
         keys::ROUTE_LIMITS.name,
         keys::ROUTE_WEBSOCKET.name,
+        keys::MESSAGES.name,
+        keys::REPLIES.name,
     ] {
         if let Some(span) = reader.span_of(name) {
             let what = format!("{} is given, but the route serves no WebSockets", reader.key(name));

@@ -20,6 +20,8 @@ pub fn schema() -> String {
     definitions.insert(format!("{:?}", Section::RouteLimits), object(Section::RouteLimits));
     definitions.insert(format!("{:?}", Section::Issuers), tables(Section::Issuer));
     definitions.insert(format!("{:?}", Section::Upstreams), tables(Section::Upstream));
+    let types = tables(Section::MessageType);
+    definitions.insert(format!("{:?}", Section::MessageTypes), types);
     let mut routes = tables(Section::Route);
     routes["minProperties"] = json!(1);
     definitions.insert(format!("{:?}", Section::Routes), routes);

@@ -255,7 +255,7 @@ impl Control {
         let Self { runtime, reporter, .. } = self;
         let (upkeep, closed) = (runtime.upkeep(), runtime.closed());
         next.policy.verifiers().run(reporter.journal(), upkeep, closed);
-        next.dialer.run(upkeep, closed);
+        next.dialer.run(reporter.journal(), upkeep, closed);
         let _ = tokio::time::timeout(KEYS_WITHIN, next.policy.verifiers().looked()).await;
         let after_restart = self.reloading.fixed.changed(&Fixed::of(&config));
         let generation = next.generation;

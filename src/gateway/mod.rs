@@ -110,7 +110,7 @@ impl Gateway {
         let (upkeep, closed) = (self.runtime.upkeep(), self.runtime.closed());
         let in_force = self.current.get();
         in_force.policy.verifiers().run(journal, upkeep, closed);
-        in_force.dialer.run(upkeep, closed);
+        in_force.dialer.run(journal, upkeep, closed);
         drop(in_force);
         tokio::select! {
             _ = shutdown => {}

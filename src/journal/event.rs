@@ -96,6 +96,15 @@ pub enum Event<'a> {
     /// A section in report mode let something through that enforcement would refuse.
     WouldRefuse { subject: &'a Subject, reason: Reason, detail: &'a str },
 
+    /// A message breaks a rule of its route, and was not forwarded. Recorded once for each session, sender and reason.
+    MessageRefused {
+        subject: &'a Subject,
+        from: Endpoint,
+        reason: Reason,
+        outcome: &'static str,
+        detail: &'a str,
+    },
+
     /// The client got its 101, and frames are relayed.
     SessionOpened { subject: &'a Subject },
     /// A client sent a new token; `result` is `renewed` or the name of a reason.
@@ -117,6 +126,10 @@ pub enum Event<'a> {
     },
     /// An upstream answered again, after this time and number of failures.
     UpstreamUp { upstream: &'a str, after: Duration, failures: u32 },
+    /// The name of upstreams could not be resolved; this many addresses of the last resolution stay in use.
+    NameUnresolved { host: &'a str, addresses: usize, error: &'a str },
+    /// A name was resolved again, to this many addresses.
+    NameResolved { host: &'a str, addresses: usize },
     /// A JWK Set was fetched.
     JwksRefreshed { issuer: &'a str, source: &'a str, keys: usize, names: &'a str },
     /// A JWK Set could not be fetched, and the last one, of this `age`, stays in use.
@@ -260,7 +273,7 @@ pub enum ClientCaused {
     Refused,
     /// [`Event::ConnectionError`]
     ConnectionError,
-    /// [`Event::ProtocolError`] and [`Event::Limited`]
+    /// [`Event::ProtocolError`], [`Event::Limited`] and [`Event::MessageRefused`]
     ProtocolError,
     /// [`Event::TokenRenewal`]
     TokenRenewal,
@@ -324,6 +337,7 @@ impl Event<'_> {
             Self::Answered { .. } => "answered",
             Self::Forwarded { .. } => "forwarded",
             Self::WouldRefuse { .. } => "would_refuse",
+            Self::MessageRefused { .. } => "message.refused",
             Self::SessionOpened { .. } => "session.opened",
             Self::TokenRenewal { .. } => "token.renewal",
             Self::ProtocolError { .. } => "protocol.error",
@@ -331,6 +345,8 @@ impl Event<'_> {
             Self::SessionEnded { .. } => "session.ended",
             Self::UpstreamDown { .. } => "upstream.down",
             Self::UpstreamUp { .. } => "upstream.up",
+            Self::NameUnresolved { .. } => "upstream.unresolved",
+            Self::NameResolved { .. } => "upstream.resolved",
             Self::JwksRefreshed { .. } => "jwks.refreshed",
             Self::JwksStale { .. } => "jwks.stale",
             Self::JwksFailed { .. } => "jwks.failed",
@@ -365,6 +381,7 @@ impl Event<'_> {
             | Self::SignalIgnored { .. }
             | Self::Cut { .. }
             | Self::Dropped { .. }
+            | Self::NameUnresolved { .. }
             | Self::JwksStale { .. }
             | Self::Banned { .. }
             | Self::AdminTimeout
@@ -385,6 +402,7 @@ impl Event<'_> {
             | Self::TokenRenewal { .. }
             | Self::SessionEnded { .. }
             | Self::UpstreamUp { .. }
+            | Self::NameResolved { .. }
             | Self::JwksRefreshed { .. }
             | Self::Admin(_)
             | Self::LogReopened => Level::INFO,
@@ -394,6 +412,7 @@ impl Event<'_> {
             | Self::Refused { reason, .. }
             | Self::RefusedAfterHandshake { reason, .. }
             | Self::WouldRefuse { reason, .. }
+            | Self::MessageRefused { reason, .. }
             | Self::Limited { reason, .. } => reason.level(),
             Self::ProtocolError { error, .. } => error.reason.level(),
         }
@@ -408,6 +427,7 @@ impl Event<'_> {
             | Self::Refused { reason, .. }
             | Self::RefusedAfterHandshake { reason, .. }
             | Self::WouldRefuse { reason, .. }
+            | Self::MessageRefused { reason, .. }
             | Self::Limited { reason, .. }
             | Self::Banned { reason, .. }
             | Self::BansFull { reason, .. } => Some(*reason),
@@ -429,6 +449,7 @@ impl Event<'_> {
             | Self::Answered { subject, .. }
             | Self::Forwarded { subject, .. }
             | Self::WouldRefuse { subject, .. }
+            | Self::MessageRefused { subject, .. }
             | Self::SessionOpened { subject }
             | Self::ProtocolError { subject, .. }
             | Self::Limited { subject, .. }
@@ -449,7 +470,9 @@ impl Event<'_> {
             Self::ConnectionError { subject, .. } => {
                 (ClientCaused::ConnectionError, subject.peer.ip())
             }
-            Self::ProtocolError { subject, .. } | Self::Limited { subject, .. } => {
+            Self::ProtocolError { subject, .. }
+            | Self::Limited { subject, .. }
+            | Self::MessageRefused { subject, .. } => {
                 (ClientCaused::ProtocolError, subject.peer.ip())
             }
             Self::WouldRefuse { subject, .. } => (ClientCaused::WouldRefuse, subject.peer.ip()),

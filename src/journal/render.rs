@@ -65,6 +65,7 @@ fn message<'a>(event: &Event<'a>) -> &'a str {
         Event::RefusedAfterHandshake { .. } => "client refused after its handshake",
         Event::Answered { .. } => "the upstream refused the handshake",
         Event::Forwarded { .. } => "a plain request was answered",
+        Event::MessageRefused { .. } => "a message was refused",
         Event::WouldRefuse { .. } => "let through in report mode",
         Event::SessionOpened { .. } => "session opened",
         Event::TokenRenewal { .. } => "a client handed in a new token",
@@ -73,6 +74,8 @@ fn message<'a>(event: &Event<'a>) -> &'a str {
         Event::SessionEnded { .. } => "session ended",
         Event::UpstreamDown { .. } => "an upstream failed, and is tried last for now",
         Event::UpstreamUp { .. } => "an upstream answers again",
+        Event::NameUnresolved { .. } => "the name of an upstream cannot be resolved",
+        Event::NameResolved { .. } => "the name of an upstream was resolved again",
         Event::JwksRefreshed { .. } => "the JWK Set was fetched",
         Event::JwksStale { .. } => "the JWK Set cannot be fetched; the last one is kept",
         Event::JwksFailed { .. } => {
@@ -161,6 +164,11 @@ fn fields(line: &mut Line, event: &Event<'_>) {
         Event::Silent { detail, .. } => {
             line.field("detail", some(detail));
         }
+        Event::MessageRefused { from, reason, outcome, detail, .. } => {
+            line.field("from", from.name()).field("reason", reason.name());
+            line.field("outcome", outcome);
+            line.field("detail", some(detail));
+        }
         Event::ConnectionError { reason, detail, .. }
         | Event::WouldRefuse { reason, detail, .. } => {
             line.field("reason", reason.name()).field("detail", some(detail));
@@ -208,6 +216,12 @@ fn fields(line: &mut Line, event: &Event<'_>) {
             line.field("upstream", upstream)
                 .field("down_ms", millis(after))
                 .field("failures", failures);
+        }
+        Event::NameUnresolved { host, addresses, error } => {
+            line.field("host", host).field("addresses", addresses).field("error", error);
+        }
+        Event::NameResolved { host, addresses } => {
+            line.field("host", host).field("addresses", addresses);
         }
         Event::JwksRefreshed { issuer, source, keys, names } => {
             line.field("issuer", issuer)

@@ -153,6 +153,13 @@ fn record_examples(journal: &Journal) {
             reason: Reason::LimitMessages,
             detail: "it sent more than its rate allows",
         },
+        Event::MessageRefused {
+            subject,
+            from: Endpoint::Client,
+            reason: Reason::MessageSchema,
+            outcome: "drop",
+            detail: "messages.schema: \"/action\" breaks /properties/action/type",
+        },
         Event::WouldRefuse {
             subject: early,
             reason: Reason::FirewallDenied,
@@ -275,7 +282,7 @@ fn the_error_file_gets_errors_alone() {
         refused(journal, &early(), Reason::HandshakeMalformed, "");
         tracing::error!("something of the gateway's own");
     });
-    assert_eq!(written.log.len(), 13);
+    assert_eq!(written.log.len(), 14);
     let errors = [
         "protocol.error",
         "connection.error",
@@ -507,6 +514,7 @@ fn for_every_event(mut take: impl FnMut(Event<'_>)) {
             duration: second,
         },
         Event::WouldRefuse { subject, reason, detail },
+        Event::MessageRefused { subject, from: Endpoint::Client, reason, outcome: "drop", detail },
         Event::SessionOpened { subject },
         Event::TokenRenewal { request_id: "1", peer: address, result: "renewed" },
         Event::ProtocolError { subject, error: bad_frame() },
@@ -514,6 +522,8 @@ fn for_every_event(mut take: impl FnMut(Event<'_>)) {
         Event::SessionEnded { subject, ended: &ended() },
         Event::UpstreamDown { upstream, route: "chat", detail, rest: second, unlogged: 1 },
         Event::UpstreamUp { upstream, after: second, failures: 3 },
+        Event::NameUnresolved { host: "app", addresses: 2, error: "x" },
+        Event::NameResolved { host: "app", addresses: 2 },
         Event::JwksRefreshed { issuer, source, keys: 2, names: "a, b" },
         Event::JwksStale { issuer, source, age: second, error: "x" },
         Event::JwksFailed { issuer, source, error: "x" },
@@ -591,6 +601,9 @@ fn variant(event: &Event<'_>) -> usize {
         Event::DrainBegun { .. } => 43,
         Event::Drained(_) => 44,
         Event::Undrained(_) => 45,
+        Event::NameUnresolved { .. } => 46,
+        Event::NameResolved { .. } => 47,
+        Event::MessageRefused { .. } => 48,
     }
 }
 

@@ -70,7 +70,9 @@ impl Claims {
         Self(serde_json::to_string(claims).unwrap_or_default().into_boxed_str())
     }
 
-    pub(super) fn read(&self) -> Map<String, Value> {
+    /// The claims.
+    #[must_use]
+    pub fn read(&self) -> Map<String, Value> {
         serde_json::from_str(&self.0).unwrap_or_default()
     }
 }

@@ -9,13 +9,18 @@ use serde_json::{Map, Number, Value};
 
 /// Reads one JSON object, in which no object at any depth has the same name twice.
 pub(crate) fn object(bytes: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
-    let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = Strict.deserialize(&mut reader)?;
-    reader.end()?;
-    match value {
+    match value(bytes)? {
         Value::Object(object) => Ok(object),
         _ => Err(Error::custom("not an object")),
     }
+}
+
+/// Reads one JSON value, in which no object at any depth has the same name twice.
+pub(crate) fn value(bytes: &[u8]) -> Result<Value, serde_json::Error> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = Strict.deserialize(&mut reader)?;
+    reader.end()?;
+    Ok(value)
 }
 
 struct Strict;

@@ -2,6 +2,7 @@
 
 mod address;
 mod authority;
+pub(crate) mod claims;
 pub(crate) mod client_fields;
 mod counter;
 mod endpoint;
@@ -31,6 +32,7 @@ mod wait;
 pub use address::{canonical, canonical_ip, is_of_a_client};
 pub(crate) use authority::parse_port;
 pub use authority::{Authority, Host, HostError, is_host, split_port};
+pub use claims::Requirement;
 pub use client_fields::{FieldPattern, FieldRules, fold, is_reserved};
 pub use counter::{Counter, Permit};
 pub use endpoint::Endpoint;

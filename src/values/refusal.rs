@@ -136,6 +136,20 @@ reasons! {
     FrameTooBig "frame.too_big" - 1009 WARN error "The frame is too big.";
     /// A message has more than `max_fragments` frames.
     MessageFragments "message.fragments" - 1009 WARN error "The message has too many fragments.";
+    /// A message has a kind that `kinds` does not list.
+    MessageKind "message.kind" - 1008 WARN - "Messages of this kind are not accepted here.";
+    /// A message is not JSON within the bounds of its rules.
+    MessageStructure "message.structure" - 1007 WARN - "The message is not well-formed.";
+    /// A message breaks its JSON Schema.
+    MessageSchema "message.schema" - 1008 WARN - "The message does not have the form that is asked for.";
+    /// A message matches one of `deny_patterns`.
+    MessagePattern "message.pattern" - 1008 WARN - "The message is not accepted.";
+    /// A message has no type that its rules list.
+    MessageType "message.type" - 1008 WARN - "Messages of this type are not accepted here.";
+    /// The token does not have the claims that the type of the message requires.
+    MessageClaim "message.claim" - 4403 WARN - "The token does not allow this message.";
+    /// The client sends more messages of a type than its `rate` or `rate_per_user` allows.
+    MessageRate "message.rate" - 4429 WARN - "Too many messages of this type.";
     /// A message or a control frame took longer than `message_timeout`.
     MessageTimeout "message.timeout" - 4408 INFO error "The message took too long.";
     /// No data frame and no ping of a peer passed for `idle_timeout`.

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::iter;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::values::{AddressKey, Counter};
@@ -87,7 +88,8 @@ impl HoldPool {
             (key, Arc::clone(addresses.entry(key).or_default()))
         });
         let own = Counter::default();
-        HoldBudget(Arc::new(SessionBytes { own, identified, address, pool: self.clone() }))
+        let more = AtomicUsize::new(0);
+        HoldBudget(Arc::new(SessionBytes { own, more, identified, address, pool: self.clone() }))
     }
 
     /// The bytes that are not taken.
@@ -111,6 +113,8 @@ pub struct HoldBudget(Arc<SessionBytes>);
 #[derive(Debug)]
 struct SessionBytes {
     own: Counter,
+    /// The bytes of its share beyond [`Shares::session`].
+    more: AtomicUsize,
     identified: bool,
     address: Option<(AddressKey, Arc<AddressBytes>)>,
     pool: HoldPool,
@@ -122,6 +126,12 @@ impl HoldBudget {
     pub fn new(total: usize) -> Self {
         let shares = Shares { total, session: total, ..Shares::default() };
         HoldPool::new(shares).session(None, true)
+    }
+
+    /// Enlarges the share of this session by `more` bytes, in place of an earlier enlargement. The shares of its
+    /// address and of the pool stay.
+    pub fn enlarge(&self, more: usize) {
+        self.0.more.store(more, Ordering::Relaxed);
     }
 
     /// The bytes that this session could take now.
@@ -149,7 +159,8 @@ impl SessionBytes {
         let PoolBytes { shares, all, unidentified, .. } = &*self.pool.0;
         let address = self.address.as_ref().map(|(_, address)| &**address);
         let stranger = address.filter(|_| !self.identified);
-        iter::once((&self.own, shares.session))
+        let more = self.more.load(Ordering::Relaxed);
+        iter::once((&self.own, shares.session.saturating_add(more)))
             .chain(stranger.map(|address| (&address.unidentified, shares.unidentified_of_address)))
             .chain(address.map(|address| (&address.all, shares.address)))
             .chain((!self.identified).then_some((unidentified, shares.unidentified)))

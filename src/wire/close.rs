@@ -100,9 +100,17 @@ pub fn close_frame(to: Endpoint, code: u16, reason: &str, mask: [u8; 4]) -> Cont
 /// Builds a text frame for the client, not masked. A text is cut to 125 bytes; the gateway's own messages
 /// are shorter.
 pub(crate) fn text_frame(text: &str) -> Vec<u8> {
-    debug_assert!(text.len() <= LONGEST_PAYLOAD);
-    let payload = &text.as_bytes()[..text.len().min(LONGEST_PAYLOAD)];
-    let mut frame = vec![0x80 | Opcode::Text.number(), short(payload.len())];
+    let length = u16::try_from(text.len()).unwrap_or(u16::MAX);
+    let payload = &text.as_bytes()[..usize::from(length)];
+    debug_assert_eq!(text.len(), payload.len());
+    let mut frame = vec![0x80 | Opcode::Text.number()];
+    match u8::try_from(length) {
+        Ok(length) if usize::from(length) <= LONGEST_PAYLOAD => frame.push(length),
+        _ => {
+            frame.push(126);
+            frame.extend_from_slice(&length.to_be_bytes());
+        }
+    }
     frame.extend_from_slice(payload);
     frame
 }

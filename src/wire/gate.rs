@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::inspect::{FirstMessageInspector, Handover, MessageInspector};
+use super::inspect::{
+    Assembler, FirstMessageInspector, Handover, Judgement, MessageInspector, MessageJudge, Outcome,
+};
 use super::reader::{FrameRun, Reader};
 use super::{Allowance, CloseFrame, Context, FirstMessage, FrameLimits, HoldBudget, Violation};
 use crate::values::{Endpoint, Flow, Reason};
@@ -59,6 +61,10 @@ pub enum GateEvent {
     /// A complete frame was taken out of the stream: it is above a rate, or comes before the end of a first
     /// message.
     Dropped,
+    /// A complete message breaks a rule of its route. It was released with this call ([`Outcome::Report`]), taken out
+    /// of the stream ([`Outcome::Drop`], [`Outcome::Answer`]), or no more bytes of this peer are released
+    /// ([`Outcome::Close`]).
+    Judged(Box<Judgement>),
     /// The bytes that follow may not be read before this instant; none of them was consumed. If a ping or
     /// pong caused the wait, that frame was released.
     Wait(Instant),
@@ -92,6 +98,53 @@ impl Gate {
         self.reader.inspectors.messages = Some(Box::new(handover));
     }
 
+    /// Has whole messages judged from the next one on; `None`: they are not judged any more. A message is held until
+    /// it is judged, and then released as it came, or not at all. `budget` bounds the bytes that are held.
+    pub fn judge_messages(
+        &mut self,
+        judge: Option<Box<dyn MessageJudge>>,
+        budget: &HoldBudget,
+        now: Instant,
+    ) {
+        let messages = &mut self.reader.inspectors.messages;
+        let handover = match messages.take().map(|inspector| *inspector) {
+            Some(MessageInspector::Assembler(mut assembler)) => {
+                assembler.replace(judge);
+                *messages = Some(Box::new(MessageInspector::Assembler(assembler)));
+                return;
+            }
+            Some(MessageInspector::Handover(handover)) => Some(handover),
+            Some(MessageInspector::FirstMessage(_)) | None => None,
+        };
+        *messages = match (judge, handover) {
+            (Some(judge), handover) => {
+                let assembler = Assembler::new(judge, budget.clone(), handover, now);
+                Some(Box::new(MessageInspector::Assembler(assembler)))
+            }
+            (None, Some(handover)) => Some(Box::new(MessageInspector::Handover(handover))),
+            (None, None) => None,
+        };
+    }
+
+    /// Whether whole messages are judged.
+    #[must_use]
+    pub fn judges(&self) -> bool {
+        self.reader.inspectors.has_assembler()
+    }
+
+    /// Sets the instant of the read that follows, by which rates are charged.
+    #[inline]
+    pub fn at(&mut self, now: Instant) {
+        if let Some(allowance) = self.allowance() {
+            allowance.at(now);
+        }
+        if let Some(MessageInspector::Assembler(assembler)) =
+            self.reader.inspectors.messages.as_deref_mut()
+        {
+            assembler.at(now);
+        }
+    }
+
     /// Takes every frame up to the end of the first message out of the stream from here on.
     pub(super) fn take_first_message(&mut self, inspector: FirstMessageInspector) {
         let first = MessageInspector::FirstMessage(inspector);
@@ -102,7 +155,7 @@ impl Gate {
     pub(super) fn first_message(&mut self) -> Option<FirstMessage> {
         match self.reader.inspectors.messages.as_deref_mut() {
             Some(MessageInspector::FirstMessage(first)) => Some(first.message()),
-            Some(MessageInspector::Handover(_)) | None => None,
+            Some(MessageInspector::Handover(_) | MessageInspector::Assembler(_)) | None => None,
         }
     }
 
@@ -180,11 +233,14 @@ impl Gate {
             Ok(event) => event,
             Err(violation) => Some(self.refuse(violation)),
         };
-        match event {
+        match &event {
             Some(GateEvent::Close(_)) => self.state = GateState::Closed,
             Some(GateEvent::Refused(_)) => {
                 self.state = GateState::Refused;
                 self.reader.buffer.discard();
+            }
+            Some(GateEvent::Judged(judgement)) if judgement.outcome == Outcome::Close => {
+                self.state = GateState::Refused;
             }
             Some(_) | None => {}
         }
@@ -245,6 +301,7 @@ impl Gate {
         let Flow { frames, messages, bytes } = self.reader.flow;
         let kept = match self.reader.inspectors.messages.as_deref() {
             Some(MessageInspector::Handover(handover)) => handover.taken,
+            Some(MessageInspector::Assembler(assembler)) => assembler.taken(),
             Some(MessageInspector::FirstMessage(_)) | None => 0,
         };
         Flow { frames: frames - kept, messages: messages - kept, bytes }

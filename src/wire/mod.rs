@@ -93,7 +93,10 @@ pub(crate) use frame_buffer::UNCOUNTED;
 pub use gate::{Gate, GateEvent, Judged};
 pub use header::{Header, HeaderBytes};
 pub use inflate::Context;
-pub use inspect::{Allowance, FirstMessage, FirstMessageEvent, FirstMessageReader, Verdict};
+pub use inspect::{
+    Allowance, FirstMessage, FirstMessageEvent, FirstMessageReader, Judgement, MessageJudge,
+    Outcome, Verdict,
+};
 pub use limits::{AboveRate, ClientRates, FrameLimits};
 pub use opcode::Opcode;
 pub use violation::{Rule, Violation};

@@ -115,8 +115,14 @@ impl Reader {
     /// neither hold an incomplete frame nor an incomplete block of a compressed one.
     #[inline]
     fn must_wait(&self, rest: &[u8]) -> bool {
-        !self.buffer.spent().is_empty()
-            && if self.frame.has_begun() { self.block_is_cut(rest) } else { !is_whole_frame(rest) }
+        if self.buffer.spent().is_empty() {
+            false
+        } else if self.frame.has_begun() {
+            self.block_is_cut(rest)
+        } else {
+            // The assembler may keep a whole frame in the buffer.
+            self.inspectors.has_assembler() || !is_whole_frame(rest)
+        }
     }
 
     /// Asks the inspectors about a message at the first byte of its first frame, before any byte is

@@ -3,7 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
-use framewall::config::{Algorithm, Auth, Issuer, KeySource, OnExpiry, Requirement, Secret};
+use framewall::config::{Algorithm, Auth, Issuer, KeySource, OnExpiry, Secret};
+use framewall::values::Requirement;
 use framewall::values::TokenPlace;
 use rcgen::{CertificateParams, KeyPair};
 use serde_json::json;

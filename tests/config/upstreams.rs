@@ -53,6 +53,24 @@ fn a_table_is_read_once_for_all_its_routes() {
 }
 
 #[test]
+fn http_and_https_mean_the_same_as_ws_and_wss() {
+    let text = |servers: &str| {
+        format!("{HEAD}[upstreams.app]\nservers = [{servers}]\n{}", route("a", "\"app\""))
+    };
+    let text_of_both = text("\"http://a\", \"https://B:444\"");
+    let loaded =
+        parse(&text_of_both, Path::new("f.toml")).unwrap_or_else(|error| panic!("{error}"));
+    let cluster = &loaded.config.routes[0].cluster;
+    let addresses: Vec<_> = cluster.servers.iter().map(|server| &server.address).collect();
+    let wss = UpstreamAddress::Wss { host: "b".into(), port: 444 };
+    assert_eq!(addresses, [&UpstreamAddress::Ws { host: "a".into(), port: 80 }, &wss]);
+    assert!(cluster.trust.is_some(), "https:// is verified");
+    let twice = text("\"ws://a:80\", \"http://A\"");
+    let refused = parse(&twice, Path::new("f.toml")).unwrap_err().to_string();
+    assert!(refused.contains("\"ws://a:80\" is said twice"), "{refused}");
+}
+
+#[test]
 fn absent_keys_of_a_table_have_defaults() {
     let text = format!("[upstreams.app]\nservers = [\"ws://a\"]\n{}", route("a", "\"app\""));
     let loaded = read(&text);

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -285,6 +286,36 @@ fn one_upgrade_runs_at_a_time_and_a_stop_ends_it() {
     assert!(error.contains("another upgrade is under way"), "{error}");
     gateway.terminate();
     assert_eq!(gateway.exit_code(), Some(0));
+}
+
+#[test]
+#[ignore = "needs unshare and user namespaces"]
+fn the_first_process_of_a_container_is_not_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = "[server]\nlisten = [\"127.0.0.1:0\"]\n[tls]\nmode = \"off\"\n[admin]\nsocket = \"fw.sock\"\n\
+        [routes.app]\npath = \"/*\"\nupstream = [\"ws://127.0.0.1:1\"]\nauth = \"none\"\n";
+    fs::write(folder.path().join("framewall.toml"), config).unwrap();
+    let run = ["run", "--config", "framewall.toml"];
+    // The gateway dies with unshare, which waits for it.
+    let mut container = Command::new("unshare")
+        .args(["--user", "--map-root-user", "--pid", "--fork", "--kill-child"])
+        .arg(env!("CARGO_BIN_EXE_framewall"))
+        .args(run)
+        .current_dir(folder.path())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let upgrade = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_framewall"));
+        let output = command.args(["upgrade", "--socket", "fw.sock"]).current_dir(folder.path());
+        Some(output.output().unwrap()).filter(|output| output.status.code() != Some(69))
+    };
+    let output = eventually(upgrade).expect("the gateway answers");
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(error.contains("this process is PID 1"), "{error}");
+    container.kill().unwrap();
+    container.wait().unwrap();
 }
 
 #[test]

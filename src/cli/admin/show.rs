@@ -59,7 +59,10 @@ pub(super) fn status(answer: &Value) -> String {
         line("replaced", &older_process(older));
     }
     for upstream in answer["upstreams"].as_array().into_iter().flatten() {
-        line("upstream", &upstream_state(upstream));
+        line("upstream", &upstream_state(upstream, "upstream"));
+        for address in upstream["addresses"].as_array().into_iter().flatten() {
+            line("", &upstream_state(address, "address"));
+        }
     }
     for drain in answer["drains"].as_array().into_iter().flatten() {
         line("drain", &drain_state(drain));
@@ -82,10 +85,10 @@ fn older_process(older: &Value) -> String {
     )
 }
 
-/// An upstream on one line: its sessions and requests; since when it is down, the error, and the time of the next
-/// attempt.
-fn upstream_state(upstream: &Value) -> String {
-    let (name, state) = (text(&upstream["upstream"]), text(&upstream["state"]));
+/// An upstream, or one of its addresses, on one line, with its name from `member`: its sessions and requests; since when
+/// it is down, the error, and the time of the next attempt.
+fn upstream_state(upstream: &Value, member: &str) -> String {
+    let (name, state) = (text(&upstream[member]), text(&upstream["state"]));
     let live = text(&upstream["live"]);
     let time = |member: &str| span(Duration::from_secs(upstream[member].as_u64().unwrap_or(0)));
     match upstream["error"].as_str() {

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
+use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -13,6 +14,8 @@ use crate::config::{Auth, Issuer, ProxyProtocol, Route, Server, UnknownClients};
 use crate::gateway::runtime::InForce;
 use crate::handshake::{ClientAddress, Peer, RequestHead};
 use crate::journal::Journal;
+use crate::message::{MessageFault, MessageKind, Trial};
+use crate::policy::token::VerifiedToken;
 use crate::policy::{
     Admission, Arrival, Authentication, Checks, Room, ShownCertificate, ShownToken, Step, Table,
     Trace,
@@ -34,6 +37,7 @@ pub(super) async fn admit(
     in_force: &InForce,
     shown: Option<Vec<Certificate>>,
     token: Option<String>,
+    message: Option<Vec<u8>>,
     checks: &mut Checks<'_>,
 ) -> ExplainVerdict {
     let address = checks.admit_address(state)?;
@@ -78,8 +82,11 @@ pub(super) async fn admit(
         }
     };
     let admission = checks.admit(route, request.head_mut(), arrival).await?;
-    let user = user(state, &admission, carried, checks).await?;
+    let (user, claims) = user(state, &admission, carried, checks).await?;
     checks.open(&admission, &mut request)?;
+    if let Some(payload) = &message {
+        judge(args, &admission, claims.as_ref(), payload, checks.trace())?;
+    }
     Ok(format!("as {user}"))
 }
 
@@ -167,14 +174,15 @@ async fn user(
     admission: &Admission,
     carried: Option<(TokenPlace, String)>,
     checks: &mut Checks<'_>,
-) -> ExplainVerdict {
-    let user = match (admission.authentication(), carried) {
-        (Authentication::Anonymous, _) => return Ok("anybody".to_owned()),
-        (Authentication::Identified(token), _) => token.principal().user.clone(),
+) -> Result<(String, Option<Map<String, Value>>), Refusal> {
+    let of = |token: &VerifiedToken| (token.principal().user.clone(), token.claims().clone());
+    let (user, claims) = match (admission.authentication(), carried) {
+        (Authentication::Anonymous, _) => return Ok(("anybody".to_owned(), None)),
+        (Authentication::Identified(token), _) => of(token),
         (Authentication::Awaited(_), Some((TokenPlace::Message, token))) => {
             let (place, context) = (&TokenPlace::Message, admission.context());
             let shown = ShownToken { token: &token, place, context };
-            checks.identify(admission.route(), shown).await?.principal().user.clone()
+            of(&checks.identify(admission.route(), shown).await?)
         }
         (Authentication::Awaited(issuers), _) => {
             let detail = "no first message with a token came in time";
@@ -184,7 +192,44 @@ async fn user(
         }
     };
     let _permit = checks.admit_user(&user, state)?;
-    Ok(user.user().to_owned())
+    Ok((user.user().to_owned(), Some(claims)))
+}
+
+/// Judges a message of the admitted client by the rules of its route.
+fn judge(
+    args: &ExplainArgs,
+    admission: &Admission,
+    claims: Option<&Map<String, Value>>,
+    payload: &[u8],
+    trace: &mut Trace,
+) -> Result<(), Refusal> {
+    let route = admission.route();
+    let table = format!("routes.{}.messages", route.name);
+    let Some(rules) = &route.messages else {
+        trace.note(|| Step { name: "message", text: "no rules".to_owned(), key: Some(table) });
+        return Ok(());
+    };
+    let kind = if args.binary { MessageKind::Binary } else { MessageKind::Text };
+    let Trial { passed, listed, fault } = rules.try_out(kind, payload, claims);
+    for key in passed {
+        let text = match (&listed, key) {
+            (Some(name), "unlisted") => format!("its type is \"{name}\""),
+            (None, "unlisted") => "it has no listed type, and passes".to_owned(),
+            _ => "passed".to_owned(),
+        };
+        trace.note(|| Step { name: "message", text, key: Some(format!("{table}.{key}")) });
+    }
+    let Some(MessageFault { reason, rule, detail }) = fault else {
+        return Ok(());
+    };
+    let key = format!("{table}.{rule}");
+    trace.note(|| Step { name: "message", text: detail.clone(), key: Some(key) });
+    if rules.report {
+        let text = format!("{reason}: let through, mode is \"report\"");
+        trace.note(|| Step { name: "message", text, key: Some(format!("{table}.mode")) });
+        return Ok(());
+    }
+    Err(Refusal::new(reason, detail))
 }
 
 /// Keys at an address are fetched once.

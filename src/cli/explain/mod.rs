@@ -25,7 +25,11 @@ use crate::state::State;
 use crate::tls::Certificate;
 use crate::values::Refusal;
 use crate::values::canonical_ip;
+use crate::values::file;
 use crate::values::{Host, TokenPlace};
+
+/// The largest file of a message, in bytes.
+const LONGEST_MESSAGE: u64 = 16 << 20;
 
 /// The arguments of `framewall explain`.
 #[derive(Debug, Args)]
@@ -60,6 +64,12 @@ pub(super) struct ExplainArgs {
     /// first of the route's `token_from`
     #[arg(long, value_name = "PLACE", requires = "token", value_parser = token_place)]
     token_from: Option<TokenPlace>,
+    /// Also judge a message of this client by the rules of the route: a file with its payload
+    #[arg(long, value_name = "FILE", conflicts_with = "plain")]
+    message: Option<PathBuf>,
+    /// The message is a binary one
+    #[arg(long, requires = "message")]
+    binary: bool,
 }
 
 /// The final decision: the admitted user, or the refusal.
@@ -75,8 +85,10 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, CommandFailure> {
         return Err(CommandFailure::Usage(what.to_owned()));
     }
     let shown = args.client_cert.as_deref().map(read_certificates).transpose()?;
+    let message = args.message.as_deref().map(read_message).transpose()?;
     let runtime = runtime().map_err(CommandFailure::other)?;
-    let (steps, verdict) = runtime.block_on(decide(args, loaded.config, shown, token))?;
+    let deciding = decide(args, loaded.config, shown, token, message);
+    let (steps, verdict) = runtime.block_on(deciding)?;
     print(&text(&steps, &verdict))?;
     Ok(if verdict.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) })
 }
@@ -86,6 +98,7 @@ async fn decide(
     mut config: Config,
     shown: Option<Vec<Certificate>>,
     token: Option<String>,
+    message: Option<Vec<u8>>,
 ) -> Result<(Vec<Step>, ExplainVerdict), CommandFailure> {
     // The socket and files of a running gateway are not opened or created; nothing is written.
     config.admin.socket = None;
@@ -99,7 +112,8 @@ async fn decide(
     let in_force =
         InForce::new(&config, &state, None).map_err(|error| CommandFailure::start(error.into()))?;
     let mut checks = in_force.policy.traced(canonical_ip(args.ip));
-    let verdict = admission::admit(args, &state, &in_force, shown, token, &mut checks).await;
+    let verdict =
+        admission::admit(args, &state, &in_force, shown, token, message, &mut checks).await;
     Ok((checks.into_steps(), verdict))
 }
 
@@ -134,6 +148,16 @@ fn read_certificates(path: &Path) -> Result<Vec<Certificate>, CommandFailure> {
     match Certificate::from_pem_file(path) {
         Ok(found) if found.is_empty() => Err(wrong("there is no certificate in it".to_owned())),
         Ok(found) => Ok(found),
+        Err(error) => Err(wrong(error.to_string())),
+    }
+}
+
+/// The payload of a message; of a text message it must be UTF-8, as frames are checked before.
+fn read_message(path: &Path) -> Result<Vec<u8>, CommandFailure> {
+    let wrong = |why: String| CommandFailure::Usage(format!("--message {}: {why}", path.display()));
+    match file::read(path, LONGEST_MESSAGE) {
+        Ok(Some(payload)) => Ok(payload),
+        Ok(None) => Err(wrong("it is larger than 16 MiB".to_owned())),
         Err(error) => Err(wrong(error.to_string())),
     }
 }

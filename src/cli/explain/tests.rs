@@ -20,7 +20,7 @@ fn explained(route: &str, token_from: &str) -> String {
     let Line { args } = Line::parse_from(line);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (steps, verdict) =
-        runtime.block_on(decide(&args, config, None, Some(token.clone()))).unwrap();
+        runtime.block_on(decide(&args, config, None, Some(token.clone()), None)).unwrap();
     text(&steps, &verdict)
 }
 

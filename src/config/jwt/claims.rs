@@ -5,10 +5,12 @@ use serde_json::{Value, json};
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::super::issuer::Requirement;
 use super::super::kinds::{Fault, Item, Text, ValueKind, Words};
 use super::super::reader::Place;
 use super::super::report::Problem;
+use crate::config::messages::parse_pointer;
+use crate::message::Pointer;
+use crate::values::Requirement;
 use crate::values::{fold, is_reserved};
 
 /// The longest name or string value of a claim, in bytes.
@@ -64,6 +66,10 @@ fn check_pointer(pointer: &str) -> Result<(), Fault> {
 pub(in super::super) const CLAIM_NAME: Text<String> =
     Text::new("the name of a claim, or a path such as \"/realm_access/roles\"", CLAIM, parse_claim);
 
+/// The place of a value in a message.
+pub(in super::super) const POINTER: Text<Pointer> =
+    Text::new("a JSON pointer such as \"/room\"", r"^(/([^~]|~[01])*)?$", parse_pointer);
+
 /// A table of claims and their allowed values.
 pub(in super::super) struct Require;
 
@@ -85,6 +91,31 @@ impl ValueKind for Require {
             let claim = parse_claim(name.get_ref());
             let claim = claim.map_err(|fault| refuse_name(name, place, fault)).ok()?;
             Some(Requirement { allowed: allowed(&claim, item, place)?, claim })
+        })
+    }
+}
+
+/// A table of claims, each with the place of a value in a message.
+pub(in super::super) struct RequireIn;
+
+impl Words for RequireIn {
+    fn words(&self) -> String {
+        "a table, claim = JSON pointer".to_owned()
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "object", "minProperties": 1, "additionalProperties": POINTER.schema() })
+    }
+}
+
+impl ValueKind for RequireIn {
+    type Value = Vec<(String, Pointer)>;
+
+    fn read(&self, item: &Item<'_>, place: &Place<'_>) -> Option<Self::Value> {
+        entries(self, item, place, |name, place, item| {
+            let claim = parse_claim(name.get_ref());
+            let claim = claim.map_err(|fault| refuse_name(name, place, fault)).ok()?;
+            Some((claim, POINTER.read(item, place)?))
         })
     }
 }

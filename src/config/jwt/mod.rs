@@ -24,7 +24,9 @@ use crate::config::lints::LintName;
 use crate::values::TokenPlace;
 use key::KeyPlace;
 
-pub(super) use claims::{CLAIM, CLAIM_NAME, Forward, Require, parse_name, parse_path};
+pub(super) use claims::{
+    CLAIM, CLAIM_NAME, Forward, POINTER, Require, RequireIn, parse_name, parse_path,
+};
 pub(super) use jwks::{JwksRef, parse_jwks};
 pub(super) use places::parse_place;
 pub use places::token_place;

@@ -5,13 +5,14 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::{SHORTEST, Texts, secs};
-use crate::config::issuer::{Algorithm, KeySource, LONGEST_TOKEN, OnExpiry, Requirement};
+use crate::config::issuer::{Algorithm, KeySource, LONGEST_TOKEN, OnExpiry};
 use crate::config::jwt::{
     CLAIM, CLAIM_NAME, Forward, JwksRef, Require, SecretRef, parse_algorithm, parse_jwks,
     parse_name, parse_path, parse_place, parse_secret,
 };
 use crate::config::kinds::{Bool, Choice, File, Size, Text, Time};
 use crate::config::lists::ListOf;
+use crate::values::Requirement;
 use crate::values::TokenPlace;
 
 /// The text on absence that `secret`, `public_key` and `jwks` share.

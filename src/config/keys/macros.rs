@@ -83,6 +83,7 @@ macro_rules! loaded {
 
         impl $keys {
             /// Adds the values that are not read from one key.
+            #[allow(clippy::too_many_arguments, reason = "one for each such field")]
             pub(in crate::config) fn with(self, $($own: $type),*) -> $name {
                 $name { $($own,)* $($($field: std::convert::identity::<$value>(self.$field),)?)* }
             }

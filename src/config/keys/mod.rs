@@ -23,6 +23,7 @@ mod jwt;
 mod key;
 mod limits;
 mod log;
+mod messages;
 mod route;
 mod server;
 mod tls;
@@ -37,6 +38,7 @@ pub use jwt::*;
 pub(in crate::config) use key::{DefaultTo, Field, Key, Needed, Omittable, Row};
 pub use limits::*;
 pub use log::*;
+pub(in crate::config) use messages::*;
 pub use route::*;
 pub use server::*;
 pub(in crate::config) use tls::*;
@@ -57,6 +59,8 @@ static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
         jwt_rows,
         upstream_rows,
         route_rows,
+        message_rows,
+        message_type_rows,
         log_rows,
         admin_rows,
     ];
@@ -111,13 +115,18 @@ pub(in crate::config) enum Section {
     /// `[routes]`; its keys are names that the operator chooses.
     Routes,
     Route,
+    /// `[routes.NAME.messages]` and `[routes.NAME.replies]`.
+    Messages,
+    /// `[routes.NAME.messages.types]`; its keys are names that the operator chooses.
+    MessageTypes,
+    MessageType,
     Log,
     Admin,
 }
 
 impl Section {
     /// The sections with keys in the table, in the order of the reference.
-    pub(in crate::config) const ALL: [Self; 13] = [
+    pub(in crate::config) const ALL: [Self; 15] = [
         Self::File,
         Self::Server,
         Self::Tls,
@@ -129,6 +138,8 @@ impl Section {
         Self::Issuer,
         Self::Upstream,
         Self::Route,
+        Self::Messages,
+        Self::MessageType,
         Self::Log,
         Self::Admin,
     ];
@@ -140,7 +151,7 @@ impl Section {
 
     /// Whether the keys of this section are names that the operator chooses.
     pub(in crate::config) fn is_named(self) -> bool {
-        matches!(self, Self::Issuers | Self::Upstreams | Self::Routes)
+        matches!(self, Self::Issuers | Self::Upstreams | Self::Routes | Self::MessageTypes)
     }
 }
 
@@ -162,6 +173,9 @@ impl fmt::Display for Section {
             Self::Upstream => "[upstreams.NAME]",
             Self::Routes => "[routes]",
             Self::Route => "[routes.NAME]",
+            Self::Messages => "[routes.NAME.messages]",
+            Self::MessageTypes => "[routes.NAME.messages.types]",
+            Self::MessageType => "[routes.NAME.messages.types.TYPE]",
             Self::Log => "[log]",
             Self::Admin => "[admin]",
         })
@@ -226,9 +240,6 @@ pub(in crate::config) fn later(name: &str) -> Option<&'static str> {
         "health" | "health_check" | "health_checks" | "healthcheck" | "unhealthy" => {
             "it has no health checks of applications; an address of `upstream` that cannot be \
              connected to is passed over"
-        }
-        "messages" | "replies" | "schema" | "deny_patterns" | "kinds" => {
-            "it has no rules for what a message says; frames, sizes and rates are checked"
         }
         "http" | "pages" => "a route serves plain HTTP with serve = [\"websocket\", \"http\"]",
         "static" | "root" => "it serves no files; an application or another server does",

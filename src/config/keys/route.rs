@@ -16,6 +16,7 @@ use crate::config::path::PathPattern;
 use crate::config::rate::RateOf;
 use crate::config::reader::NAME;
 use crate::config::route::parse_subprotocol;
+use crate::message::MessageRules;
 use crate::values::{Rate, RequestKind};
 
 loaded! {
@@ -34,6 +35,10 @@ loaded! {
         websocket: WebSocket,
         /// `[limits]` with the route's overrides.
         limits: Limits,
+        /// `[routes.NAME.messages]`: the rules for the client's messages.
+        messages: Option<Arc<MessageRules>>,
+        /// `[routes.NAME.replies]`: the rules for the application's messages.
+        replies: Option<Arc<MessageRules>>,
     } Route route_rows;
 
     HOST host: Vec<HostPattern> = Texts<HostPattern>,
@@ -74,8 +79,8 @@ loaded! {
             "name at least one application, such as \"ws://127.0.0.1:8765\"")),
         Needed("write upstream = [\"ws://127.0.0.1:8765\"], with your application's address"),
         "Addresses of the application, tried in this order, or the NAME of an [upstreams.NAME] table, whose \
-         servers share the load. The default port is 80 (ws) or 443 (wss). The path and query of the client are \
-         forwarded unchanged.";
+         servers share the load. http:// means the same as ws://, and https:// the same as wss://; the default port \
+         is 80 or 443. All addresses of a name are used. The path and query of the client are forwarded unchanged.";
     UPSTREAM_PATH upstream_path: Option<PathPattern> = Text<PathPattern>,
         Text::new("a path such as \"/app\", or \"/app/*\" where `path` ends in \"/*\"",
             r"^/([^*]*/)?(\*|[^*/][^*]*)?$", PathPattern::parse),
@@ -135,6 +140,10 @@ loaded! {
         "`messages`, `bytes`, `messages_per_user`, `control_frames`, `on_exceed` and `mode` of [limits] \
          for this route. A key that is not given has its value of [limits]; `\"off\"` switches a limit \
          off. `mode` applies to the limits of this route.";
+    MESSAGES messages = Subtable, Subtable(Section::Messages), Omittable("no rules"),
+        "What the client's messages may be. See [messages.md](messages.md).";
+    REPLIES replies = Subtable, Subtable(Section::Messages), Omittable("no rules"),
+        "What the application's messages may be: the same keys.";
     ROUTE_WEBSOCKET websocket = Subtable, Subtable(Section::WebSocket), Omittable("as in [websocket]"),
         "The keys of [websocket] for this route. A key that is not given has its value of [websocket].";
 }

@@ -18,7 +18,7 @@ section! {
         Needed("write servers = [\"ws://10.0.0.5:8765\"], with the addresses of your application"),
         "The servers of the application: addresses as in `routes.NAME.upstream`, or tables. A server with \
          `weight = 2` (1 to 1000, default 1) gets twice the load of one with 1; one with `backup = true` is tried \
-         only after all others.";
+         only after all others. Each address of a name counts as a server.";
     BALANCE balance: Balance = Text<Balance>,
         Text::new("\"least\", \"random\", \"first\", \"hash:ip\", \"hash:user\", \"hash:cookie:NAME\", \
             \"hash:query:NAME\" or \"hash:header:NAME\"",

@@ -136,7 +136,11 @@ async fn exchange(
                 unanswered.push_back(answer);
                 write(&mut to, &FromNewer::Request(request)).await
             }
-            Ok(ban) = bans.recv() => write(&mut to, &FromNewer::Ban(ban)).await,
+            ban = bans.recv() => match ban {
+                Ok(ban) => write(&mut to, &FromNewer::Ban(ban)).await,
+                // A flood of bans: the other process misses some, which hold in this one.
+                Err(_) => Ok(()),
+            },
         };
         if sent.is_err() {
             return;
@@ -168,7 +172,11 @@ pub(super) fn answer_newer(
                     }
                     Some(FromNewer::Prepared | FromNewer::Ready | FromNewer::Failed(_)) => Ok(()),
                 },
-                Ok(ban) = bans.recv() => write(&mut to, &FromOlder::Ban(ban)).await,
+                ban = bans.recv() => match ban {
+                Ok(ban) => write(&mut to, &FromOlder::Ban(ban)).await,
+                // A flood of bans: the other process misses some, which hold in this one.
+                Err(_) => Ok(()),
+            },
             };
             if sent.is_err() {
                 return;

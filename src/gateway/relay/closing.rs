@@ -221,7 +221,7 @@ impl SessionRelay {
             }
             Stage::Closing(_) if unreachable || peer.write_failed => peer.cut(),
             Stage::Closing(_) if boundary => self.send_close(cx, endpoint, now),
-            Stage::Open if endpoint == Endpoint::Client && boundary => self.answer_token(cx, now),
+            Stage::Open if endpoint == Endpoint::Client && boundary => self.answer_client(cx, now),
             Stage::Open | Stage::Closing(_) | Stage::Done => {}
             Stage::Draining(_) => self.finish(cx, endpoint, now),
         }
@@ -236,13 +236,21 @@ impl SessionRelay {
         }
     }
 
-    /// Sends the client the answer to its new token, between two messages of the upstream.
-    fn answer_token(&mut self, cx: &mut Context<'_>, now: Instant) {
+    /// Sends the client the answers to its new token and to messages that break a rule, between two messages of the
+    /// upstream.
+    fn answer_client(&mut self, cx: &mut Context<'_>, now: Instant) {
         if self.upstream.gate.message_begun().is_some() || self.client.blocked.is_some() {
             return;
         }
-        let answer = self.refresh.as_mut().and_then(|refresh| refresh.answer.take());
-        if let Some(answer) = answer {
+        let Some(rare) = &mut self.rare else {
+            return;
+        };
+        if let Some(answer) = rare.refresh.as_mut().and_then(|refresh| refresh.answer.take()) {
+            self.client.send(cx, &text_frame(&answer), now);
+        }
+        while self.client.blocked.is_none()
+            && let Some(answer) = rare.messages.answers.pop_front()
+        {
             self.client.send(cx, &text_frame(&answer), now);
         }
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::config::RetryHint;
 use crate::values::{Endpoint, Flow, Reason};
-use crate::wire::Violation;
+use crate::wire::{Judgement, Violation};
 
 /// How a session ended.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub enum Cause {
     Violation(Box<Violation>),
     /// A peer exceeded a deadline or a limit; the text names it.
     AtFault(Endpoint, Reason, &'static str),
+    /// A peer sent a message that breaks a rule of the route.
+    Judged(Endpoint, Box<Judgement>),
     /// A peer's connection was lost; the text says how.
     Lost(Endpoint, String),
     /// The gateway ended the session.
@@ -51,6 +53,7 @@ impl Cause {
                 (_, reason) => reason,
             },
             Self::AtFault(_, reason, _) | Self::Gateway(reason) => *reason,
+            Self::Judged(_, judgement) => judgement.reason,
             Self::Lost(Endpoint::Client, _) => Reason::ClientLost,
             Self::Lost(Endpoint::Upstream, _) => Reason::UpstreamLost,
         }
@@ -60,9 +63,10 @@ impl Cause {
     #[must_use]
     pub fn by(&self) -> Option<Endpoint> {
         match self {
-            Self::Closed(endpoint, _) | Self::AtFault(endpoint, ..) | Self::Lost(endpoint, _) => {
-                Some(*endpoint)
-            }
+            Self::Closed(endpoint, _)
+            | Self::AtFault(endpoint, ..)
+            | Self::Judged(endpoint, _)
+            | Self::Lost(endpoint, _) => Some(*endpoint),
             Self::Violation(violation) => Some(violation.sender),
             Self::Gateway(_) => None,
         }
@@ -86,6 +90,7 @@ impl Cause {
             Self::Closed(..) | Self::Gateway(_) => None,
             Self::Violation(violation) => Some(violation.rule.text().to_owned()),
             Self::AtFault(_, _, detail) => Some((*detail).to_owned()),
+            Self::Judged(_, judgement) => Some(judgement.detail.clone()),
             Self::Lost(_, detail) => Some(detail.clone()),
         }
     }
@@ -99,7 +104,9 @@ impl Cause {
                 use Reason::{LifetimeOver, SessionDrained, UpstreamDraining};
                 matches!(reason, LifetimeOver | SessionDrained | UpstreamDraining)
             }
-            Self::Violation(_) | Self::AtFault(..) | Self::Lost(..) => self.by() != Some(endpoint),
+            Self::Violation(_) | Self::AtFault(..) | Self::Judged(..) | Self::Lost(..) => {
+                self.by() != Some(endpoint)
+            }
         }
     }
 
@@ -119,13 +126,15 @@ impl Cause {
                 let own = violation.rule.reason();
                 (Some(own.close_code()), own.name())
             }
-            Self::AtFault(endpoint, ..) if *endpoint == to => {
+            Self::AtFault(endpoint, ..) | Self::Judged(endpoint, _) if *endpoint == to => {
                 (Some(reason.close_code()), reason.name())
             }
-            Self::Violation(_) | Self::AtFault(..) | Self::Lost(..) => match to {
-                Endpoint::Upstream => (Some(GOING_AWAY), reason.name()),
-                Endpoint::Client => (Some(BAD_GATEWAY), reason.name()),
-            },
+            Self::Violation(_) | Self::AtFault(..) | Self::Judged(..) | Self::Lost(..) => {
+                match to {
+                    Endpoint::Upstream => (Some(GOING_AWAY), reason.name()),
+                    Endpoint::Client => (Some(BAD_GATEWAY), reason.name()),
+                }
+            }
         }
     }
 }

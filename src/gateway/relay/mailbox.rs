@@ -7,14 +7,36 @@ use std::task::{Context, Poll, Waker};
 
 use crate::config::Route;
 use crate::values::{Flow, Reason, UserShare};
+use crate::wire::MessageJudge;
 
 /// The settings that apply to a session.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Terms {
     /// Its route: sizes, times and rates.
     pub route: Arc<Route>,
     /// Its share of the user's rate, if there is one.
     pub user: Option<UserShare>,
+    /// The judges of the client's and the upstream's messages.
+    pub judges: Judges,
+}
+
+/// The judges of whole messages, one for each peer whose messages have rules.
+#[derive(Debug, Default)]
+pub struct Judges {
+    /// Of the client's messages.
+    pub client: Option<Box<dyn MessageJudge>>,
+    /// Of the upstream's messages.
+    pub upstream: Option<Box<dyn MessageJudge>>,
+}
+
+impl Judges {
+    /// The bytes that a session may hold for its judges: buffers double as they grow, and a compressed message is
+    /// held a second time as inflated.
+    pub(super) fn hold(&self) -> usize {
+        let judges = [&self.client, &self.upstream];
+        let sizes = judges.into_iter().flatten().map(|judge| judge.max_size().saturating_mul(4));
+        usize::try_from(sizes.sum::<u64>()).unwrap_or(usize::MAX)
+    }
 }
 
 /// A stop reason is inside.

@@ -8,6 +8,7 @@ mod closing;
 mod end;
 mod lease;
 mod mailbox;
+mod messages;
 mod peer;
 mod pump;
 mod session;
@@ -25,12 +26,12 @@ use bytes::Bytes;
 use tokio::time::{Instant, Sleep};
 
 use crate::tls::transport::Transport;
-use crate::values::Reason;
-use crate::wire::{Context, HoldBudget};
+use crate::values::{Endpoint, Reason};
+use crate::wire::{Context, HoldBudget, Judgement};
 pub(super) use end::reason_text;
 pub use end::{Cause, SessionEnd};
 pub use lease::{Lease, Renewal, Verifying};
-pub use mailbox::{Mailbox, Terms};
+pub use mailbox::{Judges, Mailbox, Terms};
 use session::SessionRelay;
 pub(super) use settings::{control_frame_rate, frame_limits};
 
@@ -65,6 +66,10 @@ pub trait Outside {
 
     /// Called once for each reason for which rate limits in report mode let something through.
     fn would_refuse(&self, reason: Reason);
+
+    /// Called for the first message of each sender and reason that breaks a rule of the route without ending the
+    /// session.
+    fn judged(&self, from: Endpoint, judgement: &Judgement);
 
     /// Called once, as soon as the close of both peers begins.
     fn ending(&mut self, cause: &Cause);
@@ -112,6 +117,9 @@ impl<O: Outside> RunningRelay<O> {
         let polled = session.poll(cx, timer);
         while let Some(reason) = session.take_unreported() {
             outside.would_refuse(reason);
+        }
+        while let Some((from, judgement)) = session.take_judged() {
+            outside.judged(from, &judgement);
         }
         if let Some(closing) = session.closing.as_mut().filter(|closing| !closing.reported) {
             closing.reported = true;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::peer::{Ending, RelayPeer, Stage};
 use crate::tls::transport::AT_ONCE;
 use crate::values::Reason;
-use crate::wire::{Gate, GateEvent, HoldBudget, UNCOUNTED, Verdict, Violation};
+use crate::wire::{Gate, GateEvent, HoldBudget, Judgement, Outcome, UNCOUNTED, Verdict, Violation};
 
 /// Released pieces of at least this size are written without being gathered first.
 const GATHER_BELOW: usize = 4 * 1024;
@@ -45,6 +45,8 @@ pub(super) enum Notice {
     Closed(Option<u16>),
     /// An inspector refused bytes: they are above a rate, or hand in a token that cannot be taken out.
     Refused(Reason),
+    /// The peer sent a message that breaks a rule of the route, and the session ends.
+    Judged(Box<Judgement>),
     /// The peer sent a frame that breaks a rule.
     Violation(Box<Violation>),
     /// The peer's stream ended.
@@ -59,17 +61,19 @@ pub(super) struct PumpOutcome {
     pub(super) notice: Option<Notice>,
     /// The peer may not be read before this instant.
     pub(super) wait: Option<Instant>,
+    /// Messages that break a rule of the route and do not end the session.
+    pub(super) judged: Vec<Judgement>,
 }
 
 impl PumpOutcome {
     fn is_some(&self) -> bool {
-        self.notice.is_some() || self.wait.is_some()
+        self.notice.is_some() || self.wait.is_some() || !self.judged.is_empty()
     }
 }
 
 impl From<Notice> for PumpOutcome {
     fn from(notice: Notice) -> Self {
-        Self { notice: Some(notice), wait: None }
+        Self { notice: Some(notice), ..Self::default() }
     }
 }
 
@@ -147,7 +151,10 @@ pub(super) fn drain(
                 gate.allow(None);
                 let fed = reads_frames.then(|| feed(gate, bytes, budget, now, |_| {}));
                 let notice = fed.and_then(|(_, outcome)| outcome.notice);
-                let refused = matches!(notice, Some(Notice::Violation(_) | Notice::Refused(_)));
+                let refused = matches!(
+                    notice,
+                    Some(Notice::Violation(_) | Notice::Refused(_) | Notice::Judged(_))
+                );
                 (bytes.len(), (bytes.len(), refused))
             });
             match drained {
@@ -203,35 +210,44 @@ fn feed(
     now: Instant,
     mut release: impl FnMut(&[u8]),
 ) -> (usize, PumpOutcome) {
-    if let Some(allowance) = gate.allowance() {
-        allowance.at(now);
-    }
+    gate.at(now);
     let mut notice = None;
+    let mut judged = Vec::new();
     let mut rest = bytes;
     while !rest.is_empty() {
-        let judged = gate.judge(rest, budget);
-        for released in judged.release {
+        let run = gate.judge(rest, budget);
+        for released in run.release {
             release(released);
         }
-        rest = &rest[judged.consumed..];
-        match judged.event {
+        rest = &rest[run.consumed..];
+        match run.event {
             // The gates of a session have no first-message inspector.
             None | Some(GateEvent::Dropped | GateEvent::FirstMessage | GateEvent::Ping(_)) => {}
             Some(GateEvent::OwnPong) => notice = notice.or(Some(Notice::Pong)),
             Some(GateEvent::Token(token)) => notice = Some(Notice::Token(token)),
             Some(GateEvent::Close(close)) => notice = Some(Notice::Closed(close.code)),
             Some(GateEvent::Wait(until)) => {
-                return (bytes.len() - rest.len(), PumpOutcome { notice, wait: Some(until) });
+                return (
+                    bytes.len() - rest.len(),
+                    PumpOutcome { notice, wait: Some(until), judged },
+                );
             }
             Some(GateEvent::Refused(reason)) => {
-                return (bytes.len(), Notice::Refused(reason).into());
+                let notice = Some(Notice::Refused(reason));
+                return (bytes.len(), PumpOutcome { notice, wait: None, judged });
             }
             Some(GateEvent::Violation(violation)) => {
-                return (bytes.len(), Notice::Violation(violation).into());
+                let notice = Some(Notice::Violation(violation));
+                return (bytes.len(), PumpOutcome { notice, wait: None, judged });
             }
+            Some(GateEvent::Judged(judgement)) if judgement.outcome == Outcome::Close => {
+                let notice = Some(Notice::Judged(judgement));
+                return (bytes.len(), PumpOutcome { notice, wait: None, judged });
+            }
+            Some(GateEvent::Judged(judgement)) => judged.push(*judgement),
         }
     }
-    (bytes.len(), PumpOutcome { notice, wait: None })
+    (bytes.len(), PumpOutcome { notice, wait: None, judged })
 }
 
 /// Charges a peer for bytes read from it.
@@ -239,10 +255,10 @@ fn charge(source: &mut RelayPeer, bytes: usize, outcome: PumpOutcome, now: Insta
     let verdict = source.gate.allowance().map(|allowance| allowance.bytes(bytes as u64, now));
     match (verdict, outcome.notice) {
         (Some(Verdict::Refuse(reason)), None | Some(Notice::Pong | Notice::Token(_))) => {
-            Notice::Refused(reason).into()
+            PumpOutcome { notice: Some(Notice::Refused(reason)), ..outcome }
         }
         (Some(Verdict::Wait(until)), notice) => {
-            PumpOutcome { notice, wait: outcome.wait.max(Some(until)) }
+            PumpOutcome { notice, wait: outcome.wait.max(Some(until)), judged: outcome.judged }
         }
         (_, notice) => PumpOutcome { notice, ..outcome },
     }

@@ -13,6 +13,7 @@ use super::clock::{Clock, Due};
 use super::end::{Cause, SessionEnd};
 use super::lease::{self, Expiry, Lease, Renewal, Verifying};
 use super::mailbox::Terms;
+use super::messages::JudgedMessages;
 use super::peer::{Ending, RelayPeer, Stage};
 use super::pump::{Notice, PumpOutcome, pump};
 use super::settings::{client_rates, frame_limits};
@@ -20,7 +21,7 @@ use super::{Streams, awaited};
 use crate::config::Route;
 use crate::tls::socket::USER_TIMEOUT;
 use crate::values::{Endpoint, Reason};
-use crate::wire::{Allowance, Gate, HoldBudget, Verdict};
+use crate::wire::{Allowance, Gate, HoldBudget, Judgement, Verdict};
 
 // Texts of the log for a deadline that passed; each begins with its key.
 const IDLE: &str = "websocket.idle_timeout: neither end said anything";
@@ -39,8 +40,8 @@ pub(super) struct SessionRelay {
     pub(super) client: RelayPeer,
     pub(super) upstream: RelayPeer,
     pub(super) clock: Clock,
-    /// `None`: a client may not hand in a new token.
-    pub(super) refresh: Option<Box<Refresh>>,
+    /// State that few sessions have.
+    pub(super) rare: Option<Box<RareState>>,
     /// `Some` once something ends the session.
     pub(super) closing: Option<Box<Closing>>,
 }
@@ -76,6 +77,15 @@ impl Closing {
     }
 }
 
+/// State that few sessions have, in one box.
+#[derive(Default)]
+pub(super) struct RareState {
+    /// `None`: a client may not hand in a new token.
+    pub(super) refresh: Option<Refresh>,
+    /// The messages that broke a rule of the route.
+    pub(super) messages: JudgedMessages,
+}
+
 /// In-band token refresh by the client.
 pub(super) struct Refresh {
     renewal: Renewal,
@@ -93,7 +103,7 @@ impl SessionRelay {
         lease: Lease,
         now: Instant,
     ) -> Self {
-        let Terms { route, user } = terms;
+        let Terms { route, user, judges } = terms;
         let Lease { expires, renewal } = lease;
         let peer = |stream, early, sender| {
             // Each peer gets another ping payload: a peer must not be able to fake the other's pong.
@@ -105,16 +115,20 @@ impl SessionRelay {
         clock.expiry = Expiry::new(expires, now, SystemTime::now());
         let mut client = peer(client, client_early, Endpoint::Client);
         client.gate.allow(Allowance::new(&client_rates(&route.limits), user, now));
-        let refresh = renewal.map(|renewal| {
+        let rare = renewal.map(|renewal| {
             client.gate.expect_token(Arc::clone(&renewal.member));
-            Box::new(Refresh { renewal, verifying: None, answer: None })
+            let refresh = Some(Refresh { renewal, verifying: None, answer: None });
+            Box::new(RareState { refresh, ..RareState::default() })
         });
         let mut upstream = peer(upstream, upstream_early, Endpoint::Upstream);
         if let Some(contexts) = compression {
             client.gate.inflate(contexts.client);
             upstream.gate.inflate(contexts.upstream);
         }
-        let session = Self { route, budget, client, upstream, clock, refresh, closing: None };
+        budget.enlarge(judges.hold());
+        client.gate.judge_messages(judges.client, &budget, now);
+        upstream.gate.judge_messages(judges.upstream, &budget, now);
+        let session = Self { route, budget, client, upstream, clock, rare, closing: None };
         session.set_tcp_user_timeout(Some(USER_TIMEOUT));
         session
     }
@@ -130,7 +144,10 @@ impl SessionRelay {
 
     /// Applies new terms to the running session.
     pub(super) fn amend(&mut self, terms: Terms, now: Instant) {
-        let Terms { route, user } = terms;
+        let Terms { route, user, judges } = terms;
+        self.budget.enlarge(judges.hold());
+        self.client.gate.judge_messages(judges.client, &self.budget, now);
+        self.upstream.gate.judge_messages(judges.upstream, &self.budget, now);
         let settings = &route.websocket;
         if self.route.websocket.ping_interval != settings.ping_interval {
             self.clock.pinged(settings, now);
@@ -177,13 +194,19 @@ impl SessionRelay {
         self.client.gate.allowance()?.take_unreported()
     }
 
+    /// The next judgement on a message that was not reported yet, with its sender.
+    pub(super) fn take_judged(&mut self) -> Option<(Endpoint, Judgement)> {
+        self.rare.as_mut()?.messages.unreported.pop_front()
+    }
+
     /// The record of the session's end.
     pub(super) fn into_end(mut self) -> SessionEnd {
         SessionEnd {
             cause: self.closing.map_or(Cause::Gateway(Reason::Internal), |closing| closing.cause),
             client: self.client.gate.flow(),
             upstream: self.upstream.gate.flow(),
-            let_through: self.client.gate.allowance().map_or(0, |rates| rates.let_through()),
+            let_through: self.client.gate.allowance().map_or(0, |rates| rates.let_through())
+                + self.rare.map_or(0, |rare| rare.messages.let_through),
         }
     }
 
@@ -235,14 +258,14 @@ impl SessionRelay {
 
     /// Verifies a token that the client handed in. A newer token replaces one that is still being verified.
     fn renew(&mut self, token: String) {
-        if let Some(refresh) = &mut self.refresh {
+        if let Some(refresh) = self.rare.as_mut().and_then(|rare| rare.refresh.as_mut()) {
             refresh.verifying = Some((refresh.renewal.verify)(token));
         }
     }
 
     /// Extends the session once a new token is verified.
     fn poll_renewal(&mut self, cx: &mut Context<'_>, now: Instant) {
-        let Some(refresh) = &mut self.refresh else {
+        let Some(refresh) = self.rare.as_mut().and_then(|rare| rare.refresh.as_mut()) else {
             return;
         };
         let polled = refresh.verifying.as_mut().map(|verifying| verifying.as_mut().poll(cx));
@@ -263,10 +286,14 @@ impl SessionRelay {
                 Endpoint::Client => (&mut self.client, &mut self.upstream),
                 Endpoint::Upstream => (&mut self.upstream, &mut self.client),
             };
-            let Some(PumpOutcome { notice, wait }) = pump(cx, source, sink, &self.budget, now)
+            let Some(PumpOutcome { notice, wait, judged }) =
+                pump(cx, source, sink, &self.budget, now)
             else {
                 return;
             };
+            for judgement in judged {
+                self.rare.get_or_insert_default().messages.note(from, judgement);
+            }
             if let Some(notice) = notice {
                 self.note(from, notice, now);
             }
@@ -282,6 +309,10 @@ impl SessionRelay {
             Notice::Token(token) => self.renew(token),
             Notice::Closed(code) => self.closed(from, code, now),
             Notice::Refused(reason) => self.exceeded(from, reason, now),
+            Notice::Judged(judgement) => {
+                self.peer(from).ending = Some(Ending::Refused);
+                self.end(Cause::Judged(from, judgement), now);
+            }
             Notice::Violation(violation) => {
                 self.peer(from).ending = Some(Ending::Refused);
                 self.end(Cause::Violation(violation), now);
@@ -314,7 +345,10 @@ impl SessionRelay {
     fn exceeded(&mut self, from: Endpoint, reason: Reason, now: Instant) {
         self.peer(from).ending = Some(Ending::Refused);
         let detail = match reason {
-            Reason::Capacity => "there is no room to hold a message that may hand in a token",
+            Reason::Capacity => "there is no room to hold a message until it is judged",
+            Reason::MessageTooBig if self.peer(from).gate.judges() => {
+                "it is larger than max_size of the rules for messages"
+            }
             Reason::MessageTooBig => "a message that hands in a token is larger than 16 KiB",
             Reason::MessageFragments => "a message that hands in a token came in fragments",
             _ => "it sent more than its rate allows",

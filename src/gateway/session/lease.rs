@@ -52,6 +52,7 @@ fn verify(
             let renewed = renew(&starter, &route, &record, &token).await;
             if let Ok(token) = &renewed {
                 record.renew(token.into());
+                starter.amend(&record);
                 record.end_if_revoked(&**starter.state.revocations(), UnixTime::now());
             }
             let result = renewed.as_ref().err().map_or("renewed", |reason| reason.name());

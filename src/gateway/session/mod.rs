@@ -10,26 +10,26 @@ mod first_message;
 mod lease;
 mod registry;
 mod task;
+mod terms;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::config::{RetryHint, Route};
-use crate::gateway::relay::{Contexts, Streams, Terms, reason_text};
+use crate::gateway::relay::{Contexts, Streams, reason_text};
 use crate::gateway::runtime::{Current, Runtime};
 use crate::gateway::upstream::{Live, Upstream};
 use crate::handshake::Deflate;
 use crate::journal::Subject;
 use crate::policy::Admission;
 use crate::state::State;
-use crate::state::limits::{AddressPermit, Limiters, UserPermit};
+use crate::state::limits::{AddressPermit, UserPermit};
 use crate::tls::transport::{Linger, Transport};
 use crate::values::AddressKey;
 use crate::values::Endpoint;
 use crate::values::Permit;
 use crate::values::UnixTime;
-use crate::values::UserKey;
 use crate::values::{Reason, Refusal};
 use crate::wire::{Context, HoldPool, Shares, close_frame};
 pub use about::{Description, SessionTokens, Summary};
@@ -194,6 +194,14 @@ impl SessionStarter {
         task.start(self, streams, &admission, counted, generation);
     }
 
+    /// Gives a session the terms that its present tokens have.
+    fn amend(&self, record: &registry::SessionRecord) {
+        let in_force = self.current.get();
+        if let Ok(route) = record.review(&in_force.policy) {
+            record.amend_on(&route, self.state.limiters());
+        }
+    }
+
     /// The present route of a session that the configuration of `generation` admitted, now that the session
     /// is registered. If a reload in between does not admit the session any more, it is told to end.
     fn present_route(
@@ -222,14 +230,6 @@ impl SessionStarter {
         let route = entry.record().review(&in_force.policy);
         route.map_err(|refusal| entry.end(refusal.reason)).ok()
     }
-}
-
-/// The terms of a session on `route`. It shares its user's message rate with the user's other sessions.
-fn terms(route: &Arc<Route>, user: Option<UserKey>, limiters: &Limiters) -> Terms {
-    let rate = route.limits.messages_per_user.as_ref();
-    let now = std::time::Instant::now();
-    let share = user.zip(rate).map(|(user, rate)| limiters.share(&user, rate, now));
-    Terms { route: Arc::clone(route), user: share }
 }
 
 /// The streams of the session, and the count of the session for its server.

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::about::{Description, SessionTokens, Summary};
 use super::filter::Filter;
-use super::terms;
+use super::terms::terms;
 use crate::config::Route;
-use crate::gateway::relay::Mailbox;
+use crate::gateway::relay::{Mailbox, Terms};
 use crate::gateway::runtime::InForce;
 use crate::gateway::upstream::configured_server;
 use crate::journal::RouteCounters;
@@ -390,8 +390,7 @@ impl SessionRecord {
         let tokens = self.tokens();
         let route = self.judge(policy, tokens.as_deref()).map_err(|refusal| refusal.reason)?;
         if self.kind == RequestKind::WebSocket {
-            let user = tokens.as_deref().map(|tokens| tokens.principal.user.clone());
-            self.mailbox.amend(terms(&route, user, limiters));
+            self.mailbox.amend(terms(&self.id, &route, tokens.as_deref(), limiters));
         }
         Ok(route)
     }
@@ -415,6 +414,17 @@ impl SessionRecord {
         }
         let (set, get) = (Ordering::Relaxed, Ordering::Relaxed);
         self.removed_by.compare_exchange(0, short(generation), set, get).is_ok()
+    }
+
+    /// Gives the session the terms of `route` and of its tokens.
+    pub(super) fn amend_on(&self, route: &Arc<Route>, limiters: &Limiters) {
+        let tokens = self.tokens();
+        self.mailbox.amend(terms(&self.id, route, tokens.as_deref(), limiters));
+    }
+
+    /// The terms of the session on `route`, before it runs.
+    pub(super) fn terms(&self, route: &Arc<Route>, limiters: &Limiters) -> Terms {
+        terms(&self.id, route, self.tokens().as_deref(), limiters)
     }
 
     fn judge(

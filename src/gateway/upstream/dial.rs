@@ -11,6 +11,7 @@ use super::health::ShownUpstream;
 use super::servers::{Servers, SharedParts};
 use super::target::DialTarget;
 use crate::config::{Cluster, Config, Route};
+use crate::journal::Journal;
 use crate::state::drains::Drains;
 use crate::tls::TlsError;
 use crate::values::{Counter, Reason, Refusal};
@@ -82,9 +83,14 @@ impl Dialer {
     }
 
     /// Starts the tasks that resolve the names of upstreams, until `shutdown` or until no upstream has the name.
-    pub(crate) fn run(&self, tracker: &TaskTracker, shutdown: &CancellationToken) {
+    pub(crate) fn run(
+        &self,
+        journal: &Journal,
+        tracker: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) {
         for name in self.routes.values().flat_map(|servers| servers.names()) {
-            name.run(tracker, shutdown);
+            name.run(journal, tracker, shutdown);
         }
     }
 

@@ -9,6 +9,7 @@ mod dial;
 mod doubt;
 mod exchange;
 mod health;
+mod lookup;
 mod plain;
 mod pool;
 mod resolve;

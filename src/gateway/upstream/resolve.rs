@@ -1,23 +1,22 @@
 //! The addresses of a server's name. One task resolves a name, again and again; requests read the last result.
 
-use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::net::lookup_host;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use super::lookup::{Resolution, look_up};
+use crate::journal::{Event, Journal};
+
 /// The most addresses of one name that are used.
 const MOST_ADDRESSES: usize = 16;
-/// How long addresses without a time to live are used before the name is resolved again.
-const FIXED: Duration = Duration::from_secs(30);
 /// The pause after a resolution that failed.
-const AGAIN: Duration = Duration::from_secs(2);
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// A name of one or several servers. Its task ends when the last server of this name is dropped.
 #[derive(Debug)]
@@ -66,16 +65,27 @@ impl Name {
         let _ = timeout_at(limit, found.wait_for(Option::is_some)).await;
     }
 
+    /// Replaces the last result.
+    #[cfg(test)]
+    pub(super) fn publish(&self, next: Result<Vec<IpAddr>, String>) {
+        self.found.send_if_modified(|last| publish(last, next));
+    }
+
     /// Starts the task that resolves the name until `shutdown`, unless it was started already.
-    pub(super) fn run(&self, tracker: &TaskTracker, shutdown: &CancellationToken) {
+    pub(super) fn run(
+        &self,
+        journal: &Journal,
+        tracker: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) {
         if self.begun.swap(true, Ordering::Relaxed) {
             return;
         }
-        let (host, found) = (Arc::clone(&self.host), self.found.clone());
+        let (host, found, journal) = (Arc::clone(&self.host), self.found.clone(), journal.clone());
         let (over, shutdown) = (self.over.token().clone(), shutdown.clone());
         tracker.spawn(async move {
             tokio::select! {
-                () = keep_resolved(&found, || look_up(&host)) => {}
+                () = keep_resolved(&host, &found, &journal, || look_up(&host)) => {}
                 () = over.cancelled() => {}
                 () = shutdown.cancelled() => {}
             }
@@ -83,14 +93,15 @@ impl Name {
     }
 }
 
-/// The addresses of a name, and how long they are used before it is resolved again.
-type Resolution = io::Result<(Vec<IpAddr>, Duration)>;
-
-/// Resolves again and again, and publishes each result that differs from the one before.
+/// Resolves again and again, and publishes each result that differs from the one before. The log gets the first of
+/// several failures, and the success after them.
 async fn keep_resolved<F: Future<Output = Resolution>>(
+    host: &str,
     found: &watch::Sender<Option<Arc<Found>>>,
+    journal: &Journal,
     resolve: impl Fn() -> F,
 ) {
+    let mut failed = false;
     loop {
         let (next, pause) = match resolve().await {
             Ok((mut addresses, pause)) if !addresses.is_empty() => {
@@ -102,6 +113,18 @@ async fn keep_resolved<F: Future<Output = Resolution>>(
             Ok(_) => (Err("its name has no address".to_owned()), AGAIN),
             Err(error) => (Err(error.to_string()), AGAIN),
         };
+        match &next {
+            Ok(addresses) if failed => {
+                let addresses = addresses.len();
+                journal.record(Event::NameResolved { host, addresses });
+            }
+            Err(error) if !failed => {
+                let addresses = found.borrow().as_ref().map_or(0, |last| last.addresses.len());
+                journal.record(Event::NameUnresolved { host, addresses, error });
+            }
+            Ok(_) | Err(_) => {}
+        }
+        failed = next.is_err();
         found.send_if_modified(|last| publish(last, next));
         sleep(pause).await;
     }
@@ -120,8 +143,117 @@ fn publish(last: &mut Option<Arc<Found>>, next: Result<Vec<IpAddr>, String>) -> 
     true
 }
 
-/// Asks the resolver of the system, which tells no time to live.
-async fn look_up(host: &str) -> Resolution {
-    let found = lookup_host((host, 0)).await?;
-    Ok((found.map(|address| address.ip()).collect(), FIXED))
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::io;
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use tokio::sync::watch;
+    use tokio::time::{Instant, timeout};
+    use tokio_util::sync::CancellationToken;
+    use tokio_util::task::TaskTracker;
+
+    use super::{AGAIN, Found, MOST_ADDRESSES, Name, keep_resolved};
+    use crate::gateway::upstream::lookup::Resolution;
+    use crate::journal::{Event, Journal, Record, Sink};
+
+    fn address(last: u8) -> IpAddr {
+        Ipv4Addr::new(10, 0, 0, last).into()
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "it stands in a list with failures")]
+    fn good(last: &[u8], seconds: u64) -> Resolution {
+        Ok((last.iter().copied().map(address).collect(), Duration::from_secs(seconds)))
+    }
+
+    fn bad() -> Resolution {
+        Err(io::Error::other("the name does not exist"))
+    }
+
+    #[derive(Default)]
+    struct Names(Mutex<Vec<String>>);
+
+    impl Sink for Names {
+        fn record(&self, record: &Record<'_>) {
+            let shown = match record.event {
+                Event::NameUnresolved { addresses, .. } => format!("unresolved, {addresses}"),
+                Event::NameResolved { addresses, .. } => format!("resolved, {addresses}"),
+                _ => return,
+            };
+            self.0.lock().unwrap().push(shown);
+        }
+    }
+
+    /// Gives these results one after the other, then none. Returns the addresses after each time in milliseconds since
+    /// the start, and the records.
+    async fn after(results: Vec<Resolution>, times: &[u64]) -> (Vec<Vec<IpAddr>>, Vec<String>) {
+        let (found, results) = (watch::Sender::default(), Mutex::new(VecDeque::from(results)));
+        let names = Arc::new(Names::default());
+        let journal = Journal::default().with(names.clone());
+        let resolve = || {
+            let next = results.lock().unwrap().pop_front();
+            async {
+                match next {
+                    Some(next) => next,
+                    None => std::future::pending().await,
+                }
+            }
+        };
+        let start = Instant::now();
+        let keeping = keep_resolved("app", &found, &journal, resolve);
+        let mut keeping = std::pin::pin!(keeping);
+        let mut seen = Vec::new();
+        for time in times {
+            let until = start + Duration::from_millis(*time);
+            let ended = tokio::time::timeout_at(until, &mut keeping).await;
+            assert!(ended.is_err());
+            let last = found.borrow().clone();
+            seen.push(last.map_or(Vec::new(), |last: Arc<Found>| last.addresses.to_vec()));
+        }
+        let records = names.0.lock().unwrap().clone();
+        (seen, records)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_is_resolved_again_after_its_time_to_live() {
+        let results = vec![good(&[6, 5, 5], 1), good(&[7], 10), good(&[8], 1)];
+        let (seen, records) = after(results, &[999, 1001, 10_999, 11_001]).await;
+        let (first, second) = (vec![address(5), address(6)], vec![address(7)]);
+        assert_eq!(seen, [first, second.clone(), second, vec![address(8)]]);
+        assert!(records.is_empty(), "{records:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn old_addresses_stay_in_use_and_the_failure_is_logged_once() {
+        let results = vec![good(&[5, 6], 1), bad(), bad(), good(&[], 1), good(&[7], 1)];
+        let pause = u64::try_from(AGAIN.as_millis()).unwrap();
+        let (seen, records) = after(results, &[1001, 1001 + 2 * pause, 1001 + 3 * pause]).await;
+        let old = vec![address(5), address(6)];
+        assert_eq!(seen, [old.clone(), old, vec![address(7)]]);
+        assert_eq!(records, ["unresolved, 2", "resolved, 1"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn at_most_16_addresses_are_used() {
+        let (seen, _) = after(vec![good(&(1..=20).collect::<Vec<_>>(), 1)], &[1]).await;
+        assert_eq!(seen[0].len(), MOST_ADDRESSES);
+    }
+
+    #[tokio::test]
+    async fn the_task_of_a_name_ends_with_its_last_server() {
+        let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
+        let name = Arc::new(Name::new("localhost"));
+        for _ in 0..2 {
+            name.run(&Journal::default(), &tracker, &shutdown);
+        }
+        assert_eq!(tracker.len(), 1);
+        name.resolved(Instant::now() + Duration::from_secs(10)).await;
+        assert!(name.found().is_some_and(|found| !found.addresses.is_empty()));
+        tracker.close();
+        drop(name);
+        timeout(Duration::from_secs(10), tracker.wait()).await.expect("the task ends");
+    }
 }

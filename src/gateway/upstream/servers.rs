@@ -290,3 +290,100 @@ impl Location {
         Self::Named { name: shared.name(host), host: host.to_owned(), port, unresolved }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::{Location, Servers, SharedParts};
+    use crate::config;
+    use crate::gateway::upstream::target::DialTarget;
+
+    fn servers(list: &str, shared: &Arc<SharedParts>) -> Servers {
+        let text = format!(
+            "[server]\nlisten = [\"127.0.0.1:0\"]\n[tls]\nmode = \"off\"\n[routes.chat]\npath = \"/ws\"\n\
+             auth = \"none\"\nupstream = [{list}]\n"
+        );
+        let config = config::parse(&text, Path::new("framewall.toml")).unwrap().config;
+        Servers::new(&config.routes[0].cluster, shared).unwrap()
+    }
+
+    fn resolve(servers: &Servers, addresses: &[&str]) {
+        let addresses = addresses.iter().map(|text| text.parse::<IpAddr>().unwrap()).collect();
+        servers.names().next().unwrap().publish(Ok(addresses));
+    }
+
+    fn shown(targets: &[DialTarget]) -> Vec<String> {
+        targets.iter().map(|target| format!("{} {}", target.name, target.place)).collect()
+    }
+
+    #[test]
+    fn each_address_of_a_name_is_a_target() {
+        let servers = servers("\"ws://app:81\", \"ws://10.0.0.9\"", &Arc::default());
+        let last = "ws://10.0.0.9:80 10.0.0.9:80";
+        assert_eq!(shown(&servers.targets()), ["ws://app:81 app:81", last]);
+        resolve(&servers, &["10.0.0.5"]);
+        assert_eq!(shown(&servers.targets()), ["ws://app:81 10.0.0.5:81", last]);
+        resolve(&servers, &["10.0.0.5", "2001:db8::5"]);
+        let two = [
+            "ws://app:81 (10.0.0.5) 10.0.0.5:81",
+            "ws://app:81 (2001:db8::5) [2001:db8::5]:81",
+            last,
+        ];
+        assert_eq!(shown(&servers.targets()), two);
+        assert!(Arc::ptr_eq(&servers.targets(), &servers.targets()), "built once");
+    }
+
+    #[test]
+    fn parts_belong_to_the_address_and_outlive_reloads() {
+        let shared = Arc::default();
+        let before = servers("\"ws://app\", \"ws://10.0.0.5\"", &shared);
+        resolve(&before, &["10.0.0.5", "10.0.0.6"]);
+        let old = before.targets();
+        assert!(Arc::ptr_eq(&old[0].health, &old[2].health), "one address, two names");
+        let session = old[1].hold();
+        let after = servers("\"ws://app\"", &shared);
+        let new = after.targets();
+        assert_eq!(new.len(), 2, "it is not resolved anew");
+        for (new, old) in new.iter().zip(&*old) {
+            assert!(Arc::ptr_eq(&new.health, &old.health) && Arc::ptr_eq(&new.pool, &old.pool));
+        }
+        let counts = |target: &DialTarget| (target.live.used(), target.server_live.used());
+        assert_eq!([counts(&new[0]), counts(&new[1])], [(0, 1), (1, 1)]);
+        drop(session);
+        assert_eq!(counts(&new[1]), (0, 0));
+    }
+
+    #[test]
+    fn sessions_of_an_address_that_vanishes_stay_counted() {
+        let shared = Arc::default();
+        let servers = servers("\"ws://app\"", &shared);
+        resolve(&servers, &["10.0.0.5", "10.0.0.6"]);
+        let session = servers.targets()[0].hold();
+        resolve(&servers, &["10.0.0.6"]);
+        let targets = servers.targets();
+        assert_eq!(shown(&targets), ["ws://app:80 10.0.0.6:80"]);
+        assert_eq!((targets[0].live.used(), targets[0].server_live.used()), (0, 1));
+        drop(targets);
+        shared.sweep();
+        resolve(&servers, &["10.0.0.5"]);
+        assert_eq!(servers.targets()[0].live.used(), 1, "it counts on when it returns");
+        drop(session);
+        resolve(&servers, &["10.0.0.6"]);
+        drop(servers);
+        shared.sweep();
+        let parts = shared.locked();
+        assert!(parts.names.is_empty() && parts.servers.is_empty() && parts.places.is_empty());
+    }
+
+    #[test]
+    fn an_address_and_a_socket_are_not_resolved() {
+        let servers = servers("\"ws://[::1]:81\", \"unix:/run/app.sock\"", &Arc::default());
+        assert!(servers.names().next().is_none());
+        let fixed = |server: &super::Server| matches!(server.location, Location::Fixed(_));
+        assert!(servers.configured.iter().all(fixed));
+        assert_eq!(shown(&servers.targets())[0], "ws://[::1]:81 [::1]:81");
+    }
+}

@@ -8,10 +8,9 @@ use serde_json::{Map, Value};
 
 use super::compact::invalid;
 use super::forward;
-use super::pointer;
 use super::verified::VerifiedToken;
-use crate::config::{Issuer, Requirement};
-use crate::values::{Principal, Reason, Refusal, UserKey};
+use crate::config::Issuer;
+use crate::values::{Principal, Reason, Refusal, Requirement, UserKey, claims};
 
 /// The last second of the year 9999.
 const LAST: f64 = 253_402_300_799.0;
@@ -138,7 +137,7 @@ fn audience(issuer: &Issuer, claims: &ClaimsObject) -> Result<(), Refusal> {
 
 fn user(issuer: &Issuer, claims: &ClaimsObject) -> Result<String, Refusal> {
     let name = &issuer.user_claim;
-    let what = match pointer::find(claims, name) {
+    let what = match claims::find(claims, name) {
         Some(Value::String(user)) if !user.is_empty() => return Ok(user.clone()),
         Some(Value::Number(user)) if !user.is_f64() => return Ok(user.to_string()),
         Some(_) => format!(
@@ -174,23 +173,13 @@ fn required(require: &[Requirement], claims: &ClaimsObject) -> Result<(), Refusa
     for requirement in require {
         let name = &requirement.claim;
         let denied = |detail: String| Err(Refusal::new(Reason::ClaimsDenied, detail).by("require"));
-        match pointer::find(claims, name) {
+        match claims::find(claims, name) {
             None => return denied(format!("the token has no {name} claim, and require names it")),
-            Some(value) if !requirement.allowed.iter().any(|allowed| says(value, allowed)) => {
+            Some(value) if !requirement.is_met_by(value) => {
                 return denied(format!("the token's {name} has no value that require allows"));
             }
             Some(_) => {}
         }
     }
     Ok(())
-}
-
-/// Whether a claim equals `allowed`, is a list that contains it, or contains it as a word.
-fn says(value: &Value, allowed: &Value) -> bool {
-    match (value, allowed) {
-        (value, allowed) if value == allowed => true,
-        (Value::Array(list), allowed) => list.contains(allowed),
-        (Value::String(text), Value::String(word)) => text.split(' ').any(|one| one == word),
-        _ => false,
-    }
 }

@@ -8,9 +8,8 @@ use http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 
 use super::compact::invalid;
-use super::pointer;
 use super::verified::VerifiedToken;
-use crate::values::Refusal;
+use crate::values::{Refusal, claims};
 
 /// The longest field value, in bytes.
 const MAX_VALUE: usize = 4 * 1024;
@@ -47,7 +46,7 @@ struct HeaderTooLong;
 
 /// The field value for a claim, if the token has the claim.
 fn field(claims: &Map<String, Value>, claim: &str) -> Result<Option<HeaderValue>, HeaderTooLong> {
-    let text = match pointer::find(claims, claim) {
+    let text = match claims::find(claims, claim) {
         None | Some(Value::Null) => return Ok(None),
         Some(Value::String(text)) => safe(text, &[]),
         Some(Value::Array(list)) if list.iter().all(Value::is_string) => {

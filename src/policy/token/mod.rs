@@ -17,7 +17,6 @@ mod inspect;
 mod jwks;
 mod key;
 mod mint;
-mod pointer;
 mod remote;
 mod spki;
 mod status;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
-use super::{Rates, Users};
+use super::{MessageSource, Rates, Users};
 use crate::config::{Limits, Route};
 use crate::values::{AddressKey, Full, KeyedCounter, KeyedPermit, Rate, UserKey, UserShare, Wait};
 
@@ -112,7 +112,18 @@ impl Limiters {
 
     /// The message rate that a session shares with other sessions of its user.
     pub fn share(&self, key: &UserKey, rate: &Rate, now: Instant) -> UserShare {
-        self.messages.share(key, rate, now)
+        self.messages.share(MessageSource::User(key.clone()), None, rate, now)
+    }
+
+    /// The rate of the messages of one type, `scope`, of one sender.
+    pub fn share_of(
+        &self,
+        sender: MessageSource,
+        scope: &Arc<str>,
+        rate: &Rate,
+        now: Instant,
+    ) -> UserShare {
+        self.messages.share(sender, Some(scope), rate, now)
     }
 
     /// The number of connections of this address.

@@ -15,4 +15,4 @@ mod users;
 pub use limiters::{AddressPermit, Limiters, TooOften, UserPermit};
 pub use rates::{MOST_KEYS, Monotonic, Rates};
 pub use record_rate::RecordRate;
-pub use users::Users;
+pub use users::{MessageSource, Users};

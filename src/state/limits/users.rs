@@ -1,7 +1,7 @@
 //! Message rates by user.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::values::{Rate, UserKey, UserShare};
@@ -25,19 +25,34 @@ pub struct Users {
 
 #[derive(Debug, Default)]
 struct UserCells {
-    cells: HashMap<(UserKey, Rate), UserShare>,
+    cells: HashMap<(MessageSource, Option<Arc<str>>, Rate), UserShare>,
     /// The number of entries at which the next sweep runs: twice the number left by the last one.
     sweep_at: usize,
 }
 
+/// The sender whose messages are counted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum MessageSource {
+    /// All sessions of a user.
+    User(UserKey),
+    /// One session, by its id.
+    Session(Box<str>),
+}
+
 impl Users {
-    /// The rate for a new session of `user`.
-    pub fn share(&self, user: &UserKey, rate: &Rate, now: Instant) -> UserShare {
+    /// The rate for a session of `sender`. `scope` is the type of messages that it counts; `None`: all messages.
+    pub fn share(
+        &self,
+        sender: MessageSource,
+        scope: Option<&Arc<str>>,
+        rate: &Rate,
+        now: Instant,
+    ) -> UserShare {
         let mut held = self.locked();
         if held.cells.len() >= held.sweep_at.max(self.most_idle()) {
             held.sweep(now, self.most_idle());
         }
-        let cell = held.cells.entry((user.clone(), *rate));
+        let cell = held.cells.entry((sender, scope.cloned(), *rate));
         cell.or_insert_with(|| UserShare::new(rate, now)).clone()
     }
 
@@ -84,7 +99,7 @@ mod tests {
     use std::thread;
     use std::time::{Duration, Instant};
 
-    use super::Users;
+    use super::{MessageSource, Users};
     use crate::values::{Rate, UserKey, UserShare, Wait};
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -101,9 +116,10 @@ mod tests {
     #[test]
     fn sessions_of_a_user_share_one_rate() {
         let (users, now) = (Users::default(), Instant::now());
-        let first = users.share(&ann(), &RATE, now);
-        let second = users.share(&ann(), &RATE, now);
-        let other = users.share(&UserKey::new("other", "ann"), &RATE, now);
+        let first = users.share(MessageSource::User(ann()), None, &RATE, now);
+        let second = users.share(MessageSource::User(ann()), None, &RATE, now);
+        let other =
+            users.share(MessageSource::User(UserKey::new("other", "ann")), None, &RATE, now);
         assert_eq!(taken(&first, 19, now), 19);
         assert_eq!(second.take(now), Ok(()), "the last of the burst");
         let wait = Wait(SECOND / 10);
@@ -119,18 +135,24 @@ mod tests {
     fn each_rate_of_a_user_is_counted_apart() {
         let (users, now) = (Users::default(), Instant::now());
         let rate = Rate { burst: 5, ..RATE };
-        let (default, route) = (users.share(&ann(), &RATE, now), users.share(&ann(), &rate, now));
+        let (default, route) = (
+            users.share(MessageSource::User(ann()), None, &RATE, now),
+            users.share(MessageSource::User(ann()), None, &rate, now),
+        );
         assert_eq!((taken(&default, 50, now), taken(&route, 50, now)), (20, 5));
     }
 
     #[test]
     fn reconnecting_does_not_clear_a_debt() {
         let (users, now) = (Users::default(), Instant::now());
-        let share = users.share(&ann(), &RATE, now);
+        let share = users.share(MessageSource::User(ann()), None, &RATE, now);
         assert_eq!(taken(&share, 50, now), 20);
         drop(share);
         users.sweep(now + SECOND);
-        assert_eq!(taken(&users.share(&ann(), &RATE, now), 50, now + SECOND), 10);
+        assert_eq!(
+            taken(&users.share(MessageSource::User(ann()), None, &RATE, now), 50, now + SECOND),
+            10
+        );
         users.sweep(now + Duration::from_nanos(2_999_999_999));
         assert_eq!(users.count(), 1);
         users.sweep(now + 3 * SECOND);
@@ -140,11 +162,14 @@ mod tests {
     #[test]
     fn a_live_session_keeps_its_cell() {
         let (users, now) = (Users::default(), Instant::now());
-        let share = users.share(&ann(), &RATE, now);
+        let share = users.share(MessageSource::User(ann()), None, &RATE, now);
         users.sweep(now + 3600 * SECOND);
         assert_eq!(users.count(), 1);
         let later = now + 3600 * SECOND;
-        assert_eq!(taken(&users.share(&ann(), &RATE, later), 50, later), 20);
+        assert_eq!(
+            taken(&users.share(MessageSource::User(ann()), None, &RATE, later), 50, later),
+            20
+        );
         assert!(share.take(later).is_err(), "both still share one rate");
     }
 
@@ -154,20 +179,20 @@ mod tests {
         let now = Instant::now();
         let user = |number: usize| UserKey::new("main", &number.to_string());
         for number in 0..10_000 {
-            let share = users.share(&user(number), &RATE, now);
+            let share = users.share(MessageSource::User(user(number)), None, &RATE, now);
             taken(&share, if number == 5 { 20 } else { 1 }, now);
             assert!(users.count() <= 200, "{number}: {}", users.count());
         }
         users.sweep(now);
         assert!(users.count() <= 100);
-        assert_eq!(taken(&users.share(&user(5), &RATE, now), 20, now), 0);
+        assert_eq!(taken(&users.share(MessageSource::User(user(5)), None, &RATE, now), 20, now), 0);
     }
 
     #[test]
     fn concurrent_takes_never_exceed_the_rate() {
         let (users, now) = (Users::default(), Instant::now());
         let rate = Rate { burst: 1000, ..RATE };
-        let share = users.share(&ann(), &rate, now);
+        let share = users.share(MessageSource::User(ann()), None, &rate, now);
         let taken = thread::scope(|scope| {
             let threads: Vec<_> =
                 (0..4).map(|_| scope.spawn(|| taken(&share.clone(), 500, now))).collect();

@@ -127,6 +127,7 @@ impl FirstMessageReader {
                     GateEvent::OwnPong
                     | GateEvent::Token(_)
                     | GateEvent::Dropped
+                    | GateEvent::Judged(_)
                     | GateEvent::Wait(_),
                 )
                 | None => {

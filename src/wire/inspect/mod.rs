@@ -6,6 +6,7 @@
 //! ([`Inspectors::verdict`]). About a control frame it asks once, when the frame is complete. Without an
 //! inspector each question costs the test of a pointer.
 
+mod assembler;
 mod first_message;
 mod form;
 mod gcra;
@@ -18,6 +19,8 @@ use super::frame_buffer::FrameBuffer;
 use super::reader::{Frame, WHOLE};
 use super::{GateEvent, HeaderBytes, mask};
 use crate::values::Reason;
+pub(in crate::wire) use assembler::Assembler;
+pub use assembler::{Judgement, MessageJudge, Outcome};
 pub(in crate::wire) use first_message::FirstMessageInspector;
 pub use first_message::{FirstMessage, FirstMessageEvent, FirstMessageReader};
 pub(in crate::wire) use handover::Handover;
@@ -65,6 +68,7 @@ pub(in crate::wire) struct Inspectors {
 pub(in crate::wire) enum MessageInspector {
     Handover(Handover),
     FirstMessage(FirstMessageInspector),
+    Assembler(Assembler),
 }
 
 impl Inspectors {
@@ -97,6 +101,19 @@ impl Inspectors {
             && self.rates.as_ref().is_none_or(|rates| rates.dropping().is_none())
     }
 
+    /// Whether messages are judged.
+    pub(in crate::wire) fn has_assembler(&self) -> bool {
+        matches!(self.messages.as_deref(), Some(MessageInspector::Assembler(_)))
+    }
+
+    /// Whether the message in progress is held until it is judged.
+    pub(in crate::wire) fn assembles(&self) -> bool {
+        match self.messages.as_deref() {
+            Some(MessageInspector::Assembler(assembler)) => assembler.holds(),
+            _ => false,
+        }
+    }
+
     /// As [`Inspectors::begin_frame`], if an inspector is to be asked. Not inlined, so that the path of
     /// every frame stays short.
     #[inline(never)]
@@ -104,6 +121,9 @@ impl Inspectors {
         let begun = match self.messages.as_deref_mut() {
             Some(MessageInspector::Handover(handover)) => handover.begin_frame(&frame.head),
             Some(MessageInspector::FirstMessage(first)) => first.begin_frame(buffer),
+            Some(MessageInspector::Assembler(assembler)) => {
+                assembler.begin_frame(&frame.head, buffer)
+            }
             None => Verdict::Pass,
         };
         if begun == Verdict::Pass { self.inspect(frame) } else { begun }
@@ -122,6 +142,7 @@ impl Inspectors {
         match self.messages.as_deref() {
             Some(MessageInspector::Handover(handover)) => handover.verdict(frame),
             Some(MessageInspector::FirstMessage(first)) => first.verdict(&frame.head),
+            Some(MessageInspector::Assembler(assembler)) => assembler.verdict(frame),
             None => Verdict::Pass,
         }
     }
@@ -139,22 +160,29 @@ impl Inspectors {
 impl MessageInspector {
     /// Reads a piece of the payload of an uncompressed frame, `done` bytes into it.
     pub(in crate::wire) fn read(&mut self, head: &HeaderBytes, done: u64, piece: &[u8]) {
-        if let Self::Handover(handover) = self {
+        let handover = match self {
+            Self::Handover(handover) => Some(handover),
+            Self::Assembler(assembler) => assembler.handover.as_mut(),
+            Self::FirstMessage(_) => None,
+        };
+        if let Some(handover) = handover {
             handover.read(head, done, piece);
         }
     }
 
     /// Reads the next inflated text of a compressed message.
     pub(in crate::wire) fn read_inflated(&mut self, text: &[u8]) {
-        if let Self::Handover(handover) = self {
-            handover.read_inflated(text);
+        match self {
+            Self::Handover(handover) => handover.read_inflated(text),
+            Self::Assembler(assembler) => assembler.read_inflated(text),
+            Self::FirstMessage(_) => {}
         }
     }
 
     /// Takes a complete data frame: the bytes in `buffer`, then `rest`.
     pub(in crate::wire) fn take(
         &mut self,
-        head: &HeaderBytes,
+        frame: &Frame,
         buffer: &mut FrameBuffer,
         rest: &[u8],
         compressed: bool,
@@ -163,7 +191,8 @@ impl MessageInspector {
             Self::Handover(handover) => {
                 handover.take(&[buffer.pending(), rest].concat(), compressed)
             }
-            Self::FirstMessage(first) => first.take(head, buffer, rest),
+            Self::FirstMessage(first) => first.take(&frame.head, buffer, rest),
+            Self::Assembler(assembler) => assembler.take(frame, buffer, rest, compressed),
         }
     }
 }

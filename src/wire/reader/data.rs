@@ -1,6 +1,6 @@
 //! Data frames: checks their payload, plain or in blocks, and ends them.
 
-use super::super::inspect::Verdict;
+use super::super::inspect::{MessageInspector, Outcome, Verdict};
 use super::super::rules::BLOCK;
 use super::super::{GateEvent, Rule, Violation};
 use super::{Frame, FrameRun, Reader};
@@ -120,6 +120,9 @@ impl Reader {
         if matches!(verdict, Verdict::Drop(_)) {
             return Ok(Some(self.drop_frame()));
         }
+        if matches!(verdict, Verdict::Hold) && self.inspectors.assembles() {
+            return Ok(self.end_held(input, run, message_ends));
+        }
         self.flow.messages += u64::from(message_ends);
         if matches!(verdict, Verdict::Take) {
             return Ok(Some(self.take_frame(&input[run.safe..run.at])));
@@ -128,13 +131,50 @@ impl Reader {
         Ok(None)
     }
 
+    /// Ends a frame of a message that is held until it is judged: keeps the frame, or judges the message.
+    #[inline(never)]
+    fn end_held(
+        &mut self,
+        input: &[u8],
+        run: &mut FrameRun,
+        message_ends: bool,
+    ) -> Option<GateEvent> {
+        let rest = &input[run.safe..run.at];
+        if !message_ends {
+            return Some(self.take_frame(rest));
+        }
+        let compressed = self.rules.message_compressed();
+        let Some(MessageInspector::Assembler(assembler)) = self.inspectors.messages.as_deref_mut()
+        else {
+            return None;
+        };
+        let (judgement, kept) = assembler.judge(&self.buffer, rest, compressed);
+        match judgement {
+            None => {
+                self.flow.messages += 1;
+                self.accept(run);
+                None
+            }
+            Some(judgement) if judgement.outcome == Outcome::Report => {
+                self.flow.messages += 1;
+                self.accept(run);
+                Some(GateEvent::Judged(judgement))
+            }
+            Some(judgement) => {
+                self.flow.frames -= kept;
+                self.drop_frame();
+                Some(GateEvent::Judged(judgement))
+            }
+        }
+    }
+
     /// Takes a complete and valid frame for an inspector: the held bytes, then `rest`.
     #[cold]
     fn take_frame(&mut self, rest: &[u8]) -> GateEvent {
         debug_assert!(!self.frame.through, "a frame that may be taken is never cut through");
         let compressed = self.rules.message_compressed();
         let event = match &mut self.inspectors.messages {
-            Some(messages) => messages.take(&self.frame.head, &mut self.buffer, rest, compressed),
+            Some(messages) => messages.take(&self.frame, &mut self.buffer, rest, compressed),
             None => GateEvent::Dropped,
         };
         self.flow.frames += 1;

@@ -1,5 +1,6 @@
 //! Tests of the gate as the pumps use it: bytes in, verdict out.
 
+mod assembler;
 mod credentials;
 mod cuts;
 mod deflate;
@@ -127,7 +128,12 @@ fn judge_all(gate: &mut Gate, mut input: &[u8], budget: &HoldBudget, outcome: &m
         let released = outcome.released.len();
         match judged.event {
             Some(GateEvent::OwnPong) => outcome.own_pongs.push(released),
-            Some(event @ (GateEvent::Dropped | GateEvent::Wait(_) | GateEvent::Refused(_))) => {
+            Some(
+                event @ (GateEvent::Dropped
+                | GateEvent::Wait(_)
+                | GateEvent::Refused(_)
+                | GateEvent::Judged(_)),
+            ) => {
                 panic!("nothing was limited: {event:?}")
             }
             Some(GateEvent::Token(token)) => panic!("nobody asked for a token: {token}"),

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep};
 
-use super::super::{Cause, Lease, Mailbox, Outside, SessionEnd, Streams, Terms, relay};
+use super::super::{Cause, Judges, Lease, Mailbox, Outside, SessionEnd, Streams, Terms, relay};
 use super::*;
 use crate::config::parse;
 use crate::gateway::listen;
@@ -21,7 +21,7 @@ use crate::tls::transport::Transport;
 use crate::tls::{ServerTrust, Stream, TlsClient, tests::localhost};
 use crate::values::Endpoint::{Client, Upstream};
 use crate::values::Reason;
-use crate::wire::HoldBudget;
+use crate::wire::{HoldBudget, Judgement};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -37,6 +37,8 @@ impl Outside for Witness {
     }
 
     fn would_refuse(&self, _: Reason) {}
+
+    fn judged(&self, _: Endpoint, _: &Judgement) {}
 
     fn ending(&mut self, _: &Cause) {}
 
@@ -211,7 +213,7 @@ fn terms(lines: &str) -> Terms {
          [routes.a]\npath = \"/\"\nupstream = [\"ws://127.0.0.1:1\"]\nauth = \"none\"\n"
     );
     let config = parse(&text, std::path::Path::new("test.toml")).unwrap().config;
-    Terms { route: Arc::clone(&config.routes[0]), user: None }
+    Terms { route: Arc::clone(&config.routes[0]), user: None, judges: Judges::default() }
 }
 
 /// The gateway's end and the peer's, of which little can be on the way.

@@ -11,13 +11,13 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
-use super::super::{Cause, Contexts, Lease, Mailbox, Outside, SessionEnd, Streams, Terms};
+use super::super::{Cause, Contexts, Judges, Lease, Mailbox, Outside, SessionEnd, Streams, Terms};
 use super::*;
 use crate::config::parse;
 use crate::gateway::relay;
 use crate::tls::transport::Transport;
-use crate::values::Reason;
-use crate::wire::HoldBudget;
+use crate::values::{Endpoint, Reason};
+use crate::wire::{HoldBudget, Judgement};
 
 /// With what `[limits]` says last.
 const CONFIG: &str = r#"
@@ -54,6 +54,8 @@ impl Outside for Nobody {
     }
 
     fn would_refuse(&self, _: Reason) {}
+
+    fn judged(&self, _: Endpoint, _: &Judgement) {}
 
     fn ending(&mut self, _: &Cause) {}
 
@@ -106,7 +108,7 @@ async fn relayed_within(
 
 fn terms(limits: &str) -> Terms {
     let config = parse(&(CONFIG.to_owned() + limits), Path::new("test.toml")).unwrap().config;
-    Terms { route: Arc::clone(&config.routes[0]), user: None }
+    Terms { route: Arc::clone(&config.routes[0]), user: None, judges: Judges::default() }
 }
 
 fn streams(client: UnixStream, upstream: UnixStream, compression: Option<Contexts>) -> Streams {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{at, claims, forged, hs256, hs256_token, now, refused, verify, with};
-use crate::config::Requirement;
 use crate::values::Reason::{ClaimsDenied, TokenExpired, TokenInvalid};
+use crate::values::Requirement;
 
 #[test]
 fn a_valid_token_gives_its_principal_and_claims() {

@@ -1,0 +1,57 @@
+//! Arbitrary messages against rules for JSON: what they let through, `serde_json` reads, and the verdict of a second run
+//! is the same.
+
+#![no_main]
+
+use framewall::message::{
+    Bounds, MessageKind, MessageRules, OnViolation, Patterns, Pointer, Trial, TypePattern,
+    TypeRules, Types,
+};
+use libfuzzer_sys::fuzz_target;
+use serde_json::Value;
+
+fuzz_target!(|payload: &[u8]| {
+    let rules = rules();
+    let Trial { listed, fault, .. } = rules.try_out(MessageKind::Binary, payload, None);
+    let again = rules.try_out(MessageKind::Binary, payload, None);
+    assert_eq!((&listed, &fault), (&again.listed, &again.fault));
+    if fault.is_none() {
+        let value: Value = serde_json::from_slice(payload).expect("what passes is JSON");
+        let name = value.pointer("/t").and_then(Value::as_str).expect("it has a listed type");
+        assert!(name.starts_with(listed.as_deref().unwrap_or_default().trim_end_matches('*')));
+        assert!(!name.contains("<script"), "a denied pattern is found after unescaping");
+    }
+});
+
+fn rules() -> MessageRules {
+    let of_type = |name: &str| TypeRules {
+        name: name.into(),
+        scope: name.into(),
+        pattern: TypePattern::parse(name).expect("the name of a type"),
+        schema: None,
+        require: Vec::new(),
+        require_in: Vec::new(),
+        rate: None,
+        rate_per_user: None,
+        on_violation: None,
+    };
+    let at = Pointer::parse("/t").expect("a pointer");
+    MessageRules {
+        table: "messages",
+        max_size: 1 << 20,
+        on_violation: OnViolation::Close,
+        error_reply: None,
+        report: false,
+        kinds: Vec::new(),
+        bounds: Some(Bounds {
+            max_depth: 100,
+            max_members: 1000,
+            max_items: 1000,
+            max_string: 1 << 16,
+            duplicate_keys: false,
+        }),
+        schema: None,
+        deny: Some(Patterns::new(&["<script".to_owned()]).expect("a pattern")),
+        types: Some(Types::new(at, vec![of_type("say"), of_type("a*"), of_type("a:*")], false)),
+    }
+}

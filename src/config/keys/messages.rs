@@ -1,0 +1,101 @@
+//! `[routes.NAME.messages]`, `[routes.NAME.replies]` and `[routes.NAME.messages.types.NAME]`
+
+use super::{MIB, Section, Texts};
+use crate::config::jwt::{POINTER, Require, RequireIn};
+use crate::config::kinds::{Choice, File, Integer, Size, Text};
+use crate::config::lists::{ListOf, Subtable};
+use crate::config::messages::{Encoding, parse_error_reply, parse_pattern};
+use crate::config::protection::Mode;
+use crate::config::rate::RateOf;
+use crate::message::{MessageKind, OnViolation, Pointer};
+use crate::values::{Rate, Requirement};
+
+const OUTCOMES: Choice<OnViolation> = Choice::of(&[
+    ("close", OnViolation::Close),
+    ("drop", OnViolation::Drop),
+    ("answer", OnViolation::Answer),
+]);
+
+section! {
+    /// The keys of `[routes.NAME.messages]` and `[routes.NAME.replies]`, before their files are read.
+    pub(in crate::config) struct MessageKeys {} Messages message_rows;
+
+    KINDS kinds: Vec<MessageKind> = ListOf<Choice<MessageKind>>,
+        ListOf::never_empty(Choice::of(&[("text", MessageKind::Text), ("binary", MessageKind::Binary)]),
+            "leave `kinds` out to accept both"),
+        Omittable("both"),
+        "The kinds of messages (RFC 6455 section 5.6) that are accepted.";
+    ENCODING encoding: Option<Encoding> = Choice<Encoding>, Choice::of(&[("json", Encoding::Json)]),
+        Omittable("any, unless another key needs JSON"),
+        "`\"json\"`: a message must be JSON (RFC 8259), in a text or a binary message. Refused are also JSON texts \
+         that parsers read in different ways: with a byte order mark, half of a surrogate pair, a whole number \
+         beyond 2^53, or a number that is not finite. `schema`, `type_at` and the bounds below need JSON, too.";
+    MAX_SIZE max_size: u64 = Size, Size::new(1, MIB), Value(64 << 10),
+        "The largest message. It is held until it is judged. A larger one closes the session with 1009.";
+    MAX_DEPTH max_depth: usize = Integer<usize>, Integer::new(0, 127), Value(32),
+        "How many objects and arrays may be within each other.";
+    MAX_MEMBERS max_members: usize = Integer<usize>, Integer::new(0, 1_000_000), Value(1000),
+        "The most members of one object.";
+    MAX_ITEMS max_items: usize = Integer<usize>, Integer::new(0, 1_000_000), Value(10_000),
+        "The most elements of one array.";
+    MAX_STRING max_string: usize = Size<usize>, Size::new(0, MIB), Value(64 << 10),
+        "The longest string or name of a member, after unescaping.";
+    DUPLICATE_KEYS duplicate_keys: bool = Choice<bool>, Choice::of(&[("refuse", false), ("allow", true)]),
+        Value(false),
+        "Whether an object may have two members of one name, however they are escaped: parsers differ in which one \
+         counts. `\"allow\"` is not possible with `schema` or `type_at`.";
+    SCHEMA schema = File, File, Omittable("any JSON"),
+        "File of the JSON Schema (draft 2020-12, if `$schema` names no other) of every message. Formats are \
+         asserted; `$ref` leads to files in its folder and below alone.";
+    DENY_PATTERNS deny_patterns: Vec<String> = Texts<String>,
+        ListOf::never_empty(Text::new("a regular expression such as \"(?i)<script\"", "", parse_pattern),
+            "leave `deny_patterns` out"),
+        Omittable("none is denied"),
+        "Regular expressions of which none may match a text: the message, nor a name or string of its JSON after \
+         unescaping. Matched in linear time: without look-around and back-references.";
+    TYPE_AT type_at: Option<Pointer> = Text<Pointer>, POINTER, Omittable("messages have no types"),
+        "JSON pointer (RFC 6901) to the type of a message, a string. The keys of \
+         [routes.NAME.messages.types.TYPE] apply to messages of this type.";
+    UNLISTED unlisted: Option<bool> = Choice<bool>, Choice::of(&[("refuse", false), ("allow", true)]),
+        Omittable("`\"refuse\"`"),
+        "Whether messages without a listed type pass: those of another type, those without one, and those that are \
+         not JSON. Only with `type_at`.";
+    ON_VIOLATION on_violation: OnViolation = Choice<OnViolation>, OUTCOMES, Value(OnViolation::Close),
+        "What happens to a message that breaks a rule. `\"close\"`: the session is closed. `\"drop\"`: the message \
+         is discarded. `\"answer\"`: it is discarded, and the client gets `error_reply`. A message larger than \
+         `max_size` closes the session in any case.";
+    ERROR_REPLY error_reply: Option<String> = Text<String>,
+        Text::new("a text of at most 4 KiB", "", parse_error_reply),
+        Omittable("needed for `\"answer\"` alone"),
+        "The text message for `on_violation = \"answer\"`, in which `{reason}` stands for the name of the reason and \
+         `{request_id}` for the id of the session in the log.";
+    MESSAGES_MODE mode: Mode = Choice<Mode>,
+        Choice::of(&[("enforce", Mode::Enforce), ("report", Mode::Report)]), Value(Mode::Enforce),
+        "`\"report\"`: a violation is logged and counted, and the message passes.";
+    TYPES types = Subtable, Subtable(Section::MessageTypes), Omittable("messages have no types"),
+        "One table for each type of messages, by its name; `*` at the end stands for any characters. The exact name \
+         wins, then the longest beginning.";
+}
+
+section! {
+    /// The keys of one type, before its files are read.
+    pub(in crate::config) struct MessageTypeKeys {} MessageType message_type_rows;
+
+    TYPE_SCHEMA schema = File, File, Omittable("any JSON"),
+        "File of the JSON Schema of messages of this type, beside that of all messages.";
+    TYPE_REQUIRE require: Vec<Requirement> = Require, Require, Omittable("no claim is required"),
+        "Claims that the sender's token must have for such a message, as in [jwt.NAME]. Otherwise it is refused with \
+         `message.claim`.";
+    TYPE_REQUIRE_IN require_in: Vec<(String, Pointer)> = RequireIn, RequireIn,
+        Omittable("no value is compared"),
+        "Claims, each with the JSON pointer to a value of the message: the claim must be this value, a list that \
+         contains it, or a text that contains it as a space-separated word. `{ rooms = \"/room\" }`: only the \
+         rooms that the token lists.";
+    TYPE_RATE rate: Option<Rate> = RateOf, RateOf::Events, Omittable("no rate"),
+        "Rate limit of the messages of this type of one session.";
+    TYPE_RATE_PER_USER rate_per_user: Option<Rate> = RateOf, RateOf::Events, Omittable("no rate"),
+        "Rate limit of the messages of this type of one user, over all sessions of the route.";
+    TYPE_ON_VIOLATION on_violation: Option<OnViolation> = Choice<OnViolation>, OUTCOMES,
+        Omittable("as for other messages"),
+        "What happens to a message of this type that breaks a rule.";
+}

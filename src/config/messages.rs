@@ -1,0 +1,300 @@
+//! `[routes.*.messages]` and `[routes.*.replies]`
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::auth::CheckedAuth;
+use super::files::{Help, read_up_to};
+use super::keys::{self, MessageKeys, MessageTypeKeys, Section};
+use super::kinds::Fault;
+use super::load::Loader;
+use super::protection::Mode;
+use super::reader::{NamedTable, SectionReader};
+use super::report::Problem;
+use crate::message::{
+    Bounds, MAX_SCHEMA, MessageRules, OnViolation, Patterns, Pointer, Schema, TypePattern,
+    TypeRules, Types,
+};
+
+/// The longest `error_reply`, in bytes.
+const LONGEST_REPLY: usize = 4096;
+
+const SCHEMA_FILE: Help = Help {
+    missing: "correct the path, which is relative to this file's folder",
+    wrong: "give a JSON Schema, draft 2020-12 if it names no other",
+};
+
+/// The encoding of messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Encoding {
+    /// RFC 8259.
+    Json,
+}
+
+/// The direction of a table of rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Direction {
+    /// `messages`: client to application.
+    Messages,
+    /// `replies`: application to client.
+    Replies,
+}
+
+/// A table of rules; its files are not read yet.
+pub(super) struct CheckedMessages<'a> {
+    reader: SectionReader<'a>,
+    direction: Direction,
+    keys: MessageKeys,
+    schema: Option<PathBuf>,
+    /// Whether a message must be JSON.
+    json: bool,
+    types: Vec<CheckedType<'a>>,
+}
+
+struct CheckedType<'a> {
+    reader: SectionReader<'a>,
+    name: String,
+    pattern: Option<TypePattern>,
+    keys: MessageTypeKeys,
+    schema: Option<PathBuf>,
+}
+
+/// The keys that need a JSON text, beside `encoding`.
+static OF_JSON: [&str; 8] = [
+    keys::SCHEMA.name,
+    keys::TYPE_AT.name,
+    keys::TYPES.name,
+    keys::MAX_DEPTH.name,
+    keys::MAX_MEMBERS.name,
+    keys::MAX_ITEMS.name,
+    keys::MAX_STRING.name,
+    keys::DUPLICATE_KEYS.name,
+];
+
+/// Checks one table; `None`: it is not given.
+pub(super) fn check<'a>(
+    reader: SectionReader<'a>,
+    direction: Direction,
+    auth: Option<&CheckedAuth>,
+) -> Option<CheckedMessages<'a>> {
+    if !reader.is_given() {
+        return None;
+    }
+    let keys = MessageKeys::read(&reader);
+    let schema = reader.get(&keys::SCHEMA);
+    let given = |name: &&str| reader.span_of(name).is_some();
+    let json = keys.encoding == Some(Encoding::Json) || OF_JSON.iter().any(given);
+    let tables = reader.table(&keys::TYPES).named_tables(Section::MessageType);
+    let types: Vec<_> =
+        tables.into_iter().map(|table| check_type(table, direction, auth)).collect();
+    let checked = CheckedMessages { reader, direction, keys, schema, json, types };
+    checked.check_keys();
+    Some(checked)
+}
+
+fn check_type<'a>(
+    NamedTable { name, span, reader }: NamedTable<'a>,
+    direction: Direction,
+    auth: Option<&CheckedAuth>,
+) -> CheckedType<'a> {
+    let pattern = TypePattern::parse(&name).map_err(|what| {
+        let key = reader.key("");
+        let what = format!("{}: {what}", key.trim_end_matches('.'));
+        reader.cx.refuse(Problem::at(span, what).help("write \"room:*\", for example"));
+    });
+    let keys = MessageTypeKeys::read(&reader);
+    let schema = reader.get(&keys::TYPE_SCHEMA);
+    let of_users =
+        [keys::TYPE_REQUIRE.name, keys::TYPE_REQUIRE_IN.name, keys::TYPE_RATE_PER_USER.name];
+    for name in of_users {
+        match (direction, auth) {
+            (Direction::Replies, _) => {
+                refuse(&reader, name, "replies come from the application, which has no token", "");
+            }
+            (_, Some(CheckedAuth::None)) => {
+                let help = "name a [jwt.NAME] table in `auth`";
+                refuse(&reader, name, "auth is \"none\", so no client has a token", help);
+            }
+            _ => {}
+        }
+    }
+    CheckedType { reader, name, pattern: pattern.ok(), keys, schema }
+}
+
+/// Refuses the key `name`, if it is given.
+fn refuse(reader: &SectionReader<'_>, name: &str, why: &str, help: &str) {
+    let Some(span) = reader.span_of(name) else {
+        return;
+    };
+    let problem = Problem::at(span, format!("{}: {why}", reader.key(name)));
+    let help = if help.is_empty() { "remove it" } else { help };
+    reader.cx.refuse(problem.help(help));
+}
+
+impl CheckedMessages<'_> {
+    fn check_keys(&self) {
+        let Self { reader, direction, keys, types, .. } = self;
+        let given = |name| reader.span_of(name).is_some();
+        if given(keys::TYPES.name) && keys.type_at.is_none() && !given(keys::TYPE_AT.name) {
+            let why = "it needs `type_at`, the place of the type in a message";
+            refuse(reader, keys::TYPES.name, why, "write type_at = \"/type\", for example");
+        }
+        if given(keys::TYPE_AT.name) && types.is_empty() && keys.unlisted != Some(true) {
+            let why = "no type is listed, so every message would be refused";
+            let help = "add a table [routes.NAME.messages.types.TYPE]";
+            refuse(reader, keys::TYPE_AT.name, why, help);
+        }
+        if !given(keys::TYPE_AT.name) {
+            refuse(reader, keys::UNLISTED.name, "it is for messages with types", "give `type_at`");
+        }
+        if keys.duplicate_keys && (given(keys::SCHEMA.name) || given(keys::TYPE_AT.name)) {
+            let why = "with `schema` or `type_at` it must be clear which of two members counts";
+            refuse(reader, keys::DUPLICATE_KEYS.name, why, "");
+        }
+        self.check_answer(*direction);
+    }
+
+    /// Checks `on_violation = "answer"` and `error_reply`, which belong together.
+    fn check_answer(&self, direction: Direction) {
+        let Self { reader, keys, types, .. } = self;
+        let of_types =
+            types.iter().filter(|one| one.keys.on_violation == Some(OnViolation::Answer));
+        let mut answering: Vec<(&SectionReader<'_>, Range<usize>)> = of_types
+            .filter_map(|one| {
+                Some((&one.reader, one.reader.span_of(keys::TYPE_ON_VIOLATION.name)?))
+            })
+            .collect();
+        if keys.on_violation == OnViolation::Answer
+            && let Some(span) = reader.span_of(keys::ON_VIOLATION.name)
+        {
+            answering.push((reader, span));
+        }
+        if answering.is_empty() {
+            let why = "no `on_violation` is \"answer\"";
+            refuse(
+                reader,
+                keys::ERROR_REPLY.name,
+                why,
+                "remove it, or write on_violation = \"answer\"",
+            );
+        }
+        for (reader, span) in answering {
+            let key = reader.key(keys::ON_VIOLATION.name);
+            let problem = match direction {
+                Direction::Replies => {
+                    Problem::at(span, format!("{key}: an application gets no answer"))
+                        .help("write \"drop\" or \"close\"")
+                }
+                Direction::Messages if self.reader.span_of(keys::ERROR_REPLY.name).is_none() => {
+                    Problem::at(span, format!("{key}: \"answer\" needs `error_reply`"))
+                        .help("write error_reply = '{\"error\":\"{reason}\"}'")
+                }
+                Direction::Messages => continue,
+            };
+            reader.cx.refuse(problem);
+        }
+    }
+
+    /// Reads the schemas and compiles the rules. Returns `None` after it reported a fault.
+    pub(super) fn load(self, route: &str, loader: &Loader) -> Option<Arc<MessageRules>> {
+        let Self { reader, direction, keys, schema, json, types } = self;
+        let schema = load_schema(&reader, keys::SCHEMA.name, schema, loader)?;
+        let deny = match keys.deny_patterns.as_slice() {
+            [] => None,
+            patterns => {
+                let span = reader.span_of(keys::DENY_PATTERNS.name)?;
+                let compiled =
+                    Patterns::new(patterns).map_err(|error| Fault::new(error.to_string()));
+                Some(reader.accept(keys::DENY_PATTERNS.name, span, compiled)?)
+            }
+        };
+        let listed: Vec<_> =
+            types.into_iter().map(|one| one.load(route, loader)).collect::<Option<_>>()?;
+        let allow_unlisted = keys.unlisted.unwrap_or(false);
+        Some(Arc::new(MessageRules {
+            table: match direction {
+                Direction::Messages => "messages",
+                Direction::Replies => "replies",
+            },
+            max_size: keys.max_size,
+            on_violation: keys.on_violation,
+            error_reply: keys.error_reply,
+            report: keys.mode == Mode::Report,
+            kinds: keys.kinds,
+            bounds: json.then_some(Bounds {
+                max_depth: keys.max_depth,
+                max_members: keys.max_members,
+                max_items: keys.max_items,
+                max_string: keys.max_string,
+                duplicate_keys: keys.duplicate_keys,
+            }),
+            schema,
+            deny,
+            types: keys.type_at.map(|at| Types::new(at, listed, allow_unlisted)),
+        }))
+    }
+}
+
+impl CheckedType<'_> {
+    fn load(self, route: &str, loader: &Loader) -> Option<TypeRules> {
+        let Self { reader, name, pattern, keys, schema } = self;
+        let schema = load_schema(&reader, keys::TYPE_SCHEMA.name, schema, loader)?;
+        let scope = format!("{route}/{name}").into();
+        let MessageTypeKeys { require, require_in, rate, rate_per_user, on_violation } = keys;
+        let (name, pattern) = (name.into(), pattern?);
+        Some(TypeRules {
+            name,
+            scope,
+            pattern,
+            schema,
+            require,
+            require_in,
+            rate,
+            rate_per_user,
+            on_violation,
+        })
+    }
+}
+
+/// Reads and compiles a schema. The outer `None`: it has a fault, which was reported.
+#[expect(clippy::option_option, reason = "a fault, no schema, a schema")]
+fn load_schema(
+    reader: &SectionReader<'_>,
+    key: &str,
+    file: Option<PathBuf>,
+    loader: &Loader,
+) -> Option<Option<Schema>> {
+    match file {
+        None => Some(None),
+        Some(file) => loader.read(reader, key, &file, read_schema).map(Some),
+    }
+}
+
+fn read_schema(path: &Path) -> Result<Schema, Fault> {
+    let text = read_up_to(path, MAX_SCHEMA, &SCHEMA_FILE)?;
+    Schema::compile(path, &text)
+        .map_err(|error| Fault::new(format!("{} {error}", path.display())).help(SCHEMA_FILE.wrong))
+}
+
+pub(super) fn parse_pointer(text: &str) -> Result<Pointer, Fault> {
+    Pointer::parse(text).map_err(|what| Fault::new(what).help("write \"/action\", for example"))
+}
+
+pub(super) fn parse_pattern(text: &str) -> Result<String, Fault> {
+    if text.is_empty() {
+        return Err(Fault::new("an empty pattern matches every message").help("remove it"));
+    }
+    match Patterns::new(&[text.to_owned()]) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(Fault::new(format!("\"{text}\" is no regular expression: {error}"))
+            .help("look-around and back-references are not possible")),
+    }
+}
+
+pub(super) fn parse_error_reply(text: &str) -> Result<String, Fault> {
+    if text.len() > LONGEST_REPLY {
+        return Err(Fault::new(format!("it has {} bytes, more than 4 KiB", text.len())));
+    }
+    Ok(text.to_owned())
+}

@@ -1,0 +1,61 @@
+//! The settings that apply to a session: those of its route, its share of its user's rate, and the judges of its
+//! messages.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::about::SessionTokens;
+use crate::config::Route;
+use crate::gateway::relay::{Judges, Terms};
+use crate::message::{Judge, MessageRules, RateOfType, Types};
+use crate::state::limits::{Limiters, MessageSource};
+use crate::values::{Rate, UserKey};
+use crate::wire::MessageJudge;
+
+/// The terms of the session `id` on `route`, with the tokens that it has. It shares its user's rates with the user's
+/// other sessions.
+pub(super) fn terms(
+    id: &str,
+    route: &Arc<Route>,
+    tokens: Option<&SessionTokens>,
+    limiters: &Limiters,
+) -> Terms {
+    let now = Instant::now();
+    let user = tokens.map(|tokens| &tokens.principal.user);
+    let rate = route.limits.messages_per_user.as_ref();
+    let share = user.zip(rate).map(|(user, rate)| limiters.share(user, rate, now));
+    let judge = |rules: &Arc<MessageRules>| {
+        let claims = tokens.map(|tokens| tokens.claims.read());
+        let rates = rates(rules, id, user, limiters, now);
+        Box::new(Judge::new(Arc::clone(rules), claims, rates, id)) as Box<dyn MessageJudge>
+    };
+    let judges = Judges {
+        client: route.messages.as_ref().map(judge),
+        upstream: route.replies.as_ref().map(judge),
+    };
+    Terms { route: Arc::clone(route), user: share, judges }
+}
+
+/// The rates of each type of messages.
+fn rates(
+    rules: &MessageRules,
+    id: &str,
+    user: Option<&UserKey>,
+    limiters: &Limiters,
+    now: Instant,
+) -> Vec<RateOfType> {
+    let types = rules.types.iter().flat_map(Types::rules);
+    let rates = types.map(|one| {
+        let share = |sender, rate: Option<&Rate>| {
+            rate.map(|rate| limiters.share_of(sender, &one.scope, rate, now))
+        };
+        RateOfType {
+            // Kept by the limiters, so that a reload or a new token does not replenish it.
+            session: share(MessageSource::Session(id.into()), one.rate.as_ref()),
+            user: user.and_then(|user| {
+                share(MessageSource::User(user.clone()), one.rate_per_user.as_ref())
+            }),
+        }
+    });
+    rates.collect()
+}

@@ -1,0 +1,23 @@
+//! The rules of a route for whole messages: their kinds, sizes and structure, JSON Schemas, denied patterns, and
+//! types with the claims and rates that each needs. Takes the bytes of one message and the claims of the sender's
+//! token; gives a verdict with the rule that decided. No I/O and no clock, except that a [`Schema`] reads the files
+//! that it refers to when it is compiled.
+
+mod judge;
+mod patterns;
+mod pointer;
+mod rules;
+mod scan;
+mod schema;
+mod types;
+
+#[cfg(test)]
+mod tests;
+
+pub use judge::{Judge, RateOfType};
+pub use patterns::Patterns;
+pub use pointer::Pointer;
+pub use rules::{MessageFault, MessageKind, MessageRules, OnViolation, Trial};
+pub use scan::{Bounds, StructureFault, StructureRule};
+pub use schema::{MAX_SCHEMA, Schema, SchemaError, SchemaFault};
+pub use types::{TypePattern, TypeRules, Types};

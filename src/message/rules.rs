@@ -1,0 +1,344 @@
+//! The rules of one direction of a route, and the verdict on one message.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::patterns::Patterns;
+use super::pointer::{Path, Pointer};
+use super::scan::{self, Bounds, Scalar, StructureFault, StructureRule, Visitor};
+use super::schema::Schema;
+use super::types::{TypeRules, Types};
+use crate::values::{Reason, claims};
+
+/// The kind of a message (RFC 6455 section 5.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MessageKind {
+    /// Opcode 1.
+    Text,
+    /// Opcode 2.
+    Binary,
+}
+
+/// The outcome of a violation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnViolation {
+    /// The session is closed.
+    Close,
+    /// The message is discarded.
+    Drop,
+    /// The message is discarded, and its sender gets an answer.
+    Answer,
+}
+
+/// The rules for the messages of one direction. Without a rule a message passes.
+#[derive(Debug)]
+pub struct MessageRules {
+    /// The name of their table: `messages` or `replies`.
+    pub table: &'static str,
+    /// The largest message, in bytes. It is held until it is judged.
+    pub max_size: u64,
+    /// The outcome of a violation.
+    pub on_violation: OnViolation,
+    /// The answer to a violation, with `{reason}` and `{request_id}`.
+    pub error_reply: Option<String>,
+    /// Whether violations are only recorded.
+    pub report: bool,
+    /// The kinds that may be sent; empty: both.
+    pub kinds: Vec<MessageKind>,
+    /// The bounds of JSON; `Some`: a message must be JSON, unless [`Types::allows_unlisted`].
+    pub bounds: Option<Bounds>,
+    /// The schema of every message.
+    pub schema: Option<Schema>,
+    /// Patterns that no text may match: neither the message nor a name or string of its JSON.
+    pub deny: Option<Patterns>,
+    /// The types of messages.
+    pub types: Option<Types>,
+}
+
+/// A message that breaks a rule. It holds no value of the message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageFault {
+    /// The reason of the table.
+    pub reason: Reason,
+    /// The key of the rule in the table of the rules, such as `schema`.
+    pub rule: &'static str,
+    /// The number of the pattern, the pointer, or another place of the rule or the message.
+    pub detail: String,
+}
+
+/// The verdict on a message.
+#[derive(Debug)]
+pub(super) struct Verdict<'r> {
+    /// The number and the rules of its type, if it has a listed one.
+    pub(super) listed: Option<(usize, &'r TypeRules)>,
+    /// The rule that it breaks.
+    pub(super) fault: Option<MessageFault>,
+}
+
+/// The parts of a JSON text that the rules need.
+struct Seen<'r> {
+    rules: &'r MessageRules,
+    /// The type so far.
+    found: Option<String>,
+    /// The number of a pattern that a string or name matches, with its place.
+    denied: Option<(usize, String)>,
+    /// Scalars at the places that `require_in` of any type names.
+    values: Vec<(&'r Pointer, Value)>,
+}
+
+/// The rules that a message was tried against, for `framewall explain`.
+#[derive(Debug)]
+pub struct Trial {
+    /// The keys of the rules that it passed, in the order in which they are checked.
+    pub passed: Vec<&'static str>,
+    /// The NAME of its type, if it has a listed one.
+    pub listed: Option<Arc<str>>,
+    /// The rule that it breaks.
+    pub fault: Option<MessageFault>,
+}
+
+impl MessageRules {
+    /// Judges a message like a session with a token of these `claims`, and charges no rate.
+    #[must_use]
+    pub fn try_out(
+        &self,
+        kind: MessageKind,
+        payload: &[u8],
+        claims: Option<&Map<String, Value>>,
+    ) -> Trial {
+        if payload.len() as u64 > self.max_size {
+            let detail = format_args!("it has {} bytes", payload.len());
+            let fault = Some(fault(Reason::MessageTooBig, "max_size", detail));
+            return Trial { passed: Vec::new(), listed: None, fault };
+        }
+        let Verdict { listed, fault } = self.judge(kind, payload, claims);
+        let listed = listed.map(|(_, rules)| rules);
+        let mut passed = self.keys(listed);
+        if let Some(fault) = &fault {
+            let before = passed.iter().position(|key| *key == fault.rule);
+            // A fault of the structure is named by the bound that is broken.
+            let structure = || passed.iter().position(|key| *key == "encoding");
+            passed.truncate(before.or_else(structure).unwrap_or(0));
+        }
+        Trial { passed, listed: listed.map(|rules| Arc::clone(&rules.name)), fault }
+    }
+
+    /// The keys that have a rule for a message of the type `listed`, in the order in which they are checked.
+    fn keys(&self, listed: Option<&TypeRules>) -> Vec<&'static str> {
+        let given = |key, given: bool| given.then_some(key);
+        let of_type = |key, has: fn(&TypeRules) -> bool| given(key, listed.is_some_and(has));
+        let keys = [
+            Some("max_size"),
+            given("kinds", !self.kinds.is_empty()),
+            given("deny_patterns", self.deny.is_some()),
+            given("encoding", self.bounds.is_some()),
+            given("schema", self.schema.is_some()),
+            given("unlisted", self.types.is_some()),
+            of_type("types.schema", |rules| rules.schema.is_some()),
+            of_type("types.require", |rules| !rules.require.is_empty()),
+            of_type("types.require_in", |rules| !rules.require_in.is_empty()),
+        ];
+        keys.into_iter().flatten().collect()
+    }
+
+    /// Judges a message whose sender has a token with `claims`, without the rates of its type.
+    pub(super) fn judge(
+        &self,
+        kind: MessageKind,
+        payload: &[u8],
+        claims: Option<&Map<String, Value>>,
+    ) -> Verdict<'_> {
+        let mut listed = None;
+        let judged = self.check(kind, payload, claims, &mut listed);
+        Verdict { listed, fault: judged.err() }
+    }
+
+    fn check<'r>(
+        &'r self,
+        kind: MessageKind,
+        payload: &[u8],
+        claims: Option<&Map<String, Value>>,
+        listed: &mut Option<(usize, &'r TypeRules)>,
+    ) -> Result<(), MessageFault> {
+        if !self.kinds.is_empty() && !self.kinds.contains(&kind) {
+            let detail = match kind {
+                MessageKind::Text => "a text message",
+                MessageKind::Binary => "a binary message",
+            };
+            return Err(fault(Reason::MessageKind, "kinds", detail));
+        }
+        // The rules of frames have checked it for a text message.
+        let Ok(text) = std::str::from_utf8(payload) else {
+            return self.check_not_text();
+        };
+        if let Some(index) = self.deny.as_ref().and_then(|deny| deny.first_in(text)) {
+            return Err(denied(index, "in the text of the message"));
+        }
+        let mut seen = Seen { rules: self, found: None, denied: None, values: Vec::new() };
+        if self.bounds.is_none() && self.deny.is_none() {
+            return Ok(());
+        }
+        let any = Bounds::ANY;
+        let scanned = scan::scan(text, self.bounds.as_ref().unwrap_or(&any), &mut seen);
+        if let Some((index, place)) = seen.denied {
+            return Err(denied(index, format_args!("at \"{place}\"")));
+        }
+        if self.bounds.is_none() {
+            return Ok(());
+        }
+        if let Err(structure) = scanned {
+            return self.check_malformed(structure);
+        }
+        let mut value = None;
+        if let Some(schema) = &self.schema {
+            check_schema(schema, "schema", parsed(text, &mut value))?;
+        }
+        let Some(types) = &self.types else {
+            return Ok(());
+        };
+        let Some((index, rules)) = seen.found.as_deref().and_then(|name| types.find(name)) else {
+            return unlisted(types, "it has no listed type");
+        };
+        *listed = Some((index, rules));
+        if let Some(schema) = &rules.schema {
+            check_schema(schema, "types.schema", parsed(text, &mut value))
+                .map_err(|fault| fault.of(rules))?;
+        }
+        check_claims(rules, claims, &seen.values).map_err(|fault| fault.of(rules))
+    }
+
+    /// Judges a binary message that is not UTF-8, so that it cannot be JSON.
+    fn check_not_text(&self) -> Result<(), MessageFault> {
+        match (&self.bounds, &self.types) {
+            (None, _) => Ok(()),
+            (Some(_), Some(types)) if types.allows_unlisted() && self.schema.is_none() => Ok(()),
+            _ => Err(fault(Reason::MessageStructure, "encoding", "it is not UTF-8")),
+        }
+    }
+
+    /// Judges a message that is not JSON, or not JSON within the bounds. A message that no JSON parser reads has no
+    /// type.
+    fn check_malformed(&self, structure: StructureFault) -> Result<(), MessageFault> {
+        let StructureFault { rule, offset } = structure;
+        let is_json = !matches!(
+            rule,
+            StructureRule::Syntax | StructureRule::Trailing | StructureRule::ByteOrderMark
+        );
+        match &self.types {
+            Some(types) if !is_json && self.schema.is_none() => unlisted(types, "it is not JSON"),
+            _ => Err(fault(
+                Reason::MessageStructure,
+                rule.key(),
+                format_args!("{rule}, at byte {offset}"),
+            )),
+        }
+    }
+}
+
+fn unlisted(types: &Types, detail: &str) -> Result<(), MessageFault> {
+    if types.allows_unlisted() {
+        return Ok(());
+    }
+    Err(fault(Reason::MessageType, "unlisted", detail))
+}
+
+/// The tree of a text that the scan accepted; built once.
+fn parsed<'v>(text: &str, value: &'v mut Option<Value>) -> Option<&'v Value> {
+    if value.is_none() {
+        *value = serde_json::from_str(text).ok();
+    }
+    value.as_ref()
+}
+
+fn check_schema(
+    schema: &Schema,
+    rule: &'static str,
+    value: Option<&Value>,
+) -> Result<(), MessageFault> {
+    let Some(value) = value else {
+        // The scan accepts no text that serde_json refuses.
+        return Err(fault(Reason::MessageStructure, rule, "it could not be read"));
+    };
+    schema.judge(value).map_err(|broken| {
+        let detail = format_args!("\"{}\" breaks {}", broken.instance, broken.keyword);
+        fault(Reason::MessageSchema, rule, detail)
+    })
+}
+
+/// Checks the claims that a type requires.
+fn check_claims(
+    rules: &TypeRules,
+    claims: Option<&Map<String, Value>>,
+    values: &[(&Pointer, Value)],
+) -> Result<(), MessageFault> {
+    let of = |name: &str| claims.and_then(|claims| claims::find(claims, name));
+    for requirement in &rules.require {
+        let name = &requirement.claim;
+        if !of(name).is_some_and(|claim| requirement.is_met_by(claim)) {
+            let detail = format_args!("the claim {name} has no allowed value");
+            return Err(fault(Reason::MessageClaim, "types.require", detail));
+        }
+    }
+    for (name, pointer) in &rules.require_in {
+        let value = values.iter().find(|(at, _)| *at == pointer).map(|(_, value)| value);
+        let allowed = |value| of(name).is_some_and(|claim| claims::says(claim, value));
+        if !value.is_some_and(allowed) {
+            let detail = format_args!("the value at {pointer} is not in the claim {name}");
+            return Err(fault(Reason::MessageClaim, "types.require_in", detail));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn fault(reason: Reason, rule: &'static str, detail: impl fmt::Display) -> MessageFault {
+    MessageFault { reason, rule, detail: detail.to_string() }
+}
+
+fn denied(index: usize, place: impl fmt::Display) -> MessageFault {
+    fault(Reason::MessagePattern, "deny_patterns", format_args!("pattern {} {place}", index + 1))
+}
+
+impl MessageFault {
+    /// Names the type whose rule it is.
+    pub(super) fn of(mut self, rules: &TypeRules) -> Self {
+        self.detail = format!("type \"{}\": {}", rules.name, self.detail);
+        self
+    }
+}
+
+impl Seen<'_> {
+    fn check_text(&mut self, path: &Path<'_>, text: &str) {
+        if self.denied.is_none()
+            && let Some(index) = self.rules.deny.as_ref().and_then(|deny| deny.first_in(text))
+        {
+            self.denied = Some((index, path.to_string()));
+        }
+    }
+}
+
+impl<'t> Visitor<'t> for Seen<'_> {
+    fn name(&mut self, path: &Path<'t>, name: &str) {
+        self.check_text(path, name);
+    }
+
+    fn scalar(&mut self, path: &Path<'t>, scalar: &Scalar<'t>) {
+        if let Scalar::String(text) = scalar {
+            self.check_text(path, text);
+        }
+        let Some(types) = &self.rules.types else {
+            return;
+        };
+        if let Scalar::String(text) = scalar
+            && types.at().matches(path)
+        {
+            self.found = Some(text.clone().into_owned());
+        }
+        for (_, pointer) in types.rules().iter().flat_map(|rules| &rules.require_in) {
+            if pointer.matches(path) && !self.values.iter().any(|(at, _)| *at == pointer) {
+                self.values.push((pointer, scalar.value()));
+            }
+        }
+    }
+}

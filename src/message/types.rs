@@ -1,0 +1,115 @@
+//! Types of messages: the value at one place of a message selects further rules.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::pointer::Pointer;
+use super::rules::OnViolation;
+use super::schema::Schema;
+use crate::values::{Rate, Requirement};
+
+/// The types of the messages of one direction.
+#[derive(Debug)]
+pub struct Types {
+    /// The place of the type, a string.
+    at: Pointer,
+    rules: Vec<TypeRules>,
+    /// By the whole name.
+    exact: HashMap<String, usize>,
+    /// By the beginning of the name, the longest first.
+    prefixes: Vec<(String, usize)>,
+    /// Whether a message without a listed type passes.
+    allow_unlisted: bool,
+}
+
+/// The names of a type: one, or all that begin alike.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TypePattern {
+    /// `"room:join"`
+    Exact(String),
+    /// `"room:*"`
+    Prefix(String),
+}
+
+/// The rules of one type.
+#[derive(Debug)]
+pub struct TypeRules {
+    /// The NAME of its table, as in the file.
+    pub name: Arc<str>,
+    /// The key under which the rates of users are counted.
+    pub scope: Arc<str>,
+    /// Its names.
+    pub pattern: TypePattern,
+    /// The schema of its messages.
+    pub schema: Option<Schema>,
+    /// The claims that the sender's token needs.
+    pub require: Vec<Requirement>,
+    /// Claims that must have the value at a place of the message among their values.
+    pub require_in: Vec<(String, Pointer)>,
+    /// The rate of one session.
+    pub rate: Option<Rate>,
+    /// The rate of all sessions of one user.
+    pub rate_per_user: Option<Rate>,
+    /// The outcome of a violation, if it differs from that of other messages.
+    pub on_violation: Option<OnViolation>,
+}
+
+impl TypePattern {
+    /// Reads a name; one star at its end stands for any characters.
+    ///
+    /// # Errors
+    /// A star that is not at the end, or an empty name.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let (name, prefix) = match text.strip_suffix('*') {
+            Some(prefix) => (prefix, true),
+            None => (text, false),
+        };
+        match (name, prefix) {
+            (name, _) if name.contains('*') => Err("one star is allowed, at the end of the name"),
+            ("", false) => Err("the name of a type is empty"),
+            (name, true) => Ok(Self::Prefix(name.to_owned())),
+            (name, false) => Ok(Self::Exact(name.to_owned())),
+        }
+    }
+}
+
+impl Types {
+    /// The types that `rules` list, by the string at `at`.
+    #[must_use]
+    pub fn new(at: Pointer, rules: Vec<TypeRules>, allow_unlisted: bool) -> Self {
+        let (mut exact, mut prefixes) = (HashMap::new(), Vec::new());
+        for (index, rule) in rules.iter().enumerate() {
+            match &rule.pattern {
+                TypePattern::Exact(name) => drop(exact.insert(name.clone(), index)),
+                TypePattern::Prefix(prefix) => prefixes.push((prefix.clone(), index)),
+            }
+        }
+        prefixes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
+        Self { at, rules, exact, prefixes, allow_unlisted }
+    }
+
+    /// The number and the rules of the type `name`: an exact name first, then the longest beginning.
+    pub(super) fn find(&self, name: &str) -> Option<(usize, &TypeRules)> {
+        let begins = || self.prefixes.iter().find(|(prefix, _)| name.starts_with(prefix));
+        let index = self.exact.get(name).copied().or_else(|| begins().map(|(_, index)| *index))?;
+        Some((index, self.rules.get(index)?))
+    }
+
+    /// The rules of every type, in the order of the file.
+    #[must_use]
+    pub fn rules(&self) -> &[TypeRules] {
+        &self.rules
+    }
+
+    /// The place of the type.
+    #[must_use]
+    pub fn at(&self) -> &Pointer {
+        &self.at
+    }
+
+    /// Whether a message without a listed type passes.
+    #[must_use]
+    pub fn allows_unlisted(&self) -> bool {
+        self.allow_unlisted
+    }
+}

@@ -1,0 +1,236 @@
+//! Holds the frames of a message until the whole message is judged, and then releases them as they came, or none.
+
+use std::fmt;
+
+use tokio::time::Instant;
+
+use super::super::budget::HoldBudget;
+use super::super::frame_buffer::{CountedBytes, FrameBuffer};
+use super::super::reader::Frame;
+use super::super::{GateEvent, HeaderBytes, Opcode};
+use super::{Handover, Verdict, payloads};
+use crate::values::Reason;
+
+/// Judges whole messages.
+pub trait MessageJudge: fmt::Debug + Send + Sync {
+    /// Judges a message with this payload; inflated, if it was compressed. `None`: it breaks no rule.
+    fn judge(&mut self, binary: bool, payload: &[u8], now: Instant) -> Option<Box<Judgement>>;
+
+    /// The largest message, in bytes of payload, inflated. A larger one ends the session.
+    fn max_size(&self) -> u64;
+}
+
+/// The judgement on a message that breaks a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judgement {
+    /// The reason.
+    pub reason: Reason,
+    /// The rule and the place, for the log.
+    pub detail: String,
+    /// The outcome.
+    pub outcome: Outcome,
+}
+
+/// The outcome for a message that breaks a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is released; the violation is only recorded.
+    Report,
+    /// The session ends.
+    Close,
+    /// The message is discarded.
+    Drop,
+    /// The message is discarded, and its sender gets this text message.
+    Answer(String),
+}
+
+impl Outcome {
+    /// The name in the configuration.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Report => "report",
+            Self::Close => "close",
+            Self::Drop => "drop",
+            Self::Answer(_) => "answer",
+        }
+    }
+}
+
+/// Assembles the messages of one direction for a judge.
+#[derive(Debug)]
+pub(in crate::wire) struct Assembler {
+    /// `None`: the messages after the one in progress are not judged any more.
+    judge: Option<Box<dyn MessageJudge>>,
+    budget: HoldBudget,
+    /// The instant of the read in progress.
+    now: Instant,
+    /// The token that a client may hand in.
+    pub(super) handover: Option<Handover>,
+    /// The complete frames of the message in progress. While another frame of it arrives, they are in the frame
+    /// buffer before it, so that no byte is stored twice.
+    frames: CountedBytes,
+    /// Their number.
+    count: u64,
+    /// The payload of the message so far, inflated, if it is compressed.
+    inflated: CountedBytes,
+    /// Payload bytes of the complete frames.
+    length: u64,
+    binary: bool,
+    /// The message in progress has a frame, and is judged.
+    held: bool,
+    /// The budget has no room for the inflated message.
+    full: bool,
+}
+
+impl Assembler {
+    pub(in crate::wire) fn new(
+        judge: Box<dyn MessageJudge>,
+        budget: HoldBudget,
+        handover: Option<Handover>,
+        now: Instant,
+    ) -> Self {
+        Self {
+            judge: Some(judge),
+            budget,
+            now,
+            handover,
+            frames: CountedBytes::default(),
+            count: 0,
+            inflated: CountedBytes::default(),
+            length: 0,
+            binary: false,
+            held: false,
+            full: false,
+        }
+    }
+
+    /// Replaces the judge for messages that are not complete.
+    pub(in crate::wire) fn replace(&mut self, judge: Option<Box<dyn MessageJudge>>) {
+        self.judge = judge;
+    }
+
+    /// Sets the instant of the read that follows.
+    pub(in crate::wire) fn at(&mut self, now: Instant) {
+        self.now = now;
+    }
+
+    pub(super) fn begin_frame(&mut self, head: &HeaderBytes, buffer: &mut FrameBuffer) -> Verdict {
+        if head.opcode() == Opcode::Continuation {
+            // A message that began without a judge passes.
+            if !self.held {
+                return Verdict::Pass;
+            }
+        } else {
+            self.binary = head.opcode() == Opcode::Binary;
+            self.held = self.judge.is_some();
+        }
+        let handed = self.handover.as_mut().map(|handover| handover.begin_frame(head));
+        if let Some(verdict @ (Verdict::Refuse(_) | Verdict::Take)) = handed {
+            return verdict;
+        }
+        let frames = std::mem::take(&mut self.frames);
+        if frames.bytes.is_empty() || buffer.put_before(frames, &self.budget) {
+            self.verdict_on(head.declared())
+        } else {
+            Verdict::Refuse(Reason::Capacity)
+        }
+    }
+
+    /// The verdict on the frame in progress, given the bytes read so far.
+    pub(super) fn verdict(&self, frame: &Frame) -> Verdict {
+        match self.handover.as_ref().map(|handover| handover.verdict(frame)) {
+            Some(verdict @ (Verdict::Refuse(_) | Verdict::Take | Verdict::Hold)) => verdict,
+            _ => self.verdict_on(frame.head.declared()),
+        }
+    }
+
+    fn verdict_on(&self, declared: u64) -> Verdict {
+        if !self.held {
+            return Verdict::Pass;
+        }
+        let most = self.judge.as_ref().map_or(u64::MAX, |judge| judge.max_size());
+        let inflated = self.inflated.bytes.len() as u64;
+        if self.length.saturating_add(declared).max(inflated) > most {
+            return Verdict::Refuse(Reason::MessageTooBig);
+        }
+        if self.full { Verdict::Refuse(Reason::Capacity) } else { Verdict::Hold }
+    }
+
+    /// Reads the next inflated text of a compressed message.
+    pub(super) fn read_inflated(&mut self, text: &[u8]) {
+        if let Some(handover) = &mut self.handover {
+            handover.read_inflated(text);
+        }
+        let most = self.judge.as_ref().map_or(0, |judge| judge.max_size());
+        if self.held && self.inflated.bytes.len() as u64 <= most {
+            self.full |= !self.inflated.push(text, &self.budget);
+        }
+    }
+
+    /// Takes a complete frame, the bytes in `buffer` and then `rest`: one that hands in a token, or one that does not
+    /// end its message.
+    pub(super) fn take(
+        &mut self,
+        frame: &Frame,
+        buffer: &mut FrameBuffer,
+        rest: &[u8],
+        compressed: bool,
+    ) -> GateEvent {
+        if let Some(handover) = &mut self.handover
+            && handover.verdict(frame) == Verdict::Take
+        {
+            let token = handover.take(&[buffer.pending(), rest].concat(), compressed);
+            self.reset();
+            return token;
+        }
+        self.frames = buffer.take();
+        self.count += 1;
+        self.length += frame.head.declared();
+        if self.frames.push(rest, &self.budget) {
+            GateEvent::Dropped
+        } else {
+            GateEvent::Refused(Reason::Capacity)
+        }
+    }
+
+    /// The number of messages in which a token was handed in.
+    pub(in crate::wire) fn taken(&self) -> u64 {
+        self.handover.as_ref().map_or(0, |handover| handover.taken)
+    }
+
+    /// Whether the message in progress is held until it is judged.
+    pub(in crate::wire) fn holds(&self) -> bool {
+        self.held
+    }
+
+    /// Judges the message that a complete frame ends: the bytes in `buffer`, then `rest`. Returns the judgement with
+    /// the number of frames that were kept before.
+    pub(in crate::wire) fn judge(
+        &mut self,
+        buffer: &FrameBuffer,
+        rest: &[u8],
+        compressed: bool,
+    ) -> (Option<Box<Judgement>>, u64) {
+        let inflated = std::mem::take(&mut self.inflated);
+        let (count, now, binary) = (self.count, self.now, self.binary);
+        self.reset();
+        let Some(judge) = &mut self.judge else {
+            return (None, count);
+        };
+        let judgement = if compressed {
+            judge.judge(binary, &inflated.bytes, now)
+        } else if buffer.pending().is_empty() {
+            judge.judge(binary, &payloads(rest), now)
+        } else {
+            judge.judge(binary, &payloads(&[buffer.pending(), rest].concat()), now)
+        };
+        (judgement, count)
+    }
+
+    /// Forgets the message in progress.
+    fn reset(&mut self) {
+        (self.count, self.length, self.held, self.full) = (0, 0, false, false);
+        self.inflated = CountedBytes::default();
+    }
+}

@@ -1,0 +1,186 @@
+//! Messages that are held until they are judged: released as they came or not at all, however they are cut.
+
+use std::sync::{Arc, Mutex};
+
+use proptest::prelude::*;
+use tokio::time::Instant;
+
+use super::super::{Gate, GateEvent, HoldBudget, Judgement, MessageJudge, Opcode, Outcome};
+use crate::values::{Endpoint, Reason};
+use crate::wire::FrameLimits;
+
+/// Refuses every message that contains an `x`; keeps what it has seen.
+#[derive(Debug, Clone, Default)]
+struct NoX(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl MessageJudge for NoX {
+    fn judge(&mut self, _: bool, payload: &[u8], _: Instant) -> Option<Box<Judgement>> {
+        self.0.lock().unwrap().push(payload.to_vec());
+        payload.contains(&b'x').then(|| {
+            let (reason, detail) = (Reason::MessagePattern, String::new());
+            Box::new(Judgement { reason, detail, outcome: Outcome::Drop })
+        })
+    }
+
+    fn max_size(&self) -> u64 {
+        64 * 1024
+    }
+}
+
+fn gate(judge: &NoX, budget: &HoldBudget) -> Gate {
+    let limits = FrameLimits {
+        max_frame_size: 1 << 20,
+        max_message_size: 1 << 20,
+        max_fragments: FrameLimits::ANY_NUMBER,
+        max_inflation_ratio: None,
+    };
+    let mut gate = Gate::new(Endpoint::Client, limits, [7; 8]);
+    gate.judge_messages(Some(Box::new(judge.clone())), budget, Instant::now());
+    gate
+}
+
+fn frame(opcode: u8, fin: bool, payload: &[u8]) -> Vec<u8> {
+    let key = [1, 2, 3, 4];
+    let mut frame = vec![opcode | u8::from(fin) << 7];
+    match u8::try_from(payload.len()) {
+        Ok(length) if length < 126 => frame.push(0x80 | length),
+        _ => {
+            frame.push(0xfe);
+            frame.extend_from_slice(&u16::try_from(payload.len()).unwrap().to_be_bytes());
+        }
+    }
+    frame.extend_from_slice(&key);
+    frame.extend(payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key));
+    frame
+}
+
+/// A message in fragments, with pings between them.
+#[derive(Debug, Clone)]
+struct Message {
+    fragments: Vec<(Vec<u8>, bool)>,
+}
+
+impl Message {
+    fn payload(&self) -> Vec<u8> {
+        self.fragments.iter().flat_map(|(payload, _)| payload.clone()).collect()
+    }
+
+    fn data(&self) -> Vec<Vec<u8>> {
+        let last = self.fragments.len() - 1;
+        let frames = self
+            .fragments
+            .iter()
+            .enumerate()
+            .map(|(index, (payload, _))| frame(u8::from(index == 0), index == last, payload));
+        frames.collect()
+    }
+}
+
+fn messages() -> impl Strategy<Value = Vec<Message>> {
+    let size = prop_oneof![9 => 0..200_usize, 1 => 15_000..25_000_usize];
+    let payload = (size, any::<bool>()).prop_map(|(size, bad)| {
+        let mut payload = vec![b'a'; size];
+        if bad && let Some(byte) = payload.get_mut(size / 2) {
+            *byte = b'x';
+        }
+        payload
+    });
+    let message = prop::collection::vec((payload, any::<bool>()), 1..4);
+    prop::collection::vec(message.prop_map(|fragments| Message { fragments }), 1..6)
+        .prop_filter("within max_size", |all| all.iter().all(|one| one.payload().len() < 64 * 1024))
+}
+
+proptest! {
+    #[test]
+    fn what_is_released_does_not_depend_on_cuts(
+        messages in messages(),
+        cuts in prop::collection::vec(1..40_000_usize, 1..20),
+    ) {
+        let (mut sent, mut expected, mut pings) = (Vec::new(), Vec::new(), 0);
+        for message in &messages {
+            let bad = message.payload().contains(&b'x');
+            for (data, (_, ping)) in message.data().into_iter().zip(&message.fragments) {
+                sent.extend(&data);
+                if !bad {
+                    expected.push(data);
+                }
+                if *ping {
+                    sent.extend(frame(9, true, b"p"));
+                    pings += 1;
+                }
+            }
+        }
+        let (judge, budget) = (NoX::default(), HoldBudget::new(1 << 20));
+        let mut gate = gate(&judge, &budget);
+        let (mut released, mut dropped) = (Vec::new(), 0);
+        let mut cuts = cuts.into_iter().cycle();
+        let mut stream = sent.as_slice();
+        while !stream.is_empty() {
+            let (mut input, rest) = stream.split_at(cuts.next().unwrap().min(stream.len()));
+            stream = rest;
+            while !input.is_empty() {
+                let judged = gate.judge(input, &budget);
+                released.extend(judged.release.concat());
+                input = &input[judged.consumed..];
+                match judged.event {
+                    None | Some(GateEvent::Dropped) => {}
+                    Some(GateEvent::Judged(_)) => dropped += 1,
+                    other => prop_assert!(false, "{:?}", other),
+                }
+            }
+        }
+        let bad = |message: &&Message| message.payload().contains(&b'x');
+        prop_assert_eq!(dropped, messages.iter().filter(bad).count());
+        // Pings may pass between held fragments; the data frames are released in their order.
+        let (data, found) = split(&released);
+        prop_assert_eq!(data, expected);
+        prop_assert_eq!(found, pings);
+        let seen: Vec<_> = judge.0.lock().unwrap().clone();
+        prop_assert_eq!(seen, messages.iter().map(Message::payload).collect::<Vec<_>>());
+        let good = messages.len() - dropped;
+        prop_assert_eq!(gate.flow().messages, good as u64);
+        prop_assert_eq!(gate.flow().bytes, released.len() as u64);
+        gate.release_memory();
+        drop(gate);
+        prop_assert_eq!(budget.left(), 1 << 20, "every byte of the budget is given back");
+    }
+}
+
+/// The data frames, and the number of pings.
+fn split(mut bytes: &[u8]) -> (Vec<Vec<u8>>, usize) {
+    let (mut data, mut pings) = (Vec::new(), 0);
+    while !bytes.is_empty() {
+        let head = crate::wire::HeaderBytes::read(bytes);
+        let size = head.size() + usize::try_from(head.declared()).unwrap();
+        if head.opcode() == Opcode::Ping {
+            pings += 1;
+        } else {
+            data.push(bytes[..size].to_vec());
+        }
+        bytes = &bytes[size..];
+    }
+    (data, pings)
+}
+
+#[test]
+fn a_message_without_room_in_the_budget_ends_the_session() {
+    let (judge, budget) = (NoX::default(), HoldBudget::new(8 * 1024));
+    let mut gate = gate(&judge, &budget);
+    let sent = frame(1, true, &vec![b'a'; 30_000]);
+    let judged = gate.judge(&sent[..20_000], &budget);
+    assert_eq!(judged.event, Some(GateEvent::Refused(Reason::Capacity)));
+    assert!(judged.release.concat().is_empty());
+}
+
+#[test]
+fn a_judge_that_is_taken_away_lets_the_message_in_progress_pass() {
+    let (judge, budget) = (NoX::default(), HoldBudget::new(1 << 20));
+    let mut gate = gate(&judge, &budget);
+    let (first, last) = (frame(1, false, b"x"), frame(0, true, b"y"));
+    assert_eq!(gate.judge(&first, &budget).event, Some(GateEvent::Dropped));
+    gate.judge_messages(None, &budget, Instant::now());
+    let judged = gate.judge(&last, &budget);
+    assert_eq!((judged.event.clone(), judged.release.concat()), (None, [first, last].concat()));
+    let next = frame(2, true, b"x");
+    assert_eq!(gate.judge(&next, &budget).release.concat(), next);
+}

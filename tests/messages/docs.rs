@@ -1,0 +1,57 @@
+//! The examples of `docs/messages.md`, as they stand there.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::support::{Frame, RawUpstream, Session};
+use super::{guarded, with};
+
+/// The title of a section, a message that its example lets through, and one that it refuses with a reason.
+const EXAMPLES: [(&str, &str, &str, &str); 8] = [
+    ("Only text, of a limited size", "hello", "BINARY", "message.kind"),
+    ("Only JSON", "{\"a\":1}", "{\"a\":1,\"\\u0061\":2}", "message.structure"),
+    ("Only messages of a JSON Schema", "{\"action\":\"say\"}", "{}", "message.schema"),
+    ("No scripts", "description", "{\"text\":\"\\u003cscript\"}", "message.pattern"),
+    ("Only these actions", "{\"action\":\"room:join\"}", "{\"action\":\"rooms\"}", "message.type"),
+    ("Only admins may delete", "{\"action\":\"say\"}", "{\"action\":\"delete\"}", "message.claim"),
+    (
+        "Only your own rooms",
+        "{\"action\":\"room:join\",\"room\":\"red\"}",
+        "{\"action\":\"room:join\",\"room\":\"blue\"}",
+        "message.claim",
+    ),
+    ("Five uploads a minute", "{\"action\":\"upload\"}", "{\"action\":\"other\"}", "message.type"),
+];
+
+/// The TOML of the section.
+fn example(page: &str, title: &str) -> String {
+    let (_, section) = page.split_once(&format!("\n## {title}\n")).expect(title);
+    let (_, block) = section.split_once("```toml\n").unwrap();
+    let (block, _) = block.split_once("```").unwrap();
+    block.replace("routes.chat", "routes.app").replace("schemas/chat.json", "chat.json")
+}
+
+#[test]
+fn each_example_does_what_its_section_says() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/messages.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    assert_eq!(page.matches("```toml").count(), EXAMPLES.len());
+    let upstream = RawUpstream::bind();
+    for (title, good, bad, reason) in EXAMPLES {
+        let gateway = guarded(&upstream, &example(&page, title)).start();
+        let claims = json!({ "rooms": ["red"], "role": "user" });
+        let mut session = Session::open_with(&gateway, &upstream, &with(&claims), "");
+        let id = session.request_id();
+        super::passes(&mut session, &Frame::text(good));
+        session.client.say(match bad {
+            "BINARY" => Frame::binary(bad),
+            _ => Frame::text(bad),
+        });
+        gateway.wait_for_record(|record| {
+            record["event"] == "message.refused"
+                && record["request_id"] == id
+                && record["reason"] == reason
+        });
+    }
+}

@@ -1,5 +1,5 @@
-//! The servers and routes that operators drain. They are named, so that a drain outlives a reload; it does not
-//! outlive the process.
+//! The servers and routes that operators drain. They are named, so that a drain outlives a reload and
+//! an upgrade; it does not outlive a restart.
 
 use std::collections::BTreeSet;
 use std::fmt;

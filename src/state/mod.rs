@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::Config;
 use crate::values::UnixTime;
 use bans::{Bans, Now, StruckAddress};
-use drains::Drains;
+use drains::{DrainTarget, Drains};
 use limits::Limiters;
 use store::{Ban, Handed, Revocation, RevocationStore, Revocations, StoreError};
 
@@ -25,12 +25,14 @@ pub struct State {
     drains: Arc<Drains>,
 }
 
-/// The bans, strikes and revocations of a process, on their way to its successor.
+/// The bans, strikes, revocations and drains of a process, on their way to its successor.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Snapshot {
     bans: Handed<Ban>,
     strikes: Vec<StruckAddress>,
     revocations: Handed<Revocation>,
+    drained_servers: Vec<String>,
+    drained_routes: Vec<String>,
 }
 
 impl State {
@@ -64,7 +66,15 @@ impl State {
     #[must_use]
     pub fn hand_over(&self, now: Now) -> Snapshot {
         let (bans, strikes) = self.bans.hand_over(now);
-        Snapshot { bans, strikes, revocations: self.revocations.hand_over(now.moment) }
+        let revocations = self.revocations.hand_over(now.moment);
+        let (mut drained_servers, mut drained_routes) = (Vec::new(), Vec::new());
+        for target in self.drains.list() {
+            match target {
+                DrainTarget::Server(server) => drained_servers.push(server.to_string()),
+                DrainTarget::Route(route) => drained_routes.push(route.to_string()),
+            }
+        }
+        Snapshot { bans, strikes, revocations, drained_servers, drained_routes }
     }
 
     /// Writes the files again, after the other process has failed.
@@ -73,12 +83,18 @@ impl State {
         self.revocations.take_back();
     }
 
-    /// Takes over the bans, strikes and revocations of another process. Blocks while a disk is written.
+    /// Takes over the bans, strikes, revocations and drains of another process. Blocks while a disk is written.
     ///
     /// # Errors
     /// The revocations are in force but not saved.
     pub fn adopt(&self, snapshot: Snapshot, now: Now) -> Result<(), StoreError> {
         self.bans.adopt(snapshot.bans, snapshot.strikes, now);
+        for server in snapshot.drained_servers {
+            self.drains.insert(DrainTarget::Server(server.into()));
+        }
+        for route in snapshot.drained_routes {
+            self.drains.insert(DrainTarget::Route(route.into()));
+        }
         self.revocations.adopt(snapshot.revocations, now.moment)
     }
 

@@ -366,12 +366,14 @@ fn the_file_at_the_path_of_the_program_is_the_new_version() {
     fs::remove_file(&program).unwrap();
     fs::write(&program, wrapper).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(gateway.admin(&["drain", "--route", "app"]).0, Some(0));
     gateway.signal(Signal::USR2);
     assert_eq!(gateway.exit_code(), Some(0));
     assert_eq!(fs::read_to_string(gateway.folder().join("version")).unwrap(), "replaced\n");
     let mut newer = Newer::default();
     newer.add(&gateway.status("fw.sock"));
     gateway.expect_refusal(&Request::upgrade("/none"), 404, "route.none");
+    gateway.expect_refusal(&Request::upgrade("/ws"), 503, "route.drained");
     kill_process(newer.0[0], Signal::TERM).unwrap();
     newer.expect_end(0);
     assert!(!gateway.folder().join("fw.sock").exists(), "the new process owns the file");

@@ -34,7 +34,7 @@ pub(super) struct Passed {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum FromOlder {
-    /// Bans, strikes and revocations, which the newer process keeps from now on.
+    /// Bans, strikes, revocations and drains, which the newer process keeps from now on.
     State(Snapshot),
     /// The newer process is the one that systemd watches, and serves.
     Main,

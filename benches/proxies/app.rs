@@ -1,5 +1,6 @@
 //! The application behind the proxies: answers the upgrade, then echoes each message when it is
-//! whole, after a pause on a connection to `/slow`, or pushes messages on one to `/push`. It trusts its peer; it is not measured.
+//! whole, after a pause on a connection to `/slow`, or pushes messages on one to `/push`. A request without an upgrade
+//! gets a page: `/page/SIZE` one of so many bytes. It trusts its peer; it is not measured.
 
 use std::io;
 use std::time::Duration;
@@ -37,7 +38,9 @@ pub(crate) async fn serve(listener: TcpListener) {
 async fn session(mut stream: TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut buffer = Vec::new();
-    let manner = answer(&mut stream, &mut buffer).await?;
+    let Some(manner) = answer(&mut stream, &mut buffer).await? else {
+        return Ok(());
+    };
     let mut out = Vec::new();
     loop {
         let mut used = 0;
@@ -74,35 +77,54 @@ async fn session(mut stream: TcpStream) -> io::Result<()> {
     }
 }
 
-/// Reads the request and answers 101. What came behind it stays in `buffer`.
-async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Manner> {
-    let end = loop {
-        if let Some(at) = buffer.windows(4).position(|end| end == b"\r\n\r\n") {
-            break at + 4;
+/// Reads requests and sends pages, up to a request that is answered with 101. What came behind it stays in
+/// `buffer`. `None` when the proxy closes the connection.
+async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Option<Manner>> {
+    let mut page = (0, Vec::new());
+    let (head, key) = loop {
+        let Some(head) = read_head(stream, buffer).await? else {
+            return Ok(None);
+        };
+        let fields = head.lines().filter_map(|line| line.split_once(':'));
+        let key = fields.clone().find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-key"));
+        if let Some((_, key)) = key {
+            let key = key.trim().to_owned();
+            break (head, key);
         }
-        if stream.read_buf(buffer).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+        let path = head.split(' ').nth(1).unwrap_or_default();
+        let size = path.rsplit('/').next().and_then(|size| size.parse().ok());
+        let size = size.ok_or(io::ErrorKind::InvalidData)?;
+        if page.0 != size {
+            page = (size, crate::load::page(size));
         }
+        stream.write_all(&page.1).await?;
     };
-    let head = String::from_utf8_lossy(&buffer[..end]).into_owned();
-    buffer.drain(..end);
-    let key = head
-        .lines()
-        .filter_map(|line| line.split_once(':'))
-        .find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-key"))
-        .map(|(_, key)| key.trim())
-        .unwrap_or_default();
     let accept = derive_accept_key(key.as_bytes());
     let answer = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Accept: {accept}\r\n\r\n"
     );
     stream.write_all(answer.as_bytes()).await?;
-    Ok(match head.split(' ').nth(1) {
+    Ok(Some(match head.split(' ').nth(1) {
         Some("/push") => Manner::Push,
         Some("/slow") => Manner::SlowEcho,
         _ => Manner::Echo,
-    })
+    }))
+}
+
+/// The next head, taken out of `buffer`; `None` at the end of the stream.
+async fn read_head(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Option<String>> {
+    let end = loop {
+        if let Some(at) = buffer.windows(4).position(|end| end == b"\r\n\r\n") {
+            break at + 4;
+        }
+        if stream.read_buf(buffer).await? == 0 {
+            return Ok(None);
+        }
+    };
+    let head = String::from_utf8_lossy(&buffer[..end]).into_owned();
+    buffer.drain(..end);
+    Ok(Some(head))
 }
 
 /// The request is `SIZE COUNT`: so many messages of that size, one each [`TICK`]. Sent without a

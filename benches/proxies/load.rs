@@ -45,6 +45,14 @@ pub(crate) struct Client {
     buffer: Vec<u8>,
 }
 
+/// A connection that carries one request after the other.
+pub(crate) struct Browser {
+    stream: TlsStream<TcpStream>,
+    request: String,
+    size: usize,
+    buffer: Vec<u8>,
+}
+
 /// Messages as they go out and as they come back.
 #[derive(Clone)]
 pub(crate) struct Exchange {
@@ -94,7 +102,24 @@ impl Dialer {
         Err(io::Error::other(format!("the handshake was {kind:?}")))
     }
 
-    async fn upgrade(&self, to: SocketAddr, number: u32, path: &str) -> io::Result<Client> {
+    /// Connects as client number `number`, which will ask for a page of `size` bytes again and again.
+    pub(crate) async fn browse(
+        &self,
+        to: SocketAddr,
+        number: u32,
+        size: usize,
+    ) -> io::Result<Browser> {
+        let stream = within(self.connect(to, number)).await?;
+        let request = format!(
+            "GET /page/{size} HTTP/1.1\r\nHost: {HOST}:{}\r\nUser-Agent: a browser\r\n\
+             Accept: text/html,application/xhtml+xml\r\nAccept-Language: en\r\n\
+             Cookie: theme=dark; visit=17\r\n\r\n",
+            to.port(),
+        );
+        Ok(Browser { stream, request, size, buffer: Vec::new() })
+    }
+
+    async fn connect(&self, to: SocketAddr, number: u32) -> io::Result<TlsStream<TcpStream>> {
         let socket = TcpSocket::new_v4()?;
         let source = Ipv4Addr::from_bits(Ipv4Addr::LOCALHOST.to_bits() + number % SOURCES);
         socket.set_reuseaddr(true)?;
@@ -102,7 +127,11 @@ impl Dialer {
         let stream = socket.connect(to).await?;
         stream.set_nodelay(true)?;
         let connector = TlsConnector::from(Arc::clone(&self.config));
-        let mut stream = connector.connect(self.name.clone(), stream).await?;
+        connector.connect(self.name.clone(), stream).await
+    }
+
+    async fn upgrade(&self, to: SocketAddr, number: u32, path: &str) -> io::Result<Client> {
+        let mut stream = self.connect(to, number).await?;
         let token = self.tokens.iter().cycle().nth((number % SOURCES) as usize);
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: {HOST}:{}\r\nUpgrade: websocket\r\n\
@@ -204,6 +233,63 @@ impl Client {
         }
         Ok(())
     }
+}
+
+impl Browser {
+    /// Asks for the page and compares it.
+    pub(crate) async fn check(&mut self) -> io::Result<()> {
+        self.get().await?;
+        if page(self.size).ends_with(&self.buffer) {
+            return Ok(());
+        }
+        Err(io::Error::other("another page"))
+    }
+
+    /// Asks for the page so often, counting bytes.
+    pub(crate) async fn load(&mut self, times: u32) -> io::Result<()> {
+        for _ in 0..times {
+            within(self.get()).await?;
+        }
+        Ok(())
+    }
+
+    /// Leaves the body in the buffer.
+    async fn get(&mut self) -> io::Result<()> {
+        self.stream.write_all(self.request.as_bytes()).await?;
+        self.stream.flush().await?;
+        self.buffer.clear();
+        let end = loop {
+            if self.stream.read_buf(&mut self.buffer).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if let Some(at) = self.buffer.windows(4).position(|end| end == b"\r\n\r\n") {
+                break at + 4;
+            }
+        };
+        let head = String::from_utf8_lossy(&self.buffer[..end]).to_ascii_lowercase();
+        if !head.starts_with("http/1.1 200 ")
+            || !head.contains(&format!("content-length: {}\r\n", self.size))
+        {
+            return Err(io::Error::other(head));
+        }
+        self.buffer.drain(..end);
+        self.buffer.reserve(self.size);
+        while self.buffer.len() < self.size {
+            if self.stream.read_buf(&mut self.buffer).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An answer with a page of `size` bytes.
+pub(crate) fn page(size: usize) -> Vec<u8> {
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nCache-Control: no-cache\r\n\
+         ETag: \"1b-17\"\r\nContent-Length: {size}\r\n\r\n"
+    );
+    [head.into_bytes(), text(size)].concat()
 }
 
 /// `count` text messages of `size` bytes in one piece.

@@ -34,6 +34,9 @@ pub(crate) enum Work {
     /// Connections from TCP to a Close that was answered, `concurrency` at a time. Gives CPU time a
     /// connection.
     Handshakes { count: u32, concurrency: u32, resumed: bool },
+    /// Each connection asks for a page of `size` bytes, one request after the other, and all of them `requests`.
+    /// Gives CPU time a request.
+    Get { connections: u32, size: usize, requests: u32 },
     /// Connections that had one message echoed and say nothing more. Gives memory a connection.
     Idle { connections: u32 },
     /// As many connections, of which [`ACTIVE`] at a time have a message echoed, each in its turn.
@@ -47,7 +50,7 @@ pub(crate) const QUANTILES: [f64; 3] = [0.5, 0.99, 0.999];
 /// Messages on their way at the same time in a crowd.
 pub(crate) const ACTIVE: u32 = 50;
 
-pub(crate) const ROWS: [Row; 10] = [
+pub(crate) const ROWS: [Row; 12] = [
     row("echo-64", echo(50, 64, 1, 60_000), &[time("64 B echo, 50 connections")]),
     row(
         "pipelined-125",
@@ -79,6 +82,9 @@ pub(crate) const ROWS: [Row; 10] = [
     ),
     row("handshake", handshakes(false), &[time("full handshake, upgrade, Close")]),
     row("resumed", handshakes(true), &[time("resumed handshake, upgrade, Close")]),
+    // Some end a connection after 1,000 requests.
+    row("get-1k", get(50, 1 << 10, 40_000), &[time("GET of 1 KiB, 50 connections")]),
+    row("get-1m", get(4, 1 << 20, 400), &[time("GET of 1 MiB, 4 connections")]),
     row(
         "idle-1000",
         Work::Idle { connections: 1000 },
@@ -125,6 +131,10 @@ const fn echo(connections: u32, size: usize, pipeline: u32, messages: u32) -> Wo
     Work::Echo { connections, size, pipeline, messages }
 }
 
+const fn get(connections: u32, size: usize, requests: u32) -> Work {
+    Work::Get { connections, size, requests }
+}
+
 const fn handshakes(resumed: bool) -> Work {
     Work::Handshakes { count: 1000, concurrency: 16, resumed }
 }
@@ -142,6 +152,7 @@ impl Row {
             | Work::Paced { messages, .. }
             | Work::Crowd { messages, .. } => *messages /= by,
             Work::Handshakes { count, .. } => *count /= by,
+            Work::Get { requests, .. } => *requests /= by,
             Work::Idle { .. } => {}
         }
         self

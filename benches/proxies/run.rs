@@ -106,6 +106,9 @@ impl Bench {
             Work::Push { connections, size, messages } => {
                 self.push(proxy, connections, size, messages).await
             }
+            Work::Get { connections, size, requests } => {
+                self.get(proxy, connections, size, requests).await
+            }
             Work::Handshakes { count, concurrency, resumed } => {
                 self.handshakes(proxy, count, concurrency, resumed).await
             }
@@ -201,6 +204,32 @@ impl Bench {
         );
         // The application's clock makes the rate.
         Ok(Used { rate: None, ..work.await?.0 })
+    }
+
+    async fn get(
+        &self,
+        proxy: &Proxy,
+        connections: u32,
+        size: usize,
+        requests: u32,
+    ) -> Outcome<Used> {
+        let mut browsers = Vec::new();
+        for number in 0..connections {
+            let mut browser = self.dialer.browse(proxy.address, number, size).await?;
+            browser.check().await?;
+            browsers.push(browser);
+        }
+        let each = (requests / connections).max(1);
+        let work = self.metered(
+            slice::from_ref(proxy),
+            each * connections,
+            browsers,
+            |mut browser| async move {
+                browser.load(each).await?;
+                Ok(browser)
+            },
+        );
+        Ok(work.await?.0)
     }
 
     async fn handshakes(

@@ -41,6 +41,7 @@ handshakes_per_ip = "1000000/s"
 connections_per_user = 1000000
 messages = "1000000/s"
 messages_per_user = "1000000/s"
+requests = "1000000/s"
 bytes = "10GiB/s"
 control_frames = "1000000/s"
 [websocket]
@@ -56,6 +57,11 @@ path = "/*"
 upstream = ["ws://{application}"]
 origins = ["{ORIGIN}"]
 auth = "main"
+[routes.pages]
+path = "/page/*"
+serve = ["http"]
+upstream = ["ws://{application}"]
+auth = "none"
 [log]
 level = "error"
 "#,

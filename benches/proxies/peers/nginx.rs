@@ -27,8 +27,8 @@ http {{
     access_log off;
     server_tokens off;
     tcp_nodelay on;
-    map $http_upgrade $connection_upgrade {{ default Upgrade; "" close; }}
-    upstream application {{ server {application}; }}
+    map $http_upgrade $connection_upgrade {{ default Upgrade; "" ""; }}
+    upstream application {{ server {application}; keepalive 64; }}
     server {{
         listen {address} ssl backlog=4096;
         server_name {HOST};

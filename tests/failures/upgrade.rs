@@ -22,7 +22,7 @@ fn replaceable(upstream: &RawUpstream) -> GatewayBuilder {
     Gateway::to(&[upstream.address()])
         .plain()
         .program("framewall")
-        .server("health_path = \"/healthz\"\nshutdown_spread = \"1h\"")
+        .server("health_path = \"/healthz\"\nshutdown_spread = \"1h\"\nhandshake_timeout = \"1m\"")
 }
 
 /// The processes that took over; those that run are killed when it is dropped.
@@ -128,11 +128,11 @@ fn an_upgrade_refuses_no_connection_and_sessions_go_on() {
     visitors[0].wait_for(50);
     let mut newer = Newer::default();
     let pid = newer.upgrade(&gateway);
-    visitors[0].wait_for(200);
     slow.write_all(b"Connection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     slow.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    visitors[0].wait_for(200);
 
     // The first session's turn is at once, the other one's after half an hour.
     first.client.expect_closing(1001, "shutdown");

@@ -13,6 +13,7 @@ use serde_json::{Value as Json, json};
 use super::address::check_socket_path;
 use super::auth::CheckedAuth;
 use super::balance::{Balance, HashKey};
+use super::health::{self, HealthCheck, Unhealthy};
 use super::keys::{self, Section, UpstreamKeys};
 use super::kinds::{Bool, Fault, Integer, Item, Text, ValueKind, Words};
 use super::lints::LintName;
@@ -52,7 +53,7 @@ pub(super) enum ListedOrNamed {
 /// The servers of a route before their files are read.
 pub(super) enum CheckedUpstream {
     /// The route's own list.
-    Listed(CheckedCluster),
+    Listed(Box<CheckedCluster>),
     /// A table, by its index in the file.
     Named(usize),
 }
@@ -65,6 +66,9 @@ pub(super) struct CheckedCluster {
     dial_timeout: Duration,
     ca: Option<PathBuf>,
     server_name: Option<String>,
+    health: Option<HealthCheck>,
+    unhealthy: Unhealthy,
+    slow_start: Option<Duration>,
 }
 
 /// `[upstreams]`
@@ -214,11 +218,23 @@ pub(super) fn check<'a>(reader: &SectionReader<'a>) -> Clusters<'a> {
 
 fn check_one(NamedTable { name, span, reader }: NamedTable<'_>) -> ClusterTable<'_> {
     check_name(&reader, &name, span.clone(), "a table of upstreams");
-    let UpstreamKeys { servers, balance, dial_timeout, server_name } = UpstreamKeys::read(&reader);
+    let UpstreamKeys { servers, balance, dial_timeout, server_name, unhealthy, slow_start } =
+        UpstreamKeys::read(&reader);
     let ca = reader.get(&keys::CLUSTER_CA);
+    let health = health::check(&reader, unhealthy, slow_start, &balance);
     let cluster = servers.map(|servers| {
         let name = Some(name.clone());
-        let mut cluster = CheckedCluster { name, servers, balance, dial_timeout, ca, server_name };
+        let mut cluster = CheckedCluster {
+            name,
+            servers,
+            balance,
+            dial_timeout,
+            ca,
+            server_name,
+            health,
+            unhealthy,
+            slow_start,
+        };
         cluster.check(&reader, &OF_TABLE);
         cluster
     });
@@ -241,10 +257,19 @@ pub(super) fn of_route(
     let ca = reader.get(&keys::UPSTREAM_CA);
     let server_name = reader.get(&keys::UPSTREAM_SERVER_NAME);
     let servers = servers?.into_iter().map(UpstreamServer::new).collect();
-    let (name, balance) = (None, Balance::First);
-    let mut cluster = CheckedCluster { name, servers, balance, dial_timeout, ca, server_name };
+    let mut cluster = CheckedCluster {
+        name: None,
+        servers,
+        balance: Balance::First,
+        dial_timeout,
+        ca,
+        server_name,
+        health: None,
+        unhealthy: Unhealthy::Stop,
+        slow_start: None,
+    };
     cluster.check(reader, &OF_ROUTE);
-    Some(CheckedUpstream::Listed(cluster))
+    Some(CheckedUpstream::Listed(Box::new(cluster)))
 }
 
 /// Checks a route whose `upstream` is the name of a table.
@@ -359,9 +384,29 @@ impl CheckedCluster {
         loader: &Loader,
     ) -> Arc<Cluster> {
         reachability::lint(reader, keys.servers, &self.servers, listen, loader.looks_up);
-        let trust = load_trust(reader, keys, self.ca, &self.servers, loader);
-        let Self { name, servers, balance, dial_timeout, server_name, .. } = self;
-        Arc::new(Cluster { name, servers, balance, dial_timeout, trust, server_name })
+        let Self {
+            name,
+            servers,
+            balance,
+            dial_timeout,
+            ca,
+            server_name,
+            health,
+            unhealthy,
+            slow_start,
+        } = self;
+        let trust = load_trust(reader, keys, ca, &servers, loader);
+        Arc::new(Cluster {
+            name,
+            servers,
+            balance,
+            dial_timeout,
+            trust,
+            server_name,
+            health,
+            unhealthy,
+            slow_start,
+        })
     }
 }
 

@@ -21,6 +21,7 @@ mod fields;
 mod files;
 mod firewall;
 mod geoip;
+mod health;
 mod host;
 mod issuer;
 mod jwt;
@@ -52,6 +53,7 @@ mod tls;
 mod units;
 
 pub use balance::{Balance, HashKey};
+pub use health::{CheckKind, HealthCheck, Unhealthy};
 pub use host::HostPattern;
 pub use issuer::{Algorithm, Family, KeySource, LONGEST_TOKEN, OnExpiry, RouteIssuers, Secret};
 pub use jwt::token_place;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::balance::Balance;
+use super::health::{HealthCheck, Unhealthy};
 use super::issuer::RouteIssuers;
 use super::keys::{Admin, Issuer, Limits, Log, Route, Server};
 use super::protection::Firewall;
@@ -120,6 +121,12 @@ pub struct Cluster {
     pub trust: Option<ServerTrust>,
     /// The name that wss:// servers are verified by, in place of their host.
     pub server_name: Option<String>,
+    /// The active check of the servers; `None`: only the attempts of clients say which of them are down.
+    pub health: Option<HealthCheck>,
+    /// The fate of open sessions of a server that the check marks as down.
+    pub unhealthy: Unhealthy,
+    /// How long the weight of a server that came up grows; `None`: it has its whole weight at once.
+    pub slow_start: Option<Duration>,
 }
 
 /// `[websocket] compression`

@@ -101,6 +101,7 @@ mod tests {
             }
             Section::Issuer => ("[jwt.x]\n".into(), "jwt.x.".into()),
             Section::Upstream => ("[upstreams.x]\n".into(), "upstreams.x.".into()),
+            Section::Health => ("[upstreams.x.health]\n".into(), "upstreams.x.health.".into()),
             Section::Admin => ("[admin]\n".into(), "admin.".into()),
             Section::Route => ("[routes.x]\n".into(), "routes.x.".into()),
             Section::Messages => ("[routes.x.messages]\n".into(), "routes.x.messages.".into()),

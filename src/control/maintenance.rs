@@ -10,7 +10,8 @@ use crate::journal::Event;
 
 /// Interval between log records that count suppressed records.
 const LOG_SUPPRESSED: Duration = Duration::from_secs(1);
-/// Interval between sweeps of fully replenished rate-limit entries, and of idle connections to upstreams.
+/// Interval between sweeps of fully replenished rate-limit entries, and of idle connections to upstreams. Checks of
+/// new addresses begin then.
 const SWEEP: Duration = Duration::from_secs(5);
 /// Interval between checks of client certificates against the wall clock. A session outlives its
 /// certificate by at most this interval.
@@ -26,13 +27,15 @@ pub(super) fn spawn_maintenance(control: &Arc<Control>) {
         Arc::clone(state.bans()).keep(control.reporter.journal().clone(), runtime.closed().clone()),
     );
     let (state, reporter) = (Arc::clone(state), Arc::clone(&control.reporter));
-    let current = Arc::clone(&control.current);
+    let (current, tasks) = (Arc::clone(&control.current), runtime.clone());
     runtime.spawn_until_stop(async move {
         loop {
             tokio::time::sleep(SWEEP).await;
             state.limiters().sweep(Instant::now());
             reporter.sweep();
-            current.get().dialer.sweep();
+            let in_force = current.get();
+            in_force.dialer.sweep();
+            in_force.dialer.run_checks(reporter.journal(), tasks.upkeep(), tasks.stopping());
         }
     });
     let sessions = control.sessions.clone();

@@ -7,6 +7,7 @@ mod loading;
 mod maintenance;
 mod reload;
 pub(crate) mod service_manager;
+mod unhealthy;
 mod upgrade;
 mod watch;
 
@@ -167,6 +168,7 @@ impl Service {
         }
         let gateway = Arc::new(gateway);
         maintenance::spawn_maintenance(&control);
+        unhealthy::drain_unhealthy(&control);
         maintenance::spawn_counters(&gateway);
         gateway.run(listeners, shutdown).await;
     }

@@ -111,6 +111,7 @@ impl Gateway {
         let in_force = self.current.get();
         in_force.policy.verifiers().run(journal, upkeep, closed);
         in_force.dialer.run(journal, upkeep, closed);
+        in_force.dialer.run_checks(journal, upkeep, self.runtime.stopping());
         drop(in_force);
         tokio::select! {
             _ = shutdown => {}

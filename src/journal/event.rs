@@ -116,16 +116,18 @@ pub enum Event<'a> {
     /// Both directions of a session have ended.
     SessionEnded { subject: &'a Subject, ended: &'a Ended },
 
-    /// An upstream failed and is tried last for `rest`; it failed `unlogged` times before without an event.
+    /// An attempt for a client of this `route` failed, or this active `check`, and marked the upstream. It is
+    /// tried last for `rest`, or until its check passes; it went down `unlogged` times before without an event.
     UpstreamDown {
         upstream: &'a str,
-        route: &'a str,
+        route: Option<&'a str>,
+        check: Option<&'a str>,
         detail: &'a str,
-        rest: Duration,
+        rest: Option<Duration>,
         unlogged: u32,
     },
-    /// An upstream answered again, after this time and number of failures.
-    UpstreamUp { upstream: &'a str, after: Duration, failures: u32 },
+    /// An upstream answered again, a client or this `check`, after this time and number of failures.
+    UpstreamUp { upstream: &'a str, check: Option<&'a str>, after: Duration, failures: u32 },
     /// The name of upstreams could not be resolved; this many addresses of the last resolution stay in use.
     NameUnresolved { host: &'a str, addresses: usize, error: &'a str },
     /// A name was resolved again, to this many addresses.

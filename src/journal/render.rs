@@ -205,15 +205,17 @@ fn fields(line: &mut Line, event: &Event<'_>) {
                 .field("detail", some(detail));
         }
         Event::SessionEnded { ended, .. } => of_end(line, ended),
-        Event::UpstreamDown { upstream, route, detail, rest, unlogged } => {
+        Event::UpstreamDown { upstream, route, check, detail, rest, unlogged } => {
             line.field("upstream", upstream)
                 .field("route", route)
+                .field("check", check)
                 .field("detail", detail)
-                .field("retry_ms", millis(rest))
+                .field("retry_ms", rest.map(millis))
                 .field("unlogged", (unlogged > 0).then_some(unlogged));
         }
-        Event::UpstreamUp { upstream, after, failures } => {
+        Event::UpstreamUp { upstream, check, after, failures } => {
             line.field("upstream", upstream)
+                .field("check", check)
                 .field("down_ms", millis(after))
                 .field("failures", failures);
         }

@@ -435,9 +435,10 @@ fn upstream_down_counts_unlogged_failures() {
         for unlogged in [0, 3] {
             journal.record(Event::UpstreamDown {
                 upstream: "ws://[::1]:1",
-                route: "app",
+                route: Some("app"),
+                check: None,
                 detail: "refused",
-                rest: Duration::from_secs(2),
+                rest: Some(Duration::from_secs(2)),
                 unlogged,
             });
         }
@@ -447,6 +448,17 @@ fn upstream_down_counts_unlogged_failures() {
             [0, 1].map(|line: usize| serde_json::from_str::<Value>(&lines[line]).unwrap());
         assert_eq!((&first["retry_ms"], first.get("unlogged")), (&2000.into(), None));
         assert_eq!(second["unlogged"], 3);
+    }
+}
+
+fn upstream_down(upstream: &str) -> Event<'_> {
+    Event::UpstreamDown {
+        upstream,
+        route: Some("chat"),
+        check: Some("websocket"),
+        detail: "x",
+        rest: Some(Duration::from_secs(1)),
+        unlogged: 1,
     }
 }
 
@@ -520,8 +532,8 @@ fn for_every_event(mut take: impl FnMut(Event<'_>)) {
         Event::ProtocolError { subject, error: bad_frame() },
         Event::Limited { subject, reason, detail },
         Event::SessionEnded { subject, ended: &ended() },
-        Event::UpstreamDown { upstream, route: "chat", detail, rest: second, unlogged: 1 },
-        Event::UpstreamUp { upstream, after: second, failures: 3 },
+        upstream_down(upstream),
+        Event::UpstreamUp { upstream, check: Some("websocket"), after: second, failures: 3 },
         Event::NameUnresolved { host: "app", addresses: 2, error: "x" },
         Event::NameResolved { host: "app", addresses: 2 },
         Event::JwksRefreshed { issuer, source, keys: 2, names: "a, b" },

@@ -4,7 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use framewall::config::{Balance, HashKey, Lint, Loaded, UpstreamAddress, UpstreamServer, parse};
+use framewall::config::{
+    Balance, CheckKind, HashKey, HealthCheck, Lint, Loaded, Unhealthy, UpstreamAddress,
+    UpstreamServer, parse,
+};
 
 use crate::folder::{folder, load_in, root};
 
@@ -78,6 +81,48 @@ fn absent_keys_of_a_table_have_defaults() {
     assert_eq!((&cluster.balance, cluster.dial_timeout), (&Balance::Least, Duration::from_secs(1)));
     assert!(cluster.trust.is_none() && cluster.server_name.is_none());
     assert_eq!(lints(&loaded), []);
+}
+
+#[test]
+fn the_check_of_a_table_is_read() {
+    let table = |health: &str| {
+        let head = "[upstreams.app]\nservers = [\"ws://a\", \"ws://b\"]\n";
+        let text = format!("{head}{health}{}", route("a", "\"app\""));
+        Arc::clone(&read(&text).config.routes[0].cluster)
+    };
+    let absent = table("");
+    assert_eq!(
+        (&absent.health, absent.unhealthy, absent.slow_start),
+        (&None, Unhealthy::Stop, None)
+    );
+    assert_eq!(table("health = { check = \"off\", path = \"/ws\" }\n").health, None);
+    let check = |kind, host: Option<&str>| HealthCheck {
+        kind,
+        host: host.map(str::to_owned),
+        interval: Duration::from_secs(5),
+        timeout: Duration::from_secs(2),
+        down_after: 3,
+        up_after: 2,
+    };
+    for (text, expected) in [
+        ("check = \"tcp\"", check(CheckKind::Tcp, None)),
+        (
+            "check = \"http\", path = \"/healthz?deep=1\", host = \"App:81\"",
+            check(CheckKind::Http("/healthz?deep=1".into()), Some("app:81")),
+        ),
+        ("check = \"websocket\", path = \"/ws\"", check(CheckKind::WebSocket("/ws".into()), None)),
+    ] {
+        assert_eq!(table(&format!("health = {{ {text} }}\n")).health, Some(expected), "{text}");
+    }
+    let whole = table(
+        "health = { check = \"tcp\", interval = \"1s\", timeout = \"3s\", down_after = 5, up_after = 1 }\n\
+         unhealthy = \"drain\"\nslow_start = \"30s\"\n",
+    );
+    let HealthCheck { interval, timeout, down_after, up_after, .. } = whole.health.clone().unwrap();
+    assert_eq!((interval, timeout), (Duration::from_secs(1), Duration::from_secs(3)));
+    assert_eq!((down_after, up_after), (5, 1));
+    let half_minute = Some(Duration::from_secs(30));
+    assert_eq!((whole.unhealthy, whole.slow_start), (Unhealthy::Drain, half_minute));
 }
 
 #[test]

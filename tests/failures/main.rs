@@ -11,6 +11,7 @@ mod clock;
 mod deadlines;
 mod drain;
 mod failover;
+mod health;
 mod probes;
 mod scaling;
 mod shutdown;

@@ -79,6 +79,7 @@ impl Which {
             id: self.id.clone(),
             token: self.token.clone(),
             removed_by: None,
+            target: None,
         }
     }
 }

@@ -86,20 +86,34 @@ fn older_process(older: &Value) -> String {
 }
 
 /// An upstream, or one of its addresses, on one line, with its name from `member`: its sessions and requests; since when
-/// it is down, the error, and the time of the next attempt.
+/// it is down, the error, and the time of the next attempt; the last result of its check.
 fn upstream_state(upstream: &Value, member: &str) -> String {
     let (name, state) = (text(&upstream[member]), text(&upstream["state"]));
     let live = text(&upstream["live"]);
-    let time = |member: &str| span(Duration::from_secs(upstream[member].as_u64().unwrap_or(0)));
-    match upstream["error"].as_str() {
+    let time = |value: &Value| span(Duration::from_secs(value.as_u64().unwrap_or(0)));
+    let mut shown = match upstream["error"].as_str() {
         None => format!("{name} {state}, {live} live"),
-        Some(error) => format!(
-            "{name} {state} for {}, {live} live, tried again in {}: {}",
-            time("down_seconds"),
-            time("retry_seconds"),
-            plain(error)
-        ),
+        Some(error) => {
+            let retry = match &upstream["retry_seconds"] {
+                Value::Null => "until its check passes".to_owned(),
+                seconds => format!("tried again in {}", time(seconds)),
+            };
+            let down = time(&upstream["down_seconds"]);
+            format!("{name} {state} for {down}, {live} live, {retry}: {}", plain(error))
+        }
+    };
+    let health = &upstream["health"];
+    if let Some(check) = health["check"].as_str() {
+        let _ = write!(shown, "; {} check {}", plain(check), text(&health["result"]));
+        if !health["seconds"].is_null() {
+            let _ = write!(shown, " for {}", time(&health["seconds"]));
+        }
+        // An error that marks the upstream as down is shown above.
+        if let Some(error) = health["error"].as_str().filter(|_| upstream["error"].is_null()) {
+            let _ = write!(shown, ": {}", plain(error));
+        }
     }
+    shown
 }
 
 fn generation(answer: &Value) -> String {

@@ -19,6 +19,7 @@ mod admin;
 mod ban;
 mod file;
 mod firewall;
+mod health;
 mod jwt;
 mod key;
 mod limits;
@@ -34,6 +35,7 @@ pub use admin::*;
 pub use ban::*;
 pub(in crate::config) use file::*;
 pub(in crate::config) use firewall::*;
+pub(in crate::config) use health::*;
 pub use jwt::*;
 pub(in crate::config) use key::{DefaultTo, Field, Key, Needed, Omittable, Row};
 pub use limits::*;
@@ -58,6 +60,7 @@ static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
         websocket_rows,
         jwt_rows,
         upstream_rows,
+        health_rows,
         route_rows,
         message_rows,
         message_type_rows,
@@ -112,6 +115,8 @@ pub(in crate::config) enum Section {
     /// `[upstreams]`; its keys are names that the operator chooses.
     Upstreams,
     Upstream,
+    /// The checks of the servers of `[upstreams.NAME]`.
+    Health,
     /// `[routes]`; its keys are names that the operator chooses.
     Routes,
     Route,
@@ -126,7 +131,7 @@ pub(in crate::config) enum Section {
 
 impl Section {
     /// The sections with keys in the table, in the order of the reference.
-    pub(in crate::config) const ALL: [Self; 15] = [
+    pub(in crate::config) const ALL: [Self; 16] = [
         Self::File,
         Self::Server,
         Self::Tls,
@@ -137,6 +142,7 @@ impl Section {
         Self::WebSocket,
         Self::Issuer,
         Self::Upstream,
+        Self::Health,
         Self::Route,
         Self::Messages,
         Self::MessageType,
@@ -171,6 +177,7 @@ impl fmt::Display for Section {
             Self::Issuer => "[jwt.NAME]",
             Self::Upstreams => "[upstreams]",
             Self::Upstream => "[upstreams.NAME]",
+            Self::Health => "[upstreams.NAME.health]",
             Self::Routes => "[routes]",
             Self::Route => "[routes.NAME]",
             Self::Messages => "[routes.NAME.messages]",
@@ -219,6 +226,9 @@ pub(in crate::config) fn instead_of(section: Section, name: &str) -> Option<&'st
             _,
             "balancing" | "load_balance" | "load_balancing" | "lb_policy" | "sticky" | "affinity",
         ) => Some("`balance` of [upstreams.NAME] says how its servers share the load"),
+        (_, "health" | "health_check" | "health_checks" | "healthcheck") => {
+            Some("`health` of [upstreams.NAME] checks its servers")
+        }
         (_, "weight" | "weights" | "backup") => {
             Some("a server has it: servers = [{ url = \"ws://10.0.0.5:8765\", weight = 2 }]")
         }
@@ -237,10 +247,6 @@ pub(in crate::config) fn later(name: &str) -> Option<&'static str> {
             "it sends nothing to a collector; `[log]` writes JSON, one object a line"
         }
         "fleet" | "redis" | "cluster" => "each gateway keeps its own bans, revocations and counts",
-        "health" | "health_check" | "health_checks" | "healthcheck" | "unhealthy" => {
-            "it has no health checks of applications; an address of `upstream` that cannot be \
-             connected to is passed over"
-        }
         "http" | "pages" => "a route serves plain HTTP with serve = [\"websocket\", \"http\"]",
         "static" | "root" => "it serves no files; an application or another server does",
         "redirect" | "redirect_https" => "`redirect_http` of [server] redirects HTTP to HTTPS",
@@ -255,7 +261,7 @@ pub(in crate::config) fn later(name: &str) -> Option<&'static str> {
         "rewrite" | "strip_prefix" => {
             "`upstream_path` of a route says what its `path` becomes at the upstream"
         }
-        "slow_start" | "max_handshakes" => "it does not pace reconnects",
+        "max_handshakes" => "it does not pace reconnects",
         "include" | "imports" => "the configuration is one file",
         _ => return None,
     })

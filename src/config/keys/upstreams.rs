@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use super::{SHORTEST, secs};
+use super::{HOUR, SHORTEST, Section, secs};
 use crate::config::balance::Balance;
 use crate::config::cluster::{ServerEntry, parse_server_name};
-use crate::config::kinds::{File, Text, Time};
-use crate::config::lists::ListOf;
+use crate::config::health::Unhealthy;
+use crate::config::kinds::{Choice, File, OrOff, Text, Time};
+use crate::config::lists::{ListOf, Subtable};
 use crate::config::model::UpstreamServer;
 
 section! {
@@ -37,4 +38,14 @@ section! {
         Text::new("a host name or address such as \"app.example.com\"", r"^[^*/\s]+$", parse_server_name),
         Omittable("the host of the server"),
         "The server name sent to wss:// servers, as `routes.NAME.upstream_server_name`.";
+    HEALTH health = Subtable, Subtable(Section::Health),
+        Omittable("failed connections and handshakes of clients alone mark a server as down"),
+        "Checks each server at an interval. See [upstreams.md](upstreams.md#health-checks).";
+    UNHEALTHY unhealthy: Unhealthy = Choice<Unhealthy>,
+        Choice::of(&[("stop", Unhealthy::Stop), ("drain", Unhealthy::Drain)]), Value(Unhealthy::Stop),
+        "What happens to the open sessions of a server that its check marks as down. `stop`: they stay open, and \
+         new ones go to other servers. `drain`: they are ended too, spread over time.";
+    SLOW_START slow_start: Option<Duration> = OrOff<Time>, OrOff(Time { min: secs(1), max: HOUR }), Value(None),
+        "How long the weight of a server that came up, or was added, grows from a tenth to the whole. Only with \
+         the balances `least` and `random`.";
 }

@@ -1,5 +1,7 @@
 //! Selects sessions, for a listing or to end them.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::registry::SessionRecord;
@@ -30,6 +32,9 @@ pub struct Filter {
     /// Sessions whose server left their route with the reload of this generation.
     #[serde(skip)]
     pub removed_by: Option<u64>,
+    /// The server as records name it: with its address, if its name has several.
+    #[serde(skip)]
+    pub target: Option<Arc<str>>,
 }
 
 impl Filter {
@@ -47,6 +52,7 @@ impl Filter {
         let plain = is(self.id.as_deref(), Some(&record.id))
             && is(self.route.as_deref(), Some(&record.route))
             && is(self.server.as_deref(), record.server())
+            && is(self.target.as_deref(), record.upstream.get().map(AsRef::as_ref))
             && self.removed_by.is_none_or(|generation| record.is_removed_by(generation))
             && self.ip.is_none_or(|network| network.contains(address));
         if !plain || (self.user.is_none() && self.token.is_none()) {

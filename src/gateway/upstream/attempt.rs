@@ -59,7 +59,8 @@ impl Attempts<'_> {
             Ok(outcome) => {
                 if let Some(Change::Up { after, failures }) = target.answered(now()) {
                     let upstream = &target.name;
-                    self.journal.record(Event::UpstreamUp { upstream, after, failures });
+                    let up = Event::UpstreamUp { upstream, check: None, after, failures };
+                    self.journal.record(up);
                 }
                 Some(outcome)
             }
@@ -70,7 +71,8 @@ impl Attempts<'_> {
                     if let Some(Change::Down { rest, unlogged }) = change {
                         self.journal.record(Event::UpstreamDown {
                             upstream: &target.name,
-                            route: &self.admission.route().name,
+                            route: Some(&self.admission.route().name),
+                            check: None,
                             detail: &detail,
                             rest,
                             unlogged,
@@ -105,7 +107,7 @@ impl Attempts<'_> {
                 io::ErrorKind::TimedOut => dial_time >= self.fair_dial_time(),
                 _ => !is_the_gateways_own(&error),
             }
-            .then_some(Failed::Certain),
+            .then_some(Failed::Unconnected),
             detail: error.to_string(),
         })?;
         let deadline = self.allowance.deadline;
@@ -135,7 +137,7 @@ impl Attempts<'_> {
             Err(ExchangeError::Late) => Err(Missed {
                 reason: Reason::UpstreamTimeout,
                 detail: ExchangeError::Late.to_string(),
-                failed: (answer_time >= self.fair_time()).then_some(Failed::Certain),
+                failed: (answer_time >= self.fair_time()).then_some(Failed::Unanswered),
             }),
             Err(ExchangeError::None(detail)) => {
                 let client = AddressKey::from(self.provenance.client.address.ip());

@@ -11,8 +11,8 @@ use crate::config::Balance;
 pub(super) struct Candidate<'a> {
     /// The name that the hash sees: the address in the configuration.
     pub(super) name: &'a str,
-    /// Its share of the load, at least 1.
-    pub(super) weight: u16,
+    /// Its share of the load in thousandths, at least 1.
+    pub(super) weight: u32,
     /// Whether it comes after all others.
     pub(super) backup: bool,
     /// Its sessions and requests.
@@ -62,7 +62,8 @@ pub(super) fn order(
 impl Candidate<'_> {
     /// Compares the loads for each weight that the two would have with one session more.
     fn compare_load(&self, other: &Self) -> Ordering {
-        let load = |one: &Self, weight: u16| (one.live + 1).saturating_mul(usize::from(weight));
+        let load =
+            |one: &Self, weight: u32| (one.live as u64 + 1).saturating_mul(u64::from(weight));
         load(self, other.weight).cmp(&load(other, self.weight))
     }
 }
@@ -115,7 +116,7 @@ mod tests {
     const HASH: Balance = Balance::Hash(HashKey::User);
 
     fn candidates(names: &[String]) -> Vec<Candidate<'_>> {
-        let candidate = |name| Candidate { name, weight: 1, backup: false, live: 0 };
+        let candidate = |name| Candidate { name, weight: 1000, backup: false, live: 0 };
         names.iter().map(|name| candidate(name.as_str())).collect()
     }
 
@@ -236,7 +237,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_server_is_tried_once_and_backups_last(
-            servers in prop::collection::vec((1_u16..=1000, any::<bool>(), 0_usize..100), 0..8),
+            servers in prop::collection::vec((1_u32..=1_000_000, any::<bool>(), 0_usize..100), 0..8),
             kind in 0_usize..4,
             key in prop::collection::vec(any::<u8>(), 0..16),
             seed: u64,

@@ -1,16 +1,19 @@
 //! The upstreams of each route with their health.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::health::ShownUpstream;
+use super::attempt::now;
+use super::checks::Checks;
+use super::health::{ShownUpstream, can_take_over, ejected};
 use super::servers::{Servers, SharedParts};
 use super::target::DialTarget;
-use crate::config::{Cluster, Config, Route};
+use super::turns::members;
+use crate::config::{Cluster, Config, Route, Unhealthy};
 use crate::journal::Journal;
 use crate::state::drains::Drains;
 use crate::tls::TlsError;
@@ -25,6 +28,8 @@ pub struct Dialer {
     /// The servers and routes that get no new sessions and requests.
     pub(super) drains: Arc<Drains>,
     shared: Arc<SharedParts>,
+    /// The running checks, also those of earlier configurations.
+    checks: Checks,
 }
 
 /// An upstream as `status` shows it.
@@ -63,23 +68,29 @@ impl Dialer {
         before: Option<&Self>,
     ) -> Result<Self, TlsError> {
         let shared = before.map(|before| Arc::clone(&before.shared)).unwrap_or_default();
+        let servers = before.into_iter().flat_map(|before| before.routes.values());
+        let known = servers.flat_map(|servers| servers.configured());
+        let known: HashSet<_> = known.map(|(server, _)| Arc::clone(server)).collect();
         let (mut routes, mut tables) = (HashMap::new(), HashMap::new());
         let mut clusters: Vec<(&Arc<Cluster>, Arc<Servers>)> = Vec::new();
         for route in &config.routes {
-            let known = clusters.iter().find(|(one, _)| Arc::ptr_eq(one, &route.cluster));
-            let servers = if let Some((_, servers)) = known {
+            let built = clusters.iter().find(|(one, _)| Arc::ptr_eq(one, &route.cluster));
+            let servers = if let Some((_, servers)) = built {
                 Arc::clone(servers)
             } else {
-                let servers = Arc::new(Servers::new(&route.cluster, &shared)?);
-                clusters.push((&route.cluster, Arc::clone(&servers)));
-                if let Some(name) = &route.cluster.name {
+                let cluster = &route.cluster;
+                let host = shared_host(config, cluster);
+                let servers = Arc::new(Servers::new(cluster, host, &known, &shared)?);
+                clusters.push((cluster, Arc::clone(&servers)));
+                if let Some(name) = &cluster.name {
                     tables.insert(name.clone(), Arc::clone(&servers));
                 }
                 servers
             };
             routes.insert(Arc::clone(&route.name), servers);
         }
-        Ok(Self { routes, tables, drains: Arc::clone(drains), shared })
+        let checks = before.map(|before| before.checks.clone()).unwrap_or_default();
+        Ok(Self { routes, tables, drains: Arc::clone(drains), shared, checks })
     }
 
     /// Starts the tasks that resolve the names of upstreams, until `shutdown` or until no upstream has the name.
@@ -92,6 +103,47 @@ impl Dialer {
         for name in self.routes.values().flat_map(|servers| servers.names()) {
             name.run(journal, tracker, shutdown);
         }
+    }
+
+    /// Starts the active checks of the present addresses of these upstreams, and ends all others. To be called when
+    /// the configuration was replaced, and every few seconds, since names get other addresses.
+    pub(crate) fn run_checks(
+        &self,
+        journal: &Journal,
+        tracker: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) {
+        let targets: Vec<_> = self.routes.values().map(|servers| servers.targets()).collect();
+        let targets = targets.iter().flat_map(|targets| &**targets);
+        self.checks.run(targets, journal, tracker, shutdown);
+    }
+
+    /// Resolves when [`Dialer::draining`] may have changed, of this configuration or a later one.
+    pub(crate) fn draining_changed(&self) -> impl Future<Output = ()> + use<> {
+        let checks = self.checks.clone();
+        async move { checks.changed().await }
+    }
+
+    /// The names of the targets whose open sessions are to be ended: with `unhealthy = "drain"`, those that their
+    /// check marks as down and that are passed over, while enough others are left.
+    pub(crate) fn draining(&self) -> Vec<Arc<str>> {
+        let now = now();
+        let mut names: Vec<Arc<str>> = Vec::new();
+        for servers in self.routes.values() {
+            let targets = servers.targets();
+            let members = members(&targets, &self.drains, now);
+            let ejected = ejected(&members);
+            if !can_take_over(&members, &ejected) {
+                continue;
+            }
+            let drained = targets.iter().zip(ejected).filter(|(target, ejected)| {
+                *ejected && target.unhealthy == Unhealthy::Drain && target.health.is_checked_down()
+            });
+            names.extend(drained.map(|(target, _)| Arc::clone(&target.name)));
+        }
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 
     /// The upstreams of `route`, in the order of the configuration, one for each address. Waits for names that were
@@ -192,6 +244,13 @@ impl Dialer {
         listed.sort_by(|one, other| one.upstream.cmp(&other.upstream));
         listed
     }
+}
+
+/// The `upstream_host` that all routes of `cluster` have, if they have the same.
+fn shared_host<'a>(config: &'a Config, cluster: &Arc<Cluster>) -> Option<&'a str> {
+    let routes = config.routes.iter().filter(|route| Arc::ptr_eq(&route.cluster, cluster));
+    let mut hosts = routes.map(|route| route.upstream_host.as_deref());
+    hosts.next().flatten().filter(|first| hosts.all(|host| host == Some(first)))
 }
 
 impl Listed {

@@ -5,8 +5,9 @@
 mod attempt;
 mod balance;
 mod body;
+mod check;
+mod checks;
 mod dial;
-mod doubt;
 mod exchange;
 mod health;
 mod lookup;
@@ -14,6 +15,7 @@ mod plain;
 mod pool;
 mod resolve;
 mod servers;
+mod slow_start;
 mod target;
 mod turns;
 mod verify;

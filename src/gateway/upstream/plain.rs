@@ -264,7 +264,8 @@ impl PlainAttempts<'_> {
                 }
                 if let Some(Change::Up { after, failures }) = target.answered(now()) {
                     let upstream = &target.name;
-                    self.journal.record(Event::UpstreamUp { upstream, after, failures });
+                    let up = Event::UpstreamUp { upstream, check: None, after, failures };
+                    self.journal.record(up);
                 }
                 Some(Ok((connection, answer)))
             }
@@ -288,10 +289,16 @@ impl PlainAttempts<'_> {
 
     fn failed(&self, target: &DialTarget, began: std::time::Instant, detail: &str) {
         let dice = getrandom::u32().unwrap_or_default();
-        let change = target.health.failed(began, now(), dice, Failed::Certain, detail);
+        let change = target.health.failed(began, now(), dice, Failed::Unconnected, detail);
         if let Some(Change::Down { rest, unlogged }) = change {
-            let (upstream, route) = (&target.name, &self.route.name);
-            self.journal.record(Event::UpstreamDown { upstream, route, detail, rest, unlogged });
+            self.journal.record(Event::UpstreamDown {
+                upstream: &target.name,
+                route: Some(&self.route.name),
+                check: None,
+                detail,
+                rest,
+                unlogged,
+            });
         }
     }
 }

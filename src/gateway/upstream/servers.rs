@@ -1,17 +1,21 @@
 //! The servers of a cluster, and the targets that they have at present: one for each address. Health, connections and
 //! counts belong to an address, and are shared by all clusters and by the configurations before and after a reload.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
+use std::time::{Duration, Instant as StdInstant};
+
 use tokio::time::Instant;
 
+use super::attempt::now;
+use super::checks::ServerCheck;
 use super::health::Health;
 use super::pool::Pool;
 use super::resolve::{Found, Name};
 use super::target::{DialTarget, Place};
-use crate::config::{Cluster, UpstreamAddress, UpstreamServer};
+use crate::config::{Cluster, Unhealthy, UpstreamAddress, UpstreamServer};
 use crate::tls::{Connector, TlsClient, TlsError};
 use crate::values::Counter;
 
@@ -32,12 +36,13 @@ struct Parts {
 #[derive(Default)]
 struct PlaceParts {
     live: Weak<Counter>,
-    /// For each of its TLS settings.
+    /// For each of its TLS settings and checks.
     states: Vec<PlaceState>,
 }
 
 struct PlaceState {
     tls: Option<Connector>,
+    check: Option<Arc<ServerCheck>>,
     health: Weak<Health>,
     pool: Weak<Pool>,
 }
@@ -58,6 +63,11 @@ struct Server {
     tls: Option<Connector>,
     live: Arc<Counter>,
     location: Location,
+    check: Option<Arc<ServerCheck>>,
+    /// Whether a reload added it to others of its cluster.
+    is_added: bool,
+    unhealthy: Unhealthy,
+    slow_start: Option<Duration>,
 }
 
 enum Location {
@@ -92,21 +102,38 @@ impl SharedParts {
         upgrade(&mut places.entry(place.clone()).or_default().live)
     }
 
-    fn state(&self, place: &Place, tls: Option<&Connector>) -> (Arc<Health>, Arc<Pool>) {
-        let is_same = |other: &PlaceState| match (&other.tls, tls) {
-            (None, None) => true,
-            (Some(one), Some(other)) => one.accepts_same(other),
-            _ => false,
+    /// The health and the idle connections of a place. `added`: the time at which it was added to others that
+    /// were there before.
+    fn state(
+        &self,
+        place: &Place,
+        tls: Option<&Connector>,
+        check: Option<&Arc<ServerCheck>>,
+        added: Option<StdInstant>,
+    ) -> (Arc<Health>, Arc<Pool>) {
+        let is_same = |other: &PlaceState| {
+            let same_tls = match (&other.tls, tls) {
+                (None, None) => true,
+                (Some(one), Some(other)) => one.accepts_same(other),
+                _ => false,
+            };
+            same_tls && other.check.as_ref() == check
         };
         let mut parts = self.locked();
         let states = &mut parts.places.entry(place.clone()).or_default().states;
         let index = states.iter().position(is_same).unwrap_or_else(|| {
-            let tls = tls.cloned();
-            states.push(PlaceState { tls, health: Weak::new(), pool: Weak::new() });
+            let (tls, check) = (tls.cloned(), check.cloned());
+            states.push(PlaceState { tls, check, health: Weak::new(), pool: Weak::new() });
             states.len() - 1
         });
         let state = &mut states[index];
-        (upgrade(&mut state.health), upgrade(&mut state.pool))
+        let health = state.health.upgrade().unwrap_or_else(|| {
+            let check = check.map(|check| &check.settings);
+            let health = Arc::new(Health::new(check, added));
+            state.health = Arc::downgrade(&health);
+            health
+        });
+        (health, upgrade(&mut state.pool))
     }
 
     /// Forgets the parts that nothing uses.
@@ -135,13 +162,27 @@ fn upgrade<T: Default>(weak: &mut Weak<T>) -> Arc<T> {
 }
 
 impl Servers {
-    pub(super) fn new(cluster: &Cluster, shared: &Arc<SharedParts>) -> Result<Self, TlsError> {
+    /// The servers of `cluster`. `host` is the Host header of checks that set none, if it is not the server's own;
+    /// `before` has the servers of the configuration before, by name.
+    pub(super) fn new(
+        cluster: &Cluster,
+        host: Option<&str>,
+        before: &HashSet<Arc<str>>,
+        shared: &Arc<SharedParts>,
+    ) -> Result<Self, TlsError> {
         let client = cluster.trust.as_ref().map(TlsClient::new).transpose()?;
         let server = |server| Server::new(cluster, server, client.as_ref(), shared);
-        let configured = cluster.servers.iter().map(server).collect::<Result<Vec<_>, _>>()?;
-        let from = configured.iter().map(Server::found).collect();
+        let mut configured = cluster.servers.iter().map(server).collect::<Result<Vec<_>, _>>()?;
+        let is_joined = configured.iter().any(|server| before.contains(&server.shown));
+        for (server, UpstreamServer { address, .. }) in configured.iter_mut().zip(&cluster.servers)
+        {
+            server.check = ServerCheck::new(cluster, host, address).map(Arc::new);
+            server.is_added = is_joined && !before.contains(&server.shown);
+        }
+        let from: Vec<_> = configured.iter().map(Server::found).collect();
+        let none = vec![None; from.len()];
         let shared = Arc::clone(shared);
-        let built = RwLock::new(Built::new(&configured, from, &shared));
+        let built = RwLock::new(Built::new(&configured, &none, from, &shared));
         Ok(Self { shared, configured, built })
     }
 
@@ -177,17 +218,25 @@ impl Servers {
         let mut built = self.built.write().unwrap_or_else(PoisonError::into_inner);
         let from = self.configured.iter().map(Server::found).collect();
         // The targets before keep the parts of addresses that stay until the new ones share them.
-        *built = Built::new(&self.configured, from, &self.shared);
+        *built = Built::new(&self.configured, &built.from, from, &self.shared);
         Arc::clone(&built.targets)
     }
 }
 
 impl Built {
-    fn new(servers: &[Server], from: Vec<Option<Arc<Found>>>, shared: &SharedParts) -> Self {
-        let pairs = servers.iter().zip(&from);
-        let targets = pairs.flat_map(|(server, found)| server.targets(found.as_deref(), shared));
-        let targets = targets.collect();
-        Self { from, targets }
+    /// The targets from the results `from`, where `before` are the earlier ones.
+    fn new(
+        servers: &[Server],
+        before: &[Option<Arc<Found>>],
+        from: Vec<Option<Arc<Found>>>,
+        shared: &SharedParts,
+    ) -> Self {
+        let mut targets = Vec::new();
+        for ((server, before), found) in servers.iter().zip(before).zip(&from) {
+            let added = (server.is_added || before.is_some()).then(now);
+            targets.extend(server.targets(found.as_deref(), shared, added));
+        }
+        Self { from, targets: targets.into() }
     }
 }
 
@@ -215,8 +264,19 @@ impl Server {
             Location::Fixed(place) => shared.place_live(place),
             Location::Named { .. } => shared.server_live(&shown),
         };
-        let (weight, backup) = (*weight, *backup);
-        Ok(Self { shown, weight, backup, is_secure, tls, live, location })
+        Ok(Self {
+            shown,
+            weight: *weight,
+            backup: *backup,
+            is_secure,
+            tls,
+            live,
+            location,
+            check: None,
+            is_added: false,
+            unhealthy: cluster.unhealthy,
+            slow_start: cluster.slow_start,
+        })
     }
 
     fn found(&self) -> Option<Arc<Found>> {
@@ -233,10 +293,17 @@ impl Server {
         }
     }
 
-    fn targets(&self, found: Option<&Found>, shared: &SharedParts) -> Vec<DialTarget> {
+    /// The targets for the addresses that its name has; `added`: when new ones among them were added to others.
+    fn targets(
+        &self,
+        found: Option<&Found>,
+        shared: &SharedParts,
+        added: Option<StdInstant>,
+    ) -> Vec<DialTarget> {
         let (host, port, unresolved) = match &self.location {
             Location::Fixed(place) => {
-                return vec![self.target(place.clone(), Arc::clone(&self.shown), shared)];
+                let name = Arc::clone(&self.shown);
+                return vec![self.target(place.clone(), name, shared, added)];
             }
             Location::Named { host, port, unresolved, .. } => (host, *port, unresolved),
         };
@@ -246,7 +313,8 @@ impl Server {
                 [_] => Arc::clone(&self.shown),
                 _ => Arc::from(format!("{} ({address})", self.shown)),
             };
-            let mut target = self.target(Place::Tcp(SocketAddr::new(*address, port)), name, shared);
+            let place = Place::Tcp(SocketAddr::new(*address, port));
+            let mut target = self.target(place, name, shared, added);
             target.unresolved = Some(Arc::clone(unresolved));
             target
         };
@@ -254,14 +322,23 @@ impl Server {
             return addresses.iter().map(named).collect();
         }
         let place = Place::Unresolved { host: host.clone(), port };
-        let mut target = self.target(place, Arc::clone(&self.shown), shared);
+        let mut target = self.target(place, Arc::clone(&self.shown), shared, None);
         target.health = Arc::clone(unresolved);
+        // Its name is resolved again without a check.
+        target.check = None;
         target.error = found.and_then(|found| found.error.as_deref()).map(Arc::from);
         vec![target]
     }
 
-    fn target(&self, place: Place, name: Arc<str>, shared: &SharedParts) -> DialTarget {
-        let (health, pool) = shared.state(&place, self.tls.as_ref());
+    fn target(
+        &self,
+        place: Place,
+        name: Arc<str>,
+        shared: &SharedParts,
+        added: Option<StdInstant>,
+    ) -> DialTarget {
+        let check = self.check.as_ref();
+        let (health, pool) = shared.state(&place, self.tls.as_ref(), check, added);
         DialTarget {
             server: Arc::clone(&self.shown),
             name,
@@ -271,6 +348,9 @@ impl Server {
             place,
             server_live: Arc::clone(&self.live),
             unresolved: None,
+            check: check.cloned(),
+            unhealthy: self.unhealthy,
+            slow_start: self.slow_start,
             weight: self.weight,
             backup: self.backup,
             is_secure: self.is_secure,
@@ -286,13 +366,14 @@ impl Location {
             return Self::Fixed(Place::Tcp(SocketAddr::new(address, port)));
         }
         let place = Place::Unresolved { host: host.to_owned(), port };
-        let (unresolved, _) = shared.state(&place, None);
+        let (unresolved, _) = shared.state(&place, None, None, None);
         Self::Named { name: shared.name(host), host: host.to_owned(), port, unresolved }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
     use std::net::IpAddr;
     use std::path::Path;
     use std::sync::Arc;
@@ -307,7 +388,7 @@ mod tests {
              auth = \"none\"\nupstream = [{list}]\n"
         );
         let config = config::parse(&text, Path::new("framewall.toml")).unwrap().config;
-        Servers::new(&config.routes[0].cluster, shared).unwrap()
+        Servers::new(&config.routes[0].cluster, None, &HashSet::new(), shared).unwrap()
     }
 
     fn resolve(servers: &Servers, addresses: &[&str]) {

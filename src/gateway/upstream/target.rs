@@ -11,8 +11,11 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout_at};
 
 use super::balance::Candidate;
-use super::health::{Change, Health};
+use super::checks::ServerCheck;
+use super::health::{Change, Health, Member};
 use super::pool::Pool;
+use super::slow_start;
+use crate::config::Unhealthy;
 use crate::tls::socket::tune;
 use crate::tls::transport::Transport;
 use crate::tls::{self, Connector};
@@ -42,7 +45,7 @@ pub(super) struct DialTarget {
     /// The same for logs, with the address if the server has several.
     pub(super) name: Arc<str>,
     pub(super) place: Place,
-    /// Its health, shared by all targets of this place with the same TLS settings.
+    /// Its health, shared by all targets of this place with the same TLS settings and the same check.
     pub(super) health: Arc<Health>,
     /// The connections that plain requests use; shared likewise.
     pub(super) pool: Arc<Pool>,
@@ -52,6 +55,10 @@ pub(super) struct DialTarget {
     pub(super) server_live: Arc<Counter>,
     /// The health of the server while its name has no address.
     pub(super) unresolved: Option<Arc<Health>>,
+    /// Its active check.
+    pub(super) check: Option<Arc<ServerCheck>>,
+    pub(super) unhealthy: Unhealthy,
+    pub(super) slow_start: Option<Duration>,
     pub(super) weight: u16,
     pub(super) backup: bool,
     /// Whether the server is `wss://`.
@@ -92,9 +99,16 @@ impl fmt::Display for Place {
 
 impl DialTarget {
     /// The target for the choice among those of its cluster.
-    pub(super) fn candidate(&self) -> Candidate<'_> {
-        let Self { name, weight, backup, live, .. } = self;
-        Candidate { name, weight: *weight, backup: *backup, live: live.used() }
+    pub(super) fn candidate(&self, now: StdInstant) -> Candidate<'_> {
+        let Self { name, weight, slow_start, backup, live, .. } = self;
+        let came_up = slow_start.and_then(|_| self.health.came_up());
+        let weight = slow_start::weight(*weight, came_up, *slow_start, now);
+        Candidate { name, weight, backup: *backup, live: live.used() }
+    }
+
+    /// The target for the rule about half of its cluster.
+    pub(super) fn member(&self, now: StdInstant) -> Member {
+        Member { standing: self.health.standing(now), backup: self.backup }
     }
 
     /// Counts a session, a request or an attempt.

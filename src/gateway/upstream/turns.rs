@@ -11,10 +11,11 @@ use percent_encoding::percent_decode_str;
 use super::attempt::now;
 use super::balance::{Candidate, order};
 use super::dial::Dialer;
-use super::health::Turn;
+use super::health::{Later, Member, Standing, Turn, ejected};
 use super::target::DialTarget;
 use crate::config::{Balance, HashKey, Route};
 use crate::handshake::RequestHead;
+use crate::state::drains::Drains;
 use crate::values::{AddressKey, Refusal, UserKey};
 
 /// The part of a request that selects its server, where `balance` is the hash of a cookie, a query parameter or a
@@ -26,8 +27,10 @@ pub(crate) struct Affinity(Option<Box<[u8]>>);
 pub(crate) struct Turns {
     targets: Arc<[DialTarget]>,
     order: vec::IntoIter<usize>,
-    /// Those that failed lately, with the time at which they are tried again in their turn.
-    resting: Vec<(Instant, usize)>,
+    /// For each server whether it is passed over while others are left.
+    ejected: Vec<bool>,
+    /// Those that are passed over.
+    resting: Vec<(Later, usize)>,
     /// Why there are none, if operators drain them.
     pub(super) drained: Option<Refusal>,
 }
@@ -79,6 +82,17 @@ fn parameter<'r>(request: &'r RequestHead, name: &str) -> Option<&'r [u8]> {
     })
 }
 
+/// The servers of a cluster as the rule about their half sees them. Those that operators drain get no sessions, like
+/// those that fail.
+pub(super) fn members(targets: &[DialTarget], drains: &Drains, now: Instant) -> Vec<Member> {
+    let member = |target: &DialTarget| {
+        let Member { standing, backup } = target.member(now);
+        let drained = drains.has_server(&target.server);
+        Member { standing: if drained { Standing::Failing } else { standing }, backup }
+    };
+    targets.iter().map(member).collect()
+}
+
 impl Dialer {
     /// The servers of `route` for a request from `address`, by `user` if a token names one. At the start it waits for
     /// the first resolution of their names, for `dial_timeout` and until the `deadline` at most.
@@ -93,14 +107,17 @@ impl Dialer {
         let limit = deadline.min(tokio::time::Instant::now() + route.cluster.dial_timeout);
         let targets = self.targets(route, limit).await;
         let balance = &route.cluster.balance;
-        let candidates: Vec<Candidate<'_>> = targets.iter().map(DialTarget::candidate).collect();
+        let now = now();
+        let candidates: Vec<Candidate<'_>> =
+            targets.iter().map(|target| target.candidate(now)).collect();
         let key = affinity.key(balance, address, user);
         let dice = || getrandom::u64().unwrap_or_default();
         let mut order = order(&candidates, balance, &key, dice);
         drop(candidates);
         let drained = self.drained(route);
         order.retain(|index| drained.is_none() && !self.drains.has_server(&targets[*index].server));
-        Turns { targets, order: order.into_iter(), resting: Vec::new(), drained }
+        let ejected = ejected(&members(&targets, &self.drains, now));
+        Turns { targets, order: order.into_iter(), ejected, resting: Vec::new(), drained }
     }
 }
 
@@ -110,17 +127,17 @@ impl Turns {
         self.order.len() + self.resting.len()
     }
 
-    /// The next server, which may be tried for the time `claim`. Those that failed lately come last, in the order of
-    /// the times at which they would be tried again.
+    /// The next server, which may be tried for the time `claim`. Those that are passed over come last: those that
+    /// may work first, then in the order of the times at which they would be tried again.
     pub(super) fn next(&mut self, claim: Duration) -> Option<&DialTarget> {
         for index in self.order.by_ref() {
             let target = &self.targets[index];
-            match target.health.turn(now(), now() + claim) {
+            match target.health.turn(now(), now() + claim, !self.ejected[index]) {
                 Turn::Now => return self.targets.get(index),
-                Turn::Later(due) => self.resting.push((due, index)),
+                Turn::Later(later) => self.resting.push((later, index)),
             }
         }
-        let (soonest, _) = self.resting.iter().enumerate().min_by_key(|(_, (due, _))| *due)?;
+        let (soonest, _) = self.resting.iter().enumerate().min_by_key(|(_, (later, _))| *later)?;
         let (_, index) = self.resting.remove(soonest);
         self.targets.get(index)
     }

@@ -29,6 +29,8 @@ pub struct Judge {
     rates: Vec<RateOfType>,
     /// The name of the session, for `{request_id}` of the answer.
     request_id: Box<str>,
+    /// The answers so far, by reason: a client cannot make the gateway build more of them.
+    answers: Vec<(Reason, Arc<str>)>,
 }
 
 impl Judge {
@@ -40,7 +42,7 @@ impl Judge {
         rates: Vec<RateOfType>,
         request_id: &str,
     ) -> Self {
-        Self { rules, claims, rates, request_id: request_id.into() }
+        Self { rules, claims, rates, request_id: request_id.into(), answers: Vec::new() }
     }
 
     /// Charges the rates of a type. A message that is refused for the user's rate has used the session's.
@@ -58,17 +60,23 @@ impl Judge {
     }
 
     /// The answer to the sender of a message that is refused.
-    fn answer(&self, reason: Reason) -> String {
+    fn answer(&mut self, reason: Reason) -> Arc<str> {
+        if let Some((_, answer)) = self.answers.iter().find(|(of, _)| *of == reason) {
+            return Arc::clone(answer);
+        }
         let template = self.rules.error_reply.as_deref().unwrap_or_default();
-        template.replace("{reason}", reason.name()).replace("{request_id}", &self.request_id)
+        let answer = template.replace("{reason}", reason.name());
+        let answer: Arc<str> = answer.replace("{request_id}", &self.request_id).into();
+        self.answers.push((reason, Arc::clone(&answer)));
+        answer
     }
 }
 
 impl MessageJudge for Judge {
     fn judge(&mut self, binary: bool, payload: &[u8], now: Instant) -> Option<Box<Judgement>> {
         let kind = if binary { MessageKind::Binary } else { MessageKind::Text };
-        let Verdict { listed, fault: broken } =
-            self.rules.judge(kind, payload, self.claims.as_ref());
+        let rules = Arc::clone(&self.rules);
+        let Verdict { listed, fault: broken } = rules.judge(kind, payload, self.claims.as_ref());
         let broken = match (broken, listed) {
             (None, Some((index, rules))) => self.charge(index, now).err().map(|key| {
                 fault(Reason::MessageRate, key, "it is above the rate of its type").of(rules)

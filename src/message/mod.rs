@@ -9,6 +9,7 @@ mod pointer;
 mod rules;
 mod scan;
 mod schema;
+mod text;
 mod types;
 
 #[cfg(test)]

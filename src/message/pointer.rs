@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 
+use super::text::are_alike;
+
 /// A pointer of the configuration, such as `/action` or `/data/0/room`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pointer(Vec<String>);
@@ -27,6 +29,19 @@ impl Pointer {
             return Err("a JSON pointer begins with /");
         };
         segments.split('/').map(unescaped).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Whether the last name of `path` is one of the pointer's, but for its case.
+    pub(super) fn is_alike(&self, path: &Path<'_>) -> bool {
+        let alike = |(wanted, segment): (&String, &Segment<'_>)| match segment {
+            Segment::Name(name) => are_alike(wanted, name),
+            Segment::Index(index) => wanted.parse() == Ok(*index),
+        };
+        let depth = path.0.len();
+        let is_last_other = self.0.get(depth.wrapping_sub(1)).is_some_and(
+            |wanted| matches!(path.0.last(), Some(Segment::Name(name)) if wanted != name),
+        );
+        is_last_other && self.0.iter().zip(&path.0).all(alike)
     }
 
     /// Whether the value at `path` is the one that the pointer names.

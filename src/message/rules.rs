@@ -9,6 +9,7 @@ use super::patterns::Patterns;
 use super::pointer::{Path, Pointer};
 use super::scan::{self, Bounds, Scalar, StructureFault, StructureRule, Visitor};
 use super::schema::Schema;
+use super::text;
 use super::types::{TypeRules, Types};
 use crate::values::{Reason, claims};
 
@@ -82,6 +83,10 @@ struct Seen<'r> {
     rules: &'r MessageRules,
     /// The type so far.
     found: Option<String>,
+    /// The value at the place of the type is an object or array.
+    nested: bool,
+    /// A name differs from that of a pointer in case alone: some parsers ignore case.
+    alike: bool,
     /// The number of a pattern that a string or name matches, with its place.
     denied: Option<(usize, String)>,
     /// Scalars at the places that `require_in` of any type names.
@@ -171,25 +176,23 @@ impl MessageRules {
         }
         // The rules of frames have checked it for a text message.
         let Ok(text) = std::str::from_utf8(payload) else {
-            return self.check_not_text();
+            return self.check_not_text(payload);
         };
-        if let Some(index) = self.deny.as_ref().and_then(|deny| deny.first_in(text)) {
-            return Err(denied(index, "in the text of the message"));
-        }
-        let mut seen = Seen { rules: self, found: None, denied: None, values: Vec::new() };
-        if self.bounds.is_none() && self.deny.is_none() {
-            return Ok(());
-        }
-        let any = Bounds::ANY;
-        let scanned = scan::scan(text, self.bounds.as_ref().unwrap_or(&any), &mut seen);
-        if let Some((index, place)) = seen.denied {
-            return Err(denied(index, format_args!("at \"{place}\"")));
-        }
+        let mut seen = Seen::new(self);
+        let scanned = match &self.bounds {
+            Some(bounds) => scan::scan(text, bounds, &mut seen),
+            None => Ok(()),
+        };
+        self.check_patterns(text, &seen)?;
         if self.bounds.is_none() {
             return Ok(());
         }
         if let Err(structure) = scanned {
-            return self.check_malformed(structure);
+            return self.check_malformed(text, structure);
+        }
+        if seen.alike {
+            let detail = "a name differs from that of a pointer in case alone";
+            return Err(fault(Reason::MessageStructure, "type_at", detail));
         }
         let mut value = None;
         if let Some(schema) = &self.schema {
@@ -198,6 +201,9 @@ impl MessageRules {
         let Some(types) = &self.types else {
             return Ok(());
         };
+        if seen.nested {
+            return Err(fault(Reason::MessageType, "type_at", "its type is no string"));
+        }
         let Some((index, rules)) = seen.found.as_deref().and_then(|name| types.find(name)) else {
             return unlisted(types, "it has no listed type");
         };
@@ -209,25 +215,50 @@ impl MessageRules {
         check_claims(rules, claims, &seen.values).map_err(|fault| fault.of(rules))
     }
 
-    /// Judges a binary message that is not UTF-8, so that it cannot be JSON.
-    fn check_not_text(&self) -> Result<(), MessageFault> {
+    /// Refuses a text that matches a denied pattern: as it came, with its escapes replaced, or one of its strings.
+    fn check_patterns(&self, text: &str, seen: &Seen<'_>) -> Result<(), MessageFault> {
+        let Some(deny) = &self.deny else {
+            return Ok(());
+        };
+        if let Some((index, place)) = &seen.denied {
+            return Err(denied(*index, format_args!("at \"{place}\"")));
+        }
+        if let Some(index) = deny.first_in(text) {
+            return Err(denied(index, "in the text of the message"));
+        }
+        let replaced = text::unescaped(text);
+        if let Some(index) = deny.first_in(&replaced) {
+            return Err(denied(index, "in its text with the escapes replaced"));
+        }
+        // The scan has seen the strings of a text that it accepts; a text that it refuses may still be read by others.
+        let mut strings = text::quoted(text).map(text::unescaped);
+        match strings.find_map(|string| deny.first_in(&string)) {
+            Some(index) => Err(denied(index, "in one of its strings")),
+            None => Ok(()),
+        }
+    }
+
+    /// Judges a binary message that is not UTF-8, so that it cannot be JSON (RFC 8259 section 8.1).
+    fn check_not_text(&self, payload: &[u8]) -> Result<(), MessageFault> {
         match (&self.bounds, &self.types) {
             (None, _) => Ok(()),
-            (Some(_), Some(types)) if types.allows_unlisted() && self.schema.is_none() => Ok(()),
+            (Some(_), Some(types))
+                if types.allows_unlisted() && self.schema.is_none() && !resembles_json(payload) =>
+            {
+                Ok(())
+            }
             _ => Err(fault(Reason::MessageStructure, "encoding", "it is not UTF-8")),
         }
     }
 
-    /// Judges a message that is not JSON, or not JSON within the bounds. A message that no JSON parser reads has no
-    /// type.
-    fn check_malformed(&self, structure: StructureFault) -> Result<(), MessageFault> {
+    /// Judges a message that is not JSON, or not JSON within the bounds. Only a message that no parser takes for JSON
+    /// has no type.
+    fn check_malformed(&self, text: &str, structure: StructureFault) -> Result<(), MessageFault> {
         let StructureFault { rule, offset } = structure;
-        let is_json = !matches!(
-            rule,
-            StructureRule::Syntax | StructureRule::Trailing | StructureRule::ByteOrderMark
-        );
+        let other = matches!(rule, StructureRule::Syntax | StructureRule::Trailing)
+            && !resembles_json(text.as_bytes());
         match &self.types {
-            Some(types) if !is_json && self.schema.is_none() => unlisted(types, "it is not JSON"),
+            Some(types) if other && self.schema.is_none() => unlisted(types, "it is not JSON"),
             _ => Err(fault(
                 Reason::MessageStructure,
                 rule.key(),
@@ -235,6 +266,15 @@ impl MessageRules {
             )),
         }
     }
+}
+
+/// Whether lenient parsers may take a message for a JSON object or array, in whatever encoding: it begins with one after
+/// blanks, NUL bytes (of UTF-16 and UTF-32) and byte order marks.
+fn resembles_json(payload: &[u8]) -> bool {
+    let skipped = |byte: &u8| {
+        matches!(byte, 0 | b' ' | b'\t' | b'\n' | b'\r' | 0xef | 0xbb | 0xbf | 0xfe | 0xff)
+    };
+    payload.iter().find(|byte| !skipped(byte)).is_some_and(|byte| matches!(byte, b'{' | b'['))
 }
 
 fn unlisted(types: &Types, detail: &str) -> Result<(), MessageFault> {
@@ -283,7 +323,9 @@ fn check_claims(
     }
     for (name, pointer) in &rules.require_in {
         let value = values.iter().find(|(at, _)| *at == pointer).map(|(_, value)| value);
-        let allowed = |value| of(name).is_some_and(|claim| claims::says(claim, value));
+        let allowed = |value: &Value| {
+            *value != "" && of(name).is_some_and(|claim| claims::says(claim, value))
+        };
         if !value.is_some_and(allowed) {
             let detail = format_args!("the value at {pointer} is not in the claim {name}");
             return Err(fault(Reason::MessageClaim, "types.require_in", detail));
@@ -308,7 +350,11 @@ impl MessageFault {
     }
 }
 
-impl Seen<'_> {
+impl<'r> Seen<'r> {
+    fn new(rules: &'r MessageRules) -> Self {
+        Self { rules, found: None, nested: false, alike: false, denied: None, values: Vec::new() }
+    }
+
     fn check_text(&mut self, path: &Path<'_>, text: &str) {
         if self.denied.is_none()
             && let Some(index) = self.rules.deny.as_ref().and_then(|deny| deny.first_in(text))
@@ -321,6 +367,13 @@ impl Seen<'_> {
 impl<'t> Visitor<'t> for Seen<'_> {
     fn name(&mut self, path: &Path<'t>, name: &str) {
         self.check_text(path, name);
+        if let Some(types) = &self.rules.types {
+            self.alike |= types.pointers().any(|pointer| pointer.is_alike(path));
+        }
+    }
+
+    fn container(&mut self, path: &Path<'t>) {
+        self.nested |= self.rules.types.as_ref().is_some_and(|types| types.at().matches(path));
     }
 
     fn scalar(&mut self, path: &Path<'t>, scalar: &Scalar<'t>) {
@@ -335,10 +388,8 @@ impl<'t> Visitor<'t> for Seen<'_> {
         {
             self.found = Some(text.clone().into_owned());
         }
-        for (_, pointer) in types.rules().iter().flat_map(|rules| &rules.require_in) {
-            if pointer.matches(path) && !self.values.iter().any(|(at, _)| *at == pointer) {
-                self.values.push((pointer, scalar.value()));
-            }
+        for pointer in types.compared().iter().filter(|pointer| pointer.matches(path)) {
+            self.values.push((pointer, scalar.value()));
         }
     }
 }

@@ -71,19 +71,10 @@ pub(super) enum Scalar<'t> {
 pub(super) trait Visitor<'t> {
     /// The name of a member, at its own path.
     fn name(&mut self, path: &Path<'t>, name: &str);
+    /// An object or array begins at `path`.
+    fn container(&mut self, path: &Path<'t>);
     /// A value that is a scalar, at `path`.
     fn scalar(&mut self, path: &Path<'t>, scalar: &Scalar<'t>);
-}
-
-impl Bounds {
-    /// No bounds; only the structure that all parsers read alike.
-    pub(super) const ANY: Self = Self {
-        max_depth: usize::MAX,
-        max_members: usize::MAX,
-        max_items: usize::MAX,
-        max_string: usize::MAX,
-        duplicate_keys: true,
-    };
 }
 
 impl StructureRule {
@@ -264,6 +255,7 @@ impl<'t, V: Visitor<'t>> Scanner<'t, '_, V> {
         if self.open.len() >= self.bounds.max_depth {
             return Err(self.fault(StructureRule::Depth));
         }
+        self.visitor.container(&self.path);
         self.at += 1;
         self.blanks();
         Ok(())

@@ -32,6 +32,8 @@ impl<'t> Visitor<'t> for Collected {
         self.names.push(name.to_owned());
     }
 
+    fn container(&mut self, _: &Path<'t>) {}
+
     fn scalar(&mut self, path: &Path<'t>, scalar: &Scalar<'t>) {
         self.scalars.push((path.to_string(), scalar.value()));
     }
@@ -201,8 +203,8 @@ fn depth_is_bounded_without_recursion() {
     assert_eq!(judged(&nested(33)), Err(StructureRule::Depth));
     assert_eq!(judged(&"[".repeat(1_000_000)), Err(StructureRule::Depth));
     assert_eq!(judged(&"{\"a\":".repeat(33)), Err(StructureRule::Depth));
-    let unbounded = scan(&nested(100_000), &Bounds::ANY, &mut Collected::default());
-    assert_eq!(unbounded, Ok(()));
+    let bounds = Bounds { max_depth: 1_000_000, ..BOUNDS };
+    assert_eq!(scan(&nested(100_000), &bounds, &mut Collected::default()), Ok(()));
 }
 
 #[test]
@@ -439,6 +441,72 @@ fn formats_are_asserted() {
         for text in bad {
             assert!(schema.judge(&json!(text)).is_err(), "{format}: {text}");
         }
+    }
+}
+
+/// Texts that real parsers accept although the scan does not, and others in which escapes hide a pattern.
+#[test]
+fn a_text_that_is_not_strict_json_hides_no_pattern() {
+    let deny = Patterns::new(&["(?i)<script".to_owned(), "^secret$".to_owned()]).unwrap();
+    let plain = MessageRules { deny: Some(deny), ..rules() };
+    let deny = Patterns::new(&["(?i)<script".to_owned(), "^secret$".to_owned()]).unwrap();
+    let types = Types::new(Pointer::parse("/t").unwrap(), vec![a_type("x")], true);
+    let listing =
+        MessageRules { deny: Some(deny), bounds: Some(BOUNDS), types: Some(types), ..rules() };
+    for text in [
+        r#"{"a":9007199254740993,"b":"\u003cscript"}"#,
+        r#"{"a":"\ud800","b":"\u003cscript"}"#,
+        r#"{"a":NaN,"b":"\u003cscript"}"#,
+        r#"42["m","\u003cscript"]"#,
+        r#"42"["m","\u003cscript"]"#,
+        r#"42["m","s\u0065cret"]"#,
+        r"'\u003cscript'",
+        r#"{} "\u003CSCRIPT"#,
+    ] {
+        for rules in [&plain, &listing] {
+            assert_eq!(reason(rules, text, None), Some(Reason::MessagePattern), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_type_is_not_hidden_from_the_rules_by_lenient_json() {
+    let mut one = a_type("delete");
+    one.require = vec![Requirement { claim: "role".into(), allowed: vec![json!("admin")] }];
+    let types = Types::new(Pointer::parse("/action").unwrap(), vec![one], true);
+    let rules = MessageRules { bounds: Some(BOUNDS), types: Some(types), ..rules() };
+    for text in [
+        r#"{"action":"delete","x":NaN}"#,
+        "\u{feff}{\"action\":\"delete\"}",
+        r#"{"action":"delete"}{}"#,
+        r#"{"action":["delete"]}"#,
+        r#"{"Action":"delete"}"#,
+        r#"{"action":"say","ACTION":"delete"}"#,
+        r#" {"action":"delete",}"#,
+        "{\0\"\0",
+        "\0{",
+    ] {
+        assert!(reason(&rules, text, None).is_some(), "{text}");
+    }
+    for payload in [&b"\xff\xfe{\0"[..], b"\xfe\xff\0{", b"\xff["] {
+        assert!(rules.judge(MessageKind::Binary, payload, None).fault.is_some());
+    }
+    for text in ["hello", "42[\"say\"]", "{\"action\":\"say\"}", "{\"action\":1}", "{}", "[]"] {
+        assert_eq!(reason(&rules, text, None), None, "{text}");
+    }
+    assert_eq!(rules.judge(MessageKind::Binary, &[0x89, b'P', 0xff], None).fault, None);
+}
+
+#[test]
+fn an_empty_value_is_in_no_claim() {
+    let mut one = a_type("join");
+    one.require_in = vec![("rooms".to_owned(), Pointer::parse("/room").unwrap())];
+    let types = Types::new(Pointer::parse("/t").unwrap(), vec![one], false);
+    let rules = MessageRules { bounds: Some(BOUNDS), types: Some(types), ..rules() };
+    for claim in ["a  b", "a ", ""] {
+        let claims = json!({ "rooms": claim });
+        let judged = reason(&rules, "{\"t\":\"join\",\"room\":\"\"}", claims.as_object());
+        assert_eq!(judged, Some(Reason::MessageClaim), "{claim:?}");
     }
 }
 

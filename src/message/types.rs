@@ -20,6 +20,8 @@ pub struct Types {
     prefixes: Vec<(String, usize)>,
     /// Whether a message without a listed type passes.
     allow_unlisted: bool,
+    /// The pointers of `require_in`, each once.
+    compared: Vec<Pointer>,
 }
 
 /// The names of a type: one, or all that begin alike.
@@ -85,7 +87,13 @@ impl Types {
             }
         }
         prefixes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
-        Self { at, rules, exact, prefixes, allow_unlisted }
+        let mut compared: Vec<Pointer> = Vec::new();
+        for (_, pointer) in rules.iter().flat_map(|rule| &rule.require_in) {
+            if !compared.contains(pointer) {
+                compared.push(pointer.clone());
+            }
+        }
+        Self { at, rules, exact, prefixes, allow_unlisted, compared }
     }
 
     /// The number and the rules of the type `name`: an exact name first, then the longest beginning.
@@ -99,6 +107,16 @@ impl Types {
     #[must_use]
     pub fn rules(&self) -> &[TypeRules] {
         &self.rules
+    }
+
+    /// The places of values that are compared with claims.
+    pub(super) fn compared(&self) -> &[Pointer] {
+        &self.compared
+    }
+
+    /// The places on which the verdict depends.
+    pub(super) fn pointers(&self) -> impl Iterator<Item = &Pointer> {
+        std::iter::once(&self.at).chain(&self.compared)
     }
 
     /// The place of the type.

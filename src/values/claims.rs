@@ -24,7 +24,9 @@ pub(crate) fn says(value: &Value, allowed: &Value) -> bool {
     match (value, allowed) {
         (value, allowed) if value == allowed => true,
         (Value::Array(list), allowed) => list.contains(allowed),
-        (Value::String(text), Value::String(word)) => text.split(' ').any(|one| one == word),
+        (Value::String(text), Value::String(word)) => {
+            text.split(' ').any(|one| !one.is_empty() && one == word)
+        }
         _ => false,
     }
 }

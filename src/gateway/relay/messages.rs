@@ -2,6 +2,7 @@
 //! their sender.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::values::{Endpoint, Reason};
 use crate::wire::{Judgement, Outcome};
@@ -17,17 +18,17 @@ pub(super) struct JudgedMessages {
     pub(super) unreported: VecDeque<(Endpoint, Judgement)>,
     reported: Vec<(Endpoint, Reason)>,
     /// The answers to the client.
-    pub(super) answers: VecDeque<String>,
+    pub(super) answers: VecDeque<Arc<str>>,
     /// Messages that were released although they break a rule.
     pub(super) let_through: u64,
 }
 
 impl JudgedMessages {
-    pub(super) fn note(&mut self, from: Endpoint, mut judgement: Judgement) {
-        match &mut judgement.outcome {
+    pub(super) fn note(&mut self, from: Endpoint, judgement: Judgement) {
+        match &judgement.outcome {
             Outcome::Report => self.let_through += 1,
             Outcome::Answer(answer) if self.answers.len() < MOST_ANSWERS => {
-                self.answers.push_back(std::mem::take(answer));
+                self.answers.push_back(Arc::clone(answer));
             }
             Outcome::Answer(_) | Outcome::Drop | Outcome::Close => {}
         }

@@ -23,6 +23,9 @@ const LITTLE: usize = 16 * 1024;
 /// read.
 const SCANT: usize = UNCOUNTED;
 
+/// The most judgements of one read that are passed on: a read can hold thousands of messages.
+const MOST_JUDGED: usize = 64;
+
 /// Buffers that belong to the worker thread, so that no session holds one while it waits.
 struct WorkerBuffers {
     read: Vec<u8>,
@@ -63,11 +66,16 @@ pub(super) struct PumpOutcome {
     pub(super) wait: Option<Instant>,
     /// Messages that break a rule of the route and do not end the session.
     pub(super) judged: Vec<Judgement>,
+    /// Further ones that were released.
+    pub(super) let_through: u64,
 }
 
 impl PumpOutcome {
     fn is_some(&self) -> bool {
-        self.notice.is_some() || self.wait.is_some() || !self.judged.is_empty()
+        self.notice.is_some()
+            || self.wait.is_some()
+            || !self.judged.is_empty()
+            || self.let_through > 0
     }
 }
 
@@ -213,6 +221,7 @@ fn feed(
     gate.at(now);
     let mut notice = None;
     let mut judged = Vec::new();
+    let mut let_through = 0;
     let mut rest = bytes;
     while !rest.is_empty() {
         let run = gate.judge(rest, budget);
@@ -229,25 +238,31 @@ fn feed(
             Some(GateEvent::Wait(until)) => {
                 return (
                     bytes.len() - rest.len(),
-                    PumpOutcome { notice, wait: Some(until), judged },
+                    PumpOutcome { notice, wait: Some(until), judged, let_through },
                 );
             }
             Some(GateEvent::Refused(reason)) => {
                 let notice = Some(Notice::Refused(reason));
-                return (bytes.len(), PumpOutcome { notice, wait: None, judged });
+                return (bytes.len(), PumpOutcome { notice, wait: None, judged, let_through });
             }
             Some(GateEvent::Violation(violation)) => {
                 let notice = Some(Notice::Violation(violation));
-                return (bytes.len(), PumpOutcome { notice, wait: None, judged });
+                return (bytes.len(), PumpOutcome { notice, wait: None, judged, let_through });
             }
             Some(GateEvent::Judged(judgement)) if judgement.outcome == Outcome::Close => {
                 let notice = Some(Notice::Judged(judgement));
-                return (bytes.len(), PumpOutcome { notice, wait: None, judged });
+                return (bytes.len(), PumpOutcome { notice, wait: None, judged, let_through });
             }
-            Some(GateEvent::Judged(judgement)) => judged.push(*judgement),
+            // Of more than these, the first ones are recorded and answered.
+            Some(GateEvent::Judged(judgement)) if judged.len() < MOST_JUDGED => {
+                judged.push(*judgement);
+            }
+            Some(GateEvent::Judged(judgement)) => {
+                let_through += u64::from(judgement.outcome == Outcome::Report);
+            }
         }
     }
-    (bytes.len(), PumpOutcome { notice, wait: None, judged })
+    (bytes.len(), PumpOutcome { notice, wait: None, judged, let_through })
 }
 
 /// Charges a peer for bytes read from it.
@@ -258,7 +273,7 @@ fn charge(source: &mut RelayPeer, bytes: usize, outcome: PumpOutcome, now: Insta
             PumpOutcome { notice: Some(Notice::Refused(reason)), ..outcome }
         }
         (Some(Verdict::Wait(until)), notice) => {
-            PumpOutcome { notice, wait: outcome.wait.max(Some(until)), judged: outcome.judged }
+            PumpOutcome { notice, wait: outcome.wait.max(Some(until)), ..outcome }
         }
         (_, notice) => PumpOutcome { notice, ..outcome },
     }

@@ -286,11 +286,14 @@ impl SessionRelay {
                 Endpoint::Client => (&mut self.client, &mut self.upstream),
                 Endpoint::Upstream => (&mut self.upstream, &mut self.client),
             };
-            let Some(PumpOutcome { notice, wait, judged }) =
+            let Some(PumpOutcome { notice, wait, judged, let_through }) =
                 pump(cx, source, sink, &self.budget, now)
             else {
                 return;
             };
+            if let_through > 0 {
+                self.rare.get_or_insert_default().messages.let_through += let_through;
+            }
             for judgement in judged {
                 self.rare.get_or_insert_default().messages.note(from, judgement);
             }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, Ordering};
+
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -47,9 +48,14 @@ struct RegistryInner {
     ending: Option<Reason>,
 }
 
+/// The serial number of the next record.
+static SERIALS: AtomicU32 = AtomicU32::new(0);
+
 /// The registry's record of a session, or of a plain request that lasts.
 #[derive(Debug)]
 pub(crate) struct SessionRecord {
+    /// Different for each record; the id may be a client's own.
+    serial: u32,
     pub(super) id: Box<str>,
     pub(super) route: Arc<str>,
     pub(super) subprotocol: Option<Box<str>>,
@@ -351,6 +357,7 @@ impl SessionRecord {
             context,
         } = description;
         Self {
+            serial: SERIALS.fetch_add(1, Ordering::Relaxed),
             id: request_id.into_boxed_str(),
             kind,
             route,
@@ -390,7 +397,7 @@ impl SessionRecord {
         let tokens = self.tokens();
         let route = self.judge(policy, tokens.as_deref()).map_err(|refusal| refusal.reason)?;
         if self.kind == RequestKind::WebSocket {
-            self.mailbox.amend(terms(&self.id, &route, tokens.as_deref(), limiters));
+            self.mailbox.amend(terms(&self.id, self.serial, &route, tokens.as_deref(), limiters));
         }
         Ok(route)
     }
@@ -419,12 +426,12 @@ impl SessionRecord {
     /// Gives the session the terms of `route` and of its tokens.
     pub(super) fn amend_on(&self, route: &Arc<Route>, limiters: &Limiters) {
         let tokens = self.tokens();
-        self.mailbox.amend(terms(&self.id, route, tokens.as_deref(), limiters));
+        self.mailbox.amend(terms(&self.id, self.serial, route, tokens.as_deref(), limiters));
     }
 
     /// The terms of the session on `route`, before it runs.
     pub(super) fn terms(&self, route: &Arc<Route>, limiters: &Limiters) -> Terms {
-        terms(&self.id, route, self.tokens().as_deref(), limiters)
+        terms(&self.id, self.serial, route, self.tokens().as_deref(), limiters)
     }
 
     fn judge(

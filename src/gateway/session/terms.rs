@@ -12,10 +12,11 @@ use crate::state::limits::{Limiters, MessageSource};
 use crate::values::{Rate, UserKey};
 use crate::wire::MessageJudge;
 
-/// The terms of the session `id` on `route`, with the tokens that it has. It shares its user's rates with the user's
+/// The terms of the session `id`, number `session`, on `route`, with the tokens that it has. It shares its user's rates with the user's
 /// other sessions.
 pub(super) fn terms(
     id: &str,
+    session: u32,
     route: &Arc<Route>,
     tokens: Option<&SessionTokens>,
     limiters: &Limiters,
@@ -26,7 +27,7 @@ pub(super) fn terms(
     let share = user.zip(rate).map(|(user, rate)| limiters.share(user, rate, now));
     let judge = |rules: &Arc<MessageRules>| {
         let claims = tokens.map(|tokens| tokens.claims.read());
-        let rates = rates(rules, id, user, limiters, now);
+        let rates = rates(rules, session, user, limiters, now);
         Box::new(Judge::new(Arc::clone(rules), claims, rates, id)) as Box<dyn MessageJudge>
     };
     let judges = Judges {
@@ -39,7 +40,7 @@ pub(super) fn terms(
 /// The rates of each type of messages.
 fn rates(
     rules: &MessageRules,
-    id: &str,
+    session: u32,
     user: Option<&UserKey>,
     limiters: &Limiters,
     now: Instant,
@@ -51,7 +52,7 @@ fn rates(
         };
         RateOfType {
             // Kept by the limiters, so that a reload or a new token does not replenish it.
-            session: share(MessageSource::Session(id.into()), one.rate.as_ref()),
+            session: share(MessageSource::Session(session), one.rate.as_ref()),
             user: user.and_then(|user| {
                 share(MessageSource::User(user.clone()), one.rate_per_user.as_ref())
             }),

@@ -35,8 +35,8 @@ struct UserCells {
 pub enum MessageSource {
     /// All sessions of a user.
     User(UserKey),
-    /// One session, by its id.
-    Session(Box<str>),
+    /// One session, by its number in the registry.
+    Session(u32),
 }
 
 impl Users {
@@ -79,7 +79,11 @@ impl Users {
 impl UserCells {
     fn sweep(&mut self, now: Instant, most_idle: usize) {
         // Handles are created only under the lock that is held here.
-        self.cells.retain(|_, cell| !cell.is_only_one() || cell.owes(now) > 0);
+        self.cells.retain(|(source, ..), cell| {
+            // An ended session does not come back.
+            let may_return = matches!(source, MessageSource::User(_));
+            !cell.is_only_one() || (may_return && cell.owes(now) > 0)
+        });
         let idle = self.cells.values().filter(|cell| cell.is_only_one());
         let mut debts: Vec<_> = idle.map(|cell| cell.owes(now)).collect();
         if let Some(over) = debts.len().checked_sub(most_idle).filter(|over| *over > 0) {

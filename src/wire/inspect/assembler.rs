@@ -1,6 +1,7 @@
 //! Holds the frames of a message until the whole message is judged, and then releases them as they came, or none.
 
 use std::fmt;
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
@@ -41,7 +42,7 @@ pub enum Outcome {
     /// The message is discarded.
     Drop,
     /// The message is discarded, and its sender gets this text message.
-    Answer(String),
+    Answer(Arc<str>),
 }
 
 impl Outcome {
@@ -77,10 +78,20 @@ pub(in crate::wire) struct Assembler {
     /// Payload bytes of the complete frames.
     length: u64,
     binary: bool,
-    /// The message in progress has a frame, and is judged.
-    held: bool,
-    /// The budget has no room for the inflated message.
-    full: bool,
+    state: MessageState,
+}
+
+/// The state of the message in progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum MessageState {
+    /// There is none, or it is not judged.
+    Passing,
+    /// It is held until it is judged.
+    Held,
+    /// The budget has no room for its inflated text.
+    Full,
+    /// It is held, and passes: its judge was taken away.
+    Exempt,
 }
 
 impl Assembler {
@@ -100,13 +111,15 @@ impl Assembler {
             inflated: CountedBytes::default(),
             length: 0,
             binary: false,
-            held: false,
-            full: false,
+            state: MessageState::Passing,
         }
     }
 
     /// Replaces the judge for messages that are not complete.
     pub(in crate::wire) fn replace(&mut self, judge: Option<Box<dyn MessageJudge>>) {
+        if self.holds() && judge.is_none() {
+            self.state = MessageState::Exempt;
+        }
         self.judge = judge;
     }
 
@@ -115,15 +128,25 @@ impl Assembler {
         self.now = now;
     }
 
-    pub(super) fn begin_frame(&mut self, head: &HeaderBytes, buffer: &mut FrameBuffer) -> Verdict {
+    /// The verdict on a frame with a complete header. `dropped`: the rates of the sender discard its message, which is
+    /// then not judged.
+    pub(super) fn begin_frame(
+        &mut self,
+        head: &HeaderBytes,
+        buffer: &mut FrameBuffer,
+        dropped: bool,
+    ) -> Verdict {
         if head.opcode() == Opcode::Continuation {
             // A message that began without a judge passes.
-            if !self.held {
+            if !self.holds() {
                 return Verdict::Pass;
             }
         } else {
+            self.reset();
             self.binary = head.opcode() == Opcode::Binary;
-            self.held = self.judge.is_some();
+            if self.judge.is_some() && !dropped {
+                self.state = MessageState::Held;
+            }
         }
         let handed = self.handover.as_mut().map(|handover| handover.begin_frame(head));
         if let Some(verdict @ (Verdict::Refuse(_) | Verdict::Take)) = handed {
@@ -146,15 +169,18 @@ impl Assembler {
     }
 
     fn verdict_on(&self, declared: u64) -> Verdict {
-        if !self.held {
-            return Verdict::Pass;
+        match self.state {
+            MessageState::Passing => return Verdict::Pass,
+            MessageState::Exempt => return Verdict::Hold,
+            MessageState::Full => return Verdict::Refuse(Reason::Capacity),
+            MessageState::Held => {}
         }
         let most = self.judge.as_ref().map_or(u64::MAX, |judge| judge.max_size());
         let inflated = self.inflated.bytes.len() as u64;
         if self.length.saturating_add(declared).max(inflated) > most {
             return Verdict::Refuse(Reason::MessageTooBig);
         }
-        if self.full { Verdict::Refuse(Reason::Capacity) } else { Verdict::Hold }
+        Verdict::Hold
     }
 
     /// Reads the next inflated text of a compressed message.
@@ -163,8 +189,11 @@ impl Assembler {
             handover.read_inflated(text);
         }
         let most = self.judge.as_ref().map_or(0, |judge| judge.max_size());
-        if self.held && self.inflated.bytes.len() as u64 <= most {
-            self.full |= !self.inflated.push(text, &self.budget);
+        if self.state == MessageState::Held
+            && self.inflated.bytes.len() as u64 <= most
+            && !self.inflated.push(text, &self.budget)
+        {
+            self.state = MessageState::Full;
         }
     }
 
@@ -201,7 +230,7 @@ impl Assembler {
 
     /// Whether the message in progress is held until it is judged.
     pub(in crate::wire) fn holds(&self) -> bool {
-        self.held
+        self.state != MessageState::Passing
     }
 
     /// Judges the message that a complete frame ends: the bytes in `buffer`, then `rest`. Returns the judgement with
@@ -213,9 +242,9 @@ impl Assembler {
         compressed: bool,
     ) -> (Option<Box<Judgement>>, u64) {
         let inflated = std::mem::take(&mut self.inflated);
-        let (count, now, binary) = (self.count, self.now, self.binary);
+        let (count, now, binary, state) = (self.count, self.now, self.binary, self.state);
         self.reset();
-        let Some(judge) = &mut self.judge else {
+        let Some(judge) = self.judge.as_mut().filter(|_| state == MessageState::Held) else {
             return (None, count);
         };
         let judgement = if compressed {
@@ -230,7 +259,8 @@ impl Assembler {
 
     /// Forgets the message in progress.
     fn reset(&mut self) {
-        (self.count, self.length, self.held, self.full) = (0, 0, false, false);
+        (self.count, self.length) = (0, 0);
+        self.state = MessageState::Passing;
         self.inflated = CountedBytes::default();
     }
 }

@@ -118,11 +118,12 @@ impl Inspectors {
     /// every frame stays short.
     #[inline(never)]
     fn inspect_begin(&mut self, frame: &Frame, buffer: &mut FrameBuffer) -> Verdict {
+        let dropped = self.rates.as_ref().is_some_and(|rates| rates.dropping().is_some());
         let begun = match self.messages.as_deref_mut() {
             Some(MessageInspector::Handover(handover)) => handover.begin_frame(&frame.head),
             Some(MessageInspector::FirstMessage(first)) => first.begin_frame(buffer),
             Some(MessageInspector::Assembler(assembler)) => {
-                assembler.begin_frame(&frame.head, buffer)
+                assembler.begin_frame(&frame.head, buffer, dropped)
             }
             None => Verdict::Pass,
         };

@@ -1,12 +1,17 @@
 //! Messages that are held until they are judged: released as they came or not at all, however they are cut.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use proptest::prelude::*;
 use tokio::time::Instant;
 
-use super::super::{Gate, GateEvent, HoldBudget, Judgement, MessageJudge, Opcode, Outcome};
-use crate::values::{Endpoint, Reason};
+use super::super::{
+    AboveRate, Allowance, ClientRates, Context, Gate, GateEvent, HoldBudget, Judgement,
+    MessageJudge, Opcode, Outcome,
+};
+use super::deflater::Deflater;
+use crate::values::{Endpoint, Rate, Reason};
 use crate::wire::FrameLimits;
 
 /// Refuses every message that contains an `x`; keeps what it has seen.
@@ -183,4 +188,33 @@ fn a_judge_that_is_taken_away_lets_the_message_in_progress_pass() {
     assert_eq!((judged.event.clone(), judged.release.concat()), (None, [first, last].concat()));
     let next = frame(2, true, b"x");
     assert_eq!(gate.judge(&next, &budget).release.concat(), next);
+}
+
+/// The text of a message that a rate discards is not part of the next one.
+#[test]
+fn a_message_that_a_rate_discards_leaves_nothing_behind() {
+    let (judge, budget) = (NoX::default(), HoldBudget::new(1 << 20));
+    let mut gate = gate(&judge, &budget);
+    gate.inflate(Context::Anew);
+    let now = Instant::now();
+    let rate = Rate { count: 1, per: Duration::from_secs(1), burst: 1 };
+    let rates =
+        ClientRates { messages: Some(rate), above: AboveRate::Drop, ..ClientRates::default() };
+    gate.allow(Allowance::new(&rates, None, now));
+    let mut deflater = Deflater::new(15, false);
+    let mut packed = |text: &[u8]| {
+        let mut frame = frame(1, true, &deflater.message(text));
+        frame[0] |= 0x40;
+        frame
+    };
+    gate.at(now);
+    for text in [&b"one"[..], b"dropped x"] {
+        let frame = packed(text);
+        gate.judge(&frame, &budget);
+    }
+    gate.at(now + Duration::from_secs(2));
+    let frame = packed(b"two");
+    let judged = gate.judge(&frame, &budget);
+    assert_eq!((judged.event.clone(), judged.release.concat()), (None, frame.clone()));
+    assert_eq!(*judge.0.lock().unwrap(), [b"one".to_vec(), b"two".to_vec()]);
 }

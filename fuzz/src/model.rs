@@ -2,8 +2,8 @@
 //! [`framewall::wire::Gate`] must release and refuse, however the stream arrives.
 
 use flate2::{Decompress, FlushDecompress, Status};
-use framewall::wire::{CloseFrame, Context, FrameLimits, Rule};
 use framewall::values::Endpoint;
+use framewall::wire::{CloseFrame, Context, FrameLimits, Rule};
 
 /// Frames up to this size, header and payload, are released whole or not at all.
 const WHOLE: u64 = 16 * 1024;
@@ -190,7 +190,8 @@ pub fn expected(
         }
         at += end;
     }
-    if let (Endpoint::Upstream, Some((rule @ Rule::MessageSize, ..))) = (sender, &mut out.violation) {
+    if let (Endpoint::Upstream, Some((rule @ Rule::MessageSize, ..))) = (sender, &mut out.violation)
+    {
         *rule = Rule::ReplySize;
     }
     out

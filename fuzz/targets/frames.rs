@@ -5,9 +5,9 @@
 
 use std::num::NonZeroU16;
 
-use framewall::values::Flow;
-use framewall::wire::{CloseFrame, Context, GateEvent, Gate, HoldBudget, FrameLimits, Violation};
 use framewall::values::Endpoint;
+use framewall::values::Flow;
+use framewall::wire::{CloseFrame, Context, FrameLimits, Gate, GateEvent, HoldBudget, Violation};
 use framewall_fuzz::model::{self, Expected};
 use libfuzzer_sys::fuzz_target;
 
@@ -145,7 +145,12 @@ impl Outcome {
                 Some(GateEvent::Dropped | GateEvent::Wait(_) | GateEvent::Refused(_)) => {
                     panic!("there are no rates")
                 }
-                Some(GateEvent::Token(_) | GateEvent::FirstMessage | GateEvent::Ping(_)) => {
+                Some(
+                    GateEvent::Token(_)
+                    | GateEvent::FirstMessage
+                    | GateEvent::Ping(_)
+                    | GateEvent::Judged(_),
+                ) => {
                     panic!("nobody asked for a message")
                 }
                 None => {}

@@ -7,12 +7,15 @@
 use std::cell::RefCell;
 
 use bytes::Bytes;
-use framewall::values::{Host, Origin, canonical_path};
 use framewall::config::UnknownClients;
-use framewall::handshake::{ClientAddress, DeflateOffer, HeadTap, Letters, MAX_HEAD, Peer, Persistence, Provenance, RawHead, UpgradeRequest, problem, request_id, upstream_request};
+use framewall::handshake::{
+    ClientAddress, DeflateOffer, HeadTap, Letters, MAX_HEAD, Peer, Persistence, Provenance,
+    RawHead, UpgradeRequest, problem, request_id, upstream_request,
+};
+use framewall::tls::transport::Transport;
 use framewall::values::FieldRules;
 use framewall::values::Refusal;
-use framewall::tls::transport::Transport;
+use framewall::values::{Host, Origin, canonical_path};
 use http::header::{CONNECTION, HeaderMap};
 use http::{Request, Response};
 use http_body_util::Empty;
@@ -119,7 +122,11 @@ fn check_request(request: &UpgradeRequest) {
 }
 
 fn check_forwarded(request: &UpgradeRequest, forwarded: &Request<Empty<Bytes>>, trusted: bool) {
-    assert_eq!(forwarded.uri().to_string(), request.head().target(), "the target goes on as it came");
+    assert_eq!(
+        forwarded.uri().to_string(),
+        request.head().target(),
+        "the target goes on as it came"
+    );
     let headers = forwarded.headers();
     for (name, value) in [
         ("connection", "Upgrade"),

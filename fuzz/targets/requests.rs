@@ -74,7 +74,7 @@ impl Both {
             let service = Service::open(&config, Journal::default()).expect("a gateway");
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
             let address = listener.local_addr().expect("a bound port");
-            let listeners = vec![Listener { socket: listener, purpose: Purpose::Serve }];
+            let listeners = vec![Listener { configured: address, socket: listener.into(), purpose: Purpose::Serve }];
             tokio::spawn(service.run(listeners, std::future::pending::<()>()));
             address
         });

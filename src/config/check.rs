@@ -48,6 +48,7 @@ pub(super) fn check<'a>(root: &SectionReader<'a>) -> Checked<'a> {
     let admin = admin::check(&root.table(&keys::ADMIN));
     issuers.lint_unused(root);
     clusters.lint_unused(root);
+    clusters.lint_bounds(server.max_connections);
     let firewall = firewall::check(root.table(&keys::FIREWALL));
     ban::check_file(root, firewall.ban.as_ref(), &admin);
     let limits = base.limits.values;

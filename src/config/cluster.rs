@@ -19,7 +19,7 @@ use super::kinds::{Bool, Fault, Integer, Item, Text, ValueKind, Words};
 use super::lints::LintName;
 use super::lists::ListOf;
 use super::load::Loader;
-use super::model::{Cluster, UpstreamAddress, UpstreamServer};
+use super::model::{Cluster, ServerBounds, UpstreamAddress, UpstreamServer};
 use super::reader::{NAME, NamedTable, Place, SectionReader, check_name, is_name};
 use super::report::Problem;
 use super::route::Shared;
@@ -64,6 +64,7 @@ pub(super) struct CheckedCluster {
     servers: Vec<UpstreamServer>,
     balance: Balance,
     dial_timeout: Duration,
+    bounds: ServerBounds,
     ca: Option<PathBuf>,
     server_name: Option<String>,
     health: Option<HealthCheck>,
@@ -201,6 +202,22 @@ impl<'a> Clusters<'a> {
         }
     }
 
+    /// Warns of each `max_connections` that [server] never lets a server reach: its own is `most`.
+    pub(super) fn lint_bounds(&self, most: usize) {
+        let key = keys::CLUSTER_MAX_CONNECTIONS.name;
+        for ClusterTable { reader, cluster, .. } in &self.0 {
+            let bound = cluster.as_ref().and_then(|cluster| cluster.bounds.max_connections);
+            if let Some(bound) = bound.filter(|bound| *bound > most) {
+                let what = format!("is {bound}, more than `max_connections` of [server], {most}");
+                if let Some(problem) = reader.problem(key, &what) {
+                    let help =
+                        "no server ever has that many: lower it, or raise the one of [server]";
+                    reader.lint(LintName::UpstreamUnreached, problem.help(help));
+                }
+            }
+        }
+    }
+
     /// Reads the files of the tables, in the order of the file; `None` stands for a table with a fault, which was
     /// reported.
     pub(super) fn load(self, listen: &[SocketAddr], loader: &Loader) -> Vec<Option<Arc<Cluster>>> {
@@ -218,8 +235,17 @@ pub(super) fn check<'a>(reader: &SectionReader<'a>) -> Clusters<'a> {
 
 fn check_one(NamedTable { name, span, reader }: NamedTable<'_>) -> ClusterTable<'_> {
     check_name(&reader, &name, span.clone(), "a table of upstreams");
-    let UpstreamKeys { servers, balance, dial_timeout, server_name, unhealthy, slow_start } =
-        UpstreamKeys::read(&reader);
+    let UpstreamKeys {
+        servers,
+        balance,
+        dial_timeout,
+        server_name,
+        unhealthy,
+        slow_start,
+        max_connections,
+        max_handshakes,
+    } = UpstreamKeys::read(&reader);
+    let bounds = ServerBounds { max_connections, max_handshakes };
     let ca = reader.get(&keys::CLUSTER_CA);
     let health = health::check(&reader, unhealthy, slow_start, &balance);
     let cluster = servers.map(|servers| {
@@ -229,6 +255,7 @@ fn check_one(NamedTable { name, span, reader }: NamedTable<'_>) -> ClusterTable<
             servers,
             balance,
             dial_timeout,
+            bounds,
             ca,
             server_name,
             health,
@@ -262,6 +289,7 @@ pub(super) fn of_route(
         servers,
         balance: Balance::First,
         dial_timeout,
+        bounds: ServerBounds::default(),
         ca,
         server_name,
         health: None,
@@ -389,6 +417,7 @@ impl CheckedCluster {
             servers,
             balance,
             dial_timeout,
+            bounds,
             ca,
             server_name,
             health,
@@ -401,6 +430,7 @@ impl CheckedCluster {
             servers,
             balance,
             dial_timeout,
+            bounds,
             trust,
             server_name,
             health,

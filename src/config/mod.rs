@@ -61,8 +61,8 @@ pub use keys::{Admin, BanRules, Issuer, Limits, Log, Route, Server, WebSocket};
 pub use lints::LintName;
 pub use load::{Loaded, examine, load, parse, read_text};
 pub use model::{
-    Auth, Cluster, Compression, Config, LogFormat, Origins, ProxyProtocol, UnknownClients,
-    UpstreamAddress, UpstreamServer,
+    Auth, Cluster, Compression, Config, LogFormat, Origins, ProxyProtocol, ServerBounds,
+    UnknownClients, UpstreamAddress, UpstreamServer,
 };
 pub use pacing::{Lifetime, RetryHint, ShutdownPace};
 pub use path::PathPattern;

@@ -105,6 +105,27 @@ pub struct UpstreamServer {
     pub backup: bool,
 }
 
+/// The most load of one server; `None` is off.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ServerBounds {
+    /// Sessions and plain requests.
+    pub max_connections: Option<usize>,
+    /// Handshakes in flight.
+    pub max_handshakes: Option<usize>,
+}
+
+impl ServerBounds {
+    /// The bounds under which both hold.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let least = |one: Option<usize>, other: Option<usize>| one.into_iter().chain(other).min();
+        Self {
+            max_connections: least(self.max_connections, other.max_connections),
+            max_handshakes: least(self.max_handshakes, other.max_handshakes),
+        }
+    }
+}
+
 /// The servers of an application: `[upstreams.NAME]`, or the list of a route.
 #[derive(Debug)]
 pub struct Cluster {
@@ -116,6 +137,8 @@ pub struct Cluster {
     pub balance: Balance,
     /// How long a server may take to accept a connection before the next one is tried.
     pub dial_timeout: Duration,
+    /// The most load of each server.
+    pub bounds: ServerBounds,
     /// The trust anchors for wss:// servers: the certificates of `ca`, each also accepted as an exact server
     /// certificate, or the roots of the system. `None` if no server is wss://.
     pub trust: Option<ServerTrust>,

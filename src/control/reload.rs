@@ -269,10 +269,10 @@ impl Control {
     /// Replaces the configuration for new connections first, then reviews the open sessions: a session
     /// that is registered in between sees the newer generation and is reviewed when it starts.
     pub(super) fn put_in_force(&self, next: InForce) -> (usize, usize) {
-        let next = Arc::new(next);
-        self.current.replace(Arc::clone(&next));
+        self.current.replace(next);
         let Self { runtime, reporter, .. } = self;
-        next.dialer.run_checks(reporter.journal(), runtime.upkeep(), runtime.stopping());
+        let dialer = &self.current.get().dialer;
+        dialer.run_checks(reporter.journal(), runtime.upkeep(), runtime.stopping());
         self.review()
     }
 }

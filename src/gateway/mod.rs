@@ -119,6 +119,7 @@ impl Gateway {
         }
         let pace = self.current.get().server.shutdown_pace();
         self.runtime.stop(pace);
+        self.current.get().dialer.stop_waiting();
         journal.record(Event::Stopping { sessions: self.sessions.count() });
         let all_over = async {
             tokio::select! {

@@ -132,6 +132,9 @@ pub enum Event<'a> {
     NameUnresolved { host: &'a str, addresses: usize, error: &'a str },
     /// A name was resolved again, to this many addresses.
     NameResolved { host: &'a str, addresses: usize },
+    /// A request was refused because the servers that it may use are busy, `upstream` first among them; before it
+    /// `unlogged` others were refused without an event. `waiting` requests wait for that server.
+    UpstreamBusy { upstream: &'a str, route: &'a str, waiting: usize, unlogged: u32 },
     /// A JWK Set was fetched.
     JwksRefreshed { issuer: &'a str, source: &'a str, keys: usize, names: &'a str },
     /// A JWK Set could not be fetched, and the last one, of this `age`, stays in use.
@@ -349,6 +352,7 @@ impl Event<'_> {
             Self::UpstreamUp { .. } => "upstream.up",
             Self::NameUnresolved { .. } => "upstream.unresolved",
             Self::NameResolved { .. } => "upstream.resolved",
+            Self::UpstreamBusy { .. } => "upstream.busy",
             Self::JwksRefreshed { .. } => "jwks.refreshed",
             Self::JwksStale { .. } => "jwks.stale",
             Self::JwksFailed { .. } => "jwks.failed",
@@ -384,6 +388,7 @@ impl Event<'_> {
             | Self::Cut { .. }
             | Self::Dropped { .. }
             | Self::NameUnresolved { .. }
+            | Self::UpstreamBusy { .. }
             | Self::JwksStale { .. }
             | Self::Banned { .. }
             | Self::AdminTimeout

@@ -76,6 +76,7 @@ fn message<'a>(event: &Event<'a>) -> &'a str {
         Event::UpstreamUp { .. } => "an upstream answers again",
         Event::NameUnresolved { .. } => "the name of an upstream cannot be resolved",
         Event::NameResolved { .. } => "the name of an upstream was resolved again",
+        Event::UpstreamBusy { .. } => "an upstream is busy, and requests are refused",
         Event::JwksRefreshed { .. } => "the JWK Set was fetched",
         Event::JwksStale { .. } => "the JWK Set cannot be fetched; the last one is kept",
         Event::JwksFailed { .. } => {
@@ -224,6 +225,12 @@ fn fields(line: &mut Line, event: &Event<'_>) {
         }
         Event::NameResolved { host, addresses } => {
             line.field("host", host).field("addresses", addresses);
+        }
+        Event::UpstreamBusy { upstream, route, waiting, unlogged } => {
+            line.field("upstream", upstream)
+                .field("route", route)
+                .field("waiting", waiting)
+                .field("unlogged", (unlogged > 0).then_some(unlogged));
         }
         Event::JwksRefreshed { issuer, source, keys, names } => {
             line.field("issuer", issuer)

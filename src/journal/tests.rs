@@ -536,6 +536,7 @@ fn for_every_event(mut take: impl FnMut(Event<'_>)) {
         Event::UpstreamUp { upstream, check: Some("websocket"), after: second, failures: 3 },
         Event::NameUnresolved { host: "app", addresses: 2, error: "x" },
         Event::NameResolved { host: "app", addresses: 2 },
+        Event::UpstreamBusy { upstream, route: "chat", waiting: 3, unlogged: 1 },
         Event::JwksRefreshed { issuer, source, keys: 2, names: "a, b" },
         Event::JwksStale { issuer, source, age: second, error: "x" },
         Event::JwksFailed { issuer, source, error: "x" },
@@ -616,6 +617,7 @@ fn variant(event: &Event<'_>) -> usize {
         Event::NameUnresolved { .. } => 46,
         Event::NameResolved { .. } => 47,
         Event::MessageRefused { .. } => 48,
+        Event::UpstreamBusy { .. } => 49,
     }
 }
 

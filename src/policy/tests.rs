@@ -178,6 +178,7 @@ fn the_list_has_each_phase_once() {
         Phase::Exchange,
         Phase::Request,
         Phase::Route,
+        Phase::RouteRequest,
         Phase::Head,
         Phase::Token,
         Phase::UserRequest,

@@ -119,6 +119,9 @@ reasons! {
     UpstreamUnavailable "upstream.unavailable" 503 1014 ERROR error "The application is not available.";
     /// `max_connections` is reached, or the hold budget has no room for a message that brings a token.
     Capacity "capacity" 503 1013 WARN - "The gateway is at its capacity.";
+    /// Every server that the request may use is at its `max_connections` or `max_handshakes`, and no place came free
+    /// in time or too many wait already.
+    UpstreamBusy "upstream.busy" 503 1013 WARN - "The application is busy. Try again later.";
     /// There is no key yet to verify a token with.
     TokenUnverifiable "token.unverifiable" 503 1013 ERROR error "Tokens cannot be verified right now.";
     /// An operator drains the route, or every server of it.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use framewall::config::{
-    Balance, CheckKind, HashKey, HealthCheck, Lint, Loaded, Unhealthy, UpstreamAddress,
-    UpstreamServer, parse,
+    Balance, CheckKind, HashKey, HealthCheck, Lint, Loaded, ServerBounds, Unhealthy,
+    UpstreamAddress, UpstreamServer, parse,
 };
 
 use crate::folder::{folder, load_in, root};
@@ -32,7 +32,7 @@ fn lints(loaded: &Loaded) -> Vec<(String, String)> {
 fn a_table_is_read_once_for_all_its_routes() {
     let table = "[upstreams.app]\n\
         servers = [\"wss://App\", { url = \"ws://b:81\", weight = 1000 }, { url = \"unix:run/s\", backup = true }]\n\
-        balance = \"hash:cookie:sid\"\ndial_timeout = \"3s\"\nca = \"certs/ca.pem\"\nserver_name = \"App.internal\"\n";
+        balance = \"hash:cookie:sid\"\ndial_timeout = \"3s\"\nmax_connections = 20000\nmax_handshakes = 100\nca = \"certs/ca.pem\"\nserver_name = \"App.internal\"\n";
     let text = format!("{HEAD}{table}{}{}", route("a", "\"app\""), route("b", "\"app\""));
     let folder = folder();
     let config = load_in(&folder, &text).unwrap_or_else(|error| panic!("{error}")).config;
@@ -52,6 +52,11 @@ fn a_table_is_read_once_for_all_its_routes() {
     assert_eq!(cluster.balance, Balance::Hash(HashKey::Cookie("sid".into())));
     assert_eq!(cluster.dial_timeout, Duration::from_secs(3));
     assert_eq!(cluster.server_name.as_deref(), Some("app.internal"));
+    let bounds = ServerBounds { max_connections: Some(20_000), max_handshakes: Some(100) };
+    assert_eq!(cluster.bounds, bounds);
+    let others = ServerBounds { max_connections: Some(10), max_handshakes: None };
+    let both = ServerBounds { max_connections: Some(10), max_handshakes: Some(100) };
+    assert_eq!((bounds.and(others), others.and(bounds)), (both, both));
     assert_eq!(cluster.trust.as_ref().unwrap().roots.len(), 1);
 }
 
@@ -80,6 +85,7 @@ fn absent_keys_of_a_table_have_defaults() {
     let cluster = &loaded.config.routes[0].cluster;
     assert_eq!((&cluster.balance, cluster.dial_timeout), (&Balance::Least, Duration::from_secs(1)));
     assert!(cluster.trust.is_none() && cluster.server_name.is_none());
+    assert_eq!(cluster.bounds, ServerBounds::default());
     assert_eq!(lints(&loaded), []);
 }
 
@@ -123,6 +129,20 @@ fn the_check_of_a_table_is_read() {
     assert_eq!((down_after, up_after), (5, 1));
     let half_minute = Some(Duration::from_secs(30));
     assert_eq!((whole.unhealthy, whole.slow_start), (Unhealthy::Drain, half_minute));
+}
+
+#[test]
+fn a_bound_that_the_gateway_never_reaches_is_warned_of() {
+    let table = |bound: &str| {
+        let text = format!("[upstreams.app]\nservers = [\"ws://a\"]\nmax_connections = {bound}\n");
+        read(&(text + &route("a", "\"app\"")))
+    };
+    let what =
+        "upstreams.app.max_connections is 100001, more than `max_connections` of [server], 100000";
+    assert_eq!(lints(&table("100001")), [("upstream.unreached".to_owned(), what.to_owned())]);
+    for bound in ["100000", "\"off\""] {
+        assert_eq!(lints(&table(bound)), []);
+    }
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod scaling;
 mod shutdown;
 mod signals;
 mod slow;
+mod storm;
 mod systemd;
 mod upgrade;
 mod upstream;

@@ -85,21 +85,21 @@ fn older_process(older: &Value) -> String {
     )
 }
 
-/// An upstream, or one of its addresses, on one line, with its name from `member`: its sessions and requests; since when
+/// An upstream, or one of its addresses, on one line, with its name from `member`: its load; since when
 /// it is down, the error, and the time of the next attempt; the last result of its check.
 fn upstream_state(upstream: &Value, member: &str) -> String {
     let (name, state) = (text(&upstream[member]), text(&upstream["state"]));
-    let live = text(&upstream["live"]);
+    let load = upstream_load(upstream);
     let time = |value: &Value| span(Duration::from_secs(value.as_u64().unwrap_or(0)));
     let mut shown = match upstream["error"].as_str() {
-        None => format!("{name} {state}, {live} live"),
+        None => format!("{name} {state}, {load}"),
         Some(error) => {
             let retry = match &upstream["retry_seconds"] {
                 Value::Null => "until its check passes".to_owned(),
                 seconds => format!("tried again in {}", time(seconds)),
             };
             let down = time(&upstream["down_seconds"]);
-            format!("{name} {state} for {down}, {live} live, {retry}: {}", plain(error))
+            format!("{name} {state} for {down}, {load}, {retry}: {}", plain(error))
         }
     };
     let health = &upstream["health"];
@@ -112,6 +112,23 @@ fn upstream_state(upstream: &Value, member: &str) -> String {
         if let Some(error) = health["error"].as_str().filter(|_| upstream["error"].is_null()) {
             let _ = write!(shown, ": {}", plain(error));
         }
+    }
+    shown
+}
+
+/// The sessions and plain requests of an upstream; its handshakes in flight, if they are bounded; the requests that wait
+/// for it, if there are any.
+fn upstream_load(upstream: &Value) -> String {
+    let count = |member: &str, most: &str, of: &str| match upstream[most].as_u64() {
+        Some(most) => format!("{} of {most} {of}", text(&upstream[member])),
+        None => format!("{} {of}", text(&upstream[member])),
+    };
+    let mut shown = count("live", "max_connections", "live");
+    if upstream["max_handshakes"].is_u64() {
+        let _ = write!(shown, ", {}", count("handshakes", "max_handshakes", "handshakes"));
+    }
+    if upstream["waiting"].as_u64().is_some_and(|waiting| waiting > 0) {
+        let _ = write!(shown, ", {} waiting", text(&upstream["waiting"]));
     }
     shown
 }

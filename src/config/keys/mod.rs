@@ -218,9 +218,8 @@ pub(in crate::config) fn instead_of(section: Section, name: &str) -> Option<&'st
             "this version has no HTTP listener for administration: give `socket`, whose file \
              decides who may use it",
         ),
-        (Section::Upstream, "max_connections") => Some(
-            "Framewall does not do that yet: it bounds no server's connections; `max_connections` of [server] \
-             bounds those of all clients",
+        (Section::Route, "max_connections") | (_, "max_handshakes") => Some(
+            "`max_connections` and `max_handshakes` of [upstreams.NAME] bound the load of each server",
         ),
         (
             _,
@@ -261,7 +260,6 @@ pub(in crate::config) fn later(name: &str) -> Option<&'static str> {
         "rewrite" | "strip_prefix" => {
             "`upstream_path` of a route says what its `path` becomes at the upstream"
         }
-        "max_handshakes" => "it does not pace reconnects",
         "include" | "imports" => "the configuration is one file",
         _ => return None,
     })

@@ -6,7 +6,7 @@ use super::{HOUR, SHORTEST, Section, secs};
 use crate::config::balance::Balance;
 use crate::config::cluster::{ServerEntry, parse_server_name};
 use crate::config::health::Unhealthy;
-use crate::config::kinds::{Choice, File, OrOff, Text, Time};
+use crate::config::kinds::{Choice, File, Integer, OrOff, Text, Time};
 use crate::config::lists::{ListOf, Subtable};
 use crate::config::model::UpstreamServer;
 
@@ -32,6 +32,14 @@ section! {
     CLUSTER_DIAL_TIMEOUT dial_timeout: Duration = Time, Time { min: SHORTEST, max: secs(60) }, Value(secs(1)),
         "How long name resolution, TCP and TLS of a server may take together before the next one is tried. The \
          last one that is left has at least 5 s.";
+    CLUSTER_MAX_CONNECTIONS max_connections: Option<usize> = OrOff<Integer<usize>>,
+        OrOff(Integer::new(1, 10_000_000)), Value(None),
+        "The most sessions and plain requests of each server at once. Further ones go to another server or wait for a \
+         place. See [upstreams.md](upstreams.md#a-reconnect-storm).";
+    MAX_HANDSHAKES max_handshakes: Option<usize> = OrOff<Integer<usize>>,
+        OrOff(Integer::new(1, 1_000_000)), Value(None),
+        "The most WebSocket handshakes in flight to each server, from the connection attempt to the answer. Further \
+         ones go to another server or wait. Plain requests do not count.";
     CLUSTER_CA ca = File, File, Omittable("the root certificates of the system"),
         "PEM file of the root certificates for wss:// servers, as `routes.NAME.upstream_ca`.";
     CLUSTER_SERVER_NAME server_name: Option<String> = Text<String>,

@@ -488,6 +488,7 @@ fn keeps_connection(refusal: &Refusal) -> bool {
             | Reason::LimitRequests
             | Reason::UpstreamUnavailable
             | Reason::RouteDrained
+            | Reason::UpstreamBusy
             | Reason::UpstreamTimeout
             | Reason::UpstreamHandshake
     );

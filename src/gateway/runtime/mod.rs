@@ -137,6 +137,7 @@ pub(crate) struct Current(RwLock<Arc<InForce>>);
 
 impl Current {
     pub(crate) fn new(in_force: InForce) -> Self {
+        in_force.dialer.bound_loads(None);
         Self(RwLock::new(Arc::new(in_force)))
     }
 
@@ -144,7 +145,11 @@ impl Current {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(crate) fn replace(&self, next: Arc<InForce>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = next;
+    pub(crate) fn replace(&self, next: InForce) {
+        let next = Arc::new(next);
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *current, Arc::clone(&next));
+        drop(current);
+        next.dialer.bound_loads(Some(&before.dialer));
     }
 }

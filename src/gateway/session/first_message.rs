@@ -1,7 +1,7 @@
 //! The token in the first message: the gateway has sent the 101 itself, waits for one text message, and
 //! dials an upstream only after it.
 
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use crate::config::Issuer;
 use crate::gateway::relay;
 use crate::gateway::upstream::{Failure, Upstream};
 use crate::policy::{Authentication, ShownToken, UserAdmission};
+use crate::tls::transport::Transport;
 use crate::values::{Endpoint, Reason, Refusal, RequestContext, TokenPlace, json};
 use crate::wire::{
     FirstMessage, FirstMessageEvent, FirstMessageReader, HoldPermit, Opcode, control_frame,
@@ -21,6 +22,9 @@ use crate::wire::{
 
 /// Bytes that the first message may have around the token.
 const AROUND: usize = 1024;
+
+/// How many bytes a client may send before it has an upstream, beyond those that came with its first message.
+const AHEAD: usize = 4096;
 
 /// The token of the first message, and the bytes that go to the upstream.
 struct First {
@@ -78,9 +82,16 @@ pub(super) async fn identify(
     }
     session.admission.identify(token);
     let admission = &session.admission;
-    match caller.connect(starter.reporter.journal(), admission, subject, deadline).await {
+    let mut early = first.early;
+    let connected = tokio::select! {
+        connected = caller.connect(starter.reporter.journal(), admission, subject, deadline) => connected,
+        () = leaves(&mut client.stream, &mut early) => {
+            return Err(Refusal::new(Reason::ClientLost, "the client left before it had an upstream"));
+        }
+    };
+    match connected {
         Ok(upstream) => {
-            client.early = Bytes::from(first.early);
+            client.early = Bytes::from(early);
             Ok(upstream)
         }
         Err(Failure::Refused(refusal)) => Err(refusal),
@@ -89,6 +100,19 @@ pub(super) async fn identify(
             Err(Refusal::new(Reason::UpstreamHandshake, detail))
         }
     }
+}
+
+/// Resolves when the client ends its connection, which must not keep its position in a queue. What it sends meanwhile is
+/// appended to `early`; after [`AHEAD`] bytes nothing more is read, and its end goes unnoticed.
+async fn leaves(stream: &mut Transport, early: &mut Vec<u8>) {
+    let most = early.len() + AHEAD;
+    while early.len() < most {
+        let read = poll_fn(|cx| stream.poll_few(cx, |_, bytes| early.extend_from_slice(bytes)));
+        if !matches!(read.await, Ok(Some(()))) {
+            return;
+        }
+    }
+    pending::<()>().await;
 }
 
 async fn read(

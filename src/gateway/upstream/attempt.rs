@@ -13,6 +13,7 @@ use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 
 use super::exchange::{ExchangeError, ExchangeOutcome, exchange};
 use super::health::{Change, Failed};
+use super::load::Permits;
 use super::target::{DialTarget, parts, share};
 use super::{AnswerDeadlines, Failure, Upstream, refused, verify};
 use crate::handshake::{Provenance, UpgradeRequest, upstream_request};
@@ -53,9 +54,10 @@ impl Attempts<'_> {
     pub(super) async fn attempt(
         &mut self,
         target: &DialTarget,
+        permits: Permits,
     ) -> Option<Result<Upstream, Failure>> {
         let began = now();
-        match self.try_one(target).await {
+        match self.try_one(target, permits).await {
             Ok(outcome) => {
                 if let Some(Change::Up { after, failures }) = target.answered(now()) {
                     let upstream = &target.name;
@@ -66,8 +68,7 @@ impl Attempts<'_> {
             }
             Err(Missed { reason, detail, failed }) => {
                 if let Some(failed) = failed {
-                    let dice = getrandom::u32().unwrap_or_default();
-                    let change = target.health.failed(began, now(), dice, failed, &detail);
+                    let change = target.failed(began, failed, &detail);
                     if let Some(Change::Down { rest, unlogged }) = change {
                         self.journal.record(Event::UpstreamDown {
                             upstream: &target.name,
@@ -89,14 +90,20 @@ impl Attempts<'_> {
     }
 
     /// Connects and exchanges the handshake; an attempt without an answer is [`Missed`].
-    async fn try_one(&self, target: &DialTarget) -> Result<Result<Upstream, Failure>, Missed> {
+    async fn try_one(
+        &self,
+        target: &DialTarget,
+        permits: Permits,
+    ) -> Result<Result<Upstream, Failure>, Missed> {
+        // The handshake is in flight until this returns.
+        let Permits { load, handshake: _in_flight } = permits;
+        let live = target.hold(load);
         let (key, admission) = (generate_key(), self.admission);
         let forwarded = match self.forwarded(&key) {
             Ok(forwarded) => forwarded,
             // Earlier checks rule it out.
             Err(error) => return Ok(Err(refused(Reason::HandshakeMalformed, error.to_string()))),
         };
-        let live = target.hold();
         let dial_time = self.dial_time();
         let stream = target.open(Instant::now() + dial_time).await.map_err(|error| Missed {
             reason: match error.kind() {

@@ -136,7 +136,13 @@ async fn repeat(checks: Checks, target: DialTarget, server: Arc<ServerCheck>, jo
 fn record(target: &DialTarget, check: &str, fault: Option<CheckFault>, journal: &Journal) {
     let detail = fault.as_ref().map_or(String::new(), |fault| fault.detail.clone());
     let (upstream, check) = (&*target.name, Some(check));
-    match target.health.checked(now(), fault) {
+    let was_down = target.health.is_checked_down();
+    let change = target.health.checked(now(), fault);
+    if !was_down && target.health.is_checked_down() {
+        // Requests stop waiting for it.
+        target.load.dismiss();
+    }
+    match change {
         Some(Change::Down { rest, unlogged }) => {
             let detail = &detail;
             journal.record(Event::UpstreamDown {

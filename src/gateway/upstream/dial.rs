@@ -10,8 +10,9 @@ use tokio_util::task::TaskTracker;
 use super::attempt::now;
 use super::checks::Checks;
 use super::health::{ShownUpstream, can_take_over, ejected};
+use super::load::{ShownLoad, WaitQueue};
 use super::servers::{Servers, SharedParts};
-use super::target::DialTarget;
+use super::target::{DialTarget, Place};
 use super::turns::members;
 use crate::config::{Cluster, Config, Route, Unhealthy};
 use crate::journal::Journal;
@@ -30,6 +31,8 @@ pub struct Dialer {
     shared: Arc<SharedParts>,
     /// The running checks, also those of earlier configurations.
     checks: Checks,
+    /// Incremented by each reload.
+    generation: u64,
 }
 
 /// An upstream as `status` shows it.
@@ -39,8 +42,9 @@ pub(crate) struct Listed {
     pub(crate) upstream: String,
     /// The routes that name it.
     pub(crate) routes: Vec<String>,
-    /// Its sessions and plain requests at present.
-    pub(crate) live: usize,
+    /// Its load; of several addresses together, and then without bounds.
+    #[serde(flatten)]
+    pub(crate) load: ShownLoad,
     /// Its health; of several addresses that of the best one.
     #[serde(flatten)]
     pub(crate) health: ShownUpstream,
@@ -53,8 +57,8 @@ pub(crate) struct Listed {
 #[derive(Debug, Clone, serde::Serialize)]
 pub(crate) struct ListedAddress {
     pub(crate) address: String,
-    /// Its sessions and plain requests at present.
-    pub(crate) live: usize,
+    #[serde(flatten)]
+    pub(crate) load: ShownLoad,
     #[serde(flatten)]
     pub(crate) health: ShownUpstream,
 }
@@ -71,6 +75,7 @@ impl Dialer {
         let servers = before.into_iter().flat_map(|before| before.routes.values());
         let known = servers.flat_map(|servers| servers.configured());
         let known: HashSet<_> = known.map(|(server, _)| Arc::clone(server)).collect();
+        let generation = before.map_or(1, |before| before.generation + 1);
         let (mut routes, mut tables) = (HashMap::new(), HashMap::new());
         let mut clusters: Vec<(&Arc<Cluster>, Arc<Servers>)> = Vec::new();
         for route in &config.routes {
@@ -80,7 +85,7 @@ impl Dialer {
             } else {
                 let cluster = &route.cluster;
                 let host = shared_host(config, cluster);
-                let servers = Arc::new(Servers::new(cluster, host, &known, &shared)?);
+                let servers = Arc::new(Servers::new(cluster, host, &known, &shared, generation)?);
                 clusters.push((cluster, Arc::clone(&servers)));
                 if let Some(name) = &cluster.name {
                     tables.insert(name.clone(), Arc::clone(&servers));
@@ -90,7 +95,33 @@ impl Dialer {
             routes.insert(Arc::clone(&route.name), servers);
         }
         let checks = before.map(|before| before.checks.clone()).unwrap_or_default();
-        Ok(Self { routes, tables, drains: Arc::clone(drains), shared, checks })
+        Ok(Self { routes, tables, drains: Arc::clone(drains), shared, checks, generation })
+    }
+
+    /// Puts the bounds of this configuration in force, and ends the wait for addresses that only `before` has.
+    pub(crate) fn bound_loads(&self, before: Option<&Self>) {
+        self.routes.values().for_each(|servers| servers.bound());
+        let targets = |dialer: &Self| -> Vec<DialTarget> {
+            let servers = dialer.routes.values();
+            servers.flat_map(|servers| servers.targets().to_vec()).collect()
+        };
+        let present = targets(self);
+        let present: HashSet<&Place> = present.iter().map(|target| &target.place).collect();
+        for target in before.map(targets).unwrap_or_default() {
+            if !present.contains(&target.place) {
+                target.load.remove();
+            }
+        }
+    }
+
+    /// Ends every wait for a server: the gateway stops.
+    pub(crate) fn stop_waiting(&self) {
+        self.shared.queue().stop();
+    }
+
+    /// The requests that wait for a server, also for one of an earlier configuration.
+    pub(super) fn queue(&self) -> &Arc<WaitQueue> {
+        self.shared.queue()
     }
 
     /// Starts the tasks that resolve the names of upstreams, until `shutdown` or until no upstream has the name.
@@ -268,15 +299,27 @@ impl Listed {
         };
         let best = targets.iter().min_by_key(rank).unwrap_or(first);
         let several = if targets.len() > 1 { targets } else { &[] };
+        let mut load = first.load.shown();
+        for other in targets.iter().skip(1).map(|target| target.load.shown()) {
+            load.handshakes += other.handshakes;
+            // A request may wait for all of them.
+            load.waiting = load.waiting.max(other.waiting);
+            // They are those of each address.
+            (load.max_connections, load.max_handshakes) = (None, None);
+        }
+        if first.unresolved.is_some() {
+            // Those of addresses that the name had before, too.
+            load.live = first.server_live.used();
+        }
         let address = |target: &DialTarget| ListedAddress {
             address: target.place.to_string(),
-            live: target.live.used(),
+            load: target.load.shown(),
             health: target.health.shown(now),
         };
         Self {
             upstream: first.server.to_string(),
             routes: vec![route.to_owned()],
-            live: first.server_live.used(),
+            load,
             health: best.health.shown(now),
             addresses: several.iter().map(address).collect(),
         }

@@ -10,6 +10,7 @@ mod checks;
 mod dial;
 mod exchange;
 mod health;
+mod load;
 mod lookup;
 mod plain;
 mod pool;
@@ -34,9 +35,11 @@ use crate::tls::transport::Transport;
 use crate::values::{Reason, Refusal};
 use attempt::Attempts;
 pub use dial::Dialer;
+use load::Need;
 pub(crate) use plain::{AnswerBody, PlainAnswer, PlainCall, forward};
 pub use target::Live;
 pub(crate) use target::configured_server;
+use turns::Turn;
 pub(crate) use turns::{Affinity, Turns};
 
 /// A stream to an application that accepted the WebSocket.
@@ -123,9 +126,11 @@ pub(crate) async fn connect(
         missed: Vec::new(),
         reason: Reason::UpstreamUnavailable,
     };
-    while let Some(target) = turns.next(attempts.share()) {
+    while let Some(Turn { target, permits }) =
+        turns.next(Need::Handshake, allowance, journal).await?
+    {
         *subject = Some(Arc::clone(&target.name));
-        if let Some(outcome) = attempts.attempt(target).await {
+        if let Some(outcome) = attempts.attempt(target, permits).await {
             return outcome;
         }
     }

@@ -13,12 +13,14 @@ use http::{HeaderMap, Method, Request, StatusCode, Version, request, response};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, timeout_at};
 
+use super::AnswerDeadlines;
 use super::attempt::{fair_time, is_the_gateways_own, now};
 use super::body::{BodyFault, RequestBody};
 use super::health::{Change, Failed};
+use super::load::Need;
 use super::pool::{HttpConnection, Pool};
 use super::target::{DialTarget, Live, share};
-use super::turns::Turns;
+use super::turns::{Turn, Turns};
 use crate::config::Route;
 use crate::handshake::{Letters, check_framing};
 use crate::journal::{Event, Journal, Subject};
@@ -123,9 +125,10 @@ pub(crate) async fn forward(
         missed: Vec::new(),
         reason: Reason::UpstreamUnavailable,
     };
-    while let Some(target) = turns.next(share(deadline, attempts.left)) {
+    let allowance = AnswerDeadlines { deadline, whole };
+    while let Some(Turn { target, permits }) = turns.next(Need::Plain, allowance, journal).await? {
         *subject = Some(Arc::clone(&target.name));
-        let live = target.hold();
+        let live = target.hold(permits.load);
         if let Some(outcome) = attempts.attempt(target).await {
             let (connection, answer) = outcome?;
             return Ok(answered(connection, answer, target, live));
@@ -288,8 +291,7 @@ impl PlainAttempts<'_> {
     }
 
     fn failed(&self, target: &DialTarget, began: std::time::Instant, detail: &str) {
-        let dice = getrandom::u32().unwrap_or_default();
-        let change = target.health.failed(began, now(), dice, Failed::Unconnected, detail);
+        let change = target.failed(began, Failed::Unconnected, detail);
         if let Some(Change::Down { rest, unlogged }) = change {
             self.journal.record(Event::UpstreamDown {
                 upstream: &target.name,

@@ -12,17 +12,22 @@ use tokio::time::Instant;
 use super::attempt::now;
 use super::checks::ServerCheck;
 use super::health::Health;
+use super::load::{ServerLoad, WaitQueue};
 use super::pool::Pool;
 use super::resolve::{Found, Name};
 use super::target::{DialTarget, Place};
-use crate::config::{Cluster, Unhealthy, UpstreamAddress, UpstreamServer};
+use crate::config::{Cluster, ServerBounds, Unhealthy, UpstreamAddress, UpstreamServer};
 use crate::tls::{Connector, TlsClient, TlsError};
 use crate::values::Counter;
 
 /// The parts of targets that several clusters and configurations share. Each lives as long as a target, a session or
 /// a request uses it.
 #[derive(Default)]
-pub(super) struct SharedParts(Mutex<Parts>);
+pub(super) struct SharedParts {
+    parts: Mutex<Parts>,
+    /// The requests that wait for any of the places.
+    queue: Arc<WaitQueue>,
+}
 
 #[derive(Default)]
 struct Parts {
@@ -35,7 +40,7 @@ struct Parts {
 /// The parts of a place.
 #[derive(Default)]
 struct PlaceParts {
-    live: Weak<Counter>,
+    load: Weak<ServerLoad>,
     /// For each of its TLS settings and checks.
     states: Vec<PlaceState>,
 }
@@ -52,6 +57,9 @@ pub(super) struct Servers {
     shared: Arc<SharedParts>,
     configured: Vec<Server>,
     built: RwLock<Built>,
+    bounds: ServerBounds,
+    /// The number of the configuration.
+    generation: u64,
 }
 
 /// A server of a cluster.
@@ -97,9 +105,18 @@ impl SharedParts {
         upgrade(servers.entry(Arc::clone(server)).or_default())
     }
 
-    fn place_live(&self, place: &Place) -> Arc<Counter> {
+    fn load(&self, place: &Place) -> Arc<ServerLoad> {
         let places = &mut self.locked().places;
-        upgrade(&mut places.entry(place.clone()).or_default().live)
+        let known = &mut places.entry(place.clone()).or_default().load;
+        known.upgrade().unwrap_or_else(|| {
+            let load = ServerLoad::new(&self.queue);
+            *known = Arc::downgrade(&load);
+            load
+        })
+    }
+
+    pub(super) fn queue(&self) -> &Arc<WaitQueue> {
+        &self.queue
     }
 
     /// The health and the idle connections of a place. `added`: the time at which it was added to others that
@@ -143,12 +160,12 @@ impl SharedParts {
         parts.servers.retain(|_, live| live.strong_count() > 0);
         parts.places.retain(|_, place| {
             place.states.retain(|state| state.health.strong_count() > 0);
-            place.live.strong_count() > 0 || !place.states.is_empty()
+            place.load.strong_count() > 0 || !place.states.is_empty()
         });
     }
 
     fn locked(&self) -> MutexGuard<'_, Parts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -169,6 +186,7 @@ impl Servers {
         host: Option<&str>,
         before: &HashSet<Arc<str>>,
         shared: &Arc<SharedParts>,
+        generation: u64,
     ) -> Result<Self, TlsError> {
         let client = cluster.trust.as_ref().map(TlsClient::new).transpose()?;
         let server = |server| Server::new(cluster, server, client.as_ref(), shared);
@@ -183,7 +201,13 @@ impl Servers {
         let none = vec![None; from.len()];
         let shared = Arc::clone(shared);
         let built = RwLock::new(Built::new(&configured, &none, from, &shared));
-        Ok(Self { shared, configured, built })
+        let bounds = cluster.bounds;
+        Ok(Self { shared, configured, built, bounds, generation })
+    }
+
+    /// Puts the bounds of the cluster in force.
+    pub(super) fn bound(&self) {
+        self.targets().iter().for_each(|target| target.load.bound(self.generation, self.bounds));
     }
 
     /// Each server as the configuration names it, with the count of its sessions and requests.
@@ -219,6 +243,9 @@ impl Servers {
         let from = self.configured.iter().map(Server::found).collect();
         // The targets before keep the parts of addresses that stay until the new ones share them.
         *built = Built::new(&self.configured, &built.from, from, &self.shared);
+        for target in &*built.targets {
+            target.load.bound(self.generation, self.bounds);
+        }
         Arc::clone(&built.targets)
     }
 }
@@ -260,10 +287,7 @@ impl Server {
                 (Location::of(host, *port, shared), tls, true)
             }
         };
-        let live = match &location {
-            Location::Fixed(place) => shared.place_live(place),
-            Location::Named { .. } => shared.server_live(&shown),
-        };
+        let live = shared.server_live(&shown);
         Ok(Self {
             shown,
             weight: *weight,
@@ -344,7 +368,7 @@ impl Server {
             name,
             health,
             pool,
-            live: shared.place_live(&place),
+            load: shared.load(&place),
             place,
             server_live: Arc::clone(&self.live),
             unresolved: None,
@@ -380,7 +404,8 @@ mod tests {
 
     use super::{Location, Servers, SharedParts};
     use crate::config;
-    use crate::gateway::upstream::target::DialTarget;
+    use crate::gateway::upstream::load::Need;
+    use crate::gateway::upstream::target::{DialTarget, Live};
 
     fn servers(list: &str, shared: &Arc<SharedParts>) -> Servers {
         let text = format!(
@@ -388,7 +413,12 @@ mod tests {
              auth = \"none\"\nupstream = [{list}]\n"
         );
         let config = config::parse(&text, Path::new("framewall.toml")).unwrap().config;
-        Servers::new(&config.routes[0].cluster, None, &HashSet::new(), shared).unwrap()
+        Servers::new(&config.routes[0].cluster, None, &HashSet::new(), shared, 1).unwrap()
+    }
+
+    /// Counts a plain request.
+    fn held(target: &DialTarget) -> Live {
+        target.hold(target.load.take(Need::Plain).unwrap().load)
     }
 
     fn resolve(servers: &Servers, addresses: &[&str]) {
@@ -424,14 +454,14 @@ mod tests {
         resolve(&before, &["10.0.0.5", "10.0.0.6"]);
         let old = before.targets();
         assert!(Arc::ptr_eq(&old[0].health, &old[2].health), "one address, two names");
-        let session = old[1].hold();
+        let session = held(&old[1]);
         let after = servers("\"ws://app\"", &shared);
         let new = after.targets();
         assert_eq!(new.len(), 2, "it is not resolved anew");
         for (new, old) in new.iter().zip(&*old) {
             assert!(Arc::ptr_eq(&new.health, &old.health) && Arc::ptr_eq(&new.pool, &old.pool));
         }
-        let counts = |target: &DialTarget| (target.live.used(), target.server_live.used());
+        let counts = |target: &DialTarget| (target.load.live(), target.server_live.used());
         assert_eq!([counts(&new[0]), counts(&new[1])], [(0, 1), (1, 1)]);
         drop(session);
         assert_eq!(counts(&new[1]), (0, 0));
@@ -442,15 +472,15 @@ mod tests {
         let shared = Arc::default();
         let servers = servers("\"ws://app\"", &shared);
         resolve(&servers, &["10.0.0.5", "10.0.0.6"]);
-        let session = servers.targets()[0].hold();
+        let session = held(&servers.targets()[0]);
         resolve(&servers, &["10.0.0.6"]);
         let targets = servers.targets();
         assert_eq!(shown(&targets), ["ws://app:80 10.0.0.6:80"]);
-        assert_eq!((targets[0].live.used(), targets[0].server_live.used()), (0, 1));
+        assert_eq!((targets[0].load.live(), targets[0].server_live.used()), (0, 1));
         drop(targets);
         shared.sweep();
         resolve(&servers, &["10.0.0.5"]);
-        assert_eq!(servers.targets()[0].live.used(), 1, "it counts on when it returns");
+        assert_eq!(servers.targets()[0].load.live(), 1, "it counts on when it returns");
         drop(session);
         resolve(&servers, &["10.0.0.6"]);
         drop(servers);

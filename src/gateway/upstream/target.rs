@@ -10,9 +10,11 @@ use std::time::{Duration, Instant as StdInstant};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout_at};
 
+use super::attempt::now;
 use super::balance::Candidate;
 use super::checks::ServerCheck;
-use super::health::{Change, Health, Member};
+use super::health::{Change, Failed, Health, Member};
+use super::load::{LoadPermit, ServerLoad};
 use super::pool::Pool;
 use super::slow_start;
 use crate::config::Unhealthy;
@@ -50,7 +52,7 @@ pub(super) struct DialTarget {
     /// The connections that plain requests use; shared likewise.
     pub(super) pool: Arc<Pool>,
     /// Its sessions, requests and attempts; shared by all targets of this place.
-    pub(super) live: Arc<Counter>,
+    pub(super) load: Arc<ServerLoad>,
     /// Those of all addresses that the server has or had; shared by all targets of its name.
     pub(super) server_live: Arc<Counter>,
     /// The health of the server while its name has no address.
@@ -82,9 +84,9 @@ pub(crate) fn configured_server(name: &str) -> &str {
 #[derive(Debug)]
 pub struct Live {
     #[expect(dead_code, reason = "it is held, and not looked at")]
-    address: Permit,
+    address: LoadPermit,
     #[expect(dead_code, reason = "it is held, and not looked at")]
-    server: Option<Permit>,
+    server: Permit,
 }
 
 impl fmt::Display for Place {
@@ -100,10 +102,10 @@ impl fmt::Display for Place {
 impl DialTarget {
     /// The target for the choice among those of its cluster.
     pub(super) fn candidate(&self, now: StdInstant) -> Candidate<'_> {
-        let Self { name, weight, slow_start, backup, live, .. } = self;
+        let Self { name, weight, slow_start, backup, load, .. } = self;
         let came_up = slow_start.and_then(|_| self.health.came_up());
         let weight = slow_start::weight(*weight, came_up, *slow_start, now);
-        Candidate { name, weight, backup: *backup, live: live.used() }
+        Candidate { name, weight, backup: *backup, live: load.live() }
     }
 
     /// The target for the rule about half of its cluster.
@@ -111,10 +113,20 @@ impl DialTarget {
         Member { standing: self.health.standing(now), backup: self.backup }
     }
 
-    /// Counts a session, a request or an attempt.
-    pub(super) fn hold(&self) -> Live {
-        let is_one = Arc::ptr_eq(&self.live, &self.server_live);
-        Live { address: self.live.hold(), server: (!is_one).then(|| self.server_live.hold()) }
+    /// Counts a session, a request or an attempt, which has a permit of this address, for the server too.
+    pub(super) fn hold(&self, address: LoadPermit) -> Live {
+        Live { address, server: self.server_live.hold() }
+    }
+
+    /// Notes a failed attempt that began at `began`. When it marks the address as down, requests stop waiting for it.
+    pub(super) fn failed(&self, began: StdInstant, failed: Failed, detail: &str) -> Option<Change> {
+        let dice = getrandom::u32().unwrap_or_default();
+        let was_up = self.health.rests(now(), false).is_none();
+        let change = self.health.failed(began, now(), dice, failed, detail);
+        if was_up && self.health.rests(now(), false).is_some() {
+            self.load.dismiss();
+        }
+        change
     }
 
     /// Notes that it answered, which also shows that the name of its server resolves again.

@@ -138,24 +138,22 @@ impl Health {
         Self(Mutex::new(HealthState { check, came_up: added, ..HealthState::default() }))
     }
 
+    /// When the upstream is to be tried if it is passed over at `now`, as [`Health::turn`] says; claims nothing.
+    pub(super) fn rests(&self, now: Instant, is_kept: bool) -> Option<Later> {
+        self.locked().rests(now, is_kept)
+    }
+
     /// Whether to try the upstream at `now`. After a rest only one connection gets [`Turn::Now`], until it
     /// reports its outcome, or until `claim` at the latest. One that is not [`ejected`] `is_kept` in its place
     /// although it is doubted.
     pub(super) fn turn(&self, now: Instant, claim: Instant, is_kept: bool) -> Turn {
         let mut state = self.locked();
-        if state.checked_down_since().is_some() && !is_kept {
-            let is_failing = state.standing(now) == Standing::Failing;
-            return Turn::Later(Later { is_failing, due: now + LONGEST_REST });
+        if let Some(later) = state.rests(now, is_kept) {
+            return Turn::Later(later);
         }
-        let Some(down) = &mut state.down else {
-            return Turn::Now;
-        };
-        let free = down.due.max(down.claimed.unwrap_or(down.due));
-        let is_failing = down.cause != Cause::Doubtful;
-        if now < free && (is_failing || !is_kept) {
-            return Turn::Later(Later { is_failing, due: free });
-        }
-        if is_failing {
+        if let Some(down) = &mut state.down
+            && down.cause != Cause::Doubtful
+        {
             down.claimed = Some(claim);
         }
         Turn::Now
@@ -295,6 +293,17 @@ impl Health {
 }
 
 impl HealthState {
+    fn rests(&self, now: Instant, is_kept: bool) -> Option<Later> {
+        if self.checked_down_since().is_some() && !is_kept {
+            let is_failing = self.standing(now) == Standing::Failing;
+            return Some(Later { is_failing, due: now + LONGEST_REST });
+        }
+        let down = self.down.as_ref()?;
+        let due = down.due.max(down.claimed.unwrap_or(down.due));
+        let is_failing = down.cause != Cause::Doubtful;
+        (now < due && (is_failing || !is_kept)).then_some(Later { is_failing, due })
+    }
+
     /// Since when the active check marks it as down.
     fn checked_down_since(&self) -> Option<Instant> {
         self.check.as_ref()?.down_since()

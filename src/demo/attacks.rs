@@ -225,15 +225,20 @@ impl Attacker {
     /// Sends the attack with this name on both paths at once; `None` if there is no such attack.
     pub(super) async fn attack(&self, name: &str) -> Option<Outcomes> {
         let attack = ATTACKS.iter().find(|attack| attack.name == name)?;
-        let (blind, framewall) =
-            tokio::join!(self.send(attack, self.blind), self.send(attack, self.targets.gateway));
+        // Built before the connections, whose limits of time do not allow for it: a build without
+        // optimization deflates the bomb for seconds.
+        let bytes = attack.payload.bytes();
+        let (blind, framewall) = tokio::join!(
+            self.send(attack, &bytes, self.blind),
+            self.send(attack, &bytes, self.targets.gateway)
+        );
         Some(Outcomes { blind, framewall })
     }
 
-    async fn send(&self, attack: &Attack, target: SocketAddr) -> AttackOutcome {
+    async fn send(&self, attack: &Attack, bytes: &[u8], target: SocketAddr) -> AttackOutcome {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let request = self.request(attack, target, id);
-        let answer = exchange(target, &request, attack.payload).await;
+        let answer = exchange(target, &request, attack.payload, bytes).await;
         let limit = match answer {
             Ok(AttackAnswer::Status(..)) => Duration::ZERO,
             _ => RECORD_WITHIN,
@@ -271,11 +276,12 @@ impl Attacker {
     }
 }
 
-/// Sends a handshake and a payload, and waits for the answer.
+/// Sends a handshake and the bytes of a payload, and waits for the answer.
 async fn exchange(
     target: SocketAddr,
     request: &str,
     payload: Payload,
+    bytes: &[u8],
 ) -> std::io::Result<AttackAnswer> {
     let late = || std::io::Error::from(std::io::ErrorKind::TimedOut);
     let mut stream =
@@ -293,10 +299,9 @@ async fn exchange(
         return Ok(AttackAnswer::Status(101, None));
     }
     let (mut reader, mut writer) = stream.split();
-    let bytes = payload.bytes();
     let writing = async {
         // The gateway may close before everything is written: its answer gives the reason.
-        let _ = writer.write_all(&bytes).await;
+        let _ = writer.write_all(bytes).await;
         std::future::pending::<()>().await;
     };
     tokio::select! {

@@ -188,9 +188,13 @@ impl Bans {
         self.made.subscribe()
     }
 
-    /// Stores a ban that another generation of the gateway made. Returns whether it was not known.
+    /// Stores a ban that another generation of the gateway made. Returns whether it was not known. Of two bans of one
+    /// network both generations keep the same one, the one that ends later: otherwise each would adopt that of the
+    /// other, and pass it back, for ever.
     pub fn learn(&self, ban: &Ban, now: UnixTime) -> bool {
-        let is_known = self.store.known(ban.network).is_some_and(|known| known == *ban);
+        let rank = |ban: &Ban| (ban.until, ban.at, ban.offences, ban.remembered, ban.why.clone());
+        let known = self.store.known(ban.network);
+        let is_known = known.is_some_and(|known| rank(&known) >= rank(ban));
         if is_known || self.store.put(ban.clone(), now).is_err() {
             return false;
         }

@@ -378,3 +378,32 @@ fn changed_ban_terms_apply_at_once_and_keep_strikes() {
     assert!(bench.is_banned("192.0.2.9") && !bench.is_banned("10.0.0.1"));
     assert_eq!(bench.strikes("192.0.2.10", 100), Struck::Noted);
 }
+
+/// Two generations that banned one network at the same time settle on one ban, and do not pass them on for ever.
+#[test]
+fn two_generations_keep_the_same_ban() {
+    let generations = [Bench::new(), Bench::new()];
+    let ban = |until: u64, why: &str| Ban {
+        network: "192.0.2.7/32".parse().unwrap(),
+        until: moment(until),
+        at: moment(0),
+        by: Author::Gateway,
+        why: Some(why.to_owned()),
+        offences: 1,
+        remembered: None,
+    };
+    let (first, second) = (ban(900, "frame.protocol"), ban(900, "handshake.malformed"));
+    for (own, other, learns) in
+        [(&first, &second, [true, false]), (&second, &first, [false, false])]
+    {
+        let [one, two] = &generations;
+        for (bench, ban) in [(one, own), (two, other)] {
+            bench.bans.learn(ban, moment(0));
+        }
+        let learned = [one.bans.learn(&second, moment(0)), two.bans.learn(&first, moment(0))];
+        assert_eq!(learned, learns);
+        assert_eq!(one.bans.list(moment(0)), [second.clone()]);
+        assert_eq!(two.bans.list(moment(0)), [second.clone()]);
+    }
+    assert!(generations[0].bans.learn(&ban(901, "a"), moment(0)), "it ends later");
+}

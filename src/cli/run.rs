@@ -119,6 +119,7 @@ fn serve(mut older: Option<Inheritance>, loaded: &Loaded, again: Again) -> Resul
         let name = lint.name().name();
         journal.record(Event::Lint { name, line: lint.line(), message: lint.message() });
     }
+    record_default_limits(&journal, config);
     raise_open_files(&journal, config.server.max_connections);
     let runtime = runtime()?;
     let outcome = runtime.block_on(async {
@@ -195,6 +196,20 @@ fn record_panics(journal: Journal) {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         journal.record(Event::Panic { place: &place });
     }));
+}
+
+/// Records the routes with all defaults of `[websocket]`, at most 20 of them by name.
+fn record_default_limits(journal: &Journal, config: &Config) {
+    const NAMED: usize = 20;
+    let all = config.routes.iter().filter(|route| route.has_websocket_defaults());
+    let mut names: Vec<&str> = all.map(|route| &*route.name).collect();
+    let others = names.len().saturating_sub(NAMED);
+    names.truncate(NAMED);
+    let more = if others > 0 { format!(" and {others} others") } else { String::new() };
+    let routes = names.join(", ") + &more;
+    if !routes.is_empty() {
+        journal.record(Event::DefaultLimits { routes: &routes });
+    }
 }
 
 /// Raises the limit of open files to the number that `max_connections` needs, as far as this user

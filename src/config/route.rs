@@ -80,6 +80,14 @@ impl CheckedRoute<'_> {
     }
 }
 
+impl Route {
+    /// Whether it serves sockets with all defaults of `[websocket]`.
+    #[must_use]
+    pub fn has_websocket_defaults(&self) -> bool {
+        self.serve.contains(&RequestKind::WebSocket) && self.websocket == WebSocket::defaults()
+    }
+}
+
 /// Checks every route, in the order of the file.
 pub(super) fn check<'a>(
     reader: &SectionReader<'a>,

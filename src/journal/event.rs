@@ -28,6 +28,8 @@ pub enum Event<'a> {
     Listening { address: SocketAddr, tls: bool },
     /// The configuration in use has a lint that `framewall check` reports.
     Lint { name: &'a str, line: Option<usize>, message: &'a str },
+    /// These routes have all defaults of `[websocket]`, of which an application and its clients can notice some.
+    DefaultLimits { routes: &'a str },
     /// The system allows fewer open files than `max_connections` needs.
     OpenFiles { limit: u64, wanted: u64 },
     /// A listener could not accept; it tries again after `pause`.
@@ -319,6 +321,7 @@ impl Event<'_> {
         match self {
             Self::Listening { .. } => "listening",
             Self::Lint { .. } => "lint",
+            Self::DefaultLimits { .. } => "default_limits",
             Self::OpenFiles { .. } => "open_files",
             Self::AcceptFailed { .. } => "accept.failed",
             Self::SignalIgnored { .. } => "signal.ignored",
@@ -396,6 +399,7 @@ impl Event<'_> {
             | Self::LinesLost { .. } => Level::WARN,
             Self::Admin(action) if action.refused => Level::WARN,
             Self::Listening { .. }
+            | Self::DefaultLimits { .. }
             | Self::Reloaded { .. }
             | Self::Upgraded { .. }
             | Self::DrainBegun { .. }

@@ -32,6 +32,10 @@ fn message<'a>(event: &Event<'a>) -> &'a str {
     match event {
         Event::Listening { .. } => "listening",
         Event::Lint { message, .. } => message,
+        Event::DefaultLimits { .. } => {
+            "routes have the default limits of [websocket]: messages and frames of clients up to 1 MiB, pings every \
+             30 s, no compression; docs/hardening.md lists what an application can notice"
+        }
         Event::OpenFiles { .. } => {
             "the limit of open files is lower than max_connections asks for: raise it (ulimit -n, or \
              LimitNOFILE of systemd), or lower max_connections"
@@ -118,6 +122,9 @@ fn fields(line: &mut Line, event: &Event<'_>) {
         }
         Event::Lint { name, line: number, .. } => {
             line.field("lint", name).field("line", number);
+        }
+        Event::DefaultLimits { routes } => {
+            line.field("routes", routes);
         }
         Event::OpenFiles { limit, wanted } => {
             line.field("limit", limit).field("wanted", wanted);

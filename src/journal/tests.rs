@@ -489,6 +489,7 @@ fn for_every_event(mut take: impl FnMut(Event<'_>)) {
     let all = [
         Event::Listening { address: peer, tls: true },
         Event::Lint { name: "log_file", line: Some(3), message: "x" },
+        Event::DefaultLimits { routes: "chat, app" },
         Event::OpenFiles { limit: 1024, wanted: 4096 },
         Event::AcceptFailed { error, pause: second },
         Event::SignalIgnored { signal: "SIGUSR2" },
@@ -618,6 +619,7 @@ fn variant(event: &Event<'_>) -> usize {
         Event::NameResolved { .. } => 47,
         Event::MessageRefused { .. } => 48,
         Event::UpstreamBusy { .. } => 49,
+        Event::DefaultLimits { .. } => 50,
     }
 }
 

@@ -90,3 +90,17 @@ fn both_wildcards_of_a_port_are_listened_on() {
         });
     }
 }
+
+#[test]
+fn routes_with_the_default_limits_are_named_once_at_start() {
+    let upstream = RawUpstream::bind();
+    let own = "[routes.own]\npath = \"/own\"\nupstream = [\"ws://127.0.0.1:9\"]\nauth = \"none\"\n\
+        websocket = { max_message_size = \"64KiB\" }";
+    let gateway = Gateway::to(&[upstream.address()]).more(own).start();
+    let record = gateway.wait_for_record(|record| record["event"] == "default_limits");
+    assert_eq!(record["routes"], "app");
+    let gateway = Gateway::to(&[upstream.address()]).websocket("idle_timeout = \"1h\"").start();
+    gateway.wait_for_record(|record| record["event"] == "listening");
+    let named = |record: &serde_json::Value| record["event"] == "default_limits";
+    assert!(!gateway.log_records().iter().any(named));
+}

@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
-    CONTENT_TYPE, COOKIE, FORWARDED, HOST, HeaderName, HeaderValue, MAX_FORWARDS, ORIGIN, PRAGMA,
-    RANGE, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
-    SEC_WEBSOCKET_VERSION, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONTENT_TYPE, COOKIE, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue, MAX_FORWARDS, ORIGIN,
+    PRAGMA, RANGE, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, SET_COOKIE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, Method, Request, request};
 use http_body_util::Empty;
@@ -28,18 +28,20 @@ use crate::values::client_fields::replace_claims;
 use crate::values::client_fields::{FieldRules, fold};
 
 /// Fields that no trailer may be, in addition to hop-by-hop fields and those that describe the client.
-static NO_TRAILERS: [HeaderName; 11] = [
+static NO_TRAILERS: [HeaderName; 13] = [
     AUTHORIZATION,
     CACHE_CONTROL,
     CONTENT_ENCODING,
     CONTENT_RANGE,
     CONTENT_TYPE,
     COOKIE,
+    EXPECT,
     HOST,
     MAX_FORWARDS,
     ORIGIN,
     PRAGMA,
     RANGE,
+    SET_COOKIE,
 ];
 
 /// Room for the fields that the gateway adds to a message, so that the map of fields is not built twice.
@@ -143,6 +145,10 @@ fn trailer_names(received: &HeaderMap, provenance: Provenance<'_>) -> Option<Hea
     let names = announced.iter().filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok());
     let mut kept: HeaderMap = names.map(|name| (name, HeaderValue::from_static(""))).collect();
     for name in &NO_TRAILERS {
+        kept.remove(name);
+    }
+    let conditions = kept.keys().filter(|name| name.as_str().starts_with("if-")).cloned();
+    for name in conditions.collect::<Vec<_>>() {
         kept.remove(name);
     }
     kept = end_to_end(&kept);

@@ -31,7 +31,7 @@ fn trailers_pass_if_they_are_announced_and_harmless() {
     let gateway = serving(&[upstream.address()]).start();
     let mut client = gateway.connect();
     let announced = "X-Sum, Content-Length, Host, Authorization, Cookie, X-Forwarded-For, X_Real_IP, X-Request-Id, \
-                     Transfer-Encoding, Content-Type, Sec-WebSocket-Key";
+                     Transfer-Encoding, Content-Type, Sec-WebSocket-Key, If-Match, Expect, Set-Cookie";
     let request = plain("POST / HTTP/1.1")
         .and("Transfer-Encoding", "chunked")
         .and("Trailer", announced)
@@ -43,8 +43,9 @@ fn trailers_pass_if_they_are_announced_and_harmless() {
         b"Cookie: d=e\r\nX-Forwarded-For: 192.0.2.1\r\nX_Real_IP: 192.0.2.1\r\nX-Request-Id: 7\r\n",
     );
     client.send(
-        b"Transfer-Encoding: f\r\nContent-Type: g\r\nSec-WebSocket-Key: h\r\nX-Silent: i\r\n\r\n",
+        b"Transfer-Encoding: f\r\nContent-Type: g\r\nSec-WebSocket-Key: h\r\nX-Silent: i\r\n",
     );
+    client.send(b"If-Match: j\r\nExpect: k\r\nSet-Cookie: l=m\r\n\r\n");
     let mut application = upstream.accept();
     assert_eq!(application.read_head().only("trailer"), Some("x-sum"));
     let sent = b"2\r\nab\r\n0\r\nx-sum: 1\r\n\r\n";

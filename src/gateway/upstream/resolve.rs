@@ -105,6 +105,10 @@ async fn keep_resolved<F: Future<Output = Resolution>>(
     loop {
         let (next, pause) = match resolve().await {
             Ok((mut addresses, pause)) if !addresses.is_empty() => {
+                // An IPv4-mapped address is the same server.
+                for address in &mut addresses {
+                    *address = address.to_canonical();
+                }
                 addresses.sort_unstable();
                 addresses.dedup();
                 addresses.truncate(MOST_ADDRESSES);
@@ -234,6 +238,14 @@ mod tests {
         let old = vec![address(5), address(6)];
         assert_eq!(seen, [old.clone(), old, vec![address(7)]]);
         assert_eq!(records, ["unresolved, 2", "resolved, 1"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_in_both_of_its_forms_is_one() {
+        let mapped = "::ffff:10.0.0.5".parse().unwrap();
+        let both = Ok((vec![mapped, "10.0.0.5".parse().unwrap()], Duration::from_secs(1)));
+        let (seen, _) = after(vec![both], &[1]).await;
+        assert_eq!(seen[0], ["10.0.0.5".parse::<IpAddr>().unwrap()]);
     }
 
     #[tokio::test(start_paused = true)]

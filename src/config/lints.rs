@@ -61,7 +61,7 @@ lints! {
     PathBare "path.bare" "`/ws/*` leaves `/ws` itself without a route.";
     OriginsShared "origins.shared" "A listed origin is shared by pages of others: `null`, an empty one or `file://`.";
     OriginsAny "origins.any" "Every web page may connect.";
-    UpstreamUnreached "upstream.unreached" "`max_connections` of a server is larger than that of [server].";
+    UpstreamUnreached "upstream.unreached" "`max_connections` of a server is larger than that of `[server]`.";
     UpstreamUnused "upstream.unused" "No route uses a table of upstreams.";
     UpstreamSelf "upstream.self" "An upstream is an address that the gateway itself listens on.";
     UpstreamName "upstream.name" "The name of an upstream does not resolve. Only `framewall check` looks it up.";

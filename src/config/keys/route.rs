@@ -68,7 +68,7 @@ loaded! {
          sent, the head of the answer. The body of an answer has no such limit. Only with \"http\" in `serve`.";
     ROUTE_REQUESTS requests: Option<Rate> = OrOff<RateOf>, OrOff(RateOf::Events), Value(None),
         "Rate limit of the plain HTTP requests of one address, and of one user of one [jwt.NAME], on this route; \
-         IPv6 counts by /64. They also count for `requests` of [limits], which is over all routes. Only with \"http\" \
+         IPv6 counts by /64. They also count for `requests` of `[limits]`, which is over all routes. Only with \"http\" \
          in `serve`.";
     AMBIGUOUS_PATHS ambiguous_paths: bool = Bool, Bool, Value(false),
         "Forward plain HTTP requests whose path servers read in different ways: with `//`, with `;`, or with an \

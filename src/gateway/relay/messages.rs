@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::pump::JudgedRead;
 use crate::values::{Endpoint, Reason};
 use crate::wire::{Judgement, Outcome};
 
@@ -24,7 +25,14 @@ pub(super) struct JudgedMessages {
 }
 
 impl JudgedMessages {
-    pub(super) fn note(&mut self, from: Endpoint, judgement: Judgement) {
+    pub(super) fn note_all(&mut self, from: Endpoint, judged: JudgedRead) {
+        self.let_through += judged.let_through;
+        for judgement in judged.first {
+            self.note(from, judgement);
+        }
+    }
+
+    fn note(&mut self, from: Endpoint, judgement: Judgement) {
         match &judgement.outcome {
             Outcome::Report => self.let_through += 1,
             Outcome::Answer(answer) if self.answers.len() < MOST_ANSWERS => {

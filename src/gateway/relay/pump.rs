@@ -64,18 +64,32 @@ pub(super) struct PumpOutcome {
     pub(super) notice: Option<Notice>,
     /// The peer may not be read before this instant.
     pub(super) wait: Option<Instant>,
-    /// Messages that break a rule of the route and do not end the session.
-    pub(super) judged: Vec<Judgement>,
-    /// Further ones that were released.
+    /// Messages that break a rule of the route and do not end the session. Boxed, since few reads have any.
+    pub(super) judged: Option<Box<JudgedRead>>,
+}
+
+/// The messages of one read that break a rule of the route.
+#[derive(Debug, Default)]
+pub(super) struct JudgedRead {
+    /// The first of them, at most [`MOST_JUDGED`].
+    pub(super) first: Vec<Judgement>,
+    /// How many of the others were released.
     pub(super) let_through: u64,
+}
+
+impl JudgedRead {
+    fn add(&mut self, judgement: Judgement) {
+        if self.first.len() < MOST_JUDGED {
+            self.first.push(judgement);
+        } else {
+            self.let_through += u64::from(judgement.outcome == Outcome::Report);
+        }
+    }
 }
 
 impl PumpOutcome {
     fn is_some(&self) -> bool {
-        self.notice.is_some()
-            || self.wait.is_some()
-            || !self.judged.is_empty()
-            || self.let_through > 0
+        self.notice.is_some() || self.wait.is_some() || self.judged.is_some()
     }
 }
 
@@ -220,8 +234,7 @@ fn feed(
 ) -> (usize, PumpOutcome) {
     gate.at(now);
     let mut notice = None;
-    let mut judged = Vec::new();
-    let mut let_through = 0;
+    let mut judged: Option<Box<JudgedRead>> = None;
     let mut rest = bytes;
     while !rest.is_empty() {
         let run = gate.judge(rest, budget);
@@ -238,31 +251,25 @@ fn feed(
             Some(GateEvent::Wait(until)) => {
                 return (
                     bytes.len() - rest.len(),
-                    PumpOutcome { notice, wait: Some(until), judged, let_through },
+                    PumpOutcome { notice, wait: Some(until), judged },
                 );
             }
             Some(GateEvent::Refused(reason)) => {
                 let notice = Some(Notice::Refused(reason));
-                return (bytes.len(), PumpOutcome { notice, wait: None, judged, let_through });
+                return (bytes.len(), PumpOutcome { notice, wait: None, judged });
             }
             Some(GateEvent::Violation(violation)) => {
                 let notice = Some(Notice::Violation(violation));
-                return (bytes.len(), PumpOutcome { notice, wait: None, judged, let_through });
+                return (bytes.len(), PumpOutcome { notice, wait: None, judged });
             }
             Some(GateEvent::Judged(judgement)) if judgement.outcome == Outcome::Close => {
                 let notice = Some(Notice::Judged(judgement));
-                return (bytes.len(), PumpOutcome { notice, wait: None, judged, let_through });
+                return (bytes.len(), PumpOutcome { notice, wait: None, judged });
             }
-            // Of more than these, the first ones are recorded and answered.
-            Some(GateEvent::Judged(judgement)) if judged.len() < MOST_JUDGED => {
-                judged.push(*judgement);
-            }
-            Some(GateEvent::Judged(judgement)) => {
-                let_through += u64::from(judgement.outcome == Outcome::Report);
-            }
+            Some(GateEvent::Judged(judgement)) => judged.get_or_insert_default().add(*judgement),
         }
     }
-    (bytes.len(), PumpOutcome { notice, wait: None, judged, let_through })
+    (bytes.len(), PumpOutcome { notice, wait: None, judged })
 }
 
 /// Charges a peer for bytes read from it.

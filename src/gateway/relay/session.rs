@@ -286,16 +286,13 @@ impl SessionRelay {
                 Endpoint::Client => (&mut self.client, &mut self.upstream),
                 Endpoint::Upstream => (&mut self.upstream, &mut self.client),
             };
-            let Some(PumpOutcome { notice, wait, judged, let_through }) =
+            let Some(PumpOutcome { notice, wait, judged }) =
                 pump(cx, source, sink, &self.budget, now)
             else {
                 return;
             };
-            if let_through > 0 {
-                self.rare.get_or_insert_default().messages.let_through += let_through;
-            }
-            for judgement in judged {
-                self.rare.get_or_insert_default().messages.note(from, judgement);
+            if let Some(judged) = judged {
+                self.rare.get_or_insert_default().messages.note_all(from, *judged);
             }
             if let Some(notice) = notice {
                 self.note(from, notice, now);

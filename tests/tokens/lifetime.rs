@@ -5,6 +5,10 @@ use serde_json::{Value, json};
 use super::support::{Frame, Gateway, RawUpstream, Request, Session, Wire};
 use super::{guarded, now, sign, token};
 
+/// Seconds until a token that the test sees expire does so: long enough that a busy machine opens
+/// the session before.
+const SOON: u64 = 4;
+
 fn with(claims: &Value) -> Request {
     Request::upgrade("/ws").and("Authorization", &format!("Bearer {}", sign(claims)))
 }
@@ -17,7 +21,7 @@ fn lasting(user: &str, seconds: u64) -> Value {
 fn a_session_ends_with_its_token_on_a_frame_boundary() {
     let upstream = RawUpstream::bind();
     let gateway = guarded(&upstream, "leeway = \"0s\"").start();
-    let mut session = Session::open_with(&gateway, &upstream, &with(&lasting("ada", 2)), "");
+    let mut session = Session::open_with(&gateway, &upstream, &with(&lasting("ada", SOON)), "");
     session.prove_alive();
     let id = session.request_id();
     assert_eq!(session.client.expect_close(), (4401, "token.expired".to_owned()));
@@ -41,9 +45,9 @@ fn the_leeway_counts_for_the_end_too() {
 fn on_expiry_ignore_keeps_the_session() {
     let upstream = RawUpstream::bind();
     let gateway = guarded(&upstream, "leeway = \"0s\"\non_expiry = \"ignore\"")
-        .websocket("max_lifetime = \"3s\"")
+        .websocket("max_lifetime = \"7s\"")
         .start();
-    let session = Session::open_with(&gateway, &upstream, &with(&lasting("ada", 1)), "");
+    let session = Session::open_with(&gateway, &upstream, &with(&lasting("ada", SOON)), "");
     let Session { mut client, .. } = session;
     assert_eq!(client.expect_close(), (1001, "lifetime.over".to_owned()));
 }
@@ -62,8 +66,8 @@ fn hand_in(client: &mut Wire, token: &str) -> Value {
 fn a_newer_token_extends_the_session_and_is_not_forwarded() {
     let upstream = RawUpstream::bind();
     let gateway = renewable(&upstream);
-    let mut session = Session::open_with(&gateway, &upstream, &with(&lasting("ada", 2)), "");
-    let later = now() + 3;
+    let mut session = Session::open_with(&gateway, &upstream, &with(&lasting("ada", SOON)), "");
+    let later = now() + SOON + 3;
     let answer = hand_in(&mut session.client, &sign(&json!({ "sub": "ada", "exp": later })));
     assert_eq!(answer, json!({ "expires": later }));
     session.prove_alive();
@@ -137,7 +141,7 @@ fn a_token_that_cannot_be_removed_ends_the_session_and_is_not_forwarded() {
 fn a_token_after_the_close_is_ignored() {
     let upstream = RawUpstream::bind();
     let gateway = renewable(&upstream);
-    let mut session = Session::open_with(&gateway, &upstream, &with(&lasting("ada", 1)), "");
+    let mut session = Session::open_with(&gateway, &upstream, &with(&lasting("ada", SOON)), "");
     assert_eq!(session.client.expect_close(), (4401, "token.expired".to_owned()));
     let begun = json!({ "framewall": { "token": "a.b.c" } }).to_string();
     let late = [Frame::text(begun).unfinished(), Frame::continuation(vec![b' '; 200_000])];
@@ -178,7 +182,7 @@ fn a_newer_token_sets_no_end_where_expiry_is_ignored() {
     let upstream = RawUpstream::bind();
     let gateway = guarded(&upstream, "leeway = \"0s\"\non_expiry = \"ignore\"")
         .route("refresh = \"framewall\"")
-        .websocket("max_lifetime = \"3s\"")
+        .websocket("max_lifetime = \"7s\"")
         .start();
     let mut session = Session::open_with(&gateway, &upstream, &with(&lasting("ada", 60)), "");
     let soon = now() + 1;

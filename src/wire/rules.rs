@@ -243,11 +243,16 @@ impl FrameRules {
         if rated < size.bytes { Bound { bytes: rated, rule: Rule::InflationRatio } } else { size }
     }
 
-    /// Ends a data frame; returns `true` if its message ends, too.
+    /// Ends a data frame; returns `true` if its message ends, too. Of a compressed message, `see` gets the text that only
+    /// its end completes.
     #[inline]
-    pub(super) fn check_end(&mut self, head: &HeaderBytes) -> Result<bool, Rule> {
+    pub(super) fn check_end(
+        &mut self,
+        head: &HeaderBytes,
+        see: impl FnMut(&[u8]),
+    ) -> Result<bool, Rule> {
         if self.message.compressed {
-            self.end_compressed(head)?;
+            self.end_compressed(head, see)?;
         }
         if !head.fin() {
             return Ok(false);
@@ -260,13 +265,20 @@ impl FrameRules {
     }
 
     #[cold]
-    fn end_compressed(&mut self, head: &HeaderBytes) -> Result<(), Rule> {
+    fn end_compressed(
+        &mut self,
+        head: &HeaderBytes,
+        mut see: impl FnMut(&[u8]),
+    ) -> Result<(), Rule> {
         let bound = self.bound(head.declared());
         let Self { message, inflation: Some(inflation), .. } = self else {
             return Err(Rule::ReservedBits);
         };
         if head.fin() {
-            return inflation.finish(|text| message.take(text, bound));
+            return inflation.finish(|text| {
+                see(text);
+                message.take(text, bound)
+            });
         }
         inflation.end_frame(head.declared());
         Ok(())

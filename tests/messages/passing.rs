@@ -67,6 +67,24 @@ fn compressed_messages_are_judged_by_their_text() {
     session.client.expect_closing(1008, "message.schema");
 }
 
+/// The four bytes that an inflater adds at the end of a message (RFC 7692 section 7.2.2) are the text of its last block.
+#[test]
+fn text_that_only_the_end_of_a_message_completes_is_judged() {
+    let upstream = RawUpstream::bind();
+    let gateway = ruled(&upstream, RULES).websocket("compression = \"inspect\"").start();
+    let offer = Request::upgrade("/ws").and("Sec-WebSocket-Extensions", "permessage-deflate");
+    let accepted = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+    let mut session = Session::open_with(&gateway, &upstream, &offer, accepted);
+    let text = b"{\"action\":\"a\"}";
+    let stored = [&[0x00, 14, 0, 241, 0xff], &text[..]].concat();
+    let whole = Frame::binary([&stored[..], &[0x00]].concat()).with_rsv(4);
+    passes(&mut session, &whole);
+    let longer = [&stored[..], &[0x00, 4, 0, 251, 0xff]].concat();
+    session.client.say(Frame::binary(longer).with_rsv(4));
+    session.client.expect_closing(1007, "message.structure");
+    session.upstream.expect_closing(1001, "message.structure");
+}
+
 #[test]
 fn a_message_that_inflates_beyond_max_size_is_refused() {
     let upstream = RawUpstream::bind();

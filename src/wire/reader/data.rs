@@ -108,7 +108,13 @@ impl Reader {
         input: &[u8],
         run: &mut FrameRun,
     ) -> Result<Option<GateEvent>, Violation> {
-        let message_ends = match self.rules.check_end(&self.frame.head) {
+        let Self { rules, inspectors, frame: Frame { head, .. }, .. } = &mut *self;
+        let see = |text: &[u8]| {
+            if let Some(messages) = &mut inspectors.messages {
+                messages.read_inflated(text);
+            }
+        };
+        let message_ends = match rules.check_end(head, see) {
             Ok(message_ends) => message_ends,
             Err(rule) => {
                 let length = self.frame.head.declared();
@@ -119,6 +125,10 @@ impl Reader {
         let verdict = self.verdict();
         if matches!(verdict, Verdict::Drop(_)) {
             return Ok(Some(self.drop_frame()));
+        }
+        if let Verdict::Refuse(reason) = verdict {
+            // The text that only the end of a compressed message completes was too much.
+            return Ok(Some(GateEvent::Refused(reason)));
         }
         if matches!(verdict, Verdict::Hold) && self.inspectors.assembles() {
             return Ok(self.end_held(input, run, message_ends));

@@ -13,9 +13,10 @@ use super::protection::Mode;
 use super::reader::{NamedTable, SectionReader};
 use super::report::Problem;
 use crate::message::{
-    Bounds, MAX_SCHEMA, MessageRules, OnViolation, Patterns, Pointer, Schema, TypePattern,
-    TypeRules, Types,
+    Bounds, MAX_SCHEMA, MessageRules, OnViolation, Patterns, Pointer, Protocol, Schema,
+    TypePattern, TypeRules, Types,
 };
+use crate::values::Endpoint;
 
 /// The longest `error_reply`, in bytes.
 const LONGEST_REPLY: usize = 4096;
@@ -30,6 +31,15 @@ const SCHEMA_FILE: Help = Help {
 pub(super) enum Encoding {
     /// RFC 8259.
     Json,
+}
+
+/// The name of a protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ProtocolName {
+    /// Any JSON.
+    Json,
+    /// JSON-RPC 2.0.
+    JsonRpc,
 }
 
 /// The direction of a table of rules.
@@ -84,7 +94,9 @@ pub(super) fn check<'a>(
     let keys = MessageKeys::read(&reader);
     let schema = reader.get(&keys::SCHEMA);
     let given = |name: &&str| reader.span_of(name).is_some();
-    let json = keys.encoding == Some(Encoding::Json) || OF_JSON.iter().any(given);
+    let json = keys.encoding == Some(Encoding::Json)
+        || keys.protocol.is_some()
+        || OF_JSON.iter().any(given);
     let tables = reader.table(&keys::TYPES).named_tables(Section::MessageType);
     let types: Vec<_> =
         tables.into_iter().map(|table| check_type(table, direction, auth)).collect();
@@ -136,23 +148,46 @@ impl CheckedMessages<'_> {
     fn check_keys(&self) {
         let Self { reader, direction, keys, types, .. } = self;
         let given = |name| reader.span_of(name).is_some();
-        if given(keys::TYPES.name) && keys.type_at.is_none() && !given(keys::TYPE_AT.name) {
-            let why = "it needs `type_at`, the place of the type in a message";
+        let protocol = self.protocol();
+        let typed = given(keys::TYPE_AT.name) || protocol.is_some();
+        if given(keys::TYPES.name) && !typed {
+            let why = "it needs `type_at`, the place of the type in a message, or a `protocol`";
             refuse(reader, keys::TYPES.name, why, "write type_at = \"/type\", for example");
+        }
+        if protocol.is_some() {
+            for name in [keys::TYPE_AT.name, keys::ENCODING.name] {
+                refuse(reader, name, "the protocol says it", "remove it, or remove `protocol`");
+            }
+            if keys.duplicate_keys {
+                let why = "with a `protocol` it must be clear which of two members counts";
+                refuse(reader, keys::DUPLICATE_KEYS.name, why, "");
+            }
+        }
+        if !matches!(protocol, Some(Protocol::JsonRpc { .. })) {
+            refuse(reader, keys::MAX_BATCH.name, "it is for protocol = \"jsonrpc\"", "");
         }
         if given(keys::TYPE_AT.name) && types.is_empty() && keys.unlisted != Some(true) {
             let why = "no type is listed, so every message would be refused";
             let help = "add a table [routes.NAME.messages.types.TYPE]";
             refuse(reader, keys::TYPE_AT.name, why, help);
         }
-        if !given(keys::TYPE_AT.name) {
-            refuse(reader, keys::UNLISTED.name, "it is for messages with types", "give `type_at`");
+        if !typed {
+            let help = "give `type_at` or `protocol`";
+            refuse(reader, keys::UNLISTED.name, "it is for messages with types", help);
         }
         if keys.duplicate_keys && (given(keys::SCHEMA.name) || given(keys::TYPE_AT.name)) {
             let why = "with `schema` or `type_at` it must be clear which of two members counts";
             refuse(reader, keys::DUPLICATE_KEYS.name, why, "");
         }
         self.check_answer(*direction);
+    }
+
+    /// The protocol whose items are judged.
+    fn protocol(&self) -> Option<Protocol> {
+        match self.keys.protocol? {
+            ProtocolName::Json => None,
+            ProtocolName::JsonRpc => Some(Protocol::JsonRpc { max_batch: self.keys.max_batch }),
+        }
     }
 
     /// Checks `on_violation = "answer"` and `error_reply`, which belong together.
@@ -186,6 +221,8 @@ impl CheckedMessages<'_> {
                     Problem::at(span, format!("{key}: an application gets no answer"))
                         .help("write \"drop\" or \"close\"")
                 }
+                // A protocol has an answer of its own.
+                Direction::Messages if self.protocol().is_some() => continue,
                 Direction::Messages if self.reader.span_of(keys::ERROR_REPLY.name).is_none() => {
                     Problem::at(span, format!("{key}: \"answer\" needs `error_reply`"))
                         .help("write error_reply = '{\"error\":\"{reason}\"}'")
@@ -198,6 +235,7 @@ impl CheckedMessages<'_> {
 
     /// Reads the schemas and compiles the rules. Returns `None` after it reported a fault.
     pub(super) fn load(self, route: &str, loader: &Loader) -> Option<Arc<MessageRules>> {
+        let protocol = self.protocol();
         let Self { reader, direction, keys, schema, json, types } = self;
         let schema = load_schema(&reader, keys::SCHEMA.name, schema, loader)?;
         let deny = match keys.deny_patterns.as_slice() {
@@ -212,11 +250,18 @@ impl CheckedMessages<'_> {
         let listed: Vec<_> =
             types.into_iter().map(|one| one.load(route, loader)).collect::<Option<_>>()?;
         let allow_unlisted = keys.unlisted.unwrap_or(false);
+        let types = match (keys.type_at, &protocol) {
+            (None, None) => None,
+            // Without a list the types of a protocol are free.
+            (None, Some(_)) if listed.is_empty() && keys.unlisted != Some(false) => None,
+            (at, _) => Some(Types::new(at, listed, allow_unlisted)),
+        };
         Some(Arc::new(MessageRules {
-            table: match direction {
-                Direction::Messages => "messages",
-                Direction::Replies => "replies",
+            sender: match direction {
+                Direction::Messages => Endpoint::Client,
+                Direction::Replies => Endpoint::Upstream,
             },
+            protocol,
             max_size: keys.max_size,
             on_violation: keys.on_violation,
             error_reply: keys.error_reply,
@@ -231,7 +276,7 @@ impl CheckedMessages<'_> {
             }),
             schema,
             deny,
-            types: keys.type_at.map(|at| Types::new(at, listed, allow_unlisted)),
+            types,
         }))
     }
 }

@@ -1,14 +1,17 @@
 //! The judge of one direction of one session: the rules of its route, the claims of its token, and the use of its
 //! rates so far.
 
+use std::any::Any;
+use std::mem;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-use super::rules::{MessageKind, MessageRules, OnViolation, Verdict, fault};
+use super::protocols::{Item, Protocol, Reader, Refused};
+use super::rules::{Judged, MessageKind, MessageRules, OnViolation, Verdict, fault};
 use crate::values::{Reason, UserShare};
-use crate::wire::{Judgement, MessageJudge, Outcome};
+use crate::wire::{Answer, Judgement, MessageJudge, Outcome};
 
 /// The use of the rates of one type.
 #[derive(Debug, Clone, Default)]
@@ -30,7 +33,15 @@ pub struct Judge {
     /// The name of the session, for `{request_id}` of the answer.
     request_id: Box<str>,
     /// The answers so far, by reason: a client cannot make the gateway build more of them.
-    answers: Vec<(Reason, Arc<str>)>,
+    answers: Vec<(Reason, Answer)>,
+    /// The protocol with what was read of it so far.
+    reader: Option<Box<dyn Reader>>,
+}
+
+/// What a judge remembers for the one that replaces it.
+struct Memory {
+    protocol: Protocol,
+    reader: Box<dyn Reader>,
 }
 
 impl Judge {
@@ -42,7 +53,8 @@ impl Judge {
         rates: Vec<RateOfType>,
         request_id: &str,
     ) -> Self {
-        Self { rules, claims, rates, request_id: request_id.into(), answers: Vec::new() }
+        let reader = rules.reader();
+        Self { rules, claims, rates, request_id: request_id.into(), answers: Vec::new(), reader }
     }
 
     /// Charges the rates of a type. A message that is refused for the user's rate has used the session's.
@@ -59,16 +71,20 @@ impl Judge {
         Ok(())
     }
 
-    /// The answer to the sender of a message that is refused.
-    fn answer(&mut self, reason: Reason) -> Arc<str> {
+    /// The answer to the sender of a message that is refused: `error_reply`, or that of the protocol.
+    fn answer(&mut self, reason: Reason, items: &[Item]) -> Option<Answer> {
+        let Some(template) = &self.rules.error_reply else {
+            let refused = Refused { items, reason, request_id: &self.request_id };
+            let answer = self.reader.as_ref()?.answer(&refused)?;
+            return Some(answer).filter(|answer| answer.payload.len() <= Answer::MOST);
+        };
         if let Some((_, answer)) = self.answers.iter().find(|(of, _)| *of == reason) {
-            return Arc::clone(answer);
+            return Some(answer.clone());
         }
-        let template = self.rules.error_reply.as_deref().unwrap_or_default();
         let answer = template.replace("{reason}", reason.name());
-        let answer: Arc<str> = answer.replace("{request_id}", &self.request_id).into();
-        self.answers.push((reason, Arc::clone(&answer)));
-        answer
+        let answer = Answer::text(answer.replace("{request_id}", &self.request_id));
+        self.answers.push((reason, answer.clone()));
+        Some(answer)
     }
 }
 
@@ -76,25 +92,54 @@ impl MessageJudge for Judge {
     fn judge(&mut self, binary: bool, payload: &[u8], now: Instant) -> Option<Box<Judgement>> {
         let kind = if binary { MessageKind::Binary } else { MessageKind::Text };
         let rules = Arc::clone(&self.rules);
-        let Verdict { listed, fault: broken } = rules.judge(kind, payload, self.claims.as_ref());
-        let broken = match (broken, listed) {
-            (None, Some((index, rules))) => self.charge(index, now).err().map(|key| {
-                fault(Reason::MessageRate, key, "it is above the rate of its type").of(rules)
-            }),
-            (broken, _) => broken,
-        }?;
-        let on_violation = listed.and_then(|(_, rules)| rules.on_violation);
+        let message = Judged { kind, payload, claims: self.claims.as_ref(), now };
+        let Verdict { listed, mut at_fault, items, fault: mut broken } =
+            rules.judge(&message, self.reader.as_deref_mut());
+        if broken.is_none() {
+            // Each item counts.
+            let above = listed
+                .iter()
+                .find_map(|(index, rules)| self.charge(*index, now).err().map(|key| (key, *rules)));
+            if let Some((key, rules)) = above {
+                let above = fault(Reason::MessageRate, key, "it is above the rate of its type");
+                (broken, at_fault) = (Some(above.of(rules)), Some(rules));
+            }
+        }
+        let broken = broken?;
+        let on_violation = at_fault.and_then(|rules| rules.on_violation);
         let outcome = match on_violation.unwrap_or(self.rules.on_violation) {
             _ if self.rules.report => Outcome::Report,
+            _ if broken.closes => Outcome::Close,
             OnViolation::Close => Outcome::Close,
             OnViolation::Drop => Outcome::Drop,
-            OnViolation::Answer => Outcome::Answer(self.answer(broken.reason)),
+            OnViolation::Answer => Outcome::Answer(self.answer(broken.reason, &items)),
         };
-        let detail = format!("{}.{}: {}", self.rules.table, broken.rule, broken.detail);
+        if let (Outcome::Drop | Outcome::Answer(_), Some(reader)) = (&outcome, &mut self.reader) {
+            reader.discard();
+        }
+        let detail = format!("{}.{}: {}", self.rules.table(), broken.rule, broken.detail);
         Some(Box::new(Judgement { reason: broken.reason, detail, outcome }))
     }
 
     fn max_size(&self) -> u64 {
         self.rules.max_size
+    }
+
+    fn take_memory(&mut self) -> Option<Box<dyn Any + Send + Sync>> {
+        let protocol = self.rules.protocol.clone()?;
+        Some(Box::new(Memory { protocol, reader: self.reader.take()? }))
+    }
+
+    fn continue_with(&mut self, memory: Box<dyn Any + Send + Sync>) {
+        let Ok(memory) = memory.downcast::<Memory>() else {
+            return;
+        };
+        let Memory { protocol, mut reader } = *memory;
+        if let Some(now) = &self.rules.protocol
+            && mem::discriminant(&protocol) == mem::discriminant(now)
+        {
+            reader.set_bounds(now);
+            self.reader = Some(reader);
+        }
     }
 }

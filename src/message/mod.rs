@@ -3,9 +3,11 @@
 //! token; gives a verdict with the rule that decided. No I/O and no clock, except that a [`Schema`] reads the files
 //! that it refers to when it is compiled.
 
+mod items;
 mod judge;
 mod patterns;
 mod pointer;
+mod protocols;
 mod rules;
 mod scan;
 mod schema;
@@ -18,6 +20,7 @@ mod tests;
 pub use judge::{Judge, RateOfType};
 pub use patterns::Patterns;
 pub use pointer::Pointer;
+pub use protocols::Protocol;
 pub use rules::{MessageFault, MessageKind, MessageRules, OnViolation, Trial};
 pub use scan::{Bounds, StructureFault, StructureRule};
 pub use schema::{MAX_SCHEMA, Schema, SchemaError, SchemaFault};

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 
+use serde_json::Value;
+
 use super::text::are_alike;
 
 /// A pointer of the configuration, such as `/action` or `/data/0/room`.
@@ -12,6 +14,10 @@ pub struct Pointer(Vec<String>);
 /// The path of a value during a scan.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Path<'t>(Vec<Segment<'t>>);
+
+/// A name differs from that of a pointer in case alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Alike;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Segment<'t> {
@@ -44,18 +50,45 @@ impl Pointer {
         is_last_other && self.0.iter().zip(&path.0).all(alike)
     }
 
+    /// The value in `body` that the pointer names. A name beside one of its names that differs in case alone is a
+    /// fault: some parsers ignore case.
+    pub(super) fn find<'v>(&self, body: &'v Value) -> Result<Option<&'v Value>, Alike> {
+        let mut value = body;
+        for segment in &self.0 {
+            let next = match value {
+                Value::Object(object) => {
+                    let alike = |name: &String| name != segment && are_alike(segment, name);
+                    if object.keys().any(alike) {
+                        return Err(Alike);
+                    }
+                    object.get(segment)
+                }
+                Value::Array(items) => index(segment).and_then(|index| items.get(index)),
+                _ => None,
+            };
+            let Some(next) = next else {
+                return Ok(None);
+            };
+            value = next;
+        }
+        Ok(Some(value))
+    }
+
     /// Whether the value at `path` is the one that the pointer names.
     pub(super) fn matches(&self, path: &Path<'_>) -> bool {
         self.0.len() == path.0.len()
             && self.0.iter().zip(&path.0).all(|(wanted, segment)| match segment {
                 Segment::Name(name) => wanted == name,
-                // A leading zero is no index (RFC 6901 section 4).
-                Segment::Index(index) => {
-                    (wanted == "0" || !wanted.starts_with('0'))
-                        && wanted.parse::<usize>().is_ok_and(|wanted| wanted == *index)
-                }
+                Segment::Index(at) => index(wanted) == Some(*at),
             })
     }
+}
+
+/// The index that a segment names; a leading zero or a sign is none (RFC 6901 section 4).
+fn index(segment: &str) -> Option<usize> {
+    let digits = segment.bytes().all(|byte| byte.is_ascii_digit());
+    let leading = segment != "0" && segment.starts_with('0');
+    segment.parse().ok().filter(|_| digits && !leading)
 }
 
 fn unescaped(segment: &str) -> Result<String, &'static str> {

@@ -4,14 +4,16 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 
 use super::patterns::Patterns;
 use super::pointer::{Path, Pointer};
+use super::protocols::{Item, Protocol, Reader};
 use super::scan::{self, Bounds, Scalar, StructureFault, StructureRule, Visitor};
 use super::schema::Schema;
 use super::text;
 use super::types::{TypeRules, Types};
-use crate::values::{Reason, claims};
+use crate::values::{Endpoint, Reason, claims};
 
 /// The kind of a message (RFC 6455 section 5.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +38,10 @@ pub enum OnViolation {
 /// The rules for the messages of one direction. Without a rule a message passes.
 #[derive(Debug)]
 pub struct MessageRules {
-    /// The name of their table: `messages` or `replies`.
-    pub table: &'static str,
+    /// The sender of the messages.
+    pub sender: Endpoint,
+    /// The protocol that they speak; `None`: the rules apply to a message as it is.
+    pub protocol: Option<Protocol>,
     /// The largest message, in bytes. It is held until it is judged.
     pub max_size: u64,
     /// The outcome of a violation.
@@ -65,17 +69,33 @@ pub struct MessageFault {
     pub reason: Reason,
     /// The key of the rule in the table of the rules, such as `schema`.
     pub rule: &'static str,
+    /// Whether the session cannot go on without the message, so that it is closed whatever `on_violation` says.
+    pub closes: bool,
     /// The number of the pattern, the pointer, or another place of the rule or the message.
     pub detail: String,
 }
 
 /// The verdict on a message.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Verdict<'r> {
-    /// The number and the rules of its type, if it has a listed one.
-    pub(super) listed: Option<(usize, &'r TypeRules)>,
+    /// The number and the rules of its listed types: of each item one, in their order.
+    pub(super) listed: Vec<(usize, &'r TypeRules)>,
+    /// The rules of the type that is at fault; `None`: its type is not the cause, or not listed.
+    pub(super) at_fault: Option<&'r TypeRules>,
+    /// The items of a protocol.
+    pub(super) items: Vec<Item>,
     /// The rule that it breaks.
     pub(super) fault: Option<MessageFault>,
+}
+
+/// A message and its sender, to be judged.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Judged<'m> {
+    pub(super) kind: MessageKind,
+    pub(super) payload: &'m [u8],
+    /// The claims of the sender's token.
+    pub(super) claims: Option<&'m Map<String, Value>>,
+    pub(super) now: Instant,
 }
 
 /// The parts of a JSON text that the rules need.
@@ -105,26 +125,44 @@ pub struct Trial {
 }
 
 impl MessageRules {
-    /// Judges a message like a session with a token of these `claims`, and charges no rate.
+    /// The name of their table.
+    #[must_use]
+    pub fn table(&self) -> &'static str {
+        match self.sender {
+            Endpoint::Client => "messages",
+            Endpoint::Upstream => "replies",
+        }
+    }
+
+    /// A reader of the protocol, from the first message of a session on.
+    pub(super) fn reader(&self) -> Option<Box<dyn Reader>> {
+        Some(self.protocol.as_ref()?.reader(self.sender))
+    }
+
+    /// Judges the first message of a session with a token of these `claims`, and charges no rate.
     #[must_use]
     pub fn try_out(
         &self,
         kind: MessageKind,
         payload: &[u8],
         claims: Option<&Map<String, Value>>,
+        now: Instant,
     ) -> Trial {
         if payload.len() as u64 > self.max_size {
             let detail = format_args!("it has {} bytes", payload.len());
             let fault = Some(fault(Reason::MessageTooBig, "max_size", detail));
             return Trial { passed: Vec::new(), listed: None, fault };
         }
-        let Verdict { listed, fault } = self.judge(kind, payload, claims);
-        let listed = listed.map(|(_, rules)| rules);
+        let message = Judged { kind, payload, claims, now };
+        let Verdict { listed, at_fault, fault, .. } =
+            self.judge(&message, self.reader().as_deref_mut());
+        let listed = at_fault.or(listed.last().map(|(_, rules)| *rules));
         let mut passed = self.keys(listed);
         if let Some(fault) = &fault {
             let before = passed.iter().position(|key| *key == fault.rule);
             // A fault of the structure is named by the bound that is broken.
-            let structure = || passed.iter().position(|key| *key == "encoding");
+            let structure =
+                || passed.iter().position(|key| matches!(*key, "encoding" | "protocol"));
             passed.truncate(before.or_else(structure).unwrap_or(0));
         }
         Trial { passed, listed: listed.map(|rules| Arc::clone(&rules.name)), fault }
@@ -138,7 +176,8 @@ impl MessageRules {
             Some("max_size"),
             given("kinds", !self.kinds.is_empty()),
             given("deny_patterns", self.deny.is_some()),
-            given("encoding", self.bounds.is_some()),
+            given("encoding", self.bounds.is_some() && self.protocol.is_none()),
+            given("protocol", self.protocol.is_some()),
             given("schema", self.schema.is_some()),
             given("unlisted", self.types.is_some()),
             of_type("types.schema", |rules| rules.schema.is_some()),
@@ -148,25 +187,23 @@ impl MessageRules {
         keys.into_iter().flatten().collect()
     }
 
-    /// Judges a message whose sender has a token with `claims`, without the rates of its type.
+    /// Judges a message without the rates of its types; with a `reader` if there is a protocol.
     pub(super) fn judge(
         &self,
-        kind: MessageKind,
-        payload: &[u8],
-        claims: Option<&Map<String, Value>>,
+        message: &Judged<'_>,
+        reader: Option<&mut (dyn Reader + 'static)>,
     ) -> Verdict<'_> {
-        let mut listed = None;
-        let judged = self.check(kind, payload, claims, &mut listed);
-        Verdict { listed, fault: judged.err() }
+        let mut verdict = Verdict::default();
+        let judged = match reader {
+            Some(reader) => self.check_items(message, reader, &mut verdict),
+            None => self.check(message, &mut verdict),
+        };
+        verdict.fault = judged.err();
+        verdict
     }
 
-    fn check<'r>(
-        &'r self,
-        kind: MessageKind,
-        payload: &[u8],
-        claims: Option<&Map<String, Value>>,
-        listed: &mut Option<(usize, &'r TypeRules)>,
-    ) -> Result<(), MessageFault> {
+    /// Refuses a message of a kind that is not accepted.
+    pub(super) fn check_kind(&self, kind: MessageKind) -> Result<(), MessageFault> {
         if !self.kinds.is_empty() && !self.kinds.contains(&kind) {
             let detail = match kind {
                 MessageKind::Text => "a text message",
@@ -174,6 +211,16 @@ impl MessageRules {
             };
             return Err(fault(Reason::MessageKind, "kinds", detail));
         }
+        Ok(())
+    }
+
+    fn check<'r>(
+        &'r self,
+        message: &Judged<'_>,
+        verdict: &mut Verdict<'r>,
+    ) -> Result<(), MessageFault> {
+        let Judged { kind, payload, claims, .. } = *message;
+        self.check_kind(kind)?;
         // The rules of frames have checked it for a text message.
         let Ok(text) = std::str::from_utf8(payload) else {
             return self.check_not_text(payload);
@@ -183,7 +230,8 @@ impl MessageRules {
             Some(bounds) => scan::scan(text, bounds, &mut seen),
             None => Ok(()),
         };
-        self.check_patterns(text, &seen)?;
+        seen.check_strings()?;
+        self.check_patterns(text)?;
         if self.bounds.is_none() {
             return Ok(());
         }
@@ -207,22 +255,24 @@ impl MessageRules {
         let Some((index, rules)) = seen.found.as_deref().and_then(|name| types.find(name)) else {
             return unlisted(types, "it has no listed type");
         };
-        *listed = Some((index, rules));
+        verdict.listed.push((index, rules));
+        verdict.at_fault = Some(rules);
         if let Some(schema) = &rules.schema {
             check_schema(schema, "types.schema", parsed(text, &mut value))
                 .map_err(|fault| fault.of(rules))?;
         }
-        check_claims(rules, claims, &seen.values).map_err(|fault| fault.of(rules))
+        let found = |pointer: &Pointer| {
+            let value = seen.values.iter().find(|(at, _)| *at == pointer);
+            value.map(|(_, value)| value)
+        };
+        check_claims(rules, claims, found).map_err(|fault| fault.of(rules))
     }
 
     /// Refuses a text that matches a denied pattern: as it came, with its escapes replaced, or one of its strings.
-    fn check_patterns(&self, text: &str, seen: &Seen<'_>) -> Result<(), MessageFault> {
+    pub(super) fn check_patterns(&self, text: &str) -> Result<(), MessageFault> {
         let Some(deny) = &self.deny else {
             return Ok(());
         };
-        if let Some((index, place)) = &seen.denied {
-            return Err(denied(*index, format_args!("at \"{place}\"")));
-        }
         if let Some(index) = deny.first_in(text) {
             return Err(denied(index, "in the text of the message"));
         }
@@ -277,7 +327,7 @@ fn resembles_json(payload: &[u8]) -> bool {
     payload.iter().find(|byte| !skipped(byte)).is_some_and(|byte| matches!(byte, b'{' | b'['))
 }
 
-fn unlisted(types: &Types, detail: &str) -> Result<(), MessageFault> {
+pub(super) fn unlisted(types: &Types, detail: &str) -> Result<(), MessageFault> {
     if types.allows_unlisted() {
         return Ok(());
     }
@@ -292,7 +342,7 @@ fn parsed<'v>(text: &str, value: &'v mut Option<Value>) -> Option<&'v Value> {
     value.as_ref()
 }
 
-fn check_schema(
+pub(super) fn check_schema(
     schema: &Schema,
     rule: &'static str,
     value: Option<&Value>,
@@ -308,10 +358,10 @@ fn check_schema(
 }
 
 /// Checks the claims that a type requires.
-fn check_claims(
+pub(super) fn check_claims<'v>(
     rules: &TypeRules,
     claims: Option<&Map<String, Value>>,
-    values: &[(&Pointer, Value)],
+    find: impl Fn(&Pointer) -> Option<&'v Value>,
 ) -> Result<(), MessageFault> {
     let of = |name: &str| claims.and_then(|claims| claims::find(claims, name));
     for requirement in &rules.require {
@@ -322,7 +372,7 @@ fn check_claims(
         }
     }
     for (name, pointer) in &rules.require_in {
-        let value = values.iter().find(|(at, _)| *at == pointer).map(|(_, value)| value);
+        let value = find(pointer);
         let allowed = |value: &Value| {
             *value != "" && of(name).is_some_and(|claim| claims::says(claim, value))
         };
@@ -335,10 +385,10 @@ fn check_claims(
 }
 
 pub(super) fn fault(reason: Reason, rule: &'static str, detail: impl fmt::Display) -> MessageFault {
-    MessageFault { reason, rule, detail: detail.to_string() }
+    MessageFault { reason, rule, closes: false, detail: detail.to_string() }
 }
 
-fn denied(index: usize, place: impl fmt::Display) -> MessageFault {
+pub(super) fn denied(index: usize, place: impl fmt::Display) -> MessageFault {
     fault(Reason::MessagePattern, "deny_patterns", format_args!("pattern {} {place}", index + 1))
 }
 
@@ -353,6 +403,14 @@ impl MessageFault {
 impl<'r> Seen<'r> {
     fn new(rules: &'r MessageRules) -> Self {
         Self { rules, found: None, nested: false, alike: false, denied: None, values: Vec::new() }
+    }
+
+    /// Refuses a text of which the scan found a string that matches a denied pattern.
+    fn check_strings(&self) -> Result<(), MessageFault> {
+        match &self.denied {
+            Some((index, place)) => Err(denied(*index, format_args!("at \"{place}\""))),
+            None => Ok(()),
+        }
     }
 
     fn check_text(&mut self, path: &Path<'_>, text: &str) {
@@ -373,7 +431,11 @@ impl<'t> Visitor<'t> for Seen<'_> {
     }
 
     fn container(&mut self, path: &Path<'t>) {
-        self.nested |= self.rules.types.as_ref().is_some_and(|types| types.at().matches(path));
+        self.nested |= self
+            .rules
+            .types
+            .as_ref()
+            .is_some_and(|types| types.at().is_some_and(|at| at.matches(path)));
     }
 
     fn scalar(&mut self, path: &Path<'t>, scalar: &Scalar<'t>) {
@@ -384,7 +446,7 @@ impl<'t> Visitor<'t> for Seen<'_> {
             return;
         };
         if let Scalar::String(text) = scalar
-            && types.at().matches(path)
+            && types.at().is_some_and(|at| at.matches(path))
         {
             self.found = Some(text.clone().into_owned());
         }

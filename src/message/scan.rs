@@ -77,6 +77,15 @@ pub(super) trait Visitor<'t> {
     fn scalar(&mut self, path: &Path<'t>, scalar: &Scalar<'t>);
 }
 
+/// Sees nothing.
+pub(super) struct Nothing;
+
+impl<'t> Visitor<'t> for Nothing {
+    fn name(&mut self, _: &Path<'t>, _: &str) {}
+    fn container(&mut self, _: &Path<'t>) {}
+    fn scalar(&mut self, _: &Path<'t>, _: &Scalar<'t>) {}
+}
+
 impl StructureRule {
     /// The key that sets the bound; `encoding` for the rules of JSON itself.
     pub(super) fn key(self) -> &'static str {

@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
+use tokio::time::Instant;
 
 use super::pointer::{Path, Pointer};
-use super::rules::{MessageKind, Verdict};
+use super::rules::{Judged, MessageKind, Verdict};
 use super::scan::{Scalar, Visitor, scan};
 use super::{Bounds, MessageRules, OnViolation, Patterns, Schema, StructureRule, Types};
 use crate::message::{TypePattern, TypeRules};
-use crate::values::{Reason, Requirement};
+use crate::values::{Endpoint, Reason, Requirement};
 
-const BOUNDS: Bounds = Bounds {
+pub(super) const BOUNDS: Bounds = Bounds {
     max_depth: 32,
     max_members: 1000,
     max_items: 1000,
@@ -299,7 +300,8 @@ proptest! {
 
 fn rules() -> MessageRules {
     MessageRules {
-        table: "messages",
+        sender: Endpoint::Client,
+        protocol: None,
         max_size: 1 << 16,
         on_violation: OnViolation::Close,
         error_reply: None,
@@ -326,22 +328,32 @@ fn a_type(name: &str) -> TypeRules {
     }
 }
 
+fn judge<'r>(
+    rules: &'r MessageRules,
+    kind: MessageKind,
+    payload: &[u8],
+    claims: Option<&Map<String, Value>>,
+) -> Verdict<'r> {
+    let message = Judged { kind, payload, claims, now: Instant::now() };
+    rules.judge(&message, rules.reader().as_deref_mut())
+}
+
 fn reason(rules: &MessageRules, text: &str, claims: Option<&Map<String, Value>>) -> Option<Reason> {
-    rules.judge(MessageKind::Text, text.as_bytes(), claims).fault.map(|fault| fault.reason)
+    judge(rules, MessageKind::Text, text.as_bytes(), claims).fault.map(|fault| fault.reason)
 }
 
 #[test]
 fn the_exact_type_wins_then_the_longest_beginning() {
     let types = Types::new(
-        Pointer::parse("/t").unwrap(),
+        Some(Pointer::parse("/t").unwrap()),
         ["*", "a*", "a:b", "a:*"].map(a_type).into_iter().collect(),
         false,
     );
     let rules = MessageRules { bounds: Some(BOUNDS), types: Some(types), ..rules() };
     for (name, expected) in [("a:b", "a:b"), ("a:bc", "a:*"), ("ab", "a*"), ("x", "*"), ("", "*")] {
         let text = json!({ "t": name }).to_string();
-        let Verdict { listed, fault } = rules.judge(MessageKind::Text, text.as_bytes(), None);
-        assert_eq!((&*listed.unwrap().1.name, fault), (expected, None), "{name}");
+        let Verdict { listed, fault, .. } = judge(&rules, MessageKind::Text, text.as_bytes(), None);
+        assert_eq!((&*listed[0].1.name, fault), (expected, None), "{name}");
     }
     assert!(TypePattern::parse("a*b").is_err() && TypePattern::parse("").is_err());
 }
@@ -351,7 +363,7 @@ fn a_claim_of_the_token_is_compared_with_the_place_in_the_message() {
     let mut one = a_type("join");
     one.require_in = vec![("/app/rooms".to_owned(), Pointer::parse("/data/0/room").unwrap())];
     one.require = vec![Requirement { claim: "scope".into(), allowed: vec![json!("chat")] }];
-    let types = Types::new(Pointer::parse("/t").unwrap(), vec![one], false);
+    let types = Types::new(Some(Pointer::parse("/t").unwrap()), vec![one], false);
     let rules = MessageRules { bounds: Some(BOUNDS), types: Some(types), ..rules() };
     let claims = json!({ "app": { "rooms": ["red", 7] }, "scope": "read chat" });
     let claims = claims.as_object();
@@ -376,7 +388,7 @@ fn patterns_see_every_name_and_string_unescaped() {
     for text in ["a secret", "{\"secrets\":\"not secret\"}", "{", "{\"a\":1,\"a\":2}"] {
         assert_eq!(reason(&rules, text, None), None, "{text}");
     }
-    let binary = rules.judge(MessageKind::Binary, &[0xff, 0xfe], None);
+    let binary = judge(&rules, MessageKind::Binary, &[0xff, 0xfe], None);
     assert_eq!(binary.fault, None, "bytes that are no text match no pattern");
     assert!(Patterns::new(&["(a)\\1".to_owned()]).is_err());
     assert!(Patterns::new(&["(?=a)".to_owned()]).is_err());
@@ -450,7 +462,7 @@ fn a_text_that_is_not_strict_json_hides_no_pattern() {
     let deny = Patterns::new(&["(?i)<script".to_owned(), "^secret$".to_owned()]).unwrap();
     let plain = MessageRules { deny: Some(deny), ..rules() };
     let deny = Patterns::new(&["(?i)<script".to_owned(), "^secret$".to_owned()]).unwrap();
-    let types = Types::new(Pointer::parse("/t").unwrap(), vec![a_type("x")], true);
+    let types = Types::new(Some(Pointer::parse("/t").unwrap()), vec![a_type("x")], true);
     let listing =
         MessageRules { deny: Some(deny), bounds: Some(BOUNDS), types: Some(types), ..rules() };
     for text in [
@@ -473,7 +485,7 @@ fn a_text_that_is_not_strict_json_hides_no_pattern() {
 fn a_type_is_not_hidden_from_the_rules_by_lenient_json() {
     let mut one = a_type("delete");
     one.require = vec![Requirement { claim: "role".into(), allowed: vec![json!("admin")] }];
-    let types = Types::new(Pointer::parse("/action").unwrap(), vec![one], true);
+    let types = Types::new(Some(Pointer::parse("/action").unwrap()), vec![one], true);
     let rules = MessageRules { bounds: Some(BOUNDS), types: Some(types), ..rules() };
     for text in [
         r#"{"action":"delete","x":NaN}"#,
@@ -489,19 +501,19 @@ fn a_type_is_not_hidden_from_the_rules_by_lenient_json() {
         assert!(reason(&rules, text, None).is_some(), "{text}");
     }
     for payload in [&b"\xff\xfe{\0"[..], b"\xfe\xff\0{", b"\xff["] {
-        assert!(rules.judge(MessageKind::Binary, payload, None).fault.is_some());
+        assert!(judge(&rules, MessageKind::Binary, payload, None).fault.is_some());
     }
     for text in ["hello", "42[\"say\"]", "{\"action\":\"say\"}", "{\"action\":1}", "{}", "[]"] {
         assert_eq!(reason(&rules, text, None), None, "{text}");
     }
-    assert_eq!(rules.judge(MessageKind::Binary, &[0x89, b'P', 0xff], None).fault, None);
+    assert_eq!(judge(&rules, MessageKind::Binary, &[0x89, b'P', 0xff], None).fault, None);
 }
 
 #[test]
 fn an_empty_value_is_in_no_claim() {
     let mut one = a_type("join");
     one.require_in = vec![("rooms".to_owned(), Pointer::parse("/room").unwrap())];
-    let types = Types::new(Pointer::parse("/t").unwrap(), vec![one], false);
+    let types = Types::new(Some(Pointer::parse("/t").unwrap()), vec![one], false);
     let rules = MessageRules { bounds: Some(BOUNDS), types: Some(types), ..rules() };
     for claim in ["a  b", "a ", ""] {
         let claims = json!({ "rooms": claim });

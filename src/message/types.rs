@@ -11,8 +11,8 @@ use crate::values::{Rate, Requirement};
 /// The types of the messages of one direction.
 #[derive(Debug)]
 pub struct Types {
-    /// The place of the type, a string.
-    at: Pointer,
+    /// The place of the type, a string; `None`: the protocol gives the type.
+    at: Option<Pointer>,
     rules: Vec<TypeRules>,
     /// By the whole name.
     exact: HashMap<String, usize>,
@@ -76,9 +76,9 @@ impl TypePattern {
 }
 
 impl Types {
-    /// The types that `rules` list, by the string at `at`.
+    /// The types that `rules` list, by the string at `at`, or as the protocol gives them.
     #[must_use]
-    pub fn new(at: Pointer, rules: Vec<TypeRules>, allow_unlisted: bool) -> Self {
+    pub fn new(at: Option<Pointer>, rules: Vec<TypeRules>, allow_unlisted: bool) -> Self {
         let (mut exact, mut prefixes) = (HashMap::new(), Vec::new());
         for (index, rule) in rules.iter().enumerate() {
             match &rule.pattern {
@@ -116,13 +116,12 @@ impl Types {
 
     /// The places on which the verdict depends.
     pub(super) fn pointers(&self) -> impl Iterator<Item = &Pointer> {
-        std::iter::once(&self.at).chain(&self.compared)
+        self.at.iter().chain(&self.compared)
     }
 
-    /// The place of the type.
-    #[must_use]
-    pub fn at(&self) -> &Pointer {
-        &self.at
+    /// The place of the type; `None`: the protocol gives the type.
+    pub(super) fn at(&self) -> Option<&Pointer> {
+        self.at.as_ref()
     }
 
     /// Whether a message without a listed type passes.

@@ -97,13 +97,13 @@ pub fn close_frame(to: Endpoint, code: u16, reason: &str, mask: [u8; 4]) -> Cont
     control_frame(to, Opcode::Close, &payload[..2 + end], mask)
 }
 
-/// Builds a text frame for the client, not masked. A text is cut to 125 bytes; the gateway's own messages
-/// are shorter.
-pub(crate) fn text_frame(text: &str) -> Vec<u8> {
-    let length = u16::try_from(text.len()).unwrap_or(u16::MAX);
-    let payload = &text.as_bytes()[..usize::from(length)];
-    debug_assert_eq!(text.len(), payload.len());
-    let mut frame = vec![0x80 | Opcode::Text.number()];
+/// Builds a data frame of one message for the client, not masked. A payload is cut to 65,535 bytes; the gateway's own
+/// messages are shorter.
+pub(crate) fn message_frame(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(payload.len()).unwrap_or(u16::MAX);
+    debug_assert_eq!(payload.len(), usize::from(length));
+    let payload = &payload[..usize::from(length)];
+    let mut frame = vec![0x80 | opcode.number()];
     match u8::try_from(length) {
         Ok(length) if usize::from(length) <= LONGEST_PAYLOAD => frame.push(length),
         _ => {

@@ -87,15 +87,15 @@ mod violation;
 pub(crate) mod tests;
 
 pub use budget::{HoldBudget, HoldPermit, HoldPool, Shares};
-pub(crate) use close::text_frame;
+pub(crate) use close::message_frame;
 pub use close::{CloseFrame, ControlFrame, close_frame, control_frame};
 pub(crate) use frame_buffer::UNCOUNTED;
 pub use gate::{Gate, GateEvent, Judged};
 pub use header::{Header, HeaderBytes};
 pub use inflate::Context;
 pub use inspect::{
-    Allowance, FirstMessage, FirstMessageEvent, FirstMessageReader, Judgement, MessageJudge,
-    Outcome, Verdict,
+    Allowance, Answer, FirstMessage, FirstMessageEvent, FirstMessageReader, Judgement,
+    MessageJudge, Outcome, Verdict,
 };
 pub use limits::{AboveRate, ClientRates, FrameLimits};
 pub use opcode::Opcode;

@@ -9,6 +9,7 @@ mod support;
 mod docs;
 mod explain;
 mod passing;
+mod protocols;
 mod rules;
 mod types;
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -210,7 +211,7 @@ fn judge(
         return Ok(());
     };
     let kind = if args.binary { MessageKind::Binary } else { MessageKind::Text };
-    let Trial { passed, listed, fault } = rules.try_out(kind, payload, claims);
+    let Trial { passed, listed, fault } = rules.try_out(kind, payload, claims, Instant::now());
     for key in passed {
         let text = match (&listed, key) {
             (Some(name), "unlisted") => format!("its type is \"{name}\""),
@@ -219,7 +220,7 @@ fn judge(
         };
         trace.note(|| Step { name: "message", text, key: Some(format!("{table}.{key}")) });
     }
-    let Some(MessageFault { reason, rule, detail }) = fault else {
+    let Some(MessageFault { reason, rule, detail, .. }) = fault else {
         return Ok(());
     };
     let key = format!("{table}.{rule}");

@@ -4,7 +4,7 @@ use super::{MIB, Section, Texts};
 use crate::config::jwt::{POINTER, Require, RequireIn};
 use crate::config::kinds::{Choice, File, Integer, Size, Text};
 use crate::config::lists::{ListOf, Subtable};
-use crate::config::messages::{Encoding, parse_error_reply, parse_pattern};
+use crate::config::messages::{Encoding, ProtocolName, parse_error_reply, parse_pattern};
 use crate::config::protection::Mode;
 use crate::config::rate::RateOf;
 use crate::message::{MessageKind, OnViolation, Pointer};
@@ -20,6 +20,18 @@ section! {
     /// The keys of `[routes.NAME.messages]` and `[routes.NAME.replies]`, before their files are read.
     pub(in crate::config) struct MessageKeys {} Messages message_rows;
 
+    PROTOCOL protocol: Option<ProtocolName> = Choice<Option<ProtocolName>>, Choice::of(&[
+            ("none", None),
+            ("json", Some(ProtocolName::Json)),
+            ("jsonrpc", Some(ProtocolName::JsonRpc)),
+        ]),
+        Value(None),
+        "The protocol that the messages speak. `\"json\"`: any JSON, like `encoding = \"json\"`. `\"jsonrpc\"`: \
+         JSON-RPC 2.0; the type of a call is its method, and `schema` and pointers apply to its params. A message that \
+         breaks the protocol is refused with `message.structure`.";
+    MAX_BATCH max_batch: usize = Integer<usize>, Integer::new(1, 1000), Value(20),
+        "The most elements of one batch. Each is judged, and counts in the rates of its type. Only with `protocol = \
+         \"jsonrpc\"`.";
     KINDS kinds: Vec<MessageKind> = ListOf<Choice<MessageKind>>,
         ListOf::never_empty(Choice::of(&[("text", MessageKind::Text), ("binary", MessageKind::Binary)]),
             "leave `kinds` out to accept both"),

@@ -13,7 +13,7 @@ use super::pump::drain;
 use super::session::{Closing, SessionRelay};
 use crate::config::RetryHint;
 use crate::values::{Endpoint, Reason};
-use crate::wire::{ControlFrame, Opcode, close_frame, control_frame, text_frame};
+use crate::wire::{ControlFrame, Opcode, close_frame, control_frame, message_frame};
 
 /// How long a peer may take to answer a Close of the gateway, or to reach the frame boundary before it.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -246,12 +246,12 @@ impl SessionRelay {
             return;
         };
         if let Some(answer) = rare.refresh.as_mut().and_then(|refresh| refresh.answer.take()) {
-            self.client.send(cx, &text_frame(&answer), now);
+            self.client.send(cx, &message_frame(Opcode::Text, answer.as_bytes()), now);
         }
         while self.client.blocked.is_none()
-            && let Some(answer) = rare.messages.answers.pop_front()
+            && let Some(answer) = rare.messages.answers.pop()
         {
-            self.client.send(cx, &text_frame(&answer), now);
+            self.client.send(cx, &message_frame(answer.opcode, &answer.payload), now);
         }
     }
 

@@ -2,15 +2,42 @@
 //! their sender.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use super::pump::JudgedRead;
 use crate::values::{Endpoint, Reason};
-use crate::wire::{Judgement, Outcome};
+use crate::wire::{Answer, Judgement, Outcome};
 
 /// The most answers that wait for a frame boundary; further ones are not sent, so that a client that does not read
 /// costs no more.
 const MOST_ANSWERS: usize = 64;
+/// The most bytes of answers that wait; one answer is always accepted.
+const MOST_ANSWERED: usize = 64 * 1024;
+
+/// Answers that wait for a frame boundary, within bounds.
+#[derive(Debug, Default)]
+pub(super) struct Answers {
+    waiting: VecDeque<Answer>,
+    /// Bytes of their payloads.
+    bytes: usize,
+}
+
+impl Answers {
+    /// Adds an answer; above a bound it is discarded.
+    fn push(&mut self, answer: &Answer) {
+        let bytes = self.bytes + answer.payload.len();
+        if self.waiting.is_empty() || self.waiting.len() < MOST_ANSWERS && bytes <= MOST_ANSWERED {
+            self.bytes = bytes;
+            self.waiting.push_back(answer.clone());
+        }
+    }
+
+    /// Removes the oldest answer.
+    pub(super) fn pop(&mut self) -> Option<Answer> {
+        let answer = self.waiting.pop_front()?;
+        self.bytes -= answer.payload.len();
+        Some(answer)
+    }
+}
 
 /// The judgements of one session.
 #[derive(Debug, Default)]
@@ -19,7 +46,7 @@ pub(super) struct JudgedMessages {
     pub(super) unreported: VecDeque<(Endpoint, Judgement)>,
     reported: Vec<(Endpoint, Reason)>,
     /// The answers to the client.
-    pub(super) answers: VecDeque<Arc<str>>,
+    pub(super) answers: Answers,
     /// Messages that were released although they break a rule.
     pub(super) let_through: u64,
 }
@@ -35,10 +62,8 @@ impl JudgedMessages {
     fn note(&mut self, from: Endpoint, judgement: Judgement) {
         match &judgement.outcome {
             Outcome::Report => self.let_through += 1,
-            Outcome::Answer(answer) if self.answers.len() < MOST_ANSWERS => {
-                self.answers.push_back(Arc::clone(answer));
-            }
-            Outcome::Answer(_) | Outcome::Drop | Outcome::Close => {}
+            Outcome::Answer(Some(answer)) => self.answers.push(answer),
+            Outcome::Answer(None) | Outcome::Drop | Outcome::Close => {}
         }
         let kind = (from, judgement.reason);
         if !self.reported.contains(&kind) {

@@ -1,5 +1,6 @@
 //! Holds the frames of a message until the whole message is judged, and then releases them as they came, or none.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -19,6 +20,16 @@ pub trait MessageJudge: fmt::Debug + Send + Sync {
 
     /// The largest message, in bytes of payload, inflated. A larger one ends the session.
     fn max_size(&self) -> u64;
+
+    /// Takes what the judge remembers of the messages so far.
+    fn take_memory(&mut self) -> Option<Box<dyn Any + Send + Sync>> {
+        None
+    }
+
+    /// Continues after a judge of the same messages; `memory` is what it remembered.
+    fn continue_with(&mut self, memory: Box<dyn Any + Send + Sync>) {
+        drop(memory);
+    }
 }
 
 /// The judgement on a message that breaks a rule.
@@ -41,8 +52,28 @@ pub enum Outcome {
     Close,
     /// The message is discarded.
     Drop,
-    /// The message is discarded, and its sender gets this text message.
-    Answer(Arc<str>),
+    /// The message is discarded, and its sender gets this message, if there is an answer to it.
+    Answer(Option<Answer>),
+}
+
+/// A message of the gateway to the sender of a discarded one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Text or binary.
+    pub opcode: Opcode,
+    /// The payload, of at most [`Answer::MOST`] bytes.
+    pub payload: Arc<[u8]>,
+}
+
+impl Answer {
+    /// The longest payload, in bytes.
+    pub const MOST: usize = u16::MAX as usize;
+
+    /// A text message.
+    #[must_use]
+    pub fn text(text: impl AsRef<str>) -> Self {
+        Self { opcode: Opcode::Text, payload: text.as_ref().as_bytes().into() }
+    }
 }
 
 impl Outcome {
@@ -116,7 +147,12 @@ impl Assembler {
     }
 
     /// Replaces the judge for messages that are not complete.
-    pub(in crate::wire) fn replace(&mut self, judge: Option<Box<dyn MessageJudge>>) {
+    pub(in crate::wire) fn replace(&mut self, mut judge: Option<Box<dyn MessageJudge>>) {
+        if let (Some(before), Some(judge)) = (&mut self.judge, &mut judge)
+            && let Some(memory) = before.take_memory()
+        {
+            judge.continue_with(memory);
+        }
         if self.holds() && judge.is_none() {
             self.state = MessageState::Exempt;
         }

@@ -20,7 +20,7 @@ use super::reader::{Frame, WHOLE};
 use super::{GateEvent, HeaderBytes, mask};
 use crate::values::Reason;
 pub(in crate::wire) use assembler::Assembler;
-pub use assembler::{Judgement, MessageJudge, Outcome};
+pub use assembler::{Answer, Judgement, MessageJudge, Outcome};
 pub(in crate::wire) use first_message::FirstMessageInspector;
 pub use first_message::{FirstMessage, FirstMessageEvent, FirstMessageReader};
 pub(in crate::wire) use handover::Handover;

@@ -1,0 +1,99 @@
+//! The rules applied to the items of a protocol's message.
+
+use serde_json::Value;
+
+use super::protocols::{Item, Message, Reader};
+use super::rules::{
+    Judged, MessageFault, MessageRules, Verdict, check_claims, check_schema, denied, fault,
+    unlisted,
+};
+use super::types::TypeRules;
+use crate::values::Reason;
+
+impl MessageRules {
+    /// Judges a message that `reader` reads. All its items must pass.
+    pub(super) fn check_items<'r>(
+        &'r self,
+        message: &Judged<'_>,
+        reader: &mut dyn Reader,
+        verdict: &mut Verdict<'r>,
+    ) -> Result<(), MessageFault> {
+        let Judged { kind, payload, now, .. } = *message;
+        // The reader comes first: its state must follow every message, also one that another rule refuses.
+        let bounds = self.bounds.as_ref().expect("a protocol has bounds");
+        let read = reader.read(&Message { kind, payload, bounds, now }, &mut verdict.items);
+        self.check_kind(kind)?;
+        if let Ok(text) = std::str::from_utf8(payload) {
+            self.check_patterns(text)?;
+        }
+        for item in &verdict.items {
+            self.check_body(&item.body)?;
+        }
+        read?;
+        for item in &verdict.items {
+            verdict.at_fault = None;
+            self.check_item(item, message, &mut verdict.listed, &mut verdict.at_fault)?;
+        }
+        Ok(())
+    }
+
+    fn check_item<'r>(
+        &'r self,
+        item: &Item,
+        message: &Judged<'_>,
+        listed: &mut Vec<(usize, &'r TypeRules)>,
+        at_fault: &mut Option<&'r TypeRules>,
+    ) -> Result<(), MessageFault> {
+        let Some(name) = &item.name else {
+            return Ok(());
+        };
+        if let Some(schema) = &self.schema {
+            check_schema(schema, "schema", Some(&item.body))?;
+        }
+        let Some(types) = &self.types else {
+            return Ok(());
+        };
+        let Some((index, rules)) = types.find(name) else {
+            return unlisted(types, "it has no listed type");
+        };
+        listed.push((index, rules));
+        *at_fault = Some(rules);
+        check_type(rules, item, message).map_err(|fault| fault.of(rules))
+    }
+
+    /// Refuses a body of which a string or name matches a denied pattern.
+    fn check_body(&self, body: &Value) -> Result<(), MessageFault> {
+        let Some(deny) = &self.deny else {
+            return Ok(());
+        };
+        let check = |text: &str| match deny.first_in(text) {
+            Some(index) => Err(denied(index, "in one of its strings")),
+            None => Ok(()),
+        };
+        match body {
+            Value::String(text) => check(text),
+            Value::Array(items) => items.iter().try_for_each(|item| self.check_body(item)),
+            Value::Object(members) => members.iter().try_for_each(|(name, value)| {
+                check(name)?;
+                self.check_body(value)
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn check_type(rules: &TypeRules, item: &Item, message: &Judged<'_>) -> Result<(), MessageFault> {
+    if let Some(schema) = &rules.schema {
+        check_schema(schema, "types.schema", Some(&item.body))?;
+    }
+    for (_, pointer) in &rules.require_in {
+        if pointer.find(&item.body).is_err() {
+            let detail = "a name differs from that of a pointer in case alone";
+            return Err(fault(Reason::MessageStructure, "types.require_in", detail));
+        }
+    }
+    let scalar = |value: &&Value| !value.is_object() && !value.is_array();
+    check_claims(rules, message.claims, |pointer| {
+        pointer.find(&item.body).ok().flatten().filter(scalar)
+    })
+}

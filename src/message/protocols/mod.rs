@@ -1,0 +1,149 @@
+//! Protocols that are spoken in messages. Each reads a message into items, to which types, schemas, claims and rates
+//! apply; bounds what the protocol lets a peer declare; and answers a refused message in its own form.
+
+mod json_rpc;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+use tokio::time::Instant;
+
+use super::rules::{MessageFault, MessageKind, fault};
+use super::scan::{self, Bounds};
+use super::text;
+use crate::values::{Endpoint, Reason};
+use crate::wire::Answer;
+
+/// The key of the rules of a protocol itself.
+const RULE: &str = "protocol";
+
+/// A protocol, with the bounds of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Protocol {
+    /// JSON-RPC 2.0.
+    JsonRpc {
+        /// Elements of one batch, at most.
+        max_batch: usize,
+    },
+}
+
+/// One call, event, operation or packet of a message.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Item {
+    /// Its type, as `types` lists it; `None`: it belongs to the protocol itself, and neither types nor schemas
+    /// apply to it.
+    pub(super) name: Option<String>,
+    /// The part that schemas and the pointers of `require_in` apply to; null if it has none.
+    pub(super) body: Value,
+    /// The mark by which its sender recognises an answer, in a form of the protocol's own; `None`: it expects no
+    /// answer.
+    pub(super) reply_to: Option<Value>,
+}
+
+/// A whole message.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Message<'m> {
+    #[allow(dead_code, reason = "no protocol asks for it yet")]
+    pub(super) kind: MessageKind,
+    pub(super) payload: &'m [u8],
+    /// The bounds of its JSON.
+    pub(super) bounds: &'m Bounds,
+    /// The instant at which it is judged.
+    #[allow(dead_code, reason = "no protocol asks for it yet")]
+    pub(super) now: Instant,
+}
+
+/// A message that is refused, for the answer to its sender.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Refused<'m> {
+    /// Its items, as far as they could be read.
+    pub(super) items: &'m [Item],
+    /// The reason.
+    pub(super) reason: Reason,
+    /// The name of the session in the log.
+    pub(super) request_id: &'m str,
+}
+
+/// Reads the messages of one direction of one session, in their order.
+pub(super) trait Reader: fmt::Debug + Send + Sync {
+    /// Reads a message, and adds its items to `items`. The state moves on as if the message is forwarded.
+    ///
+    /// # Errors
+    /// The rule of the protocol that the message breaks. The items before that place may have been added.
+    fn read(&mut self, message: &Message<'_>, items: &mut Vec<Item>) -> Result<(), MessageFault>;
+
+    /// The message that was read last is discarded and the session goes on, so the other end never sees it.
+    fn discard(&mut self) {}
+
+    /// Takes the bounds of `protocol`, of the same kind, for messages to come: the configuration was reloaded.
+    fn set_bounds(&mut self, protocol: &Protocol);
+
+    /// The answer to the sender of a refused message; `None`: the protocol has none for it.
+    fn answer(&self, refused: &Refused<'_>) -> Option<Answer>;
+}
+
+impl Protocol {
+    /// A reader of the messages that `sender` sends, from the first one on.
+    pub(super) fn reader(&self, sender: Endpoint) -> Box<dyn Reader> {
+        // JSON-RPC 2.0 has the same forms both ways.
+        let _ = sender;
+        match self {
+            Self::JsonRpc { max_batch } => Box::new(json_rpc::JsonRpc::new(*max_batch)),
+        }
+    }
+}
+
+impl Item {
+    /// An item of the protocol itself.
+    pub(super) fn own() -> Self {
+        Self { name: None, body: Value::Null, reply_to: None }
+    }
+}
+
+impl<'m> Message<'m> {
+    /// The text of a message that must be one.
+    #[allow(dead_code, reason = "no protocol asks for it yet")]
+    pub(super) fn text(&self) -> Result<&'m str, MessageFault> {
+        if self.kind == MessageKind::Binary {
+            return Err(broken("a binary message"));
+        }
+        // The rules of frames have checked it.
+        std::str::from_utf8(self.payload).map_err(|_| broken("it is not UTF-8"))
+    }
+
+    /// The text of a message of either kind.
+    pub(super) fn any_text(&self) -> Result<&'m str, MessageFault> {
+        std::str::from_utf8(self.payload).map_err(|_| broken("it is not UTF-8"))
+    }
+
+    /// The tree of `text`, a part of the message that must be JSON within the bounds that all parsers read alike.
+    pub(super) fn json(&self, text: &str) -> Result<Value, MessageFault> {
+        scan::scan(text, self.bounds, &mut scan::Nothing).map_err(|structure| {
+            let scan::StructureFault { rule, offset } = structure;
+            let key = if rule.key() == "encoding" { RULE } else { rule.key() };
+            fault(Reason::MessageStructure, key, format_args!("{rule}, at byte {offset}"))
+        })?;
+        // The scan accepts no text that serde_json refuses.
+        serde_json::from_str(text).map_err(|_| broken("it could not be read"))
+    }
+}
+
+/// A message that breaks a rule of the protocol.
+pub(super) fn broken(detail: impl fmt::Display) -> MessageFault {
+    fault(Reason::MessageStructure, RULE, detail)
+}
+
+/// The member `name` of an object of the protocol. A name that differs in case alone is a fault, since parsers of some
+/// languages ignore case.
+pub(super) fn member<'v>(
+    object: &'v Map<String, Value>,
+    name: &str,
+) -> Result<Option<&'v Value>, MessageFault> {
+    if object.keys().any(|other| other != name && text::are_alike(other, name)) {
+        return Err(broken(format_args!("a name differs from \"{name}\" in case alone")));
+    }
+    Ok(object.get(name))
+}

@@ -179,6 +179,11 @@ impl CheckedMessages<'_> {
             let why = "with `schema` or `type_at` it must be clear which of two members counts";
             refuse(reader, keys::DUPLICATE_KEYS.name, why, "");
         }
+        if *direction == Direction::Replies {
+            let why = "strikes are counted against the addresses of clients, and replies come from the application";
+            let help = "remove it, or write it in [routes.NAME.messages]";
+            refuse(reader, keys::STRIKE.name, why, help);
+        }
         self.check_answer(*direction);
     }
 
@@ -266,6 +271,7 @@ impl CheckedMessages<'_> {
             on_violation: keys.on_violation,
             error_reply: keys.error_reply,
             report: keys.mode == Mode::Report,
+            strike: keys.strike,
             kinds: keys.kinds,
             bounds: json.then_some(Bounds {
                 max_depth: keys.max_depth,

@@ -50,6 +50,8 @@ pub struct MessageRules {
     pub error_reply: Option<String>,
     /// Whether violations are only recorded.
     pub report: bool,
+    /// Whether each refused message of a client is a strike against its address.
+    pub strike: bool,
     /// The kinds that may be sent; empty: both.
     pub kinds: Vec<MessageKind>,
     /// The bounds of JSON; `Some`: a message must be JSON, unless [`Types::allows_unlisted`].
@@ -137,6 +139,12 @@ impl MessageRules {
     /// A reader of the protocol, from the first message of a session on.
     pub(super) fn reader(&self) -> Option<Box<dyn Reader>> {
         Some(self.protocol.as_ref()?.reader(self.sender))
+    }
+
+    /// Whether a message that is refused is a strike against its sender.
+    #[must_use]
+    pub fn strikes(&self) -> bool {
+        self.strike && !self.report
     }
 
     /// Judges the first message of a session with a token of these `claims`, and charges no rate.

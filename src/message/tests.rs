@@ -306,6 +306,7 @@ fn rules() -> MessageRules {
         on_violation: OnViolation::Close,
         error_reply: None,
         report: false,
+        strike: false,
         kinds: Vec::new(),
         bounds: None,
         schema: None,

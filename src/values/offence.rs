@@ -102,6 +102,12 @@ impl Offence {
         (!context.is_foreign()).then_some(Self(reason))
     }
 
+    /// A message that breaks a rule of a route with `strike = true`. Any page chooses its messages, so it counts
+    /// unless a foreign page may have sent it.
+    pub(crate) fn message(reason: Reason, context: RequestContext) -> Option<Self> {
+        context.is_own().then_some(Self(reason))
+    }
+
     /// The reason of the refusal.
     #[must_use]
     pub fn reason(self) -> Reason {
@@ -151,6 +157,12 @@ mod tests {
         {
             assert_eq!(of(place), [(true, false), (true, true), NEVER, NEVER]);
         }
+    }
+
+    #[test]
+    fn a_message_is_a_strike_only_where_no_foreign_page_can_send_one() {
+        let counted = counts(|context| Offence::message(Reason::MessageType, context));
+        assert_eq!(counted, [(true, false), (true, true), NEVER, NEVER]);
     }
 
     #[test]

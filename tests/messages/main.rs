@@ -11,6 +11,7 @@ mod explain;
 mod passing;
 mod protocols;
 mod rules;
+mod strikes;
 mod types;
 
 use std::path::Path;

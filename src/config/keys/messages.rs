@@ -2,7 +2,7 @@
 
 use super::{MIB, Section, Texts};
 use crate::config::jwt::{POINTER, Require, RequireIn};
-use crate::config::kinds::{Choice, File, Integer, Size, Text};
+use crate::config::kinds::{Bool, Choice, File, Integer, Size, Text};
 use crate::config::lists::{ListOf, Subtable};
 use crate::config::messages::{Encoding, ProtocolName, parse_error_reply, parse_pattern};
 use crate::config::protection::Mode;
@@ -81,6 +81,10 @@ section! {
         Omittable("needed for `\"answer\"` alone"),
         "The text message for `on_violation = \"answer\"`, in which `{reason}` stands for the name of the reason and \
          `{request_id}` for the id of the session in the log.";
+    STRIKE strike: bool = Bool, Bool, Value(false),
+        "Whether each refused message of a client is a strike of `[firewall.ban]` against its address, also where the \
+         session goes on. A ban meets everybody behind the address, so a fault in your own web page can shut out a \
+         whole office. Messages that the page of another site may have sent never count. Not in `replies`.";
     MESSAGES_MODE mode: Mode = Choice<Mode>,
         Choice::of(&[("enforce", Mode::Enforce), ("report", Mode::Report)]), Value(Mode::Enforce),
         "`\"report\"`: a violation is logged and counted, and the message passes.";

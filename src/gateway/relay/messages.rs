@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::pump::JudgedRead;
+use super::pump::{JudgedRead, MOST_STRIKES};
 use crate::values::{Endpoint, Reason};
 use crate::wire::{Answer, Judgement, Outcome};
 
@@ -49,9 +49,17 @@ pub(super) struct JudgedMessages {
     pub(super) answers: Answers,
     /// Messages that were released although they break a rule.
     pub(super) let_through: u64,
+    /// The reasons of the client's messages that are strikes and were not counted yet.
+    pub(super) strikes: Vec<Reason>,
 }
 
 impl JudgedMessages {
+    /// Notes strikes of the client for these reasons.
+    pub(super) fn strike(&mut self, reasons: impl IntoIterator<Item = Reason>) {
+        let left = MOST_STRIKES.saturating_sub(self.strikes.len());
+        self.strikes.extend(reasons.into_iter().take(left));
+    }
+
     pub(super) fn note_all(&mut self, from: Endpoint, judged: JudgedRead) {
         self.let_through += judged.let_through;
         for judgement in judged.first {

@@ -71,6 +71,9 @@ pub trait Outside {
     /// session.
     fn judged(&self, from: Endpoint, judgement: &Judgement);
 
+    /// Called for each message of the client that is a strike, with the reason of its refusal.
+    fn struck(&self, reason: Reason);
+
     /// Called once, as soon as the close of both peers begins.
     fn ending(&mut self, cause: &Cause);
 
@@ -124,6 +127,9 @@ impl<O: Outside> RunningRelay<O> {
         if let Some(closing) = session.closing.as_mut().filter(|closing| !closing.reported) {
             closing.reported = true;
             outside.ending(&closing.cause);
+        }
+        for reason in session.take_strikes() {
+            outside.struck(reason);
         }
         if mail.counters {
             outside.mailbox().publish(session.client.gate.flow(), session.upstream.gate.flow());

@@ -26,6 +26,9 @@ const SCANT: usize = UNCOUNTED;
 /// The most judgements of one read that are passed on: a read can hold thousands of messages.
 const MOST_JUDGED: usize = 64;
 
+/// The most strikes of one turn of a session that are passed on: no ban needs more (`firewall.ban.strikes`).
+pub(super) const MOST_STRIKES: usize = 1000;
+
 /// Buffers that belong to the worker thread, so that no session holds one while it waits.
 struct WorkerBuffers {
     read: Vec<u8>,
@@ -75,10 +78,15 @@ pub(super) struct JudgedRead {
     pub(super) first: Vec<Judgement>,
     /// How many of the others were released.
     pub(super) let_through: u64,
+    /// The reasons of those that were refused, at most [`MOST_STRIKES`].
+    pub(super) refused: Vec<Reason>,
 }
 
 impl JudgedRead {
     fn add(&mut self, judgement: Judgement) {
+        if judgement.outcome != Outcome::Report && self.refused.len() < MOST_STRIKES {
+            self.refused.push(judgement.reason);
+        }
         if self.first.len() < MOST_JUDGED {
             self.first.push(judgement);
         } else {

@@ -199,6 +199,11 @@ impl SessionRelay {
         self.rare.as_mut()?.messages.unreported.pop_front()
     }
 
+    /// The reasons of the client's messages that are strikes and were not counted yet.
+    pub(super) fn take_strikes(&mut self) -> Vec<Reason> {
+        self.rare.as_mut().map_or_else(Vec::new, |rare| std::mem::take(&mut rare.messages.strikes))
+    }
+
     /// The record of the session's end.
     pub(super) fn into_end(mut self) -> SessionEnd {
         SessionEnd {
@@ -292,6 +297,7 @@ impl SessionRelay {
                 return;
             };
             if let Some(judged) = judged {
+                self.strike(from, &judged.refused);
                 self.rare.get_or_insert_default().messages.note_all(from, *judged);
             }
             if let Some(notice) = notice {
@@ -311,6 +317,7 @@ impl SessionRelay {
             Notice::Refused(reason) => self.exceeded(from, reason, now),
             Notice::Judged(judgement) => {
                 self.peer(from).ending = Some(Ending::Refused);
+                self.strike(from, &[judgement.reason]);
                 self.end(Cause::Judged(from, judgement), now);
             }
             Notice::Violation(violation) => {
@@ -325,6 +332,14 @@ impl SessionRelay {
                 self.peer(from).ending = Some(Ending::Failed);
                 self.lost(from, error, now);
             }
+        }
+    }
+
+    /// Notes a strike for each of these refused messages, if the route has `strike = true`.
+    fn strike(&mut self, from: Endpoint, reasons: &[Reason]) {
+        let rules = self.route.messages.as_ref().filter(|_| from == Endpoint::Client);
+        if rules.is_some_and(|rules| rules.strikes()) {
+            self.rare.get_or_insert_default().messages.strike(reasons.iter().copied());
         }
     }
 
@@ -344,9 +359,13 @@ impl SessionRelay {
     /// Ends the session because an inspector refused the bytes of `from`.
     fn exceeded(&mut self, from: Endpoint, reason: Reason, now: Instant) {
         self.peer(from).ending = Some(Ending::Refused);
+        let judged = self.peer(from).gate.judges();
+        if judged && reason == Reason::MessageTooBig {
+            self.strike(from, &[reason]);
+        }
         let detail = match reason {
             Reason::Capacity => "there is no room to hold a message until it is judged",
-            Reason::MessageTooBig if self.peer(from).gate.judges() => {
+            Reason::MessageTooBig if judged => {
                 "it is larger than max_size of the rules for messages"
             }
             Reason::MessageTooBig => "a message that hands in a token is larger than 16 KiB",

@@ -10,6 +10,7 @@ use crate::policy::{Admission, Authentication};
 use crate::values::AddressKey;
 use crate::values::Endpoint;
 use crate::values::Flow;
+use crate::values::Offence;
 use crate::values::Reason;
 use crate::values::UnixTime;
 use crate::wire::{Judgement, Outcome};
@@ -82,6 +83,13 @@ impl Outside for SessionTask {
             Outcome::Report => Event::WouldRefuse { subject, reason: *reason, detail },
             _ => refused_message(subject, from, judgement),
         });
+    }
+
+    fn struck(&self, reason: Reason) {
+        let about = self.entry.record();
+        if let Some(offence) = Offence::message(reason, about.context) {
+            self.reporter.strike(about.peer.ip(), offence);
+        }
     }
 
     fn ending(&mut self, cause: &Cause) {

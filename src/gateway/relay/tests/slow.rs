@@ -40,6 +40,8 @@ impl Outside for Witness {
 
     fn judged(&self, _: Endpoint, _: &Judgement) {}
 
+    fn struck(&self, _: Reason) {}
+
     fn ending(&mut self, _: &Cause) {}
 
     fn ended(&mut self, end: SessionEnd) {

@@ -57,6 +57,8 @@ impl Outside for Nobody {
 
     fn judged(&self, _: Endpoint, _: &Judgement) {}
 
+    fn struck(&self, _: Reason) {}
+
     fn ending(&mut self, _: &Cause) {}
 
     fn ended(&mut self, _: SessionEnd) {}

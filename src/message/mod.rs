@@ -3,6 +3,7 @@
 //! token; gives a verdict with the rule that decided. No I/O and no clock, except that a [`Schema`] reads the files
 //! that it refers to when it is compiled.
 
+mod email;
 mod items;
 mod judge;
 mod patterns;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use jsonschema::{PatternOptions, Retrieve, Uri, Validator};
 use serde_json::Value;
 
+use super::email;
 use crate::values::{file, json};
 
 /// The largest schema file, in bytes.
@@ -62,11 +63,13 @@ impl Schema {
         let folder = parent.unwrap_or(Path::new(".")).canonicalize();
         let folder = folder.map_err(|error| invalid("", &error))?;
         let name = file.file_name().unwrap_or_default();
+        let is_mailbox = email::check().map_err(|error| invalid("", &error))?;
         let validator = jsonschema::options()
             .with_base_uri(uri_of(&folder.join(name)))
             .with_retriever(BelowFolder(folder))
             .with_pattern_options(PatternOptions::regex().size_limit(MOST_COMPILED))
             .should_validate_formats(true)
+            .with_format("email", is_mailbox)
             .should_ignore_unknown_formats(false)
             .build(&schema)
             .map_err(|error| invalid(error.instance_path().as_str(), &error))?;

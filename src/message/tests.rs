@@ -532,3 +532,5 @@ fn pointers_follow_rfc_6901() {
         assert!(Pointer::parse(text).is_err(), "{text}");
     }
 }
+
+mod schemas;

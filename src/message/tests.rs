@@ -533,4 +533,5 @@ fn pointers_follow_rfc_6901() {
     }
 }
 
+mod parsers;
 mod schemas;

@@ -59,6 +59,28 @@ fn frame(opcode: u8, fin: bool, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
+/// Judges a stream that is read in pieces of these sizes; returns what is released, and the number of refused messages.
+fn pass(gate: &mut Gate, budget: &HoldBudget, sent: &[u8], cuts: &[usize]) -> (Vec<u8>, usize) {
+    let (mut released, mut dropped) = (Vec::new(), 0);
+    let mut cuts = cuts.iter().cycle();
+    let mut stream = sent;
+    while !stream.is_empty() {
+        let (mut input, rest) = stream.split_at(stream.len().min(*cuts.next().unwrap()));
+        stream = rest;
+        while !input.is_empty() {
+            let judged = gate.judge(input, budget);
+            released.extend(judged.release.concat());
+            input = &input[judged.consumed..];
+            match judged.event {
+                None | Some(GateEvent::Dropped) => {}
+                Some(GateEvent::Judged(_)) => dropped += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    (released, dropped)
+}
+
 /// A message in fragments, with pings between them.
 #[derive(Debug, Clone)]
 struct Message {
@@ -117,23 +139,7 @@ proptest! {
         }
         let (judge, budget) = (NoX::default(), HoldBudget::new(1 << 20));
         let mut gate = gate(&judge, &budget);
-        let (mut released, mut dropped) = (Vec::new(), 0);
-        let mut cuts = cuts.into_iter().cycle();
-        let mut stream = sent.as_slice();
-        while !stream.is_empty() {
-            let (mut input, rest) = stream.split_at(cuts.next().unwrap().min(stream.len()));
-            stream = rest;
-            while !input.is_empty() {
-                let judged = gate.judge(input, &budget);
-                released.extend(judged.release.concat());
-                input = &input[judged.consumed..];
-                match judged.event {
-                    None | Some(GateEvent::Dropped) => {}
-                    Some(GateEvent::Judged(_)) => dropped += 1,
-                    other => prop_assert!(false, "{:?}", other),
-                }
-            }
-        }
+        let (released, dropped) = pass(&mut gate, &budget, &sent, &cuts);
         let bad = |message: &&Message| message.payload().contains(&b'x');
         prop_assert_eq!(dropped, messages.iter().filter(bad).count());
         // Pings may pass between held fragments; the data frames are released in their order.
@@ -148,6 +154,62 @@ proptest! {
         gate.release_memory();
         drop(gate);
         prop_assert_eq!(budget.left(), 1 << 20, "every byte of the budget is given back");
+    }
+}
+
+/// A text, whether it is compressed, and where it is cut into fragments.
+fn texts() -> impl Strategy<Value = Vec<(String, bool, Vec<prop::sample::Index>)>> {
+    let text = prop_oneof!["[a-fx ]{0,40}", "[a-f]{0,40}x?", "(abc){0,4000}x?"];
+    let cuts = prop::collection::vec(any::<prop::sample::Index>(), 0..4);
+    prop::collection::vec((text, any::<bool>(), cuts), 1..6)
+}
+
+/// The frames of a message whose payload is cut at `cuts`.
+fn fragments(payload: &[u8], compressed: bool, cuts: &[prop::sample::Index]) -> Vec<Vec<u8>> {
+    let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(payload.len() + 1)).collect();
+    cuts.extend([0, payload.len()]);
+    cuts.sort_unstable();
+    let last = cuts.len() - 2;
+    let frames = cuts.windows(2).enumerate().map(|(index, ends)| {
+        let mut frame = frame(u8::from(index == 0), index == last, &payload[ends[0]..ends[1]]);
+        if compressed && index == 0 {
+            frame[0] |= 0x40;
+        }
+        frame
+    });
+    frames.collect()
+}
+
+proptest! {
+    /// A message is judged by its text, whether it is compressed or not and however it is cut into fragments and reads.
+    #[test]
+    fn the_verdict_does_not_depend_on_compression(
+        texts in texts(),
+        takes_over: bool,
+        cuts in prop::collection::vec(1..400_usize, 1..20),
+    ) {
+        let (judge, budget) = (NoX::default(), HoldBudget::new(1 << 20));
+        let mut gate = gate(&judge, &budget);
+        gate.inflate(if takes_over { Context::TakenOver(15) } else { Context::Anew });
+        let mut deflater = Deflater::new(15, takes_over);
+        let (mut sent, mut expected) = (Vec::new(), Vec::new());
+        for (text, compressed, cuts) in &texts {
+            let payload = match compressed {
+                true => deflater.message(text.as_bytes()),
+                false => text.clone().into_bytes(),
+            };
+            let frames = fragments(&payload, *compressed, cuts);
+            sent.extend(frames.concat());
+            if !text.contains('x') {
+                expected.extend(frames.concat());
+            }
+        }
+        let (released, dropped) = pass(&mut gate, &budget, &sent, &cuts);
+        let seen = judge.0.lock().unwrap().clone();
+        let wanted: Vec<_> = texts.iter().map(|(text, ..)| text.clone().into_bytes()).collect();
+        prop_assert_eq!(seen, wanted);
+        prop_assert_eq!(dropped, texts.iter().filter(|(text, ..)| text.contains('x')).count());
+        prop_assert_eq!(released, expected);
     }
 }
 

@@ -40,6 +40,8 @@ pub(super) enum ProtocolName {
     Json,
     /// JSON-RPC 2.0.
     JsonRpc,
+    /// Phoenix Channels.
+    Phoenix,
 }
 
 /// The direction of a table of rules.
@@ -192,6 +194,7 @@ impl CheckedMessages<'_> {
         match self.keys.protocol? {
             ProtocolName::Json => None,
             ProtocolName::JsonRpc => Some(Protocol::JsonRpc { max_batch: self.keys.max_batch }),
+            ProtocolName::Phoenix => Some(Protocol::Phoenix),
         }
     }
 

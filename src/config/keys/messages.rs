@@ -24,10 +24,12 @@ section! {
             ("none", None),
             ("json", Some(ProtocolName::Json)),
             ("jsonrpc", Some(ProtocolName::JsonRpc)),
+            ("phoenix", Some(ProtocolName::Phoenix)),
         ]),
         Value(None),
         "The protocol that the messages speak. `\"json\"`: any JSON, like `encoding = \"json\"`. `\"jsonrpc\"`: \
-         JSON-RPC 2.0; the type of a call is its method, and `schema` and pointers apply to its params. A message that \
+         JSON-RPC 2.0; the type of a call is its method, and `schema` and pointers apply to its params. \
+         `\"phoenix\"`: Phoenix Channels; the type of a message is its event, a space and its topic. A message that \
          breaks the protocol is refused with `message.structure`.";
     MAX_BATCH max_batch: usize = Integer<usize>, Integer::new(1, 1000), Value(20),
         "The most elements of one batch. Each is judged, and counts in the rates of its type. Only with `protocol = \

@@ -54,8 +54,9 @@ impl Reader for JsonRpc {
     }
 
     fn set_bounds(&mut self, protocol: &Protocol) {
-        let Protocol::JsonRpc { max_batch } = protocol;
-        self.max_batch = *max_batch;
+        if let Protocol::JsonRpc { max_batch } = protocol {
+            self.max_batch = *max_batch;
+        }
     }
 
     fn answer(&self, refused: &Refused<'_>) -> Option<Answer> {

@@ -2,6 +2,7 @@
 //! apply; bounds what the protocol lets a peer declare; and answers a refused message in its own form.
 
 mod json_rpc;
+mod phoenix;
 
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,8 @@ pub enum Protocol {
         /// Elements of one batch, at most.
         max_batch: usize,
     },
+    /// Phoenix Channels.
+    Phoenix,
 }
 
 /// One call, event, operation or packet of a message.
@@ -46,7 +49,6 @@ pub(super) struct Item {
 /// A whole message.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Message<'m> {
-    #[allow(dead_code, reason = "no protocol asks for it yet")]
     pub(super) kind: MessageKind,
     pub(super) payload: &'m [u8],
     /// The bounds of its JSON.
@@ -88,10 +90,10 @@ pub(super) trait Reader: fmt::Debug + Send + Sync {
 impl Protocol {
     /// A reader of the messages that `sender` sends, from the first one on.
     pub(super) fn reader(&self, sender: Endpoint) -> Box<dyn Reader> {
-        // JSON-RPC 2.0 has the same forms both ways.
-        let _ = sender;
         match self {
+            // JSON-RPC 2.0 has the same forms both ways.
             Self::JsonRpc { max_batch } => Box::new(json_rpc::JsonRpc::new(*max_batch)),
+            Self::Phoenix => Box::new(phoenix::Phoenix::new(sender)),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Protocols, message by message.
 
+mod phoenix;
+
 use serde_json::{Value, json};
 use tokio::time::Instant;
 

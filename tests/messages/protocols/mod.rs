@@ -1,6 +1,7 @@
 //! Protocols: the rules of `docs/protocols.md` against the running gateway.
 
 mod json_rpc;
+mod phoenix;
 
 use std::path::Path;
 

@@ -71,7 +71,7 @@ impl Reader for Phoenix {
         let answer = match to {
             Value::Array(parts) => {
                 let parts = parts.iter().cloned();
-                Value::from_iter(parts.chain([json!(REPLY), payload]))
+                parts.chain([json!(REPLY), payload]).collect()
             }
             other => {
                 let mut members = other.as_object()?.clone();

@@ -85,8 +85,7 @@ fn all_forms_of_messages_meet_the_same_rules() {
         ),
     ] {
         session.client.say(frame);
-        let answer: Value =
-            serde_json::from_slice(&session.client.read_frame().payload).unwrap();
+        let answer: Value = serde_json::from_slice(&session.client.read_frame().payload).unwrap();
         assert_eq!(answer, reply);
     }
     passes(&mut session, &push("room:red", "upload"));

@@ -40,9 +40,7 @@ fn named(name: &str, body: Value, reply_to: Option<Value>) -> Item {
 
 #[test]
 fn messages_have_their_event_and_topic_as_type() {
-    let body = |event: &str, payload: Value| {
-        json!({ "topic": "room:red:1", "subtopic": "red:1", "event": event, "payload": payload })
-    };
+    let body = |event: &str, payload: Value| json!({ "topic": "room:red:1", "subtopic": "red:1", "event": event, "payload": payload });
     let lobby = json!({ "topic": "lobby", "event": "say", "payload": 7 });
     for (text, item) in [
         (

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use super::auth::CheckedAuth;
 use super::files::{Help, read_up_to};
-use super::keys::{self, MessageKeys, MessageTypeKeys, Section};
+use super::keys::{self, Limits, MessageKeys, MessageTypeKeys, Section};
 use super::kinds::Fault;
 use super::load::Loader;
-use super::protection::Mode;
+use super::protection::{Mode, OnExceed};
 use super::reader::{NamedTable, SectionReader};
 use super::report::Problem;
 use crate::message::{
@@ -42,6 +42,8 @@ pub(super) enum ProtocolName {
     JsonRpc,
     /// Phoenix Channels.
     Phoenix,
+    /// Socket.IO 5.
+    SocketIo,
 }
 
 /// The direction of a table of rules.
@@ -107,6 +109,28 @@ pub(super) fn check<'a>(
     Some(checked)
 }
 
+/// Checks both tables of a route with its limits.
+pub(super) fn check_both(
+    messages: Option<&CheckedMessages<'_>>,
+    replies: Option<&CheckedMessages<'_>>,
+    limits: &Limits,
+) {
+    let Some(messages) = messages else {
+        return;
+    };
+    messages.check_limits(limits);
+    // The gateway's answers must not come within a packet of several messages.
+    if let (Some(Protocol::SocketIo { .. }), Some(replies)) = (messages.protocol(), replies)
+        && !matches!(replies.protocol(), Some(Protocol::SocketIo { .. }))
+        && let Some(span) = messages.reader.span_of(keys::PROTOCOL.name)
+    {
+        let key = messages.reader.key(keys::PROTOCOL.name);
+        let what = format!("{key}: `replies` of the route has rules without this protocol");
+        let help = "write protocol = \"socketio\" there, too";
+        messages.reader.cx.refuse(Problem::at(span, what).help(help));
+    }
+}
+
 fn check_type<'a>(
     NamedTable { name, span, reader }: NamedTable<'a>,
     direction: Direction,
@@ -168,6 +192,13 @@ impl CheckedMessages<'_> {
         if !matches!(protocol, Some(Protocol::JsonRpc { .. })) {
             refuse(reader, keys::MAX_BATCH.name, "it is for protocol = \"jsonrpc\"", "");
         }
+        if matches!(protocol, Some(Protocol::SocketIo { .. })) {
+            let help = "remove it; max_attachments = 0 refuses binary messages";
+            refuse(reader, keys::KINDS.name, "the protocol says it", help);
+        } else {
+            let why = "it is for protocol = \"socketio\"";
+            refuse(reader, keys::MAX_ATTACHMENTS.name, why, "");
+        }
         if given(keys::TYPE_AT.name) && types.is_empty() && keys.unlisted != Some(true) {
             let why = "no type is listed, so every message would be refused";
             let help = "add a table [routes.NAME.messages.types.TYPE]";
@@ -189,12 +220,28 @@ impl CheckedMessages<'_> {
         self.check_answer(*direction);
     }
 
+    /// Refuses `on_exceed = "drop"` beside a protocol whose packets have several messages: those that are dropped are not
+    /// read.
+    fn check_limits(&self, limits: &Limits) {
+        let is_dropping = limits.on_exceed == OnExceed::Drop
+            && (limits.messages.is_some() || limits.messages_per_user.is_some());
+        if is_dropping && matches!(self.protocol(), Some(Protocol::SocketIo { .. })) {
+            let why = "on_exceed of [limits] is \"drop\", which may leave an event without its attachments";
+            let help = "say on_exceed = \"close\" or \"delay\" in the limits of this route";
+            refuse(&self.reader, keys::PROTOCOL.name, why, help);
+        }
+    }
+
     /// The protocol whose items are judged.
     fn protocol(&self) -> Option<Protocol> {
         match self.keys.protocol? {
             ProtocolName::Json => None,
             ProtocolName::JsonRpc => Some(Protocol::JsonRpc { max_batch: self.keys.max_batch }),
             ProtocolName::Phoenix => Some(Protocol::Phoenix),
+            ProtocolName::SocketIo => Some(Protocol::SocketIo {
+                max_attachments: self.keys.max_attachments,
+                max_size: self.keys.max_size,
+            }),
         }
     }
 

@@ -139,6 +139,7 @@ fn check_one<'a>(
     let table = |key| reader.table(key);
     let messages = messages::check(table(&keys::MESSAGES), Direction::Messages, auth.as_ref());
     let replies = messages::check(table(&keys::REPLIES), Direction::Replies, auth.as_ref());
+    messages::check_both(messages.as_ref(), replies.as_ref(), &limits);
     CheckedRoute { reader, name, keys, path, upstream, auth, websocket, limits, messages, replies }
 }
 

@@ -22,6 +22,9 @@ impl MessageRules {
         // The reader comes first: its state must follow every message, also one that another rule refuses.
         let bounds = self.bounds.as_ref().expect("a protocol has bounds");
         let read = reader.read(&Message { kind, payload, bounds, now }, &mut verdict.items);
+        if read.as_ref().is_err_and(|fault| fault.closes) {
+            return read;
+        }
         self.check_kind(kind)?;
         if let Ok(text) = std::str::from_utf8(payload) {
             self.check_patterns(text)?;

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-use super::protocols::{Item, Protocol, Reader, Refused};
+use super::protocols::{Item, Part, Protocol, Reader, Refused};
 use super::rules::{Judged, MessageKind, MessageRules, OnViolation, Verdict, fault};
-use crate::values::{Reason, UserShare};
+use crate::values::{Endpoint, Reason, UserShare};
 use crate::wire::{Answer, Judgement, MessageJudge, Outcome};
 
 /// The use of the rates of one type.
@@ -36,12 +36,15 @@ pub struct Judge {
     answers: Vec<(Reason, Answer)>,
     /// The protocol with what was read of it so far.
     reader: Option<Box<dyn Reader>>,
+    /// The reason for which the last message was discarded.
+    discarded: Option<Reason>,
 }
 
 /// What a judge remembers for the one that replaces it.
 struct Memory {
     protocol: Protocol,
     reader: Box<dyn Reader>,
+    discarded: Option<Reason>,
 }
 
 impl Judge {
@@ -54,7 +57,8 @@ impl Judge {
         request_id: &str,
     ) -> Self {
         let reader = rules.reader();
-        Self { rules, claims, rates, request_id: request_id.into(), answers: Vec::new(), reader }
+        let (request_id, answers) = (request_id.into(), Vec::new());
+        Self { rules, claims, rates, request_id, answers, reader, discarded: None }
     }
 
     /// Charges the rates of a type. A message that is refused for the user's rate has used the session's.
@@ -105,20 +109,33 @@ impl MessageJudge for Judge {
                 (broken, at_fault) = (Some(above.of(rules)), Some(rules));
             }
         }
+        let part = self.reader.as_ref().map_or(Part::First, |reader| reader.part());
+        if part == Part::Discarded && !broken.as_ref().is_some_and(|broken| broken.closes) {
+            let reason = self.discarded.unwrap_or(Reason::MessageStructure);
+            let detail = "protocol: it belongs to a message that was discarded".to_owned();
+            return Some(Box::new(Judgement { reason, detail, outcome: Outcome::Drop }));
+        }
         let broken = broken?;
         let on_violation = at_fault.and_then(|rules| rules.on_violation);
         let outcome = match on_violation.unwrap_or(self.rules.on_violation) {
             _ if self.rules.report => Outcome::Report,
-            _ if broken.closes => Outcome::Close,
+            _ if broken.closes || part == Part::Forwarded => Outcome::Close,
             OnViolation::Close => Outcome::Close,
             OnViolation::Drop => Outcome::Drop,
             OnViolation::Answer => Outcome::Answer(self.answer(broken.reason, &items)),
         };
         if let (Outcome::Drop | Outcome::Answer(_), Some(reader)) = (&outcome, &mut self.reader) {
             reader.discard();
+            self.discarded = Some(broken.reason);
         }
         let detail = format!("{}.{}: {}", self.rules.table(), broken.rule, broken.detail);
         Some(Box::new(Judgement { reason: broken.reason, detail, outcome }))
+    }
+
+    fn is_incomplete(&self) -> bool {
+        // In report mode a client has no deadline that it would not have otherwise.
+        let is_bound = !self.rules.report || self.rules.sender == Endpoint::Upstream;
+        is_bound && self.reader.as_ref().is_some_and(|reader| reader.is_incomplete())
     }
 
     fn max_size(&self) -> u64 {
@@ -127,19 +144,21 @@ impl MessageJudge for Judge {
 
     fn take_memory(&mut self) -> Option<Box<dyn Any + Send + Sync>> {
         let protocol = self.rules.protocol.clone()?;
-        Some(Box::new(Memory { protocol, reader: self.reader.take()? }))
+        let (reader, discarded) = (self.reader.take()?, self.discarded);
+        Some(Box::new(Memory { protocol, reader, discarded }))
     }
 
     fn continue_with(&mut self, memory: Box<dyn Any + Send + Sync>) {
         let Ok(memory) = memory.downcast::<Memory>() else {
             return;
         };
-        let Memory { protocol, mut reader } = *memory;
+        let Memory { protocol, mut reader, discarded } = *memory;
         if let Some(now) = &self.rules.protocol
             && mem::discriminant(&protocol) == mem::discriminant(now)
         {
             reader.set_bounds(now);
             self.reader = Some(reader);
+            self.discarded = discarded;
         }
     }
 }

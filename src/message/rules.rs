@@ -136,6 +136,14 @@ impl MessageRules {
         }
     }
 
+    /// Whether a sender may get an answer.
+    #[must_use]
+    pub fn answers(&self) -> bool {
+        let answer = OnViolation::Answer;
+        let mut types = self.types.iter().flat_map(Types::rules);
+        self.on_violation == answer || types.any(|one| one.on_violation == Some(answer))
+    }
+
     /// A reader of the protocol, from the first message of a session on.
     pub(super) fn reader(&self) -> Option<Box<dyn Reader>> {
         Some(self.protocol.as_ref()?.reader(self.sender))

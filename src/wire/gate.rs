@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::inspect::{
-    Assembler, FirstMessageInspector, Handover, Judgement, MessageInspector, MessageJudge, Outcome,
+    Assembler, FirstMessageInspector, Handover, Judgement, MessageFollower, MessageInspector,
+    MessageJudge, Outcome,
 };
 use super::reader::{FrameRun, Reader};
 use super::{Allowance, CloseFrame, Context, FirstMessage, FrameLimits, HoldBudget, Violation};
@@ -114,7 +115,7 @@ impl Gate {
                 return;
             }
             Some(MessageInspector::Handover(handover)) => Some(handover),
-            Some(MessageInspector::FirstMessage(_)) | None => None,
+            Some(MessageInspector::FirstMessage(_) | MessageInspector::Follower(_)) | None => None,
         };
         *messages = match (judge, handover) {
             (Some(judge), handover) => {
@@ -124,6 +125,14 @@ impl Gate {
             (None, Some(handover)) => Some(Box::new(MessageInspector::Handover(handover))),
             (None, None) => None,
         };
+    }
+
+    /// Has a follower read along with the messages from the next one on, unless they are judged, or followed already.
+    pub fn follow_messages(&mut self, follower: Box<dyn MessageFollower>) {
+        let messages = &mut self.reader.inspectors.messages;
+        if messages.is_none() {
+            *messages = Some(Box::new(MessageInspector::Follower(follower)));
+        }
     }
 
     /// Whether whole messages are judged.
@@ -155,7 +164,7 @@ impl Gate {
     pub(super) fn first_message(&mut self) -> Option<FirstMessage> {
         match self.reader.inspectors.messages.as_deref_mut() {
             Some(MessageInspector::FirstMessage(first)) => Some(first.message()),
-            Some(MessageInspector::Handover(_) | MessageInspector::Assembler(_)) | None => None,
+            Some(_) | None => None,
         }
     }
 
@@ -279,11 +288,25 @@ impl Gate {
 
     /// The number, from 1, of the data message in progress; `None` if none is. A message is in progress
     /// from the first byte of its first frame, with a data opcode (0x0 to 0x7, allowed or not), to the last
-    /// byte of its final frame, including the control frames and pauses between its frames.
+    /// byte of its final frame, including the control frames and pauses between its frames. The messages of one
+    /// packet ([`MessageJudge::is_incomplete`]) count as one, with the number of the first.
     #[must_use]
     pub fn message_begun(&self) -> Option<u64> {
+        let last = self.reader.flow.messages;
+        let packet = self.reader.inspectors.packet(last);
+        packet.or_else(|| self.has_message_begun().then_some(last + 1))
+    }
+
+    /// Whether a packet of several messages is in progress, and its next message has not begun.
+    #[must_use]
+    pub fn awaits_message(&self) -> bool {
+        let packet = self.reader.inspectors.packet(self.reader.flow.messages);
+        packet.is_some() && !self.has_message_begun()
+    }
+
+    fn has_message_begun(&self) -> bool {
         let begins = self.reader.frame.has_begun() && !self.reader.frame.head.is_control();
-        (begins || self.reader.message_open()).then_some(self.reader.flow.messages + 1)
+        begins || self.reader.message_open()
     }
 
     /// A number for the control frame in progress, different for each; `None` if none is. The frame is in
@@ -302,7 +325,7 @@ impl Gate {
         let kept = match self.reader.inspectors.messages.as_deref() {
             Some(MessageInspector::Handover(handover)) => handover.taken,
             Some(MessageInspector::Assembler(assembler)) => assembler.taken(),
-            Some(MessageInspector::FirstMessage(_)) | None => 0,
+            Some(MessageInspector::FirstMessage(_) | MessageInspector::Follower(_)) | None => 0,
         };
         Flow { frames: frames - kept, messages: messages - kept, bytes }
     }

@@ -95,7 +95,7 @@ pub use header::{Header, HeaderBytes};
 pub use inflate::Context;
 pub use inspect::{
     Allowance, Answer, FirstMessage, FirstMessageEvent, FirstMessageReader, Judgement,
-    MessageJudge, Outcome, Verdict,
+    MessageFollower, MessageJudge, Outcome, Verdict,
 };
 pub use limits::{AboveRate, ClientRates, FrameLimits};
 pub use opcode::Opcode;

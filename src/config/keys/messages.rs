@@ -25,15 +25,21 @@ section! {
             ("json", Some(ProtocolName::Json)),
             ("jsonrpc", Some(ProtocolName::JsonRpc)),
             ("phoenix", Some(ProtocolName::Phoenix)),
+            ("socketio", Some(ProtocolName::SocketIo)),
         ]),
         Value(None),
         "The protocol that the messages speak. `\"json\"`: any JSON, like `encoding = \"json\"`. `\"jsonrpc\"`: \
          JSON-RPC 2.0; the type of a call is its method, and `schema` and pointers apply to its params. \
-         `\"phoenix\"`: Phoenix Channels; the type of a message is its event, a space and its topic. A message that \
+         `\"phoenix\"`: Phoenix Channels; the type of a message is its event, a space and its topic. \
+         `\"socketio\"`: Socket.IO 5 over Engine.IO 4; the type of an event is its name, in another namespace than `/` \
+         `NAMESPACE,NAME`, and `schema` and pointers apply to the array of its arguments. A message that \
          breaks the protocol is refused with `message.structure`.";
     MAX_BATCH max_batch: usize = Integer<usize>, Integer::new(1, 1000), Value(20),
         "The most elements of one batch. Each is judged, and counts in the rates of its type. Only with `protocol = \
          \"jsonrpc\"`.";
+    MAX_ATTACHMENTS max_attachments: usize = Integer<usize>, Integer::new(0, 1000), Value(10),
+        "The most binary attachments of one packet. Their bytes together are bounded by `max_size`, and the time until \
+         the last one is complete by `message_timeout` of [websocket]. Only with `protocol = \"socketio\"`.";
     KINDS kinds: Vec<MessageKind> = ListOf<Choice<MessageKind>>,
         ListOf::never_empty(Choice::of(&[("text", MessageKind::Text), ("binary", MessageKind::Binary)]),
             "leave `kinds` out to accept both"),

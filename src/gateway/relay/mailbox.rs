@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::config::Route;
 use crate::values::{Flow, Reason, UserShare};
-use crate::wire::MessageJudge;
+use crate::wire::{MessageFollower, MessageJudge};
 
 /// The settings that apply to a session.
 #[derive(Debug)]
@@ -27,6 +27,9 @@ pub struct Judges {
     pub client: Option<Box<dyn MessageJudge>>,
     /// Of the upstream's messages.
     pub upstream: Option<Box<dyn MessageJudge>>,
+    /// Reads along with the upstream's messages, if they are not judged: the gateway's answers to the client must not
+    /// come within a packet.
+    pub follower: Option<Box<dyn MessageFollower>>,
 }
 
 impl Judges {

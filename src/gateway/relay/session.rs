@@ -26,6 +26,7 @@ use crate::wire::{Allowance, Gate, HoldBudget, Judgement, Verdict};
 // Texts of the log for a deadline that passed; each begins with its key.
 const IDLE: &str = "websocket.idle_timeout: neither end said anything";
 const UNFINISHED: &str = "websocket.message_timeout: it did not finish what it began";
+const NO_ATTACHMENT: &str = "websocket.message_timeout: the attachments of a packet did not come";
 const STANDS_STILL: &str = "websocket.message_timeout: nothing more came of a message";
 const STALLED: &str = "websocket.message_timeout: it took nothing of what was sent to it";
 const NO_ROOM_FOR_PINGS: &str = "websocket.ping_interval: it took nothing of what was sent to it, so that it got no ping either";
@@ -128,6 +129,9 @@ impl SessionRelay {
         budget.enlarge(judges.hold());
         client.gate.judge_messages(judges.client, &budget, now);
         upstream.gate.judge_messages(judges.upstream, &budget, now);
+        if let Some(follower) = judges.follower {
+            upstream.gate.follow_messages(follower);
+        }
         let session = Self { route, budget, client, upstream, clock, rare, closing: None };
         session.set_tcp_user_timeout(Some(USER_TIMEOUT));
         session
@@ -148,6 +152,9 @@ impl SessionRelay {
         self.budget.enlarge(judges.hold());
         self.client.gate.judge_messages(judges.client, &self.budget, now);
         self.upstream.gate.judge_messages(judges.upstream, &self.budget, now);
+        if let Some(follower) = judges.follower {
+            self.upstream.gate.follow_messages(follower);
+        }
         let settings = &route.websocket;
         if self.route.websocket.ping_interval != settings.ping_interval {
             self.clock.pinged(settings, now);
@@ -450,6 +457,9 @@ impl SessionRelay {
             Some(Due::Lifetime) => Cause::Gateway(Reason::LifetimeOver),
             Some(Due::Pong(endpoint)) => return self.unanswered(endpoint, now),
             Some(Due::Idle) => Cause::AtFault(Endpoint::Client, Reason::IdleTimeout, IDLE),
+            Some(Due::Message(Endpoint::Client)) if self.client.gate.awaits_message() => {
+                Cause::AtFault(Endpoint::Client, Reason::MessageStructure, NO_ATTACHMENT)
+            }
             Some(Due::Message(Endpoint::Client)) => {
                 Cause::AtFault(Endpoint::Client, Reason::MessageTimeout, UNFINISHED)
             }

@@ -30,9 +30,13 @@ pub(super) fn terms(
         let rates = rates(rules, session, user, limiters, now);
         Box::new(Judge::new(Arc::clone(rules), claims, rates, id)) as Box<dyn MessageJudge>
     };
+    let followed = |rules: &&Arc<MessageRules>| route.replies.is_none() && rules.answers();
+    let of_client = route.messages.as_ref().filter(followed);
     let judges = Judges {
         client: route.messages.as_ref().map(judge),
         upstream: route.replies.as_ref().map(judge),
+        // The answers that the client gets from the gateway come between two packets of the application.
+        follower: of_client.and_then(|rules| rules.protocol.as_ref()?.follower()),
     };
     Terms { route: Arc::clone(route), user: share, judges }
 }

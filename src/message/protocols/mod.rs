@@ -3,6 +3,7 @@
 
 mod json_rpc;
 mod phoenix;
+mod socket_io;
 
 #[cfg(test)]
 mod tests;
@@ -16,7 +17,7 @@ use super::rules::{MessageFault, MessageKind, fault};
 use super::scan::{self, Bounds};
 use super::text;
 use crate::values::{Endpoint, Reason};
-use crate::wire::Answer;
+use crate::wire::{Answer, MessageFollower};
 
 /// The key of the rules of a protocol itself.
 const RULE: &str = "protocol";
@@ -31,6 +32,13 @@ pub enum Protocol {
     },
     /// Phoenix Channels.
     Phoenix,
+    /// Socket.IO 5 over Engine.IO 4.
+    SocketIo {
+        /// Attachments of one packet, at most.
+        max_attachments: usize,
+        /// Bytes of the attachments of one packet, at most.
+        max_size: u64,
+    },
 }
 
 /// One call, event, operation or packet of a message.
@@ -69,6 +77,17 @@ pub(super) struct Refused<'m> {
     pub(super) request_id: &'m str,
 }
 
+/// The message that was read last, as a part of what its sender says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// It is whole, or the first one of several.
+    First,
+    /// It continues what was forwarded: the session cannot go on without it.
+    Forwarded,
+    /// It continues what was discarded, and is discarded like it.
+    Discarded,
+}
+
 /// Reads the messages of one direction of one session, in their order.
 pub(super) trait Reader: fmt::Debug + Send + Sync {
     /// Reads a message, and adds its items to `items`. The state moves on as if the message is forwarded.
@@ -76,6 +95,16 @@ pub(super) trait Reader: fmt::Debug + Send + Sync {
     /// # Errors
     /// The rule of the protocol that the message breaks. The items before that place may have been added.
     fn read(&mut self, message: &Message<'_>, items: &mut Vec<Item>) -> Result<(), MessageFault>;
+
+    /// The message that was read last.
+    fn part(&self) -> Part {
+        Part::First
+    }
+
+    /// Whether the messages so far end within a packet of several messages, which has to be complete in time.
+    fn is_incomplete(&self) -> bool {
+        false
+    }
 
     /// The message that was read last is discarded and the session goes on, so the other end never sees it.
     fn discard(&mut self) {}
@@ -88,12 +117,22 @@ pub(super) trait Reader: fmt::Debug + Send + Sync {
 }
 
 impl Protocol {
+    /// Reads along with what `sender` forwards unjudged, if the gateway's own messages may not come at any place.
+    #[must_use]
+    pub fn follower(&self) -> Option<Box<dyn MessageFollower>> {
+        let follower = || Box::<socket_io::Follower>::default() as Box<dyn MessageFollower>;
+        matches!(self, Self::SocketIo { .. }).then(follower)
+    }
+
     /// A reader of the messages that `sender` sends, from the first one on.
     pub(super) fn reader(&self, sender: Endpoint) -> Box<dyn Reader> {
         match self {
             // JSON-RPC 2.0 has the same forms both ways.
             Self::JsonRpc { max_batch } => Box::new(json_rpc::JsonRpc::new(*max_batch)),
             Self::Phoenix => Box::new(phoenix::Phoenix::new(sender)),
+            Self::SocketIo { max_attachments, max_size } => {
+                Box::new(socket_io::SocketIo::new(sender, *max_attachments, *max_size))
+            }
         }
     }
 }
@@ -103,11 +142,15 @@ impl Item {
     pub(super) fn own() -> Self {
         Self { name: None, body: Value::Null, reply_to: None }
     }
+
+    /// An item of a type.
+    pub(super) fn named(name: String, body: Value) -> Self {
+        Self { name: Some(name), body, reply_to: None }
+    }
 }
 
 impl<'m> Message<'m> {
     /// The text of a message that must be one.
-    #[allow(dead_code, reason = "no protocol asks for it yet")]
     pub(super) fn text(&self) -> Result<&'m str, MessageFault> {
         if self.kind == MessageKind::Binary {
             return Err(broken("a binary message"));

@@ -1,6 +1,7 @@
 //! Protocols, message by message.
 
 mod phoenix;
+mod socket_io;
 
 use serde_json::{Value, json};
 use tokio::time::Instant;

@@ -21,6 +21,11 @@ pub trait MessageJudge: fmt::Debug + Send + Sync {
     /// The largest message, in bytes of payload, inflated. A larger one ends the session.
     fn max_size(&self) -> u64;
 
+    /// Whether the messages so far end within a packet of several messages.
+    fn is_incomplete(&self) -> bool {
+        false
+    }
+
     /// Takes what the judge remembers of the messages so far.
     fn take_memory(&mut self) -> Option<Box<dyn Any + Send + Sync>> {
         None
@@ -30,6 +35,18 @@ pub trait MessageJudge: fmt::Debug + Send + Sync {
     fn continue_with(&mut self, memory: Box<dyn Any + Send + Sync>) {
         drop(memory);
     }
+}
+
+/// Reads along with messages that are forwarded as they come, to know where a packet of several messages ends.
+pub trait MessageFollower: fmt::Debug + Send + Sync {
+    /// A message begins.
+    fn begin(&mut self, binary: bool);
+
+    /// Reads the next bytes of its payload; inflated, if it is compressed.
+    fn read(&mut self, piece: &[u8]);
+
+    /// Whether the messages that have begun so far end within a packet.
+    fn is_incomplete(&self) -> bool;
 }
 
 /// The judgement on a message that breaks a rule.
@@ -110,6 +127,8 @@ pub(in crate::wire) struct Assembler {
     length: u64,
     binary: bool,
     state: MessageState,
+    /// The number of the message that began the packet in progress, if it has several messages.
+    packet: Option<u64>,
 }
 
 /// The state of the message in progress.
@@ -143,6 +162,7 @@ impl Assembler {
             length: 0,
             binary: false,
             state: MessageState::Passing,
+            packet: None,
         }
     }
 
@@ -155,6 +175,9 @@ impl Assembler {
         }
         if self.holds() && judge.is_none() {
             self.state = MessageState::Exempt;
+        }
+        if !judge.as_ref().is_some_and(|judge| judge.is_incomplete()) {
+            self.packet = None;
         }
         self.judge = judge;
     }
@@ -269,10 +292,16 @@ impl Assembler {
         self.state != MessageState::Passing
     }
 
-    /// Judges the message that a complete frame ends: the bytes in `buffer`, then `rest`. Returns the judgement with
-    /// the number of frames that were kept before.
+    /// The number of the message that began the packet in progress, if that has several messages.
+    pub(in crate::wire) fn packet(&self) -> Option<u64> {
+        self.packet
+    }
+
+    /// Judges message `number`, which a complete frame ends: the bytes in `buffer`, then `rest`. Returns the judgement
+    /// with the number of frames that were kept before.
     pub(in crate::wire) fn judge(
         &mut self,
+        number: u64,
         buffer: &FrameBuffer,
         rest: &[u8],
         compressed: bool,
@@ -290,6 +319,8 @@ impl Assembler {
         } else {
             judge.judge(binary, &payloads(&[buffer.pending(), rest].concat()), now)
         };
+        let incomplete = judge.is_incomplete();
+        self.packet = incomplete.then(|| self.packet.unwrap_or(number));
         (judgement, count)
     }
 

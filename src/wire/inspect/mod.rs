@@ -17,14 +17,17 @@ use tokio::time::Instant;
 
 use super::frame_buffer::FrameBuffer;
 use super::reader::{Frame, WHOLE};
-use super::{GateEvent, HeaderBytes, mask};
+use super::{GateEvent, HeaderBytes, Opcode, mask};
 use crate::values::Reason;
 pub(in crate::wire) use assembler::Assembler;
-pub use assembler::{Answer, Judgement, MessageJudge, Outcome};
+pub use assembler::{Answer, Judgement, MessageFollower, MessageJudge, Outcome};
 pub(in crate::wire) use first_message::FirstMessageInspector;
 pub use first_message::{FirstMessage, FirstMessageEvent, FirstMessageReader};
 pub(in crate::wire) use handover::Handover;
 pub use rates::Allowance;
+
+/// The bytes that a follower gets of each piece of a message: it reads no more than its beginning.
+const FOLLOWED: usize = 32;
 
 /// The decision of an inspector about a message, a frame, or bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +72,7 @@ pub(in crate::wire) enum MessageInspector {
     Handover(Handover),
     FirstMessage(FirstMessageInspector),
     Assembler(Assembler),
+    Follower(Box<dyn MessageFollower>),
 }
 
 impl Inspectors {
@@ -114,6 +118,17 @@ impl Inspectors {
         }
     }
 
+    /// The number of the message that began the packet in progress, if that has several messages; `last` is the number
+    /// of the last message.
+    #[inline]
+    pub(in crate::wire) fn packet(&self, last: u64) -> Option<u64> {
+        match self.messages.as_deref()? {
+            MessageInspector::Assembler(assembler) => assembler.packet(),
+            MessageInspector::Follower(follower) => follower.is_incomplete().then_some(last),
+            MessageInspector::Handover(_) | MessageInspector::FirstMessage(_) => None,
+        }
+    }
+
     /// As [`Inspectors::begin_frame`], if an inspector is to be asked. Not inlined, so that the path of
     /// every frame stays short.
     #[inline(never)]
@@ -124,6 +139,12 @@ impl Inspectors {
             Some(MessageInspector::FirstMessage(first)) => first.begin_frame(buffer),
             Some(MessageInspector::Assembler(assembler)) => {
                 assembler.begin_frame(&frame.head, buffer, dropped)
+            }
+            Some(MessageInspector::Follower(follower)) => {
+                if matches!(frame.head.opcode(), Opcode::Text | Opcode::Binary) {
+                    follower.begin(frame.head.opcode() == Opcode::Binary);
+                }
+                Verdict::Pass
             }
             None => Verdict::Pass,
         };
@@ -144,7 +165,7 @@ impl Inspectors {
             Some(MessageInspector::Handover(handover)) => handover.verdict(frame),
             Some(MessageInspector::FirstMessage(first)) => first.verdict(&frame.head),
             Some(MessageInspector::Assembler(assembler)) => assembler.verdict(frame),
-            None => Verdict::Pass,
+            Some(MessageInspector::Follower(_)) | None => Verdict::Pass,
         }
     }
 
@@ -165,6 +186,17 @@ impl MessageInspector {
             Self::Handover(handover) => Some(handover),
             Self::Assembler(assembler) => assembler.handover.as_mut(),
             Self::FirstMessage(_) => None,
+            Self::Follower(follower) => {
+                let key = mask::key_at(head.key(), done);
+                let mut plain = [0; FOLLOWED];
+                let read = piece.len().min(FOLLOWED);
+                for (to, (byte, key)) in plain.iter_mut().zip(piece.iter().zip(key.iter().cycle()))
+                {
+                    *to = byte ^ key;
+                }
+                follower.read(&plain[..read]);
+                None
+            }
         };
         if let Some(handover) = handover {
             handover.read(head, done, piece);
@@ -176,6 +208,7 @@ impl MessageInspector {
         match self {
             Self::Handover(handover) => handover.read_inflated(text),
             Self::Assembler(assembler) => assembler.read_inflated(text),
+            Self::Follower(follower) => follower.read(text),
             Self::FirstMessage(_) => {}
         }
     }
@@ -194,6 +227,8 @@ impl MessageInspector {
             }
             Self::FirstMessage(first) => first.take(&frame.head, buffer, rest),
             Self::Assembler(assembler) => assembler.take(frame, buffer, rest, compressed),
+            // It takes none.
+            Self::Follower(_) => GateEvent::Dropped,
         }
     }
 }

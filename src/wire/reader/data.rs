@@ -158,7 +158,8 @@ impl Reader {
         else {
             return None;
         };
-        let (judgement, kept) = assembler.judge(&self.buffer, rest, compressed);
+        let number = self.flow.messages + 1;
+        let (judgement, kept) = assembler.judge(number, &self.buffer, rest, compressed);
         match judgement {
             None => {
                 self.flow.messages += 1;

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::super::{
     AboveRate, Allowance, ClientRates, Context, Gate, GateEvent, HoldBudget, Judgement,
-    MessageJudge, Opcode, Outcome,
+    MessageFollower, MessageJudge, Opcode, Outcome,
 };
 use super::deflater::Deflater;
 use crate::values::{Endpoint, Rate, Reason};
@@ -279,4 +279,111 @@ fn a_message_that_a_rate_discards_leaves_nothing_behind() {
     let judged = gate.judge(&frame, &budget);
     assert_eq!((judged.event.clone(), judged.release.concat()), (None, frame.clone()));
     assert_eq!(*judge.0.lock().unwrap(), [b"one".to_vec(), b"two".to_vec()]);
+}
+
+/// A text message begins a packet of so many messages as its first byte says.
+#[derive(Debug, Default)]
+struct Packets(u8);
+
+impl MessageJudge for Packets {
+    fn judge(&mut self, binary: bool, payload: &[u8], _: Instant) -> Option<Box<Judgement>> {
+        self.begin(binary);
+        self.read(payload);
+        None
+    }
+
+    fn is_incomplete(&self) -> bool {
+        self.0 > 0
+    }
+
+    fn max_size(&self) -> u64 {
+        64 * 1024
+    }
+}
+
+impl MessageFollower for Packets {
+    fn begin(&mut self, binary: bool) {
+        self.0 = if binary { self.0.saturating_sub(1) } else { u8::MAX };
+    }
+
+    fn read(&mut self, piece: &[u8]) {
+        if let (u8::MAX, Some(first)) = (self.0, piece.first()) {
+            self.0 = first - b'0';
+        }
+    }
+
+    fn is_incomplete(&self) -> bool {
+        self.0 > 0
+    }
+}
+
+#[test]
+fn the_messages_of_a_packet_are_in_progress_as_one() {
+    let budget = HoldBudget::new(1 << 20);
+    let now = Instant::now();
+    let limits = FrameLimits {
+        max_frame_size: 1 << 20,
+        max_message_size: 1 << 20,
+        max_fragments: FrameLimits::ANY_NUMBER,
+        max_inflation_ratio: None,
+    };
+    let mut gate = Gate::new(Endpoint::Client, limits, [7; 8]);
+    gate.judge_messages(Some(Box::<Packets>::default()), &budget, now);
+    let mut step = |bytes: &[u8]| {
+        gate.judge(bytes, &budget);
+        (gate.message_begun(), gate.awaits_message())
+    };
+    assert_eq!(step(&frame(1, true, b"0")), (None, false));
+    assert_eq!(step(&frame(1, true, b"2")), (Some(2), true));
+    assert_eq!(step(&frame(9, true, b"")), (Some(2), true));
+    let (begin, end) = (frame(2, false, b"a"), frame(0, true, b"b"));
+    assert_eq!(step(&begin), (Some(2), false));
+    assert_eq!(step(&end), (Some(2), true));
+    assert_eq!(step(&frame(2, true, b"")), (None, false));
+    assert_eq!(step(&frame(1, true, b"1")), (Some(5), true));
+    gate.judge_messages(None, &budget, now);
+    assert_eq!(gate.message_begun(), None, "nobody knows of packets");
+}
+
+/// Also if the messages are compressed.
+#[test]
+fn a_follower_reads_along_with_what_is_forwarded() {
+    let budget = HoldBudget::new(1 << 20);
+    let limits = FrameLimits {
+        max_frame_size: 1 << 20,
+        max_message_size: 1 << 20,
+        max_fragments: FrameLimits::ANY_NUMBER,
+        max_inflation_ratio: None,
+    };
+    for compressed in [false, true] {
+        let mut gate = Gate::new(Endpoint::Client, limits, [7; 8]);
+        gate.inflate(Context::Anew);
+        gate.follow_messages(Box::<Packets>::default());
+        let mut deflater = Deflater::new(15, false);
+        let mut step = |opcode: u8, payload: &[u8]| {
+            let bytes = if compressed {
+                let mut frame = frame(opcode, true, &deflater.message(payload));
+                frame[0] |= 0x40;
+                frame
+            } else {
+                frame(opcode, true, payload)
+            };
+            // Every read ends within the frame, too.
+            let mut released = Vec::new();
+            for piece in bytes.chunks(7) {
+                let judged = gate.judge(piece, &budget);
+                assert_eq!((judged.consumed, &judged.event), (piece.len(), &None));
+                released.extend(judged.release.concat());
+            }
+            assert_eq!(released, bytes);
+            // A second follower does not replace the first.
+            gate.follow_messages(Box::<Packets>::default());
+            gate.message_begun().is_some()
+        };
+        assert!(!step(1, b"0 and more"));
+        assert!(step(1, b"2 and more"));
+        assert!(step(2, b"an attachment"));
+        assert!(!step(2, &vec![b'1'; 30_000]));
+        assert!(!step(2, b"1"));
+    }
 }

@@ -2,6 +2,7 @@
 
 mod json_rpc;
 mod phoenix;
+mod socket_io;
 
 use std::path::Path;
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::auth::CheckedAuth;
 use super::files::{Help, read_up_to};
+use super::graphql::{self, OF_GRAPHQL};
 use super::keys::{self, Limits, MessageKeys, MessageTypeKeys, Section};
 use super::kinds::Fault;
 use super::load::Loader;
@@ -44,6 +45,8 @@ pub(super) enum ProtocolName {
     Phoenix,
     /// Socket.IO 5.
     SocketIo,
+    /// GraphQL over WebSocket.
+    GraphqlWs,
 }
 
 /// The direction of a table of rules.
@@ -61,6 +64,8 @@ pub(super) struct CheckedMessages<'a> {
     direction: Direction,
     keys: MessageKeys,
     schema: Option<PathBuf>,
+    /// The list of GraphQL documents.
+    documents: Option<PathBuf>,
     /// Whether a message must be JSON.
     json: bool,
     types: Vec<CheckedType<'a>>,
@@ -97,6 +102,7 @@ pub(super) fn check<'a>(
     }
     let keys = MessageKeys::read(&reader);
     let schema = reader.get(&keys::SCHEMA);
+    let documents = reader.get(&keys::ALLOWED_DOCUMENTS);
     let given = |name: &&str| reader.span_of(name).is_some();
     let json = keys.encoding == Some(Encoding::Json)
         || keys.protocol.is_some()
@@ -104,7 +110,7 @@ pub(super) fn check<'a>(
     let tables = reader.table(&keys::TYPES).named_tables(Section::MessageType);
     let types: Vec<_> =
         tables.into_iter().map(|table| check_type(table, direction, auth)).collect();
-    let checked = CheckedMessages { reader, direction, keys, schema, json, types };
+    let checked = CheckedMessages { reader, direction, keys, schema, documents, json, types };
     checked.check_keys();
     Some(checked)
 }
@@ -199,6 +205,16 @@ impl CheckedMessages<'_> {
             let why = "it is for protocol = \"socketio\"";
             refuse(reader, keys::MAX_ATTACHMENTS.name, why, "");
         }
+        for name in OF_GRAPHQL {
+            match (&protocol, direction) {
+                (Some(Protocol::GraphqlWs(_)), Direction::Messages) => {}
+                (Some(Protocol::GraphqlWs(_)), Direction::Replies) => {
+                    let why = "operations come from the client";
+                    refuse(reader, name, why, "write it in [routes.NAME.messages]");
+                }
+                _ => refuse(reader, name, "it is for protocol = \"graphql-ws\"", ""),
+            }
+        }
         if given(keys::TYPE_AT.name) && types.is_empty() && keys.unlisted != Some(true) {
             let why = "no type is listed, so every message would be refused";
             let help = "add a table [routes.NAME.messages.types.TYPE]";
@@ -242,6 +258,7 @@ impl CheckedMessages<'_> {
                 max_attachments: self.keys.max_attachments,
                 max_size: self.keys.max_size,
             }),
+            ProtocolName::GraphqlWs => Some(Protocol::GraphqlWs(graphql::rules(&self.keys))),
         }
     }
 
@@ -290,8 +307,16 @@ impl CheckedMessages<'_> {
 
     /// Reads the schemas and compiles the rules. Returns `None` after it reported a fault.
     pub(super) fn load(self, route: &str, loader: &Loader) -> Option<Arc<MessageRules>> {
-        let protocol = self.protocol();
-        let Self { reader, direction, keys, schema, json, types } = self;
+        let protocol = match self.protocol() {
+            Some(Protocol::GraphqlWs(rules)) => Some(Protocol::GraphqlWs(graphql::load(
+                rules,
+                &self.reader,
+                self.documents.as_ref(),
+                loader,
+            )?)),
+            protocol => protocol,
+        };
+        let Self { reader, direction, keys, schema, documents: _, json, types } = self;
         let schema = load_schema(&reader, keys::SCHEMA.name, schema, loader)?;
         let deny = match keys.deny_patterns.as_slice() {
             [] => None,

@@ -21,6 +21,7 @@ mod fields;
 mod files;
 mod firewall;
 mod geoip;
+mod graphql;
 mod health;
 mod host;
 mod issuer;

@@ -21,7 +21,7 @@ mod tests;
 pub use judge::{Judge, RateOfType};
 pub use patterns::Patterns;
 pub use pointer::Pointer;
-pub use protocols::Protocol;
+pub use protocols::{AllowedDocuments, AllowedDocumentsError, GraphqlRules, Protocol};
 pub use rules::{MessageFault, MessageKind, MessageRules, OnViolation, Trial};
 pub use scan::{Bounds, StructureFault, StructureRule};
 pub use schema::{MAX_SCHEMA, Schema, SchemaError, SchemaFault};

@@ -26,13 +26,16 @@ section! {
             ("jsonrpc", Some(ProtocolName::JsonRpc)),
             ("phoenix", Some(ProtocolName::Phoenix)),
             ("socketio", Some(ProtocolName::SocketIo)),
+            ("graphql-ws", Some(ProtocolName::GraphqlWs)),
         ]),
         Value(None),
         "The protocol that the messages speak. `\"json\"`: any JSON, like `encoding = \"json\"`. `\"jsonrpc\"`: \
          JSON-RPC 2.0; the type of a call is its method, and `schema` and pointers apply to its params. \
          `\"phoenix\"`: Phoenix Channels; the type of a message is its event, a space and its topic. \
          `\"socketio\"`: Socket.IO 5 over Engine.IO 4; the type of an event is its name, in another namespace than `/` \
-         `NAMESPACE,NAME`, and `schema` and pointers apply to the array of its arguments. A message that \
+         `NAMESPACE,NAME`, and `schema` and pointers apply to the array of its arguments. \
+         `\"graphql-ws\"`: GraphQL over WebSocket, in the subprotocols graphql-transport-ws and graphql-ws; the type \
+         of an operation is its kind and name, and `schema` and pointers apply to its payload. A message that \
          breaks the protocol is refused with `message.structure`.";
     MAX_BATCH max_batch: usize = Integer<usize>, Integer::new(1, 1000), Value(20),
         "The most elements of one batch. Each is judged, and counts in the rates of its type. Only with `protocol = \
@@ -40,6 +43,28 @@ section! {
     MAX_ATTACHMENTS max_attachments: usize = Integer<usize>, Integer::new(0, 1000), Value(10),
         "The most binary attachments of one packet. Their bytes together are bounded by `max_size`, and the time until \
          the last one is complete by `message_timeout` of [websocket]. Only with `protocol = \"socketio\"`.";
+    MAX_SELECTION_DEPTH max_selection_depth: usize = Integer<usize>, Integer::new(1, 100), Value(10),
+        "How many fields of a GraphQL document may be within each other. This bound, `max_aliases`, `max_root_fields` \
+         and `max_complexity` count the fields of a fragment wherever it is spread. Only with `protocol = \
+         \"graphql-ws\"`.";
+    MAX_ALIASES max_aliases: usize = Integer<usize>, Integer::new(0, 10_000), Value(15),
+        "The most fields with an alias in a GraphQL operation.";
+    MAX_COMPLEXITY max_complexity: usize = Integer<usize>, Integer::new(1, 100_000), Value(200),
+        "The most fields of a GraphQL operation.";
+    MAX_ROOT_FIELDS max_root_fields: usize = Integer<usize>, Integer::new(1, 10_000), Value(20),
+        "The most fields of a GraphQL operation that no other field is around.";
+    MAX_DIRECTIVES max_directives: usize = Integer<usize>, Integer::new(0, 10_000), Value(50),
+        "The most directives in the text of a GraphQL document.";
+    MAX_TOKENS max_tokens: usize = Integer<usize>, Integer::new(1, 1_000_000), Value(5000),
+        "The most tokens in the text of a GraphQL document.";
+    INTROSPECTION introspection: bool = Choice<bool>, Choice::of(&[("refuse", false), ("allow", true)]),
+        Value(false),
+        "Whether a GraphQL document may select fields whose names begin with two underscores, such as `__schema` and \
+         `__type`. `__typename` is always accepted.";
+    ALLOWED_DOCUMENTS allowed_documents = File, File, Omittable("every document"),
+        "File of the GraphQL documents that are accepted: a line for each SHA-256 of a text, as `sha256sum` prints \
+         it, or a JSON object of texts by their SHA-256. A document that is not listed is refused with \
+         `message.type`. A persisted query, of which a message gives the hash alone, must be listed.";
     KINDS kinds: Vec<MessageKind> = ListOf<Choice<MessageKind>>,
         ListOf::never_empty(Choice::of(&[("text", MessageKind::Text), ("binary", MessageKind::Binary)]),
             "leave `kinds` out to accept both"),

@@ -1,6 +1,7 @@
 //! Protocols that are spoken in messages. Each reads a message into items, to which types, schemas, claims and rates
 //! apply; bounds what the protocol lets a peer declare; and answers a refused message in its own form.
 
+mod graphql;
 mod json_rpc;
 mod phoenix;
 mod socket_io;
@@ -13,6 +14,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
+pub use self::graphql::{AllowedDocuments, AllowedDocumentsError, GraphqlRules};
 use super::rules::{MessageFault, MessageKind, fault};
 use super::scan::{self, Bounds};
 use super::text;
@@ -39,6 +41,8 @@ pub enum Protocol {
         /// Bytes of the attachments of one packet, at most.
         max_size: u64,
     },
+    /// GraphQL over WebSocket, in both subprotocols.
+    GraphqlWs(GraphqlRules),
 }
 
 /// One call, event, operation or packet of a message.
@@ -133,6 +137,7 @@ impl Protocol {
             Self::SocketIo { max_attachments, max_size } => {
                 Box::new(socket_io::SocketIo::new(sender, *max_attachments, *max_size))
             }
+            Self::GraphqlWs(rules) => Box::new(graphql::GraphqlWs::new(sender, rules.clone())),
         }
     }
 }

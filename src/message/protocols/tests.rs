@@ -12,14 +12,14 @@ use crate::message::tests::BOUNDS;
 use crate::values::{Endpoint, Reason};
 
 /// The items of a text message.
-fn read(reader: &mut dyn Reader, text: &str) -> Result<Vec<Item>, MessageFault> {
+pub(super) fn read(reader: &mut dyn Reader, text: &str) -> Result<Vec<Item>, MessageFault> {
     let (kind, payload) = (MessageKind::Text, text.as_bytes());
     let mut items = Vec::new();
     let message = Message { kind, payload, bounds: &BOUNDS, now: Instant::now() };
     reader.read(&message, &mut items).map(|()| items)
 }
 
-fn answer(reader: &mut dyn Reader, text: &str) -> Option<Value> {
+pub(super) fn answer(reader: &mut dyn Reader, text: &str) -> Option<Value> {
     let (kind, payload) = (MessageKind::Text, text.as_bytes());
     let mut items = Vec::new();
     let message = Message { kind, payload, bounds: &BOUNDS, now: Instant::now() };

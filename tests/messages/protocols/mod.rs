@@ -1,5 +1,6 @@
 //! Protocols: the rules of `docs/protocols.md` against the running gateway.
 
+mod graphql;
 mod json_rpc;
 mod phoenix;
 mod socket_io;

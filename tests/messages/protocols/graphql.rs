@@ -1,0 +1,140 @@
+//! GraphQL.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use serde_json::{Value, json};
+
+use super::super::support::{Authority, Frame, Gateway, RawUpstream, Session};
+use super::super::{closes, guarded, passes, with, write_files};
+use super::example;
+
+/// The documents of the list.
+const LISTED: [&str; 6] = [
+    "query Rooms { rooms { id } }",
+    "subscription OnSay($room: ID!) { said(room: $room) { text } }",
+    "mutation Say($room: ID!) { say(room: $room) { id } }",
+    "mutation RemoveRoom { remove }",
+    "mutation Other { other }",
+    "{ a { b { c { d { e { f } } } } } }",
+];
+
+fn hash(text: &str) -> String {
+    let mut hex = String::new();
+    for byte in digest(&SHA256, text.as_bytes()).as_ref() {
+        write!(hex, "{byte:02x}").unwrap();
+    }
+    hex
+}
+
+fn write_documents(folder: &Path, authority: &Authority) {
+    write_files(folder, authority);
+    let lines: Vec<_> = LISTED.iter().map(|text| format!("{}  -", hash(text))).collect();
+    std::fs::write(folder.join("documents.txt"), lines.join("\n")).unwrap();
+}
+
+/// A session with the rules of `tables`.
+fn open(upstream: &RawUpstream, tables: &str) -> (Gateway, Session) {
+    let gateway = guarded(upstream, tables).prepare(write_documents).start();
+    let claims = json!({ "rooms": ["red"], "role": "user" });
+    let session = Session::open_with(&gateway, upstream, &with(&claims), "");
+    (gateway, session)
+}
+
+fn message(kind: &str, payload: &Value) -> Frame {
+    Frame::text(json!({ "id": "7", "type": kind, "payload": payload }).to_string())
+}
+
+fn query(text: &str) -> Value {
+    json!({ "query": text, "variables": { "room": "red" } })
+}
+
+#[test]
+fn a_refused_operation_is_answered_in_both_subprotocols() {
+    let upstream = RawUpstream::bind();
+    let (_gateway, mut session) = open(&upstream, &example("GraphQL"));
+    let id = session.request_id();
+    passes(&mut session, &Frame::text("{\"type\":\"connection_init\",\"payload\":{}}"));
+    let elsewhere = json!({ "query": LISTED[1], "variables": { "room": "blue" } });
+    let hash_of_other = json!({ "query": LISTED[0], "extensions": { "persistedQuery": { "sha256Hash": hash(LISTED[1]) } } });
+    let hash_alone = json!({ "extensions": { "persistedQuery": { "sha256Hash": hash("{ a }") } } });
+    for kind in ["subscribe", "start"] {
+        for text in &LISTED[..3] {
+            passes(&mut session, &message(kind, &query(text)));
+        }
+        for (payload, code) in [
+            (query(LISTED[3]), "message.claim"),
+            (query(LISTED[4]), "message.type"),
+            (query(LISTED[5]), "message.structure"),
+            (query("mutation Say { remove }"), "message.type"),
+            (query("query Rooms { rooms { id } } "), "message.type"),
+            (elsewhere.clone(), "message.claim"),
+            (hash_of_other.clone(), "message.structure"),
+            (hash_alone.clone(), "PERSISTED_QUERY_NOT_FOUND"),
+        ] {
+            session.client.say(message(kind, &payload));
+            let answer = session.client.read_frame().payload;
+            let mut answer: Value = serde_json::from_slice(&answer).unwrap();
+            let payload = answer["payload"].take();
+            assert_eq!(answer, json!({ "id": "7", "type": "error", "payload": null }));
+            let error = if kind == "start" { &payload } else { &payload[0] };
+            assert_eq!(error["extensions"], json!({ "code": code, "request_id": id }));
+        }
+    }
+    passes(&mut session, &Frame::text("{\"type\":\"complete\",\"id\":\"7\"}"));
+    passes(&mut session, &message("subscribe", &query(LISTED[0])));
+}
+
+#[test]
+fn a_document_beyond_a_bound_closes_the_session() {
+    let upstream = RawUpstream::bind();
+    let aliases = |count: usize| {
+        let fields: Vec<_> = (0..count).map(|index| format!("a{index}: a")).collect();
+        format!("{{ b {{ {} }} }}", fields.join(" "))
+    };
+    let spread =
+        |count: usize| format!("{{ a {{ {} }} }} fragment f on A {{ a b }}", "...f ".repeat(count));
+    let deep = |depth: usize| format!("{}{}", "{a".repeat(depth), "}".repeat(depth));
+    let directives = |count: usize| format!("{{ a {} }}", "@b ".repeat(count));
+    let roots = |count: usize| format!("{{ {} }}", "a ".repeat(count));
+    let tokens = |count: usize| format!("{{ a(b: [{}]) }}", "1 ".repeat(count - 9));
+    let persisted = |hash: &str| {
+        let extensions = json!({ "persistedQuery": { "sha256Hash": hash } });
+        json!({ "query": "{ a }", "extensions": extensions })
+    };
+    for (good, bad) in [
+        (query(&aliases(15)), query(&aliases(16))),
+        (query(&spread(99)), query(&spread(100))),
+        (query(&deep(10)), query(&deep(11))),
+        (query(&directives(50)), query(&directives(51))),
+        (query(&roots(20)), query(&roots(21))),
+        (query(&tokens(5000)), query(&tokens(5001))),
+        (query("{ __typename }"), query("{ x: __schema { types } }")),
+        (persisted(&hash("{ a }")), persisted(&hash("{ b }"))),
+    ] {
+        let (_gateway, mut session) =
+            open(&upstream, "[routes.app.messages]\nprotocol = \"graphql-ws\"");
+        passes(&mut session, &message("subscribe", &good));
+        closes(&mut session, &message("subscribe", &bad), 1007, "message.structure");
+    }
+}
+
+#[test]
+fn replies_have_types_too() {
+    let upstream = RawUpstream::bind();
+    let tables = "[routes.app.replies]\nprotocol = \"graphql-ws\"\non_violation = \"drop\"\n\
+        [routes.app.replies.types.next]\n[routes.app.replies.types.data]";
+    let (_gateway, mut session) = open(&upstream, tables);
+    let data = json!({ "data": { "a": 1 } });
+    session.upstream.say(message("error", &json!([])));
+    for frame in [
+        Frame::text("{\"type\":\"connection_ack\"}"),
+        message("next", &data),
+        message("data", &data),
+        Frame::text("{\"type\":\"complete\",\"id\":\"7\"}"),
+    ] {
+        session.upstream.say(frame.clone());
+        session.client.expect_frame(frame);
+    }
+}

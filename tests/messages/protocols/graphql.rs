@@ -6,7 +6,9 @@ use std::path::Path;
 use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
-use super::super::support::{Authority, Frame, Gateway, RawUpstream, Session};
+use super::super::support::{
+    Authority, Frame, Gateway, Peer, RawUpstream, Session, Tool, run_program,
+};
 use super::super::{closes, guarded, passes, with, write_files};
 use super::example;
 
@@ -137,4 +139,58 @@ fn replies_have_types_too() {
         session.upstream.say(frame.clone());
         session.client.expect_frame(frame);
     }
+}
+
+/// The libraries of a subprotocol on both sides: they work unchanged, and a refused operation calls the error callback
+/// and reaches no resolver.
+fn libraries_work(arguments: &[&str]) {
+    let mut peer = Peer::start(Tool::Node, "graphql_app", arguments);
+    let tables = "[routes.app.messages]\nprotocol = \"graphql-ws\"\non_violation = \"answer\"\n\
+        [routes.app.messages.types.\"query:*\"]\n[routes.app.messages.types.\"subscription:*\"]\n\
+        [routes.app.messages.types.\"mutation:Say\"]\n\
+        [routes.app.replies]\nprotocol = \"graphql-ws\"";
+    let gateway = Gateway::to(&[peer.address()]).more(tables).start();
+    let (url, ca) = (gateway.url("wss", "/ws"), gateway.ca_file());
+    let fixed = [url.as_str(), ca.to_str().unwrap()];
+    let steps = run_program(Tool::Node, "graphql_client", &[&fixed, arguments].concat());
+
+    let id = gateway.wait_for_record(|record| record["event"] == "message.refused");
+    let refused = |step: &str, reason: &str| {
+        let id = &id["request_id"];
+        json!({ "step": step, "results": [], "message": reason, "code": reason, "id": id })
+    };
+    let done = |step: &str, results: Value| json!({ "step": step, "results": results });
+    let red = json!([{ "room": { "id": "red" } }]);
+    let said = json!([{ "say": "red" }]);
+    let expected = [
+        done("query", red.clone()),
+        done("mutation", said),
+        done("subscription", json!([{ "said": 1 }, { "said": 2 }])),
+        done("selected", red.clone()),
+        done("own_hash", red.clone()),
+        refused("unlisted", "message.type"),
+        done("renamed", json!([{ "removeRoom": "red" }])),
+        done("elsewhere", json!([{ "say": "blue" }])),
+        refused("deep", "message.structure"),
+        refused("aliases", "message.structure"),
+        refused("introspection", "message.structure"),
+        refused("other_hash", "message.structure"),
+        refused("faulty", "message.structure"),
+        done("again", red),
+    ];
+    assert_eq!(steps, expected);
+    let ran: Vec<_> = (0..8).map(|_| peer.says()["field"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(ran, ["room", "say", "said", "room", "room", "removeRoom", "say", "room"]);
+}
+
+#[test]
+#[ignore = "needs node graphql-ws"]
+fn graphql_ws_works() {
+    libraries_work(&[]);
+}
+
+#[test]
+#[ignore = "needs node subscriptions-transport-ws"]
+fn subscriptions_transport_ws_works() {
+    libraries_work(&["--legacy"]);
 }

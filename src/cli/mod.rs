@@ -88,6 +88,8 @@ enum Command {
     Drain(admin::DrainArgs),
     /// Put a drained server or route back in service
     Undrain(admin::UndrainArgs),
+    /// Observe the messages of a route for a time, and draft rules for them
+    Observe(admin::ObserveArgs),
 }
 
 /// The arguments of `framewall run`.
@@ -203,6 +205,7 @@ fn run(command: Command) -> Result<ExitCode, CommandFailure> {
         Command::Upgrade(args) => admin::upgrade(&args),
         Command::Drain(args) => admin::drain(args),
         Command::Undrain(args) => admin::undrain(args),
+        Command::Observe(args) => admin::observe(args),
     }
 }
 

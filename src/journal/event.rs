@@ -56,6 +56,15 @@ pub enum Event<'a> {
     Drained(DrainRecord<'a>),
     /// An operator stopped a drain; `sessions` stay.
     Undrained(DrainRecord<'a>),
+    /// An operator observes the messages of a route, for this time at most.
+    ObservationBegun { observation: ObservationRecord<'a>, lasting: Duration },
+    /// An observation ended: its time is over (`time`), or its `client`, an `upgrade` or a `shutdown` ended it.
+    ObservationEnded {
+        observation: ObservationRecord<'a>,
+        sessions: u64,
+        messages: u64,
+        ended: &'static str,
+    },
     /// A task panicked at `place` in the source.
     Panic { place: &'a str },
     /// Shutdown began while this many sessions were open.
@@ -271,6 +280,17 @@ pub struct DrainRecord<'a> {
     pub sessions: usize,
 }
 
+/// An observation of the messages of a route.
+#[derive(Debug, Clone, Copy)]
+pub struct ObservationRecord<'a> {
+    /// The NAME of `[routes.NAME]`.
+    pub route: &'a str,
+    /// `messages` or `replies`.
+    pub direction: &'static str,
+    /// The user id of the operator, if the operating system reports it.
+    pub uid: Option<u32>,
+}
+
 /// A kind of event that a client can cause at will, so that the log limits its rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientCaused {
@@ -332,6 +352,8 @@ impl Event<'_> {
             Self::DrainBegun { .. } => "drain.begun",
             Self::Drained(_) => "drained",
             Self::Undrained(_) => "undrained",
+            Self::ObservationBegun { .. } => "observe.begun",
+            Self::ObservationEnded { .. } => "observe.ended",
             Self::Panic { .. } => "panic",
             Self::Stopping { .. } => "stopping",
             Self::Cut { .. } => "cut",
@@ -405,6 +427,8 @@ impl Event<'_> {
             | Self::DrainBegun { .. }
             | Self::Drained(_)
             | Self::Undrained(_)
+            | Self::ObservationBegun { .. }
+            | Self::ObservationEnded { .. }
             | Self::Stopping { .. }
             | Self::Stopped
             | Self::Answered { .. }

@@ -22,8 +22,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use event::{
-    AdminAction, ClientCaused, Counters, DrainRecord, Ended, Event, ProtocolError, RouteCounters,
-    Suppressed,
+    AdminAction, ClientCaused, Counters, DrainRecord, Ended, Event, ObservationRecord,
+    ProtocolError, RouteCounters, Suppressed,
 };
 pub use sinks::is_error;
 pub use start::{LogError, LogFiles, LogGuard, start, start_with_copy};

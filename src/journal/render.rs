@@ -5,7 +5,8 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::event::{
-    AdminAction, ClientCaused, DrainRecord, Ended, Event, ProtocolError, Suppressed,
+    AdminAction, ClientCaused, DrainRecord, Ended, Event, ObservationRecord, ProtocolError,
+    Suppressed,
 };
 use super::line::{Line, Shown};
 use super::subject::Subject;
@@ -56,6 +57,8 @@ fn message<'a>(event: &Event<'a>) -> &'a str {
         Event::DrainBegun { .. } => "sessions are drained",
         Event::Drained(_) => "all sessions of a drain are over",
         Event::Undrained(_) => "a drain was stopped",
+        Event::ObservationBegun { .. } => "the messages of a route are observed",
+        Event::ObservationEnded { .. } => "the messages of a route are not observed any more",
         Event::Panic { .. } => "a fault of the gateway ended one connection",
         Event::Stopping { .. } => "the gateway stops",
         Event::Cut { .. } => "shutdown_grace is over",
@@ -154,6 +157,14 @@ fn fields(line: &mut Line, event: &Event<'_>) {
             line.field("over_s", over.as_secs());
         }
         Event::Drained(drain) | Event::Undrained(drain) => of_drain(line, drain),
+        Event::ObservationBegun { observation, lasting } => {
+            of_observation(line, observation);
+            line.field("for_s", lasting.as_secs());
+        }
+        Event::ObservationEnded { observation, sessions, messages, ended } => {
+            of_observation(line, observation);
+            line.field("sessions", sessions).field("messages", messages).field("ended", ended);
+        }
         Event::Panic { place } => {
             line.field("place", place);
         }
@@ -297,6 +308,12 @@ fn of_drain(line: &mut Line, drain: DrainRecord<'_>) {
         .field("route", drain.route)
         .field("generation", drain.generation)
         .field("sessions", drain.sessions);
+}
+
+fn of_observation(line: &mut Line, observation: ObservationRecord<'_>) {
+    line.field("route", observation.route)
+        .field("direction", observation.direction)
+        .field("uid", observation.uid);
 }
 
 fn of_frame(line: &mut Line, error: &ProtocolError<'_>) {

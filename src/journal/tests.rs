@@ -15,8 +15,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use super::start::{self, LogError};
 use super::writer::Lost;
 use super::{
-    AdminAction, ClientCaused, Counters, DrainRecord, Ended, Event, Journal, ProtocolError, Record,
-    RecordLimit, Sink, Subject, Suppressed, is_error, line, render,
+    AdminAction, ClientCaused, Counters, DrainRecord, Ended, Event, Journal, ObservationRecord,
+    ProtocolError, Record, RecordLimit, Sink, Subject, Suppressed, is_error, line, render,
 };
 use crate::config::{Log, LogFormat};
 use crate::values::{Endpoint, Flow, Reason, RequestSummary, UserKey};
@@ -463,6 +463,7 @@ fn upstream_down(upstream: &str) -> Event<'_> {
 }
 
 /// Makes an event of every variant.
+#[expect(clippy::too_many_lines, reason = "a table: one event of each variant")]
 fn for_every_event(mut take: impl FnMut(Event<'_>)) {
     let subject = &asking();
     let peer = subject.peer;
@@ -486,6 +487,7 @@ fn for_every_event(mut take: impl FnMut(Event<'_>)) {
     let upstream = "ws://127.0.0.1:8765";
     let counters = Counters { connections: 2, sessions: 1, routes: BTreeMap::new() };
     let drain = DrainRecord { server: Some(upstream), route: None, generation: None, sessions: 2 };
+    let observation = ObservationRecord { route: "chat", direction: "messages", uid: Some(1000) };
     let all = [
         Event::Listening { address: peer, tls: true },
         Event::Lint { name: "log_file", line: Some(3), message: "x" },
@@ -506,6 +508,8 @@ fn for_every_event(mut take: impl FnMut(Event<'_>)) {
         Event::DrainBegun { drain, over: second },
         Event::Drained(drain),
         Event::Undrained(drain),
+        Event::ObservationBegun { observation, lasting: second },
+        Event::ObservationEnded { observation, sessions: 2, messages: 9, ended: "time" },
         Event::Panic { place: "src/main.rs:1:1" },
         Event::Stopping { sessions: 2 },
         Event::Cut { sessions: 1 },
@@ -620,6 +624,8 @@ fn variant(event: &Event<'_>) -> usize {
         Event::MessageRefused { .. } => 48,
         Event::UpstreamBusy { .. } => 49,
         Event::DefaultLimits { .. } => 50,
+        Event::ObservationBegun { .. } => 51,
+        Event::ObservationEnded { .. } => 52,
     }
 }
 

@@ -6,6 +6,7 @@
 mod email;
 mod items;
 mod judge;
+mod observe;
 mod patterns;
 mod pointer;
 mod protocols;
@@ -19,6 +20,7 @@ mod types;
 mod tests;
 
 pub use judge::{Judge, RateOfType};
+pub use observe::{Direction, Messages, Observation, Report, SchemaFile};
 pub use patterns::Patterns;
 pub use pointer::Pointer;
 pub use protocols::{AllowedDocuments, AllowedDocumentsError, GraphqlRules, Protocol};

@@ -336,7 +336,7 @@ impl MessageRules {
 
 /// Whether lenient parsers may take a message for a JSON object or array, in whatever encoding: it begins with one after
 /// blanks, NUL bytes (of UTF-16 and UTF-32) and byte order marks.
-fn resembles_json(payload: &[u8]) -> bool {
+pub(super) fn resembles_json(payload: &[u8]) -> bool {
     let skipped = |byte: &u8| {
         matches!(byte, 0 | b' ' | b'\t' | b'\n' | b'\r' | 0xef | 0xbb | 0xbf | 0xfe | 0xff)
     };

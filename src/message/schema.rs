@@ -5,8 +5,8 @@ use std::error::Error;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use jsonschema::{PatternOptions, Retrieve, Uri, Validator};
-use serde_json::Value;
+use jsonschema::{PatternOptions, Retrieve, Uri, ValidationError, ValidationOptions, Validator};
+use serde_json::{Value, json};
 
 use super::email;
 use crate::values::{file, json};
@@ -63,14 +63,10 @@ impl Schema {
         let folder = parent.unwrap_or(Path::new(".")).canonicalize();
         let folder = folder.map_err(|error| invalid("", &error))?;
         let name = file.file_name().unwrap_or_default();
-        let is_mailbox = email::check().map_err(|error| invalid("", &error))?;
-        let validator = jsonschema::options()
+        let validator = options()
+            .map_err(|error| invalid("", &error))?
             .with_base_uri(uri_of(&folder.join(name)))
             .with_retriever(BelowFolder(folder))
-            .with_pattern_options(PatternOptions::regex().size_limit(MOST_COMPILED))
-            .should_validate_formats(true)
-            .with_format("email", is_mailbox)
-            .should_ignore_unknown_formats(false)
             .build(&schema)
             .map_err(|error| invalid(error.instance_path().as_str(), &error))?;
         Ok(Self { file: file.to_owned(), validator })
@@ -89,6 +85,20 @@ impl Schema {
     pub fn file(&self) -> &Path {
         &self.file
     }
+}
+
+/// How each schema is read.
+fn options<'a>() -> Result<ValidationOptions<'a>, ValidationError<'static>> {
+    Ok(jsonschema::options()
+        .with_pattern_options(PatternOptions::regex().size_limit(MOST_COMPILED))
+        .should_validate_formats(true)
+        .with_format("email", email::check()?)
+        .should_ignore_unknown_formats(false))
+}
+
+/// The check of one format, as in a schema.
+pub(super) fn format(name: &str) -> Option<Validator> {
+    options().ok()?.build(&json!({ "type": "string", "format": name })).ok()
 }
 
 impl fmt::Debug for Schema {

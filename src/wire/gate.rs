@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::inspect::{
-    Assembler, FirstMessageInspector, Handover, Judgement, MessageFollower, MessageInspector,
-    MessageJudge, Outcome,
+    Assembler, FirstMessageInspector, Handover, Judgement, MessageCollector, MessageFollower,
+    MessageInspector, MessageJudge, MessageObserver, Outcome,
 };
 use super::reader::{FrameRun, Reader};
 use super::{Allowance, CloseFrame, Context, FirstMessage, FrameLimits, HoldBudget, Violation};
@@ -96,7 +96,7 @@ impl Gate {
     /// one for which the budget has no room, ends the session ([`GateEvent::Refused`]).
     pub fn expect_token(&mut self, member: Arc<str>) {
         let handover = MessageInspector::Handover(Handover::new(member));
-        self.reader.inspectors.messages = Some(Box::new(handover));
+        self.reader.inspectors.change(|readers| readers.inspector = Some(handover));
     }
 
     /// Has whole messages judged from the next one on; `None`: they are not judged any more. A message is held until
@@ -107,32 +107,42 @@ impl Gate {
         budget: &HoldBudget,
         now: Instant,
     ) {
-        let messages = &mut self.reader.inspectors.messages;
-        let handover = match messages.take().map(|inspector| *inspector) {
-            Some(MessageInspector::Assembler(mut assembler)) => {
-                assembler.replace(judge);
-                *messages = Some(Box::new(MessageInspector::Assembler(assembler)));
-                return;
-            }
-            Some(MessageInspector::Handover(handover)) => Some(handover),
-            Some(MessageInspector::FirstMessage(_) | MessageInspector::Follower(_)) | None => None,
-        };
-        *messages = match (judge, handover) {
-            (Some(judge), handover) => {
-                let assembler = Assembler::new(judge, budget.clone(), handover, now);
-                Some(Box::new(MessageInspector::Assembler(assembler)))
-            }
-            (None, Some(handover)) => Some(Box::new(MessageInspector::Handover(handover))),
-            (None, None) => None,
-        };
+        self.reader.inspectors.change(|readers| {
+            let inspector = &mut readers.inspector;
+            let handover = match inspector.take() {
+                Some(MessageInspector::Assembler(mut assembler)) => {
+                    assembler.replace(judge);
+                    *inspector = Some(MessageInspector::Assembler(assembler));
+                    return;
+                }
+                Some(MessageInspector::Handover(handover)) => Some(handover),
+                Some(MessageInspector::FirstMessage(_) | MessageInspector::Follower(_)) | None => {
+                    None
+                }
+            };
+            *inspector = match (judge, handover) {
+                (Some(judge), handover) => {
+                    let assembler = Assembler::new(judge, budget.clone(), handover, now);
+                    Some(MessageInspector::Assembler(assembler))
+                }
+                (None, Some(handover)) => Some(MessageInspector::Handover(handover)),
+                (None, None) => None,
+            };
+        });
+    }
+
+    /// Shows whole messages to an observer from the next one on; `None`: to nobody any more. Neither the released bytes
+    /// nor the events depend on it.
+    pub fn observe_messages(&mut self, observer: Option<Box<dyn MessageObserver>>, now: Instant) {
+        let observer = observer.map(|observer| MessageCollector::new(observer, now));
+        self.reader.inspectors.change(|readers| readers.observer = observer);
     }
 
     /// Has a follower read along with the messages from the next one on, unless they are judged, or followed already.
     pub fn follow_messages(&mut self, follower: Box<dyn MessageFollower>) {
-        let messages = &mut self.reader.inspectors.messages;
-        if messages.is_none() {
-            *messages = Some(Box::new(MessageInspector::Follower(follower)));
-        }
+        self.reader.inspectors.change(|readers| {
+            readers.inspector.get_or_insert(MessageInspector::Follower(follower));
+        });
     }
 
     /// Whether whole messages are judged.
@@ -147,22 +157,20 @@ impl Gate {
         if let Some(allowance) = self.allowance() {
             allowance.at(now);
         }
-        if let Some(MessageInspector::Assembler(assembler)) =
-            self.reader.inspectors.messages.as_deref_mut()
-        {
-            assembler.at(now);
+        if let Some(messages) = &mut self.reader.inspectors.messages {
+            messages.at(now);
         }
     }
 
     /// Takes every frame up to the end of the first message out of the stream from here on.
     pub(super) fn take_first_message(&mut self, inspector: FirstMessageInspector) {
         let first = MessageInspector::FirstMessage(inspector);
-        self.reader.inspectors.messages = Some(Box::new(first));
+        self.reader.inspectors.change(|readers| readers.inspector = Some(first));
     }
 
     /// The first message, after [`GateEvent::FirstMessage`].
     pub(super) fn first_message(&mut self) -> Option<FirstMessage> {
-        match self.reader.inspectors.messages.as_deref_mut() {
+        match self.reader.inspectors.inspector_mut() {
             Some(MessageInspector::FirstMessage(first)) => Some(first.message()),
             Some(_) | None => None,
         }
@@ -322,7 +330,7 @@ impl Gate {
     #[must_use]
     pub fn flow(&self) -> Flow {
         let Flow { frames, messages, bytes } = self.reader.flow;
-        let kept = match self.reader.inspectors.messages.as_deref() {
+        let kept = match self.reader.inspectors.inspector() {
             Some(MessageInspector::Handover(handover)) => handover.taken,
             Some(MessageInspector::Assembler(assembler)) => assembler.taken(),
             Some(MessageInspector::FirstMessage(_) | MessageInspector::Follower(_)) | None => 0,

@@ -95,7 +95,8 @@ pub use header::{Header, HeaderBytes};
 pub use inflate::Context;
 pub use inspect::{
     Allowance, Answer, FirstMessage, FirstMessageEvent, FirstMessageReader, Judgement,
-    MessageFollower, MessageJudge, Outcome, Verdict,
+    MOST_OBSERVED, MessageFollower, MessageJudge, MessageObserver, ObservedMessage, Outcome,
+    Verdict,
 };
 pub use limits::{AboveRate, ClientRates, FrameLimits};
 pub use opcode::Opcode;

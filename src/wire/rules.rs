@@ -243,17 +243,10 @@ impl FrameRules {
         if rated < size.bytes { Bound { bytes: rated, rule: Rule::InflationRatio } } else { size }
     }
 
-    /// Ends a data frame; returns `true` if its message ends, too. Of a compressed message, `see` gets the text that only
-    /// its end completes.
+    /// Ends a data frame; returns `true` if its message ends, too. If the message is compressed,
+    /// [`end_compressed`](Self::end_compressed) comes first.
     #[inline]
-    pub(super) fn check_end(
-        &mut self,
-        head: &HeaderBytes,
-        see: impl FnMut(&[u8]),
-    ) -> Result<bool, Rule> {
-        if self.message.compressed {
-            self.end_compressed(head, see)?;
-        }
+    pub(super) fn check_end(&mut self, head: &HeaderBytes) -> Result<bool, Rule> {
         if !head.fin() {
             return Ok(false);
         }
@@ -264,8 +257,9 @@ impl FrameRules {
         Ok(true)
     }
 
+    /// Ends a frame of a compressed message. `see` gets the text that only the end of the message completes.
     #[cold]
-    fn end_compressed(
+    pub(super) fn end_compressed(
         &mut self,
         head: &HeaderBytes,
         mut see: impl FnMut(&[u8]),

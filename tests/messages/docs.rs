@@ -8,7 +8,7 @@ use super::support::{Frame, RawUpstream, Session};
 use super::{guarded, with};
 
 /// The title of a section, a message that its example lets through, and one that it refuses with a reason.
-const EXAMPLES: [(&str, &str, &str, &str); 9] = [
+const EXAMPLES: [(&str, &str, &str, &str); 10] = [
     ("Only text, of a limited size", "hello", "BINARY", "message.kind"),
     ("Only JSON", "{\"a\":1}", "{\"a\":1,\"\\u0061\":2}", "message.structure"),
     ("Only messages of a JSON Schema", "{\"action\":\"say\"}", "{}", "message.schema"),
@@ -26,6 +26,12 @@ const EXAMPLES: [(&str, &str, &str, &str); 9] = [
         "Ban clients that keep breaking the rules",
         "{\"action\":\"say\"}",
         "{\"action\":\"x\"}",
+        "message.type",
+    ),
+    (
+        "Find out what your clients send",
+        "{\"action\":\"room:7\"}",
+        "{\"action\":\"delete\"}",
         "message.type",
     ),
 ];

@@ -8,6 +8,7 @@ mod support;
 
 mod docs;
 mod explain;
+mod observe;
 mod passing;
 mod protocols;
 mod rules;

@@ -14,21 +14,23 @@ use crate::config;
 use crate::control::admin::Request;
 
 /// How long to wait for the answer: longer than the gateway takes for any request.
-const TIMEOUT: Duration = Duration::from_secs(45);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(45);
 /// The largest accepted answer, in bytes.
-const MAX_ANSWER: u64 = 256 * 1024 * 1024;
+pub(super) const MAX_ANSWER: u64 = 256 * 1024 * 1024;
 
 /// Sends a request to the gateway that listens on `socket`, and returns its answer.
 pub(super) fn ask(socket: &Path, request: &Request) -> Result<Value, CommandFailure> {
-    let unreachable = |error: io::Error| {
-        CommandFailure::Unavailable(format!(
-            "no gateway answers on {}: {error}; is it running, with this admin socket, and may this user \
-             open it?",
-            socket.display()
-        ))
-    };
-    let text = exchange(socket, request).map_err(unreachable)?;
-    serde_json::from_str(&text).map_err(|error| unreachable(error.into()))
+    let text = exchange(socket, request).map_err(|error| unreachable(socket, &error))?;
+    serde_json::from_str(&text).map_err(|error| unreachable(socket, &error.into()))
+}
+
+/// The failure of a command whose gateway does not answer.
+pub(super) fn unreachable(socket: &Path, error: &io::Error) -> CommandFailure {
+    CommandFailure::Unavailable(format!(
+        "no gateway answers on {}: {error}; is it running, with this admin socket, and may this user \
+         open it?",
+        socket.display()
+    ))
 }
 
 fn exchange(socket: &Path, request: &Request) -> io::Result<String> {

@@ -1,10 +1,11 @@
-//! `framewall status`, `reload`, `sessions`, `kick`, `revoke`, `ban`, `unban`, `bans`, `drain`, `undrain` and `upgrade`: the admin
+//! `framewall status`, `reload`, `sessions`, `kick`, `revoke`, `ban`, `unban`, `bans`, `drain`, `undrain`, `observe` and `upgrade`: the admin
 //! client. It sends one request over the gateway's socket and prints the answer, as text or as the
 //! received JSON.
 
 mod bans;
 mod client;
 mod drain;
+mod observe;
 mod show;
 
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ use crate::values::UnixTime;
 pub(super) use bans::{BanArgs, BansArgs, UnbanArgs, ban, bans, unban};
 use client::ask;
 pub(super) use drain::{DrainArgs, UndrainArgs, drain, undrain};
+pub(super) use observe::{ObserveArgs, observe};
 pub(super) use show::plain;
 
 /// The gateway's socket, and the format of the printed answer.
@@ -203,12 +205,7 @@ fn command(
     request: &Request,
     show: impl FnOnce(&Value) -> Result<String, CommandFailure>,
 ) -> Result<ExitCode, CommandFailure> {
-    let socket = match &reach.place {
-        SocketPlace { socket: Some(socket), .. } => socket.clone(),
-        SocketPlace { config: Some(config), .. } => client::socket_of(config)?,
-        SocketPlace { .. } => client::socket_of(&config_file::default()?)?,
-    };
-    let answer = ask(&socket, request)?;
+    let answer = ask(&socket_of(reach)?, request)?;
     let done = answer["result"] == "done";
     if reach.json {
         print(&format!("{answer}\n"))?;
@@ -219,4 +216,12 @@ fn command(
         return Err(CommandFailure::Other(show::lines(error)));
     }
     Ok(if done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn socket_of(reach: &Reach) -> Result<PathBuf, CommandFailure> {
+    match &reach.place {
+        SocketPlace { socket: Some(socket), .. } => Ok(socket.clone()),
+        SocketPlace { config: Some(config), .. } => client::socket_of(config),
+        SocketPlace { .. } => client::socket_of(&config_file::default()?),
+    }
 }

@@ -40,6 +40,10 @@ async fn act_here(control: &Arc<Control>, request: Request) -> AdminAnswer {
         Request::Upgrade {} => upgrade(control).await,
         Request::Drain { selector, over } => drain::drain(control, &selector, over.as_deref()),
         Request::Undrain { selector } => drain::undrain(control, &selector),
+        // The server of the socket begins it, since it lasts as long as its connection.
+        Request::Observe { .. } => {
+            AdminAnswer::failed(Outcome::Refused, "this process serves no admin socket any more")
+        }
     }
 }
 

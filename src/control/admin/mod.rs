@@ -8,13 +8,14 @@
 mod act;
 mod bans;
 mod drain;
+mod observe;
 mod older;
 mod protocol;
 mod serve;
 mod socket;
 
 pub(super) use act::{Running, act};
-pub use protocol::{BanRequest, DrainSelector, Outcome, Request, RevokeRequest};
+pub use protocol::{BanRequest, DrainSelector, ObserveRequest, Outcome, Request, RevokeRequest};
 pub(super) use serve::serve;
 pub(super) use socket::Listening;
 pub use socket::{AdminSocket, SocketError};

@@ -19,7 +19,8 @@ pub(super) async fn ask(control: &Control, request: &Request, answer: AdminAnswe
         | Request::Upgrade {}
         // It ends its sessions already.
         | Request::Drain { .. }
-        | Request::Undrain { .. } => false,
+        | Request::Undrain { .. }
+        | Request::Observe { .. } => false,
     };
     let older = control.older().filter(|_| is_about_sessions);
     let Some(older) = older else { return answer };
@@ -51,6 +52,7 @@ fn add(request: &Request, mut answer: AdminAnswer, other: &Value, pid: u32) -> A
         Request::Unban { .. }
         | Request::Drain { .. }
         | Request::Undrain { .. }
+        | Request::Observe { .. }
         | Request::Reload {}
         | Request::Bans {}
         | Request::Upgrade {} => {}

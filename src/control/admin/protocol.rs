@@ -76,6 +76,12 @@ pub enum Request {
         #[serde(flatten)]
         selector: DrainSelector,
     },
+    /// Observe the messages of a route, and draft rules for them.
+    Observe {
+        /// The route and the time.
+        #[serde(flatten)]
+        target: ObserveRequest,
+    },
 }
 
 fn listed() -> usize {
@@ -143,6 +149,23 @@ pub struct DrainSelector {
     pub route: Option<String>,
 }
 
+/// The messages to observe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObserveRequest {
+    /// The NAME of `[routes.NAME]`.
+    pub route: String,
+    /// The duration: a whole number and a unit, such as "10m".
+    #[serde(rename = "for")]
+    pub lasting: String,
+    /// The JSON pointer to the type of a message; it is guessed if it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub type_at: Option<String>,
+    /// Observe the messages of the application, in place of those of clients.
+    #[serde(default)]
+    pub replies: bool,
+}
+
 impl DrainSelector {
     /// The server or route as it is written, if exactly one is given.
     pub(super) fn named(&self) -> Option<DrainTarget> {
@@ -170,6 +193,7 @@ impl Request {
             Self::Upgrade {} => "upgrade",
             Self::Drain { .. } => "drain",
             Self::Undrain { .. } => "undrain",
+            Self::Observe { .. } => "observe",
         }
     }
 }
@@ -262,6 +286,7 @@ mod tests {
             r#"{"action":"drain","upstream":"app/ws://10.0.0.5:8765","over":"10m"}"#,
             r#"{"action":"drain","route":"chat"}"#,
             r#"{"action":"undrain","upstream":"ws://10.0.0.5:8765"}"#,
+            r#"{"action":"observe","route":"chat","for":"10m","type_at":"/action","replies":true}"#,
         ] {
             let request: Request = serde_json::from_str(text).unwrap();
             assert_eq!(serde_json::to_string(&request).unwrap(), text);
@@ -286,6 +311,8 @@ mod tests {
             r#"{"action":"bans","limit":5}"#,
             r#"{"action":"drain","server":"ws://10.0.0.5:8765"}"#,
             r#"{"action":"undrain","route":"chat","over":"10m"}"#,
+            r#"{"action":"observe","route":"chat"}"#,
+            r#"{"action":"observe","route":"chat","for":"10m","type":"/action"}"#,
         ] {
             assert!(serde_json::from_str::<Request>(text).is_err(), "{text}");
         }

@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
 use super::act::act;
+use super::observe;
 use super::protocol::{AdminAnswer, Outcome, Request};
 use super::socket::AdminSocket;
 use crate::control::Control;
@@ -79,11 +80,16 @@ struct RequestTooLong;
 struct RequestSlots {
     requests: Arc<Counter>,
     acting: Semaphore,
+    observations: Arc<Counter>,
 }
 
 impl Default for RequestSlots {
     fn default() -> Self {
-        Self { requests: Arc::default(), acting: Semaphore::new(ACTING) }
+        Self {
+            requests: Arc::default(),
+            acting: Semaphore::new(ACTING),
+            observations: Arc::default(),
+        }
     }
 }
 
@@ -134,6 +140,12 @@ async fn answer(
         _ = place => return Err(RequestTooLong),
         () = control.runtime.closed().cancelled() => return Ok(()),
     };
+    if let Ok(line) = &line
+        && let Ok(request @ Request::Observe { .. }) = serde_json::from_slice(line)
+    {
+        let answer = observe(control, places, uid, request, &mut stream).await;
+        return timeout(ANSWER_WITHIN, send(&mut stream, answer)).await.map_err(|_| RequestTooLong);
+    }
     let answering = async {
         let answer = match line {
             Ok(line) => respond(control, places, uid, &line).await,
@@ -144,11 +156,35 @@ async fn answer(
             ),
             Err(Unread::Gone) => return,
         };
-        // The client may have disconnected; the request is executed nevertheless.
-        let _ = stream.write_all(answer.line().as_bytes()).await;
-        let _ = stream.shutdown().await;
+        send(&mut stream, answer).await;
     };
     timeout(ANSWER_WITHIN, answering).await.map_err(|_| RequestTooLong)
+}
+
+/// Sends the answer. The client may have disconnected; the request is executed nevertheless.
+async fn send(stream: &mut UnixStream, answer: AdminAnswer) {
+    let _ = stream.write_all(answer.line().as_bytes()).await;
+    let _ = stream.shutdown().await;
+}
+
+/// Executes a request to observe, which takes no slot of a request: it lasts.
+async fn observe(
+    control: &Arc<Control>,
+    places: &RequestSlots,
+    uid: Option<u32>,
+    request: Request,
+    stream: &mut UnixStream,
+) -> AdminAnswer {
+    let text = serde_json::to_string(&request).unwrap_or_default();
+    let action = request.name();
+    let answer = match request {
+        Request::Observe { target } => {
+            observe::observe(control, &places.observations, uid, target, stream).await
+        }
+        other => act(control, other).await,
+    };
+    record(control.reporter.journal(), uid, Some(action), &text, &answer);
+    answer
 }
 
 /// Executes the request in `line`, once a slot is free, and returns the answer.

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::config::Route;
 use crate::values::{Flow, Reason, UserShare};
-use crate::wire::{MessageFollower, MessageJudge};
+use crate::wire::{MessageFollower, MessageJudge, MessageObserver};
 
 /// The settings that apply to a session.
 #[derive(Debug)]
@@ -42,6 +42,15 @@ impl Judges {
     }
 }
 
+/// The observers of whole messages, one for each peer whose messages are observed.
+#[derive(Debug, Default)]
+pub struct Observers {
+    /// Of the client's messages.
+    pub client: Option<Box<dyn MessageObserver>>,
+    /// Of the upstream's messages.
+    pub upstream: Option<Box<dyn MessageObserver>>,
+}
+
 /// A stop reason is inside.
 const STOP: u8 = 1;
 /// New terms are inside.
@@ -50,8 +59,10 @@ const TERMS: u8 = 2;
 const COUNTERS: u8 = 4;
 /// There was a stop reason; never cleared.
 const STOPPED: u8 = 8;
+/// New observers are inside.
+const OBSERVERS: u8 = 16;
 
-/// A stop reason, new terms, and requests for the counters, each for the session to take when it is next
+/// A stop reason, new terms, new observers, and requests for the counters, each for the session to take when it is next
 /// polled. Putting one in wakes the session.
 #[derive(Debug, Default)]
 pub struct Mailbox {
@@ -64,9 +75,16 @@ pub struct Mailbox {
 struct MailboxInner {
     stop: Option<Reason>,
     terms: Option<Box<Terms>>,
-    /// Counters of client and upstream; `None`: never requested.
-    counters: Option<Box<(Flow, Flow)>>,
+    /// Mail that few sessions get.
+    rare: Option<Box<RareMail>>,
     waker: Option<Waker>,
+}
+
+#[derive(Debug, Default)]
+struct RareMail {
+    /// Counters of client and upstream as of the last request.
+    counters: (Flow, Flow),
+    observers: Option<Box<Observers>>,
 }
 
 /// The new content of a mailbox.
@@ -76,6 +94,8 @@ pub(in crate::gateway) struct Mail {
     pub(in crate::gateway) stop: Option<Reason>,
     /// The newest terms.
     pub(super) terms: Option<Box<Terms>>,
+    /// The newest observers.
+    pub(super) observers: Option<Box<Observers>>,
     /// Whether the session is to call [`Mailbox::publish`].
     pub(in crate::gateway) counters: bool,
 }
@@ -116,6 +136,13 @@ impl Mailbox {
         self.locked().terms = None;
     }
 
+    /// Replaces the observers of the session.
+    pub fn observe(&self, observers: Observers) {
+        self.put(OBSERVERS, |inner| {
+            inner.rare.get_or_insert_default().observers = Some(Box::new(observers));
+        });
+    }
+
     /// Requests the counters. The session publishes them only on request, so that a message costs it no
     /// more than a look at the flags.
     pub fn request_counters(&self) {
@@ -131,13 +158,13 @@ impl Mailbox {
     /// The counters of client and upstream as of the last request.
     #[must_use]
     pub fn counters(&self) -> (Flow, Flow) {
-        self.locked().counters.as_deref().copied().unwrap_or_default()
+        self.locked().rare.as_ref().map(|rare| rare.counters).unwrap_or_default()
     }
 
     /// Answers a request for the counters.
     pub(in crate::gateway) fn publish(&self, client: Flow, upstream: Flow) {
         let mut inner = self.locked();
-        **inner.counters.get_or_insert_default() = (client, upstream);
+        inner.rare.get_or_insert_default().counters = (client, upstream);
         self.flags.fetch_and(!COUNTERS, Ordering::Release);
     }
 
@@ -145,7 +172,7 @@ impl Mailbox {
     /// that a change of it is seen without the lock.
     pub(in crate::gateway) fn take(&self, cx: &Context<'_>, known: &mut Option<Waker>) -> Mail {
         let is_known = known.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
-        if is_known && !self.has(STOP | TERMS | COUNTERS) {
+        if is_known && !self.has(STOP | TERMS | COUNTERS | OBSERVERS) {
             return Mail::default();
         }
         let mut inner = self.locked();
@@ -153,8 +180,13 @@ impl Mailbox {
             inner.waker = Some(cx.waker().clone());
             *known = Some(cx.waker().clone());
         }
-        self.flags.fetch_and(!(STOP | TERMS), Ordering::Release);
-        Mail { stop: inner.stop.take(), terms: inner.terms.take(), counters: self.has(COUNTERS) }
+        self.flags.fetch_and(!(STOP | TERMS | OBSERVERS), Ordering::Release);
+        Mail {
+            stop: inner.stop.take(),
+            terms: inner.terms.take(),
+            observers: inner.rare.as_mut().and_then(|rare| rare.observers.take()),
+            counters: self.has(COUNTERS),
+        }
     }
 
     fn put(&self, flag: u8, change: impl FnOnce(&mut MailboxInner)) {

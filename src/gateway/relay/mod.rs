@@ -31,7 +31,7 @@ use crate::wire::{Context, HoldBudget, Judgement};
 pub(super) use end::reason_text;
 pub use end::{Cause, SessionEnd};
 pub use lease::{Lease, Renewal, Verifying};
-pub use mailbox::{Judges, Mailbox, Terms};
+pub use mailbox::{Judges, Mailbox, Observers, Terms};
 use session::SessionRelay;
 pub(super) use settings::{control_frame_rate, frame_limits};
 
@@ -116,6 +116,9 @@ impl<O: Outside> RunningRelay<O> {
         }
         if let Some(terms) = mail.terms {
             session.amend(*terms, Instant::now());
+        }
+        if let Some(observers) = mail.observers {
+            session.observe(*observers, Instant::now());
         }
         let polled = session.poll(cx, timer);
         while let Some(reason) = session.take_unreported() {

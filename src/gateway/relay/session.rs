@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep};
 use super::clock::{Clock, Due};
 use super::end::{Cause, SessionEnd};
 use super::lease::{self, Expiry, Lease, Renewal, Verifying};
-use super::mailbox::Terms;
+use super::mailbox::{Observers, Terms};
 use super::messages::JudgedMessages;
 use super::peer::{Ending, RelayPeer, Stage};
 use super::pump::{Notice, PumpOutcome, pump};
@@ -169,6 +169,13 @@ impl SessionRelay {
         self.client.resume(now);
         self.route = route;
         self.set_tcp_user_timeout(tcp_user_timeout);
+    }
+
+    /// Replaces the observers of the messages that begin from now on.
+    pub(super) fn observe(&mut self, observers: Observers, now: Instant) {
+        let Observers { client, upstream } = observers;
+        self.client.gate.observe_messages(client, now);
+        self.upstream.gate.observe_messages(upstream, now);
     }
 
     /// Runs the session as far as it goes without waiting. `timer` is armed for the next deadline; one that

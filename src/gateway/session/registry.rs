@@ -8,17 +8,20 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::about::{Description, SessionTokens, Summary};
 use super::filter::Filter;
+use super::observed::{Observed, ObservedRoute};
 use super::terms::terms;
 use crate::config::Route;
-use crate::gateway::relay::{Mailbox, Terms};
+use crate::gateway::relay::{Mailbox, Observers, Terms};
 use crate::gateway::runtime::InForce;
 use crate::gateway::upstream::configured_server;
 use crate::journal::RouteCounters;
+use crate::message::Observation;
 use crate::policy::{HandshakeSnapshot, Policy, SessionAuthentication};
 use crate::state::State;
 use crate::state::limits::Limiters;
 use crate::state::store::{Kind, RevocationStore};
 use crate::tls::ClientCertificate;
+use crate::values::Endpoint;
 use crate::values::RequestContext;
 use crate::values::UnixTime;
 use crate::values::UserKey;
@@ -46,6 +49,8 @@ struct RegistryInner {
     by_end: BTreeSet<(SystemTime, u64)>,
     /// Set once all sessions are to end: a session that enters later ends at once.
     ending: Option<Reason>,
+    /// The routes whose messages are observed.
+    observed: Vec<Observed>,
 }
 
 /// The serial number of the next record.
@@ -120,6 +125,9 @@ impl Sessions {
         }
         if let Some(end) = record.ends() {
             live.by_end.insert((end, number));
+        }
+        if let Some(observed) = live.observed.iter().find(|observed| observed.has(&record)) {
+            observed.show(&record);
         }
         drop(live);
         RegistryEntry { sessions: self.clone(), number, record }
@@ -300,6 +308,37 @@ impl Sessions {
             }
         }
         reviewed
+    }
+
+    /// Shows the messages of one peer of each session of a route to `observation`, of open sessions and of those that
+    /// begin, until the returned value is dropped. `None`: the route is observed already.
+    pub(crate) fn observe(
+        &self,
+        route: &Arc<str>,
+        from: Endpoint,
+        observation: &Arc<Observation>,
+    ) -> Option<ObservedRoute> {
+        let mut live = self.locked();
+        if live.observed.iter().any(|observed| observed.route == *route) {
+            return None;
+        }
+        let observed =
+            Observed { route: Arc::clone(route), from, observation: Arc::clone(observation) };
+        live.by_number
+            .values()
+            .filter(|record| observed.has(record))
+            .for_each(|record| observed.show(record));
+        live.observed.push(observed);
+        drop(live);
+        Some(ObservedRoute { sessions: self.clone(), route: Arc::clone(route) })
+    }
+
+    /// Ends an observation.
+    pub(super) fn stop_observing(&self, route: &str) {
+        let mut live = self.locked();
+        live.observed.retain(|observed| &*observed.route != route);
+        let of_route = live.by_number.values().filter(|record| &*record.route == route);
+        of_route.for_each(|record| record.mailbox.observe(Observers::default()));
     }
 
     /// Those of one kind.

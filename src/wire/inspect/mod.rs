@@ -11,6 +11,7 @@ mod first_message;
 mod form;
 mod gcra;
 mod handover;
+mod observer;
 mod rates;
 
 use tokio::time::Instant;
@@ -24,6 +25,8 @@ pub use assembler::{Answer, Judgement, MessageFollower, MessageJudge, Outcome};
 pub(in crate::wire) use first_message::FirstMessageInspector;
 pub use first_message::{FirstMessage, FirstMessageEvent, FirstMessageReader};
 pub(in crate::wire) use handover::Handover;
+pub(in crate::wire) use observer::MessageCollector;
+pub use observer::{MOST_OBSERVED, MessageObserver, ObservedMessage};
 pub use rates::Allowance;
 
 /// The bytes that a follower gets of each piece of a message: it reads no more than its beginning.
@@ -62,8 +65,15 @@ impl Verdict {
 pub(in crate::wire) struct Inspectors {
     /// The rates of the sender.
     pub(in crate::wire) rates: Option<Box<Allowance>>,
-    /// The inspector of messages.
-    pub(in crate::wire) messages: Option<Box<MessageInspector>>,
+    /// The parts that read messages; `None`: there is none.
+    pub(in crate::wire) messages: Option<Box<MessageReaders>>,
+}
+
+/// The parts that read messages: an inspector, an observer, or both.
+#[derive(Debug, Default)]
+pub(in crate::wire) struct MessageReaders {
+    pub(in crate::wire) inspector: Option<MessageInspector>,
+    pub(in crate::wire) observer: Option<MessageCollector>,
 }
 
 /// An inspector that reads messages and may take them out of the stream.
@@ -105,14 +115,36 @@ impl Inspectors {
             && self.rates.as_ref().is_none_or(|rates| rates.dropping().is_none())
     }
 
+    /// The inspector of messages.
+    pub(in crate::wire) fn inspector(&self) -> Option<&MessageInspector> {
+        self.messages.as_ref()?.inspector.as_ref()
+    }
+
+    /// The inspector of messages.
+    pub(in crate::wire) fn inspector_mut(&mut self) -> Option<&mut MessageInspector> {
+        self.messages.as_mut()?.inspector.as_mut()
+    }
+
+    /// Changes the parts that read messages.
+    pub(in crate::wire) fn change<T>(
+        &mut self,
+        change: impl FnOnce(&mut MessageReaders) -> T,
+    ) -> T {
+        let mut readers = self.messages.take().unwrap_or_default();
+        let result = change(&mut readers);
+        let is_used = readers.inspector.is_some() || readers.observer.is_some();
+        self.messages = is_used.then_some(readers);
+        result
+    }
+
     /// Whether messages are judged.
     pub(in crate::wire) fn has_assembler(&self) -> bool {
-        matches!(self.messages.as_deref(), Some(MessageInspector::Assembler(_)))
+        matches!(self.inspector(), Some(MessageInspector::Assembler(_)))
     }
 
     /// Whether the message in progress is held until it is judged.
     pub(in crate::wire) fn assembles(&self) -> bool {
-        match self.messages.as_deref() {
+        match self.inspector() {
             Some(MessageInspector::Assembler(assembler)) => assembler.holds(),
             _ => false,
         }
@@ -122,7 +154,7 @@ impl Inspectors {
     /// of the last message.
     #[inline]
     pub(in crate::wire) fn packet(&self, last: u64) -> Option<u64> {
-        match self.messages.as_deref()? {
+        match self.inspector()? {
             MessageInspector::Assembler(assembler) => assembler.packet(),
             MessageInspector::Follower(follower) => follower.is_incomplete().then_some(last),
             MessageInspector::Handover(_) | MessageInspector::FirstMessage(_) => None,
@@ -134,7 +166,10 @@ impl Inspectors {
     #[inline(never)]
     fn inspect_begin(&mut self, frame: &Frame, buffer: &mut FrameBuffer) -> Verdict {
         let dropped = self.rates.as_ref().is_some_and(|rates| rates.dropping().is_some());
-        let begun = match self.messages.as_deref_mut() {
+        if let Some(observer) = self.messages.as_mut().and_then(|one| one.observer.as_mut()) {
+            observer.begin_frame(&frame.head);
+        }
+        let begun = match self.inspector_mut() {
             Some(MessageInspector::Handover(handover)) => handover.begin_frame(&frame.head),
             Some(MessageInspector::FirstMessage(first)) => first.begin_frame(buffer),
             Some(MessageInspector::Assembler(assembler)) => {
@@ -161,7 +196,7 @@ impl Inspectors {
                 _ => Verdict::Refuse(reason),
             };
         }
-        match self.messages.as_deref() {
+        match self.inspector() {
             Some(MessageInspector::Handover(handover)) => handover.verdict(frame),
             Some(MessageInspector::FirstMessage(first)) => first.verdict(&frame.head),
             Some(MessageInspector::Assembler(assembler)) => assembler.verdict(frame),
@@ -172,21 +207,30 @@ impl Inspectors {
     /// The verdict on a complete ping, or a pong that does not answer the gateway's ping.
     pub(in crate::wire) fn control_frame(&mut self) -> Verdict {
         let verdict = self.rates.as_mut().map_or(Verdict::Pass, |rates| rates.control_frame());
-        match (verdict, self.messages.as_deref()) {
+        match (verdict, self.inspector()) {
             (Verdict::Pass, Some(MessageInspector::FirstMessage(_))) => Verdict::Take,
             _ => verdict,
         }
     }
 }
 
-impl MessageInspector {
+impl MessageReaders {
+    /// Sets the instant of the read that follows.
+    pub(in crate::wire) fn at(&mut self, now: Instant) {
+        if let Some(MessageInspector::Assembler(assembler)) = &mut self.inspector {
+            assembler.at(now);
+        }
+        if let Some(observer) = &mut self.observer {
+            observer.at(now);
+        }
+    }
+
     /// Reads a piece of the payload of an uncompressed frame, `done` bytes into it.
     pub(in crate::wire) fn read(&mut self, head: &HeaderBytes, done: u64, piece: &[u8]) {
-        let handover = match self {
-            Self::Handover(handover) => Some(handover),
-            Self::Assembler(assembler) => assembler.handover.as_mut(),
-            Self::FirstMessage(_) => None,
-            Self::Follower(follower) => {
+        let handover = match &mut self.inspector {
+            Some(MessageInspector::Handover(handover)) => Some(handover),
+            Some(MessageInspector::Assembler(assembler)) => assembler.handover.as_mut(),
+            Some(MessageInspector::Follower(follower)) => {
                 let key = mask::key_at(head.key(), done);
                 let mut plain = [0; FOLLOWED];
                 let read = piece.len().min(FOLLOWED);
@@ -197,19 +241,35 @@ impl MessageInspector {
                 follower.read(&plain[..read]);
                 None
             }
+            Some(MessageInspector::FirstMessage(_)) | None => None,
         };
         if let Some(handover) = handover {
             handover.read(head, done, piece);
+        }
+        if let Some(observer) = &mut self.observer {
+            observer.read(head, done, piece);
         }
     }
 
     /// Reads the next inflated text of a compressed message.
     pub(in crate::wire) fn read_inflated(&mut self, text: &[u8]) {
-        match self {
-            Self::Handover(handover) => handover.read_inflated(text),
-            Self::Assembler(assembler) => assembler.read_inflated(text),
-            Self::Follower(follower) => follower.read(text),
-            Self::FirstMessage(_) => {}
+        match &mut self.inspector {
+            Some(MessageInspector::Handover(handover)) => handover.read_inflated(text),
+            Some(MessageInspector::Assembler(assembler)) => assembler.read_inflated(text),
+            Some(MessageInspector::Follower(follower)) => follower.read(text),
+            Some(MessageInspector::FirstMessage(_)) | None => {}
+        }
+        if let Some(observer) = &mut self.observer {
+            observer.read_inflated(text);
+        }
+    }
+
+    /// Notes that the message in progress has ended, with this verdict.
+    pub(in crate::wire) fn end_message(&mut self, verdict: Verdict) {
+        match (&mut self.observer, verdict) {
+            (Some(observer), Verdict::Take) => observer.forget(),
+            (Some(observer), _) => observer.end(),
+            (None, _) => {}
         }
     }
 
@@ -221,14 +281,16 @@ impl MessageInspector {
         rest: &[u8],
         compressed: bool,
     ) -> GateEvent {
-        match self {
-            Self::Handover(handover) => {
+        match &mut self.inspector {
+            Some(MessageInspector::Handover(handover)) => {
                 handover.take(&[buffer.pending(), rest].concat(), compressed)
             }
-            Self::FirstMessage(first) => first.take(&frame.head, buffer, rest),
-            Self::Assembler(assembler) => assembler.take(frame, buffer, rest, compressed),
+            Some(MessageInspector::FirstMessage(first)) => first.take(&frame.head, buffer, rest),
+            Some(MessageInspector::Assembler(assembler)) => {
+                assembler.take(frame, buffer, rest, compressed)
+            }
             // It takes none.
-            Self::Follower(_) => GateEvent::Dropped,
+            Some(MessageInspector::Follower(_)) | None => GateEvent::Dropped,
         }
     }
 }

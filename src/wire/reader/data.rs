@@ -36,7 +36,19 @@ impl Reader {
         if verdict == Verdict::Pass {
             self.release_large(run);
         }
+        // Of a compressed message, the end may complete further text.
+        let ends = self.frame.left == 0 && self.frame.head.fin();
+        if ends && !self.rules.message_compressed() {
+            self.show(verdict);
+        }
         verdict.event()
+    }
+
+    /// Shows the message that the frame in progress ends to an observer, if there is one.
+    fn show(&mut self, verdict: Verdict) {
+        if let Some(messages) = &mut self.inspectors.messages {
+            messages.end_message(verdict);
+        }
     }
 
     #[inline]
@@ -108,13 +120,12 @@ impl Reader {
         input: &[u8],
         run: &mut FrameRun,
     ) -> Result<Option<GateEvent>, Violation> {
-        let Self { rules, inspectors, frame: Frame { head, .. }, .. } = &mut *self;
-        let see = |text: &[u8]| {
-            if let Some(messages) = &mut inspectors.messages {
-                messages.read_inflated(text);
-            }
+        let ended = if self.rules.message_compressed() {
+            self.end_compressed()
+        } else {
+            self.rules.check_end(&self.frame.head)
         };
-        let message_ends = match rules.check_end(head, see) {
+        let message_ends = match ended {
             Ok(message_ends) => message_ends,
             Err(rule) => {
                 let length = self.frame.head.declared();
@@ -141,6 +152,23 @@ impl Reader {
         Ok(None)
     }
 
+    /// Ends a frame of a compressed message; returns `true` if the message ends, too.
+    #[cold]
+    fn end_compressed(&mut self) -> Result<bool, Rule> {
+        let Self { rules, inspectors, frame: Frame { head, .. }, .. } = &mut *self;
+        let see = |text: &[u8]| {
+            if let Some(messages) = &mut inspectors.messages {
+                messages.read_inflated(text);
+            }
+        };
+        rules.end_compressed(head, see)?;
+        let message_ends = rules.check_end(head)?;
+        if message_ends {
+            self.show(self.verdict());
+        }
+        Ok(message_ends)
+    }
+
     /// Ends a frame of a message that is held until it is judged: keeps the frame, or judges the message.
     #[inline(never)]
     fn end_held(
@@ -154,8 +182,7 @@ impl Reader {
             return Some(self.take_frame(rest));
         }
         let compressed = self.rules.message_compressed();
-        let Some(MessageInspector::Assembler(assembler)) = self.inspectors.messages.as_deref_mut()
-        else {
+        let Some(MessageInspector::Assembler(assembler)) = self.inspectors.inspector_mut() else {
             return None;
         };
         let number = self.flow.messages + 1;

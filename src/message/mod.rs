@@ -7,6 +7,7 @@ mod email;
 mod items;
 mod judge;
 mod observe;
+mod opening;
 mod patterns;
 mod pointer;
 mod protocols;
@@ -21,6 +22,7 @@ mod tests;
 
 pub use judge::{Judge, RateOfType};
 pub use observe::{Direction, Messages, Observation, Report, SchemaFile};
+pub use opening::{Opening, is_whole, take_token};
 pub use patterns::Patterns;
 pub use pointer::Pointer;
 pub use protocols::{AllowedDocuments, AllowedDocumentsError, GraphqlRules, Protocol};

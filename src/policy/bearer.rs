@@ -15,7 +15,7 @@ pub(super) fn await_message(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, R
     match cx.issuers()? {
         Some(issuers)
             if kind == RequestKind::WebSocket
-                && issuers.first().token_from == [TokenPlace::Message] =>
+                && issuers.first().token_from.iter().any(TokenPlace::is_in_message) =>
         {
             cx.found.authentication = Some(Authentication::Awaited(issuers.clone()));
             Ok(CheckOutcome::Passed)

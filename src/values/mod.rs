@@ -52,7 +52,7 @@ pub use refusal::{Reason, Refusal};
 pub use request_kind::RequestKind;
 pub use request_summary::RequestSummary;
 pub(crate) use token::{is_token, is_token_byte};
-pub use token_place::TokenPlace;
+pub use token_place::{OpeningPlace, TokenPlace};
 pub use unix_time::{NotAUnixTime, UnixTime, clock_is_sound};
 pub use user_share::UserShare;
 pub use wait::Wait;

@@ -89,9 +89,10 @@ impl Offence {
         let proven = match place {
             TokenPlace::Header | TokenPlace::Field(_) => !context.is_foreign(),
             TokenPlace::Cookie(_) => context.sender == Sender::Program && !context.relayed,
-            TokenPlace::Query(_) | TokenPlace::Subprotocol | TokenPlace::Message => {
-                context.is_own()
-            }
+            TokenPlace::Query(_)
+            | TokenPlace::Subprotocol
+            | TokenPlace::Message
+            | TokenPlace::Opening(_) => context.is_own(),
         };
         proven.then_some(Self(Reason::TokenInvalid))
     }

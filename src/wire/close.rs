@@ -97,21 +97,35 @@ pub fn close_frame(to: Endpoint, code: u16, reason: &str, mask: [u8; 4]) -> Cont
     control_frame(to, Opcode::Close, &payload[..2 + end], mask)
 }
 
-/// Builds a data frame of one message for the client, not masked. A payload is cut to 65,535 bytes; the gateway's own
-/// messages are shorter.
-pub(crate) fn message_frame(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
+/// Builds a frame of a whole message for one of the peers: masked with `mask` for the upstream, as [`control_frame`]. A
+/// payload is cut to 65,535 bytes; the gateway's own messages are shorter.
+pub(crate) fn message_frame(
+    to: Endpoint,
+    opcode: Opcode,
+    payload: &[u8],
+    mask: [u8; 4],
+) -> Vec<u8> {
     let length = u16::try_from(payload.len()).unwrap_or(u16::MAX);
     debug_assert_eq!(payload.len(), usize::from(length));
     let payload = &payload[..usize::from(length)];
+    let masked = to == Endpoint::Upstream;
+    let bit = if masked { 0x80 } else { 0 };
     let mut frame = vec![0x80 | opcode.number()];
     match u8::try_from(length) {
-        Ok(length) if usize::from(length) <= LONGEST_PAYLOAD => frame.push(length),
+        Ok(length) if usize::from(length) <= LONGEST_PAYLOAD => frame.push(bit | length),
         _ => {
-            frame.push(126);
+            frame.push(bit | 126);
             frame.extend_from_slice(&length.to_be_bytes());
         }
     }
-    frame.extend_from_slice(payload);
+    if masked {
+        frame.extend_from_slice(&mask);
+        let start = frame.len();
+        frame.resize(start + payload.len(), 0);
+        mask::unmask(payload, mask, &mut frame[start..]);
+    } else {
+        frame.extend_from_slice(payload);
+    }
     frame
 }
 

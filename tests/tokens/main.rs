@@ -11,6 +11,7 @@ mod hold;
 mod issuers;
 mod jwks;
 mod lifetime;
+mod opening;
 mod parsers;
 mod places;
 mod refusals;

@@ -180,8 +180,8 @@ async fn user(
     let (user, claims) = match (admission.authentication(), carried) {
         (Authentication::Anonymous, _) => return Ok(("anybody".to_owned(), None)),
         (Authentication::Identified(token), _) => of(token),
-        (Authentication::Awaited(_), Some((TokenPlace::Message, token))) => {
-            let (place, context) = (&TokenPlace::Message, admission.context());
+        (Authentication::Awaited(_), Some((place, token))) if place.is_in_message() => {
+            let (place, context) = (&place, admission.context());
             let shown = ShownToken { token: &token, place, context };
             of(&checks.identify(admission.route(), shown).await?)
         }

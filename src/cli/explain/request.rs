@@ -61,7 +61,7 @@ pub(super) fn request(
             let _ = write!(target, "{mark}{name}={token}");
             request
         }
-        Some((TokenPlace::Message, _)) | None => request,
+        Some((TokenPlace::Message | TokenPlace::Opening(_), _)) | None => request,
     };
     let (head, ()) = request
         .body(())

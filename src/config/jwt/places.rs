@@ -11,8 +11,7 @@ use super::super::report::Problem;
 use super::super::route::{is_parameter, is_token};
 use super::super::units::nearest;
 use crate::config::lints::LintName;
-use crate::values::TokenPlace;
-use crate::values::is_reserved;
+use crate::values::{OpeningPlace, TokenPlace, is_reserved};
 
 /// Checks `token_from`, at least one place. Returns `None` after it reported a fault.
 pub(super) fn check(reader: &SectionReader<'_>) -> Option<Vec<TokenPlace>> {
@@ -22,13 +21,19 @@ pub(super) fn check(reader: &SectionReader<'_>) -> Option<Vec<TokenPlace>> {
     }
     let places = reader.get(&keys::TOKEN_FROM)?;
     let list = reader.entries(name, &places);
-    let message = list.iter().find(|place| **place.get_ref() == TokenPlace::Message);
+    let message = list.iter().find(|place| place.get_ref().is_in_message());
     if let (Some(message), true) = (message, list.len() > 1) {
         let key = reader.key(name);
         reader.cx.refuse(
-            Problem::at(message.span(), format!("{key}: \"message\" stands beside other places"))
-                .label("the handshake has passed before a message comes")
-                .help("say [\"message\"] alone, in a [jwt.NAME] table and a route of its own"),
+            Problem::at(
+                message.span(),
+                format!("{key}: \"{}\" stands beside other places", message.get_ref()),
+            )
+            .label("the handshake has passed before a message comes")
+            .help(format!(
+                "say [\"{}\"] alone, in a [jwt.NAME] table and a route of its own",
+                message.get_ref()
+            )),
         );
     }
     let query = list.iter().find(|place| matches!(place.get_ref(), TokenPlace::Query(_)));
@@ -45,13 +50,18 @@ pub(super) fn check(reader: &SectionReader<'_>) -> Option<Vec<TokenPlace>> {
 
 /// Refuses the keys about the first message if no token is expected there.
 pub(super) fn check_message(reader: &SectionReader<'_>, places: Option<&[TokenPlace]>) {
-    if places.is_none_or(|places| places.contains(&TokenPlace::Message)) {
+    let Some(places) = places else {
         return;
-    }
-    for (name, label) in [
-        (keys::MESSAGE_DEADLINE.name, "nothing would wait for it"),
-        (keys::MESSAGE_TOKEN.name, "nothing would be looked for there"),
+    };
+    let waits = places.iter().any(TokenPlace::is_in_message);
+    let searches = places.contains(&TokenPlace::Message);
+    for (name, label, used) in [
+        (keys::MESSAGE_DEADLINE.name, "nothing would wait for it", waits),
+        (keys::MESSAGE_TOKEN.name, "nothing would be looked for there", searches),
     ] {
+        if used {
+            continue;
+        }
         let problem = reader.problem(name, "is given, but no token is in a message");
         let help = "remove it, or say token_from = [\"message\"]";
         reader.cx.refuse(problem.map(|problem| problem.label(label).help(help)));
@@ -66,7 +76,15 @@ pub(in super::super) fn parse_place(text: &str) -> Result<TokenPlace, Fault> {
         "message" => return Ok(TokenPlace::Message),
         _ => {}
     }
+    if let Some(place) = OpeningPlace::parse(text) {
+        return Ok(TokenPlace::Opening(place));
+    }
     match text.split_once(':') {
+        Some((kind @ ("connection_init" | "socketio" | "stomp"), name)) => {
+            let what = if kind == "stomp" { "header" } else { "member" };
+            Err(Fault::new(format!("\"{name}\" cannot be the name of a {what}"))
+                .help("use visible ASCII characters without a colon"))
+        }
         Some(("query", name)) if is_parameter(name) => Ok(TokenPlace::Query(name.to_owned())),
         Some(("cookie", name)) if is_token(name) => Ok(TokenPlace::Cookie(name.to_owned())),
         Some(("header", name)) => parse_field(name),
@@ -109,7 +127,12 @@ fn unknown(text: &str) -> Fault {
     match text {
         "query" => fault.help("name the parameter: \"query:access_token\""),
         "cookie" => fault.help("name the cookie: \"cookie:session\""),
-        other => match nearest(other, ["header", "subprotocol", "message"].into_iter()) {
+        "connection_init" => {
+            fault.help("name the member of its payload: \"connection_init:token\"")
+        }
+        "socketio" => fault.help("name the member of auth: \"socketio:token\""),
+        "stomp" => fault.help("name the header of CONNECT: \"stomp:passcode\""),
+        other => match nearest(other, ["header", "subprotocol", "message", "mqtt"].into_iter()) {
             Some(near) => fault.help(format!("did you mean \"{near}\"?")),
             None => fault,
         },
@@ -129,6 +152,10 @@ mod tests {
             "query:access_token",
             "cookie:__Host-s",
             "header:x-auth-token",
+            "connection_init:authToken",
+            "socketio:token",
+            "stomp:passcode",
+            "mqtt",
         ] {
             assert_eq!(parse_place(text).unwrap().to_string(), text);
         }
@@ -148,6 +175,11 @@ mod tests {
             "header:Authorization",
             "header:Cookie",
             "header:X_Real-IP",
+            "connection_init",
+            "connection_init:",
+            "socketio:a b",
+            "stomp:a:b",
+            "mqtt:password",
         ] {
             assert!(parse_place(text).is_err(), "{text}");
         }

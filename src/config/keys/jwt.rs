@@ -26,7 +26,7 @@ loaded! {
         name: String,
         /// The verification key.
         key: KeySource,
-        /// The places where a token may be; at least one. [`TokenPlace::Message`] excludes the others.
+        /// The places where a token may be; at least one. One in a message excludes the others.
         token_from: Vec<TokenPlace>,
     } Issuer jwt_rows;
 
@@ -76,15 +76,20 @@ loaded! {
          a nested claim, here and in `require` and `forward`.";
     TOKEN_FROM token_from = Texts<TokenPlace>,
         ListOf::never_empty(Text::new("\"header\", \"header:NAME\", \"subprotocol\", \
-            \"query:NAME\", \"cookie:NAME\" or \"message\"",
-            "^(subprotocol|message|header(:.+)?|(query|cookie):.+)$", parse_place),
+            \"query:NAME\", \"cookie:NAME\", \"message\", \"connection_init:NAME\", \"socketio:NAME\", \
+            \"stomp:HEADER\" or \"mqtt\"",
+            "^(subprotocol|message|mqtt|header(:.+)?|(query|cookie|connection_init|socketio|stomp):.+)$",
+            parse_place),
             "name at least one place, such as \"header\""),
         Made(|| vec![TokenPlace::Header]),
         "Where clients may put a token; other places are not read. `\"header\"`: `Authorization: Bearer`. \
          `\"header:NAME\"`: another field, with the token alone or after `Bearer`. `\"subprotocol\"`: \
-         `Sec-WebSocket-Protocol`. `\"message\"`, only on its own: the first text message.";
+         `Sec-WebSocket-Protocol`. `\"message\"`, only on its own: the first text message. Also only on its own, the \
+         message that opens a protocol: `\"connection_init:NAME\"`: a member of the payload in GraphQL over WebSocket; \
+         `\"socketio:NAME\"`: a member of auth in Socket.IO; `\"stomp:HEADER\"`: a header of CONNECT in STOMP; \
+         `\"mqtt\"`: the password of CONNECT in MQTT.";
     MESSAGE_DEADLINE message_deadline: Duration = Time, Time { min: SHORTEST, max: secs(60) }, Value(secs(5)),
-        "How long the client may take to send the first message. Only with `token_from = [\"message\"]`.";
+        "How long the client may take to send the first message. Only if `token_from` names a message.";
     MESSAGE_TOKEN message_token: Option<String> = Text<String>,
         Text::new("a path such as \"/payload/token\"", "^/.", parse_path),
         Omittable("the first message is the token, or a JSON object with a member `token`"),

@@ -246,12 +246,20 @@ impl SessionRelay {
             return;
         };
         if let Some(answer) = rare.refresh.as_mut().and_then(|refresh| refresh.answer.take()) {
-            self.client.send(cx, &message_frame(Opcode::Text, answer.as_bytes()), now);
+            self.client.send(
+                cx,
+                &message_frame(Endpoint::Client, Opcode::Text, answer.as_bytes(), [0; 4]),
+                now,
+            );
         }
         while self.client.blocked.is_none()
             && let Some(answer) = rare.messages.answers.pop()
         {
-            self.client.send(cx, &message_frame(answer.opcode, &answer.payload), now);
+            self.client.send(
+                cx,
+                &message_frame(Endpoint::Client, answer.opcode, &answer.payload, [0; 4]),
+                now,
+            );
         }
     }
 

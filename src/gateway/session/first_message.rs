@@ -1,5 +1,5 @@
-//! The token in the first message: the gateway has sent the 101 itself, waits for one text message, and
-//! dials an upstream only after it.
+//! The token in the first message: the gateway has sent the 101 itself, waits for one message, and dials an upstream
+//! only after it. The message may be the one that opens a protocol; it is forwarded without its token.
 
 use std::future::{pending, poll_fn};
 use std::sync::Arc;
@@ -13,11 +13,13 @@ use super::{Caller, Client, Session, SessionStarter};
 use crate::config::Issuer;
 use crate::gateway::relay;
 use crate::gateway::upstream::{Failure, Upstream};
+use crate::message::{self, Opening};
 use crate::policy::{Authentication, ShownToken, UserAdmission};
 use crate::tls::transport::Transport;
-use crate::values::{Endpoint, Reason, Refusal, RequestContext, TokenPlace, json};
+use crate::values::{Endpoint, OpeningPlace, Reason, Refusal, RequestContext, TokenPlace, json};
 use crate::wire::{
-    FirstMessage, FirstMessageEvent, FirstMessageReader, HoldPermit, Opcode, control_frame,
+    FirstMessage, FirstMessageEvent, FirstMessageReader, FrameLimits, HoldBudget, HoldPermit,
+    Opcode, control_frame, message_frame,
 };
 
 /// Bytes that the first message may have around the token.
@@ -49,14 +51,36 @@ pub(super) async fn identify(
     let issuer = issuers.first().as_ref();
     let route = Arc::clone(session.admission.route());
     let context = session.admission.context();
-    let reader = FirstMessageReader::new(
-        relay::frame_limits(Endpoint::Client, &route.websocket),
-        relay::control_frame_rate(&route.limits),
-        issuers.max_token() + AROUND,
-        starter.hold_pool.session(session.counted_address(), false),
-        Instant::now(),
-    );
-    let reading = read(client, reader, context, issuer);
+    let place = issuer.token_from.first().unwrap_or(&TokenPlace::Message);
+    let longest = issuers.max_token() + AROUND;
+    let budget = starter.hold_pool.session(session.counted_address(), false);
+    let new_reader = || {
+        FirstMessageReader::new(
+            Endpoint::Client,
+            relay::frame_limits(Endpoint::Client, &route.websocket),
+            relay::control_frame_rate(&route.limits),
+            longest,
+            accepted_kind(place),
+            budget.clone(),
+            Instant::now(),
+        )
+    };
+    let reading = async {
+        if let TokenPlace::Opening(OpeningPlace::SocketIo(_)) = place {
+            send(&mut client.stream, Opcode::Text, engine_io_open().as_bytes()).await?;
+        }
+        let mut message = read(client, new_reader(), context, place).await?;
+        while !is_whole(place, &message) {
+            let mut reader = new_reader();
+            reader.push(&std::mem::take(&mut message.rest), Instant::now());
+            let more = read(client, reader, context, place).await?;
+            message.append(more);
+            if message.payload.len() > longest {
+                return Err(Refusal::new(Reason::MessageTooBig, "the first message is too long"));
+            }
+        }
+        first(message, issuer, place)
+    };
     let first = match timeout_at(Instant::now() + issuer.message_deadline, reading).await {
         Ok(first) => first?,
         Err(_elapsed) => {
@@ -69,7 +93,7 @@ pub(super) async fn identify(
     let deadline = Instant::now() + in_force.server.handshake_timeout;
     let subject = &mut session.subject;
     let mut checks = in_force.policy.checks(subject.peer.ip());
-    let shown = ShownToken { token: &first.token, place: &TokenPlace::Message, context };
+    let shown = ShownToken { token: &first.token, place, context };
     let token = timeout_at(deadline, checks.identify(&route, shown))
         .await
         .map_err(|_| Refusal::new(Reason::TokenUnverifiable, "the keys did not come in time"))??;
@@ -90,7 +114,12 @@ pub(super) async fn identify(
         }
     };
     match connected {
-        Ok(upstream) => {
+        Ok(mut upstream) => {
+            if let TokenPlace::Opening(OpeningPlace::SocketIo(_)) = place {
+                timeout_at(deadline, take_engine_io_open(&mut upstream, budget)).await.map_err(
+                    |_| not_open("no packet OPEN of Engine.IO came within handshake_timeout"),
+                )??;
+            }
             client.early = Bytes::from(early);
             Ok(upstream)
         }
@@ -115,70 +144,175 @@ async fn leaves(stream: &mut Transport, early: &mut Vec<u8>) {
     pending::<()>().await;
 }
 
+/// The kind that the first message must have; `None`: either.
+fn accepted_kind(place: &TokenPlace) -> Option<Opcode> {
+    match place {
+        TokenPlace::Opening(OpeningPlace::Mqtt) => Some(Opcode::Binary),
+        TokenPlace::Opening(OpeningPlace::Stomp(_)) => None,
+        _ => Some(Opcode::Text),
+    }
+}
+
+/// Whether the messages so far hold the whole opening.
+fn is_whole(place: &TokenPlace, message: &FirstMessage) -> bool {
+    match place {
+        TokenPlace::Opening(place) => message::is_whole(place, &message.payload),
+        _ => true,
+    }
+}
+
+/// Reads up to the end of one message; answers pings.
 async fn read(
     client: &mut Client,
     mut reader: FirstMessageReader,
     context: RequestContext,
-    issuer: &Issuer,
-) -> Result<First, Refusal> {
-    let lost = |detail: String| Refusal::new(Reason::ClientLost, detail);
+    place: &TokenPlace,
+) -> Result<FirstMessage, Refusal> {
     let stream = &mut client.stream;
     reader.push(&std::mem::take(&mut client.early), Instant::now());
     loop {
         match reader.next(Instant::now()) {
+            Some(FirstMessageEvent::Message(message)) => return Ok(message),
             Some(FirstMessageEvent::Ping(payload)) => {
                 let pong = control_frame(Endpoint::Client, Opcode::Pong, &payload, [0; 4]);
                 let sent = stream.write_all(pong.as_ref()).await;
                 sent.map_err(|error| lost(error.to_string()))?;
             }
-            Some(event) => return first(event, issuer, context),
+            Some(event) => return Err(refusal(event, context, place)),
             None => {
-                let read = poll_fn(|cx| {
-                    stream.poll_few(cx, |_, bytes| {
-                        reader.push(bytes, Instant::now());
-                    })
-                });
-                let read = read.await.map_err(|error| lost(error.to_string()))?;
-                read.ok_or_else(|| lost("the client closed before it said who it is".to_owned()))?;
+                let read = read_some(stream, &mut reader).await;
+                read.map_err(|error| lost(error.to_string()))?
+                    .ok_or_else(|| lost("the client closed before it said who it is"))?;
             }
         }
     }
 }
 
-fn first(
-    event: FirstMessageEvent,
-    issuer: &Issuer,
-    context: RequestContext,
-) -> Result<First, Refusal> {
-    let refuse = |reason, detail: &str| Err(Refusal::new(reason, detail));
-    match event {
-        FirstMessageEvent::Message(FirstMessage { text, mut frames, rest, permit }) => {
-            let early = if issuer.forward_token {
-                frames.extend_from_slice(&rest);
-                frames
-            } else {
-                rest
-            };
-            let token = token_in(&text, issuer.message_token.as_deref())?;
-            Ok(First { token, early, _permit: permit })
+/// Reads what the stream has; `None` at its end.
+async fn read_some(
+    stream: &mut Transport,
+    reader: &mut FirstMessageReader,
+) -> std::io::Result<Option<()>> {
+    poll_fn(|cx| stream.poll_few(cx, |_, bytes| reader.push(bytes, Instant::now()))).await
+}
+
+fn lost(detail: impl Into<String>) -> Refusal {
+    Refusal::new(Reason::ClientLost, detail.into())
+}
+
+/// Sends the client a message.
+async fn send(stream: &mut Transport, opcode: Opcode, payload: &[u8]) -> Result<(), Refusal> {
+    let frame = message_frame(Endpoint::Client, opcode, payload, [0; 4]);
+    stream.write_all(&frame).await.map_err(|error| lost(error.to_string()))
+}
+
+/// The packet OPEN of Engine.IO 4, which a client of Socket.IO awaits before it sends CONNECT. The application's own is
+/// discarded later. The client takes the heartbeat of this one: the pings come from the application, and may be up to five
+/// minutes late.
+fn engine_io_open() -> String {
+    let sid = getrandom::u64().unwrap_or_default();
+    format!(
+        "0{{\"sid\":\"{sid:016x}\",\"upgrades\":[],\"pingInterval\":25000,\"pingTimeout\":300000,\
+         \"maxPayload\":1000000}}"
+    )
+}
+
+/// The longest packet OPEN, in bytes.
+const LONGEST_OPEN: usize = 4096;
+
+/// Takes the packet OPEN of Engine.IO out of the stream of the application.
+async fn take_engine_io_open(upstream: &mut Upstream, budget: HoldBudget) -> Result<(), Refusal> {
+    let limits = FrameLimits {
+        max_frame_size: LONGEST_OPEN as u64,
+        max_message_size: LONGEST_OPEN as u64,
+        max_fragments: 16,
+        max_inflation_ratio: None,
+    };
+    let (sender, accepted) = (Endpoint::Upstream, Some(Opcode::Text));
+    let now = Instant::now();
+    let mut reader =
+        FirstMessageReader::new(sender, limits, None, LONGEST_OPEN, accepted, budget, now);
+    reader.push(&std::mem::take(&mut upstream.early), now);
+    loop {
+        match reader.next(Instant::now()) {
+            Some(FirstMessageEvent::Message(FirstMessage { payload, rest, .. })) => {
+                if payload.first() != Some(&b'0') {
+                    return Err(not_open("the first message is no packet OPEN of Engine.IO"));
+                }
+                upstream.early = Bytes::from(rest);
+                return Ok(());
+            }
+            // Its pong is not worth the wait.
+            Some(FirstMessageEvent::Ping(_)) => {}
+            Some(_) => return Err(not_open("the first message is no packet OPEN of Engine.IO")),
+            None => {
+                let read = read_some(&mut upstream.stream, &mut reader).await;
+                if !matches!(read, Ok(Some(()))) {
+                    return Err(not_open("it ended before a packet OPEN of Engine.IO"));
+                }
+            }
         }
+    }
+}
+
+fn not_open(detail: &str) -> Refusal {
+    Refusal::new(Reason::UpstreamProtocol, detail)
+}
+
+/// The refusal of a client whose first message does not come.
+fn refusal(event: FirstMessageEvent, context: RequestContext, place: &TokenPlace) -> Refusal {
+    match event {
         FirstMessageEvent::Refused(reason) => {
-            let detail = match reason {
-                Reason::TokenInvalid => "the first message is binary, not text",
-                Reason::MessageTooBig => "the first message is too long",
-                Reason::Capacity => "there is no room to hold the first message",
+            let detail = match (reason, accepted_kind(place)) {
+                (Reason::TokenInvalid, Some(Opcode::Binary)) => {
+                    "the first message is text, not binary"
+                }
+                (Reason::TokenInvalid, _) => "the first message is binary, not text",
+                (Reason::MessageTooBig, _) => "the first message is too long",
+                (Reason::Capacity, _) => "there is no room to hold the first message",
                 _ => "it sent more than its rate allows",
             };
-            refuse(reason, detail)
+            Refusal::new(reason, detail)
         }
         FirstMessageEvent::Violation(violation) => {
             let refusal = Refusal::new(violation.rule.reason(), violation.to_string());
-            Err(refusal.as_offence(violation.offence(context)))
+            refusal.as_offence(violation.offence(context))
         }
-        FirstMessageEvent::Closed | FirstMessageEvent::Ping(_) => {
-            refuse(Reason::ClientLost, "the client closed before it said who it is")
+        FirstMessageEvent::Closed | FirstMessageEvent::Ping(_) | FirstMessageEvent::Message(_) => {
+            lost("the client closed before it said who it is")
         }
     }
+}
+
+/// The token of the first message, and the bytes that are forwarded.
+fn first(message: FirstMessage, issuer: &Issuer, place: &TokenPlace) -> Result<First, Refusal> {
+    let FirstMessage { opcode, payload, mut frames, rest, permit } = message;
+    let (token, left) = match place {
+        TokenPlace::Opening(place) => {
+            let invalid = |detail| Refusal::new(Reason::TokenInvalid, detail).by("token_from");
+            let Opening { token, rest } = message::take_token(place, &payload).map_err(invalid)?;
+            (token, Some(rest))
+        }
+        _ => {
+            // The rules of frames have checked that it is UTF-8.
+            let text = String::from_utf8_lossy(&payload);
+            (token_in(&text, issuer.message_token.as_deref())?, None)
+        }
+    };
+    let early = match left {
+        _ if issuer.forward_token => {
+            frames.extend_from_slice(&rest);
+            frames
+        }
+        Some(left) => {
+            // No intermediary between the gateway and its upstream can be confused by a key of zeros (RFC 6455 section 10.3).
+            let mut frame = message_frame(Endpoint::Upstream, opcode, &left, [0; 4]);
+            frame.extend_from_slice(&rest);
+            frame
+        }
+        None => rest,
+    };
+    Ok(First { token, early, _permit: permit })
 }
 
 /// Extracts the token from the first message. With a `path` the message is a JSON object with the token at

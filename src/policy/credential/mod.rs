@@ -88,7 +88,7 @@ fn read(place: &TokenPlace, request: &RequestHead) -> Result<Vec<CredentialReadi
         TokenPlace::Query(name) => query::read(request.target(), name),
         TokenPlace::Cookie(name) => cookie::read(request.headers(), name),
         TokenPlace::Subprotocol => subprotocol::read(request.subprotocols())?,
-        TokenPlace::Message => Vec::new(),
+        TokenPlace::Message | TokenPlace::Opening(_) => Vec::new(),
     })
 }
 
@@ -113,7 +113,7 @@ pub(super) fn empty(places: &[TokenPlace], forward: bool, request: &mut RequestH
     }
     for place in places {
         match place {
-            TokenPlace::Header | TokenPlace::Message => {}
+            TokenPlace::Header | TokenPlace::Message | TokenPlace::Opening(_) => {}
             TokenPlace::Field(name) => field::remove(request.headers_mut(), name),
             TokenPlace::Query(name) => {
                 if let Some(target) = query::without(request.target(), name) {

@@ -1,4 +1,4 @@
-//! Takes the first message of a client out of the stream, if it is to hold the token.
+//! Takes the first message of a peer out of the stream, such as one that holds the token.
 
 use std::mem;
 
@@ -12,7 +12,7 @@ use super::super::{
 use super::{Allowance, Verdict, payloads};
 use crate::values::{Endpoint, Rate, Reason};
 
-/// Reads a client's frames up to the end of its first message. Every byte is stored once.
+/// Reads a peer's frames up to the end of its first message. Every byte is stored once.
 #[derive(Debug)]
 pub struct FirstMessageReader {
     gate: Gate,
@@ -23,16 +23,16 @@ pub struct FirstMessageReader {
     unread: CountedBytes,
 }
 
-/// An event before or at the end of a client's first message.
+/// An event before or at the end of a peer's first message.
 #[derive(Debug)]
 pub enum FirstMessageEvent {
     /// A ping, to be answered with its payload.
     Ping(Box<[u8]>),
     /// The first message is complete.
     Message(FirstMessage),
-    /// The client sent a Close.
+    /// The peer sent a Close.
     Closed,
-    /// The first message is binary ([`Reason::TokenInvalid`]) or too long ([`Reason::MessageTooBig`]),
+    /// The first message is of another kind than is accepted ([`Reason::TokenInvalid`]) or too long ([`Reason::MessageTooBig`]),
     /// the budget has no room for it ([`Reason::Capacity`]), or a ping or pong is above its rate.
     Refused(Reason),
     /// A frame breaks a rule.
@@ -42,8 +42,10 @@ pub enum FirstMessageEvent {
 /// A complete first message.
 #[derive(Debug)]
 pub struct FirstMessage {
-    /// Its text.
-    pub text: String,
+    /// Text or binary.
+    pub opcode: Opcode,
+    /// Its payload; UTF-8, if it is text.
+    pub payload: Vec<u8>,
     /// Its frames, unchanged.
     pub frames: Vec<u8>,
     /// The bytes that followed it.
@@ -52,21 +54,37 @@ pub struct FirstMessage {
     pub permit: Option<HoldPermit>,
 }
 
+impl FirstMessage {
+    /// Appends the next message, which continues this one.
+    pub fn append(&mut self, next: Self) {
+        self.payload.extend_from_slice(&next.payload);
+        self.frames.extend_from_slice(&next.frames);
+        self.rest = next.rest;
+        self.permit = match (self.permit.take(), next.permit) {
+            (first, Some(second)) => Some(HoldPermit::merged(first, second)),
+            (first, None) => first,
+        };
+    }
+}
+
 impl FirstMessageReader {
-    /// Creates a reader. A client above the rate of `control_frames` is refused, never paused. `budget`
-    /// bounds the bytes that are kept; the first 4 KiB need no permit.
+    /// Creates a reader of a message of at most `longest` bytes, of the kind `accepted`, or of either. A peer above the
+    /// rate of `control_frames` is refused, never paused. `budget` bounds the bytes that are kept; the first 4 KiB
+    /// need no permit.
     #[must_use]
     pub fn new(
+        sender: Endpoint,
         limits: FrameLimits,
         control_frames: Option<Rate>,
         longest: usize,
+        accepted: Option<Opcode>,
         budget: HoldBudget,
         now: Instant,
     ) -> Self {
         let rates = ClientRates { control_frames, ..ClientRates::default() };
-        let mut gate = Gate::new(Endpoint::Client, limits, [0; 8]);
+        let mut gate = Gate::new(sender, limits, [0; 8]);
         gate.allow(Allowance::new(&rates, None, now));
-        gate.take_first_message(FirstMessageInspector::new(longest, budget.clone()));
+        gate.take_first_message(FirstMessageInspector::new(longest, accepted, budget.clone()));
         Self { gate, budget, found: None, unread: CountedBytes::default() }
     }
 
@@ -146,6 +164,10 @@ pub(in crate::wire) struct FirstMessageInspector {
     budget: HoldBudget,
     /// The longest first message, in bytes.
     longest: usize,
+    /// The kind that is accepted; `None`: either.
+    accepted: Option<Opcode>,
+    /// The kind of the message.
+    opcode: Opcode,
     /// Payload bytes of the complete frames.
     length: usize,
     /// The complete frames. While another frame of the message arrives, they are in the frame buffer before
@@ -154,8 +176,9 @@ pub(in crate::wire) struct FirstMessageInspector {
 }
 
 impl FirstMessageInspector {
-    fn new(longest: usize, budget: HoldBudget) -> Self {
-        Self { budget, longest, length: 0, frames: CountedBytes::default() }
+    fn new(longest: usize, accepted: Option<Opcode>, budget: HoldBudget) -> Self {
+        let (opcode, frames) = (Opcode::Text, CountedBytes::default());
+        Self { budget, longest, accepted, opcode, length: 0, frames }
     }
 
     pub(super) fn begin_frame(&mut self, buffer: &mut FrameBuffer) -> Verdict {
@@ -178,7 +201,10 @@ impl FirstMessageInspector {
         buffer: &mut FrameBuffer,
         rest: &[u8],
     ) -> GateEvent {
-        if head.opcode() == Opcode::Binary {
+        if head.opcode() != Opcode::Continuation {
+            self.opcode = head.opcode();
+        }
+        if self.accepted.is_some_and(|accepted| accepted != self.opcode) {
             return GateEvent::Refused(Reason::TokenInvalid);
         }
         self.frames = buffer.take();
@@ -193,8 +219,7 @@ impl FirstMessageInspector {
     pub(in crate::wire) fn message(&mut self) -> FirstMessage {
         let mut counted = mem::take(&mut self.frames);
         let frames = mem::take(&mut counted.bytes);
-        // The rules have checked that it is UTF-8.
-        let text = String::from_utf8_lossy(&payloads(&frames)).into_owned();
-        FirstMessage { text, frames, rest: Vec::new(), permit: counted.into_permit() }
+        let (opcode, payload) = (self.opcode, payloads(&frames));
+        FirstMessage { opcode, payload, frames, rest: Vec::new(), permit: counted.into_permit() }
     }
 }

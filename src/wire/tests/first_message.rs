@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::{FirstMessage, FirstMessageEvent, FirstMessageReader, HoldBudget, Rule};
+use super::super::{FirstMessage, FirstMessageEvent, FirstMessageReader, HoldBudget, Opcode, Rule};
 use super::{LIMITS, frame};
 use crate::values::{Endpoint, Rate, Reason};
 
@@ -19,6 +19,33 @@ fn opened(stream: &[u8], cut: usize) -> (Option<FirstMessageEvent>, usize) {
     opened_within(None, stream, cut)
 }
 
+fn reader(
+    control_frames: Option<Rate>,
+    accepted: Option<Opcode>,
+    budget: HoldBudget,
+) -> FirstMessageReader {
+    let (sender, now) = (Endpoint::Client, Instant::now());
+    FirstMessageReader::new(sender, LIMITS, control_frames, LONGEST, accepted, budget, now)
+}
+
+#[test]
+fn only_the_accepted_kind_opens() {
+    for (frame, accepted, opens) in [
+        (client(0x81, b"x"), Opcode::Text, true),
+        (client(0x82, b"x"), Opcode::Text, false),
+        (client(0x81, b"x"), Opcode::Binary, false),
+        (client(0x82, b"x"), Opcode::Binary, true),
+    ] {
+        for (accepted, opens) in [(Some(accepted), opens), (None, true)] {
+            let mut reader = reader(None, accepted, HoldBudget::new(1 << 20));
+            reader.push(&frame, Instant::now());
+            let event = reader.next(Instant::now());
+            let message = matches!(event, Some(FirstMessageEvent::Message(_)));
+            assert_eq!(message, opens, "{frame:?} {accepted:?}");
+        }
+    }
+}
+
 fn opened_within(
     control_frames: Option<Rate>,
     stream: &[u8],
@@ -26,7 +53,7 @@ fn opened_within(
 ) -> (Option<FirstMessageEvent>, usize) {
     let now = Instant::now();
     let budget = HoldBudget::new(1 << 20);
-    let mut reader = FirstMessageReader::new(LIMITS, control_frames, LONGEST, budget, now);
+    let mut reader = reader(control_frames, Some(Opcode::Text), budget);
     let mut pings = 0;
     for part in [&stream[..cut], &stream[cut..]] {
         reader.push(part, now);
@@ -53,8 +80,11 @@ fn a_fragmented_first_message_is_assembled_at_every_cut() {
         let (Some(FirstMessageEvent::Message(message)), pings) = opened(&stream, cut) else {
             panic!("a message expected, cut at {cut}");
         };
-        let FirstMessage { text, frames, rest, .. } = message;
-        assert_eq!((text.as_str(), pings), ("tok\u{e9}en", 1));
+        let FirstMessage { opcode, payload, frames, rest, .. } = message;
+        assert_eq!(
+            (opcode, payload.as_slice(), pings),
+            (Opcode::Text, "tok\u{e9}en".as_bytes(), 1)
+        );
         assert_eq!(frames, fragments.concat());
         assert!(after.starts_with(&rest), "{cut}");
     }
@@ -92,7 +122,7 @@ fn other_first_frames_are_refused_closed_or_violations() {
 /// A reader that has read this much of a first message of 9,000 bytes, in reads of 500.
 fn half_opened(read: usize, budget: &HoldBudget) -> Option<FirstMessageReader> {
     let now = Instant::now();
-    let mut reader = FirstMessageReader::new(LIMITS, None, LONGEST, budget.clone(), now);
+    let mut reader = reader(None, Some(Opcode::Text), budget.clone());
     let message = client(0x81, &[b'a'; 9000]);
     for part in message[..read].chunks(500) {
         reader.push(part, now);

@@ -210,7 +210,7 @@ impl<'p> Bytes<'p> {
         for shift in [0, 7, 14, 21] {
             let byte = self.take(1)?[0];
             length |= usize::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
+            if byte < 0x80 {
                 return (shift == 0 || byte != 0).then_some(length);
             }
         }
@@ -237,7 +237,7 @@ fn mqtt_length(payload: &[u8]) -> Option<Option<usize>> {
     let mut reader = Bytes { bytes: payload, at: 1 };
     match reader.length() {
         Some(length) => Some(Some(reader.at + length)),
-        None if payload.len() < 5 && payload.iter().skip(1).all(|byte| byte & 0x80 != 0) => {
+        None if payload.len() < 5 && payload.iter().skip(1).all(|byte| *byte >= 0x80) => {
             Some(None)
         }
         None => None,

@@ -114,7 +114,7 @@ pub(crate) fn message_frame(
     match u8::try_from(length) {
         Ok(length) if usize::from(length) <= LONGEST_PAYLOAD => frame.push(bit | length),
         _ => {
-            frame.push(bit | 126);
+            frame.push(bit | 0x7e);
             frame.extend_from_slice(&length.to_be_bytes());
         }
     }

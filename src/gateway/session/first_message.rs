@@ -287,17 +287,14 @@ fn refusal(event: FirstMessageEvent, context: RequestContext, place: &TokenPlace
 /// The token of the first message, and the bytes that are forwarded.
 fn first(message: FirstMessage, issuer: &Issuer, place: &TokenPlace) -> Result<First, Refusal> {
     let FirstMessage { opcode, payload, mut frames, rest, permit } = message;
-    let (token, left) = match place {
-        TokenPlace::Opening(place) => {
-            let invalid = |detail| Refusal::new(Reason::TokenInvalid, detail).by("token_from");
-            let Opening { token, rest } = message::take_token(place, &payload).map_err(invalid)?;
-            (token, Some(rest))
-        }
-        _ => {
-            // The rules of frames have checked that it is UTF-8.
-            let text = String::from_utf8_lossy(&payload);
-            (token_in(&text, issuer.message_token.as_deref())?, None)
-        }
+    let (token, left) = if let TokenPlace::Opening(place) = place {
+        let invalid = |detail| Refusal::new(Reason::TokenInvalid, detail).by("token_from");
+        let Opening { token, rest } = message::take_token(place, &payload).map_err(invalid)?;
+        (token, Some(rest))
+    } else {
+        // The rules of frames have checked that it is UTF-8.
+        let text = String::from_utf8_lossy(&payload);
+        (token_in(&text, issuer.message_token.as_deref())?, None)
     };
     let early = match left {
         _ if issuer.forward_token => {

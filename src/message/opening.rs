@@ -237,9 +237,7 @@ fn mqtt_length(payload: &[u8]) -> Option<Option<usize>> {
     let mut reader = Bytes { bytes: payload, at: 1 };
     match reader.length() {
         Some(length) => Some(Some(reader.at + length)),
-        None if payload.len() < 5 && payload.iter().skip(1).all(|byte| *byte >= 0x80) => {
-            Some(None)
-        }
+        None if payload.len() < 5 && payload.iter().skip(1).all(|byte| *byte >= 0x80) => Some(None),
         None => None,
     }
 }

@@ -7,13 +7,15 @@ use framewall::message::{
     Bounds, MessageKind, MessageRules, OnViolation, Patterns, Pointer, Trial, TypePattern,
     TypeRules, Types,
 };
+use framewall::values::Endpoint;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
+use tokio::time::Instant;
 
 fuzz_target!(|payload: &[u8]| {
-    let rules = rules();
-    let Trial { listed, fault, .. } = rules.try_out(MessageKind::Binary, payload, None);
-    let again = rules.try_out(MessageKind::Binary, payload, None);
+    let (rules, now) = (rules(), Instant::now());
+    let Trial { listed, fault, .. } = rules.try_out(MessageKind::Binary, payload, None, now);
+    let again = rules.try_out(MessageKind::Binary, payload, None, now);
     assert_eq!((&listed, &fault), (&again.listed, &again.fault));
     if fault.is_none() {
         let value: Value = serde_json::from_slice(payload).expect("what passes is JSON");
@@ -37,11 +39,13 @@ fn rules() -> MessageRules {
     };
     let at = Pointer::parse("/t").expect("a pointer");
     MessageRules {
-        table: "messages",
+        sender: Endpoint::Client,
+        protocol: None,
         max_size: 1 << 20,
         on_violation: OnViolation::Close,
         error_reply: None,
         report: false,
+        strike: false,
         kinds: Vec::new(),
         bounds: Some(Bounds {
             max_depth: 100,
@@ -52,6 +56,10 @@ fn rules() -> MessageRules {
         }),
         schema: None,
         deny: Some(Patterns::new(&["<script".to_owned()]).expect("a pattern")),
-        types: Some(Types::new(at, vec![of_type("say"), of_type("a*"), of_type("a:*")], false)),
+        types: Some(Types::new(
+            Some(at),
+            vec![of_type("say"), of_type("a*"), of_type("a:*")],
+            false,
+        )),
     }
 }

@@ -55,6 +55,10 @@ pub(super) fn check<'a>(root: &SectionReader<'a>) -> Checked<'a> {
     let mut checked =
         Checked { server, tls, routes, log, issuers, clusters, admin, firewall, limits };
     exposure::lint(&listener, &checked, base.profile.is_some());
+    let open = exposure::exposed(&checked.server.listen);
+    for route in &checked.routes {
+        route.lint_messages(open, checked.firewall.ban.is_some());
+    }
     // Last: the checks above see only the values that the file or its profile gives, not derived ones.
     let most = checked.server.max_connections;
     checked.limits = limits::bound_addresses(&limits_table, checked.limits, most);

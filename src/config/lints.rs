@@ -58,6 +58,11 @@ lints! {
     JwtAnyAudience "jwt.any_audience" "`audience` is not given.";
     JwtOutlived "jwt.outlived" "Sessions stay open when their token expires.";
     AuthNone "auth.none" "A route admits clients without a token.";
+    MessagesNever "messages.never" "A pattern of `deny_patterns` matches no message.";
+    MessagesRepeated "messages.repeated" "Two patterns of `deny_patterns` match the same texts.";
+    MessagesUnlisted "messages.unlisted" "Messages of any type pass, on a route that admits clients without a token or on an address that other machines can reach.";
+    MessagesNoBans "messages.no_bans" "`strike` is set, and no `[firewall.ban]` counts strikes.";
+    MessagesSchemaUnused "messages.schema_unused" "No route uses a JSON Schema in a folder of schemas. Only `framewall check` reads the folders.";
     PathBare "path.bare" "`/ws/*` leaves `/ws` itself without a route.";
     OriginsShared "origins.shared" "A listed origin is shared by pages of others: `null`, an empty one or `file://`.";
     OriginsAny "origins.any" "Every web page may connect.";

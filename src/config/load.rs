@@ -16,6 +16,7 @@ use super::raw::Raw;
 use super::reader::{ReadContext, SectionReader};
 use super::report::{Lint, LoadError, Problem, Report};
 use super::route::Shared;
+use super::schema_files::{self, UsedSchema};
 use crate::tls::Roots;
 
 /// A valid configuration, and its lints.
@@ -32,8 +33,8 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
     parse(&read_text(path)?, path)
 }
 
-/// Loads a configuration like [`load`], and also resolves the names of upstreams, which may take
-/// seconds: for `framewall check`.
+/// Loads a configuration like [`load`], resolves the names of upstreams, which may take seconds, and looks for
+/// schemas that are not used: for `framewall check`.
 pub fn examine(path: &Path) -> Result<Loaded, LoadError> {
     parse_with(&read_text(path)?, path, true)
 }
@@ -63,7 +64,11 @@ fn parse_with(text: &str, file_name: &Path, looks_up: bool) -> Result<Loaded, Lo
     let cx = ReadContext::new(Arc::clone(&raw.source), base);
     let checked = check::check(&raw.reader(&cx));
     // Load even after a fault, so that all errors of the file are reported at once.
-    let config = checked.load(Loader::new(file_name, looks_up));
+    let loader = Loader::new(file_name, looks_up);
+    let config = checked.load(&loader);
+    if looks_up {
+        schema_files::lint_unused(&cx, &loader.schemas.take());
+    }
     cx.judge_new_files();
     let source = Arc::clone(&raw.source);
     let problems = cx.problems.take();
@@ -79,8 +84,10 @@ fn parse_with(text: &str, file_name: &Path, looks_up: bool) -> Result<Loaded, Lo
 pub(super) struct Loader {
     /// The files that were read, or that could not be read.
     files: RefCell<Vec<PathBuf>>,
-    /// Whether the names of upstreams are resolved.
+    /// Whether the names of upstreams are resolved, and the folders of schemas are read.
     pub(super) looks_up: bool,
+    /// The schemas of messages, for the lint about unused ones.
+    pub(super) schemas: RefCell<Vec<UsedSchema>>,
     /// The roots of the system, or the reason why there are none; read on first use.
     system_roots: OnceCell<Result<Roots, String>>,
 }
@@ -88,7 +95,15 @@ pub(super) struct Loader {
 impl Loader {
     fn new(file_name: &Path, looks_up: bool) -> Self {
         let files = RefCell::new(vec![file_name.to_owned()]);
-        Self { files, looks_up, system_roots: OnceCell::new() }
+        Self { files, looks_up, schemas: RefCell::default(), system_roots: OnceCell::new() }
+    }
+
+    /// Records a file that was read.
+    pub(super) fn note(&self, path: &Path) {
+        let mut files = self.files.borrow_mut();
+        if !files.iter().any(|file| file == path) {
+            files.push(path.to_owned());
+        }
     }
 
     /// Reads the file of the key `name` with `read`; reports a fault at the key.
@@ -112,10 +127,7 @@ impl Loader {
     ) -> Option<T> {
         let span = path.span();
         let path = path.get_ref().as_ref();
-        let mut files = self.files.borrow_mut();
-        if !files.iter().any(|file| file == path) {
-            files.push(path.to_owned());
-        }
+        self.note(path);
         reader.accept(name, span, read(path))
     }
 
@@ -142,15 +154,15 @@ impl Loader {
 
 impl Checked<'_> {
     /// Reads the files that the sections name. The result is valid only if no error was reported.
-    fn load(self, loader: Loader) -> Config {
-        let tls = self.tls.map(|tls| tls.load(&loader));
-        let issuers = self.issuers.load(&loader);
+    fn load(self, loader: &Loader) -> Config {
+        let tls = self.tls.map(|tls| tls.load(loader));
+        let issuers = self.issuers.load(loader);
         let listen = &self.server.listen;
-        let clusters = self.clusters.load(listen, &loader);
+        let clusters = self.clusters.load(listen, loader);
         let shared = Shared { issuers: &issuers, clusters: &clusters, tls: tls.as_ref(), listen };
-        let routes = self.routes.into_iter().filter_map(|route| route.load(&shared, &loader));
+        let routes = self.routes.into_iter().filter_map(|route| route.load(&shared, loader));
         let routes = routes.map(Arc::new).collect();
-        let firewall = self.firewall.load(&loader, &self.server.trusted_proxies);
+        let firewall = self.firewall.load(loader, &self.server.trusted_proxies);
         Config {
             server: self.server,
             tls,
@@ -160,7 +172,7 @@ impl Checked<'_> {
             admin: self.admin,
             firewall,
             limits: self.limits,
-            files: loader.files.into_inner(),
+            files: loader.files.take(),
         }
     }
 }

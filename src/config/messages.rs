@@ -9,13 +9,16 @@ use super::files::{Help, read_up_to};
 use super::graphql::{self, OF_GRAPHQL};
 use super::keys::{self, Limits, MessageKeys, MessageTypeKeys, Section};
 use super::kinds::Fault;
+use super::lints::LintName;
 use super::load::Loader;
 use super::protection::{Mode, OnExceed};
 use super::reader::{NamedTable, SectionReader};
 use super::report::Problem;
+use super::schema_files::UsedSchema;
+use super::units::show_size;
 use crate::message::{
-    Bounds, MAX_SCHEMA, MessageRules, OnViolation, Patterns, Pointer, Protocol, Schema,
-    TypePattern, TypeRules, Types,
+    Bounds, MAX_SCHEMA, MessageRules, OnViolation, PatternForm, Patterns, Pointer, Protocol,
+    Schema, TypePattern, TypeRules, Types,
 };
 use crate::values::Endpoint;
 
@@ -234,6 +237,7 @@ impl CheckedMessages<'_> {
             refuse(reader, keys::STRIKE.name, why, help);
         }
         self.check_answer(*direction);
+        self.lint_patterns();
     }
 
     /// Refuses `on_exceed = "drop"` beside a protocol whose packets have several messages: those that are dropped are not
@@ -259,6 +263,63 @@ impl CheckedMessages<'_> {
                 max_size: self.keys.max_size,
             }),
             ProtocolName::GraphqlWs => Some(Protocol::GraphqlWs(graphql::rules(&self.keys))),
+        }
+    }
+
+    /// Warns of patterns that no message matches, and of those that are the same as an earlier one.
+    fn lint_patterns(&self) {
+        let Self { reader, keys, .. } = self;
+        let name = keys::DENY_PATTERNS.name;
+        let key = reader.key(name);
+        let mut earlier: Vec<(PatternForm, Range<usize>)> = Vec::new();
+        for pattern in reader.entries(name, &keys.deny_patterns) {
+            let (text, span) = (pattern.get_ref(), pattern.span());
+            let Some(form) = PatternForm::parse(text) else {
+                continue;
+            };
+            let at = |what: String| Problem::at(span.clone(), format!("{key}: {what}"));
+            let help = "correct it, or remove it: it refuses nothing";
+            if !form.can_match() {
+                let what = format!("no text matches \"{text}\"");
+                reader.lint(LintName::MessagesNever, at(what).help(help));
+            } else if form.shortest() as u64 > keys.max_size {
+                let what = format!(
+                    "a text that matches \"{text}\" has at least {} bytes, and max_size is {}",
+                    form.shortest(),
+                    show_size(keys.max_size)
+                );
+                reader.lint(LintName::MessagesNever, at(what).help(help));
+            } else if let Some((_, first)) = earlier.iter().find(|(other, _)| *other == form) {
+                let problem =
+                    at(format!("\"{text}\" matches the same texts as an earlier pattern"));
+                let problem = problem.related(first.clone(), "first said here");
+                reader.lint(LintName::MessagesRepeated, problem.help("remove one of the two"));
+            } else {
+                earlier.push((form, span));
+            }
+        }
+    }
+
+    /// Warns if messages of any type pass and `exposed` says who may send them.
+    pub(super) fn lint_unlisted(&self, exposed: &str) {
+        let Self { reader, direction, keys, .. } = self;
+        if *direction == Direction::Messages && keys.unlisted == Some(true) {
+            let what = format!("messages without a listed type pass, and {exposed}");
+            let help = "list every type that clients send and remove `unlisted`, or write \
+                        allow = [\"messages.unlisted\"] in the route";
+            let problem = reader.problem(keys::UNLISTED.name, &format!("is \"allow\": {what}"));
+            reader.lint(LintName::MessagesUnlisted, problem.map(|problem| problem.help(help)));
+        }
+    }
+
+    /// Warns of `strike` in a file without `[firewall.ban]`.
+    pub(super) fn lint_strikes(&self) {
+        let Self { reader, keys, .. } = self;
+        if keys.strike {
+            let what = "is set, and there is no [firewall.ban]: no strike is counted";
+            let help = "add the table [firewall.ban], or remove the key";
+            let problem = reader.problem(keys::STRIKE.name, what);
+            reader.lint(LintName::MessagesNoBans, problem.map(|problem| problem.help(help)));
         }
     }
 
@@ -393,7 +454,13 @@ fn load_schema(
 ) -> Option<Option<Schema>> {
     match file {
         None => Some(None),
-        Some(file) => loader.read(reader, key, &file, read_schema).map(Some),
+        Some(file) => {
+            let schema = loader.read(reader, key, &file, read_schema)?;
+            schema.references().iter().for_each(|file| loader.note(file));
+            let used = reader.span_of(key).map(|span| UsedSchema::new(reader, span, &schema));
+            loader.schemas.borrow_mut().extend(used);
+            Some(Some(schema))
+        }
     }
 }
 

@@ -49,6 +49,7 @@ mod reference;
 mod report;
 mod route;
 mod schema;
+mod schema_files;
 mod server;
 mod tls;
 mod units;

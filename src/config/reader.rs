@@ -174,6 +174,11 @@ impl<'a> SectionReader<'a> {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
+    /// The path of the table, such as `routes.chat`; empty for the root table.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
     /// A problem at the key `name`: its full name and `what`; `None` if the file does not have the key.
     pub(super) fn problem(&self, name: &str, what: &str) -> Option<Problem> {
         Some(Problem::at(self.span_of(name)?, format!("{} {what}", self.key(name))))

@@ -56,6 +56,24 @@ impl CheckedRoute<'_> {
         self.keys.serve.contains(&RequestKind::Http)
     }
 
+    /// Warns of rules for messages that fit the rest of the file badly. `open`: a listen address that other machines can
+    /// reach; `bans`: whether strikes are counted.
+    pub(super) fn lint_messages(&self, open: Option<&SocketAddr>, bans: bool) {
+        let Some(messages) = &self.messages else {
+            return;
+        };
+        match (&self.auth, open) {
+            (Some(CheckedAuth::None), _) => messages.lint_unlisted("anybody may connect"),
+            (_, Some(open)) => {
+                messages.lint_unlisted(&format!("other machines can reach {open}"));
+            }
+            (_, None) => {}
+        }
+        if !bans {
+            messages.lint_strikes();
+        }
+    }
+
     /// Reads the files of the route. Returns `None` after it reported a fault.
     pub(super) fn load(self, shared: &Shared<'_>, loader: &Loader) -> Option<Route> {
         let (reader, keys) = (&self.reader, self.keys);

@@ -6,6 +6,7 @@
 mod email;
 mod items;
 mod judge;
+mod matching;
 mod observe;
 mod opening;
 mod patterns;
@@ -21,6 +22,7 @@ mod types;
 mod tests;
 
 pub use judge::{Judge, RateOfType};
+pub use matching::PatternForm;
 pub use observe::{Direction, Messages, Observation, Report, SchemaFile};
 pub use opening::{Opening, is_whole, take_token};
 pub use patterns::Patterns;
@@ -28,5 +30,5 @@ pub use pointer::Pointer;
 pub use protocols::{AllowedDocuments, AllowedDocumentsError, GraphqlRules, Protocol};
 pub use rules::{MessageFault, MessageKind, MessageRules, OnViolation, Trial};
 pub use scan::{Bounds, StructureFault, StructureRule};
-pub use schema::{MAX_SCHEMA, Schema, SchemaError, SchemaFault};
+pub use schema::{MAX_SCHEMA, Schema, SchemaError, SchemaFault, is_schema};
 pub use types::{TypePattern, TypeRules, Types};

@@ -4,6 +4,7 @@
 use std::error::Error;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jsonschema::{PatternOptions, Retrieve, Uri, ValidationError, ValidationOptions, Validator};
 use serde_json::{Value, json};
@@ -19,6 +20,7 @@ const MOST_COMPILED: usize = 4 * 1024 * 1024;
 /// A compiled schema.
 pub struct Schema {
     file: PathBuf,
+    references: Vec<PathBuf>,
     validator: Validator,
 }
 
@@ -63,13 +65,17 @@ impl Schema {
         let folder = parent.unwrap_or(Path::new(".")).canonicalize();
         let folder = folder.map_err(|error| invalid("", &error))?;
         let name = file.file_name().unwrap_or_default();
+        let references = Arc::<Mutex<Vec<PathBuf>>>::default();
+        let retriever = BelowFolder { folder: folder.clone(), found: Arc::clone(&references) };
         let validator = options()
             .map_err(|error| invalid("", &error))?
             .with_base_uri(uri_of(&folder.join(name)))
-            .with_retriever(BelowFolder(folder))
+            .with_retriever(retriever)
             .build(&schema)
             .map_err(|error| invalid(error.instance_path().as_str(), &error))?;
-        Ok(Self { file: file.to_owned(), validator })
+        let references =
+            std::mem::take(&mut *references.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(Self { file: file.to_owned(), references, validator })
     }
 
     /// The first place at which `value` breaks the schema.
@@ -84,6 +90,12 @@ impl Schema {
     #[must_use]
     pub fn file(&self) -> &Path {
         &self.file
+    }
+
+    /// The files that it refers to, and those that they refer to.
+    #[must_use]
+    pub fn references(&self) -> &[PathBuf] {
+        &self.references
     }
 }
 
@@ -107,6 +119,15 @@ impl fmt::Debug for Schema {
     }
 }
 
+/// Whether the file is a JSON object whose `$schema` names a draft of JSON Schema; not if it cannot be read.
+#[must_use]
+pub fn is_schema(file: &Path) -> bool {
+    let text = file::read(file, MAX_SCHEMA).ok().flatten();
+    let value = text.and_then(|text| serde_json::from_slice::<Value>(&text).ok());
+    let draft = value.as_ref().and_then(|value| value.get("$schema")?.as_str());
+    draft.is_some_and(|draft| draft.contains("://json-schema.org/"))
+}
+
 fn invalid(pointer: &str, error: &dyn fmt::Display) -> SchemaError {
     SchemaError::Invalid { pointer: pointer.to_owned(), detail: error.to_string() }
 }
@@ -125,7 +146,11 @@ fn uri_of(path: &Path) -> String {
 }
 
 /// Reads the schemas that others refer to: regular files in one folder and below.
-struct BelowFolder(PathBuf);
+struct BelowFolder {
+    folder: PathBuf,
+    /// The files that were read.
+    found: Arc<Mutex<Vec<PathBuf>>>,
+}
 
 impl Retrieve for BelowFolder {
     fn retrieve(&self, uri: &Uri<String>) -> Result<Value, Box<dyn Error + Send + Sync>> {
@@ -135,10 +160,12 @@ impl Retrieve for BelowFolder {
         let path = percent_encoding::percent_decode_str(path).decode_utf8()?;
         // Links count where they lead to.
         let path = Path::new(&*path).canonicalize()?;
-        if !path.starts_with(&self.0) {
+        if !path.starts_with(&self.folder) {
             return Err("a $ref leads out of the folder of the schema".into());
         }
         let text = file::read(&path, MAX_SCHEMA)?.ok_or("the file is larger than 4 MiB")?;
-        Ok(json::value(&text)?)
+        let schema = json::value(&text)?;
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).push(path);
+        Ok(schema)
     }
 }

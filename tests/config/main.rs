@@ -7,6 +7,7 @@ mod firewall;
 mod folder;
 mod limits;
 mod lints;
+mod messages;
 mod places;
 mod profile;
 mod routes;

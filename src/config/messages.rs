@@ -50,6 +50,8 @@ pub(super) enum ProtocolName {
     SocketIo,
     /// GraphQL over WebSocket.
     GraphqlWs,
+    /// STOMP.
+    Stomp,
 }
 
 /// The direction of a table of rules.
@@ -263,6 +265,7 @@ impl CheckedMessages<'_> {
                 max_size: self.keys.max_size,
             }),
             ProtocolName::GraphqlWs => Some(Protocol::GraphqlWs(graphql::rules(&self.keys))),
+            ProtocolName::Stomp => Some(Protocol::Stomp),
         }
     }
 

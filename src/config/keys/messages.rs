@@ -27,6 +27,7 @@ section! {
             ("phoenix", Some(ProtocolName::Phoenix)),
             ("socketio", Some(ProtocolName::SocketIo)),
             ("graphql-ws", Some(ProtocolName::GraphqlWs)),
+            ("stomp", Some(ProtocolName::Stomp)),
         ]),
         Value(None),
         "The protocol that the messages speak. `\"json\"`: any JSON, like `encoding = \"json\"`. `\"jsonrpc\"`: \
@@ -35,7 +36,8 @@ section! {
          `\"socketio\"`: Socket.IO 5 over Engine.IO 4; the type of an event is its name, in another namespace than `/` \
          `NAMESPACE,NAME`, and `schema` and pointers apply to the array of its arguments. \
          `\"graphql-ws\"`: GraphQL over WebSocket, in the subprotocols graphql-transport-ws and graphql-ws; the type \
-         of an operation is its kind and name, and `schema` and pointers apply to its payload. A message that \
+         of an operation is its kind and name, and `schema` and pointers apply to its payload. \
+         `\"stomp\"`: STOMP 1.0 to 1.2; the type of a frame is its command, a space and its destination. A message that \
          breaks the protocol is refused with `message.structure`.";
     MAX_BATCH max_batch: usize = Integer<usize>, Integer::new(1, 1000), Value(20),
         "The most elements of one batch. Each is judged, and counts in the rates of its type. Only with `protocol = \

@@ -5,6 +5,7 @@ mod graphql;
 mod json_rpc;
 mod phoenix;
 mod socket_io;
+mod stomp;
 
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,8 @@ pub enum Protocol {
     },
     /// GraphQL over WebSocket, in both subprotocols.
     GraphqlWs(GraphqlRules),
+    /// STOMP.
+    Stomp,
 }
 
 /// One call, event, operation or packet of a message.
@@ -138,6 +141,7 @@ impl Protocol {
                 Box::new(socket_io::SocketIo::new(sender, *max_attachments, *max_size))
             }
             Self::GraphqlWs(rules) => Box::new(graphql::GraphqlWs::new(sender, rules.clone())),
+            Self::Stomp => Box::new(stomp::Stomp::new(sender)),
         }
     }
 }

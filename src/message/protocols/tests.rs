@@ -2,6 +2,7 @@
 
 mod phoenix;
 mod socket_io;
+mod stomp;
 
 use serde_json::{Value, json};
 use tokio::time::Instant;

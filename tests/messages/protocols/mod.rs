@@ -4,8 +4,13 @@ mod graphql;
 mod json_rpc;
 mod phoenix;
 mod socket_io;
+mod stomp;
 
 use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::support::{Gateway, GatewayBuilder, Peer, RawUpstream, Tool, now, run_program, sign};
 
 /// The TOML of a section of `docs/protocols.md`.
 fn example(title: &str) -> String {
@@ -15,4 +20,19 @@ fn example(title: &str) -> String {
     let (_, block) = section.split_once("```toml\n").unwrap();
     let (block, _) = block.split_once("```").unwrap();
     block.to_owned()
+}
+
+/// A gateway at `path` in front of `peer`, with the example of a section of `docs/protocols.md` and `more`.
+fn in_front_of(peer: &Peer, title: &str, path: &str, more: &str) -> Gateway {
+    let unused = RawUpstream::bind();
+    let builder: GatewayBuilder = super::guarded(&unused, &format!("{}{more}", example(title)));
+    builder.upstreams(&[peer.address()]).path(path).start()
+}
+
+/// Runs a client of `tests/peers/protocols` at `target` with a token for the room red. Returns its steps.
+fn run_client(gateway: &Gateway, client: &str, target: &str, more: &[&str]) -> Vec<Value> {
+    let claims = json!({ "sub": "ada", "exp": now() + 600, "rooms": ["red"], "role": "user" });
+    let (url, ca, token) = (gateway.url("wss", target), gateway.ca_file(), sign(&claims));
+    let arguments = [&[url.as_str(), ca.to_str().unwrap(), &token], more].concat();
+    run_program(Tool::Node, &format!("protocols/{client}"), &arguments)
 }

@@ -3,9 +3,9 @@
 
 use serde_json::{Value, json};
 
-use super::super::support::{Frame, Peer, RawUpstream, Session, Tool, now, run_program, sign};
+use super::super::support::{Frame, Peer, RawUpstream, Session, Tool};
 use super::super::{guarded, passes, with};
-use super::example;
+use super::{example, in_front_of, run_client};
 
 /// The claims of a user who may join the room red.
 fn claims() -> Value {
@@ -15,17 +15,8 @@ fn claims() -> Value {
 /// phoenix.js against a server of `version`: the events of the topics that reached it.
 fn events_of(version: &str) -> Vec<String> {
     let mut peer = Peer::start(Tool::Node, "protocols/phoenix_server", &[]);
-    let upstream = [peer.address()];
-    let unused = RawUpstream::bind();
-    let gateway = guarded(&unused, &example("Phoenix Channels"))
-        .upstreams(&upstream)
-        .path("/socket/websocket")
-        .start();
-    let mut all = json!({ "sub": "ada", "exp": now() + 600 });
-    all.as_object_mut().unwrap().extend(claims().as_object().unwrap().clone());
-    let (url, ca) = (gateway.url("wss", "/socket"), gateway.ca_file());
-    let arguments = [&url, ca.to_str().unwrap(), &sign(&all), version];
-    let steps = run_program(Tool::Node, "protocols/phoenix_client", &arguments);
+    let gateway = in_front_of(&peer, "Phoenix Channels", "/socket/websocket", "");
+    let steps = run_client(&gateway, "phoenix_client", "/socket", &[version]);
     assert_eq!(steps.len(), 7, "{steps:?}");
     let mut events = Vec::new();
     loop {

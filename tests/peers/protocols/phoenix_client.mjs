@@ -75,5 +75,7 @@ async function still_joined() {
   assert.deepEqual(await answered(red.leave()), ["ok", {}]);
 }
 
+// A client that waits for an answer in vain fails.
+setTimeout(() => { throw new Error("it does not end"); }, 30_000);
 await run(connect, own_room, room_of_others, other_events, binary, heartbeat, still_joined);
 process.exit();

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::super::support::{Frame, RawUpstream, Session};
+use super::super::support::{Frame, Peer, RawUpstream, Session, Tool};
 use super::super::{guarded, passes, with};
-use super::example;
+use super::{example, in_front_of, run_client};
 
 fn open(upstream: &RawUpstream, more: &str) -> (super::super::support::Gateway, Session) {
     let gateway = guarded(upstream, &format!("{}{more}", example("JSON-RPC"))).start();
@@ -60,4 +60,17 @@ fn each_element_of_a_batch_is_charged() {
     passes(&mut session, &Frame::text(batch(&[1, 2]).to_string()));
     let errors = refused(&mut session, &batch(&[3, 4]));
     assert_eq!(errors[0]["error"]["message"], "message.rate");
+}
+
+#[test]
+#[ignore = "needs node rpc-websockets"]
+fn rpc_websockets_rejects_refused_calls() {
+    let mut peer = Peer::start(Tool::Node, "protocols/json_rpc_server", &[]);
+    let more = "[routes.app.messages.types.tell]\n[routes.app.messages.types.\"rpc.on\"]\n";
+    let gateway = in_front_of(&peer, "JSON-RPC", "/ws", more);
+    assert_eq!(run_client(&gateway, "json_rpc_client", "/ws", &[]).len(), 5);
+    // Nothing of what was refused.
+    let called: Vec<_> = (0..8).map(|_| peer.says()).collect();
+    let say = ["say"; 5];
+    assert_eq!(called, [&say[..], &["tell", "say", "say"]].concat());
 }

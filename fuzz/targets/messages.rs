@@ -1,10 +1,10 @@
-//! Arbitrary messages against rules for JSON: what they let through, `serde_json` reads, and the verdict of a second run
-//! is the same.
+//! Arbitrary messages against rules for JSON, MessagePack and CBOR: what they let through, another crate reads, and the
+//! verdict of a second run is the same.
 
 #![no_main]
 
 use framewall::message::{
-    Bounds, MessageKind, MessageRules, OnViolation, Patterns, Pointer, Trial, TypePattern,
+    Bounds, MessageKind, MessageRules, OnViolation, Packed, Patterns, Pointer, Trial, TypePattern,
     TypeRules, Types,
 };
 use framewall::values::Endpoint;
@@ -13,19 +13,37 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 fuzz_target!(|payload: &[u8]| {
-    let (rules, now) = (rules(), Instant::now());
-    let Trial { listed, fault, .. } = rules.try_out(MessageKind::Binary, payload, None, now);
-    let again = rules.try_out(MessageKind::Binary, payload, None, now);
-    assert_eq!((&listed, &fault), (&again.listed, &again.fault));
-    if fault.is_none() {
-        let value: Value = serde_json::from_slice(payload).expect("what passes is JSON");
+    let now = Instant::now();
+    for packed in [None, Some(Packed::MessagePack), Some(Packed::Cbor)] {
+        let rules = rules(packed);
+        let Trial { listed, fault, .. } = rules.try_out(MessageKind::Binary, payload, None, now);
+        let again = rules.try_out(MessageKind::Binary, payload, None, now);
+        assert_eq!((&listed, &fault), (&again.listed, &again.fault));
+        if fault.is_some() {
+            continue;
+        }
+        let value = read(packed, payload);
         let name = value.pointer("/t").and_then(Value::as_str).expect("it has a listed type");
         assert!(name.starts_with(listed.as_deref().unwrap_or_default().trim_end_matches('*')));
         assert!(!name.contains("<script"), "a denied pattern is found after unescaping");
     }
 });
 
-fn rules() -> MessageRules {
+/// The value, as another crate reads it to the end.
+fn read(packed: Option<Packed>, mut payload: &[u8]) -> Value {
+    let value = match packed {
+        None => return serde_json::from_slice(payload).expect("what passes is JSON"),
+        Some(Packed::Cbor) => ciborium::from_reader(&mut payload).expect("what passes is CBOR"),
+        Some(Packed::MessagePack) => {
+            let value = rmpv::decode::read_value(&mut payload).expect("what passes is MessagePack");
+            rmpv::ext::from_value(value).expect("it has the form of JSON")
+        }
+    };
+    assert!(payload.is_empty(), "it was read to the end");
+    value
+}
+
+fn rules(packed: Option<Packed>) -> MessageRules {
     let of_type = |name: &str| TypeRules {
         name: name.into(),
         scope: name.into(),
@@ -54,6 +72,7 @@ fn rules() -> MessageRules {
             max_string: 1 << 16,
             duplicate_keys: false,
         }),
+        packed,
         schema: None,
         deny: Some(Patterns::new(&["<script".to_owned()]).expect("a pattern")),
         types: Some(Types::new(

@@ -17,8 +17,8 @@ use super::report::Problem;
 use super::schema_files::UsedSchema;
 use super::units::show_size;
 use crate::message::{
-    Bounds, MAX_SCHEMA, MessageRules, OnViolation, PatternForm, Patterns, Pointer, Protocol,
-    Schema, TypePattern, TypeRules, Types,
+    Bounds, MAX_SCHEMA, MessageKind, MessageRules, OnViolation, Packed, PatternForm, Patterns,
+    Pointer, Protocol, Schema, TypePattern, TypeRules, Types,
 };
 use crate::values::Endpoint;
 
@@ -33,8 +33,10 @@ const SCHEMA_FILE: Help = Help {
 /// The encoding of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Encoding {
-    /// RFC 8259.
+    /// RFC 8259, in messages of both kinds.
     Json,
+    /// In binary messages.
+    Packed(Packed),
 }
 
 /// The name of a protocol.
@@ -109,9 +111,7 @@ pub(super) fn check<'a>(
     let schema = reader.get(&keys::SCHEMA);
     let documents = reader.get(&keys::ALLOWED_DOCUMENTS);
     let given = |name: &&str| reader.span_of(name).is_some();
-    let json = keys.encoding == Some(Encoding::Json)
-        || keys.protocol.is_some()
-        || OF_JSON.iter().any(given);
+    let json = keys.encoding.is_some() || keys.protocol.is_some() || OF_JSON.iter().any(given);
     let tables = reader.table(&keys::TYPES).named_tables(Section::MessageType);
     let types: Vec<_> =
         tables.into_iter().map(|table| check_type(table, direction, auth)).collect();
@@ -198,6 +198,17 @@ impl CheckedMessages<'_> {
             if keys.duplicate_keys {
                 let why = "with a `protocol` it must be clear which of two members counts";
                 refuse(reader, keys::DUPLICATE_KEYS.name, why, "");
+            }
+        }
+        if let Some(Encoding::Packed(_)) = keys.encoding {
+            if keys.protocol == Some(ProtocolName::Json) {
+                let help = "remove it, or remove `protocol`";
+                refuse(reader, keys::ENCODING.name, "protocol = \"json\" says another", help);
+            }
+            if keys.kinds == [MessageKind::Text] {
+                let why = "this `encoding` is for binary messages";
+                let help = "leave it out, or write [\"text\", \"binary\"] to accept JSON, too";
+                refuse(reader, keys::KINDS.name, why, help);
             }
         }
         if !matches!(protocol, Some(Protocol::JsonRpc { .. })) {
@@ -400,6 +411,14 @@ impl CheckedMessages<'_> {
             (None, Some(_)) if listed.is_empty() && keys.unlisted != Some(false) => None,
             (at, _) => Some(Types::new(at, listed, allow_unlisted)),
         };
+        let packed = match keys.encoding {
+            Some(Encoding::Packed(packed)) => Some(packed),
+            _ => None,
+        };
+        let kinds = match keys.kinds {
+            kinds if kinds.is_empty() && packed.is_some() => vec![MessageKind::Binary],
+            kinds => kinds,
+        };
         Some(Arc::new(MessageRules {
             sender: match direction {
                 Direction::Messages => Endpoint::Client,
@@ -411,7 +430,7 @@ impl CheckedMessages<'_> {
             error_reply: keys.error_reply,
             report: keys.mode == Mode::Report,
             strike: keys.strike,
-            kinds: keys.kinds,
+            kinds,
             bounds: json.then_some(Bounds {
                 max_depth: keys.max_depth,
                 max_members: keys.max_members,
@@ -419,6 +438,7 @@ impl CheckedMessages<'_> {
                 max_string: keys.max_string,
                 duplicate_keys: keys.duplicate_keys,
             }),
+            packed,
             schema,
             deny,
             types,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
+use super::packed::{self, Packed};
 use super::patterns::Patterns;
 use super::pointer::{Path, Pointer};
 use super::protocols::{Item, Protocol, Reader};
@@ -56,6 +57,8 @@ pub struct MessageRules {
     pub kinds: Vec<MessageKind>,
     /// The bounds of JSON; `Some`: a message must be JSON, unless [`Types::allows_unlisted`].
     pub bounds: Option<Bounds>,
+    /// The encoding of binary messages, which has the rules and bounds of JSON; `None`: they are JSON, too.
+    pub packed: Option<Packed>,
     /// The schema of every message.
     pub schema: Option<Schema>,
     /// Patterns that no text may match: neither the message nor a name or string of its JSON.
@@ -235,8 +238,12 @@ impl MessageRules {
         message: &Judged<'_>,
         verdict: &mut Verdict<'r>,
     ) -> Result<(), MessageFault> {
-        let Judged { kind, payload, claims, .. } = *message;
+        let Judged { kind, payload, .. } = *message;
         self.check_kind(kind)?;
+        if let (Some(packed), Some(bounds), MessageKind::Binary) = (self.packed, &self.bounds, kind)
+        {
+            return self.check_packed(packed, bounds, message, verdict);
+        }
         // The rules of frames have checked it for a text message.
         let Ok(text) = std::str::from_utf8(payload) else {
             return self.check_not_text(payload);
@@ -254,13 +261,40 @@ impl MessageRules {
         if let Err(structure) = scanned {
             return self.check_malformed(text, structure);
         }
+        let value = Tree::new(|| serde_json::from_str(text).ok());
+        self.check_seen(&seen, value, message, verdict)
+    }
+
+    /// Judges a binary message that has an encoding of its own.
+    fn check_packed<'r>(
+        &'r self,
+        packed: Packed,
+        bounds: &Bounds,
+        message: &Judged<'_>,
+        verdict: &mut Verdict<'r>,
+    ) -> Result<(), MessageFault> {
+        let mut seen = Seen::new(self);
+        let scanned = packed::scan(packed, message.payload, bounds, &mut seen);
+        seen.check_strings()?;
+        scanned.map_err(broken_structure)?;
+        let value = Tree::new(|| packed::tree(packed, message.payload));
+        self.check_seen(&seen, value, message, verdict)
+    }
+
+    /// Judges a message that the scan accepted.
+    fn check_seen<'r>(
+        &'r self,
+        seen: &Seen<'r>,
+        mut value: Tree<impl Fn() -> Option<Value>>,
+        message: &Judged<'_>,
+        verdict: &mut Verdict<'r>,
+    ) -> Result<(), MessageFault> {
         if seen.alike {
             let detail = "a name differs from that of a pointer in case alone";
             return Err(fault(Reason::MessageStructure, "type_at", detail));
         }
-        let mut value = None;
         if let Some(schema) = &self.schema {
-            check_schema(schema, "schema", parsed(text, &mut value))?;
+            check_schema(schema, "schema", value.get())?;
         }
         let Some(types) = &self.types else {
             return Ok(());
@@ -274,14 +308,13 @@ impl MessageRules {
         verdict.listed.push((index, rules));
         verdict.at_fault = Some(rules);
         if let Some(schema) = &rules.schema {
-            check_schema(schema, "types.schema", parsed(text, &mut value))
-                .map_err(|fault| fault.of(rules))?;
+            check_schema(schema, "types.schema", value.get()).map_err(|fault| fault.of(rules))?;
         }
         let found = |pointer: &Pointer| {
             let value = seen.values.iter().find(|(at, _)| *at == pointer);
             value.map(|(_, value)| value)
         };
-        check_claims(rules, claims, found).map_err(|fault| fault.of(rules))
+        check_claims(rules, message.claims, found).map_err(|fault| fault.of(rules))
     }
 
     /// Refuses a text that matches a denied pattern: as it came, with its escapes replaced, or one of its strings.
@@ -320,18 +353,17 @@ impl MessageRules {
     /// Judges a message that is not JSON, or not JSON within the bounds. Only a message that no parser takes for JSON
     /// has no type.
     fn check_malformed(&self, text: &str, structure: StructureFault) -> Result<(), MessageFault> {
-        let StructureFault { rule, offset } = structure;
-        let other = matches!(rule, StructureRule::Syntax | StructureRule::Trailing)
+        let other = matches!(structure.rule, StructureRule::Syntax | StructureRule::Trailing)
             && !resembles_json(text.as_bytes());
         match &self.types {
             Some(types) if other && self.schema.is_none() => unlisted(types, "it is not JSON"),
-            _ => Err(fault(
-                Reason::MessageStructure,
-                rule.key(),
-                format_args!("{rule}, at byte {offset}"),
-            )),
+            _ => Err(broken_structure(structure)),
         }
     }
+}
+
+fn broken_structure(StructureFault { rule, offset }: StructureFault) -> MessageFault {
+    fault(Reason::MessageStructure, rule.key(), format_args!("{rule}, at byte {offset}"))
 }
 
 /// Whether lenient parsers may take a message for a JSON object or array, in whatever encoding: it begins with one after
@@ -350,12 +382,23 @@ pub(super) fn unlisted(types: &Types, detail: &str) -> Result<(), MessageFault> 
     Err(fault(Reason::MessageType, "unlisted", detail))
 }
 
-/// The tree of a text that the scan accepted; built once.
-fn parsed<'v>(text: &str, value: &'v mut Option<Value>) -> Option<&'v Value> {
-    if value.is_none() {
-        *value = serde_json::from_str(text).ok();
+/// The tree of a message that the scan accepted; built once, if a rule needs it.
+struct Tree<F> {
+    build: F,
+    value: Option<Value>,
+}
+
+impl<F: Fn() -> Option<Value>> Tree<F> {
+    fn new(build: F) -> Self {
+        Self { build, value: None }
     }
-    value.as_ref()
+
+    fn get(&mut self) -> Option<&Value> {
+        if self.value.is_none() {
+            self.value = (self.build)();
+        }
+        self.value.as_ref()
+    }
 }
 
 pub(super) fn check_schema(

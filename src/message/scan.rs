@@ -47,6 +47,14 @@ pub enum StructureRule {
     Items,
     /// A longer string than [`Bounds::max_string`].
     StringLength,
+    /// It is not well-formed in its binary encoding, or a string is not UTF-8.
+    Malformed,
+    /// A value of a binary encoding that JSON does not have: a byte string, an extension, a tag or undefined.
+    Foreign,
+    /// A length of a binary encoding is indefinite (RFC 8949 section 3.2).
+    Indefinite,
+    /// The name of a member is no text.
+    NameKind,
 }
 
 /// The place at which a text breaks a rule.
@@ -62,7 +70,11 @@ pub struct StructureFault {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Scalar<'t> {
     String(Cow<'t, str>),
+    /// As it is written.
     Number(&'t str),
+    Integer(i64),
+    /// Finite.
+    Double(f64),
     Bool(bool),
     Null,
 }
@@ -105,7 +117,7 @@ impl fmt::Display for StructureRule {
         f.write_str(match self {
             Self::Syntax => "it is not JSON",
             Self::ByteOrderMark => "it begins with a byte order mark",
-            Self::Trailing => "bytes follow its JSON value",
+            Self::Trailing => "bytes follow its value",
             Self::LoneSurrogate => "it escapes half of a surrogate pair",
             Self::Number => "parsers read one of its numbers differently",
             Self::DuplicateKey => "an object has two members of one name",
@@ -113,6 +125,10 @@ impl fmt::Display for StructureRule {
             Self::Members => "an object has too many members",
             Self::Items => "an array has too many elements",
             Self::StringLength => "a string is too long",
+            Self::Malformed => "it is malformed",
+            Self::Foreign => "JSON has no such value",
+            Self::Indefinite => "a length is indefinite",
+            Self::NameKind => "the name of a member is no text",
         })
     }
 }
@@ -123,6 +139,8 @@ impl Scalar<'_> {
         match self {
             Self::String(text) => Value::String(text.clone().into_owned()),
             Self::Number(number) => serde_json::from_str(number).unwrap_or_default(),
+            Self::Integer(integer) => Value::from(*integer),
+            Self::Double(double) => Value::from(*double),
             Self::Bool(bool) => Value::Bool(*bool),
             Self::Null => Value::Null,
         }
@@ -166,7 +184,7 @@ enum Container<'t> {
 
 /// The names of an object so far.
 #[derive(Default)]
-struct Names<'t> {
+pub(super) struct Names<'t> {
     count: usize,
     few: Vec<Cow<'t, str>>,
     many: HashSet<Cow<'t, str>>,
@@ -177,7 +195,7 @@ const FEW: usize = 8;
 
 impl<'t> Names<'t> {
     /// Adds a name; returns whether it is new.
-    fn add(&mut self, name: Cow<'t, str>) -> bool {
+    pub(super) fn add(&mut self, name: Cow<'t, str>) -> bool {
         if self.few.len() < FEW {
             let new = !self.few.contains(&name);
             self.few.push(name);

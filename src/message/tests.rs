@@ -309,6 +309,7 @@ fn rules() -> MessageRules {
         strike: false,
         kinds: Vec::new(),
         bounds: None,
+        packed: None,
         schema: None,
         deny: None,
         types: None,
@@ -533,5 +534,6 @@ fn pointers_follow_rfc_6901() {
     }
 }
 
+mod packed;
 mod parsers;
 mod schemas;

@@ -30,6 +30,7 @@ const BEYOND: &[&str] = &[
     "limits_drop_in_route",
     "limits_without_use",
     "long_socket_path",
+    "message_encoding",
     "server_keep_headers",
     "upstream_names",
 ];

@@ -9,6 +9,7 @@ mod support;
 mod docs;
 mod explain;
 mod observe;
+mod packed;
 mod passing;
 mod protocols;
 mod rules;

@@ -7,7 +7,7 @@ use crate::config::lists::{ListOf, Subtable};
 use crate::config::messages::{Encoding, ProtocolName, parse_error_reply, parse_pattern};
 use crate::config::protection::Mode;
 use crate::config::rate::RateOf;
-use crate::message::{MessageKind, OnViolation, Pointer};
+use crate::message::{MessageKind, OnViolation, Packed, Pointer};
 use crate::values::{Rate, Requirement};
 
 const OUTCOMES: Choice<OnViolation> = Choice::of(&[
@@ -70,13 +70,20 @@ section! {
     KINDS kinds: Vec<MessageKind> = ListOf<Choice<MessageKind>>,
         ListOf::never_empty(Choice::of(&[("text", MessageKind::Text), ("binary", MessageKind::Binary)]),
             "leave `kinds` out to accept both"),
-        Omittable("both"),
+        Omittable("both; with `encoding = \"msgpack\"` or `\"cbor\"` binary ones"),
         "The kinds of messages (RFC 6455 section 5.6) that are accepted.";
-    ENCODING encoding: Option<Encoding> = Choice<Encoding>, Choice::of(&[("json", Encoding::Json)]),
+    ENCODING encoding: Option<Encoding> = Choice<Encoding>, Choice::of(&[
+            ("json", Encoding::Json),
+            ("msgpack", Encoding::Packed(Packed::MessagePack)),
+            ("cbor", Encoding::Packed(Packed::Cbor)),
+        ]),
         Omittable("any, unless another key needs JSON"),
         "`\"json\"`: a message must be JSON (RFC 8259), in a text or a binary message. Refused are also JSON texts \
          that parsers read in different ways: with a byte order mark, half of a surrogate pair, a whole number \
-         beyond 2^53, or a number that is not finite. `schema`, `type_at` and the bounds below need JSON, too.";
+         beyond 2^53, or a number that is not finite. `schema`, `type_at` and the bounds below need JSON, too. \
+         `\"msgpack\"` and `\"cbor\"` (RFC 8949): a binary message must be one item of MessagePack or CBOR that has the \
+         form of JSON, to which the same rules apply: byte strings, extensions, tags and indefinite lengths are refused. \
+         Text messages are refused, unless `kinds` lists them; then they must be JSON.";
     MAX_SIZE max_size: u64 = Size, Size::new(1, MIB), Value(64 << 10),
         "The largest message. It is held until it is judged. A larger one closes the session with 1009.";
     MAX_DEPTH max_depth: usize = Integer<usize>, Integer::new(0, 127), Value(32),

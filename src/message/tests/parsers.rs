@@ -14,7 +14,7 @@ use crate::message::{Bounds, StructureRule};
 
 /// A value as applications see it: a number is a double, and members have no order.
 #[derive(Debug, Clone, PartialEq)]
-enum Read {
+pub(super) enum Read {
     Null,
     Bool(bool),
     Number(f64),
@@ -24,19 +24,19 @@ enum Read {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "it is at most 2^53")]
-fn of_integer(integer: i64) -> Read {
+pub(super) fn of_integer(integer: i64) -> Read {
     assert!(integer.unsigned_abs() <= 1 << 53, "{integer} is no double");
     Read::Number(integer as f64)
 }
 
-fn of_members(members: impl ExactSizeIterator<Item = (String, Read)>) -> Read {
+pub(super) fn of_members(members: impl ExactSizeIterator<Item = (String, Read)>) -> Read {
     let count = members.len();
     let members: BTreeMap<_, _> = members.collect();
     assert_eq!(members.len(), count, "two members have one name");
     Read::Members(members)
 }
 
-fn of_serde_json(value: &Value) -> Read {
+pub(super) fn of_serde_json(value: &Value) -> Read {
     match value {
         Value::Null => Read::Null,
         Value::Bool(bool) => Read::Bool(*bool),
@@ -134,7 +134,7 @@ const ACCEPTED: &[&str] = &[
 const DEEP: Bounds = Bounds { max_depth: 127, ..BOUNDS };
 
 /// The bytes of `hex*count+hex`.
-fn bytes_of(parts: &str) -> Vec<u8> {
+pub(super) fn bytes_of(parts: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     for part in parts.split('+') {
         let (digits, count) = part.split_once('*').unwrap_or((part, "1"));

@@ -14,7 +14,8 @@ use crate::message::{AllowedDocuments, GraphqlRules};
 const MAX_LIST: u64 = 16 * 1024 * 1024;
 
 /// The keys of this protocol alone.
-pub(super) static OF_GRAPHQL: [&str; 8] = [
+pub(super) static OF_GRAPHQL: [&str; 9] = [
+    keys::GRAPHQL_TYPES.name,
     keys::MAX_SELECTION_DEPTH.name,
     keys::MAX_ALIASES.name,
     keys::MAX_COMPLEXITY.name,
@@ -39,6 +40,7 @@ pub(super) fn rules(keys: &MessageKeys) -> GraphqlRules {
         max_root_fields: keys.max_root_fields,
         max_directives: keys.max_directives,
         max_tokens: keys.max_tokens,
+        root_fields: keys.graphql_types,
         introspection: keys.introspection,
         allowed: None,
     }

@@ -45,6 +45,12 @@ section! {
     MAX_ATTACHMENTS max_attachments: usize = Integer<usize>, Integer::new(0, 1000), Value(10),
         "The most binary attachments of one packet. Their bytes together are bounded by `max_size`, and the time until \
          the last one is complete by `message_timeout` of [websocket]. Only with `protocol = \"socketio\"`.";
+    GRAPHQL_TYPES graphql_types: bool = Choice<bool>, Choice::of(&[("operations", false), ("root_fields", true)]),
+        Value(false),
+        "What has a type in a GraphQL document. `\"operations\"`: the operation, by its kind and name, which the client \
+         chooses; pointers apply to the payload. `\"root_fields\"`: each field of the operation itself, by the kind \
+         of the operation and its own name, such as `mutation:removeUser`; pointers apply to its arguments, in which \
+         variables are replaced by their values.";
     MAX_SELECTION_DEPTH max_selection_depth: usize = Integer<usize>, Integer::new(1, 100), Value(10),
         "How many fields of a GraphQL document may be within each other. This bound, `max_aliases`, `max_root_fields` \
          and `max_complexity` count the fields of a fragment wherever it is spread. Only with `protocol = \
@@ -53,11 +59,11 @@ section! {
         "The most fields with an alias in a GraphQL operation.";
     MAX_COMPLEXITY max_complexity: usize = Integer<usize>, Integer::new(1, 100_000), Value(200),
         "The most fields of a GraphQL operation.";
-    MAX_ROOT_FIELDS max_root_fields: usize = Integer<usize>, Integer::new(1, 10_000), Value(20),
+    MAX_ROOT_FIELDS max_root_fields: usize = Integer<usize>, Integer::new(1, 1000), Value(20),
         "The most fields of a GraphQL operation that no other field is around.";
     MAX_DIRECTIVES max_directives: usize = Integer<usize>, Integer::new(0, 10_000), Value(50),
         "The most directives in the text of a GraphQL document.";
-    MAX_TOKENS max_tokens: usize = Integer<usize>, Integer::new(1, 1_000_000), Value(5000),
+    MAX_TOKENS max_tokens: usize = Integer<usize>, Integer::new(1, 100_000), Value(5000),
         "The most tokens in the text of a GraphQL document.";
     INTROSPECTION introspection: bool = Choice<bool>, Choice::of(&[("refuse", false), ("allow", true)]),
         Value(false),

@@ -7,10 +7,10 @@ use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
 use super::super::support::{
-    Authority, Frame, Gateway, Peer, RawUpstream, Session, Tool, run_program,
+    Authority, Frame, Gateway, Peer, RawUpstream, Session, Tool, now, run_program, sign,
 };
 use super::super::{closes, guarded, passes, with, write_files};
-use super::example;
+use super::{example, examples};
 
 /// The documents of the list.
 const LISTED: [&str; 6] = [
@@ -19,7 +19,7 @@ const LISTED: [&str; 6] = [
     "mutation Say($room: ID!) { say(room: $room) { id } }",
     "mutation RemoveRoom { remove }",
     "mutation Other { other }",
-    "{ a { b { c { d { e { f } } } } } }",
+    "{ a { b { c { d { e { f { g { h { i { j { k } } } } } } } } } } }",
 ];
 
 fn hash(text: &str) -> String {
@@ -55,7 +55,7 @@ fn query(text: &str) -> Value {
 #[test]
 fn a_refused_operation_is_answered_in_both_subprotocols() {
     let upstream = RawUpstream::bind();
-    let (_gateway, mut session) = open(&upstream, &example("GraphQL"));
+    let (_gateway, mut session) = open(&upstream, &examples("GraphQL")[1]);
     let id = session.request_id();
     passes(&mut session, &Frame::text("{\"type\":\"connection_init\",\"payload\":{}}"));
     let elsewhere = json!({ "query": LISTED[1], "variables": { "room": "blue" } });
@@ -86,6 +86,54 @@ fn a_refused_operation_is_answered_in_both_subprotocols() {
     }
     passes(&mut session, &Frame::text("{\"type\":\"complete\",\"id\":\"7\"}"));
     passes(&mut session, &message("subscribe", &query(LISTED[0])));
+}
+
+#[test]
+fn fields_of_an_operation_are_judged_one_by_one() {
+    let upstream = RawUpstream::bind();
+    let (gateway, mut session) = open(&upstream, &example("GraphQL"));
+    let say =
+        "mutation A($room: ID = \"red\", $room2: ID) { say(room: $room) x: say(room: $room2) }";
+    let with = |text: &str, room2: &str| json!({ "query": text, "variables": { "room2": room2 } });
+    for payload in [
+        query("{ a b __typename }"),
+        query("mutation RemoveRoom { say(room: \"red\") }"),
+        with(say, "red"),
+        query("subscription A { ...F } fragment F on S { said(room: \"\\u0072ed\") { id } }"),
+    ] {
+        passes(&mut session, &message("subscribe", &payload));
+    }
+    for (payload, code) in [
+        (query("mutation Say { say(room: \"blue\") }"), "message.claim"),
+        (with(say, "blue"), "message.claim"),
+        (query("mutation Say { say }"), "message.claim"),
+        (query("mutation Say { say(room: \"red\") remove(id: 1) }"), "message.claim"),
+        (query("mutation Say { ... { say: removeAll } }"), "message.claim"),
+        (query("mutation Say { ...F } fragment F on M { say: drop }"), "message.type"),
+        (query("mutation Say { say(room: \"red\", room: \"blue\") }"), "message.structure"),
+    ] {
+        session.client.say(message("subscribe", &payload));
+        let answer: Value = serde_json::from_slice(&session.client.read_frame().payload).unwrap();
+        assert_eq!(answer["payload"][0]["message"], code, "{payload}");
+    }
+    // Each field counts: three of 20 have passed.
+    let twenty = format!("mutation {{ {} }}", "say(room: \"red\") ".repeat(20));
+    session.client.say(message("subscribe", &query(&twenty)));
+    let record = gateway.wait_for_record(|record| record["reason"] == "message.rate");
+    assert_eq!(record["event"], "message.refused");
+}
+
+#[test]
+fn no_escape_of_a_document_hides_a_pattern() {
+    let upstream = RawUpstream::bind();
+    let tables =
+        "[routes.app.messages]\nprotocol = \"graphql-ws\"\ndeny_patterns = [\"(?i)<script\"]";
+    for literal in [r#""\u003cscript""#, r#""\u{3c}script""#, r#"[{x: "\u003cscript"}]"#] {
+        let (_gateway, mut session) = open(&upstream, tables);
+        passes(&mut session, &message("start", &query("{ a(b: \"script\\n\") }")));
+        let bad = message("start", &query(&format!("{{ a {{ b(c: {literal}) }} }}")));
+        closes(&mut session, &bad, 1008, "message.pattern");
+    }
 }
 
 #[test]
@@ -144,15 +192,15 @@ fn replies_have_types_too() {
 /// The libraries of a subprotocol on both sides: they work unchanged, and a refused operation calls the error callback
 /// and reaches no resolver.
 fn libraries_work(arguments: &[&str]) {
-    let mut peer = Peer::start(Tool::Node, "graphql_app", arguments);
-    let tables = "[routes.app.messages]\nprotocol = \"graphql-ws\"\non_violation = \"answer\"\n\
-        [routes.app.messages.types.\"query:*\"]\n[routes.app.messages.types.\"subscription:*\"]\n\
-        [routes.app.messages.types.\"mutation:Say\"]\n\
-        [routes.app.replies]\nprotocol = \"graphql-ws\"";
-    let gateway = Gateway::to(&[peer.address()]).more(tables).start();
+    let mut peer = Peer::start(Tool::Node, "protocols/graphql_app", arguments);
+    let replies = "[routes.app.replies]\nprotocol = \"graphql-ws\"";
+    let tables = format!("{}{replies}", example("GraphQL"));
+    let (unused, upstreams) = (RawUpstream::bind(), [peer.address()]);
+    let gateway = guarded(&unused, &tables).upstreams(&upstreams).start();
     let (url, ca) = (gateway.url("wss", "/ws"), gateway.ca_file());
-    let fixed = [url.as_str(), ca.to_str().unwrap()];
-    let steps = run_program(Tool::Node, "graphql_client", &[&fixed, arguments].concat());
+    let claims = json!({ "sub": "ada", "exp": now() + 600, "rooms": ["red"], "role": "user" });
+    let fixed = [url.as_str(), ca.to_str().unwrap(), &sign(&claims)];
+    let steps = run_program(Tool::Node, "protocols/graphql_client", &[&fixed, arguments].concat());
 
     let id = gateway.wait_for_record(|record| record["event"] == "message.refused");
     let refused = |step: &str, reason: &str| {
@@ -161,16 +209,15 @@ fn libraries_work(arguments: &[&str]) {
     };
     let done = |step: &str, results: Value| json!({ "step": step, "results": results });
     let red = json!([{ "room": { "id": "red" } }]);
-    let said = json!([{ "say": "red" }]);
     let expected = [
         done("query", red.clone()),
-        done("mutation", said),
+        done("mutation", json!([{ "say": "red" }])),
         done("subscription", json!([{ "said": 1 }, { "said": 2 }])),
         done("selected", red.clone()),
         done("own_hash", red.clone()),
         refused("unlisted", "message.type"),
-        done("renamed", json!([{ "removeRoom": "red" }])),
-        done("elsewhere", json!([{ "say": "blue" }])),
+        refused("renamed", "message.claim"),
+        refused("elsewhere", "message.claim"),
         refused("deep", "message.structure"),
         refused("aliases", "message.structure"),
         refused("introspection", "message.structure"),
@@ -179,8 +226,8 @@ fn libraries_work(arguments: &[&str]) {
         done("again", red),
     ];
     assert_eq!(steps, expected);
-    let ran: Vec<_> = (0..8).map(|_| peer.says()["field"].as_str().unwrap().to_owned()).collect();
-    assert_eq!(ran, ["room", "say", "said", "room", "room", "removeRoom", "say", "room"]);
+    let ran: Vec<_> = (0..6).map(|_| peer.says()["field"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(ran, ["room", "say", "said", "room", "room", "room"]);
 }
 
 #[test]

@@ -14,12 +14,17 @@ use super::support::{Gateway, GatewayBuilder, Peer, RawUpstream, Tool, now, run_
 
 /// The TOML of a section of `docs/protocols.md`.
 fn example(title: &str) -> String {
+    examples(title).remove(0)
+}
+
+/// The same for every TOML block of the section.
+fn examples(title: &str) -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/protocols.md");
     let page = std::fs::read_to_string(path).unwrap();
     let (_, section) = page.split_once(&format!("\n## {title}\n")).expect(title);
-    let (_, block) = section.split_once("```toml\n").unwrap();
-    let (block, _) = block.split_once("```").unwrap();
-    block.to_owned()
+    let section = section.split("\n## ").next().unwrap();
+    let blocks = section.split("```toml\n").skip(1);
+    blocks.map(|block| block.split("```").next().unwrap().to_owned()).collect()
 }
 
 /// A gateway at `path` in front of `peer`, with the example of a section of `docs/protocols.md` and `more`.

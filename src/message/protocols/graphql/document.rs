@@ -5,6 +5,7 @@
 use std::fmt;
 
 use super::lexer::{Lexer, SyntaxError, Token};
+use super::literals::text_of;
 use crate::message::protocols::broken;
 use crate::message::rules::{MessageFault, fault};
 use crate::values::Reason;
@@ -26,10 +27,18 @@ pub(super) struct Part<'t> {
     pub(super) fields: u64,
     pub(super) aliases: u64,
     /// Fields that no other field is around.
-    pub(super) root_fields: u64,
+    pub(super) roots: Vec<RootField<'t>>,
     /// Fields within each other.
     pub(super) depth: u64,
     pub(super) spreads: Vec<Spread<'t>>,
+}
+
+/// A field of the operation itself.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct RootField<'t> {
+    pub(super) name: &'t str,
+    /// The byte of the text at which its arguments begin.
+    pub(super) arguments: Option<usize>,
 }
 
 /// A fragment that is spread by its name.
@@ -44,7 +53,16 @@ pub(super) struct Spread<'t> {
 pub(super) struct Operation<'t> {
     pub(super) kind: Kind,
     pub(super) name: Option<&'t str>,
+    pub(super) variables: Vec<Variable<'t>>,
     pub(super) part: Part<'t>,
+}
+
+/// A variable that an operation defines.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Variable<'t> {
+    pub(super) name: &'t str,
+    /// The byte of the text at which its default begins.
+    pub(super) default: Option<usize>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -59,6 +77,8 @@ pub(super) struct Document<'t> {
     pub(super) operations: Vec<Operation<'t>>,
     pub(super) fragments: Vec<Fragment<'t>>,
     pub(super) directives: usize,
+    /// The texts of its strings that are written in another way.
+    pub(super) texts: Vec<String>,
     /// It selects a field whose name is reserved for introspection, `__typename` aside.
     pub(super) introspects: bool,
 }
@@ -130,12 +150,20 @@ impl<'t> Parser<'t> {
         };
         self.left = left;
         let token = self.token;
+        if let Token::Text(raw) = token
+            && (raw.contains('\\') || raw.starts_with("\"\"\""))
+        {
+            let Some(text) = text_of(raw) else {
+                return self.error();
+            };
+            self.document.texts.push(text);
+        }
         self.token = self.lexer.next()?;
         Ok(token)
     }
 
     fn error<T>(&self) -> Read<T> {
-        Err(SyntaxError(self.lexer.at()).into())
+        Err(SyntaxError(self.lexer.place()).into())
     }
 
     /// Takes the mark `wanted`, if it comes next; returns whether it did.
@@ -162,7 +190,7 @@ impl<'t> Parser<'t> {
     }
 
     fn description(&mut self) -> Read<bool> {
-        let comes = self.token == Token::Text;
+        let comes = matches!(self.token, Token::Text(_));
         if comes {
             self.take()?;
         }
@@ -173,7 +201,8 @@ impl<'t> Parser<'t> {
         let described = self.description()?;
         if self.token == Token::Mark(b'{') && !described {
             let part = self.selections()?;
-            self.document.operations.push(Operation { kind: Kind::Query, name: None, part });
+            let (kind, variables) = (Kind::Query, Vec::new());
+            self.document.operations.push(Operation { kind, name: None, variables, part });
             return Ok(());
         }
         let keyword = self.name()?;
@@ -199,9 +228,10 @@ impl<'t> Parser<'t> {
             Token::Name(_) => Some(self.name()?),
             _ => None,
         };
+        let mut variables = Vec::new();
         if self.skip(b'(')? {
             loop {
-                self.variable()?;
+                variables.push(self.variable()?);
                 if self.skip(b')')? {
                     break;
                 }
@@ -209,21 +239,23 @@ impl<'t> Parser<'t> {
         }
         self.directives(false)?;
         let part = self.selections()?;
-        self.document.operations.push(Operation { kind, name, part });
+        self.document.operations.push(Operation { kind, name, variables, part });
         Ok(())
     }
 
     /// Reads the definition of a variable.
-    fn variable(&mut self) -> Read<()> {
+    fn variable(&mut self) -> Read<Variable<'t>> {
         self.description()?;
         self.expect(b'$')?;
-        self.name()?;
+        let name = self.name()?;
         self.expect(b':')?;
         self.type_name()?;
+        let default = (self.token == Token::Mark(b'=')).then(|| self.lexer.place());
         if self.skip(b'=')? {
             self.value(true)?;
         }
-        self.directives(true)
+        self.directives(true)?;
+        Ok(Variable { name, default })
     }
 
     fn type_name(&mut self) -> Read<()> {
@@ -278,7 +310,7 @@ impl<'t> Parser<'t> {
                     }
                     open.push(begin);
                 }
-                Token::Name(_) | Token::Number | Token::Text => {}
+                Token::Name(_) | Token::Number(_) | Token::Text(_) => {}
                 _ => return self.error(),
             }
             // The ends of lists and objects, up to the next element or member.
@@ -338,7 +370,10 @@ impl<'t> Parser<'t> {
             name = self.name()?;
         }
         part.fields += 1;
-        part.root_fields += u64::from(level == 0);
+        if level == 0 {
+            let arguments = (self.token == Token::Mark(b'(')).then(|| self.lexer.place());
+            part.roots.push(RootField { name, arguments });
+        }
         part.depth = part.depth.max(level + 1);
         self.document.introspects |= name.starts_with("__") && name != "__typename";
         self.arguments(false)?;

@@ -10,8 +10,10 @@ pub(super) enum Token<'t> {
     /// `...`
     Spread,
     Name(&'t str),
-    Number,
-    Text,
+    /// An integer or a float.
+    Number(&'t str),
+    /// A string or block string, with its quotes.
+    Text(&'t str),
     End,
 }
 
@@ -29,11 +31,16 @@ pub(super) struct Lexer<'t> {
 
 impl<'t> Lexer<'t> {
     pub(super) fn new(text: &'t str) -> Self {
-        Self { text, bytes: text.as_bytes(), at: 0 }
+        Self::at(text, 0)
+    }
+
+    /// Begins at this byte.
+    pub(super) fn at(text: &'t str, at: usize) -> Self {
+        Self { text, bytes: text.as_bytes(), at }
     }
 
     /// The byte after the last token.
-    pub(super) fn at(&self) -> usize {
+    pub(super) fn place(&self) -> usize {
         self.at
     }
 
@@ -43,6 +50,7 @@ impl<'t> Lexer<'t> {
         let Some(byte) = self.peek() else {
             return Ok(Token::End);
         };
+        let begin = self.at;
         match byte {
             b'!' | b'$' | b'&' | b'(' | b')' | b':' | b'=' | b'@' | b'[' | b']' | b'{' | b'|'
             | b'}' => {
@@ -53,8 +61,8 @@ impl<'t> Lexer<'t> {
                 self.at += 3;
                 Ok(Token::Spread)
             }
-            b'"' => self.string().map(|()| Token::Text),
-            b'-' | b'0'..=b'9' => self.number().map(|()| Token::Number),
+            b'"' => self.string().map(|()| Token::Text(&self.text[begin..self.at])),
+            b'-' | b'0'..=b'9' => self.number().map(|()| Token::Number(&self.text[begin..self.at])),
             b'_' | b'a'..=b'z' | b'A'..=b'Z' => Ok(Token::Name(self.name())),
             _ => Err(self.error()),
         }
@@ -179,7 +187,7 @@ impl<'t> Lexer<'t> {
         }
     }
 
-    /// Reads an escape of a string. Surrogates are not paired: they do not change where the string ends.
+    /// Reads an escape of a string, without a look at the character that it stands for.
     fn escape(&mut self) -> Result<(), SyntaxError> {
         self.at += 1;
         match self.peek() {

@@ -1,11 +1,13 @@
 //! GraphQL over WebSocket, in both subprotocols: `graphql-transport-ws` of the library graphql-ws
 //! (<https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md>), and the older `graphql-ws` of
 //! subscriptions-transport-ws. A message itself shows which one it is of, so the reader accepts those of both. The type
-//! of an operation is its kind and name, the body the payload.
+//! of an operation is its kind and name, the body the payload; or each field of the operation itself is an item, with
+//! its arguments as body.
 
 mod allowed;
 mod document;
 mod lexer;
+mod literals;
 mod totals;
 
 #[cfg(test)]
@@ -17,6 +19,7 @@ use serde_json::{Map, Value, json};
 
 pub use self::allowed::{AllowedDocuments, AllowedDocumentsError};
 use self::document::Document;
+use self::literals::Variables;
 use super::{Item, Message, Protocol, Reader, Refused, broken, member};
 use crate::message::rules::{MessageFault, fault};
 use crate::values::{Endpoint, Reason};
@@ -40,6 +43,8 @@ pub struct GraphqlRules {
     pub max_directives: usize,
     /// Tokens of the text, at most.
     pub max_tokens: usize,
+    /// Whether each field of the operation itself is a type, with its arguments as body.
+    pub root_fields: bool,
     /// Whether fields of the introspection are accepted.
     pub introspection: bool,
     /// The documents that are accepted; `None`: all.
@@ -53,6 +58,17 @@ pub(super) struct GraphqlWs {
     rules: GraphqlRules,
     /// The last message named a document by a hash that is not listed.
     unknown_hash: bool,
+}
+
+/// What a payload executes.
+#[derive(Default)]
+struct Content {
+    /// The kind and name of the operation, if that is its type.
+    name: Option<String>,
+    /// The fields of the operation, with their arguments, if each is a type.
+    fields: Vec<(String, Map<String, Value>)>,
+    /// Texts that stand in the document in another form.
+    texts: Vec<String>,
 }
 
 impl GraphqlWs {
@@ -77,13 +93,27 @@ impl GraphqlWs {
         let Value::Object(payload) = &item.body else {
             return Err(broken("its \"payload\" is no object"));
         };
-        item.name = Some(self.name_of(payload)?);
+        let Content { name, fields, texts } = self.content_of(payload)?;
+        if fields.is_empty() {
+            item.name = name;
+        } else {
+            let reply_to = item.reply_to.take();
+            items.pop();
+            items.extend(fields.into_iter().map(|(name, arguments)| Item {
+                name: Some(name),
+                body: Value::Object(arguments),
+                reply_to: reply_to.clone(),
+            }));
+        }
+        if !texts.is_empty() {
+            items.push(Item { body: texts.into(), ..Item::own() });
+        }
         Ok(())
     }
 
-    /// The name of the operation that a payload executes.
-    fn name_of(&mut self, payload: &Map<String, Value>) -> Result<String, MessageFault> {
-        optional_object(payload, "variables")?;
+    /// The operation that a payload executes.
+    fn content_of(&mut self, payload: &Map<String, Value>) -> Result<Content, MessageFault> {
+        let variables = optional_object(payload, "variables")?;
         let query = optional_text(payload, "query")?.filter(|text| !text.is_empty());
         let operation_name = optional_text(payload, "operationName")?;
         let hash = stored_hash(payload)?;
@@ -111,14 +141,32 @@ impl GraphqlWs {
                     return Err(unlisted());
                 }
                 // The list does not say what the document does.
-                Some(None) => return Ok(format!("persisted:{hash}")),
+                Some(None) => {
+                    let name = Some(format!("persisted:{hash}"));
+                    return Ok(Content { name, ..Content::default() });
+                }
                 Some(Some(text)) => text,
             },
         };
         let document = Document::read(text, self.rules.max_tokens)?;
         document.check(&self.rules)?;
         let operation = document.operation(operation_name)?;
-        Ok(format!("{}:{}", operation.kind, operation.name.unwrap_or_default()))
+        let kind = operation.kind;
+        let mut content = Content::default();
+        if self.rules.root_fields {
+            let mut variables = Variables::new(text, operation, variables)?;
+            for root in document.roots(operation)? {
+                let arguments = root.arguments.map(|at| variables.arguments(at)).transpose()?;
+                if root.name != "__typename" {
+                    let name = format!("{kind}:{}", root.name);
+                    content.fields.push((name, arguments.unwrap_or_default()));
+                }
+            }
+        } else {
+            content.name = Some(format!("{kind}:{}", operation.name.unwrap_or_default()));
+        }
+        content.texts = document.texts;
+        Ok(content)
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use super::GraphqlRules;
-use super::document::{Document, Operation, Part};
+use super::document::{Document, Operation, Part, RootField};
 use crate::message::protocols::broken;
 use crate::message::rules::{MessageFault, fault};
 use crate::values::Reason;
@@ -21,8 +21,8 @@ pub(super) struct Totals {
 
 impl Totals {
     fn own(part: &Part<'_>) -> Self {
-        let Part { fields, aliases, root_fields, depth, spreads: _ } = *part;
-        Self { fields, aliases, root_fields, depth }
+        let Part { fields, aliases, depth, .. } = *part;
+        Self { fields, aliases, root_fields: part.roots.len() as u64, depth }
     }
 
     /// Adds those of a fragment that is spread within `level` fields.
@@ -57,7 +57,7 @@ impl<'t> Document<'t> {
     }
 
     /// Refuses operations of one name, and an operation without a name beside others (section 5.2).
-    fn check_names(&self) -> Result<(), MessageFault> {
+    pub(super) fn check_names(&self) -> Result<(), MessageFault> {
         let mut names: Vec<_> = self.operations.iter().map(|one| one.name).collect();
         names.sort_unstable();
         let twice = names.windows(2).any(|pair| pair[0] == pair[1]);
@@ -77,6 +77,23 @@ impl<'t> Document<'t> {
             (None, _) => None,
         };
         found.ok_or_else(|| broken("\"operationName\" selects no operation of the query"))
+    }
+
+    /// The fields of an operation itself, also by way of fragments. There are as many as its [`Totals`] say.
+    pub(super) fn roots<'d>(
+        &'d self,
+        operation: &'d Operation<'t>,
+    ) -> Result<Vec<&'d RootField<'t>>, MessageFault> {
+        let numbers = self.fragment_numbers()?;
+        let mut roots = Vec::new();
+        let mut ahead = vec![&operation.part];
+        while let Some(part) = ahead.pop() {
+            roots.extend(&part.roots);
+            for spread in part.spreads.iter().filter(|spread| spread.level == 0) {
+                ahead.push(&self.fragments[number(&numbers, spread.name)?].part);
+            }
+        }
+        Ok(roots)
     }
 
     /// The cost of each operation.

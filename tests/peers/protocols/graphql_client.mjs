@@ -1,6 +1,6 @@
 // A GraphQL client on a WebSocket, with the client library of each subprotocol.
 //
-//     node graphql_client.mjs URL CA_FILE [--legacy]
+//     node graphql_client.mjs URL CA_FILE TOKEN [--legacy]
 //
 // --legacy: the client of subscriptions-transport-ws, otherwise that of graphql-ws. Prints one JSON object an operation,
 // with its name, and the results or the error that the library gives to its caller.
@@ -10,12 +10,12 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { WebSocket } from "ws";
 
-const [url, caFile, ...options] = process.argv.slice(2);
+const [url, caFile, token, ...options] = process.argv.slice(2);
 const ca = readFileSync(caFile);
 
 class Socket extends WebSocket {
   constructor(address, protocols) {
-    super(address, protocols, { ca });
+    super(address, protocols, { ca, headers: { Authorization: `Bearer ${token}` } });
   }
 }
 
@@ -65,7 +65,7 @@ const steps = {
   subscription: { query: "subscription OnSay($room: ID!) { said(room: $room) }", variables: { room: "red" } },
   selected: { query: `${get} query Other { __typename }`, operationName: "Get", variables },
   own_hash: { ...persisted(get, get), variables },
-  unlisted: { query: 'mutation Remove { removeRoom(id: "red") }' },
+  unlisted: { query: 'mutation Say { other(id: "red") }' },
   renamed: { query: 'mutation Say { removeRoom(id: "red") }' },
   elsewhere: { query: 'mutation Say { say(room: "blue") }', variables: { room: "red" } },
   deep: { query: `{ room(id: 1) { ${"next { ".repeat(10)} id ${"} ".repeat(10)} } }` },

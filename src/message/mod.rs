@@ -10,6 +10,7 @@ mod matching;
 mod observe;
 mod opening;
 mod packed;
+mod path;
 mod patterns;
 mod pointer;
 mod protocols;

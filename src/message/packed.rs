@@ -7,8 +7,8 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-use super::pointer::{Path, Segment};
-use super::scan::{Bounds, Names, Scalar, StructureFault, StructureRule, Visitor};
+use super::path::{Path, Place};
+use super::scan::{self, Bounds, Scalar, StructureFault, StructureRule, Visitor};
 
 /// An encoding of binary messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,14 +43,6 @@ struct Cursor<'t> {
     at: usize,
 }
 
-/// A container in progress.
-struct Open<'t> {
-    /// The values that are still to come.
-    left: usize,
-    /// The names so far; `None`: it is an array.
-    names: Option<Names<'t>>,
-}
-
 /// Checks `bytes` against `bounds`; `visitor` sees their parts as far as they are valid.
 pub(super) fn scan<'t>(
     encoding: Packed,
@@ -59,8 +51,9 @@ pub(super) fn scan<'t>(
     visitor: &mut impl Visitor<'t>,
 ) -> Result<(), StructureFault> {
     let mut cursor = Cursor { encoding, bytes, at: 0 };
-    let mut path = Path::default();
-    let mut open: Vec<Open<'t>> = Vec::new();
+    let mut path = Path::verbatim();
+    // Of each container in progress, the values that are still to come.
+    let mut open = Vec::new();
     loop {
         let offset = cursor.at;
         let fault = |rule| Err(StructureFault { rule, offset });
@@ -80,16 +73,18 @@ pub(super) fn scan<'t>(
                 return fault(StructureRule::StringLength);
             }
             Token::Map(left @ 1..) => {
-                open.push(Open { left, names: Some(Names::default()) });
-                path.push(Segment::Name(Cow::Borrowed("")));
+                open.push(left);
+                path.enter(Place::Object);
             }
             Token::Array(left @ 1..) => {
-                open.push(Open { left, names: None });
-                path.push(Segment::Index(0));
+                open.push(left);
+                path.enter(Place::Array);
                 continue;
             }
             Token::Map(0) | Token::Array(0) => {}
-            Token::Text(text) => visitor.scalar(&path, &Scalar::String(Cow::Borrowed(text))),
+            Token::Text(text) => {
+                visitor.scalar(&path, &Scalar::String(Cow::Borrowed(text.as_bytes())));
+            }
             Token::Integer(integer) => visitor.scalar(&path, &Scalar::Integer(integer)),
             Token::Double(double) => visitor.scalar(&path, &Scalar::Double(double)),
             Token::Bool(bool) => visitor.scalar(&path, &Scalar::Bool(bool)),
@@ -98,28 +93,29 @@ pub(super) fn scan<'t>(
         if !matches!(token, Token::Map(1..)) {
             end_value(&mut open, &mut path);
         }
-        match open.last_mut() {
-            None if cursor.at < bytes.len() => return Err(cursor.fault(StructureRule::Trailing)),
-            None => return Ok(()),
-            Some(Open { names: Some(names), .. }) => {
-                let name = cursor.name(bounds, names)?;
-                path.rename(Cow::Borrowed(name));
-                visitor.name(&path, name);
+        match path.place() {
+            Place::Root if cursor.at < bytes.len() => {
+                return Err(cursor.fault(StructureRule::Trailing));
             }
-            Some(Open { names: None, .. }) => drop(path.next_index()),
+            Place::Root => return Ok(()),
+            Place::Object => {
+                cursor.name(bounds, &mut path)?;
+                visitor.name(&path);
+            }
+            Place::Array => drop(path.next_index()),
         }
     }
 }
 
 /// Ends a value, and the containers of which it is the last.
-fn end_value(open: &mut Vec<Open<'_>>, path: &mut Path<'_>) {
-    while let Some(last) = open.last_mut() {
-        last.left -= 1;
-        if last.left > 0 {
+fn end_value(open: &mut Vec<usize>, path: &mut Path<'_>) {
+    while let Some(left) = open.last_mut() {
+        *left -= 1;
+        if *left > 0 {
             return;
         }
         open.pop();
-        path.pop();
+        path.leave();
     }
 }
 
@@ -150,8 +146,8 @@ impl<'t> Cursor<'t> {
         })
     }
 
-    /// Reads the name of a member.
-    fn name(&mut self, bounds: &Bounds, names: &mut Names<'t>) -> Result<&'t str, StructureFault> {
+    /// Moves `path` on to the next member, by its name.
+    fn name(&mut self, bounds: &Bounds, path: &mut Path<'t>) -> Result<(), StructureFault> {
         let offset = self.at;
         let fault = |rule| Err(StructureFault { rule, offset });
         let Token::Text(name) = self.token()? else {
@@ -160,10 +156,11 @@ impl<'t> Cursor<'t> {
         if name.len() > bounds.max_string {
             return fault(StructureRule::StringLength);
         }
-        if !bounds.duplicate_keys && !names.add(Cow::Borrowed(name)) {
+        let name = name.as_bytes();
+        if !path.next_name(name, scan::mark(name)) && !bounds.duplicate_keys {
             return fault(StructureRule::DuplicateKey);
         }
-        Ok(name)
+        Ok(())
     }
 
     fn token(&mut self) -> Result<Token<'t>, StructureFault> {

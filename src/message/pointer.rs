@@ -1,29 +1,19 @@
 //! Places in a JSON text (RFC 6901).
 
-use std::borrow::Cow;
 use std::fmt::{self, Write};
 
 use serde_json::Value;
 
-use super::text::are_alike;
+use super::path::{Path, Place, Segment};
+use super::text::{are_alike, may_be_alike};
 
 /// A pointer of the configuration, such as `/action` or `/data/0/room`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pointer(Vec<String>);
 
-/// The path of a value during a scan.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Path<'t>(Vec<Segment<'t>>);
-
 /// A name differs from that of a pointer in case alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Alike;
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Segment<'t> {
-    Name(Cow<'t, str>),
-    Index(usize),
-}
 
 impl Pointer {
     /// Reads a pointer in its notation (RFC 6901 section 3); an error says what is wrong.
@@ -37,17 +27,34 @@ impl Pointer {
         segments.split('/').map(unescaped).collect::<Result<_, _>>().map(Self)
     }
 
+    /// Whether the last name of `path` may be that of the pointer, at its place or another one, in any case.
+    #[inline]
+    pub(super) fn may_name(&self, path: &Path<'_>) -> bool {
+        let wanted = path.depth().checked_sub(1).and_then(|last| self.0.get(last));
+        wanted.is_some_and(|wanted| {
+            let name = path.last_plain_name();
+            name.is_none_or(|name| may_be_alike(wanted.as_bytes(), name))
+        })
+    }
+
     /// Whether the last name of `path` is one of the pointer's, but for its case.
     pub(super) fn is_alike(&self, path: &Path<'_>) -> bool {
-        let alike = |(wanted, segment): (&String, &Segment<'_>)| match segment {
-            Segment::Name(name) => are_alike(wanted, name),
-            Segment::Index(index) => wanted.parse() == Ok(*index),
+        let wanted = path.depth().checked_sub(1).and_then(|last| self.0.get(last));
+        wanted.is_some_and(|wanted| {
+            let name = path.last_plain_name();
+            let is_other = name.is_none_or(|name| wanted.as_bytes() != name);
+            is_other && self.is_other_but_alike(path)
+        })
+    }
+
+    #[cold]
+    fn is_other_but_alike(&self, path: &Path<'_>) -> bool {
+        let alike = |(wanted, segment): (&String, Segment<'_>)| match segment {
+            Segment::Name(name) => are_alike(wanted, &String::from_utf8_lossy(&name)),
+            Segment::Index(index) => wanted.parse() == Ok(index),
         };
-        let depth = path.0.len();
-        let is_last_other = self.0.get(depth.wrapping_sub(1)).is_some_and(
-            |wanted| matches!(path.0.last(), Some(Segment::Name(name)) if wanted != name),
-        );
-        is_last_other && self.0.iter().zip(&path.0).all(alike)
+        let last = self.0.get(path.depth() - 1).map(String::as_bytes);
+        last != Some(&path.last_name()) && self.0.iter().zip(path.segments()).all(alike)
     }
 
     /// The value in `body` that the pointer names. A name beside one of its names that differs in case alone is a
@@ -75,12 +82,28 @@ impl Pointer {
     }
 
     /// Whether the value at `path` is the one that the pointer names.
+    #[inline]
     pub(super) fn matches(&self, path: &Path<'_>) -> bool {
-        self.0.len() == path.0.len()
-            && self.0.iter().zip(&path.0).all(|(wanted, segment)| match segment {
-                Segment::Name(name) => wanted == name,
-                Segment::Index(at) => index(wanted) == Some(*at),
-            })
+        if self.0.len() != path.depth() {
+            return false;
+        }
+        // At the end most places differ, and many pointers have one step.
+        let Some((last, before)) = self.0.split_last() else {
+            return true;
+        };
+        let is_last = match path.last_plain_name() {
+            Some(name) if path.place() == Place::Object => last.as_bytes() == name,
+            _ => path.segments().last().is_some_and(|segment| is_step(last, &segment)),
+        };
+        let mut before = before.iter().zip(path.segments());
+        is_last && before.all(|(wanted, segment)| is_step(wanted, &segment))
+    }
+}
+
+fn is_step(wanted: &str, segment: &Segment<'_>) -> bool {
+    match segment {
+        Segment::Name(name) => wanted.as_bytes() == &**name,
+        Segment::Index(at) => index(wanted) == Some(*at),
     }
 }
 
@@ -113,7 +136,8 @@ impl fmt::Display for Pointer {
     }
 }
 
-fn escaped(f: &mut impl Write, name: &str) -> fmt::Result {
+/// Writes a segment in the notation of pointers.
+pub(super) fn escaped(f: &mut impl Write, name: &str) -> fmt::Result {
     f.write_char('/')?;
     for character in name.chars() {
         match character {
@@ -123,51 +147,4 @@ fn escaped(f: &mut impl Write, name: &str) -> fmt::Result {
         }
     }
     Ok(())
-}
-
-impl<'t> Path<'t> {
-    pub(super) fn push(&mut self, segment: Segment<'t>) {
-        self.0.push(segment);
-    }
-
-    pub(super) fn pop(&mut self) {
-        self.0.pop();
-    }
-
-    /// Moves on to the next element of the array; returns its index.
-    pub(super) fn next_index(&mut self) -> usize {
-        match self.0.last_mut() {
-            Some(Segment::Index(index)) => {
-                *index += 1;
-                *index
-            }
-            _ => 0,
-        }
-    }
-
-    /// Moves on to the member `name` of the object.
-    pub(super) fn rename(&mut self, name: Cow<'t, str>) {
-        if let Some(last) = self.0.last_mut() {
-            *last = Segment::Name(name);
-        }
-    }
-}
-
-/// The most characters of a path in a record: its names come from the sender.
-const SHOWN: usize = 128;
-
-impl fmt::Display for Path<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = String::new();
-        for segment in &self.0 {
-            match segment {
-                Segment::Name(name) => escaped(&mut text, name)?,
-                Segment::Index(index) => write!(text, "/{index}")?,
-            }
-        }
-        match text.char_indices().nth(SHOWN) {
-            None => f.write_str(&text),
-            Some((end, _)) => write!(f, "{}...", &text[..end]),
-        }
-    }
 }

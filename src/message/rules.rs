@@ -1,5 +1,6 @@
 //! The rules of one direction of a route, and the verdict on one message.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -7,8 +8,9 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::packed::{self, Packed};
+use super::path::Path;
 use super::patterns::Patterns;
-use super::pointer::{Path, Pointer};
+use super::pointer::Pointer;
 use super::protocols::{Item, Protocol, Reader};
 use super::scan::{self, Bounds, Scalar, StructureFault, StructureRule, Visitor};
 use super::schema::Schema;
@@ -83,7 +85,7 @@ pub struct MessageFault {
 /// The verdict on a message.
 #[derive(Debug, Default)]
 pub(super) struct Verdict<'r> {
-    /// The number and the rules of its listed types: of each item one, in their order.
+    /// The number and the rules of its listed types whose rates it may use: of each item at most one, in their order.
     pub(super) listed: Vec<(usize, &'r TypeRules)>,
     /// The rules of the type that is at fault; `None`: its type is not the cause, or not listed.
     pub(super) at_fault: Option<&'r TypeRules>,
@@ -104,10 +106,10 @@ pub(super) struct Judged<'m> {
 }
 
 /// The parts of a JSON text that the rules need.
-struct Seen<'r> {
+struct Seen<'r, 't> {
     rules: &'r MessageRules,
     /// The type so far.
-    found: Option<String>,
+    found: Option<Cow<'t, [u8]>>,
     /// The value at the place of the type is an object or array.
     nested: bool,
     /// A name differs from that of a pointer in case alone: some parsers ignore case.
@@ -170,6 +172,11 @@ impl MessageRules {
         if payload.len() as u64 > self.max_size {
             let detail = format_args!("it has {} bytes", payload.len());
             let fault = Some(fault(Reason::MessageTooBig, "max_size", detail));
+            return Trial { passed: Vec::new(), listed: None, fault };
+        }
+        if kind == MessageKind::Text && std::str::from_utf8(payload).is_err() {
+            let detail = "a text message that is not UTF-8 ends the session with 1007";
+            let fault = Some(fault(Reason::MessageStructure, "encoding", detail));
             return Trial { passed: Vec::new(), listed: None, fault };
         }
         let message = Judged { kind, payload, claims, now };
@@ -244,24 +251,26 @@ impl MessageRules {
         {
             return self.check_packed(packed, bounds, message, verdict);
         }
-        // The rules of frames have checked it for a text message.
-        let Ok(text) = std::str::from_utf8(payload) else {
+        // The rules of frames have checked the encoding of a text message.
+        if kind == MessageKind::Binary && std::str::from_utf8(payload).is_err() {
             return self.check_not_text(payload);
-        };
+        }
         let mut seen = Seen::new(self);
         let scanned = match &self.bounds {
-            Some(bounds) => scan::scan(text, bounds, &mut seen),
+            Some(bounds) => scan::scan_bytes(payload, bounds, &mut seen),
             None => Ok(()),
         };
         seen.check_strings()?;
-        self.check_patterns(text)?;
+        if self.deny.is_some() {
+            self.check_patterns(&String::from_utf8_lossy(payload))?;
+        }
         if self.bounds.is_none() {
             return Ok(());
         }
         if let Err(structure) = scanned {
-            return self.check_malformed(text, structure);
+            return self.check_malformed(payload, structure);
         }
-        let value = Tree::new(|| serde_json::from_str(text).ok());
+        let value = Tree::new(|| serde_json::from_slice(payload).ok());
         self.check_seen(&seen, value, message, verdict)
     }
 
@@ -284,7 +293,7 @@ impl MessageRules {
     /// Judges a message that the scan accepted.
     fn check_seen<'r>(
         &'r self,
-        seen: &Seen<'r>,
+        seen: &Seen<'r, '_>,
         mut value: Tree<impl Fn() -> Option<Value>>,
         message: &Judged<'_>,
         verdict: &mut Verdict<'r>,
@@ -302,10 +311,13 @@ impl MessageRules {
         if seen.nested {
             return Err(fault(Reason::MessageType, "type_at", "its type is no string"));
         }
-        let Some((index, rules)) = seen.found.as_deref().and_then(|name| types.find(name)) else {
+        let found = seen.found.as_deref().and_then(|name| std::str::from_utf8(name).ok());
+        let Some((index, rules)) = found.and_then(|name| types.find(name)) else {
             return unlisted(types, "it has no listed type");
         };
-        verdict.listed.push((index, rules));
+        if rules.rate.is_some() || rules.rate_per_user.is_some() {
+            verdict.listed.push((index, rules));
+        }
         verdict.at_fault = Some(rules);
         if let Some(schema) = &rules.schema {
             check_schema(schema, "types.schema", value.get()).map_err(|fault| fault.of(rules))?;
@@ -352,9 +364,13 @@ impl MessageRules {
 
     /// Judges a message that is not JSON, or not JSON within the bounds. Only a message that no parser takes for JSON
     /// has no type.
-    fn check_malformed(&self, text: &str, structure: StructureFault) -> Result<(), MessageFault> {
+    fn check_malformed(
+        &self,
+        payload: &[u8],
+        structure: StructureFault,
+    ) -> Result<(), MessageFault> {
         let other = matches!(structure.rule, StructureRule::Syntax | StructureRule::Trailing)
-            && !resembles_json(text.as_bytes());
+            && !resembles_json(payload);
         match &self.types {
             Some(types) if other && self.schema.is_none() => unlisted(types, "it is not JSON"),
             _ => Err(broken_structure(structure)),
@@ -459,7 +475,7 @@ impl MessageFault {
     }
 }
 
-impl<'r> Seen<'r> {
+impl<'r> Seen<'r, '_> {
     fn new(rules: &'r MessageRules) -> Self {
         Self { rules, found: None, nested: false, alike: false, denied: None, values: Vec::new() }
     }
@@ -472,21 +488,36 @@ impl<'r> Seen<'r> {
         }
     }
 
-    fn check_text(&mut self, path: &Path<'_>, text: &str) {
+    /// Looks at a name that may be one of a pointer.
+    #[inline(never)]
+    fn compare_name(&mut self, path: &Path<'_>) {
+        if let Some(types) = &self.rules.types {
+            self.alike |= types.pointers().any(|pointer| pointer.is_alike(path));
+        }
+    }
+
+    fn check_text(&mut self, deny: &Patterns, path: &Path<'_>, text: &[u8]) {
         if self.denied.is_none()
-            && let Some(index) = self.rules.deny.as_ref().and_then(|deny| deny.first_in(text))
+            && let Some(index) = deny.first_in(&String::from_utf8_lossy(text))
         {
             self.denied = Some((index, path.to_string()));
         }
     }
 }
 
-impl<'t> Visitor<'t> for Seen<'_> {
-    fn name(&mut self, path: &Path<'t>, name: &str) {
-        self.check_text(path, name);
-        if let Some(types) = &self.rules.types {
-            self.alike |= types.pointers().any(|pointer| pointer.is_alike(path));
+impl<'t> Visitor<'t> for Seen<'_, 't> {
+    #[inline]
+    fn name(&mut self, path: &Path<'t>) -> bool {
+        let types = self.rules.types.as_ref();
+        let is_named =
+            types.is_some_and(|types| types.pointers().any(|pointer| pointer.may_name(path)));
+        if is_named {
+            self.compare_name(path);
         }
+        if let Some(deny) = &self.rules.deny {
+            self.check_text(deny, path, &path.last_name());
+        }
+        is_named || self.rules.deny.is_some()
     }
 
     fn container(&mut self, path: &Path<'t>) {
@@ -497,9 +528,10 @@ impl<'t> Visitor<'t> for Seen<'_> {
             .is_some_and(|types| types.at().is_some_and(|at| at.matches(path)));
     }
 
+    #[inline]
     fn scalar(&mut self, path: &Path<'t>, scalar: &Scalar<'t>) {
-        if let Scalar::String(text) = scalar {
-            self.check_text(path, text);
+        if let (Scalar::String(text), Some(deny)) = (scalar, &self.rules.deny) {
+            self.check_text(deny, path, text);
         }
         let Some(types) = &self.rules.types else {
             return;
@@ -507,7 +539,7 @@ impl<'t> Visitor<'t> for Seen<'_> {
         if let Scalar::String(text) = scalar
             && types.at().is_some_and(|at| at.matches(path))
         {
-            self.found = Some(text.clone().into_owned());
+            self.found = Some(text.clone());
         }
         for pointer in types.compared().iter().filter(|pointer| pointer.matches(path)) {
             self.values.push((pointer, scalar.value()));

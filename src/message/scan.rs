@@ -1,13 +1,17 @@
 //! Checks that a text is JSON (RFC 8259) that all parsers read alike, within bounds, before any tree is built: one
 //! pass, without recursion. The memory that it takes is bounded by the text, and freed with the call.
 
+mod strings;
+
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::fmt;
+use std::str::FromStr;
 
 use serde_json::Value;
 
-use super::pointer::{Path, Segment};
+pub(super) use self::strings::mark;
+use self::strings::{plain_name, plain_string};
+use super::path::{Path, Place};
 
 /// The bounds of a JSON text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,9 +73,10 @@ pub struct StructureFault {
 /// A scalar value.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Scalar<'t> {
-    String(Cow<'t, str>),
+    /// Without its escapes.
+    String(Cow<'t, [u8]>),
     /// As it is written.
-    Number(&'t str),
+    Number(&'t [u8]),
     Integer(i64),
     /// Finite.
     Double(f64),
@@ -81,11 +86,11 @@ pub(super) enum Scalar<'t> {
 
 /// Sees the names and scalars of a text in their order.
 pub(super) trait Visitor<'t> {
-    /// The name of a member, at its own path.
-    fn name(&mut self, path: &Path<'t>, name: &str);
+    /// A member begins; its name is the last one of `path`. Returns whether its value is to be seen, if it is a scalar.
+    fn name(&mut self, path: &Path<'t>) -> bool;
     /// An object or array begins at `path`.
     fn container(&mut self, path: &Path<'t>);
-    /// A value that is a scalar, at `path`.
+    /// A value that is a scalar, at `path`: that of a member that is to be seen, or of no member.
     fn scalar(&mut self, path: &Path<'t>, scalar: &Scalar<'t>);
 }
 
@@ -93,7 +98,9 @@ pub(super) trait Visitor<'t> {
 pub(super) struct Nothing;
 
 impl<'t> Visitor<'t> for Nothing {
-    fn name(&mut self, _: &Path<'t>, _: &str) {}
+    fn name(&mut self, _: &Path<'t>) -> bool {
+        false
+    }
     fn container(&mut self, _: &Path<'t>) {}
     fn scalar(&mut self, _: &Path<'t>, _: &Scalar<'t>) {}
 }
@@ -137,8 +144,8 @@ impl Scalar<'_> {
     /// The value, as it is compared with a claim.
     pub(super) fn value(&self) -> Value {
         match self {
-            Self::String(text) => Value::String(text.clone().into_owned()),
-            Self::Number(number) => serde_json::from_str(number).unwrap_or_default(),
+            Self::String(text) => Value::String(String::from_utf8_lossy(text).into_owned()),
+            Self::Number(number) => serde_json::from_slice(number).unwrap_or_default(),
             Self::Integer(integer) => Value::from(*integer),
             Self::Double(double) => Value::from(*double),
             Self::Bool(bool) => Value::Bool(*bool),
@@ -153,365 +160,268 @@ pub(super) fn scan<'t>(
     bounds: &Bounds,
     visitor: &mut impl Visitor<'t>,
 ) -> Result<(), StructureFault> {
-    let scanner = Scanner {
-        text,
-        bytes: text.as_bytes(),
-        at: 0,
-        bounds,
-        path: Path::default(),
-        open: Vec::new(),
-        visitor,
-    };
-    scanner.run()
+    scan_bytes(text.as_bytes(), bounds, visitor)
+}
+
+/// The same for a text that an earlier check has found to be UTF-8; the frame rules check every text message.
+pub(super) fn scan_bytes<'t>(
+    text: &'t [u8],
+    bounds: &Bounds,
+    visitor: &mut impl Visitor<'t>,
+) -> Result<(), StructureFault> {
+    Scanner { text, bounds, path: Path::default(), visitor }.run()
 }
 
 struct Scanner<'t, 'b, V> {
-    text: &'t str,
-    bytes: &'t [u8],
-    at: usize,
+    text: &'t [u8],
     bounds: &'b Bounds,
     /// The path of the value that is read.
     path: Path<'t>,
-    open: Vec<Container<'t>>,
     visitor: &'b mut V,
 }
 
-/// An object or array in progress.
-enum Container<'t> {
-    Object(Names<'t>),
-    Array,
+/// Whether a value was read whole, or is a container whose first name or value comes next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Whole,
+    Begun,
 }
 
-/// The names of an object so far.
-#[derive(Default)]
-pub(super) struct Names<'t> {
-    count: usize,
-    few: Vec<Cow<'t, str>>,
-    many: HashSet<Cow<'t, str>>,
-}
-
-/// So many names are compared one by one.
-const FEW: usize = 8;
-
-impl<'t> Names<'t> {
-    /// Adds a name; returns whether it is new.
-    pub(super) fn add(&mut self, name: Cow<'t, str>) -> bool {
-        if self.few.len() < FEW {
-            let new = !self.few.contains(&name);
-            self.few.push(name);
-            return new;
-        }
-        if self.many.is_empty() {
-            self.many.extend(self.few.iter().cloned());
-        }
-        self.many.insert(name)
-    }
-}
-
+/// Each method gets the text that is left, and returns the text behind what it read.
 impl<'t, V: Visitor<'t>> Scanner<'t, '_, V> {
     fn run(mut self) -> Result<(), StructureFault> {
-        if self.text.starts_with('\u{feff}') {
-            return Err(self.fault(StructureRule::ByteOrderMark));
+        if self.text.starts_with("\u{feff}".as_bytes()) {
+            return Err(self.fault(StructureRule::ByteOrderMark, self.text));
         }
-        self.blanks();
+        let mut rest = blanks(self.text);
         loop {
-            if self.value()? {
-                continue;
+            let mut is_seen = true;
+            if self.path.place() == Place::Object {
+                (rest, is_seen) = self.name(rest)?;
             }
-            if !self.after_value()? {
-                break;
-            }
-        }
-        self.blanks();
-        if self.at < self.bytes.len() {
-            return Err(self.fault(StructureRule::Trailing));
-        }
-        Ok(())
-    }
-
-    /// Reads a scalar, an empty container, or the beginning of a container up to its first value. Returns whether a
-    /// value comes next.
-    fn value(&mut self) -> Result<bool, StructureFault> {
-        match self.peek() {
-            Some(b'{') => self.begin_object(),
-            Some(b'[') => self.begin_array(),
-            Some(b'"') => {
-                let string = self.string()?;
-                self.scalar(&Scalar::String(string));
-                Ok(false)
-            }
-            Some(b'-' | b'0'..=b'9') => {
-                let number = self.number()?;
-                self.scalar(&Scalar::Number(number));
-                Ok(false)
-            }
-            Some(b't') => self.literal("true", &Scalar::Bool(true)),
-            Some(b'f') => self.literal("false", &Scalar::Bool(false)),
-            Some(b'n') => self.literal("null", &Scalar::Null),
-            _ => Err(self.fault(StructureRule::Syntax)),
-        }
-    }
-
-    fn begin_object(&mut self) -> Result<bool, StructureFault> {
-        self.descend()?;
-        if self.peek() == Some(b'}') {
-            self.at += 1;
-            return Ok(false);
-        }
-        self.open.push(Container::Object(Names::default()));
-        self.path.push(Segment::Name(Cow::Borrowed("")));
-        self.member()?;
-        Ok(true)
-    }
-
-    fn begin_array(&mut self) -> Result<bool, StructureFault> {
-        self.descend()?;
-        if self.peek() == Some(b']') {
-            self.at += 1;
-            return Ok(false);
-        }
-        if self.bounds.max_items == 0 {
-            return Err(self.fault(StructureRule::Items));
-        }
-        self.open.push(Container::Array);
-        self.path.push(Segment::Index(0));
-        Ok(true)
-    }
-
-    fn descend(&mut self) -> Result<(), StructureFault> {
-        if self.open.len() >= self.bounds.max_depth {
-            return Err(self.fault(StructureRule::Depth));
-        }
-        self.visitor.container(&self.path);
-        self.at += 1;
-        self.blanks();
-        Ok(())
-    }
-
-    /// Reads what follows a value: the ends of containers, and the beginning of the next member or element. Returns
-    /// whether a value comes next.
-    fn after_value(&mut self) -> Result<bool, StructureFault> {
-        loop {
-            self.blanks();
-            let next = self.peek();
-            let Some(container) = self.open.last() else {
-                return Ok(false);
-            };
-            match (container, next) {
-                (Container::Object(_), Some(b'}')) | (Container::Array, Some(b']')) => {
-                    self.at += 1;
-                    self.open.pop();
-                    self.path.pop();
+            let progress;
+            (rest, progress) = self.value(rest, is_seen)?;
+            if progress == Progress::Whole {
+                rest = self.after_value(rest)?;
+                if self.path.place() == Place::Root {
+                    break;
                 }
-                (Container::Object(_), Some(b',')) => {
-                    self.at += 1;
-                    self.blanks();
-                    self.member()?;
-                    return Ok(true);
-                }
-                (Container::Array, Some(b',')) => {
-                    let next = self.path.next_index();
-                    if next >= self.bounds.max_items {
-                        return Err(self.fault(StructureRule::Items));
+            }
+        }
+        if rest.is_empty() { Ok(()) } else { Err(self.fault(StructureRule::Trailing, rest)) }
+    }
+
+    /// Reads the name of a member and its colon. Also returns whether its value is to be seen.
+    #[inline]
+    fn name(&mut self, text: &'t [u8]) -> Result<(&'t [u8], bool), StructureFault> {
+        let [b'"', rest @ ..] = text else {
+            return Err(self.fault(StructureRule::Syntax, text));
+        };
+        if self.path.members() >= self.bounds.max_members {
+            return Err(self.fault(StructureRule::Members, text));
+        }
+        let (length, is_new, rest) = match plain_name(rest) {
+            Some((name, mark, rest)) => (name.len(), self.path.next_name(name, mark), rest),
+            None => self.escaped_name(rest)?,
+        };
+        if length > self.bounds.max_string {
+            return Err(self.fault(StructureRule::StringLength, text));
+        }
+        if !is_new && !self.bounds.duplicate_keys {
+            return Err(self.fault(StructureRule::DuplicateKey, text));
+        }
+        let is_seen = self.visitor.name(&self.path);
+        match blanks(rest) {
+            [b':', rest @ ..] => Ok((blanks(rest), is_seen)),
+            rest => Err(self.fault(StructureRule::Syntax, rest)),
+        }
+    }
+
+    /// Reads a scalar, an empty container, or the beginning of a container up to its first name or value.
+    #[inline]
+    fn value(
+        &mut self,
+        text: &'t [u8],
+        is_seen: bool,
+    ) -> Result<(&'t [u8], Progress), StructureFault> {
+        let rest = match text {
+            [b'"', rest @ ..] => match plain_string(rest) {
+                Some((string, rest)) if string.len() <= self.bounds.max_string => {
+                    if is_seen {
+                        self.scalar(&Scalar::String(Cow::Borrowed(string)));
                     }
-                    self.at += 1;
-                    self.blanks();
-                    return Ok(true);
+                    rest
                 }
-                _ => return Err(self.fault(StructureRule::Syntax)),
+                _ => self.other_string(text, rest)?,
+            },
+            [b'-' | b'0'..=b'9', ..] => {
+                let (number, rest) = self.number(text)?;
+                if is_seen {
+                    self.scalar(&Scalar::Number(number));
+                }
+                rest
             }
-        }
+            [b'{', rest @ ..] => return self.begin(Place::Object, b'}', text, rest),
+            [b'[', rest @ ..] => return self.begin(Place::Array, b']', text, rest),
+            _ => self.literal(text)?,
+        };
+        Ok((rest, Progress::Whole))
     }
 
-    /// Reads the name of a member and its colon.
-    fn member(&mut self) -> Result<(), StructureFault> {
-        let begin = self.at;
-        if self.peek() != Some(b'"') {
-            return Err(self.fault(StructureRule::Syntax));
-        }
-        let name = self.string()?;
-        let fault = |rule| Err(StructureFault { rule, offset: begin });
-        if let Some(Container::Object(names)) = self.open.last_mut() {
-            names.count += 1;
-            if names.count > self.bounds.max_members {
-                return fault(StructureRule::Members);
-            }
-            if !self.bounds.duplicate_keys && !names.add(name.clone()) {
-                return fault(StructureRule::DuplicateKey);
-            }
-        }
-        self.path.rename(name.clone());
-        self.visitor.name(&self.path, &name);
-        self.blanks();
-        if self.peek() != Some(b':') {
-            return Err(self.fault(StructureRule::Syntax));
-        }
-        self.at += 1;
-        self.blanks();
-        Ok(())
-    }
-
+    #[inline(never)]
     fn scalar(&mut self, scalar: &Scalar<'t>) {
         self.visitor.scalar(&self.path, scalar);
     }
 
-    fn literal(&mut self, word: &str, scalar: &Scalar<'t>) -> Result<bool, StructureFault> {
-        if !self.bytes[self.at..].starts_with(word.as_bytes()) {
-            return Err(self.fault(StructureRule::Syntax));
-        }
-        self.at += word.len();
-        self.scalar(scalar);
-        Ok(false)
-    }
-
-    /// Reads a string with its quotes; unescapes it.
-    fn string(&mut self) -> Result<Cow<'t, str>, StructureFault> {
-        let begin = self.at;
-        self.at += 1;
-        let mut plain = self.at;
-        let mut unescaped: Option<String> = None;
-        let string = loop {
-            match self.peek() {
-                Some(b'"') => {
-                    let rest = &self.text[plain..self.at];
-                    self.at += 1;
-                    break match unescaped {
-                        None => Cow::Borrowed(rest),
-                        Some(text) => Cow::Owned(text + rest),
-                    };
-                }
-                Some(b'\\') => {
-                    let text = unescaped.get_or_insert_default();
-                    text.push_str(&self.text[plain..self.at]);
-                    let character = self.escape()?;
-                    text.push(character);
-                    plain = self.at;
-                }
-                Some(0..0x20) | None => return Err(self.fault(StructureRule::Syntax)),
-                Some(_) => self.at += 1,
-            }
-        };
+    /// Reads a string that is not plain, or too long.
+    #[cold]
+    fn other_string(&mut self, text: &'t [u8], rest: &'t [u8]) -> Result<&'t [u8], StructureFault> {
+        let (string, rest) = self.escaped_string(rest)?;
         if string.len() > self.bounds.max_string {
-            return Err(StructureFault { rule: StructureRule::StringLength, offset: begin });
+            return Err(self.fault(StructureRule::StringLength, text));
         }
-        Ok(string)
+        self.scalar(&Scalar::String(Cow::Owned(string)));
+        Ok(rest)
     }
 
-    /// Reads an escape, with its partner if it is a surrogate.
-    fn escape(&mut self) -> Result<char, StructureFault> {
-        let begin = self.at;
-        self.at += 1;
-        let character = match self.peek() {
-            Some(byte @ (b'"' | b'\\' | b'/')) => char::from(byte),
-            Some(b'b') => '\u{8}',
-            Some(b'f') => '\u{c}',
-            Some(b'n') => '\n',
-            Some(b'r') => '\r',
-            Some(b't') => '\t',
-            Some(b'u') => return self.unicode_escape(begin),
-            _ => return Err(self.fault(StructureRule::Syntax)),
+    #[inline(never)]
+    fn literal(&mut self, text: &'t [u8]) -> Result<&'t [u8], StructureFault> {
+        let (scalar, rest) = match text {
+            [b't', b'r', b'u', b'e', rest @ ..] => (Scalar::Bool(true), rest),
+            [b'f', b'a', b'l', b's', b'e', rest @ ..] => (Scalar::Bool(false), rest),
+            [b'n', b'u', b'l', b'l', rest @ ..] => (Scalar::Null, rest),
+            _ => return Err(self.fault(StructureRule::Syntax, text)),
         };
-        self.at += 1;
-        Ok(character)
+        self.scalar(&scalar);
+        Ok(rest)
     }
 
-    fn unicode_escape(&mut self, begin: usize) -> Result<char, StructureFault> {
-        let lone = StructureFault { rule: StructureRule::LoneSurrogate, offset: begin };
-        let unit = self.hex()?;
-        match unit {
-            0xd800..0xdc00 => {
-                if !self.bytes[self.at..].starts_with(b"\\u") {
-                    return Err(lone);
-                }
-                self.at += 1;
-                let low = self.hex()?;
-                if !(0xdc00..0xe000).contains(&low) {
-                    return Err(lone);
-                }
-                char::from_u32(0x10000 + ((unit - 0xd800) << 10 | (low - 0xdc00))).ok_or(lone)
-            }
-            _ => char::from_u32(unit).ok_or(lone),
+    /// Reads the beginning of a container, or all of it, if it is empty. `rest` is the text behind its bracket.
+    #[inline(never)]
+    fn begin(
+        &mut self,
+        place: Place,
+        end: u8,
+        text: &'t [u8],
+        rest: &'t [u8],
+    ) -> Result<(&'t [u8], Progress), StructureFault> {
+        if self.path.depth() >= self.bounds.max_depth {
+            return Err(self.fault(StructureRule::Depth, text));
+        }
+        self.visitor.container(&self.path);
+        let rest = blanks(rest);
+        if let Some((first, rest)) = rest.split_first()
+            && *first == end
+        {
+            return Ok((rest, Progress::Whole));
+        }
+        if place == Place::Array && self.bounds.max_items == 0 {
+            return Err(self.fault(StructureRule::Items, rest));
+        }
+        self.path.enter(place);
+        Ok((rest, Progress::Begun))
+    }
+
+    /// Reads the comma after a value, unless that was the whole text. Before the comma the containers may end.
+    #[inline]
+    fn after_value(&mut self, text: &'t [u8]) -> Result<&'t [u8], StructureFault> {
+        match blanks(text) {
+            [b',', rest @ ..] if self.path.place() == Place::Object => Ok(blanks(rest)),
+            text => self.after_other_value(text),
         }
     }
 
-    /// Reads `u` and four hexadecimal digits.
-    fn hex(&mut self) -> Result<u32, StructureFault> {
-        self.at += 1;
-        let mut value = 0;
-        for _ in 0..4 {
-            let digit = self.peek().and_then(|byte| char::from(byte).to_digit(16));
-            let Some(digit) = digit else {
-                return Err(self.fault(StructureRule::Syntax));
+    /// The same for a value that is not followed by another member of its object.
+    #[inline(never)]
+    fn after_other_value(&mut self, mut text: &'t [u8]) -> Result<&'t [u8], StructureFault> {
+        loop {
+            text = match (self.path.place(), text) {
+                (Place::Root, _) => return Ok(text),
+                (Place::Object, [b',', rest @ ..]) => return Ok(blanks(rest)),
+                (Place::Array, [b',', rest @ ..]) => {
+                    if self.path.next_index() >= self.bounds.max_items {
+                        return Err(self.fault(StructureRule::Items, text));
+                    }
+                    return Ok(blanks(rest));
+                }
+                (Place::Object, [b'}', rest @ ..]) | (Place::Array, [b']', rest @ ..]) => {
+                    self.path.leave();
+                    blanks(rest)
+                }
+                _ => return Err(self.fault(StructureRule::Syntax, text)),
             };
-            value = value << 4 | digit;
-            self.at += 1;
         }
-        Ok(value)
     }
 
-    fn number(&mut self) -> Result<&'t str, StructureFault> {
-        let begin = self.at;
-        if self.peek() == Some(b'-') {
-            self.at += 1;
-        }
-        match self.peek() {
-            Some(b'0') => self.at += 1,
-            Some(b'1'..=b'9') => self.digits()?,
-            _ => return Err(self.fault(StructureRule::Syntax)),
-        }
-        let integer = &self.text[begin..self.at];
-        if self.peek() == Some(b'.') {
-            self.at += 1;
-            self.digits()?;
-        }
-        if matches!(self.peek(), Some(b'e' | b'E')) {
-            self.at += 1;
-            if matches!(self.peek(), Some(b'+' | b'-')) {
-                self.at += 1;
-            }
-            self.digits()?;
-        }
-        let number = &self.text[begin..self.at];
-        let fits = if number.len() == integer.len() {
-            is_exact(integer)
-        } else {
-            number.parse::<f64>().is_ok_and(f64::is_finite)
+    #[inline(never)]
+    fn number(&self, text: &'t [u8]) -> Result<(&'t [u8], &'t [u8]), StructureFault> {
+        let unsigned = text.strip_prefix(b"-").unwrap_or(text);
+        let (integer, mut rest) = match unsigned {
+            [b'0', rest @ ..] => (&unsigned[..1], rest),
+            _ => self.digits(unsigned)?,
         };
-        if fits {
-            Ok(number)
-        } else {
-            Err(StructureFault { rule: StructureRule::Number, offset: begin })
+        let mut is_integer = true;
+        if let [b'.', fraction @ ..] = rest {
+            is_integer = false;
+            rest = self.digits(fraction)?.1;
         }
+        if let [b'e' | b'E', exponent @ ..] = rest {
+            is_integer = false;
+            let sign = exponent.strip_prefix(b"+").or_else(|| exponent.strip_prefix(b"-"));
+            let digits = sign.unwrap_or(exponent);
+            rest = self.digits(digits)?.1;
+        }
+        let number = &text[..text.len() - rest.len()];
+        let fits = if is_integer { is_exact(integer) } else { is_finite(number) };
+        if fits { Ok((number, rest)) } else { Err(self.fault(StructureRule::Number, text)) }
     }
 
     /// Reads one digit or more.
-    fn digits(&mut self) -> Result<(), StructureFault> {
-        let begin = self.at;
-        while matches!(self.peek(), Some(b'0'..=b'9')) {
-            self.at += 1;
+    #[inline]
+    fn digits(&self, text: &'t [u8]) -> Result<(&'t [u8], &'t [u8]), StructureFault> {
+        let count = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
+        if count == 0 {
+            return Err(self.fault(StructureRule::Syntax, text));
         }
-        if self.at == begin { Err(self.fault(StructureRule::Syntax)) } else { Ok(()) }
+        Ok(text.split_at(count))
     }
 
-    fn blanks(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
-            self.at += 1;
-        }
-    }
-
-    fn peek(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
-    }
-
-    fn fault(&self, rule: StructureRule) -> StructureFault {
-        StructureFault { rule, offset: self.at }
+    /// A fault at the beginning of `rest`.
+    #[cold]
+    fn fault(&self, rule: StructureRule, rest: &[u8]) -> StructureFault {
+        StructureFault { rule, offset: self.text.len() - rest.len() }
     }
 }
 
-/// Whether every parser reads the integer alike: its absolute value is at most 2^53 (RFC 8259 section 6).
-fn is_exact(integer: &str) -> bool {
+/// The text behind blanks (RFC 8259 section 2).
+#[inline]
+fn blanks(text: &[u8]) -> &[u8] {
+    match text {
+        [..=b' ', ..] => skip_blanks(text),
+        _ => text,
+    }
+}
+
+#[cold]
+fn skip_blanks(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] = text {
+        text = rest;
+    }
+    text
+}
+
+/// Whether every parser reads the integer of these digits alike: its absolute value is at most 2^53 (RFC 8259 section 6).
+fn is_exact(digits: &[u8]) -> bool {
     const LARGEST: u64 = 1 << 53;
-    let digits = integer.trim_start_matches('-');
     // 2^53 has 16 digits.
-    digits.len() < 16 || digits.parse::<u64>().is_ok_and(|value| value <= LARGEST)
+    digits.len() < 16 || parsed::<u64>(digits).is_some_and(|value| value <= LARGEST)
+}
+
+/// Whether the number is one of a double (RFC 8259 section 6).
+fn is_finite(number: &[u8]) -> bool {
+    parsed(number).is_some_and(f64::is_finite)
+}
+
+fn parsed<N: FromStr>(number: &[u8]) -> Option<N> {
+    std::str::from_utf8(number).ok()?.parse().ok()
 }

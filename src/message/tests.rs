@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use super::pointer::{Path, Pointer};
+use super::path::Path;
+use super::pointer::Pointer;
 use super::rules::{Judged, MessageKind, Verdict};
 use super::scan::{Scalar, Visitor, scan};
 use super::{Bounds, MessageRules, OnViolation, Patterns, Schema, StructureRule, Types};
@@ -29,8 +30,9 @@ struct Collected {
 }
 
 impl<'t> Visitor<'t> for Collected {
-    fn name(&mut self, _: &Path<'t>, name: &str) {
-        self.names.push(name.to_owned());
+    fn name(&mut self, path: &Path<'t>) -> bool {
+        self.names.push(String::from_utf8(path.last_name().into_owned()).unwrap());
+        true
     }
 
     fn container(&mut self, _: &Path<'t>) {}
@@ -208,6 +210,32 @@ fn depth_is_bounded_without_recursion() {
     assert_eq!(scan(&nested(100_000), &bounds, &mut Collected::default()), Ok(()));
 }
 
+/// Names are compared in three ways: by marks, one by one, and in a set.
+#[test]
+fn duplicate_names_are_found_wherever_they_are() {
+    let name = |number: usize| match number % 4 {
+        0 => format!("n{number}"),
+        1 => format!("a-name-longer-than-a-word-{number}"),
+        2 => format!("\\u00e9{number}"),
+        _ => "x".repeat(number),
+    };
+    for count in [2, 7, 8, 9, 10, 40] {
+        let names: Vec<_> = (0..count).map(name).collect();
+        let object = |names: &[String]| {
+            let members: Vec<_> = names.iter().map(|name| format!("\"{name}\":{{}}")).collect();
+            format!("[{{{}}},{{\"n0\":[{{\"n0\":0}}]}}]", members.join(","))
+        };
+        assert_eq!(judged(&object(&names)), Ok(()), "{count}");
+        for first in 0..count {
+            let again = [names.clone(), vec![name(first)]].concat();
+            assert_eq!(judged(&object(&again)), Err(StructureRule::DuplicateKey), "{again:?}");
+        }
+    }
+    assert_eq!(judged("{\"é\":1,\"\\u00e9\":2}"), Err(StructureRule::DuplicateKey));
+    assert_eq!(judged("{\"\\u00e9\":1,\"é\":2}"), Err(StructureRule::DuplicateKey));
+    assert_eq!(judged("{\"a\":1,\"a\":2}"), Err(StructureRule::DuplicateKey));
+}
+
 #[test]
 fn scalars_have_their_pointers() {
     let mut seen = Collected::default();
@@ -354,8 +382,9 @@ fn the_exact_type_wins_then_the_longest_beginning() {
     let rules = MessageRules { bounds: Some(BOUNDS), types: Some(types), ..rules() };
     for (name, expected) in [("a:b", "a:b"), ("a:bc", "a:*"), ("ab", "a*"), ("x", "*"), ("", "*")] {
         let text = json!({ "t": name }).to_string();
-        let Verdict { listed, fault, .. } = judge(&rules, MessageKind::Text, text.as_bytes(), None);
-        assert_eq!((&*listed[0].1.name, fault), (expected, None), "{name}");
+        let Verdict { at_fault, fault, .. } =
+            judge(&rules, MessageKind::Text, text.as_bytes(), None);
+        assert_eq!((&*at_fault.unwrap().name, fault), (expected, None), "{name}");
     }
     assert!(TypePattern::parse("a*b").is_err() && TypePattern::parse("").is_err());
 }

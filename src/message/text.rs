@@ -83,9 +83,26 @@ pub(super) fn quoted(text: &str) -> impl Iterator<Item = &str> {
 
 /// Whether two names are one to parsers that ignore case (as those of Go and .NET do).
 pub(super) fn are_alike(one: &str, other: &str) -> bool {
-    let folded = |text: &str| {
-        text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect::<String>()
-    };
-    one == other
-        || (one.len().abs_diff(other.len()) <= 2 * one.len() && folded(one) == folded(other))
+    if one.is_ascii() && other.is_ascii() {
+        return one.eq_ignore_ascii_case(other);
+    }
+    // Folding a letter may change its length, and may make it ASCII.
+    may_be_alike(one.as_bytes(), other.as_bytes()) && folded(one).eq(folded(other))
+}
+
+fn folded(text: &str) -> impl Iterator<Item = char> {
+    text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase)
+}
+
+/// Whether two names may be alike, as far as their first letters tell.
+#[inline]
+pub(super) fn may_be_alike(one: &[u8], other: &[u8]) -> bool {
+    // Of two ASCII letters that differ in case alone, one has this bit.
+    const CASE: u8 = 0x20;
+    match (one.first(), other.first()) {
+        (Some(one), Some(other)) => {
+            one | CASE == other | CASE || !one.is_ascii() || !other.is_ascii()
+        }
+        (one, other) => one == other,
+    }
 }

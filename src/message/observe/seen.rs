@@ -10,9 +10,8 @@ use super::formats::Formats;
 use super::group::{Group, Peak};
 use super::shape::Nodes;
 use super::{ENOUGH, MOST_PEAKS, MOST_TYPES, MOST_UNDECIDED, guess, names};
-use crate::message::pointer::Path;
 use crate::message::rules::resembles_json;
-use crate::message::scan::{self, Bounds, Scalar, StructureRule, Visitor};
+use crate::message::scan::{self, Bounds, StructureRule};
 use crate::wire::{MOST_OBSERVED, ObservedMessage};
 
 /// The bounds of JSON that can be observed.
@@ -102,7 +101,7 @@ pub(super) fn read(payload: Option<&[u8]>) -> Content<'_> {
     let Ok(text) = std::str::from_utf8(payload) else {
         return Content::Other;
     };
-    match scan::scan(text, &BOUNDS, &mut Nobody) {
+    match scan::scan(text, &BOUNDS, &mut scan::Nothing) {
         Ok(()) => match serde_json::from_str(text) {
             Ok(value) => Content::Json(text, value),
             Err(_) => Content::Ambiguous,
@@ -114,17 +113,6 @@ pub(super) fn read(payload: Option<&[u8]>) -> Content<'_> {
             _ => Content::Ambiguous,
         },
     }
-}
-
-/// A visitor that looks at nothing.
-struct Nobody;
-
-impl<'t> Visitor<'t> for Nobody {
-    fn name(&mut self, _: &Path<'t>, _: &str) {}
-
-    fn container(&mut self, _: &Path<'t>) {}
-
-    fn scalar(&mut self, _: &Path<'t>, _: &Scalar<'t>) {}
 }
 
 impl Seen {

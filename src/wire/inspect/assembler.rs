@@ -10,8 +10,11 @@ use super::super::budget::HoldBudget;
 use super::super::frame_buffer::{CountedBytes, FrameBuffer};
 use super::super::reader::Frame;
 use super::super::{GateEvent, HeaderBytes, Opcode};
-use super::{Handover, Verdict, payloads};
+use super::{Handover, Verdict, payload_in, payloads};
 use crate::values::Reason;
+
+/// A payload of at most so many bytes is unmasked on the stack.
+const SMALL: usize = 512;
 
 /// Judges whole messages.
 pub trait MessageJudge: fmt::Debug + Send + Sync {
@@ -312,12 +315,15 @@ impl Assembler {
         let Some(judge) = self.judge.as_mut().filter(|_| state == MessageState::Held) else {
             return (None, count);
         };
+        let mut space = [0; SMALL];
         let judgement = if compressed {
             judge.judge(binary, &inflated.bytes, now)
-        } else if buffer.pending().is_empty() {
-            judge.judge(binary, &payloads(rest), now)
-        } else {
+        } else if !buffer.pending().is_empty() {
             judge.judge(binary, &payloads(&[buffer.pending(), rest].concat()), now)
+        } else if let Some(payload) = payload_in(rest, &mut space) {
+            judge.judge(binary, payload, now)
+        } else {
+            judge.judge(binary, &payloads(rest), now)
         };
         let incomplete = judge.is_incomplete();
         self.packet = incomplete.then(|| self.packet.unwrap_or(number));

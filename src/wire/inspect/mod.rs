@@ -295,6 +295,18 @@ impl MessageReaders {
     }
 }
 
+/// The unmasked payload of one complete frame, if it fits into `space`.
+fn payload_in<'s>(frame: &[u8], space: &'s mut [u8]) -> Option<&'s [u8]> {
+    let head = HeaderBytes::read(frame);
+    let masked = frame.get(head.size()..)?;
+    let payload = space.get_mut(..masked.len())?;
+    if masked.len() as u64 != head.declared() {
+        return None;
+    }
+    mask::unmask(masked, head.key(), payload);
+    Some(payload)
+}
+
 /// The unmasked payloads of complete frames.
 fn payloads(mut frames: &[u8]) -> Vec<u8> {
     let mut payloads = Vec::with_capacity(frames.len());

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use crate::Outcome;
 
@@ -17,8 +18,23 @@ pub(crate) fn words(file: &Path) -> String {
     format!("valgrind --quiet --tool=callgrind --callgrind-out-file={}", file.display())
 }
 
+/// All instructions of this program, run with other arguments.
+pub(crate) fn count_self(arguments: &[&str]) -> Outcome<f64> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("count");
+    let status = Command::new("env")
+        .args(words(&file).split_whitespace())
+        .arg(std::env::current_exe()?)
+        .args(arguments)
+        .status()?;
+    if !status.success() {
+        return Err(format!("{} under valgrind: {status}", arguments.join(" ")).into());
+    }
+    total(&file)
+}
+
 /// All instructions of the program, from its start to its end, in all of its threads.
-pub(crate) fn total(file: &Path) -> Outcome<f64> {
+fn total(file: &Path) -> Outcome<f64> {
     Ok(Sums::read(file)?.all)
 }
 

@@ -7,7 +7,8 @@ use tokio::runtime::Builder;
 use tokio::time::sleep;
 
 use crate::counts::Counted;
-use crate::load::{Dialer, SOURCES, exchange};
+use crate::load::{Client, Dialer, Exchange, SOURCES, exchange, exchange_of};
+use crate::messages::{self, Rules};
 use crate::peers::{Ground, Kind};
 use crate::{Outcome, callgrind, token};
 
@@ -25,9 +26,16 @@ const REST_AFTER_CLOSE: Duration = Duration::from_millis(20);
 enum Task {
     /// An echo of so many bytes, on one connection.
     Echo(usize),
+    /// An echo of a chat's message of [`MESSAGE`] bytes, which meets the rules.
+    Judged(Rules),
     /// From TCP to an answered Close.
     Handshake,
 }
+
+/// The size of a message that is judged, in bytes.
+pub(crate) const MESSAGE: usize = 200;
+/// The row that the cost of rules is compared with.
+pub(crate) const WITHOUT_RULES: &str = "gateway, 200 B JSON echo, no rules";
 
 /// Instructions of the gateway for each.
 pub(crate) fn count() -> Outcome<Vec<Counted>> {
@@ -35,6 +43,9 @@ pub(crate) fn count() -> Outcome<Vec<Counted>> {
     for (what, task, (few, many)) in [
         ("gateway, 64 B echo", Task::Echo(64), MESSAGES),
         ("gateway, 4 KiB echo", Task::Echo(4096), MESSAGES),
+        (WITHOUT_RULES, Task::Judged(Rules::None), MESSAGES),
+        ("gateway, 200 B JSON echo, types", Task::Judged(Rules::Types), MESSAGES),
+        ("gateway, 200 B JSON echo, a schema", Task::Judged(Rules::Schema), MESSAGES),
         ("gateway, full handshake to Close", Task::Handshake, HANDSHAKES),
     ] {
         let difference = run(task, many, many)? - run(task, few, many)?;
@@ -60,16 +71,13 @@ fn run(task: Task, times: u32, rounds: u32) -> Outcome<f64> {
         let proxy = ground.start(&peer, 0, Some(&callgrind::words(&file)))?;
         match task {
             Task::Echo(size) => {
-                let exchange = exchange(size, 1);
-                let mut client = dialer.open(proxy.address, 0, "/slow").await?;
-                for round in 0..rounds {
-                    sleep(REST).await;
-                    if round < times {
-                        client.check(&exchange).await?;
-                    }
-                }
-                sleep(REST).await;
-                client.close().await?;
+                let client = dialer.open(proxy.address, 0, "/slow").await?;
+                echo(client, &exchange(size, 1), times, rounds).await?;
+            }
+            Task::Judged(rules) => {
+                let client = dialer.open(proxy.address, 0, &rules.path("slow")).await?;
+                let exchange = exchange_of(&messages::chat(MESSAGE), 1);
+                echo(client, &exchange, times, rounds).await?;
             }
             Task::Handshake => {
                 for round in 0..rounds {
@@ -83,4 +91,15 @@ fn run(task: Task, times: u32, rounds: u32) -> Outcome<f64> {
         drop(proxy);
         callgrind::total_without_entropy(&file)
     })
+}
+
+async fn echo(mut client: Client, exchange: &Exchange, times: u32, rounds: u32) -> Outcome<()> {
+    for round in 0..rounds {
+        sleep(REST).await;
+        if round < times {
+            client.check(exchange).await?;
+        }
+    }
+    sleep(REST).await;
+    Ok(client.close().await?)
 }

@@ -10,6 +10,7 @@ mod counts;
 #[path = "../rules/frames.rs"]
 mod frames;
 mod gateway;
+mod judged;
 mod rules;
 
 #[allow(dead_code, reason = "the benchmark of proxies uses the rest")]
@@ -21,6 +22,9 @@ mod load;
 #[allow(dead_code, reason = "the benchmark of proxies uses the rest")]
 #[path = "../proxies/measure.rs"]
 mod measure;
+#[allow(dead_code, reason = "the benchmark of proxies uses the rest")]
+#[path = "../proxies/messages.rs"]
+mod messages;
 #[allow(dead_code, reason = "the benchmark of proxies uses the rest")]
 #[path = "../proxies/peers/mod.rs"]
 mod peers;
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
         ["--spread", times] => spread(times).map(|()| true),
         // Itself, under callgrind.
         [rules::JUDGE, kind, times] => rules::judge(kind, times).map(|()| true),
+        [judged::JUDGE, shape, rules, times] => judged::judge(shape, rules, times).map(|()| true),
         _ => Err(USAGE.into()),
     };
     match outcome {
@@ -65,6 +70,7 @@ fn main() -> ExitCode {
 
 fn count() -> Outcome<Vec<Counted>> {
     let mut counted = rules::count()?;
+    counted.extend(judged::count()?);
     counted.extend(gateway::count()?);
     Ok(counted)
 }
@@ -74,7 +80,10 @@ fn count() -> Outcome<Vec<Counted>> {
 fn compare() -> Outcome<bool> {
     let wanted = Counts::read()?;
     let mut counted = count()?;
-    let mut within = wanted.compare(&counted)?;
+    let within_bounds = |counted: &[Counted]| -> Outcome<bool> {
+        Ok(wanted.compare(counted)? & judged::compare(counted)?)
+    };
+    let mut within = within_bounds(&counted)?;
     for _ in 1..TRIES {
         if within {
             break;
@@ -83,7 +92,7 @@ fn compare() -> Outcome<bool> {
         for (least, again) in counted.iter_mut().zip(count()?) {
             least.count = least.count.min(again.count);
         }
-        within = wanted.compare(&counted)?;
+        within = within_bounds(&counted)?;
     }
     Ok(within)
 }

@@ -1,5 +1,5 @@
 //! The application behind the proxies: answers the upgrade, then echoes each message when it is
-//! whole, after a pause on a connection to `/slow`, or pushes messages on one to `/push`. A request without an upgrade
+//! whole, after a pause on a connection to `.../slow`, or pushes messages on one to `.../push`. A request without an upgrade
 //! gets a page: `/page/SIZE` one of so many bytes. It trusts its peer; it is not measured.
 
 use std::io;
@@ -105,9 +105,10 @@ async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Opti
          Sec-WebSocket-Accept: {accept}\r\n\r\n"
     );
     stream.write_all(answer.as_bytes()).await?;
-    Ok(Some(match head.split(' ').nth(1) {
-        Some("/push") => Manner::Push,
-        Some("/slow") => Manner::SlowEcho,
+    let path = head.split(' ').nth(1).unwrap_or_default();
+    Ok(Some(match path.rsplit('/').next() {
+        Some("push") => Manner::Push,
+        Some("slow") => Manner::SlowEcho,
         _ => Manner::Echo,
     }))
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use crate::Outcome;
 use crate::alone::Application;
-use crate::load::{Client, exchange};
+use crate::load::{Client, exchange, exchange_of};
 use crate::measure::{kernel_memory, memory};
+use crate::messages::{self, Rules};
 use crate::peers::{Peer, Proxy};
 use crate::rows::{ACTIVE, Work};
 use crate::run::{Bench, Round, Used, real};
@@ -44,11 +45,11 @@ impl Bench {
             for peer in &self.peers {
                 round.push(match work {
                     Work::Crowd { connections, processes, size, messages } => {
-                        let crowd = self.gather(peer, connections, processes).await?;
+                        let crowd = self.gather(peer, connections, processes, Rules::None).await?;
                         self.let_talk(crowd, size, messages).await?
                     }
-                    Work::Idle { connections } => {
-                        let crowd = self.gather(peer, connections, 1).await?;
+                    Work::Idle { connections, rules } => {
+                        let crowd = self.gather(peer, connections, 1, rules).await?;
                         Used { figures: vec![crowd.grown.proxy], rate: None }
                     }
                     _ => return Err("it is not about memory".into()),
@@ -61,7 +62,13 @@ impl Bench {
 
     /// Proxies of its own, so that no earlier connection left memory behind, and an application in a
     /// process of its own, which can open as many files again.
-    async fn gather(&self, peer: &Peer, connections: u32, processes: u32) -> Outcome<Crowd> {
+    async fn gather(
+        &self,
+        peer: &Peer,
+        connections: u32,
+        processes: u32,
+        rules: Rules,
+    ) -> Outcome<Crowd> {
         let application = Application::start()?;
         let mut proxies = Vec::new();
         for _ in 0..processes {
@@ -69,11 +76,11 @@ impl Bench {
             let start = self.ground.start_before(application.address, peer, BUFFER_SMALL, under);
             proxies.push(start?);
         }
-        let mut clients = self.greet(&proxies, FIRST).await?;
+        let mut clients = self.greet(&proxies, FIRST, rules).await?;
         tokio::time::sleep(SETTLE_MEMORY).await;
         let before = (memory_of(&proxies)?, kernel_memory()?);
         let each = (connections / processes).saturating_sub(FIRST);
-        clients.append(&mut self.greet(&proxies, each).await?);
+        clients.append(&mut self.greet(&proxies, each, rules).await?);
         tokio::time::sleep(SETTLE_MEMORY).await;
         let grown = |after: u64, before: u64| {
             real(after.saturating_sub(before)) / 1024.0 / f64::from(each * processes)
@@ -87,11 +94,14 @@ impl Bench {
     }
 
     /// So many connections to each, which all had a message echoed.
-    async fn greet(&self, proxies: &[Proxy], each: u32) -> Outcome<Vec<Client>> {
-        let exchange = exchange(64, 1);
+    async fn greet(&self, proxies: &[Proxy], each: u32, rules: Rules) -> Outcome<Vec<Client>> {
+        let exchange = match rules {
+            Rules::None => exchange(64, 1),
+            _ => exchange_of(&messages::of(200), 1),
+        };
         let mut clients = Vec::new();
         for proxy in proxies {
-            clients.append(&mut self.open(proxy.address, each, "/echo").await?);
+            clients.append(&mut self.open(proxy.address, each, &rules.path("echo")).await?);
         }
         for client in &mut clients {
             client.check(&exchange).await?;

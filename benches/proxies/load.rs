@@ -294,8 +294,13 @@ pub(crate) fn page(size: usize) -> Vec<u8> {
 
 /// `count` text messages of `size` bytes in one piece.
 pub(crate) fn exchange(size: usize, count: u32) -> Exchange {
-    let (text, count) = (text(size), count as usize);
-    let (out, back) = (masked(&text).repeat(count), unmasked(&text).repeat(count));
+    exchange_of(&text(size), count)
+}
+
+/// `count` messages with this text in one piece.
+pub(crate) fn exchange_of(text: &[u8], count: u32) -> Exchange {
+    let count = count as usize;
+    let (out, back) = (masked(text).repeat(count), unmasked(text).repeat(count));
     Exchange { out: out.into(), back: back.into() }
 }
 

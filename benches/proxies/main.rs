@@ -10,6 +10,7 @@ mod app;
 mod crowd;
 mod load;
 mod measure;
+mod messages;
 mod options;
 mod pace;
 mod peers;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::peers::{KINDS, Kind};
-use crate::rows::{LARGE_ROWS, ROWS, Row, SCALE};
+use crate::rows::{LARGE_ROWS, ROWS, RULES, Row, SCALE};
 
 /// Rounds, unless said otherwise.
 const ROUNDS: usize = 7;
@@ -40,6 +40,7 @@ pub(crate) fn usage() -> String {
          --quick           {ROUNDS_QUICK} rounds of a fifth of the work, without the largest row\n\
          --rows NAME,...   only these: {}\n\
          --scale           the rows scale-* alone\n\
+         --rules           what rules for messages cost: the rows rules-*, idle-no-rules, idle-types\n\
          --peers NAME,...  only these proxies: {}; otherwise all that are installed\n\
          --baseline FILE   another program of Framewall's, beside the proxies\n\
          --rounds N        {ROUNDS} if not said\n\
@@ -53,12 +54,12 @@ pub(crate) fn usage() -> String {
 }
 
 fn all_rows() -> impl Iterator<Item = Row> {
-    ROWS.into_iter().chain(LARGE_ROWS).chain(SCALE)
+    ROWS.into_iter().chain(LARGE_ROWS).chain(RULES).chain(SCALE)
 }
 
 impl Options {
     pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
-        let (mut rounds, mut quick, mut scale) = (None, false, false);
+        let (mut rounds, mut quick, mut scale, mut rules) = (None, false, false, false);
         let (mut names, mut peers) = (None, KINDS.to_vec());
         let (mut write, mut csv, mut baseline) = (None, None, None);
         let mut tools = Tools::default();
@@ -67,6 +68,7 @@ impl Options {
             match argument.as_str() {
                 "--quick" => quick = true,
                 "--scale" => scale = true,
+                "--rules" => rules = true,
                 "--rounds" => rounds = Some(whole(&value()?)?),
                 "--write" => write = Some(value()?.into()),
                 "--csv" => csv = Some(value()?.into()),
@@ -84,6 +86,7 @@ impl Options {
         let mut rows = match names {
             Some(names) => names.split(',').map(find).collect::<Result<_, _>>()?,
             None if scale => SCALE.to_vec(),
+            None if rules => RULES.to_vec(),
             None if quick => ROWS.to_vec(),
             None => ROWS.into_iter().chain(LARGE_ROWS).collect(),
         };

@@ -41,14 +41,14 @@ impl Report {
     /// Prints the lines of a row, and keeps them for the end.
     pub(crate) fn add(&mut self, row: &Row, rounds: &[Round]) {
         for (at, line) in row.lines.iter().enumerate() {
-            let title = title(line, row.wanted());
+            let title = title(line, row);
             let columns = self.line(&title, line.unit, rounds, |used| used.figures.get(at));
             println!("{columns}");
             let _ = writeln!(self.costs, "{columns}");
             self.keep(row, &title, line.unit, rounds, |used| used.figures.get(at));
         }
         if let Some(line) = row.lines.first() {
-            let title = title(line, row.wanted());
+            let title = title(line, row);
             self.rate(&title, rounds);
             self.keep(row, &title, "per s", rounds, |used| used.rate.as_ref());
         }
@@ -143,12 +143,16 @@ fn machine(peers: &[Peer], cores: Cores) -> String {
     )
 }
 
-fn title(line: &Line, connections: Option<u32>) -> String {
-    let connections = connections.map_or(String::new(), |count| match count {
+fn title(line: &Line, row: &Row) -> String {
+    let size = row.size().map_or(String::new(), |size| match size {
+        0..1024 => format!("{size} B"),
+        _ => format!("{} KiB", size / 1024),
+    });
+    let connections = row.wanted().map_or(String::new(), |count| match count {
         0..1000 => count.to_string(),
         _ => format!("{},{:03}", count / 1000, count % 1000),
     });
-    line.title.replace("{connections}", &connections)
+    line.title.replace("{connections}", &connections).replace("{size}", &size)
 }
 
 fn head(columns: &[String]) -> String {

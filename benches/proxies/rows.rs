@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::messages::Rules;
+
 /// One kind of work, and what is told of it.
 #[derive(Clone, Copy)]
 pub(crate) struct Row {
@@ -37,8 +39,12 @@ pub(crate) enum Work {
     /// Each connection asks for a page of `size` bytes, one request after the other, and all of them `requests`.
     /// Gives CPU time a request.
     Get { connections: u32, size: usize, requests: u32 },
-    /// Connections that had one message echoed and say nothing more. Gives memory a connection.
-    Idle { connections: u32 },
+    /// Connections that had one message echoed, which met the rules, and say nothing more. Gives memory a connection.
+    Idle { connections: u32, rules: Rules },
+    /// Each connection sends a JSON message of `size` bytes, waits for it, and again; first on routes with each of
+    /// [`COMPARED`] and then in the opposite order, `messages` by each. Gives CPU time a message of each, the ratios of
+    /// these times to the first one, and the messages a second of each.
+    Judged { connections: u32, size: usize, messages: u32 },
     /// As many connections, of which [`ACTIVE`] at a time have a message echoed, each in its turn.
     /// Where the limit of open files is in the way, several processes of a proxy share them. Gives
     /// CPU time a message, and memory a connection: the proxy's and the kernel's.
@@ -49,6 +55,9 @@ pub(crate) enum Work {
 pub(crate) const QUANTILES: [f64; 3] = [0.5, 0.99, 0.999];
 /// Messages on their way at the same time in a crowd.
 pub(crate) const ACTIVE: u32 = 50;
+
+/// Rules that are compared; the first are none.
+pub(crate) const COMPARED: [Rules; 3] = [Rules::None, Rules::Types, Rules::Schema];
 
 pub(crate) const ROWS: [Row; 12] = [
     row("echo-64", echo(50, 64, 1, 60_000), &[time("64 B echo, 50 connections")]),
@@ -87,7 +96,7 @@ pub(crate) const ROWS: [Row; 12] = [
     row("get-1m", get(4, 1 << 20, 400), &[time("GET of 1 MiB, 4 connections")]),
     row(
         "idle-1000",
-        Work::Idle { connections: 1000 },
+        Work::Idle { connections: 1000, rules: Rules::None },
         &[memory("memory per idle connection, of 1,000")],
     ),
 ];
@@ -95,9 +104,37 @@ pub(crate) const ROWS: [Row; 12] = [
 /// Left out of a quick run.
 pub(crate) const LARGE_ROWS: [Row; 1] = [row(
     "idle-10000",
-    Work::Idle { connections: 10_000 },
+    Work::Idle { connections: 10_000, rules: Rules::None },
     &[memory("memory per idle connection, of {connections}")],
 )];
+
+/// What the rules for messages cost. Other proxies have none, and forward what comes.
+pub(crate) const RULES: [Row; 5] = [
+    row("rules-200", judged(50, 200, 60_000), JUDGED),
+    row("rules-4k", judged(50, 4 << 10, 30_000), JUDGED),
+    row("rules-64k", judged(16, 64 << 10, 3000), JUDGED),
+    row(
+        "idle-no-rules",
+        Work::Idle { connections: 4000, rules: Rules::None },
+        &[memory("memory per idle connection, no rules")],
+    ),
+    row(
+        "idle-types",
+        Work::Idle { connections: 4000, rules: Rules::Types },
+        &[memory("memory per idle connection, types")],
+    ),
+];
+
+const JUDGED: &[Line] = &[
+    time("JSON of {size}, no rules"),
+    time("JSON of {size}, types"),
+    time("JSON of {size}, a schema"),
+    Line { title: "JSON of {size}, types", unit: "times no rules" },
+    Line { title: "JSON of {size}, a schema", unit: "times no rules" },
+    Line { title: "JSON of {size}, no rules", unit: "per s" },
+    Line { title: "JSON of {size}, types", unit: "per s" },
+    Line { title: "JSON of {size}, a schema", unit: "per s" },
+];
 
 /// What many connections make of the cost of one.
 pub(crate) const SCALE: [Row; 6] = [
@@ -131,6 +168,10 @@ const fn echo(connections: u32, size: usize, pipeline: u32, messages: u32) -> Wo
     Work::Echo { connections, size, pipeline, messages }
 }
 
+const fn judged(connections: u32, size: usize, messages: u32) -> Work {
+    Work::Judged { connections, size, messages }
+}
+
 const fn get(connections: u32, size: usize, requests: u32) -> Work {
     Work::Get { connections, size, requests }
 }
@@ -150,6 +191,7 @@ impl Row {
             Work::Echo { messages, .. }
             | Work::Push { messages, .. }
             | Work::Paced { messages, .. }
+            | Work::Judged { messages, .. }
             | Work::Crowd { messages, .. } => *messages /= by,
             Work::Handshakes { count, .. } => *count /= by,
             Work::Get { requests, .. } => *requests /= by,
@@ -166,10 +208,18 @@ impl Row {
         }
     }
 
+    /// The size of its messages, where the title has it.
+    pub(crate) fn size(&self) -> Option<usize> {
+        match self.work {
+            Work::Judged { size, .. } => Some(size),
+            _ => None,
+        }
+    }
+
     /// The same with no more connections than that to a process.
     pub(crate) fn with_at_most(mut self, most: u32) -> Self {
         match &mut self.work {
-            Work::Idle { connections } => *connections = most.min(*connections),
+            Work::Idle { connections, .. } => *connections = most.min(*connections),
             Work::Crowd { connections, processes, .. } => {
                 // A few less are the same point of the curve.
                 *processes = (connections.saturating_add(most / 2) / most).max(1);

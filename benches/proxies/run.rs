@@ -10,12 +10,13 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::Outcome;
-use crate::load::{Client, Dialer, SOURCES, exchange};
+use crate::load::{Client, Dialer, Exchange, SOURCES, exchange, exchange_of};
 use crate::measure::{self, Cores, cpu_time};
+use crate::messages;
 use crate::options::Tools;
 use crate::pace::Clock;
 use crate::peers::{Ground, Kind, Peer, Proxy};
-use crate::rows::{QUANTILES, Row, Work};
+use crate::rows::{COMPARED, QUANTILES, Row, Work};
 use crate::token;
 use crate::tool::Tool;
 
@@ -98,7 +99,12 @@ impl Bench {
     async fn work(&self, proxy: &Proxy, work: Work) -> Outcome<Used> {
         match work {
             Work::Echo { connections, size, pipeline, messages } => {
-                self.echo(proxy, connections, (size, pipeline), messages).await
+                let exchange = exchange(size, pipeline);
+                let times = (messages / connections / pipeline).max(1);
+                self.echo(proxy, connections, "/echo", &exchange, (times, pipeline)).await
+            }
+            Work::Judged { connections, size, messages } => {
+                self.judged(proxy, connections, size, messages).await
             }
             Work::Paced { connections, size, interval, messages } => {
                 self.paced(proxy, (connections, interval), size, messages).await
@@ -116,19 +122,19 @@ impl Bench {
         }
     }
 
+    /// Each client sends the exchange, of `pipeline` messages, `times` times.
     async fn echo(
         &self,
         proxy: &Proxy,
         connections: u32,
-        (size, pipeline): (usize, u32),
-        messages: u32,
+        path: &str,
+        exchange: &Exchange,
+        (times, pipeline): (u32, u32),
     ) -> Outcome<Used> {
-        let exchange = exchange(size, pipeline);
-        let mut clients = self.open(proxy.address, connections, "/echo").await?;
+        let mut clients = self.open(proxy.address, connections, path).await?;
         for client in &mut clients {
-            client.check(&exchange).await?;
+            client.check(exchange).await?;
         }
-        let times = (messages / connections / pipeline).max(1);
         let count = times * connections * pipeline;
         let work = self.metered(slice::from_ref(proxy), count, clients, |mut client| {
             let exchange = exchange.clone();
@@ -138,6 +144,27 @@ impl Bench {
             }
         });
         Ok(work.await?.0)
+    }
+
+    async fn judged(
+        &self,
+        proxy: &Proxy,
+        connections: u32,
+        size: usize,
+        messages: u32,
+    ) -> Outcome<Used> {
+        let exchange = exchange_of(&messages::of(size), 1);
+        let times = (messages / connections / 2).max(1);
+        let (mut costs, mut rates) = ([0.0; COMPARED.len()], [0.0; COMPARED.len()]);
+        for place in (0..COMPARED.len()).chain((0..COMPARED.len()).rev()) {
+            let path = COMPARED[place].path("echo");
+            let used = self.echo(proxy, connections, &path, &exchange, (times, 1)).await?;
+            costs[place] += used.figures.first().copied().unwrap_or(f64::NAN) / 2.0;
+            rates[place] += used.rate.unwrap_or(f64::NAN) / 2.0;
+        }
+        let ratios = costs.iter().skip(1).map(|cost| cost / costs[0]);
+        let figures = costs.iter().copied().chain(ratios).chain(rates).collect();
+        Ok(Used { figures, rate: None })
     }
 
     async fn paced(
@@ -300,7 +327,7 @@ impl Bench {
         &self,
         to: SocketAddr,
         count: u32,
-        path: &'static str,
+        path: &str,
     ) -> Outcome<Vec<Client>> {
         let mut clients = Vec::new();
         let mut opening = JoinSet::new();
@@ -310,8 +337,8 @@ impl Bench {
             {
                 clients.push(opened??);
             }
-            let dialer = self.dialer.clone();
-            opening.spawn(async move { dialer.open(to, number, path).await });
+            let (dialer, path) = (self.dialer.clone(), path.to_owned());
+            opening.spawn(async move { dialer.open(to, number, &path).await });
         }
         while let Some(opened) = opening.join_next().await {
             clients.push(opened??);

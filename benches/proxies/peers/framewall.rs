@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Setup, Site, arguments};
 use crate::load::ORIGIN;
+use crate::messages::{self, Rules};
 use crate::token::{AUDIENCE, ISSUER, PUBLIC_KEY};
 
 /// Names the program to measure; otherwise it is the one that cargo built beside the benchmark, with
@@ -25,6 +26,28 @@ pub(super) fn setup(site: &Site<'_>, file: &Path) -> Setup {
 }
 
 fn config(site: &Site<'_>) -> String {
+    let common = common(site);
+    messages::ALL.into_iter().fold(common, |config, rules| config + &route(site, rules))
+}
+
+/// A route for the messages that meet `rules`.
+fn route(site: &Site<'_>, rules: Rules) -> String {
+    format!(
+        r#"
+[routes.{name}]
+path = "{path}"
+upstream = ["ws://{application}"]
+origins = ["{ORIGIN}"]
+auth = "main"
+{tables}"#,
+        name = rules.route(),
+        path = rules.path("*"),
+        application = site.application,
+        tables = rules.tables(),
+    )
+}
+
+fn common(site: &Site<'_>) -> String {
     format!(
         r#"
 [server]
@@ -52,11 +75,6 @@ public_key = "{PUBLIC_KEY}"
 issuer = "{ISSUER}"
 audience = ["{AUDIENCE}"]
 forward = {{ "X-User-Id" = "sub" }}
-[routes.app]
-path = "/*"
-upstream = ["ws://{application}"]
-origins = ["{ORIGIN}"]
-auth = "main"
 [routes.pages]
 path = "/page/*"
 serve = ["http"]

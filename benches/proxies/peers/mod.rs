@@ -50,7 +50,7 @@ pub(crate) struct Peer {
     program: PathBuf,
 }
 
-/// A folder with the certificate, and everything a proxy is started with.
+/// A folder with the certificate, the schema, and everything a proxy is started with.
 pub(crate) struct Ground {
     folder: tempfile::TempDir,
     pub(crate) application: SocketAddr,
@@ -158,6 +158,7 @@ impl Ground {
         // HAProxy has both in one file.
         write_secret(&folder.path().join("both.pem"), &(key + &cert))?;
         fs::write(folder.path().join("cert.pem"), cert)?;
+        crate::messages::write_files(folder.path())?;
         Ok((Self { folder, application, core }, made.cert.der().clone()))
     }
 

@@ -48,7 +48,8 @@ struct Memory {
 }
 
 impl Judge {
-    /// A judge by `rules`. `rates` has an entry for each of [`Types::rules`](super::Types::rules).
+    /// A judge by `rules`. `rates` has an entry for each of [`Types::rules`](super::Types::rules), or is
+    /// empty, if none of them has a rate. `claims` matter only if [`MessageRules::needs_claims`].
     #[must_use]
     pub fn new(
         rules: Arc<MessageRules>,

@@ -149,6 +149,13 @@ impl MessageRules {
         self.on_violation == answer || types.any(|one| one.on_violation == Some(answer))
     }
 
+    /// Whether a verdict depends on the claims of the sender's token.
+    #[must_use]
+    pub fn needs_claims(&self) -> bool {
+        let types = self.types.iter().flat_map(Types::rules);
+        types.into_iter().any(|one| !one.require.is_empty() || !one.require_in.is_empty())
+    }
+
     /// A reader of the protocol, from the first message of a session on.
     pub(super) fn reader(&self) -> Option<Box<dyn Reader>> {
         Some(self.protocol.as_ref()?.reader(self.sender))

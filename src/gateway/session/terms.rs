@@ -26,7 +26,8 @@ pub(super) fn terms(
     let rate = route.limits.messages_per_user.as_ref();
     let share = user.zip(rate).map(|(user, rate)| limiters.share(user, rate, now));
     let judge = |rules: &Arc<MessageRules>| {
-        let claims = tokens.map(|tokens| tokens.claims.read());
+        // A session keeps no more than its messages need.
+        let claims = tokens.filter(|_| rules.needs_claims()).map(|tokens| tokens.claims.read());
         let rates = rates(rules, session, user, limiters, now);
         Box::new(Judge::new(Arc::clone(rules), claims, rates, id)) as Box<dyn MessageJudge>
     };
@@ -50,6 +51,9 @@ fn rates(
     now: Instant,
 ) -> Vec<RateOfType> {
     let types = rules.types.iter().flat_map(Types::rules);
+    if types.clone().all(|one| one.rate.is_none() && one.rate_per_user.is_none()) {
+        return Vec::new();
+    }
     let rates = types.map(|one| {
         let share = |sender, rate: Option<&Rate>| {
             rate.map(|rate| limiters.share_of(sender, &one.scope, rate, now))

@@ -25,7 +25,9 @@ mod tests;
 
 pub use judge::{Judge, RateOfType};
 pub use matching::PatternForm;
-pub use observe::{Direction, Messages, Observation, Report, SchemaFile};
+pub use observe::{
+    Direction, Messages, Observation, Observed, ObservedProtocol, Report, SchemaFile,
+};
 pub use opening::{Opening, is_whole, take_token};
 pub use packed::Packed;
 pub use patterns::Patterns;

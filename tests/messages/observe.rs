@@ -51,6 +51,18 @@ fn interrupt(child: Child) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// Pastes printed tables behind the configuration, checks it, and reloads it.
+fn paste(gateway: &Gateway, printed: &str) {
+    gateway.rewrite(|text| format!("{text}\n{printed}"));
+    let checked = Command::new(env!("CARGO_BIN_EXE_framewall"))
+        .args(["check", "--config", "framewall.toml"])
+        .current_dir(gateway.folder())
+        .output()
+        .unwrap();
+    assert!(checked.status.success(), "{}\n{printed}", String::from_utf8_lossy(&checked.stdout));
+    gateway.hang_up("reloaded");
+}
+
 /// The messages of two clients, and one of a type that none of them sends.
 fn messages() -> [[String; 2]; 2] {
     [
@@ -92,7 +104,7 @@ fn the_printed_rules_let_the_observed_messages_pass_and_no_other_type() {
             "{value} in:\n{printed}\n{schema}"
         );
     }
-    let ended = &records(&gateway, "observe.ended")[0];
+    let ended = gateway.wait_for_record(|record| record["event"] == "observe.ended");
     let uid = rustix::process::getuid().as_raw();
     let about =
         ["route", "direction", "uid", "sessions", "messages", "ended"].map(|field| &ended[field]);
@@ -101,15 +113,7 @@ fn the_printed_rules_let_the_observed_messages_pass_and_no_other_type() {
     let asked = gateway.wait_for_record(|record| record["action"] == "observe");
     assert_eq!((&asked["result"], &asked["uid"]), (&json!("done"), &json!(uid)));
 
-    // Pasted behind the file as it stands.
-    gateway.rewrite(|text| format!("{text}\n{printed}"));
-    let checked = Command::new(env!("CARGO_BIN_EXE_framewall"))
-        .args(["check", "--config", "framewall.toml"])
-        .current_dir(gateway.folder())
-        .output()
-        .unwrap();
-    assert!(checked.status.success(), "{}\n{printed}", String::from_utf8_lossy(&checked.stdout));
-    gateway.hang_up("reloaded");
+    paste(&gateway, &printed);
     let mut third = Session::open(&gateway, &upstream);
     for said in messages() {
         for message in said {
@@ -260,4 +264,31 @@ fn a_token_that_is_handed_in_is_not_observed() {
     passes(&mut session, &Frame::text("{\"action\":\"say\"}"));
     let seen: Value = serde_json::from_str(&interrupt(child)).unwrap();
     assert_eq!(seen["all"]["messages"], 1, "{seen:#}");
+}
+
+#[test]
+fn the_methods_of_a_protocol_are_observed_as_types() {
+    let upstream = RawUpstream::bind();
+    let gateway = observable(&upstream, "").start();
+    let mut session = Session::open(&gateway, &upstream);
+    let calls = [
+        json!({ "jsonrpc": "2.0", "id": 1, "method": "say", "params": { "text": "hello" } }),
+        json!([{ "jsonrpc": "2.0", "method": "leave" }, { "jsonrpc": "2.0", "method": "say", "params": { "text": "" } }]),
+    ];
+    let calls = calls.map(|call| Frame::text(call.to_string()));
+    let child = begin(&gateway, &["--protocol", "jsonrpc", "--write", "schemas"]);
+    for call in &calls {
+        passes(&mut session, call);
+    }
+    paste(&gateway, &interrupt(child));
+    for call in &calls {
+        passes(&mut session, call);
+    }
+    session
+        .client
+        .say(Frame::text("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"say\",\"params\":[]}"));
+    session.client.expect_closing(1008, "message.schema");
+    let mut session = Session::open(&gateway, &upstream);
+    session.client.say(Frame::text("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"delete\"}"));
+    session.client.expect_closing(1008, "message.type");
 }

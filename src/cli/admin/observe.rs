@@ -19,7 +19,7 @@ use super::{CommandFailure, Reach, client, lasting, show, socket_of};
 use crate::cli::{config_file, print};
 use crate::config::duration;
 use crate::control::admin::{ObserveRequest, Request};
-use crate::message::{Messages, Report};
+use crate::message::{Messages, ObservedProtocol, Report};
 
 /// The arguments of `framewall observe`.
 #[derive(Debug, Args)]
@@ -35,6 +35,9 @@ pub(in crate::cli) struct ObserveArgs {
     /// JSON pointer to the type of a message, such as /action; it is guessed if it is not given
     #[arg(long, value_name = "POINTER")]
     type_at: Option<String>,
+    /// The protocol of the messages, as the key `protocol` has it; its parts are the types
+    #[arg(long, value_name = "NAME", conflicts_with = "type_at", value_parser = ObservedProtocol::NAMES)]
+    protocol: Option<String>,
     /// Observe the messages of the application, in place of those of its clients
     #[arg(long)]
     replies: bool,
@@ -44,13 +47,13 @@ pub(in crate::cli) struct ObserveArgs {
 }
 
 pub(in crate::cli) fn observe(args: ObserveArgs) -> Result<ExitCode, CommandFailure> {
-    let ObserveArgs { reach, route, lasting, type_at, replies, write } = args;
+    let ObserveArgs { reach, route, lasting, type_at, protocol, replies, write } = args;
     let socket = socket_of(&reach)?;
     let most = duration(&lasting).map_err(CommandFailure::Usage)?;
     // Standard output has the result alone.
     let _ =
         writeln!(io::stderr(), "observing the route {route} for {lasting}; Ctrl-C ends it earlier");
-    let target = ObserveRequest { route, lasting, type_at, replies };
+    let target = ObserveRequest { route, lasting, type_at, protocol, replies };
     let answer = ask(&socket, &Request::Observe { target }, most)?;
     if answer["result"] != "done" {
         if reach.json {
@@ -149,9 +152,15 @@ fn shown(report: &Report, folder: Option<&str>) -> String {
         rows.push(row(&show::plain(&one.name), &one.messages));
     }
     let others = [
-        ("(JSON without a type)", &report.untyped),
+        (
+            if report.protocol.is_some() { "(of the protocol)" } else { "(JSON without a type)" },
+            &report.untyped,
+        ),
         ("(other types)", &report.unnamed),
-        ("(almost JSON)", &report.ambiguous),
+        (
+            if report.protocol.is_some() { "(not of it)" } else { "(almost JSON)" },
+            &report.ambiguous,
+        ),
         ("(not JSON)", &report.other),
         ("(not read)", &report.unread),
         ("all", &report.all),

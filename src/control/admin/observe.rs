@@ -14,7 +14,7 @@ use crate::config::duration;
 use crate::control::Control;
 use crate::gateway::session::ObservedRoute;
 use crate::journal::{Event, ObservationRecord};
-use crate::message::{Direction, Observation, Pointer};
+use crate::message::{Direction, Observation, Observed, ObservedProtocol, Pointer};
 use crate::values::{Counter, Endpoint};
 
 /// The longest observation.
@@ -63,7 +63,7 @@ pub(super) async fn observe(
         () = control.runtime.closed().cancelled() => "shutdown",
     };
     drop(observed);
-    let report = observation.report(&route, direction, Instant::now());
+    let report = observation.report(&route, Instant::now());
     let (sessions, messages) = (report.sessions, report.all.messages);
     journal.record(Event::ObservationEnded { observation: record, sessions, messages, ended });
     let mut more = object(json!(report));
@@ -73,7 +73,7 @@ pub(super) async fn observe(
 
 fn begin(control: &Control, request: ObserveRequest) -> Result<Observing, AdminAnswer> {
     let refused = |error: String| AdminAnswer::failed(Outcome::Refused, error);
-    let ObserveRequest { route, lasting, type_at, replies } = request;
+    let ObserveRequest { route, lasting, type_at, protocol, replies } = request;
     let lasting = duration(&lasting).map_err(refused)?;
     if lasting.is_zero() || lasting > LONGEST {
         return Err(refused("an observation lasts from one second to 24 hours (24h)".to_owned()));
@@ -82,19 +82,32 @@ fn begin(control: &Control, request: ObserveRequest) -> Result<Observing, AdminA
         Pointer::parse(pointer)
             .map_err(|error| refused(format!("the place of the type: {error}")))?;
     }
+    if type_at.is_some() && protocol.is_some() {
+        return Err(refused(
+            "a protocol says the place of the type; name one of the two".to_owned(),
+        ));
+    }
+    let protocol = match &protocol {
+        None => None,
+        Some(name) => Some(ObservedProtocol::named(name).ok_or_else(|| {
+            let names = ObservedProtocol::NAMES.join(", ");
+            refused(format!("there is no protocol {name}; there are: {names}"))
+        })?),
+    };
     let routes = control.current.get().dialer.route_names();
     let Some(route) = routes.iter().find(|name| ***name == *route).cloned() else {
         let names: Vec<&str> = routes.iter().take(MOST_NAMES).map(AsRef::as_ref).collect();
         let error = format!("there is no route {route}; there are: {}", names.join(", "));
         return Err(AdminAnswer::failed(Outcome::NotFound, error));
     };
-    let (direction, from) = if replies {
+    let (direction, sender) = if replies {
         (Direction::Replies, Endpoint::Upstream)
     } else {
         (Direction::Messages, Endpoint::Client)
     };
-    let observation = Arc::new(Observation::new(type_at, Instant::now()));
-    match control.sessions.observe(&route, from, &observation) {
+    let observed = Observed { sender, type_at, protocol };
+    let observation = Arc::new(Observation::new(observed, Instant::now()));
+    match control.sessions.observe(&route, sender, &observation) {
         Some(observed) => Ok(Observing { route, direction, lasting, observation, observed }),
         None => Err(refused(format!("the route {route} is being observed already"))),
     }

@@ -161,6 +161,9 @@ pub struct ObserveRequest {
     /// The JSON pointer to the type of a message; it is guessed if it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub type_at: Option<String>,
+    /// The protocol that the messages speak, whose items are the types.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<String>,
     /// Observe the messages of the application, in place of those of clients.
     #[serde(default)]
     pub replies: bool,
@@ -312,6 +315,7 @@ mod tests {
             r#"{"action":"drain","server":"ws://10.0.0.5:8765"}"#,
             r#"{"action":"undrain","route":"chat","over":"10m"}"#,
             r#"{"action":"observe","route":"chat"}"#,
+            r#"{"action":"observe","route":"chat","for":"10m","protocol":7}"#,
             r#"{"action":"observe","route":"chat","for":"10m","type":"/action"}"#,
         ] {
             assert!(serde_json::from_str::<Request>(text).is_err(), "{text}");

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use super::protocol::MOST_BATCH;
 use super::report::{Direction, Messages, Rates, Report};
 use super::shape::with_room;
 
@@ -13,6 +14,10 @@ const LARGEST: u64 = 1 << 20;
 const SMALLEST: u64 = 1024;
 /// The most messages of one session that a rate may allow at once.
 const FASTEST: u64 = 1_000_000;
+/// The default of `max_batch`.
+const DEFAULT_BATCH: usize = 20;
+const ALLOW_UNLISTED: &str =
+    "unlisted = \"allow\"   # without this line the messages without a listed type are refused";
 /// The most characters of the name of a schema's file.
 const LONGEST_NAME: usize = 48;
 
@@ -90,7 +95,10 @@ impl Report {
             toml.push('\n');
         };
         line("# mode = \"report\"   # at first: violations are recorded, and every message passes");
+        let protocol = self.protocol.as_deref();
         match (self.all.text, self.all.binary) {
+            // Its messages are text and binary.
+            _ if protocol == Some("socketio") => {}
             (0, 1..) => line("kinds = [\"binary\"]"),
             (1.., 0) => line("kinds = [\"text\"]"),
             _ => {}
@@ -102,6 +110,9 @@ impl Report {
             line("# larger messages than max_size would be refused; 1MiB is the most");
         }
         self.note_others(&mut line);
+        if let Some(protocol) = protocol {
+            return self.write_protocol(protocol, &mut line);
+        }
         let is_json = self.extent.depth > 0 || !self.types.is_empty() || self.untyped.messages > 0;
         let types =
             self.type_at.as_ref().filter(|_| !self.types.is_empty() || self.unnamed.messages > 0);
@@ -125,15 +136,32 @@ impl Report {
         line(&format!("type_at = {}{guessed}", quoted(type_at)));
         let unlisted = self.untyped.messages + self.unnamed.messages + self.other.messages;
         if unlisted + self.unread.messages > 0 {
-            line(
-                "unlisted = \"allow\"   # without this line the messages without a listed type are refused",
-            );
+            line(ALLOW_UNLISTED);
+        }
+    }
+
+    fn write_protocol(&self, protocol: &str, line: &mut impl FnMut(&str)) {
+        line(&format!("protocol = {}", quoted(protocol)));
+        let batch = with_room(self.most_items, 1).min(MOST_BATCH);
+        match protocol {
+            "jsonrpc" if batch > DEFAULT_BATCH => line(&format!("max_batch = {batch}")),
+            "jsonrpc" | "phoenix" | "stomp" => {}
+            _ => line("# the bounds of the protocol have their defaults: see docs/protocols.md"),
+        }
+        if !self.types.is_empty() && self.unnamed.messages + self.unread.messages > 0 {
+            line(ALLOW_UNLISTED);
         }
     }
 
     /// Says which messages the draft has no rule for, or refuses.
     fn note_others(&self, line: &mut impl FnMut(&str)) {
         let types = self.type_at.is_some();
+        let ambiguous = match &self.protocol {
+            Some(_) => "not of the protocol, which refuses them",
+            None => {
+                "almost JSON, or JSON that parsers read in different ways; rules for JSON refuse them"
+            }
+        };
         let notes = [
             (self.untyped.messages, "JSON without a type", types),
             (
@@ -147,11 +175,7 @@ impl Report {
                 "not read: larger than 64 KiB, or there were too many at once",
                 true,
             ),
-            (
-                self.ambiguous.messages,
-                "almost JSON, or JSON that parsers read in different ways; rules for JSON refuse them",
-                true,
-            ),
+            (self.ambiguous.messages, ambiguous, true),
         ];
         for (count, what, _) in notes.iter().filter(|(count, _, noted)| *count > 0 && *noted) {
             line(&format!("# {count} of {} messages were {what}", self.all.messages));

@@ -11,6 +11,7 @@ mod formats;
 mod group;
 mod guess;
 mod names;
+mod protocol;
 mod report;
 mod seen;
 mod shape;
@@ -22,11 +23,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
+use crate::values::Endpoint;
 use crate::wire::{MessageObserver, ObservedMessage};
 pub use draft::SchemaFile;
 use formats::Formats;
+use protocol::ItemReader;
+pub use protocol::ObservedProtocol;
 pub use report::{Direction, Messages, Report};
-use seen::{Seen, read};
+use seen::{Content, Seen, read};
 
 /// The most bytes of messages in progress, of all sessions together. A buffer may take twice as much.
 const MOST_KEPT: usize = 4 << 20;
@@ -46,9 +50,23 @@ const MOST_READ: u32 = 1000;
 const MOST_READ_BYTES: usize = 2 << 20;
 /// The most rates that are counted for one type of one session each.
 const MOST_PEAKS: usize = 65_536;
+/// The messages to observe.
+#[derive(Debug)]
+pub struct Observed {
+    /// Their sender.
+    pub sender: Endpoint,
+    /// The JSON pointer to the type; `None`: it is guessed.
+    pub type_at: Option<String>,
+    /// The protocol that they speak, which has the types.
+    pub protocol: Option<ObservedProtocol>,
+}
+
 /// An observation of the messages of one route and direction.
 #[derive(Debug)]
 pub struct Observation {
+    begun: Instant,
+    sender: Endpoint,
+    protocol: Option<ObservedProtocol>,
     formats: Formats,
     pace: Mutex<Reading>,
     seen: Mutex<Seen>,
@@ -66,11 +84,13 @@ struct Reading {
 }
 
 impl Observation {
-    /// Begins at `now`. `type_at` is the JSON pointer to the type; `None`: it is guessed.
+    /// Begins at `now`.
     #[must_use]
-    pub fn new(type_at: Option<String>, now: Instant) -> Self {
-        let seen = Seen::new(type_at, now);
-        Self { formats: Formats::new(), pace: Mutex::default(), seen: Mutex::new(seen) }
+    pub fn new(observed: Observed, now: Instant) -> Self {
+        let Observed { sender, type_at, protocol } = observed;
+        let seen = Seen::new(type_at, protocol.is_some(), now);
+        let (pace, seen) = (Mutex::default(), Mutex::new(seen));
+        Self { begun: now, sender, protocol, formats: Formats::new(), pace, seen }
     }
 
     /// An observer of one more session.
@@ -79,20 +99,27 @@ impl Observation {
         let session = seen.next_session;
         seen.next_session = session.wrapping_add(1);
         drop(seen);
-        let (observation, begun) = (Arc::clone(self), false);
-        Box::new(SessionObserver { observation, session, begun, kept: 0 })
+        let observation = Arc::clone(self);
+        let reader = self.reader();
+        Box::new(SessionObserver { observation, session, begun: false, kept: 0, reader })
+    }
+
+    /// A reader of the protocol.
+    fn reader(&self) -> Option<ItemReader> {
+        self.protocol.as_ref().map(|protocol| protocol.reader(self.sender))
     }
 
     /// The messages seen so far, up to `now`.
-    pub fn report(&self, route: &str, direction: Direction, now: Instant) -> Report {
+    pub fn report(&self, route: &str, now: Instant) -> Report {
+        let direction = match self.sender {
+            Endpoint::Client => Direction::Messages,
+            Endpoint::Upstream => Direction::Replies,
+        };
         let mut seen = self.seen();
         seen.decide(&self.formats);
-        report::report(&seen, route, direction, now)
-    }
-
-    /// The number of messages so far.
-    pub fn messages(&self) -> u64 {
-        self.seen().all.count
+        let protocol = self.protocol.as_ref().map(ObservedProtocol::name);
+        let seconds = now.saturating_duration_since(self.begun).as_secs();
+        report::report(&seen, route, direction, protocol, seconds)
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -113,6 +140,7 @@ struct SessionObserver {
     begun: bool,
     /// Bytes of the message in progress that count as kept.
     kept: usize,
+    reader: Option<ItemReader>,
 }
 
 impl SessionObserver {
@@ -128,7 +156,7 @@ impl SessionObserver {
 impl MessageObserver for SessionObserver {
     fn begin(&mut self, now: Instant) -> bool {
         self.release();
-        let second = self.observation.seen().second(now);
+        let second = now.saturating_duration_since(self.observation.begun).as_secs();
         let mut pace = self.observation.pace();
         if pace.second != second {
             *pace = Reading { second, kept: pace.kept, ..Reading::default() };
@@ -151,7 +179,15 @@ impl MessageObserver for SessionObserver {
 
     fn end(&mut self, message: &ObservedMessage<'_>) {
         self.release();
-        let content = read(message.payload);
+        let content = match (&mut self.reader, message.payload) {
+            (None, payload) => read(payload),
+            (Some(reader), Some(payload)) => reader.read(message, payload),
+            (Some(_), None) => {
+                // It does not know what came in between.
+                self.reader = self.observation.reader();
+                Content::Unread
+            }
+        };
         let mut seen = self.observation.seen();
         seen.sessions += u64::from(!std::mem::replace(&mut self.begun, true));
         seen.add(self.session, message, content, &self.observation.formats);

@@ -28,7 +28,7 @@ pub(super) fn of_type(name: &str) -> Option<String> {
 
 /// Whether a name is short, and of letters, digits and the signs that names have.
 fn is_plain(name: &str) -> bool {
-    let is_sign = |character: char| "_-$.@:/# ".contains(character);
+    let is_sign = |character: char| "_-$.@:/#, ".contains(character);
     !name.is_empty()
         && name.len() <= MOST
         && name.chars().all(|character| character.is_alphanumeric() || is_sign(character))

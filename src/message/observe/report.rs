@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::time::Instant;
 
 use super::group::Group;
 use super::seen::{Seen, TypeAt};
@@ -18,6 +17,11 @@ pub struct Report {
     pub seconds: u64,
     /// The sessions that had a message.
     pub sessions: u64,
+    /// The protocol whose items are counted as types.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<String>,
+    /// The most items of one message of the protocol.
+    pub most_items: usize,
     /// The JSON pointer to the type; `None`: no place is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub type_at: Option<String>,
@@ -27,14 +31,14 @@ pub struct Report {
     pub all: Messages,
     /// By type, in the order of their names.
     pub types: Vec<TypeReport>,
-    /// JSON without a type.
+    /// JSON without a type, and items of the protocol itself.
     pub untyped: Messages,
     /// The schema of JSON without a type.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub untyped_schema: Option<Value>,
     /// JSON of types that are not listed: there are too many, or a name is too long or looks like an id.
     pub unnamed: Messages,
-    /// JSON that parsers read in different ways, which rules for JSON refuse.
+    /// JSON that parsers read in different ways, which rules for JSON refuse; with a protocol all that is not of it.
     pub ambiguous: Messages,
     /// Not JSON.
     pub other: Messages,
@@ -130,7 +134,14 @@ impl Direction {
     }
 }
 
-pub(super) fn report(seen: &Seen, route: &str, direction: Direction, now: Instant) -> Report {
+pub(super) fn report(
+    seen: &Seen,
+    route: &str,
+    direction: Direction,
+    protocol: Option<String>,
+    seconds: u64,
+) -> Report {
+    let has_shape = protocol.is_none() && seen.untyped.count > 0;
     let (type_at, guessed) = match &seen.type_at {
         TypeAt::Known { pointer, guessed } => (pointer.clone(), *guessed),
         TypeAt::Undecided { .. } => (None, false),
@@ -144,14 +155,16 @@ pub(super) fn report(seen: &Seen, route: &str, direction: Direction, now: Instan
     Report {
         route: route.to_owned(),
         direction,
-        seconds: now.saturating_duration_since(seen.begun).as_secs(),
+        seconds,
         sessions: seen.sessions,
+        protocol,
+        most_items: seen.most_items,
         type_at,
         guessed,
         all: messages(&seen.all),
         types: types.collect(),
         untyped: messages(&seen.untyped),
-        untyped_schema: (seen.untyped.count > 0).then(|| seen.untyped.shape.schema()),
+        untyped_schema: has_shape.then(|| seen.untyped.shape.schema()),
         unnamed: messages(&seen.unnamed),
         ambiguous: messages(&seen.ambiguous),
         other: messages(&seen.other),

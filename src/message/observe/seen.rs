@@ -10,12 +10,13 @@ use super::formats::Formats;
 use super::group::{Group, Peak};
 use super::shape::Nodes;
 use super::{ENOUGH, MOST_PEAKS, MOST_TYPES, MOST_UNDECIDED, guess, names};
+use crate::message::protocols::Item;
 use crate::message::rules::resembles_json;
 use crate::message::scan::{self, Bounds, StructureRule};
 use crate::wire::{MOST_OBSERVED, ObservedMessage};
 
 /// The bounds of JSON that can be observed.
-const BOUNDS: Bounds = Bounds {
+pub(super) const BOUNDS: Bounds = Bounds {
     max_depth: 127,
     max_members: usize::MAX,
     max_items: usize::MAX,
@@ -45,6 +46,8 @@ pub(super) struct Seen {
     /// Of those, the ones that came too fast, or for which there was no room.
     pub(super) skipped: u64,
     pub(super) extent: Extent,
+    /// The most items of one message of a protocol.
+    pub(super) most_items: usize,
     pub(super) nodes: usize,
     /// The rates of each session, by the type's name.
     pub(super) peaks: BTreeMap<u32, Peaks>,
@@ -76,6 +79,14 @@ pub(super) struct Sample {
     pub(super) now: Instant,
 }
 
+/// What is known of a message beside its content.
+#[derive(Debug, Clone, Copy)]
+struct Facts {
+    size: u64,
+    binary: bool,
+    now: Instant,
+}
+
 /// The largest parts of the JSON that was seen.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Extent {
@@ -88,6 +99,8 @@ pub(super) struct Extent {
 /// The content of a message.
 pub(super) enum Content<'a> {
     Json(&'a str, Value),
+    /// The items of a protocol.
+    Items(Vec<Item>),
     Ambiguous,
     Other,
     Unread,
@@ -116,9 +129,11 @@ pub(super) fn read(payload: Option<&[u8]>) -> Content<'_> {
 }
 
 impl Seen {
-    pub(super) fn new(type_at: Option<String>, now: Instant) -> Self {
+    /// With a protocol, no place of a type is guessed.
+    pub(super) fn new(type_at: Option<String>, has_protocol: bool, now: Instant) -> Self {
         let type_at = match type_at {
             Some(pointer) => TypeAt::Known { pointer: Some(pointer), guessed: false },
+            None if has_protocol => TypeAt::Known { pointer: None, guessed: false },
             None => TypeAt::Undecided { samples: Vec::new(), bytes: 0 },
         };
         Self {
@@ -133,6 +148,7 @@ impl Seen {
             unread: Group::default(),
             skipped: 0,
             extent: Extent::default(),
+            most_items: 0,
             nodes: 0,
             peaks: BTreeMap::new(),
             peaks_held: 0,
@@ -161,6 +177,7 @@ impl Seen {
             Content::Json(text, value) => {
                 self.add_json(session, text, &value, message, formats);
             }
+            Content::Items(items) => self.add_items(session, &items, message, formats),
             Content::Ambiguous => self.ambiguous.add(binary, size, second, None),
             Content::Other => self.other.add(binary, size, second, None),
             Content::Unread => {
@@ -224,6 +241,40 @@ impl Seen {
             self.untyped.shape.add(value, formats, &mut nodes);
             return self.untyped.add(binary, size, second, of_session);
         };
+        self.file_as(session, name, value, &sample.facts(), formats);
+    }
+
+    /// Adds the items of a protocol's message to the groups of their types.
+    fn add_items(
+        &mut self,
+        session: u32,
+        items: &[Item],
+        message: &ObservedMessage<'_>,
+        formats: &Formats,
+    ) {
+        self.most_items = self.most_items.max(items.len());
+        let facts = Facts { size: message.size, binary: message.binary, now: message.now };
+        for Item { name, body, .. } in items {
+            if let Some(name) = name {
+                self.file_as(session, name, body, &facts, formats);
+            } else {
+                let second = self.second(facts.now);
+                self.untyped.add(facts.binary, facts.size, second, None);
+            }
+        }
+    }
+
+    /// Adds a value to the group of the type `name`.
+    fn file_as(
+        &mut self,
+        session: u32,
+        name: &str,
+        value: &Value,
+        facts: &Facts,
+        formats: &Formats,
+    ) {
+        let &Facts { size, binary, now } = facts;
+        let second = self.second(now);
         let name = names::of_type(name)
             .filter(|name| self.types.contains_key(name) || self.types.len() < MOST_TYPES);
         let Some(name) = name else {
@@ -259,8 +310,14 @@ impl Seen {
     }
 }
 
+impl Sample {
+    fn facts(&self) -> Facts {
+        Facts { size: self.size, binary: self.binary, now: self.now }
+    }
+}
+
 impl Extent {
-    pub(super) fn add(&mut self, value: &Value, depth: usize) {
+    fn add(&mut self, value: &Value, depth: usize) {
         match value {
             Value::String(text) => self.string = self.string.max(text.len()),
             Value::Array(items) => {

@@ -10,14 +10,17 @@ use tokio::time::Instant;
 
 use super::formats::Formats;
 use super::shape::{Nodes, Shape};
-use super::{Direction, MOST_KEPT, MOST_NODES, MOST_TYPES, Observation, Report};
+use super::{MOST_KEPT, MOST_NODES, MOST_TYPES, Observation, Observed, ObservedProtocol, Report};
 use crate::message::Schema;
+use crate::values::{Endpoint, Rate, UserShare};
 use crate::wire::{MessageObserver, ObservedMessage};
 
 /// An observation, and the instant at which it began.
 fn begun(type_at: Option<&str>) -> (Arc<Observation>, Instant) {
     let now = Instant::now();
-    (Arc::new(Observation::new(type_at.map(str::to_owned), now)), now)
+    let type_at = type_at.map(str::to_owned);
+    let observed = Observed { sender: Endpoint::Client, type_at, protocol: None };
+    (Arc::new(Observation::new(observed, now)), now)
 }
 
 fn say(observer: &mut dyn MessageObserver, text: &str, now: Instant) {
@@ -31,7 +34,7 @@ fn say_bytes(observer: &mut dyn MessageObserver, binary: bool, payload: &[u8], n
 }
 
 fn report(observation: &Observation, now: Instant) -> Report {
-    observation.report("chat", Direction::Messages, now)
+    observation.report("chat", now)
 }
 
 /// The report on these texts of one session, 10 of them in a second.
@@ -107,6 +110,31 @@ proptest! {
         let schema = compiled(&draft);
         for value in &values {
             prop_assert_eq!(schema.judge(value), Ok(()), "{} by {}", value, draft);
+        }
+    }
+
+    /// The rate that is suggested lets every session pass that was seen, wherever seconds and minutes begin.
+    #[test]
+    fn the_suggested_rate_has_room_for_what_was_seen(
+        pauses in prop::collection::vec(prop_oneof![0..50_u64, 0..5_000_u64, 0..90_000_u64], 1..200)
+    ) {
+        let (observation, begin) = begun(Some("/type"));
+        let mut observer = observation.observer();
+        let mut now = begin;
+        let mut times = Vec::new();
+        for pause in pauses {
+            now += Duration::from_millis(pause);
+            say(&mut *observer, "{\"type\":\"a\"}", now);
+            times.push(now.into_std());
+        }
+        let toml = report(&observation, now).toml(None);
+        let (_, rate) = toml.split_once("\nrate = \"").unwrap();
+        let (count, unit) = rate.split_once('"').unwrap().0.split_once('/').unwrap();
+        let count = count.parse().unwrap();
+        let per = Duration::from_secs(if unit == "s" { 1 } else { 60 });
+        let share = UserShare::new(&Rate { count, per, burst: count }, times[0]);
+        for time in times {
+            prop_assert!(share.take(time).is_ok(), "{}", toml);
         }
     }
 
@@ -358,4 +386,49 @@ fn the_toml_of_a_draft_is_read_by_the_configuration() {
     assert_eq!(types["say"]["schema"].as_str(), Some("schemas/say.json"));
     let files: Vec<String> = seen.schemas().into_iter().map(|file| file.name).collect();
     assert!(files.contains(&"gr--e.json".to_owned()) || files.len() == 3, "{files:?}");
+}
+
+#[test]
+fn the_items_of_a_protocol_are_its_types() {
+    let report = |name: &str, said: &[&str]| {
+        let now = Instant::now();
+        let protocol = Some(ObservedProtocol::named(name).unwrap());
+        let spoken = Observed { sender: Endpoint::Client, type_at: None, protocol };
+        let observation = Arc::new(Observation::new(spoken, now));
+        let mut observer = observation.observer();
+        for text in said {
+            say(&mut *observer, text, now);
+        }
+        report(&observation, now)
+    };
+    let names = |seen: &Report| -> Vec<_> {
+        seen.types.iter().map(|one| (one.name.clone(), one.messages.messages)).collect()
+    };
+    let of = |name: &str, count: u64| (name.to_owned(), count);
+
+    let seen = report(
+        "socketio",
+        &["40", "42[\"say\",{\"room\":\"red\"}]", "42/admin,[\"delete\",7]", "3", "x"],
+    );
+    assert_eq!(names(&seen), [of("/admin,delete", 1), of("say", 1)]);
+    assert_eq!((seen.all.messages, seen.ambiguous.messages), (5, 1));
+    let say = &seen.types[1].schema;
+    assert_eq!(
+        (&say["type"], &say["items"]["properties"]["room"]["type"]),
+        (&json!("array"), &json!("string"))
+    );
+    assert!(seen.toml(None).contains("\nprotocol = \"socketio\"\n"), "{}", seen.toml(None));
+
+    let batch: Vec<_> = (0..30)
+        .map(|id| json!({ "jsonrpc": "2.0", "id": id, "method": "add", "params": [1] }))
+        .collect();
+    let seen = report("jsonrpc", &[&Value::from(batch).to_string()]);
+    assert_eq!((names(&seen), seen.most_items), (vec![of("add", 30)], 30));
+    assert!(seen.toml(None).contains("\nmax_batch = 64\n"), "{}", seen.toml(None));
+
+    let seen = report("phoenix", &["[\"1\",\"1\",\"room:42\",\"phx_join\",{}]"]);
+    assert_eq!(names(&seen), [of("phx_join room:*", 1)]);
+    let query =
+        "{\"id\":\"1\",\"type\":\"subscribe\",\"payload\":{\"query\":\"mutation Say { say }\"}}";
+    assert_eq!(names(&report("graphql-ws", &[query])), [of("mutation:Say", 1)]);
 }

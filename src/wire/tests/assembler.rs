@@ -8,7 +8,8 @@ use tokio::time::Instant;
 
 use super::super::{
     AboveRate, Allowance, ClientRates, Context, Gate, GateEvent, HoldBudget, Judgement,
-    MessageFollower, MessageJudge, Opcode, Outcome,
+    MOST_OBSERVED, MessageFollower, MessageJudge, MessageObserver, ObservedMessage, Opcode,
+    Outcome,
 };
 use super::deflater::Deflater;
 use crate::values::{Endpoint, Rate, Reason};
@@ -385,5 +386,85 @@ fn a_follower_reads_along_with_what_is_forwarded() {
         assert!(step(2, b"an attachment"));
         assert!(!step(2, &vec![b'1'; 30_000]));
         assert!(!step(2, b"1"));
+    }
+}
+
+/// Keeps what it is shown.
+#[derive(Debug, Clone, Default)]
+struct Watcher(Arc<Mutex<Vec<Watched>>>);
+
+/// Whether a message is binary, and its payload if it was shown.
+type Watched = (bool, Option<Vec<u8>>);
+
+impl MessageObserver for Watcher {
+    fn begin(&mut self, _: Instant) -> bool {
+        true
+    }
+
+    fn reserve(&mut self, _: usize) -> bool {
+        true
+    }
+
+    fn end(&mut self, message: &ObservedMessage<'_>) {
+        assert!(message.payload.is_none_or(|payload| payload.len() as u64 == message.size));
+        self.0.lock().unwrap().push((message.binary, message.payload.map(<[u8]>::to_vec)));
+    }
+
+    fn forget(&mut self) {}
+}
+
+proptest! {
+    /// An observer sees each message once, however it is cut, fragmented and compressed, and the gate releases the same
+    /// bytes with it and without it, judged or not.
+    #[test]
+    fn an_observer_sees_each_message_and_changes_nothing(
+        messages in prop::collection::vec((any::<bool>(), any::<bool>(), prop_oneof!["[a-z]{0,40}", "[a-z]{0,40}",
+            (60_000..70_000_usize).prop_map(|length| "w".repeat(length))], 1..4_usize), 1..8),
+        cuts in prop::collection::vec(1..30_000_usize, 1..5),
+        judged: bool,
+    ) {
+        let mut messages = messages;
+        if judged {
+            // The judge refuses larger ones.
+            for (.., text, _) in &mut messages {
+                text.truncate(64 * 1024);
+            }
+        }
+        let mut sent = Vec::new();
+        for (binary, packed, text, parts) in &messages {
+            let opcode = if *binary { 2 } else { 1 };
+            let payload = match packed {
+                true => Deflater::new(15, false).message(text.as_bytes()),
+                false => text.as_bytes().to_vec(),
+            };
+            let size = payload.len().div_ceil(*parts).clamp(1, 60_000);
+            let pieces: Vec<&[u8]> = if payload.is_empty() { vec![&[]] } else { payload.chunks(size).collect() };
+            for (index, piece) in pieces.iter().enumerate() {
+                let first = if index > 0 { 0 } else { opcode | if *packed { 0x40 } else { 0 } };
+                sent.extend(frame(first, index + 1 == pieces.len(), piece));
+                sent.extend(frame(9, true, b"ping"));
+            }
+        }
+        let budget = HoldBudget::new(1 << 20);
+        let run = |watcher: Option<&Watcher>| {
+            let mut gate = gate(&NoX::default(), &budget);
+            gate.inflate(Context::Anew);
+            if !judged {
+                gate.judge_messages(None, &budget, Instant::now());
+            }
+            let observer = watcher.map(|watcher| Box::new(watcher.clone()) as Box<dyn MessageObserver>);
+            gate.observe_messages(observer, Instant::now());
+            pass(&mut gate, &budget, &sent, &cuts)
+        };
+        let watcher = Watcher::default();
+        prop_assert_eq!(run(Some(&watcher)), run(None));
+        let seen = watcher.0.lock().unwrap().clone();
+        let wanted: Vec<_> = messages
+            .iter()
+            .map(|(binary, _, text, _)| {
+                (*binary, (text.len() <= MOST_OBSERVED).then(|| text.clone().into_bytes()))
+            })
+            .collect();
+        prop_assert_eq!(&seen, &wanted);
     }
 }

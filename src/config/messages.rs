@@ -125,19 +125,34 @@ pub(super) fn check_both(
     messages: Option<&CheckedMessages<'_>>,
     replies: Option<&CheckedMessages<'_>>,
     limits: &Limits,
+    has_polling: bool,
 ) {
+    if let Some(replies) = replies.filter(|_| has_polling)
+        && matches!(replies.protocol(), Some(Protocol::SocketIo { .. }))
+    {
+        let why = "the route serves plain HTTP, and the answers to long polling are not read";
+        let help = "remove `replies`, or serve WebSockets alone on this route";
+        refuse(&replies.reader, keys::PROTOCOL.name, why, help);
+    }
     let Some(messages) = messages else {
         return;
     };
     messages.check_limits(limits);
     // The gateway's answers must not come within a packet of several messages.
     if let (Some(Protocol::SocketIo { .. }), Some(replies)) = (messages.protocol(), replies)
+        && messages.answers()
         && !matches!(replies.protocol(), Some(Protocol::SocketIo { .. }))
         && let Some(span) = messages.reader.span_of(keys::PROTOCOL.name)
     {
         let key = messages.reader.key(keys::PROTOCOL.name);
-        let what = format!("{key}: `replies` of the route has rules without this protocol");
-        let help = "write protocol = \"socketio\" there, too";
+        let what = format!(
+            "{key}: on_violation is \"answer\", and `replies` of the route has rules without this protocol"
+        );
+        let help = if has_polling {
+            "remove `replies`, or \"answer\""
+        } else {
+            "write protocol = \"socketio\" there, too"
+        };
         messages.reader.cx.refuse(Problem::at(span, what).help(help));
     }
 }
@@ -263,6 +278,13 @@ impl CheckedMessages<'_> {
             let help = "say on_exceed = \"close\" or \"delay\" in the limits of this route";
             refuse(&self.reader, keys::PROTOCOL.name, why, help);
         }
+    }
+
+    /// Whether a sender may get an answer.
+    fn answers(&self) -> bool {
+        let answer = OnViolation::Answer;
+        let of_types = || self.types.iter().any(|one| one.keys.on_violation == Some(answer));
+        self.keys.on_violation == answer || of_types()
     }
 
     /// The protocol whose items are judged.

@@ -19,6 +19,7 @@ use super::profile::Base;
 use super::reader::{NamedTable, SectionReader, check_name};
 use super::report::Problem;
 use super::{certificates, limits};
+use crate::message::{MessageRules, Protocol};
 use crate::tls::ServerSettings;
 use crate::values::RequestKind;
 
@@ -99,6 +100,14 @@ impl CheckedRoute<'_> {
 }
 
 impl Route {
+    /// The rules of messages, if these are of Socket.IO over Engine.IO.
+    #[must_use]
+    pub fn engine_io(&self) -> Option<&Arc<MessageRules>> {
+        let is_socketio =
+            |rules: &&Arc<MessageRules>| matches!(rules.protocol, Some(Protocol::SocketIo { .. }));
+        self.messages.as_ref().filter(is_socketio)
+    }
+
     /// Whether it serves sockets with all defaults of `[websocket]`.
     #[must_use]
     pub fn has_websocket_defaults(&self) -> bool {
@@ -157,7 +166,8 @@ fn check_one<'a>(
     let table = |key| reader.table(key);
     let messages = messages::check(table(&keys::MESSAGES), Direction::Messages, auth.as_ref());
     let replies = messages::check(table(&keys::REPLIES), Direction::Replies, auth.as_ref());
-    messages::check_both(messages.as_ref(), replies.as_ref(), &limits);
+    let has_polling = keys.serve.contains(&RequestKind::Http);
+    messages::check_both(messages.as_ref(), replies.as_ref(), &limits, has_polling);
     CheckedRoute { reader, name, keys, path, upstream, auth, websocket, limits, messages, replies }
 }
 

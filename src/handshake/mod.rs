@@ -7,6 +7,7 @@ mod answer;
 mod chunks;
 mod client_cert;
 mod deflate;
+mod engine;
 mod extensions;
 pub(crate) mod fields;
 mod flaw;
@@ -22,10 +23,11 @@ mod written;
 
 pub use address::{ClientAddress, Peer, request_id};
 pub use answer::{
-    Body, Persistence, forwarded, health, problem, problem_bytes, redirect, relayed,
+    Body, Persistence, forwarded, health, polled, problem, problem_bytes, redirect, relayed,
     switching_protocols,
 };
 pub use deflate::{Deflate, DeflateOffer};
+pub use engine::{EngineQuery, EngineQueryError, EngineTransport};
 pub use forward::{Provenance, end_to_end, plain_request, upstream_request};
 pub use heads::{HeadBudget, HeadFault, HeadLimits, HeadShare, OWN_HEAD};
 pub use letters::{Letters, Respelled, Spelling};

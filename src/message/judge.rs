@@ -62,6 +62,11 @@ impl Judge {
         Self { rules, claims, rates, request_id, answers, reader, discarded: None }
     }
 
+    /// Whether the messages so far end within a packet of several messages.
+    pub(super) fn is_within_packet(&self) -> bool {
+        self.reader.as_ref().is_some_and(|reader| reader.is_incomplete())
+    }
+
     /// Charges the rates of a type. A message that is refused for the user's rate has used the session's.
     fn charge(&self, index: usize, now: Instant) -> Result<(), &'static str> {
         let now = now.into_std();
@@ -136,7 +141,7 @@ impl MessageJudge for Judge {
     fn is_incomplete(&self) -> bool {
         // In report mode a client has no deadline that it would not have otherwise.
         let is_bound = !self.rules.report || self.rules.sender == Endpoint::Upstream;
-        is_bound && self.reader.as_ref().is_some_and(|reader| reader.is_incomplete())
+        is_bound && self.is_within_packet()
     }
 
     fn max_size(&self) -> u64 {

@@ -3,6 +3,7 @@
 //! token; gives a verdict with the rule that decided. No I/O and no clock, except that a [`Schema`] reads the files
 //! that it refers to when it is compiled.
 
+mod body;
 mod email;
 mod items;
 mod judge;
@@ -23,6 +24,7 @@ mod types;
 #[cfg(test)]
 mod tests;
 
+pub use body::BodyVerdict;
 pub use judge::{Judge, RateOfType};
 pub use matching::PatternForm;
 pub use observe::{

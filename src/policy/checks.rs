@@ -6,7 +6,8 @@ use std::pin::Pin;
 
 use super::context::CheckContext;
 use super::{
-    address, bearer, certificate, credential, exchange, origin, requests, route, server_name,
+    address, bearer, certificate, credential, exchange, origin, protocol, requests, route,
+    server_name,
 };
 use super::{terms, user};
 use crate::values::Refusal;
@@ -228,6 +229,14 @@ pub const CHECKS: &[Check] = &[
         run: Run::Now(requests::check_address_on_route),
         rerun: None,
         passed: Some(requests::passed_on_route),
+    },
+    Check {
+        phase: Phase::Head,
+        name: "protocol",
+        key: key(ConfigSection::Route, "messages.protocol"),
+        run: Run::Now(protocol::check),
+        rerun: None,
+        passed: Some(protocol::passed),
     },
     Check {
         phase: Phase::Head,

@@ -13,6 +13,7 @@ mod context;
 mod credential;
 mod exchange;
 mod origin;
+mod protocol;
 mod requests;
 mod review;
 mod route;
@@ -33,7 +34,7 @@ use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 
 use crate::config::{Config, Firewall, Limits, Route, RouteIssuers};
-use crate::handshake::ClientAddress;
+use crate::handshake::{ClientAddress, RequestHead};
 use crate::policy::token::{VerifiedToken, Verifiers};
 use crate::state::store::RevocationStore;
 use crate::tls::{ClientCertificate, ClientVerifier, ServerNames, Terminator};
@@ -187,6 +188,18 @@ impl Policy {
         now: SystemTime,
     ) -> Result<(), Refusal> {
         self.certificates.review(certificate, now)
+    }
+
+    /// The Origin header of a plain request, if the route accepts that origin for handshakes: a page of it may read
+    /// answers of the gateway.
+    #[must_use]
+    pub fn accepted_origin(
+        &self,
+        route: &Route,
+        request: &RequestHead,
+        client: &ClientAddress,
+    ) -> Option<HeaderValue> {
+        origin::accepted(route, request, client)
     }
 
     /// Whether any route serves plain HTTP.

@@ -3,10 +3,12 @@
 
 use std::fmt;
 
+use http::HeaderValue;
+
 use super::checks::{CheckOutcome, ConfigSection, StepText};
 use super::context::{CheckContext, Handshake};
 use crate::config::{Origins, Route};
-use crate::handshake::RequestHead;
+use crate::handshake::{ClientAddress, RequestHead};
 use crate::values::{Origin, RequestKind};
 use crate::values::{Reason, Refusal};
 
@@ -54,6 +56,19 @@ pub(super) fn check(cx: &mut CheckContext<'_>) -> Result<CheckOutcome, Refusal> 
     };
     cx.found.origin = Some(matched);
     Ok(CheckOutcome::Passed)
+}
+
+/// The Origin header of a plain request, if the route accepts that origin for handshakes.
+pub(super) fn accepted(
+    route: &Route,
+    request: &RequestHead,
+    client: &ClientAddress,
+) -> Option<HeaderValue> {
+    let used = request.used_authority();
+    let own = || Origin::new(client.scheme, &used.host, used.port);
+    let text = read(request).ok()??;
+    find(&route.origins, &text, own).ok()?;
+    HeaderValue::from_str(&text).ok()
 }
 
 pub(super) fn passed(cx: &CheckContext<'_>) -> StepText {

@@ -59,6 +59,8 @@ reasons! {
 
     /// The head is not a valid opening handshake (RFC 6455 section 4.2.1).
     HandshakeMalformed "handshake.malformed" 400 - INFO error "The request is not a valid WebSocket handshake.";
+    /// The query of a request names another version of the route's `protocol` than the message rules read.
+    ProtocolVersion "protocol.version" 400 - INFO - "Another version of the protocol is spoken here.";
     /// The chunked body of a plain request is not well-formed (RFC 9112 section 7.1).
     BodyMalformed "body.malformed" 400 - INFO error "The body of the request is not well-formed.";
     /// A trusted proxy does not name its client in X-Forwarded-For.
@@ -134,7 +136,7 @@ reasons! {
     FrameUtf8 "frame.utf8" - 1007 WARN error "The text is not UTF-8.";
     /// A message is larger than `max_message_size`, or inflates to more than `max_inflation_ratio`
     /// allows.
-    MessageTooBig "message.too_big" - 1009 WARN error "The message is too big.";
+    MessageTooBig "message.too_big" 413 1009 WARN error "The message is too big.";
     /// A frame is larger than `max_frame_size`.
     FrameTooBig "frame.too_big" - 1009 WARN error "The frame is too big.";
     /// A message has more than `max_fragments` frames.
@@ -142,17 +144,17 @@ reasons! {
     /// A message has a kind that `kinds` does not list.
     MessageKind "message.kind" - 1008 WARN - "Messages of this kind are not accepted here.";
     /// A message is not JSON within the bounds of its rules.
-    MessageStructure "message.structure" - 1007 WARN - "The message is not well-formed.";
+    MessageStructure "message.structure" 400 1007 WARN - "The message is not well-formed.";
     /// A message breaks its JSON Schema.
-    MessageSchema "message.schema" - 1008 WARN - "The message does not have the form that is asked for.";
+    MessageSchema "message.schema" 400 1008 WARN - "The message does not have the form that is asked for.";
     /// A message matches one of `deny_patterns`.
-    MessagePattern "message.pattern" - 1008 WARN - "The message is not accepted.";
+    MessagePattern "message.pattern" 403 1008 WARN - "The message is not accepted.";
     /// A message has no type that its rules list.
-    MessageType "message.type" - 1008 WARN - "Messages of this type are not accepted here.";
+    MessageType "message.type" 403 1008 WARN - "Messages of this type are not accepted here.";
     /// The token does not have the claims that the type of the message requires.
-    MessageClaim "message.claim" - 4403 WARN - "The token does not allow this message.";
+    MessageClaim "message.claim" 403 4403 WARN - "The token does not allow this message.";
     /// The client sends more messages of a type than its `rate` or `rate_per_user` allows.
-    MessageRate "message.rate" - 4429 WARN - "Too many messages of this type.";
+    MessageRate "message.rate" 429 4429 WARN - "Too many messages of this type.";
     /// A message or a control frame took longer than `message_timeout`.
     MessageTimeout "message.timeout" - 4408 INFO error "The message took too long.";
     /// No data frame and no ping of a peer passed for `idle_timeout`.

@@ -7,7 +7,7 @@ import { createServer } from "node:http";
 import { Server } from "socket.io";
 
 const server = createServer();
-const io = new Server(server, { path: "/ws/socket.io" });
+const io = new Server(server, { path: "/ws/socket.io", pingInterval: 500 });
 const says = (line) => console.log(JSON.stringify(line));
 io.on("connection", (socket) => {
   socket.onAny((...packet) => says({ packet: packet.filter((part) => typeof part !== "function") }));

@@ -19,7 +19,8 @@ function socket(token, space = "") {
 async function open(token, space) {
   const opened = socket(token, space);
   await Promise.race([once(opened, "connect"), once(opened, "connect_error").then(([error]) => { throw error; })]);
-  if (transports.length > 1) await once(opened.io.engine, "upgrade");
+  const { engine } = opened.io;
+  if (transports.length > 1 && engine.transport.name !== "websocket") await once(engine, "upgrade");
   return opened;
 }
 

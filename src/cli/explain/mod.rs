@@ -134,7 +134,10 @@ fn text(steps: &[Step], verdict: &ExplainVerdict) -> String {
         Ok(admitted) => line("admitted", admitted),
         Err(Refusal { reason, .. }) => {
             let (status, close) = reason.codes();
-            let code = status.or(close).map(|code| format!(" ({code})")).unwrap_or_default();
+            // The status of a message's refusal is for long polling.
+            let is_message = reason.name().starts_with("message.");
+            let code = if is_message { close.or(status) } else { status.or(close) };
+            let code = code.map(|code| format!(" ({code})")).unwrap_or_default();
             line("refused", &format!("{reason}{code}"));
         }
     }

@@ -3,13 +3,14 @@
 //! where the session's task begins, so that the state of the handshake is freed.
 //!
 //! `connection.rs` is the order of the steps, `http1.rs` the protocol, `request.rs` the checks and the answer,
-//! `lasting.rs` the end of long answers during a shutdown, and `ending.rs` the records of connections that got no answer. Another protocol towards clients is another
+//! `polling.rs` the long polling of Engine.IO, `lasting.rs` the end of long answers during a shutdown, and `ending.rs` the records of connections that got no answer. Another protocol towards clients is another
 //! `http1.rs`.
 
 mod connection;
 mod ending;
 mod http1;
 mod lasting;
+mod polling;
 mod request;
 mod wait;
 

@@ -5,19 +5,20 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::header::{CONNECTION, HOST, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, Method, Request, Response, Version, request};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, request};
 use hyper::body::{Body as _, Incoming};
 use tokio::time::{Instant, timeout_at};
 
 use super::Exchanges;
 use super::connection::{Connection, MAX_REQUESTS};
 use super::lasting::{LastingBody, is_event_stream};
+use super::polling::{Poll, Polled, Poller};
 use super::wait::ClientWait;
 use crate::config::{Auth, OnExpiry, Route, Server};
 use crate::gateway::listen::{Purpose, Slot};
-use crate::gateway::session::{Caller, Description, Next, OpenAnswer, Session};
+use crate::gateway::session::{Caller, Description, Next, OpenAnswer, Session, SessionTokens};
 use crate::gateway::upstream::{
-    self, Affinity, Answer, AnswerBody, Failure, PlainAnswer, PlainCall,
+    self, Affinity, Answer, AnswerBody, Failure, PlainAnswer, PlainCall, RequestContent,
 };
 use crate::handshake::fields::list;
 use crate::handshake::{
@@ -31,7 +32,7 @@ use crate::policy::{
 };
 use crate::state::limits::UserPermit;
 use crate::tls::ClientCertificate;
-use crate::values::{Offence, RequestContext, RequestKind, RequestSummary};
+use crate::values::{AddressKey, Offence, RequestContext, RequestKind, RequestSummary};
 use crate::values::{Principal, Reason, Refusal};
 
 /// A request head, and the way to its answer.
@@ -65,6 +66,8 @@ enum Admitted {
     Session(Box<AdmittedSession>),
     /// A plain request, which an upstream has answered.
     Plain(Box<PlainAnswer>),
+    /// A long-polling request that the gateway answers with this text, which a page of the origin may read.
+    Polled(String, Option<HeaderValue>),
     /// Any request, which belongs to another URL.
     Redirect(String),
 }
@@ -107,6 +110,11 @@ impl Exchange<'_> {
             Ok(Admitted::Redirect(location)) => {
                 self.keep(address);
                 return Reply::Final(handshake::redirect(&location), Persistence::Close);
+            }
+            Ok(Admitted::Polled(text, origin)) => {
+                self.keep(address);
+                let response = handshake::polled(text, origin, persistence);
+                return Reply::Final(response, persistence);
             }
             Ok(Admitted::Session(admitted)) => return self.upgrade(*admitted, address),
             Ok(Admitted::Plain(answer)) => {
@@ -291,8 +299,7 @@ impl Exchange<'_> {
                 exchanges.reporter.let_through(&self.subject, &refusal);
             }
             let request = self.parse(head, context, PlainRequest::parse)?.asked_by(&client);
-            let answer = self.forward(&mut checks, request, body, arrival, &letters).await?;
-            return Ok(Admitted::Plain(Box::new(answer)));
+            return Ok(self.forward(&mut checks, request, body, arrival, &letters).await?);
         }
         let mut request = self.parse(head, context, UpgradeRequest::parse)?.asked_by(&client);
         let route = checks.route(request.head(), arrival)?;
@@ -347,9 +354,14 @@ impl Exchange<'_> {
         body: Incoming,
         arrival: Arrival<'_>,
         letters: &Letters,
-    ) -> Result<PlainAnswer, Refusal> {
+    ) -> Result<Admitted, Refusal> {
         let Connection { exchanges, in_force, client: secured, .. } = self.connection;
         let route = checks.route(request.head(), arrival)?;
+        let mut poll = Poll::read(&route, request.method(), request.head());
+        if let Some(poll) = &mut poll {
+            let accepted = in_force.policy.accepted_origin(&route, request.head(), arrival.client);
+            poll.origin = accepted;
+        }
         self.subject.route = Some(Arc::clone(&route.name));
         let affinity = Affinity::of(&route, request.head());
         let admission = checks.admit_plain(route, request.head_mut(), arrival, &exchanges.state);
@@ -383,7 +395,24 @@ impl Exchange<'_> {
         let (address, user) = (arrival.client.address.ip(), self.subject.user.as_ref());
         let deadline = self.wait.deadline;
         let turns = in_force.dialer.turns(&route, &affinity, address, user, deadline).await;
+        let tokens = token.filter(|_| poll.is_some()).map(SessionTokens::from);
         self.wait.lift(route.body_timeout, self.open_answer(request, admission, arrival));
+        let (mut body, mut unfinished) = (RequestContent::Streamed(body), None);
+        if let Some(poll) = poll
+            && let RequestContent::Streamed(streamed) = body
+        {
+            let poller = Poller {
+                route: &route,
+                tokens,
+                subject: &self.subject,
+                address: Some(AddressKey::from(address)),
+                context: arrival.context,
+            };
+            match poll.judge(exchanges, &poller, &mut head, streamed).await? {
+                Polled::Answer(text) => return Ok(Admitted::Polled(text, poll.origin)),
+                Polled::Forward(content, packet) => (body, unfinished) = (content, packet),
+            }
+        }
         let call = PlainCall {
             turns,
             journal: exchanges.reporter.journal(),
@@ -393,7 +422,11 @@ impl Exchange<'_> {
             deadline: self.wait.deadline,
             whole: in_force.server.handshake_timeout,
         };
-        upstream::forward(call, &mut self.subject.upstream).await
+        let answer = upstream::forward(call, &mut self.subject.upstream).await?;
+        if let Some(packet) = unfinished.filter(|_| answer.head.status == StatusCode::OK) {
+            exchanges.sessions.keep_unfinished(packet);
+        }
+        Ok(Admitted::Plain(Box::new(answer)))
     }
 
     /// The answer to an admitted request, which the registry can end.

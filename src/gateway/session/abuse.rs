@@ -9,7 +9,8 @@ use crate::journal::{Event, Journal, Subject};
 use crate::state::State;
 use crate::state::bans::{Now, Struck};
 use crate::state::limits::RecordRate;
-use crate::values::{AddressKey, Network, Offence, Reason, Refusal};
+use crate::values::{AddressKey, Endpoint, Network, Offence, Reason, Refusal};
+use crate::wire::Judgement;
 
 /// Records the events that clients cause, and counts their offences. Clients can cause some events as often
 /// as they like, so the log takes them at a limited rate.
@@ -69,6 +70,19 @@ impl Reporter {
     pub(crate) fn let_through(&self, subject: &Subject, refusal: &Refusal) {
         self.count_let_through(1);
         let Refusal { reason, detail, .. } = refusal;
+        self.journal.record(Event::WouldRefuse { subject, reason: *reason, detail });
+    }
+
+    /// Records a message of a polling request that is discarded.
+    pub(crate) fn message_refused(&self, subject: &Subject, judgement: &Judgement) {
+        let Judgement { reason, detail, outcome } = judgement;
+        let (reason, outcome, from) = (*reason, outcome.name(), Endpoint::Client);
+        self.journal.record(Event::MessageRefused { subject, from, reason, outcome, detail });
+    }
+
+    /// Records a message of a polling request that breaks a rule in report mode.
+    pub(crate) fn would_refuse_message(&self, subject: &Subject, judgement: &Judgement) {
+        let Judgement { reason, detail, .. } = judgement;
         self.journal.record(Event::WouldRefuse { subject, reason: *reason, detail });
     }
 

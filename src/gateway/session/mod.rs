@@ -9,6 +9,7 @@ mod filter;
 mod first_message;
 mod lease;
 mod observed;
+mod polling;
 mod registry;
 mod task;
 mod terms;
@@ -39,6 +40,7 @@ pub(crate) use answer::OpenAnswer;
 pub(crate) use caller::Caller;
 pub use filter::Filter;
 pub(crate) use observed::ObservedRoute;
+pub(crate) use polling::{ForwardedPackets, PolledBody, UnfinishedPacket};
 pub(crate) use registry::RegistryEntry;
 pub use registry::{Listing, Sessions};
 use task::SessionTask;
@@ -105,6 +107,7 @@ pub(crate) struct SessionStarter {
     reporter: Arc<Reporter>,
     /// Bounds the bytes that all sessions together hold back.
     hold_pool: HoldPool,
+    polling: polling::PollingSessions,
 }
 
 impl SessionStarter {
@@ -116,7 +119,8 @@ impl SessionStarter {
         reporter: Arc<Reporter>,
     ) -> Self {
         let hold_pool = HoldPool::new(Shares::default());
-        Self { runtime, current, state, sessions, reporter, hold_pool }
+        let polling = polling::PollingSessions::default();
+        Self { runtime, current, state, sessions, reporter, hold_pool, polling }
     }
 
     /// Whether sessions are closed for a shutdown, so that none may begin.

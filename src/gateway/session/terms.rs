@@ -28,7 +28,7 @@ pub(super) fn terms(
     let judge = |rules: &Arc<MessageRules>| {
         // A session keeps no more than its messages need.
         let claims = tokens.filter(|_| rules.needs_claims()).map(|tokens| tokens.claims.read());
-        let rates = rates(rules, session, user, limiters, now);
+        let rates = rates(rules, &MessageSource::Session(session), user, limiters, now);
         Box::new(Judge::new(Arc::clone(rules), claims, rates, id)) as Box<dyn MessageJudge>
     };
     let followed = |rules: &&Arc<MessageRules>| route.replies.is_none() && rules.answers();
@@ -43,9 +43,9 @@ pub(super) fn terms(
 }
 
 /// The rates of each type of messages.
-fn rates(
+pub(super) fn rates(
     rules: &MessageRules,
-    session: u32,
+    session: &MessageSource,
     user: Option<&UserKey>,
     limiters: &Limiters,
     now: Instant,
@@ -60,7 +60,7 @@ fn rates(
         };
         RateOfType {
             // Kept by the limiters, so that a reload or a new token does not replenish it.
-            session: share(MessageSource::Session(session), one.rate.as_ref()),
+            session: share(session.clone(), one.rate.as_ref()),
             user: user.and_then(|user| {
                 share(MessageSource::User(user.clone()), one.rate_per_user.as_ref())
             }),

@@ -3,14 +3,19 @@
 
 use std::error::Error as _;
 use std::io::{self, ErrorKind};
+use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::values::{Reason, Refusal};
+use crate::wire::{HoldBudget, HoldPermit};
 
 /// Why a body was not forwarded to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -39,6 +44,21 @@ impl From<hyper::Error> for BodyFault {
     }
 }
 
+impl From<BodyFault> for Refusal {
+    fn from(fault: BodyFault) -> Self {
+        let (reason, key) = match fault {
+            BodyFault::TooLarge => (Reason::BodyTooLarge, Some("max_body")),
+            BodyFault::Stalled => (Reason::BodyTimeout, Some("body_timeout")),
+            BodyFault::Malformed => (Reason::BodyMalformed, None),
+            BodyFault::Broken => (Reason::ClientLost, None),
+        };
+        Self { key, ..Self::new(reason, fault.to_string()) }
+    }
+}
+
+/// The bytes of a held body that are counted at once: it may come in many small pieces.
+const HELD_STEP: usize = 16 * 1024;
+
 /// The progress of a body, shared with the code that waits for the answer.
 #[derive(Debug)]
 pub(super) struct BodyProgress {
@@ -50,7 +70,7 @@ pub(super) struct BodyProgress {
 #[derive(Debug)]
 pub(super) struct RequestBody {
     /// `None`: the request has none.
-    body: Option<Incoming>,
+    body: Option<RequestContent>,
     /// The bytes that may still come.
     left: u64,
     timeout: Duration,
@@ -84,7 +104,7 @@ impl BodyProgress {
 
 impl RequestBody {
     /// A body of at most `max` bytes that may make no progress for `timeout`.
-    pub(super) fn new(body: Incoming, max: Option<u64>, timeout: Duration) -> Self {
+    pub(super) fn new(body: RequestContent, max: Option<u64>, timeout: Duration) -> Self {
         let body = Some(body).filter(|body| !body.is_end_stream());
         let left = max.unwrap_or(u64::MAX);
         Self { body, left, timeout, stalled: None, progress: Arc::new(BodyProgress::new()) }
@@ -134,7 +154,7 @@ impl Body for RequestBody {
         let Some(body) = &mut self.body else {
             return Poll::Ready(None);
         };
-        let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) else {
+        let Poll::Ready(frame) = body.poll_frame(cx) else {
             ready!(self.poll_stalled(cx));
             return Poll::Ready(Some(Err(self.progress.fail(BodyFault::Stalled))));
         };
@@ -156,10 +176,108 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
+        self.body.as_ref().is_none_or(RequestContent::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint)
+        self.body.as_ref().map_or(SizeHint::with_exact(0), RequestContent::size_hint)
+    }
+}
+
+/// The content of a request for an upstream.
+#[derive(Debug)]
+pub(crate) enum RequestContent {
+    /// It is forwarded as it comes.
+    Streamed(Incoming),
+    /// The gateway has the whole of it.
+    Held(HeldBody),
+}
+
+impl RequestContent {
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self {
+            Self::Streamed(body) => Pin::new(body).poll_frame(cx),
+            Self::Held(body) => {
+                let bytes = mem::take(&mut body.bytes);
+                Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Streamed(body) => body.is_end_stream(),
+            Self::Held(body) => body.bytes.is_empty(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Streamed(body) => body.size_hint(),
+            Self::Held(body) => SizeHint::with_exact(body.len()),
+        }
+    }
+}
+
+/// A whole body in memory, counted against a budget until it is dropped.
+#[derive(Debug)]
+pub(crate) struct HeldBody {
+    bytes: Bytes,
+    #[expect(dead_code, reason = "they are held, and not looked at")]
+    permits: Vec<HoldPermit>,
+}
+
+impl HeldBody {
+    /// Reads `body`, of at most `most` bytes, which may make no progress for `timeout`.
+    pub(crate) async fn collect(
+        mut body: Incoming,
+        most: u64,
+        timeout: Duration,
+        budget: &HoldBudget,
+    ) -> Result<Self, Refusal> {
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let hint = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+        if hint > most {
+            return Err(BodyFault::TooLarge.into());
+        }
+        let (mut bytes, mut permits, mut room) = (Vec::new(), Vec::new(), 0);
+        while let Some(frame) = tokio::time::timeout(timeout, body.frame())
+            .await
+            .map_err(|_elapsed| BodyFault::Stalled)?
+        {
+            let Ok(data) = frame.map_err(BodyFault::from)?.into_data() else {
+                continue;
+            };
+            let length = bytes.len() + data.len();
+            if length > most {
+                return Err(BodyFault::TooLarge.into());
+            }
+            if length > room {
+                let more = (length - room).max(HELD_STEP);
+                let full = || Refusal::new(Reason::Capacity, "there is no room to hold the body");
+                permits.push(budget.take(more).ok_or_else(full)?);
+                room += more;
+            }
+            bytes.extend_from_slice(&data);
+        }
+        Ok(Self { bytes: bytes.into(), permits })
+    }
+
+    /// The text; `None`: it is not UTF-8.
+    pub(crate) fn text(&self) -> Option<&str> {
+        str::from_utf8(&self.bytes).ok()
+    }
+
+    /// Replaces the bytes by fewer.
+    pub(crate) fn replace(&mut self, text: String) {
+        self.bytes = text.into();
+    }
+
+    /// The number of bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.bytes.len() as u64
     }
 }

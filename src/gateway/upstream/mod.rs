@@ -34,6 +34,7 @@ use crate::policy::Admission;
 use crate::tls::transport::Transport;
 use crate::values::{Reason, Refusal};
 use attempt::Attempts;
+pub(crate) use body::{HeldBody, RequestContent};
 pub use dial::Dialer;
 use load::Need;
 pub(crate) use plain::{AnswerBody, PlainAnswer, PlainCall, forward};

@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::AnswerDeadlines;
 use super::attempt::{fair_time, is_the_gateways_own, now};
-use super::body::{BodyFault, RequestBody};
+use super::body::{BodyFault, RequestBody, RequestContent};
 use super::health::{Change, Failed};
 use super::load::Need;
 use super::pool::{HttpConnection, Pool};
@@ -35,7 +35,7 @@ pub(crate) struct PlainCall<'a> {
     pub(crate) route: &'a Arc<Route>,
     /// The head that the upstream gets.
     pub(crate) head: request::Parts,
-    pub(crate) body: Incoming,
+    pub(crate) body: RequestContent,
     /// When an upstream must have accepted a connection.
     pub(crate) deadline: Instant,
     /// `handshake_timeout`: the time up to the deadline if the client causes no delay.
@@ -111,7 +111,7 @@ pub(crate) async fn forward(
     }
     let body = RequestBody::new(body, route.max_body, route.body_timeout);
     if body.is_too_large() {
-        return Err(too_large());
+        return Err(BodyFault::TooLarge.into());
     }
     let mut attempts = PlainAttempts {
         journal,
@@ -278,7 +278,7 @@ impl PlainAttempts<'_> {
                     return None;
                 }
                 if let Some(fault) = progress.fault() {
-                    return Some(Err(refused_body(fault)));
+                    return Some(Err(fault.into()));
                 }
                 if is_kept && is_repeatable {
                     self.body = Some(RequestBody::empty(progress));
@@ -326,21 +326,6 @@ fn is_last_on_its_connection(answer: &http::Response<Incoming>) -> bool {
 fn broken(target: &DialTarget, error: &hyper::Error) -> Refusal {
     let detail = format!("{}: no valid answer: {}", target.name, super::exchange::describe(error));
     Refusal::new(Reason::UpstreamHandshake, detail)
-}
-
-fn too_large() -> Refusal {
-    Refusal::new(Reason::BodyTooLarge, BodyFault::TooLarge.to_string()).by("max_body")
-}
-
-fn refused_body(fault: BodyFault) -> Refusal {
-    match fault {
-        BodyFault::TooLarge => too_large(),
-        BodyFault::Stalled => {
-            Refusal::new(Reason::BodyTimeout, fault.to_string()).by("body_timeout")
-        }
-        BodyFault::Malformed => Refusal::new(Reason::BodyMalformed, fault.to_string()),
-        BodyFault::Broken => Refusal::new(Reason::ClientLost, fault.to_string()),
-    }
 }
 
 impl AnswerBody {

@@ -37,6 +37,8 @@ pub enum MessageSource {
     User(UserKey),
     /// One session, by its number in the registry.
     Session(u32),
+    /// A session of long polling, by the id that its requests name.
+    Polling(Box<[u8]>),
 }
 
 impl Users {
@@ -80,8 +82,8 @@ impl UserCells {
     fn sweep(&mut self, now: Instant, most_idle: usize) {
         // Handles are created only under the lock that is held here.
         self.cells.retain(|(source, ..), cell| {
-            // An ended session does not come back.
-            let may_return = matches!(source, MessageSource::User(_));
+            // An ended session does not come back, and a polling one is between two requests.
+            let may_return = !matches!(source, MessageSource::Session(_));
             !cell.is_only_one() || (may_return && cell.owes(now) > 0)
         });
         let idle = self.cells.values().filter(|cell| cell.is_only_one());

@@ -3,6 +3,7 @@
 mod graphql;
 mod json_rpc;
 mod phoenix;
+mod polling;
 mod socket_io;
 mod stomp;
 

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::super::support::{
-    Frame, Gateway, GatewayBuilder, Peer, RawUpstream, Session, Tool, now, run_program, sign,
-    write_secret,
+    Frame, Gateway, GatewayBuilder, Peer, RawUpstream, Request, Session, Tool, now, run_program,
+    sign, write_secret,
 };
 use super::super::{closes, guarded, passes, with};
 use super::example;
@@ -14,7 +14,8 @@ const TWO: &str = r#"452-7["upload",{"_placeholder":true,"num":0},{"_placeholder
 fn open_with(upstream: &RawUpstream, tables: &str, role: &str) -> (Gateway, Session) {
     let gateway = guarded(upstream, tables).start();
     let claims = json!({ "rooms": ["red"], "role": role });
-    let session = Session::open_with(&gateway, upstream, &with(&claims), "");
+    let request = with(&claims).merge(&Request::upgrade("/ws?EIO=4&transport=websocket"));
+    let session = Session::open_with(&gateway, upstream, &request, "");
     (gateway, session)
 }
 
@@ -190,6 +191,23 @@ fn real_libraries_are_told_of_refused_events() {
         let gateway = guarded_at(&peer, tables).start();
         let steps = run_against(&gateway, "websocket");
         assert_eq!(steps[0], json!({ "step": "passes", "transport": "websocket" }));
+        assert_refusals(&steps[1..]);
+        for packet in packets() {
+            assert_eq!(peer.says(), packet);
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs node socket.io and socket.io-client"]
+fn real_libraries_poll_by_the_same_rules() {
+    let mut peer = Peer::start(Tool::Node, "socketio", &[]);
+    let tables = format!("{}[routes.app.messages.types.leave]\n", example("Socket.IO"));
+    for (transports, used) in [("polling,websocket", "websocket"), ("polling", "polling")] {
+        let serve = "serve = [\"websocket\", \"http\"]";
+        let gateway = guarded_at(&peer, &tables).route(serve).start();
+        let steps = run_against(&gateway, transports);
+        assert_eq!(steps[0], json!({ "step": "passes", "transport": used }));
         assert_refusals(&steps[1..]);
         for packet in packets() {
             assert_eq!(peer.says(), packet);

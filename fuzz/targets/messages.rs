@@ -65,6 +65,7 @@ fn rules(packed: Option<Packed>) -> MessageRules {
         report: false,
         strike: false,
         kinds: Vec::new(),
+        binary_types: Vec::new(),
         bounds: Some(Bounds {
             max_depth: 100,
             max_members: 1000,

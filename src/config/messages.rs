@@ -236,6 +236,7 @@ impl CheckedMessages<'_> {
             let why = "it is for protocol = \"socketio\"";
             refuse(reader, keys::MAX_ATTACHMENTS.name, why, "");
         }
+        self.check_binary_types();
         for name in OF_GRAPHQL {
             match (&protocol, direction) {
                 (Some(Protocol::GraphqlWs(_)), Direction::Messages) => {}
@@ -266,6 +267,19 @@ impl CheckedMessages<'_> {
         }
         self.check_answer(*direction);
         self.lint_patterns();
+    }
+
+    /// Refuses `binary_types` where another key says what a binary message is.
+    fn check_binary_types(&self) {
+        let Self { reader, keys, .. } = self;
+        let name = keys::BINARY_TYPES.name;
+        if keys.kinds == [MessageKind::Text] {
+            refuse(reader, name, "`kinds` accepts no binary messages", "");
+        } else if self.protocol().is_some() {
+            refuse(reader, name, "the protocol says what a binary message is", "");
+        } else if let Some(Encoding::Packed(_)) = keys.encoding {
+            refuse(reader, name, "`encoding` says what a binary message is", "");
+        }
     }
 
     /// Refuses `on_exceed = "drop"` beside a protocol whose packets have several messages: those that are dropped are not
@@ -453,6 +467,7 @@ impl CheckedMessages<'_> {
             report: keys.mode == Mode::Report,
             strike: keys.strike,
             kinds,
+            binary_types: keys.binary_types,
             bounds: json.then_some(Bounds {
                 max_depth: keys.max_depth,
                 max_members: keys.max_members,

@@ -3,6 +3,7 @@
 //! token; gives a verdict with the rule that decided. No I/O and no clock, except that a [`Schema`] reads the files
 //! that it refers to when it is compiled.
 
+mod binary_types;
 mod body;
 mod email;
 mod items;
@@ -24,6 +25,7 @@ mod types;
 #[cfg(test)]
 mod tests;
 
+pub use binary_types::BinaryType;
 pub use body::BodyVerdict;
 pub use judge::{Judge, RateOfType};
 pub use matching::PatternForm;

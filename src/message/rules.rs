@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
+use super::binary_types::BinaryType;
 use super::packed::{self, Packed};
 use super::path::Path;
 use super::patterns::Patterns;
@@ -57,6 +58,8 @@ pub struct MessageRules {
     pub strike: bool,
     /// The kinds that may be sent; empty: both.
     pub kinds: Vec<MessageKind>,
+    /// The types of binary messages, which then are no JSON; empty: they meet the same rules as text messages.
+    pub binary_types: Vec<BinaryType>,
     /// The bounds of JSON; `Some`: a message must be JSON, unless [`Types::allows_unlisted`].
     pub bounds: Option<Bounds>,
     /// The encoding of binary messages, which has the rules and bounds of JSON; `None`: they are JSON, too.
@@ -208,6 +211,7 @@ impl MessageRules {
         let keys = [
             Some("max_size"),
             given("kinds", !self.kinds.is_empty()),
+            given("binary_types", !self.binary_types.is_empty()),
             given("deny_patterns", self.deny.is_some()),
             given("encoding", self.bounds.is_some() && self.protocol.is_none()),
             given("protocol", self.protocol.is_some()),
@@ -254,6 +258,9 @@ impl MessageRules {
     ) -> Result<(), MessageFault> {
         let Judged { kind, payload, .. } = *message;
         self.check_kind(kind)?;
+        if kind == MessageKind::Binary && !self.binary_types.is_empty() {
+            return self.check_binary_type(payload);
+        }
         if let (Some(packed), Some(bounds), MessageKind::Binary) = (self.packed, &self.bounds, kind)
         {
             return self.check_packed(packed, bounds, message, verdict);
@@ -279,6 +286,15 @@ impl MessageRules {
         }
         let value = Tree::new(|| serde_json::from_slice(payload).ok());
         self.check_seen(&seen, value, message, verdict)
+    }
+
+    /// Judges a binary message that must be a file of some types. Of the other rules the patterns alone apply to it.
+    fn check_binary_type(&self, payload: &[u8]) -> Result<(), MessageFault> {
+        if !self.binary_types.iter().any(|one| one.begins(payload)) {
+            let detail = "a binary message of another type";
+            return Err(fault(Reason::MessageKind, "binary_types", detail));
+        }
+        std::str::from_utf8(payload).map_or(Ok(()), |text| self.check_patterns(text))
     }
 
     /// Judges a binary message that has an encoding of its own.

@@ -336,6 +336,7 @@ fn rules() -> MessageRules {
         report: false,
         strike: false,
         kinds: Vec::new(),
+        binary_types: Vec::new(),
         bounds: None,
         packed: None,
         schema: None,

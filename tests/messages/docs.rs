@@ -18,6 +18,7 @@ const EXAMPLES: &[(&str, &str, &str, &str)] = &[
         "MessagePack {\"action\":1}",
         "message.schema",
     ),
+    ("Only these files", "{\"action\":\"say\"}", "BINARY", "message.kind"),
     ("Only messages of a JSON Schema", "{\"action\":\"say\"}", "{}", "message.schema"),
     ("No scripts", "description", "{\"text\":\"\\u003cscript\"}", "message.pattern"),
     ("Only these actions", "{\"action\":\"room:join\"}", "{\"action\":\"rooms\"}", "message.type"),

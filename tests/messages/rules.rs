@@ -160,3 +160,27 @@ fn a_reload_changes_the_rules_of_open_sessions() {
     passes(&mut session, &Frame::binary("[]"));
     closes(&mut session, &Frame::text("hello"), 1007, "message.structure");
 }
+
+#[test]
+fn binary_messages_are_files_of_the_listed_types() {
+    let upstream = RawUpstream::bind();
+    let rules = "[routes.app.messages]\nschema = \"chat.json\"\nbinary_types = [\"png\", \"pdf\"]\n\
+        deny_patterns = [\"/JavaScript\"]\non_violation = \"answer\"\nerror_reply = \"{reason}\"";
+    let gateway = ruled(&upstream, rules).start();
+    let mut session = Session::open(&gateway, &upstream);
+    passes(&mut session, &Frame::text("{\"action\":\"hello\"}"));
+    passes(&mut session, &Frame::binary(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"));
+    passes(&mut session, &Frame::binary("%PDF-1.7\n"));
+    for (frame, reason) in [
+        (Frame::binary("{\"action\":\"hello\"}"), "message.kind"),
+        (Frame::binary("{\"action\":\"%PDF-1.7\"}"), "message.kind"),
+        (Frame::binary(""), "message.kind"),
+        (Frame::binary(b"\xff\xd8\xff\xe0"), "message.kind"),
+        (Frame::binary("%PDF-1.7\n/JavaScript"), "message.pattern"),
+        (Frame::text("%PDF-1.7\n"), "message.structure"),
+        (Frame::text("{}"), "message.schema"),
+    ] {
+        session.client.say(frame);
+        session.client.expect_frame(Frame::text(reason));
+    }
+}

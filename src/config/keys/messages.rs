@@ -7,13 +7,34 @@ use crate::config::lists::{ListOf, Subtable};
 use crate::config::messages::{Encoding, ProtocolName, parse_error_reply, parse_pattern};
 use crate::config::protection::Mode;
 use crate::config::rate::RateOf;
-use crate::message::{MessageKind, OnViolation, Packed, Pointer};
+use crate::message::{BinaryType, MessageKind, OnViolation, Packed, Pointer};
 use crate::values::{Rate, Requirement};
 
 const OUTCOMES: Choice<OnViolation> = Choice::of(&[
     ("close", OnViolation::Close),
     ("drop", OnViolation::Drop),
     ("answer", OnViolation::Answer),
+]);
+
+const BINARY: Choice<BinaryType> = Choice::of(&[
+    ("avif", BinaryType::Avif),
+    ("bmp", BinaryType::Bmp),
+    ("flac", BinaryType::Flac),
+    ("gif", BinaryType::Gif),
+    ("gzip", BinaryType::Gzip),
+    ("heic", BinaryType::Heic),
+    ("jpeg", BinaryType::Jpeg),
+    ("mp3", BinaryType::Mp3),
+    ("mp4", BinaryType::Mp4),
+    ("ogg", BinaryType::Ogg),
+    ("pdf", BinaryType::Pdf),
+    ("png", BinaryType::Png),
+    ("tiff", BinaryType::Tiff),
+    ("wav", BinaryType::Wav),
+    ("webm", BinaryType::Webm),
+    ("webp", BinaryType::Webp),
+    ("zip", BinaryType::Zip),
+    ("zstd", BinaryType::Zstd),
 ]);
 
 section! {
@@ -78,6 +99,11 @@ section! {
             "leave `kinds` out to accept both"),
         Omittable("both; with `encoding = \"msgpack\"` or `\"cbor\"` binary ones"),
         "The kinds of messages (RFC 6455 section 5.6) that are accepted.";
+    BINARY_TYPES binary_types: Vec<BinaryType> = ListOf<Choice<BinaryType>>,
+        ListOf::never_empty(BINARY, "leave `binary_types` out"),
+        Omittable("binary messages meet the same rules as text messages"),
+        "The types of files of which a binary message must be one, by the bytes that it begins with. Of the other rules \
+         `max_size` and `deny_patterns` alone apply to it, and JSON in a binary message is refused with `message.kind`.";
     ENCODING encoding: Option<Encoding> = Choice<Encoding>, Choice::of(&[
             ("json", Encoding::Json),
             ("msgpack", Encoding::Packed(Packed::MessagePack)),

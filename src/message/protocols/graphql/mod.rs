@@ -227,7 +227,7 @@ impl Reader for GraphqlWs {
 
     fn answer(&self, refused: &Refused<'_>) -> Option<Answer> {
         let reply_to = refused.items.first()?.reply_to.as_ref()?;
-        // By this error a client of automatic persisted queries knows that it must send the text.
+        // After this error clients of automatic persisted queries send the text.
         let (message, code) = if self.unknown_hash {
             ("PersistedQueryNotFound", "PERSISTED_QUERY_NOT_FOUND")
         } else {

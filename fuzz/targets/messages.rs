@@ -1,11 +1,12 @@
 //! Arbitrary messages against rules for JSON, MessagePack and CBOR: what they let through, another crate reads, and the
-//! verdict of a second run is the same.
+//! verdict of a second run is the same. The same messages against the readers of protocols: those of JSON accept it again
+//! as `serde_json` writes it, with the same type.
 
 #![no_main]
 
 use framewall::message::{
-    Bounds, MessageKind, MessageRules, OnViolation, Packed, Patterns, Pointer, Trial, TypePattern,
-    TypeRules, Types,
+    Bounds, MessageKind, MessageRules, OnViolation, Packed, Patterns, Pointer, Protocol, Trial,
+    TypePattern, TypeRules, Types,
 };
 use framewall::values::Endpoint;
 use libfuzzer_sys::fuzz_target;
@@ -27,6 +28,14 @@ fuzz_target!(|payload: &[u8]| {
         assert!(name.starts_with(listed.as_deref().unwrap_or_default().trim_end_matches('*')));
         assert!(!name.contains("<script"), "a denied pattern is found after unescaping");
     }
+    for kind in [MessageKind::Text, MessageKind::Binary] {
+        // The rules of frames refuse such a text.
+        if kind == MessageKind::Binary || std::str::from_utf8(payload).is_ok() {
+            try_protocol(&Protocol::JsonRpc { max_batch: 10 }, kind, payload, now);
+            try_protocol(&Protocol::Phoenix, kind, payload, now);
+            try_protocol(&Protocol::Stomp, kind, payload, now);
+        }
+    }
 });
 
 /// The value, as another crate reads it to the end.
@@ -41,6 +50,34 @@ fn read(packed: Option<Packed>, mut payload: &[u8]) -> Value {
     };
     assert!(payload.is_empty(), "it was read to the end");
     value
+}
+
+/// Tries a message against the rules of a protocol.
+fn try_protocol(protocol: &Protocol, kind: MessageKind, payload: &[u8], now: Instant) {
+    let rules = MessageRules { protocol: Some(protocol.clone()), ..rules(None) };
+    let verdict = |payload: &[u8]| {
+        let Trial { listed, fault, .. } = rules.try_out(kind, payload, None, now);
+        (listed, fault)
+    };
+    let (listed, fault) = verdict(payload);
+    assert_eq!(verdict(payload), (listed.clone(), fault.clone()));
+    if fault.is_some() {
+        return;
+    }
+    match serde_json::from_slice::<Value>(payload) {
+        Ok(value) if *protocol != Protocol::Stomp => {
+            let written = value.to_string();
+            assert_eq!(verdict(written.as_bytes()), (listed, None), "{written}");
+        }
+        Ok(_) => panic!("a frame of STOMP is no JSON"),
+        Err(_) => {
+            assert_ne!(*protocol, Protocol::JsonRpc { max_batch: 10 });
+            let followed = [payload, b"\n"].concat();
+            if *protocol == Protocol::Stomp {
+                assert_eq!(verdict(&followed), (listed, None), "a line end may follow a frame");
+            }
+        }
+    }
 }
 
 fn rules(packed: Option<Packed>) -> MessageRules {
@@ -78,7 +115,13 @@ fn rules(packed: Option<Packed>) -> MessageRules {
         deny: Some(Patterns::new(&["<script".to_owned()]).expect("a pattern")),
         types: Some(Types::new(
             Some(at),
-            vec![of_type("say"), of_type("a*"), of_type("a:*")],
+            vec![
+                of_type("say"),
+                of_type("say *"),
+                of_type("SEND *"),
+                of_type("a*"),
+                of_type("a:*"),
+            ],
             false,
         )),
     }

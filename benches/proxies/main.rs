@@ -10,6 +10,7 @@ mod app;
 mod crowd;
 mod load;
 mod measure;
+#[allow(dead_code, reason = "the benchmark of instructions uses the rest")]
 mod messages;
 mod options;
 mod pace;
@@ -66,7 +67,9 @@ fn run(options: Options) -> Outcome<()> {
         let bench = run::Bench::prepare(peers, cores, tools).await?;
         let mut rows: Vec<_> = rows.into_iter().map(run::affordable).collect();
         // Two that want more than there may be are one.
-        rows.dedup_by_key(|row| (row.wanted(), row.lines.first().map(|line| line.title)));
+        rows.dedup_by_key(|row| {
+            (row.wanted(), row.size(), row.lines.first().map(|line| line.title))
+        });
         for row in rows {
             let rounds = bench.measure(&row, rounds).await?;
             report.add(&row, &rounds);

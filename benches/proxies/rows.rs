@@ -203,7 +203,7 @@ impl Row {
     /// How many connections it wants, where that is what it is about.
     pub(crate) fn wanted(&self) -> Option<u32> {
         match self.work {
-            Work::Idle { connections } | Work::Crowd { connections, .. } => Some(connections),
+            Work::Idle { connections, .. } | Work::Crowd { connections, .. } => Some(connections),
             _ => None,
         }
     }

@@ -181,6 +181,19 @@ fn wide_and_deep_documents_are_accepted_beyond_every_bound() {
     }
 }
 
+/// Members whose shapes are merged: in one object a name is among the rest, and in the others it is listed.
+#[test]
+fn a_name_that_is_listed_in_one_of_two_merged_objects_is_accepted_in_both() {
+    let listed = |key: u32| (format!("k{key:03}"), json!({ "n0": "text" }));
+    for place in [0, 40, 99] {
+        let mut members: Map<String, Value> = (0..100).map(listed).collect();
+        members.insert(format!("k{place:03}"), wide(100, 0));
+        let value = json!({ "m": members });
+        let draft = draft(std::slice::from_ref(&value));
+        assert_eq!(compiled(&draft).judge(&value), Ok(()), "{place}");
+    }
+}
+
 #[test]
 fn a_draft_names_types_members_formats_and_ranges() {
     let values = [

@@ -17,8 +17,8 @@ use super::report::Problem;
 use super::schema_files::UsedSchema;
 use super::units::show_size;
 use crate::message::{
-    Bounds, MAX_SCHEMA, MessageKind, MessageRules, OnViolation, Packed, PatternForm, Patterns,
-    Pointer, Protocol, Schema, TypePattern, TypeRules, Types,
+    Bounds, MAX_SCHEMA, MessageKind, MessageRules, MqttBounds, OnViolation, Packed, PatternForm,
+    Patterns, Pointer, Protocol, Schema, TypePattern, TypeRules, Types,
 };
 use crate::values::Endpoint;
 
@@ -54,6 +54,8 @@ pub(super) enum ProtocolName {
     GraphqlWs,
     /// STOMP.
     Stomp,
+    /// MQTT 3.1.1 and 5.0.
+    Mqtt,
 }
 
 /// The direction of a table of rules.
@@ -79,6 +81,7 @@ pub(super) struct CheckedMessages<'a> {
 }
 
 struct CheckedType<'a> {
+    span: Range<usize>,
     reader: SectionReader<'a>,
     name: String,
     pattern: Option<TypePattern>,
@@ -134,14 +137,24 @@ pub(super) fn check_both(
         let help = "remove `replies`, or serve WebSockets alone on this route";
         refuse(&replies.reader, keys::PROTOCOL.name, why, help);
     }
+    let of_messages = messages.and_then(CheckedMessages::protocol);
+    if let Some(replies) = replies
+        && matches!(replies.protocol(), Some(Protocol::Mqtt(_)))
+        && !matches!(of_messages, Some(Protocol::Mqtt(_)))
+    {
+        let why = "the version of MQTT is in the first packet of the client";
+        let help = "write protocol = \"mqtt\" in [routes.NAME.messages], too";
+        refuse(&replies.reader, keys::PROTOCOL.name, why, help);
+    }
     let Some(messages) = messages else {
         return;
     };
     messages.check_limits(limits);
     // The gateway's answers must not come within a packet of several messages.
-    if let (Some(Protocol::SocketIo { .. }), Some(replies)) = (messages.protocol(), replies)
+    if let (Some(protocol), Some(replies)) = (of_messages, replies)
         && messages.answers()
-        && !matches!(replies.protocol(), Some(Protocol::SocketIo { .. }))
+        && protocol.has_packets()
+        && replies.keys.protocol != messages.keys.protocol
         && let Some(span) = messages.reader.span_of(keys::PROTOCOL.name)
     {
         let key = messages.reader.key(keys::PROTOCOL.name);
@@ -151,7 +164,7 @@ pub(super) fn check_both(
         let help = if has_polling {
             "remove `replies`, or \"answer\""
         } else {
-            "write protocol = \"socketio\" there, too"
+            "write the same `protocol` there, too"
         };
         messages.reader.cx.refuse(Problem::at(span, what).help(help));
     }
@@ -165,7 +178,7 @@ fn check_type<'a>(
     let pattern = TypePattern::parse(&name).map_err(|what| {
         let key = reader.key("");
         let what = format!("{}: {what}", key.trim_end_matches('.'));
-        reader.cx.refuse(Problem::at(span, what).help("write \"room:*\", for example"));
+        reader.cx.refuse(Problem::at(span.clone(), what).help("write \"room:*\", for example"));
     });
     let keys = MessageTypeKeys::read(&reader);
     let schema = reader.get(&keys::TYPE_SCHEMA);
@@ -183,7 +196,7 @@ fn check_type<'a>(
             _ => {}
         }
     }
-    CheckedType { reader, name, pattern: pattern.ok(), keys, schema }
+    CheckedType { span, reader, name, pattern: pattern.ok(), keys, schema }
 }
 
 /// Refuses the key `name`, if it is given.
@@ -247,6 +260,15 @@ impl CheckedMessages<'_> {
                 _ => refuse(reader, name, "it is for protocol = \"graphql-ws\"", ""),
             }
         }
+        if matches!(protocol, Some(Protocol::Mqtt(_))) {
+            let why = "MQTT has answers of its own, in binary messages";
+            refuse(reader, keys::ERROR_REPLY.name, why, "");
+        } else {
+            for name in [keys::MAX_QOS.name, keys::RETAIN.name] {
+                refuse(reader, name, "it is for protocol = \"mqtt\"", "");
+            }
+        }
+        self.check_types(protocol.as_ref());
         if given(keys::TYPE_AT.name) && types.is_empty() && keys.unlisted != Some(true) {
             let why = "no type is listed, so every message would be refused";
             let help = "add a table [routes.NAME.messages.types.TYPE]";
@@ -287,8 +309,8 @@ impl CheckedMessages<'_> {
     fn check_limits(&self, limits: &Limits) {
         let is_dropping = limits.on_exceed == OnExceed::Drop
             && (limits.messages.is_some() || limits.messages_per_user.is_some());
-        if is_dropping && matches!(self.protocol(), Some(Protocol::SocketIo { .. })) {
-            let why = "on_exceed of [limits] is \"drop\", which may leave an event without its attachments";
+        if is_dropping && self.protocol().is_some_and(|protocol| protocol.has_packets()) {
+            let why = "on_exceed of [limits] is \"drop\", which may take a part out of a packet of several messages";
             let help = "say on_exceed = \"close\" or \"delay\" in the limits of this route";
             refuse(&self.reader, keys::PROTOCOL.name, why, help);
         }
@@ -299,6 +321,20 @@ impl CheckedMessages<'_> {
         let answer = OnViolation::Answer;
         let of_types = || self.types.iter().any(|one| one.keys.on_violation == Some(answer));
         self.keys.on_violation == answer || of_types()
+    }
+
+    /// Refuses names of types that no item of the protocol has.
+    fn check_types(&self, protocol: Option<&Protocol>) {
+        for one in &self.types {
+            let checked = protocol.zip(one.pattern.as_ref());
+            if let Some(Err(what)) = checked.map(|(protocol, pattern)| protocol.check_type(pattern))
+            {
+                let key = one.reader.key("");
+                let what = format!("{}: {what}", key.trim_end_matches('.'));
+                let help = "see docs/protocols.md for the types of the protocol";
+                one.reader.cx.refuse(Problem::at(one.span.clone(), what).help(help));
+            }
+        }
     }
 
     /// The protocol whose items are judged.
@@ -313,6 +349,11 @@ impl CheckedMessages<'_> {
             }),
             ProtocolName::GraphqlWs => Some(Protocol::GraphqlWs(graphql::rules(&self.keys))),
             ProtocolName::Stomp => Some(Protocol::Stomp),
+            ProtocolName::Mqtt => Some(Protocol::Mqtt(MqttBounds {
+                max_packet: usize::try_from(self.keys.max_size).unwrap_or(usize::MAX),
+                max_qos: self.keys.max_qos,
+                retain: self.keys.retain,
+            })),
         }
     }
 
@@ -485,7 +526,7 @@ impl CheckedMessages<'_> {
 
 impl CheckedType<'_> {
     fn load(self, route: &str, loader: &Loader) -> Option<TypeRules> {
-        let Self { reader, name, pattern, keys, schema } = self;
+        let Self { reader, name, pattern, keys, schema, .. } = self;
         let schema = load_schema(&reader, keys::TYPE_SCHEMA.name, schema, loader)?;
         let scope = format!("{route}/{name}").into();
         let MessageTypeKeys { require, require_in, rate, rate_per_user, on_violation } = keys;

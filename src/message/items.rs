@@ -35,7 +35,7 @@ impl MessageRules {
         read?;
         for item in &verdict.items {
             verdict.at_fault = None;
-            self.check_item(item, message, &mut verdict.listed, &mut verdict.at_fault)?;
+            self.check_item(item, message, reader, &mut verdict.listed, &mut verdict.at_fault)?;
         }
         Ok(())
     }
@@ -44,24 +44,37 @@ impl MessageRules {
         &'r self,
         item: &Item,
         message: &Judged<'_>,
+        reader: &dyn Reader,
         listed: &mut Vec<(usize, &'r TypeRules)>,
         at_fault: &mut Option<&'r TypeRules>,
     ) -> Result<(), MessageFault> {
         let Some(name) = &item.name else {
             return Ok(());
         };
+        let is_listed = || self.types.as_ref().is_some_and(|types| types.lists(name));
+        if reader.is_optional(name) && !is_listed() {
+            return Ok(());
+        }
         if let Some(schema) = &self.schema {
             check_schema(schema, "schema", Some(&item.body))?;
         }
         let Some(types) = &self.types else {
             return Ok(());
         };
-        let Some((index, rules)) = types.find(name) else {
+        let found = reader.find_type(types, name);
+        for index in found.into_iter().chain(reader.other_types(types, name)) {
+            let Some(rules) = types.rules().get(index) else {
+                continue;
+            };
+            listed.push((index, rules));
+            *at_fault = Some(rules);
+            check_type(rules, item, message).map_err(|fault| fault.of(rules))?;
+        }
+        if found.is_none() {
+            *at_fault = None;
             return unlisted(types, "it has no listed type");
-        };
-        listed.push((index, rules));
-        *at_fault = Some(rules);
-        check_type(rules, item, message).map_err(|fault| fault.of(rules))
+        }
+        Ok(())
     }
 
     /// Refuses a body of which a string or name matches a denied pattern.
@@ -71,7 +84,8 @@ impl MessageRules {
         };
         let check = |text: &str| match deny.first_in(text) {
             Some(index) => Err(denied(index, "in one of its strings")),
-            None => Ok(()),
+            // It may be JSON itself, or something like it.
+            None => self.check_patterns(text),
         };
         match body {
             Value::String(text) => check(text),

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-use super::protocols::{Item, Part, Protocol, Reader, Refused};
+use super::protocols::{Item, Part, Protocol, Reader, Refused, SharedState};
 use super::rules::{Judged, MessageKind, MessageRules, OnViolation, Verdict, fault};
 use crate::values::{Endpoint, Reason, UserShare};
-use crate::wire::{Answer, Judgement, MessageJudge, Outcome};
+use crate::wire::{Answer, HoldBudget, Judgement, MessageJudge, Outcome};
 
 /// The use of the rates of one type.
 #[derive(Debug, Clone, Default)]
@@ -65,6 +65,15 @@ impl Judge {
     /// Whether the messages so far end within a packet of several messages.
     pub(super) fn is_within_packet(&self) -> bool {
         self.reader.as_ref().is_some_and(|reader| reader.is_incomplete())
+    }
+
+    /// Shares `shared` with the judge of the other direction.
+    #[must_use]
+    pub fn sharing(mut self, shared: &SharedState) -> Self {
+        if let Some(reader) = &mut self.reader {
+            reader.share(shared);
+        }
+        self
     }
 
     /// Charges the rates of a type. A message that is refused for the user's rate has used the session's.
@@ -142,6 +151,16 @@ impl MessageJudge for Judge {
         // In report mode a client has no deadline that it would not have otherwise.
         let is_bound = !self.rules.report || self.rules.sender == Endpoint::Upstream;
         is_bound && self.is_within_packet()
+    }
+
+    fn awaits_next(&self) -> bool {
+        self.reader.as_ref().is_some_and(|reader| reader.awaits_next())
+    }
+
+    fn set_budget(&mut self, budget: &HoldBudget) {
+        if let Some(reader) = &mut self.reader {
+            reader.set_budget(budget);
+        }
     }
 
     fn max_size(&self) -> u64 {

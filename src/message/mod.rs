@@ -36,7 +36,9 @@ pub use opening::{Opening, is_whole, take_token};
 pub use packed::Packed;
 pub use patterns::Patterns;
 pub use pointer::Pointer;
-pub use protocols::{AllowedDocuments, AllowedDocumentsError, GraphqlRules, Protocol};
+pub use protocols::{
+    AllowedDocuments, AllowedDocumentsError, GraphqlRules, MqttBounds, Protocol, SharedState,
+};
 pub use rules::{MessageFault, MessageKind, MessageRules, OnViolation, Trial};
 pub use scan::{Bounds, StructureFault, StructureRule};
 pub use schema::{MAX_SCHEMA, Schema, SchemaError, SchemaFault, is_schema};

@@ -107,6 +107,11 @@ impl Types {
         Some((index, self.rules.get(index)?))
     }
 
+    /// Whether a type has exactly this name.
+    pub(super) fn lists(&self, name: &str) -> bool {
+        self.exact.binary_search_by(|(known, _)| by_length(known, name)).is_ok()
+    }
+
     /// The rules of every type, in the order of the file.
     #[must_use]
     pub fn rules(&self) -> &[TypeRules] {

@@ -22,8 +22,8 @@ struct Buffer {
 
 /// Bytes with a budget permit for the capacity beyond [`UNCOUNTED`], which is released with them.
 #[derive(Debug, Default)]
-pub(super) struct CountedBytes {
-    pub(super) bytes: Vec<u8>,
+pub(crate) struct CountedBytes {
+    pub(crate) bytes: Vec<u8>,
     /// For the capacity above `UNCOUNTED`.
     permit: Option<HoldPermit>,
 }
@@ -112,7 +112,7 @@ impl Buffer {
 impl CountedBytes {
     /// Appends `more`. Returns `false`, and changes nothing, if the budget has no room.
     #[must_use]
-    pub(super) fn push(&mut self, more: &[u8], budget: &HoldBudget) -> bool {
+    pub(crate) fn push(&mut self, more: &[u8], budget: &HoldBudget) -> bool {
         let granted = self.grow(self.bytes.len() + more.len(), budget);
         if granted {
             self.bytes.extend_from_slice(more);

@@ -89,7 +89,7 @@ pub(crate) mod tests;
 pub use budget::{HoldBudget, HoldPermit, HoldPool, Shares};
 pub(crate) use close::message_frame;
 pub use close::{CloseFrame, ControlFrame, close_frame, control_frame};
-pub(crate) use frame_buffer::UNCOUNTED;
+pub(crate) use frame_buffer::{CountedBytes, UNCOUNTED};
 pub use gate::{Gate, GateEvent, Judged};
 pub use header::{Header, HeaderBytes};
 pub use inflate::Context;

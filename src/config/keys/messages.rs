@@ -49,6 +49,7 @@ section! {
             ("socketio", Some(ProtocolName::SocketIo)),
             ("graphql-ws", Some(ProtocolName::GraphqlWs)),
             ("stomp", Some(ProtocolName::Stomp)),
+            ("mqtt", Some(ProtocolName::Mqtt)),
         ]),
         Value(None),
         "The protocol that the messages speak. `\"json\"`: any JSON, like `encoding = \"json\"`. `\"jsonrpc\"`: \
@@ -58,7 +59,8 @@ section! {
          `NAMESPACE,NAME`, and `schema` and pointers apply to the array of its arguments. \
          `\"graphql-ws\"`: GraphQL over WebSocket, in the subprotocols graphql-transport-ws and graphql-ws; the type \
          of an operation is its kind and name, and `schema` and pointers apply to its payload. \
-         `\"stomp\"`: STOMP 1.0 to 1.2; the type of a frame is its command, a space and its destination. A message that \
+         `\"stomp\"`: STOMP 1.0 to 1.2; the type of a frame is its command, a space and its destination. \
+         `\"mqtt\"`: MQTT 3.1.1 and 5.0; types are `publish TOPIC`, `subscribe FILTER` and `connect`. A message that \
          breaks the protocol is refused with `message.structure`.";
     MAX_BATCH max_batch: usize = Integer<usize>, Integer::new(1, 1000), Value(20),
         "The most elements of one batch. Each is judged, and counts in the rates of its type. Only with `protocol = \
@@ -94,6 +96,11 @@ section! {
         "File of the GraphQL documents that are accepted: a line for each SHA-256 of a text, as `sha256sum` prints \
          it, or a JSON object of texts by their SHA-256. A document that is not listed is refused with \
          `message.type`. A persisted query, of which a message gives the hash alone, must be listed.";
+    MAX_QOS max_qos: u8 = Integer<u8>, Integer::new(0, 2), Value(2),
+        "The highest quality of service that a publish, a will or a subscription of MQTT may have. Only with `protocol = \
+         \"mqtt\"`.";
+    RETAIN retain: bool = Choice<bool>, Choice::of(&[("allow", true), ("refuse", false)]), Value(true),
+        "Whether a publish or a will of MQTT may be retained by the broker. Only with `protocol = \"mqtt\"`.";
     KINDS kinds: Vec<MessageKind> = ListOf<Choice<MessageKind>>,
         ListOf::never_empty(Choice::of(&[("text", MessageKind::Text), ("binary", MessageKind::Binary)]),
             "leave `kinds` out to accept both"),

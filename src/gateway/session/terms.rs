@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::about::SessionTokens;
 use crate::config::Route;
 use crate::gateway::relay::{Judges, Terms};
-use crate::message::{Judge, MessageRules, RateOfType, Types};
+use crate::message::{Judge, MessageRules, RateOfType, SharedState, Types};
 use crate::state::limits::{Limiters, MessageSource};
 use crate::values::{Rate, UserKey};
 use crate::wire::MessageJudge;
@@ -25,11 +25,13 @@ pub(super) fn terms(
     let user = tokens.map(|tokens| &tokens.principal.user);
     let rate = route.limits.messages_per_user.as_ref();
     let share = user.zip(rate).map(|(user, rate)| limiters.share(user, rate, now));
+    let shared = SharedState::default();
     let judge = |rules: &Arc<MessageRules>| {
         // A session keeps no more than its messages need.
         let claims = tokens.filter(|_| rules.needs_claims()).map(|tokens| tokens.claims.read());
         let rates = rates(rules, &MessageSource::Session(session), user, limiters, now);
-        Box::new(Judge::new(Arc::clone(rules), claims, rates, id)) as Box<dyn MessageJudge>
+        let judge = Judge::new(Arc::clone(rules), claims, rates, id).sharing(&shared);
+        Box::new(judge) as Box<dyn MessageJudge>
     };
     let followed = |rules: &&Arc<MessageRules>| route.replies.is_none() && rules.answers();
     let of_client = route.messages.as_ref().filter(followed);

@@ -3,6 +3,7 @@
 
 mod graphql;
 mod json_rpc;
+mod mqtt;
 mod phoenix;
 mod socket_io;
 mod stomp;
@@ -11,16 +12,20 @@ mod stomp;
 mod tests;
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 pub use self::graphql::{AllowedDocuments, AllowedDocumentsError, GraphqlRules};
+pub use self::mqtt::MqttBounds;
 use super::rules::{MessageFault, MessageKind, fault};
 use super::scan::{self, Bounds};
 use super::text;
+use super::types::{TypePattern, Types};
 use crate::values::{Endpoint, Reason};
-use crate::wire::{Answer, MessageFollower};
+use crate::wire::{Answer, HoldBudget, MessageFollower};
 
 /// The key of the rules of a protocol itself.
 const RULE: &str = "protocol";
@@ -46,7 +51,14 @@ pub enum Protocol {
     GraphqlWs(GraphqlRules),
     /// STOMP.
     Stomp,
+    /// MQTT 3.1.1 and 5.0.
+    Mqtt(MqttBounds),
 }
+
+/// A number that the readers of both directions of one session share, such as the version that the client asks for; 0
+/// at first.
+#[derive(Debug, Clone, Default)]
+pub struct SharedState(Arc<AtomicU8>);
 
 /// One call, event, operation or packet of a message.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,7 +101,7 @@ pub(super) struct Refused<'m> {
 pub(super) enum Part {
     /// It is whole, or the first one of several.
     First,
-    /// It continues what was forwarded: the session cannot go on without it.
+    /// It continues what was forwarded, or cannot be discarded for another reason: the session cannot go on without it.
     Forwarded,
     /// It continues what was discarded, and is discarded like it.
     Discarded,
@@ -116,6 +128,39 @@ pub(super) trait Reader: fmt::Debug + Send + Sync {
     /// The message that was read last is discarded and the session goes on, so the other end never sees it.
     fn discard(&mut self) {}
 
+    /// Whether the message that was read last has no effect without the next one, and is to be held until that is
+    /// judged.
+    fn awaits_next(&self) -> bool {
+        false
+    }
+
+    /// Shares `shared` with the reader of the other direction.
+    fn share(&mut self, shared: &SharedState) {
+        let _ = shared;
+    }
+
+    /// The budget of the session for bytes that are kept.
+    fn set_budget(&mut self, budget: &HoldBudget) {
+        let _ = budget;
+    }
+
+    /// Whether an item of this name passes, unless a type lists exactly this name.
+    fn is_optional(&self, name: &str) -> bool {
+        let _ = name;
+        false
+    }
+
+    /// The number of the type that lists the item `name`.
+    fn find_type(&self, types: &Types, name: &str) -> Option<usize> {
+        types.find(name).map(|(index, _)| index)
+    }
+
+    /// The numbers of the other types that apply to the item `name`, also if none lists it.
+    fn other_types(&self, types: &Types, name: &str) -> Vec<usize> {
+        let _ = (types, name);
+        Vec::new()
+    }
+
     /// Takes the bounds of `protocol`, of the same kind, for messages to come: the configuration was reloaded.
     fn set_bounds(&mut self, protocol: &Protocol);
 
@@ -127,8 +172,11 @@ impl Protocol {
     /// Reads along with what `sender` forwards unjudged, if the gateway's own messages may not come at any place.
     #[must_use]
     pub fn follower(&self) -> Option<Box<dyn MessageFollower>> {
-        let follower = || Box::<socket_io::Follower>::default() as Box<dyn MessageFollower>;
-        matches!(self, Self::SocketIo { .. }).then(follower)
+        match self {
+            Self::SocketIo { .. } => Some(Box::<socket_io::Follower>::default()),
+            Self::Mqtt(_) => Some(Box::<mqtt::Follower>::default()),
+            _ => None,
+        }
     }
 
     /// A reader of the messages that `sender` sends, from the first one on.
@@ -142,7 +190,35 @@ impl Protocol {
             }
             Self::GraphqlWs(rules) => Box::new(graphql::GraphqlWs::new(sender, rules.clone())),
             Self::Stomp => Box::new(stomp::Stomp::new(sender)),
+            Self::Mqtt(bounds) => Box::new(mqtt::Mqtt::new(*bounds, sender)),
         }
+    }
+
+    /// Checks the name of a type that a configuration lists.
+    ///
+    /// # Errors
+    /// No item of the protocol can have such a name; says why.
+    pub fn check_type(&self, pattern: &TypePattern) -> Result<(), &'static str> {
+        match self {
+            Self::Mqtt(_) => mqtt::check_type(pattern),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a packet of the protocol may have several messages.
+    #[must_use]
+    pub fn has_packets(&self) -> bool {
+        matches!(self, Self::SocketIo { .. } | Self::Mqtt(_))
+    }
+}
+
+impl SharedState {
+    fn get(&self) -> u8 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, value: u8) {
+        self.0.store(value, Ordering::Relaxed);
     }
 }
 

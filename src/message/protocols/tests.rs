@@ -1,5 +1,6 @@
 //! Protocols, message by message.
 
+mod mqtt;
 mod phoenix;
 mod socket_io;
 mod stomp;

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::mem;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -20,6 +21,17 @@ const SMALL: usize = 512;
 pub trait MessageJudge: fmt::Debug + Send + Sync {
     /// Judges a message with this payload; inflated, if it was compressed. `None`: it breaks no rule.
     fn judge(&mut self, binary: bool, payload: &[u8], now: Instant) -> Option<Box<Judgement>>;
+
+    /// Whether the message that was judged last, and passed, has no effect without the next one: it is held, and
+    /// released or discarded together with the next.
+    fn awaits_next(&self) -> bool {
+        false
+    }
+
+    /// The budget for bytes that the judge keeps.
+    fn set_budget(&mut self, budget: &HoldBudget) {
+        let _ = budget;
+    }
 
     /// The largest message, in bytes of payload, inflated. A larger one ends the session.
     fn max_size(&self) -> u64;
@@ -119,11 +131,13 @@ pub(in crate::wire) struct Assembler {
     now: Instant,
     /// The token that a client may hand in.
     pub(super) handover: Option<Handover>,
-    /// The complete frames of the message in progress. While another frame of it arrives, they are in the frame
-    /// buffer before it, so that no byte is stored twice.
+    /// The complete frames of the message in progress, and before them the messages that are held with it. While
+    /// another frame arrives, they are in the frame buffer before it, so that no byte is stored twice.
     frames: CountedBytes,
-    /// Their number.
-    count: u64,
+    /// The number of these frames, and of the whole messages.
+    kept: Kept,
+    /// The bytes of the frames of whole messages.
+    earlier: usize,
     /// The payload of the message so far, inflated, if it is compressed.
     inflated: CountedBytes,
     /// Payload bytes of the complete frames.
@@ -132,6 +146,26 @@ pub(in crate::wire) struct Assembler {
     state: MessageState,
     /// The number of the message that began the packet in progress, if it has several messages.
     packet: Option<u64>,
+}
+
+/// Frames and messages that are held until a later frame decides about them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::wire) struct Kept {
+    /// Complete frames.
+    pub(in crate::wire) frames: u64,
+    /// Complete messages.
+    pub(in crate::wire) messages: u64,
+}
+
+/// The decision about a message that is complete.
+#[derive(Debug)]
+pub(in crate::wire) enum Decision {
+    /// It is released, together with what was kept before.
+    Pass,
+    /// It breaks a rule; what was kept before is released or discarded with it.
+    Judged(Box<Judgement>, Kept),
+    /// It is kept until the next one is judged.
+    Keep,
 }
 
 /// The state of the message in progress.
@@ -149,18 +183,20 @@ enum MessageState {
 
 impl Assembler {
     pub(in crate::wire) fn new(
-        judge: Box<dyn MessageJudge>,
+        mut judge: Box<dyn MessageJudge>,
         budget: HoldBudget,
         handover: Option<Handover>,
         now: Instant,
     ) -> Self {
+        judge.set_budget(&budget);
         Self {
             judge: Some(judge),
             budget,
             now,
             handover,
             frames: CountedBytes::default(),
-            count: 0,
+            kept: Kept::default(),
+            earlier: 0,
             inflated: CountedBytes::default(),
             length: 0,
             binary: false,
@@ -171,10 +207,11 @@ impl Assembler {
 
     /// Replaces the judge for messages that are not complete.
     pub(in crate::wire) fn replace(&mut self, mut judge: Option<Box<dyn MessageJudge>>) {
-        if let (Some(before), Some(judge)) = (&mut self.judge, &mut judge)
-            && let Some(memory) = before.take_memory()
-        {
-            judge.continue_with(memory);
+        if let Some(judge) = &mut judge {
+            if let Some(memory) = self.judge.as_mut().and_then(|before| before.take_memory()) {
+                judge.continue_with(memory);
+            }
+            judge.set_budget(&self.budget);
         }
         if self.holds() && judge.is_none() {
             self.state = MessageState::Exempt;
@@ -214,7 +251,11 @@ impl Assembler {
         if let Some(verdict @ (Verdict::Refuse(_) | Verdict::Take)) = handed {
             return verdict;
         }
-        let frames = std::mem::take(&mut self.frames);
+        if self.state == MessageState::Passing {
+            // Earlier messages that were held are released with this one.
+            (self.kept, self.earlier) = (Kept::default(), 0);
+        }
+        let frames = mem::take(&mut self.frames);
         if frames.bytes.is_empty() || buffer.put_before(frames, &self.budget) {
             self.verdict_on(head.declared())
         } else {
@@ -276,7 +317,7 @@ impl Assembler {
             return token;
         }
         self.frames = buffer.take();
-        self.count += 1;
+        self.kept.frames += 1;
         self.length += frame.head.declared();
         if self.frames.push(rest, &self.budget) {
             GateEvent::Dropped
@@ -300,26 +341,27 @@ impl Assembler {
         self.packet
     }
 
-    /// Judges message `number`, which a complete frame ends: the bytes in `buffer`, then `rest`. Returns the judgement
-    /// with the number of frames that were kept before.
+    /// Judges message `number`, which a complete frame ends: the bytes in `buffer`, then `rest`.
     pub(in crate::wire) fn judge(
         &mut self,
         number: u64,
         buffer: &FrameBuffer,
         rest: &[u8],
         compressed: bool,
-    ) -> (Option<Box<Judgement>>, u64) {
-        let inflated = std::mem::take(&mut self.inflated);
-        let (count, now, binary, state) = (self.count, self.now, self.binary, self.state);
+    ) -> Decision {
+        let inflated = mem::take(&mut self.inflated);
+        let (now, binary, state) = (self.now, self.binary, self.state);
+        let (kept, earlier) = (mem::take(&mut self.kept), mem::take(&mut self.earlier));
         self.reset();
         let Some(judge) = self.judge.as_mut().filter(|_| state == MessageState::Held) else {
-            return (None, count);
+            return Decision::Pass;
         };
+        let pending = buffer.pending().get(earlier..).unwrap_or_default();
         let mut space = [0; SMALL];
         let judgement = if compressed {
             judge.judge(binary, &inflated.bytes, now)
-        } else if !buffer.pending().is_empty() {
-            judge.judge(binary, &payloads(&[buffer.pending(), rest].concat()), now)
+        } else if !pending.is_empty() {
+            judge.judge(binary, &payloads(&[pending, rest].concat()), now)
         } else if let Some(payload) = payload_in(rest, &mut space) {
             judge.judge(binary, payload, now)
         } else {
@@ -327,12 +369,26 @@ impl Assembler {
         };
         let incomplete = judge.is_incomplete();
         self.packet = incomplete.then(|| self.packet.unwrap_or(number));
-        (judgement, count)
+        match judgement {
+            Some(judgement) => Decision::Judged(judgement, kept),
+            None if judge.awaits_next() => {
+                self.kept = kept;
+                Decision::Keep
+            }
+            None => Decision::Pass,
+        }
+    }
+
+    /// The message whose last frame was taken is held, and judged together with the next one.
+    pub(in crate::wire) fn keep_message(&mut self) {
+        self.kept.messages += 1;
+        self.earlier = self.frames.bytes.len();
+        self.length = 0;
     }
 
     /// Forgets the message in progress.
     fn reset(&mut self) {
-        (self.count, self.length) = (0, 0);
+        self.length = 0;
         self.state = MessageState::Passing;
         self.inflated = CountedBytes::default();
     }

@@ -1,6 +1,6 @@
 //! Data frames: checks their payload, plain or in blocks, and ends them.
 
-use super::super::inspect::{MessageInspector, Outcome, Verdict};
+use super::super::inspect::{Decision, MessageInspector, Outcome, Verdict};
 use super::super::rules::BLOCK;
 use super::super::{GateEvent, Rule, Violation};
 use super::{Frame, FrameRun, Reader};
@@ -186,20 +186,30 @@ impl Reader {
             return None;
         };
         let number = self.flow.messages + 1;
-        let (judgement, kept) = assembler.judge(number, &self.buffer, rest, compressed);
-        match judgement {
-            None => {
+        match assembler.judge(number, &self.buffer, rest, compressed) {
+            Decision::Keep => {
+                self.flow.messages += 1;
+                let event = self.take_frame(rest);
+                if let Some(MessageInspector::Assembler(assembler)) =
+                    self.inspectors.inspector_mut()
+                {
+                    assembler.keep_message();
+                }
+                Some(event)
+            }
+            Decision::Pass => {
                 self.flow.messages += 1;
                 self.accept(run);
                 None
             }
-            Some(judgement) if judgement.outcome == Outcome::Report => {
+            Decision::Judged(judgement, _) if judgement.outcome == Outcome::Report => {
                 self.flow.messages += 1;
                 self.accept(run);
                 Some(GateEvent::Judged(judgement))
             }
-            Some(judgement) => {
-                self.flow.frames -= kept;
+            Decision::Judged(judgement, kept) => {
+                self.flow.frames -= kept.frames;
+                self.flow.messages -= kept.messages;
                 self.drop_frame();
                 Some(GateEvent::Judged(judgement))
             }

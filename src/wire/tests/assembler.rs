@@ -15,7 +15,7 @@ use super::deflater::Deflater;
 use crate::values::{Endpoint, Rate, Reason};
 use crate::wire::FrameLimits;
 
-/// Refuses every message that contains an `x`; keeps what it has seen.
+/// Refuses every message that contains an `x`; keeps what it has seen. A message that ends with `+` awaits the next.
 #[derive(Debug, Clone, Default)]
 struct NoX(Arc<Mutex<Vec<Vec<u8>>>>);
 
@@ -26,6 +26,10 @@ impl MessageJudge for NoX {
             let (reason, detail) = (Reason::MessagePattern, String::new());
             Box::new(Judgement { reason, detail, outcome: Outcome::Drop })
         })
+    }
+
+    fn awaits_next(&self) -> bool {
+        self.0.lock().unwrap().last().is_some_and(|last| last.ends_with(b"+"))
     }
 
     fn max_size(&self) -> u64 {
@@ -467,4 +471,32 @@ proptest! {
             .collect();
         prop_assert_eq!(&seen, &wanted);
     }
+}
+
+#[test]
+fn messages_that_await_others_are_released_or_dropped_with_them() {
+    let (judge, budget) = (NoX::default(), HoldBudget::new(1 << 20));
+    let mut gate = gate(&judge, &budget);
+    let good = [frame(2, true, b"a+"), frame(2, false, b"b"), frame(0, true, b"+")].concat();
+    let end = frame(2, true, b"c");
+    assert_eq!(pass(&mut gate, &budget, &good, &[3]), (vec![], 0));
+    let ping = frame(9, true, b"p");
+    assert_eq!(pass(&mut gate, &budget, &ping, &[3]), (ping, 0));
+    assert_eq!(pass(&mut gate, &budget, &end, &[100]), ([good, end.clone()].concat(), 0));
+    let flow = gate.flow();
+    assert_eq!((flow.frames, flow.messages), (5, 3));
+    let bad = [frame(2, true, b"a+"), frame(2, true, b"b+"), frame(2, true, b"x")].concat();
+    assert_eq!(pass(&mut gate, &budget, &bad, &[5]), (vec![], 1));
+    let flow = gate.flow();
+    assert_eq!((flow.frames, flow.messages), (5, 3), "what is dropped does not count");
+    assert_eq!(pass(&mut gate, &budget, &end, &[100]), (end.clone(), 0));
+    let seen = judge.0.lock().unwrap().clone();
+    let expected: [&[u8]; 7] = [b"a+", b"b+", b"c", b"a+", b"b+", b"x", b"c"];
+    assert_eq!(seen, expected, "each message is judged by itself");
+    // Without a judge the next message releases what was held.
+    let held = frame(2, true, b"a+");
+    assert_eq!(pass(&mut gate, &budget, &held, &[100]), (vec![], 0));
+    gate.judge_messages(None, &budget, Instant::now());
+    assert_eq!(pass(&mut gate, &budget, &end, &[100]), ([held, end.clone()].concat(), 0));
+    assert_eq!(gate.flow().frames, 8);
 }

@@ -2,6 +2,7 @@
 
 mod graphql;
 mod json_rpc;
+mod mqtt;
 mod phoenix;
 mod polling;
 mod socket_io;

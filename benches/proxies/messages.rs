@@ -46,16 +46,6 @@ const SCHEMA: &str = r#"{
 }"#;
 
 impl Rules {
-    /// As reports name them.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::None => "no rules",
-            Self::Types => "types",
-            Self::Schema => "a schema",
-            Self::Patterns => "patterns",
-        }
-    }
-
     /// The route that has them.
     pub(crate) fn route(self) -> &'static str {
         match self {

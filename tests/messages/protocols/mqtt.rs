@@ -271,5 +271,8 @@ fn mqtt_js_gets_an_error_for_a_refused_packet() {
     }
     let records = gateway.log_records();
     let refused = records.iter().filter(|record| record["event"] == "message.refused");
-    assert!(refused.clone().count() > 0 && refused.clone().all(|record| record["reason"] == "message.claim"));
+    assert!(
+        refused.clone().count() > 0
+            && refused.clone().all(|record| record["reason"] == "message.claim")
+    );
 }

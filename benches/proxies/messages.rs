@@ -46,6 +46,17 @@ const SCHEMA: &str = r#"{
 }"#;
 
 impl Rules {
+    /// As reports name them.
+    #[allow(dead_code, reason = "the benchmark of proxies names rows otherwise")]
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::None => "no rules",
+            Self::Types => "types",
+            Self::Schema => "a schema",
+            Self::Patterns => "patterns",
+        }
+    }
+
     /// The route that has them.
     pub(crate) fn route(self) -> &'static str {
         match self {

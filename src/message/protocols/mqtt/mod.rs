@@ -1,4 +1,4 @@
-//! MQTT 3.1.1 and 5.0 over WebSockets. The stream of packets is cut into messages anywhere (section 6 of both
+//! MQTT 3.1.1 and 5.0 over `WebSocket`. The stream of packets is cut into messages anywhere (section 6 of both
 //! specifications): [`Mqtt`] finds the packets, `packets` reads them, `topics` finds the types that apply.
 //!
 //! A copy of a packet that is not complete is kept, of at most the bytes of the largest packet; what is above 4 KiB
@@ -314,9 +314,8 @@ impl Reader for Mqtt {
 
     fn part(&self) -> Part {
         match &self.last {
-            Last::Mixed => Part::Forwarded,
             // The client would use an alias that the server does not know.
-            Last::One(Asked::Publish { sets_alias: true, .. }) => Part::Forwarded,
+            Last::Mixed | Last::One(Asked::Publish { sets_alias: true, .. }) => Part::Forwarded,
             // Version 3.1.1 has no error for it: section 3.3.5 leaves to confirm it, or to close.
             Last::One(Asked::Publish { qos: 1.., .. }) if self.version() == Some(Version::V4) => {
                 Part::Forwarded

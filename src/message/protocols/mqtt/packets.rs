@@ -230,14 +230,8 @@ fn connect<'p>(fields: &mut Fields<'p>) -> Result<Connect<'p>, MessageFault> {
     let keep_alive = fields.two_bytes()?;
     let properties = if v5 { fields.properties(OF_CONNECT)? } else { Properties::default() };
     let client_id = fields.string()?;
-    let will = match has_will {
-        true => Some(will(fields, qos, retain, v5)?),
-        false => None,
-    };
-    let user_name = match has_user_name {
-        true => Some(fields.string()?),
-        false => None,
-    };
+    let will = if has_will { Some(will(fields, qos, retain, v5)?) } else { None };
+    let user_name = if has_user_name { Some(fields.string()?) } else { None };
     if has_password {
         fields.binary()?;
     }

@@ -304,13 +304,20 @@ impl CheckedMessages<'_> {
         }
     }
 
-    /// Refuses `on_exceed = "drop"` beside a protocol whose packets have several messages: those that are dropped are not
-    /// read.
+    /// Refuses `on_exceed = "drop"` beside a protocol that has packets or transactions of several messages: those that are
+    /// dropped are not read.
     fn check_limits(&self, limits: &Limits) {
         let is_dropping = limits.on_exceed == OnExceed::Drop
             && (limits.messages.is_some() || limits.messages_per_user.is_some());
-        if is_dropping && self.protocol().is_some_and(|protocol| protocol.has_packets()) {
-            let why = "on_exceed of [limits] is \"drop\", which may take a part out of a packet of several messages";
+        let whole = match self.protocol() {
+            Some(Protocol::Stomp) => "a transaction",
+            Some(protocol) if protocol.has_packets() => "a packet",
+            _ => return,
+        };
+        if is_dropping {
+            let why = &format!(
+                "on_exceed of [limits] is \"drop\", which may take a part out of {whole} of several messages"
+            );
             let help = "say on_exceed = \"close\" or \"delay\" in the limits of this route";
             refuse(&self.reader, keys::PROTOCOL.name, why, help);
         }

@@ -23,7 +23,7 @@ const LONGEST_TRANSACTION: usize = 256;
 #[derive(Debug)]
 pub(super) struct Stomp {
     sender: Endpoint,
-    /// The transaction of the frame that was read last.
+    /// The transaction of the frame that was read last: it lacks a frame if that one is discarded.
     last: Transactions,
     /// The transactions of which a frame was discarded. They must not be committed.
     incomplete: Transactions,
@@ -55,7 +55,11 @@ impl Stomp {
                 let fault = broken("a frame of its transaction was discarded");
                 return Err(MessageFault { closes: true, ..fault });
             }
-            "ABORT" if self.incomplete == transaction => self.incomplete = Transactions::None,
+            // An ABORT that is discarded ends nothing.
+            "ABORT" if self.incomplete == transaction && transaction != Transactions::Any => {
+                self.incomplete = Transactions::None;
+                self.last = transaction;
+            }
             "BEGIN" | "COMMIT" | "ABORT" => {}
             _ => self.last = transaction,
         }
@@ -65,7 +69,9 @@ impl Stomp {
 
 impl Transactions {
     fn of(name: &str) -> Self {
-        if name.len() <= LONGEST_TRANSACTION { Self::One(name.into()) } else { Self::Any }
+        // Whether there are escapes depends on the version, and so does the name.
+        let is_plain = name.len() <= LONGEST_TRANSACTION && !name.contains('\\');
+        if is_plain { Self::One(name.into()) } else { Self::Any }
     }
 
     fn may_have(&self, other: &Self) -> bool {

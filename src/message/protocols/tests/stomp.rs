@@ -268,12 +268,23 @@ fn a_transaction_that_lacks_a_frame_is_not_committed() {
         // Its transaction is not known.
         (&["SEND\ntransaction:t\n"], "t", false),
         (&[&frame("SEND", &long)], &long, false),
+        // Some brokers take these two for one.
+        (&[&frame("SEND", "a\\cb")], "a:b", false),
+        (&[&frame("SEND", "a:b")], "a\\cb", false),
+        // An ABORT that is discarded, too.
+        (&[&of_t, &frame("ABORT", "t")], "t", false),
+        (&[&frame("ABORT", "t")], "t", true),
     ] {
         assert_eq!(commits(discarded(frames), transaction), wanted, "{frames:?} {transaction}");
     }
     let mut reader = discarded(&[&of_t]);
     assert!(read(&mut *reader, frame("ABORT", "t")).is_ok());
     assert!(commits(reader, "t"));
+    // Names that are not known are not those of the ABORT.
+    let mut reader = discarded(&[&of_t, &of_u]);
+    assert!(read(&mut *reader, frame("ABORT", &long)).is_ok());
+    assert!(read(&mut *reader, frame("ABORT", "t")).is_ok());
+    assert!(!commits(reader, "t"));
 }
 
 #[test]

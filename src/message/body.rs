@@ -20,7 +20,7 @@ pub struct BodyVerdict {
     pub kept: Option<String>,
     /// The judgements on packets that break a rule: of each reason and outcome the first.
     pub judged: Vec<Judgement>,
-    /// The reasons of all packets that are refused.
+    /// The reasons of all packets that are refused; an attachment is refused with its packet, and does not count.
     pub refused: Vec<Reason>,
     /// The number of packets that break a rule and are forwarded, in report mode.
     pub let_through: u64,
@@ -55,6 +55,10 @@ impl Judge {
                     verdict.refused.push(judgement.reason);
                     verdict.ends = Some(judgement);
                     return verdict;
+                }
+                Outcome::Discard => {
+                    discards = true;
+                    continue;
                 }
                 Outcome::Drop | Outcome::Answer(_) => {
                     discards = true;

@@ -36,15 +36,12 @@ pub struct Judge {
     answers: Vec<(Reason, Answer)>,
     /// The protocol with what was read of it so far.
     reader: Option<Box<dyn Reader>>,
-    /// The reason for which the last message was discarded.
-    discarded: Option<Reason>,
 }
 
 /// What a judge remembers for the one that replaces it.
 struct Memory {
     protocol: Protocol,
     reader: Box<dyn Reader>,
-    discarded: Option<Reason>,
 }
 
 impl Judge {
@@ -59,7 +56,7 @@ impl Judge {
     ) -> Self {
         let reader = rules.reader();
         let (request_id, answers) = (request_id.into(), Vec::new());
-        Self { rules, claims, rates, request_id, answers, reader, discarded: None }
+        Self { rules, claims, rates, request_id, answers, reader }
     }
 
     /// Whether the messages so far end within a packet of several messages.
@@ -126,9 +123,9 @@ impl MessageJudge for Judge {
         }
         let part = self.reader.as_ref().map_or(Part::First, |reader| reader.part());
         if part == Part::Discarded && !broken.as_ref().is_some_and(|broken| broken.closes) {
-            let reason = self.discarded.unwrap_or(Reason::MessageStructure);
+            let reason = Reason::MessageStructure;
             let detail = "protocol: it belongs to a message that was discarded".to_owned();
-            return Some(Box::new(Judgement { reason, detail, outcome: Outcome::Drop }));
+            return Some(Box::new(Judgement { reason, detail, outcome: Outcome::Discard }));
         }
         let broken = broken?;
         let on_violation = at_fault.and_then(|rules| rules.on_violation);
@@ -141,7 +138,6 @@ impl MessageJudge for Judge {
         };
         if let (Outcome::Drop | Outcome::Answer(_), Some(reader)) = (&outcome, &mut self.reader) {
             reader.discard();
-            self.discarded = Some(broken.reason);
         }
         let detail = format!("{}.{}: {}", self.rules.table(), broken.rule, broken.detail);
         Some(Box::new(Judgement { reason: broken.reason, detail, outcome }))
@@ -169,21 +165,20 @@ impl MessageJudge for Judge {
 
     fn take_memory(&mut self) -> Option<Box<dyn Any + Send + Sync>> {
         let protocol = self.rules.protocol.clone()?;
-        let (reader, discarded) = (self.reader.take()?, self.discarded);
-        Some(Box::new(Memory { protocol, reader, discarded }))
+        let reader = self.reader.take()?;
+        Some(Box::new(Memory { protocol, reader }))
     }
 
     fn continue_with(&mut self, memory: Box<dyn Any + Send + Sync>) {
         let Ok(memory) = memory.downcast::<Memory>() else {
             return;
         };
-        let Memory { protocol, mut reader, discarded } = *memory;
+        let Memory { protocol, mut reader } = *memory;
         if let Some(now) = &self.rules.protocol
             && mem::discriminant(&protocol) == mem::discriminant(now)
         {
             reader.set_bounds(now);
             self.reader = Some(reader);
-            self.discarded = discarded;
         }
     }
 }

@@ -189,6 +189,15 @@ impl<'t> Path<'t> {
 /// The most characters of a path in a record: its names come from the sender.
 const SHOWN: usize = 128;
 
+/// A path as it is shown in a record.
+pub(super) fn shown(mut path: String) -> String {
+    if let Some((end, _)) = path.char_indices().nth(SHOWN) {
+        path.truncate(end);
+        path.push_str("...");
+    }
+    path
+}
+
 impl fmt::Display for Path<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = String::new();
@@ -198,10 +207,7 @@ impl fmt::Display for Path<'_> {
                 Segment::Index(index) => write!(text, "/{index}")?,
             }
         }
-        match text.char_indices().nth(SHOWN) {
-            None => f.write_str(&text),
-            Some((end, _)) => write!(f, "{}...", &text[..end]),
-        }
+        f.write_str(&shown(text))
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jsonschema::{PatternOptions, Retrieve, Uri, ValidationError, ValidationOptions, Validator};
 use serde_json::{Value, json};
 
-use super::email;
+use super::{email, path};
 use crate::values::{file, json};
 
 /// The largest schema file, in bytes.
@@ -27,7 +27,7 @@ pub struct Schema {
 /// The place at which a message breaks a schema. Neither part holds a value of the message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SchemaFault {
-    /// The JSON pointer of the value.
+    /// The JSON pointer of the value, cut after 128 characters.
     pub instance: String,
     /// The JSON pointer of the keyword in the schema.
     pub keyword: String,
@@ -81,7 +81,7 @@ impl Schema {
     /// The first place at which `value` breaks the schema.
     pub(super) fn judge(&self, value: &Value) -> Result<(), SchemaFault> {
         self.validator.validate(value).map_err(|error| SchemaFault {
-            instance: error.instance_path().as_str().to_owned(),
+            instance: path::shown(error.instance_path().as_str().to_owned()),
             keyword: error.schema_path().as_str().to_owned(),
         })
     }

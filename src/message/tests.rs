@@ -1,6 +1,7 @@
 //! The scan against lists of texts and against `serde_json`; rules on messages.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -10,9 +11,12 @@ use super::path::Path;
 use super::pointer::Pointer;
 use super::rules::{Judged, MessageKind, Verdict};
 use super::scan::{Scalar, Visitor, scan};
-use super::{Bounds, MessageRules, OnViolation, Patterns, Schema, StructureRule, Types};
+use super::{
+    Bounds, Judge, MessageRules, OnViolation, Patterns, Protocol, Schema, StructureRule, Types,
+};
 use crate::message::{TypePattern, TypeRules};
 use crate::values::{Endpoint, Reason, Requirement};
+use crate::wire::{MessageJudge, Outcome};
 
 pub(super) const BOUNDS: Bounds = Bounds {
     max_depth: 32,
@@ -451,6 +455,34 @@ fn a_schema_that_cannot_be_used_says_where() {
     let schema = Schema::compile(&file, br#"{"properties":{"n":{"$ref":"part.json"}}}"#).unwrap();
     assert_eq!(schema.judge(&json!({ "n": 1 })), Ok(()));
     assert_eq!(schema.judge(&json!({ "n": "1" })).unwrap_err().instance, "/n");
+    // The client chose the name.
+    let schema = Schema::compile(&file, br#"{"additionalProperties":{"type":"null"}}"#).unwrap();
+    let instance = schema.judge(&json!({ ("\u{e9}".repeat(1000)): 1 })).unwrap_err().instance;
+    assert_eq!(instance, format!("/{}...", "\u{e9}".repeat(127)));
+}
+
+#[test]
+fn attachments_of_a_refused_event_are_not_refused_once_more() {
+    let rules = MessageRules {
+        protocol: Some(Protocol::SocketIo { max_attachments: 2, max_size: 100 }),
+        on_violation: OnViolation::Drop,
+        bounds: Some(BOUNDS),
+        types: Some(Types::new(None, vec![a_type("say")], false)),
+        ..rules()
+    };
+    let mut judge = Judge::new(Arc::new(rules), None, Vec::new(), "r1");
+    let event = |name: &str| {
+        let place = |number| format!(r#"{{"_placeholder":true,"num":{number}}}"#);
+        format!(r#"452-["{name}",{},{}]"#, place(0), place(1))
+    };
+    let (say, other, attachments) = (event("say"), event("other"), "bAQID\u{1e}bAQID");
+    let body = format!("{other}\u{1e}{attachments}\u{1e}{say}\u{1e}{attachments}");
+    let verdict = judge.judge_body(&body, Instant::now());
+    assert_eq!((verdict.refused, verdict.judged.len()), (vec![Reason::MessageType], 1));
+    assert_eq!(verdict.kept, Some(format!("{say}\u{1e}{attachments}")));
+    assert!(judge.judge(false, other.as_bytes(), Instant::now()).is_some());
+    let judged = judge.judge(true, b"attachment", Instant::now()).unwrap();
+    assert_eq!(judged.outcome, Outcome::Discard);
 }
 
 /// Formats by the RFCs that draft 2020-12 names for them.

@@ -59,8 +59,8 @@ pub enum GateEvent {
     FirstMessage,
     /// A ping before the end of the first message, with its payload. The ping was taken out of the stream.
     Ping(Box<[u8]>),
-    /// A complete frame was taken out of the stream: it is above a rate, or comes before the end of a first
-    /// message.
+    /// A complete frame was taken out of the stream: it is above a rate, comes before the end of a first
+    /// message, or ends a message that continues a discarded one ([`Outcome::Discard`]).
     Dropped,
     /// A complete message breaks a rule of its route. It was released with this call ([`Outcome::Report`]), taken out
     /// of the stream ([`Outcome::Drop`], [`Outcome::Answer`]), or no more bytes of this peer are released
@@ -112,7 +112,13 @@ impl Gate {
             let handover = match inspector.take() {
                 Some(MessageInspector::Assembler(mut assembler)) => {
                     assembler.replace(judge);
-                    *inspector = Some(MessageInspector::Assembler(assembler));
+                    if !assembler.is_done() {
+                        *inspector = Some(MessageInspector::Assembler(assembler));
+                    }
+                    return;
+                }
+                Some(MessageInspector::Follower(follower)) if judge.is_none() => {
+                    *inspector = Some(MessageInspector::Follower(follower));
                     return;
                 }
                 Some(MessageInspector::Handover(handover)) => Some(handover),
@@ -138,10 +144,15 @@ impl Gate {
         self.reader.inspectors.change(|readers| readers.observer = observer);
     }
 
-    /// Has a follower read along with the messages from the next one on, unless they are judged, or followed already.
-    pub fn follow_messages(&mut self, follower: Box<dyn MessageFollower>) {
-        self.reader.inspectors.change(|readers| {
-            readers.inspector.get_or_insert(MessageInspector::Follower(follower));
+    /// Has a follower read along with the messages from the next one on, unless they are judged, or followed already;
+    /// `None`: nobody reads along any more.
+    pub fn follow_messages(&mut self, follower: Option<Box<dyn MessageFollower>>) {
+        self.reader.inspectors.change(|readers| match (&mut readers.inspector, follower) {
+            (inspector @ None, Some(follower)) => {
+                *inspector = Some(MessageInspector::Follower(follower));
+            }
+            (inspector @ Some(MessageInspector::Follower(_)), None) => *inspector = None,
+            _ => {}
         });
     }
 

@@ -71,7 +71,7 @@ impl JudgedMessages {
         match &judgement.outcome {
             Outcome::Report => self.let_through += 1,
             Outcome::Answer(Some(answer)) => self.answers.push(answer),
-            Outcome::Answer(None) | Outcome::Drop | Outcome::Close => {}
+            Outcome::Answer(None) | Outcome::Drop | Outcome::Discard | Outcome::Close => {}
         }
         let kind = (from, judgement.reason);
         if !self.reported.contains(&kind) {

@@ -129,9 +129,7 @@ impl SessionRelay {
         budget.enlarge(judges.hold());
         client.gate.judge_messages(judges.client, &budget, now);
         upstream.gate.judge_messages(judges.upstream, &budget, now);
-        if let Some(follower) = judges.follower {
-            upstream.gate.follow_messages(follower);
-        }
+        upstream.gate.follow_messages(judges.follower);
         let session = Self { route, budget, client, upstream, clock, rare, closing: None };
         session.set_tcp_user_timeout(Some(USER_TIMEOUT));
         session
@@ -152,9 +150,7 @@ impl SessionRelay {
         self.budget.enlarge(judges.hold());
         self.client.gate.judge_messages(judges.client, &self.budget, now);
         self.upstream.gate.judge_messages(judges.upstream, &self.budget, now);
-        if let Some(follower) = judges.follower {
-            self.upstream.gate.follow_messages(follower);
-        }
+        self.upstream.gate.follow_messages(judges.follower);
         let settings = &route.websocket;
         if self.route.websocket.ping_interval != settings.ping_interval {
             self.clock.pinged(settings, now);

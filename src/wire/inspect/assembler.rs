@@ -84,6 +84,9 @@ pub enum Outcome {
     Close,
     /// The message is discarded.
     Drop,
+    /// The message continues a discarded one and is discarded like it. It is no violation of its own: nothing is
+    /// recorded, and it is no strike.
+    Discard,
     /// The message is discarded, and its sender gets this message, if there is an answer to it.
     Answer(Option<Answer>),
 }
@@ -115,7 +118,7 @@ impl Outcome {
         match self {
             Self::Report => "report",
             Self::Close => "close",
-            Self::Drop => "drop",
+            Self::Drop | Self::Discard => "drop",
             Self::Answer(_) => "answer",
         }
     }
@@ -220,6 +223,12 @@ impl Assembler {
             self.packet = None;
         }
         self.judge = judge;
+    }
+
+    /// Whether it has nothing to do any more: nobody judges messages, no token is taken out, and nothing is held.
+    pub(in crate::wire) fn is_done(&self) -> bool {
+        let is_in_use = self.judge.is_some() || self.handover.is_some();
+        !is_in_use && !self.holds() && self.frames.bytes.is_empty()
     }
 
     /// Sets the instant of the read that follows.

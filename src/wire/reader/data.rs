@@ -211,7 +211,10 @@ impl Reader {
                 self.flow.frames -= kept.frames;
                 self.flow.messages -= kept.messages;
                 self.drop_frame();
-                Some(GateEvent::Judged(judgement))
+                Some(match judgement.outcome {
+                    Outcome::Discard => GateEvent::Dropped,
+                    _ => GateEvent::Judged(judgement),
+                })
             }
         }
     }

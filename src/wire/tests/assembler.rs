@@ -363,7 +363,7 @@ fn a_follower_reads_along_with_what_is_forwarded() {
     for compressed in [false, true] {
         let mut gate = Gate::new(Endpoint::Client, limits, [7; 8]);
         gate.inflate(Context::Anew);
-        gate.follow_messages(Box::<Packets>::default());
+        gate.follow_messages(Some(Box::<Packets>::default()));
         let mut deflater = Deflater::new(15, false);
         let mut step = |opcode: u8, payload: &[u8]| {
             let bytes = if compressed {
@@ -381,8 +381,9 @@ fn a_follower_reads_along_with_what_is_forwarded() {
                 released.extend(judged.release.concat());
             }
             assert_eq!(released, bytes);
-            // A second follower does not replace the first.
-            gate.follow_messages(Box::<Packets>::default());
+            // As a reload does: a second follower does not replace the first.
+            gate.judge_messages(None, &budget, Instant::now());
+            gate.follow_messages(Some(Box::<Packets>::default()));
             gate.message_begun().is_some()
         };
         assert!(!step(1, b"0 and more"));
@@ -390,7 +391,54 @@ fn a_follower_reads_along_with_what_is_forwarded() {
         assert!(step(2, b"an attachment"));
         assert!(!step(2, &vec![b'1'; 30_000]));
         assert!(!step(2, b"1"));
+        assert!(step(1, b"1"));
+        gate.follow_messages(None);
+        assert_eq!(gate.message_begun(), None);
     }
+}
+
+/// A reload takes the rules of one peer away, while the other one may still get answers.
+#[test]
+fn a_follower_comes_after_a_judge() {
+    let budget = HoldBudget::new(1 << 20);
+    let mut gate = gate(&NoX::default(), &budget);
+    gate.judge(&frame(1, true, b"judged"), &budget);
+    gate.judge_messages(None, &budget, Instant::now());
+    gate.follow_messages(Some(Box::<Packets>::default()));
+    gate.judge(&frame(1, true, b"1"), &budget);
+    assert!(gate.message_begun().is_some());
+}
+
+/// Discards an `x`, and every `y` as its continuation.
+#[derive(Debug)]
+struct Continued;
+
+impl MessageJudge for Continued {
+    fn judge(&mut self, _: bool, payload: &[u8], _: Instant) -> Option<Box<Judgement>> {
+        let outcome = match payload {
+            b"x" => Outcome::Drop,
+            b"y" => Outcome::Discard,
+            _ => return None,
+        };
+        let (reason, detail) = (Reason::MessagePattern, String::new());
+        Some(Box::new(Judgement { reason, detail, outcome }))
+    }
+
+    fn max_size(&self) -> u64 {
+        1
+    }
+}
+
+/// A client gets one strike for a packet, however many messages it has.
+#[test]
+fn what_continues_a_discarded_message_is_no_violation_of_its_own() {
+    let budget = HoldBudget::new(1 << 20);
+    let mut gate = gate(&NoX::default(), &budget);
+    gate.judge_messages(Some(Box::new(Continued)), &budget, Instant::now());
+    let sent = ["a", "x", "y", "y", "b"].map(|text| frame(1, true, text.as_bytes()));
+    let released = [frame(1, true, b"a"), frame(1, true, b"b")].concat();
+    assert_eq!(pass(&mut gate, &budget, &sent.concat(), &[3]), (released, 1));
+    assert_eq!(gate.flow().messages, 2);
 }
 
 /// Keeps what it is shown.

@@ -26,9 +26,7 @@ impl MessageRules {
             return read;
         }
         self.check_kind(kind)?;
-        if let Ok(text) = std::str::from_utf8(payload) {
-            self.check_patterns(text)?;
-        }
+        self.check_bytes(payload)?;
         for item in &verdict.items {
             self.check_body(&item.body)?;
         }

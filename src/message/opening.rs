@@ -95,8 +95,16 @@ fn stomp(payload: &[u8], name: &str) -> Result<Opening, String> {
         ended = line.is_empty();
         match line.split_once(':') {
             Some((header, value)) if header == name && found.is_none() => found = Some(value),
-            Some((header, _)) if are_alike(header.trim(), name) => {
+            Some((header, _)) if are_alike(header, name) => {
                 return Err(format!("CONNECT has more than one header \"{name}\""));
+            }
+            // Some brokers remove blanks and other invisible characters around a name.
+            Some((header, _))
+                if header.is_empty() || !header.bytes().all(|byte| byte.is_ascii_graphic()) =>
+            {
+                return Err(
+                    "a header of CONNECT has a name that brokers read differently".to_owned()
+                );
             }
             _ if ended || line.contains(':') => rest.push_str(whole),
             _ => return Err(fault()),
@@ -330,6 +338,10 @@ mod tests {
             ("stomp:passcode", "CONNECT\n\n\0"),
             ("stomp:passcode", "CONNECT\npasscode:a\npasscode:b\n\n\0"),
             ("stomp:passcode", "CONNECT\npasscode:a\nPassCode:b\n\n\0"),
+            ("stomp:passcode", "CONNECT\npasscode:a\n\u{feff}passcode:b\n\n\0"),
+            ("stomp:passcode", "CONNECT\npasscode:a\n\u{1}passcode:b\n\n\0"),
+            ("stomp:passcode", "CONNECT\npasscode:a\npasscode :b\n\n\0"),
+            ("stomp:passcode", "CONNECT\npasscode:a\n:b\n\n\0"),
             ("stomp:passcode", "CONNECT\npasscode:a\n\nbody\0"),
             ("stomp:passcode", "CONNECT\npasscode:a\nnothing\n\n\0"),
             ("stomp:passcode", "CONNECT\npasscode:a\n\n\0SEND\n\n\0"),

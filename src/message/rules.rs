@@ -267,6 +267,7 @@ impl MessageRules {
         }
         // The rules of frames have checked the encoding of a text message.
         if kind == MessageKind::Binary && std::str::from_utf8(payload).is_err() {
+            self.check_bytes(payload)?;
             return self.check_not_text(payload);
         }
         let mut seen = Seen::new(self);
@@ -275,9 +276,7 @@ impl MessageRules {
             None => Ok(()),
         };
         seen.check_strings()?;
-        if self.deny.is_some() {
-            self.check_patterns(&String::from_utf8_lossy(payload))?;
-        }
+        self.check_bytes(payload)?;
         if self.bounds.is_none() {
             return Ok(());
         }
@@ -294,7 +293,7 @@ impl MessageRules {
             let detail = "a binary message of another type";
             return Err(fault(Reason::MessageKind, "binary_types", detail));
         }
-        std::str::from_utf8(payload).map_or(Ok(()), |text| self.check_patterns(text))
+        self.check_bytes(payload)
     }
 
     /// Judges a binary message that has an encoding of its own.
@@ -370,6 +369,15 @@ impl MessageRules {
             Some(index) => Err(denied(index, "in one of its strings")),
             None => Ok(()),
         }
+    }
+
+    /// Refuses a payload whose text matches a denied pattern. Bytes that are not UTF-8 become U+FFFD, as for applications
+    /// that decode leniently.
+    pub(super) fn check_bytes(&self, payload: &[u8]) -> Result<(), MessageFault> {
+        if self.deny.is_none() {
+            return Ok(());
+        }
+        self.check_patterns(&String::from_utf8_lossy(payload))
     }
 
     /// Judges a binary message that is not UTF-8, so that it cannot be JSON (RFC 8259 section 8.1).
@@ -472,7 +480,9 @@ pub(super) fn check_claims<'v>(
     for (name, pointer) in &rules.require_in {
         let value = find(pointer);
         let allowed = |value: &Value| {
-            *value != "" && of(name).is_some_and(|claim| claims::says(claim, value))
+            // A claim of null must not allow a message without a value.
+            let compared = value.is_number() || value.as_str().is_some_and(|text| !text.is_empty());
+            compared && of(name).is_some_and(|claim| claims::says(claim, value))
         };
         if !value.is_some_and(allowed) {
             let detail = format_args!("the value at {pointer} is not in the claim {name}");

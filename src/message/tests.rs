@@ -425,7 +425,11 @@ fn patterns_see_every_name_and_string_unescaped() {
         assert_eq!(reason(&rules, text, None), None, "{text}");
     }
     let binary = judge(&rules, MessageKind::Binary, &[0xff, 0xfe], None);
-    assert_eq!(binary.fault, None, "bytes that are no text match no pattern");
+    assert_eq!(binary.fault, None);
+    let deny = Patterns::new(&["<script".to_owned()]).unwrap();
+    let rules = MessageRules { deny: Some(deny), ..self::rules() };
+    let binary = judge(&rules, MessageKind::Binary, b"<script>\xff", None);
+    assert_eq!(binary.fault.unwrap().reason, Reason::MessagePattern, "lenient decoders read it");
     assert!(Patterns::new(&["(a)\\1".to_owned()]).is_err());
     assert!(Patterns::new(&["(?=a)".to_owned()]).is_err());
 }

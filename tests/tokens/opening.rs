@@ -144,6 +144,13 @@ fn a_connect_packet_of_mqtt_may_be_split_over_messages() {
         client.say(Frame::binary([0; 1000]));
     }
     client.expect_closing(1009, "message.too_big");
+    // Neither do messages without an end that bring it no nearer.
+    let mut client = connect(&gateway);
+    client.say(Frame::binary(b"\x10\xff"));
+    for _ in 0..70 {
+        client.say(Frame::binary(b""));
+    }
+    client.expect_closing(4401, "token.invalid");
 }
 
 /// A client of Socket.IO awaits the packet OPEN before it says anything; that of the application comes later.
@@ -169,6 +176,22 @@ fn the_gateway_opens_engine_io_itself() {
     let (mut application, _) = upstream.accept_upgrade("");
     application.say(Frame::text("hello"));
     client.expect_closing(1014, "upstream.protocol");
+}
+
+/// What is left of the opening meets the rules of the route: here a namespace that no type lists.
+#[test]
+fn the_rest_of_the_opening_is_judged() {
+    let upstream = RawUpstream::bind();
+    let rules = "[routes.app.messages]\nprotocol = \"socketio\"\n[routes.app.messages.types.say]";
+    let gateway = guarded(&upstream, "token_from = [\"socketio:token\"]").more(rules).start();
+    let mut client = gateway.connect();
+    client.send_request(&Request::upgrade("/ws?EIO=4&transport=websocket"));
+    assert_eq!(client.read_head().status(), 101);
+    client.read_frame();
+    client.say(Frame::text(format!("40/admin,{}", json!({ "token": token("ada") }))));
+    let (mut application, _) = upstream.accept_upgrade("");
+    application.say(Frame::text("0{\"sid\":\"x\",\"upgrades\":[]}"));
+    client.expect_closing(1008, "message.type");
 }
 
 fn opens(place: &str, path: &str, library: &str, upstream: SocketAddr) -> Value {

@@ -25,6 +25,10 @@ use crate::wire::{
 /// Bytes that the first message may have around the token.
 const AROUND: usize = 1024;
 
+/// The most messages that an opening may be split over. With the bound on each message it bounds the memory that a client
+/// without a token can take.
+const MOST_PIECES: usize = 64;
+
 /// How many bytes a client may send before it has an upstream, beyond those that came with its first message.
 const AHEAD: usize = 4096;
 
@@ -70,7 +74,10 @@ pub(super) async fn identify(
             send(&mut client.stream, Opcode::Text, engine_io_open().as_bytes()).await?;
         }
         let mut message = read(client, new_reader(), context, place).await?;
-        while !is_whole(place, &message) {
+        for _ in 1..MOST_PIECES {
+            if is_whole(place, &message) {
+                break;
+            }
             let mut reader = new_reader();
             reader.push(&std::mem::take(&mut message.rest), Instant::now());
             let more = read(client, reader, context, place).await?;
@@ -78,6 +85,10 @@ pub(super) async fn identify(
             if message.payload.len() > longest {
                 return Err(Refusal::new(Reason::MessageTooBig, "the first message is too long"));
             }
+        }
+        if !is_whole(place, &message) {
+            let detail = "the opening is split over too many messages";
+            return Err(Refusal::new(Reason::TokenInvalid, detail));
         }
         first(message, issuer, place)
     };

@@ -16,9 +16,13 @@ const MOST_IDLE: usize = 65_536;
 /// A user's entry stays after its last session until its burst is replenished, so that reconnecting
 /// does not clear a debt. Among users without a session, the 65,536 with the largest debt are
 /// remembered.
+///
+/// Sessions of long polling have cells of their own, with the same bound: a client may invent their ids, and must
+/// not displace users by them.
 #[derive(Debug, Default)]
 pub struct Users {
     held: Mutex<UserCells>,
+    polling: Mutex<UserCells>,
     /// [`MOST_IDLE`]; smaller in tests.
     most_idle: Option<usize>,
 }
@@ -50,7 +54,10 @@ impl Users {
         rate: &Rate,
         now: Instant,
     ) -> UserShare {
-        let mut held = self.locked();
+        let mut held = locked(match sender {
+            MessageSource::User(_) | MessageSource::Session(_) => &self.held,
+            MessageSource::Polling(_) => &self.polling,
+        });
         if held.cells.len() >= held.sweep_at.max(self.most_idle()) {
             held.sweep(now, self.most_idle());
         }
@@ -60,22 +67,23 @@ impl Users {
 
     /// Removes fully replenished users without a session. Must be called every few seconds.
     pub fn sweep(&self, now: Instant) {
-        self.locked().sweep(now, self.most_idle());
+        locked(&self.held).sweep(now, self.most_idle());
+        locked(&self.polling).sweep(now, self.most_idle());
     }
 
     /// The number of remembered rates.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.locked().cells.len()
+        locked(&self.held).cells.len() + locked(&self.polling).cells.len()
     }
 
     fn most_idle(&self) -> usize {
         self.most_idle.unwrap_or(MOST_IDLE)
     }
+}
 
-    fn locked(&self) -> MutexGuard<'_, UserCells> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn locked(cells: &Mutex<UserCells>) -> MutexGuard<'_, UserCells> {
+    cells.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl UserCells {
@@ -192,6 +200,30 @@ mod tests {
         users.sweep(now);
         assert!(users.count() <= 100);
         assert_eq!(taken(&users.share(MessageSource::User(user(5)), None, &RATE, now), 20, now), 0);
+    }
+
+    #[test]
+    fn polling_sessions_displace_no_user() {
+        let users = Users { most_idle: Some(100), ..Users::default() };
+        let now = Instant::now();
+        taken(&users.share(MessageSource::User(ann()), None, &RATE, now), 20, now);
+        let later = now + SECOND;
+        let mut polling = Vec::new();
+        for number in 0..10_000_usize {
+            let sid = MessageSource::Polling(number.to_string().into_bytes().into());
+            taken(&users.share(sid.clone(), None, &RATE, later), 20, later);
+            polling.push(sid);
+            assert!(users.count() <= 201, "{number}: {}", users.count());
+        }
+        users.sweep(later);
+        assert!(users.count() <= 101);
+        let share = users.share(MessageSource::User(ann()), None, &RATE, later);
+        assert_eq!(taken(&share, 20, later), 10, "the debt of before is remembered");
+        let sid = polling.swap_remove(9_999);
+        taken(&users.share(sid.clone(), None, &RATE, later), 5, later);
+        users.sweep(later);
+        let again = users.share(sid, None, &RATE, later);
+        assert_eq!(taken(&again, 20, later), 15, "a polling session keeps its debt, too");
     }
 
     #[test]

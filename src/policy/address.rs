@@ -43,6 +43,12 @@ impl AddressAdmission {
         self.permit.is_none()
     }
 
+    /// The address that the connection counts for; `None`: connections of a trusted proxy are not
+    /// counted.
+    pub(super) fn counted(&self) -> Option<AddressKey> {
+        self.permit.as_ref().map(|permit| *permit.key())
+    }
+
     /// Refusals that report mode let through.
     #[must_use]
     pub fn let_through(&self) -> &[Refusal] {

@@ -4,7 +4,7 @@ use super::AddressAdmission;
 use super::checks::CheckOutcome;
 use super::context::{CheckContext, missing};
 use crate::config::Compression;
-use crate::values::{Reason, Refusal};
+use crate::values::{AddressKey, Reason, Refusal};
 
 /// The capacity of the gateway for one more session.
 #[derive(Debug, Clone, Copy)]
@@ -18,12 +18,18 @@ pub struct Room {
 /// The proof that one request may be checked. Only [`super::Checks::admit_exchange`] creates one.
 #[derive(Debug, Clone, Copy)]
 pub struct ExchangeAdmission<'a> {
-    _address: &'a AddressAdmission,
+    address: &'a AddressAdmission,
 }
 
 impl<'a> ExchangeAdmission<'a> {
     pub(super) fn new(address: &'a AddressAdmission) -> Self {
-        Self { _address: address }
+        Self { address }
+    }
+
+    /// The address that the request counts for; `None`: a trusted proxy that names no client.
+    #[must_use]
+    pub fn counted_address(self) -> Option<AddressKey> {
+        self.address.counted()
     }
 }
 

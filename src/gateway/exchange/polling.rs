@@ -72,9 +72,10 @@ impl Poll {
         let room = usize::try_from(most).unwrap_or(usize::MAX);
         let budget = exchanges.sessions.hold_body(address, tokens.is_some(), room);
         let mut content = HeldBody::collect(body, most, route.body_timeout, &budget).await?;
+        let _copy = content.room_for_copy(&budget)?;
         let text = content.text().ok_or_else(|| malformed("its body is not UTF-8"))?;
         let tokens = tokens.as_ref();
-        let body = PolledBody { route, sid, text, tokens, subject, context };
+        let body = PolledBody { route, sid, text, tokens, subject, address, context };
         let ForwardedPackets { text, unfinished } = exchanges.sessions.judge_polled(&body)?;
         if let Some(text) = text {
             if text.is_empty() {

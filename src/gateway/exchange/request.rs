@@ -32,7 +32,7 @@ use crate::policy::{
 };
 use crate::state::limits::UserPermit;
 use crate::tls::ClientCertificate;
-use crate::values::{AddressKey, Offence, RequestContext, RequestKind, RequestSummary};
+use crate::values::{Offence, RequestContext, RequestKind, RequestSummary};
 use crate::values::{Principal, Reason, Refusal};
 
 /// A request head, and the way to its answer.
@@ -405,7 +405,7 @@ impl Exchange<'_> {
                 route: &route,
                 tokens,
                 subject: &self.subject,
-                address: Some(AddressKey::from(address)),
+                address: arrival.exchange.counted_address(),
                 context: arrival.context,
             };
             match poll.judge(exchanges, &poller, &mut head, streamed).await? {
@@ -413,14 +413,16 @@ impl Exchange<'_> {
                 Polled::Forward(content, packet) => (body, unfinished) = (content, packet),
             }
         }
+        let whole = in_force.server.handshake_timeout;
+        let deadline = body.deadline(self.wait.deadline, whole);
         let call = PlainCall {
             turns,
             journal: exchanges.reporter.journal(),
             route: &route,
             head,
             body,
-            deadline: self.wait.deadline,
-            whole: in_force.server.handshake_timeout,
+            deadline,
+            whole,
         };
         let answer = upstream::forward(call, &mut self.subject.upstream).await?;
         if let Some(packet) = unfinished.filter(|_| answer.head.status == StatusCode::OK) {

@@ -19,7 +19,7 @@ use crate::wire::{HoldBudget, HoldPermit};
 
 /// Why a body was not forwarded to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum BodyFault {
+pub(crate) enum BodyFault {
     /// It is larger than `max_body`.
     #[error("the body is larger than max_body")]
     TooLarge,
@@ -56,7 +56,7 @@ impl From<BodyFault> for Refusal {
     }
 }
 
-/// The bytes of a held body that are counted at once: it may come in many small pieces.
+/// The least room of a held body: it may come in many small pieces.
 const HELD_STEP: usize = 16 * 1024;
 
 /// The progress of a body, shared with the code that waits for the answer.
@@ -194,6 +194,15 @@ pub(crate) enum RequestContent {
 }
 
 impl RequestContent {
+    /// When an upstream must have accepted a connection: by `deadline`; or within `whole`, if the client had time of
+    /// its own for the body.
+    pub(crate) fn deadline(&self, deadline: Instant, whole: Duration) -> Instant {
+        match self {
+            Self::Streamed(_) => deadline,
+            Self::Held(_) => deadline.max(Instant::now() + whole),
+        }
+    }
+
     fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
@@ -232,12 +241,15 @@ pub(crate) struct HeldBody {
 
 impl HeldBody {
     /// Reads `body`, of at most `most` bytes, which may make no progress for `timeout`.
-    pub(crate) async fn collect(
-        mut body: Incoming,
+    pub(crate) async fn collect<B>(
+        mut body: B,
         most: u64,
         timeout: Duration,
         budget: &HoldBudget,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, Refusal>
+    where
+        B: Body<Data = Bytes, Error: Into<BodyFault>> + Unpin,
+    {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         let hint = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
         if hint > most {
@@ -248,7 +260,7 @@ impl HeldBody {
             .await
             .map_err(|_elapsed| BodyFault::Stalled)?
         {
-            let Ok(data) = frame.map_err(BodyFault::from)?.into_data() else {
+            let Ok(data) = frame.map_err(Into::<BodyFault>::into)?.into_data() else {
                 continue;
             };
             let length = bytes.len() + data.len();
@@ -256,10 +268,11 @@ impl HeldBody {
                 return Err(BodyFault::TooLarge.into());
             }
             if length > room {
-                let more = (length - room).max(HELD_STEP);
-                let full = || Refusal::new(Reason::Capacity, "there is no room to hold the body");
-                permits.push(budget.take(more).ok_or_else(full)?);
-                room += more;
+                // Doubled as it grows, so that many small pieces are not copied each time.
+                let larger = length.max(room.saturating_mul(2)).max(HELD_STEP).min(most);
+                permits.push(budget.take(larger - room).ok_or_else(no_room)?);
+                bytes.reserve_exact(larger - bytes.len());
+                room = larger;
             }
             bytes.extend_from_slice(&data);
         }
@@ -271,6 +284,11 @@ impl HeldBody {
         str::from_utf8(&self.bytes).ok()
     }
 
+    /// The permit for a copy of the bytes.
+    pub(crate) fn room_for_copy(&self, budget: &HoldBudget) -> Result<HoldPermit, Refusal> {
+        budget.take(self.bytes.len()).ok_or_else(no_room)
+    }
+
     /// Replaces the bytes by fewer.
     pub(crate) fn replace(&mut self, text: String) {
         self.bytes = text.into();
@@ -279,5 +297,88 @@ impl HeldBody {
     /// The number of bytes.
     pub(crate) fn len(&self) -> u64 {
         self.bytes.len() as u64
+    }
+}
+
+fn no_room() -> Refusal {
+    Refusal::new(Reason::Capacity, "there is no room to hold the body")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use hyper::body::{Body, Frame};
+    use tokio::time::{Instant, advance};
+
+    use super::{BodyFault, HELD_STEP, HeldBody, RequestContent};
+    use crate::values::Reason;
+    use crate::wire::HoldBudget;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A body that comes in these pieces.
+    struct Pieces(VecDeque<Bytes>);
+
+    impl Body for Pieces {
+        type Data = Bytes;
+        type Error = BodyFault;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+            Poll::Ready(self.0.pop_front().map(|piece| Ok(Frame::data(piece))))
+        }
+    }
+
+    fn pieces(count: usize, length: usize) -> Pieces {
+        Pieces((0..count).map(|_| Bytes::from(vec![b'x'; length])).collect())
+    }
+
+    #[tokio::test]
+    async fn a_held_body_takes_the_room_of_its_buffer() {
+        let total = 16 * HELD_STEP;
+        let budget = HoldBudget::new(total);
+        let collect = |pieces, most: usize| HeldBody::collect(pieces, most as u64, SECOND, &budget);
+        for (count, length, most, taken) in [
+            (0, 0, total, 0),
+            (1, 1, total, HELD_STEP),
+            (HELD_STEP + 1, 1, total, 2 * HELD_STEP),
+            (5, HELD_STEP, total, 8 * HELD_STEP),
+            (1, 5 * HELD_STEP, total, 5 * HELD_STEP),
+            (5, HELD_STEP, 6 * HELD_STEP, 6 * HELD_STEP),
+            (3, 1, 10, 10),
+        ] {
+            let held = collect(pieces(count, length), most).await.unwrap();
+            assert_eq!((held.len(), total - budget.left()), ((count * length) as u64, taken));
+            let HeldBody { bytes, .. } = held;
+            let size = bytes.try_into_mut().map_or(0, |bytes| bytes.capacity());
+            assert_eq!(size, taken, "{count} pieces of {length}");
+        }
+        assert_eq!(budget.left(), total);
+        let refused = collect(pieces(17, HELD_STEP), 2 * total).await.unwrap_err();
+        assert_eq!(refused.reason, Reason::Capacity);
+        let refused = collect(pieces(11, 1), 10).await.unwrap_err();
+        assert_eq!(refused.reason, Reason::BodyTooLarge);
+        let held = collect(pieces(8, HELD_STEP), total).await.unwrap();
+        let copy = held.room_for_copy(&budget).unwrap();
+        assert_eq!(budget.left(), 0);
+        assert_eq!(held.room_for_copy(&budget).unwrap_err().reason, Reason::Capacity);
+        drop((held, copy));
+        assert_eq!(budget.left(), total);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_held_body_leaves_the_upstream_its_whole_time() {
+        let content = RequestContent::Held(HeldBody { bytes: Bytes::new(), permits: Vec::new() });
+        let deadline = Instant::now() + 10 * SECOND;
+        assert_eq!(content.deadline(deadline, SECOND), deadline);
+        advance(20 * SECOND).await;
+        assert_eq!(content.deadline(deadline, SECOND), Instant::now() + SECOND);
     }
 }

@@ -224,6 +224,43 @@ fn only_engine_io_4_is_read() {
     }
 }
 
+/// The ids of sessions are the client's to invent.
+#[test]
+fn a_user_keeps_no_more_sessions_than_its_share() {
+    let upstream = RawUpstream::bind();
+    let gateway = polled(&upstream, &example("Socket.IO")).start();
+    let poller = Poller { gateway, upstream: &upstream };
+    let begun = |sid: &str| {
+        let body = TWO.replace("upload", "say");
+        let target = SESSION.replace("abc", sid);
+        poller.refused(&request("POST", &target, body.as_bytes()), body.as_bytes())
+    };
+    for number in 0..64 {
+        assert!(is_ok(&begun(&number.to_string())), "{number}");
+    }
+    assert_eq!(reason(&begun("more")), (503, "capacity".to_owned()));
+    assert!(is_ok(&poller.answered(REFUSED)), "its packets are refused as before");
+}
+
+/// The time for the handshake is not that for the body.
+#[test]
+fn a_slow_body_leaves_the_upstream_its_time() {
+    let upstream = RawUpstream::bind();
+    let gateway = polled(&upstream, &example("Socket.IO"));
+    let gateway = gateway.server("handshake_timeout = \"1s\"").start();
+    let poller = Poller { gateway, upstream: &upstream };
+    let mut client = poller.send(&request("POST", SESSION, SAY.as_bytes()), b"4");
+    // The deadline of this connection is the later one.
+    let mut other = poller.gateway.connect();
+    other.send(b"G");
+    assert_eq!(other.read_response().status(), 408);
+    client.send(&SAY.as_bytes()[1..]);
+    let mut application = upstream.accept_unless(&mut client).expect("it is forwarded");
+    application.read_head();
+    application.send(OK.as_bytes());
+    assert!(is_ok(&client.read_response()));
+}
+
 /// The script of the client, and whatever else the route serves.
 #[test]
 fn other_plain_requests_are_not_judged() {

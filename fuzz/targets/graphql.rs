@@ -57,6 +57,7 @@ fn rules(root_fields: bool) -> MessageRules {
             duplicate_keys: false,
         }),
         packed: None,
+        binary_types: Vec::new(),
         schema: None,
         deny: None,
         types: None,

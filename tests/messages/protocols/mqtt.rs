@@ -109,12 +109,16 @@ fn a_packet_in_parts_is_held_until_it_is_judged() {
     let (gateway, mut session) = open(&upstream);
     let say = |session: &mut Session, packet: &[u8]| {
         let parts: Vec<_> = packet.chunks(3).map(Frame::binary).collect();
-        parts.iter().for_each(|part| session.client.say(part.clone()));
+        for part in &parts {
+            session.client.say(part.clone());
+        }
         parts
     };
     for packet in [connect(5, &[]), publish("rooms/red")] {
         let parts = say(&mut session, &packet);
-        parts.into_iter().for_each(|part| session.upstream.expect_frame(part));
+        for part in parts {
+            session.upstream.expect_frame(part);
+        }
     }
     say(&mut session, &publish("rooms/blue"));
     session.client.expect_frame(Frame::binary([0x40, 3, 0, 7, 0x87]));

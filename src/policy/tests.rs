@@ -115,6 +115,20 @@ async fn connect(fixture: &Fixture, token: Option<&str>) -> Result<Admission, Re
     checks.admit(route, request.head_mut(), arrival).await
 }
 
+#[test]
+fn a_proxy_that_names_no_client_has_no_counted_address() {
+    let mut fixture = fixture("chat", "header");
+    let counted = |Fixture { policy, state, .. }: &Fixture| {
+        let mut checks = policy.checks(ADDRESS);
+        let address = checks.admit_plain_address(state).unwrap();
+        let room = Room { full: false, stopping: false };
+        checks.admit_exchange(&address, state, room).unwrap().counted_address()
+    };
+    assert_eq!(counted(&fixture), Some(ADDRESS.into()));
+    fixture.policy.trusted = ["192.0.2.0/24".parse().unwrap()].into();
+    assert_eq!(counted(&fixture), None);
+}
+
 const CONTEXT: RequestContext = RequestContext { sender: Sender::Program, relayed: false };
 
 /// Continues the admission with the token of the first message.

@@ -248,6 +248,11 @@ fn a_slow_body_leaves_the_upstream_its_time() {
     let upstream = RawUpstream::bind();
     let gateway = polled(&upstream, &example("Socket.IO"));
     let gateway = gateway.server("handshake_timeout = \"1s\"").start();
+    // A handshake of TLS that waits for the application takes longer than no time.
+    gateway.rewrite(|text| {
+        text.replace("upstream = [\"ws:", "upstream_ca = \"ca.pem\"\nupstream = [\"wss:")
+    });
+    gateway.hang_up("reloaded");
     let poller = Poller { gateway, upstream: &upstream };
     let mut client = poller.send(&request("POST", SESSION, SAY.as_bytes()), b"4");
     // The deadline of this connection is the later one.
@@ -255,10 +260,11 @@ fn a_slow_body_leaves_the_upstream_its_time() {
     other.send(b"G");
     assert_eq!(other.read_response().status(), 408);
     client.send(&SAY.as_bytes()[1..]);
-    let mut application = upstream.accept_unless(&mut client).expect("it is forwarded");
-    application.read_head();
-    application.send(OK.as_bytes());
-    assert!(is_ok(&client.read_response()));
+    let mut application = upstream.accept_unless(&mut client).expect("it is asked");
+    assert_eq!(application.take(3)[..2], [22, 3], "a record of a handshake");
+    application.send(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+    let response = client.read_response();
+    assert_eq!(reason(&response), (503, "upstream.unavailable".to_owned()));
 }
 
 /// The script of the client, and whatever else the route serves.

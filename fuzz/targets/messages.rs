@@ -4,9 +4,11 @@
 
 #![no_main]
 
+use std::sync::Arc;
+
 use framewall::message::{
-    Bounds, MessageKind, MessageRules, OnViolation, Packed, Patterns, Pointer, Protocol, Trial,
-    TypePattern, TypeRules, Types,
+    Bounds, MessageFault, MessageKind, MessageRules, MqttBounds, OnViolation, Packed, Patterns,
+    Pointer, Protocol, Trial, TypePattern, TypeRules, Types,
 };
 use framewall::values::Endpoint;
 use libfuzzer_sys::fuzz_target;
@@ -34,6 +36,10 @@ fuzz_target!(|payload: &[u8]| {
             try_protocol(&Protocol::JsonRpc { max_batch: 10 }, kind, payload, now);
             try_protocol(&Protocol::Phoenix, kind, payload, now);
             try_protocol(&Protocol::Stomp, kind, payload, now);
+            let socket_io = Protocol::SocketIo { max_attachments: 10, max_size: 1 << 20 };
+            verdict_twice(&socket_io, kind, payload, now);
+            let mqtt = MqttBounds { max_packet: 1 << 20, max_qos: 2, retain: true };
+            verdict_twice(&Protocol::Mqtt(mqtt), kind, payload, now);
         }
     }
 });
@@ -52,15 +58,27 @@ fn read(packed: Option<Packed>, mut payload: &[u8]) -> Value {
     value
 }
 
-/// Tries a message against the rules of a protocol.
-fn try_protocol(protocol: &Protocol, kind: MessageKind, payload: &[u8], now: Instant) {
+/// The verdict of the rules of a protocol on the first message of a session, which is the same each time.
+fn verdict_twice(
+    protocol: &Protocol,
+    kind: MessageKind,
+    payload: &[u8],
+    now: Instant,
+) -> (Option<Arc<str>>, Option<MessageFault>) {
     let rules = MessageRules { protocol: Some(protocol.clone()), ..rules(None) };
-    let verdict = |payload: &[u8]| {
+    let verdict = || {
         let Trial { listed, fault, .. } = rules.try_out(kind, payload, None, now);
         (listed, fault)
     };
+    let first = verdict();
+    assert_eq!(verdict(), first);
+    first
+}
+
+/// Tries a message against the rules of a protocol.
+fn try_protocol(protocol: &Protocol, kind: MessageKind, payload: &[u8], now: Instant) {
+    let verdict = |payload: &[u8]| verdict_twice(protocol, kind, payload, now);
     let (listed, fault) = verdict(payload);
-    assert_eq!(verdict(payload), (listed.clone(), fault.clone()));
     if fault.is_some() {
         return;
     }

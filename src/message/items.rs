@@ -70,6 +70,10 @@ impl MessageRules {
         }
         if found.is_none() {
             *at_fault = None;
+            if reader.must_be_listed(name) {
+                let detail = "it has no listed type, and a name of a meaning of its own";
+                return Err(fault(Reason::MessageType, "unlisted", detail));
+            }
             return unlisted(types, "it has no listed type");
         }
         Ok(())

@@ -169,11 +169,21 @@ impl MessageJudge for Judge {
         Some(Box::new(Memory { protocol, reader }))
     }
 
+    fn begin_late(&mut self) {
+        if let Some(reader) = &mut self.reader {
+            reader.begin_late();
+        }
+    }
+
     fn continue_with(&mut self, memory: Box<dyn Any + Send + Sync>) {
         let Ok(memory) = memory.downcast::<Memory>() else {
             return;
         };
         let Memory { protocol, mut reader } = *memory;
+        let now = self.rules.protocol.as_ref();
+        if now.map(mem::discriminant) != Some(mem::discriminant(&protocol)) {
+            self.begin_late();
+        }
         if let Some(now) = &self.rules.protocol
             && mem::discriminant(&protocol) == mem::discriminant(now)
         {

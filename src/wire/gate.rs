@@ -107,6 +107,7 @@ impl Gate {
         budget: &HoldBudget,
         now: Instant,
     ) {
+        let late = self.reader.flow.messages > 0 || self.reader.message_open();
         self.reader.inspectors.change(|readers| {
             let inspector = &mut readers.inspector;
             let handover = match inspector.take() {
@@ -127,7 +128,10 @@ impl Gate {
                 }
             };
             *inspector = match (judge, handover) {
-                (Some(judge), handover) => {
+                (Some(mut judge), handover) => {
+                    if late {
+                        judge.begin_late();
+                    }
                     let assembler = Assembler::new(judge, budget.clone(), handover, now);
                     Some(MessageInspector::Assembler(assembler))
                 }

@@ -125,6 +125,9 @@ pub(super) trait Reader: fmt::Debug + Send + Sync {
         false
     }
 
+    /// Messages may have passed unread before the first one that comes.
+    fn begin_late(&mut self) {}
+
     /// The message that was read last is discarded and the session goes on, so the other end never sees it.
     fn discard(&mut self) {}
 
@@ -146,6 +149,12 @@ pub(super) trait Reader: fmt::Debug + Send + Sync {
 
     /// Whether an item of this name passes, unless a type lists exactly this name.
     fn is_optional(&self, name: &str) -> bool {
+        let _ = name;
+        false
+    }
+
+    /// Whether an item of this name is refused if no type lists it, also with `unlisted = "allow"`.
+    fn must_be_listed(&self, name: &str) -> bool {
         let _ = name;
         false
     }

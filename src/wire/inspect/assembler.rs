@@ -46,6 +46,9 @@ pub trait MessageJudge: fmt::Debug + Send + Sync {
         None
     }
 
+    /// Messages may have passed unjudged before the first one that comes.
+    fn begin_late(&mut self) {}
+
     /// Continues after a judge of the same messages; `memory` is what it remembered.
     fn continue_with(&mut self, memory: Box<dyn Any + Send + Sync>) {
         drop(memory);
@@ -211,8 +214,9 @@ impl Assembler {
     /// Replaces the judge for messages that are not complete.
     pub(in crate::wire) fn replace(&mut self, mut judge: Option<Box<dyn MessageJudge>>) {
         if let Some(judge) = &mut judge {
-            if let Some(memory) = self.judge.as_mut().and_then(|before| before.take_memory()) {
-                judge.continue_with(memory);
+            match self.judge.as_mut().and_then(|before| before.take_memory()) {
+                Some(memory) => judge.continue_with(memory),
+                None => judge.begin_late(),
             }
             judge.set_budget(&self.budget);
         }
@@ -321,7 +325,12 @@ impl Assembler {
         if let Some(handover) = &mut self.handover
             && handover.verdict(frame) == Verdict::Take
         {
-            let token = handover.take(&[buffer.pending(), rest].concat(), compressed);
+            // Messages that are held before the token stay held.
+            let mut held = buffer.take();
+            let first = self.earlier.min(held.bytes.len());
+            let token = handover.take(&[&held.bytes[first..], rest].concat(), compressed);
+            held.bytes.truncate(first);
+            self.frames = held;
             self.reset();
             return token;
         }

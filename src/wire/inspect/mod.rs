@@ -29,7 +29,7 @@ pub(in crate::wire) use observer::MessageCollector;
 pub use observer::{MOST_OBSERVED, MessageObserver, ObservedMessage};
 pub use rates::Allowance;
 
-/// The bytes that a follower gets of each piece of a message: it reads no more than its beginning.
+/// The bytes that a follower gets at once.
 const FOLLOWED: usize = 32;
 
 /// The decision of an inspector about a message, a frame, or bytes.
@@ -231,14 +231,17 @@ impl MessageReaders {
             Some(MessageInspector::Handover(handover)) => Some(handover),
             Some(MessageInspector::Assembler(assembler)) => assembler.handover.as_mut(),
             Some(MessageInspector::Follower(follower)) => {
-                let key = mask::key_at(head.key(), done);
                 let mut plain = [0; FOLLOWED];
-                let read = piece.len().min(FOLLOWED);
-                for (to, (byte, key)) in plain.iter_mut().zip(piece.iter().zip(key.iter().cycle()))
-                {
-                    *to = byte ^ key;
+                let mut done = done;
+                for part in piece.chunks(FOLLOWED) {
+                    let key = mask::key_at(head.key(), done);
+                    let masked = part.iter().zip(key.iter().cycle());
+                    for (to, (byte, key)) in plain.iter_mut().zip(masked) {
+                        *to = byte ^ key;
+                    }
+                    follower.read(&plain[..part.len()]);
+                    done += part.len() as u64;
                 }
-                follower.read(&plain[..read]);
                 None
             }
             Some(MessageInspector::FirstMessage(_)) | None => None,

@@ -548,3 +548,72 @@ fn messages_that_await_others_are_released_or_dropped_with_them() {
     assert_eq!(pass(&mut gate, &budget, &end, &[100]), ([held, end.clone()].concat(), 0));
     assert_eq!(gate.flow().frames, 8);
 }
+
+/// The held messages are neither discarded with the token nor read as a part of it.
+#[test]
+fn a_token_between_held_messages_is_taken_alone() {
+    let token = frame(1, true, b"{\"framewall\":{\"token\":\"a.b.c\"}}");
+    let (first, last) = (frame(2, true, b"a+"), frame(2, true, b"b"));
+    for size in [1, 7, 1000] {
+        let (judge, budget) = (NoX::default(), HoldBudget::new(1 << 20));
+        let limits = FrameLimits {
+            max_frame_size: 1 << 20,
+            max_message_size: 1 << 20,
+            max_fragments: FrameLimits::ANY_NUMBER,
+            max_inflation_ratio: None,
+        };
+        let mut gate = Gate::new(Endpoint::Client, limits, [7; 8]);
+        gate.expect_token("framewall".into());
+        gate.judge_messages(Some(Box::new(judge.clone())), &budget, Instant::now());
+        let (mut released, mut tokens) = (Vec::new(), Vec::new());
+        let stream = [&first[..], &token, &token, &last].concat();
+        for piece in stream.chunks(size) {
+            let mut rest = piece;
+            while !rest.is_empty() {
+                let judged = gate.judge(rest, &budget);
+                released.extend(judged.release.concat());
+                if let Some(GateEvent::Token(token)) = judged.event {
+                    tokens.push(token);
+                }
+                rest = &rest[judged.consumed..];
+            }
+        }
+        assert_eq!(released, [&first[..], &last].concat(), "in reads of {size}");
+        assert_eq!(tokens, ["a.b.c", "a.b.c"]);
+        assert_eq!(*judge.0.lock().unwrap(), [b"a+".to_vec(), b"b".to_vec()]);
+    }
+}
+
+/// Counts the bytes that a follower gets.
+#[derive(Debug, Clone, Default)]
+struct Counter(Arc<Mutex<Vec<u8>>>);
+
+impl MessageFollower for Counter {
+    fn begin(&mut self, _: bool) {}
+
+    fn read(&mut self, piece: &[u8]) {
+        self.0.lock().unwrap().extend_from_slice(piece);
+    }
+
+    fn is_incomplete(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_follower_gets_every_byte_of_a_message() {
+    let (budget, counter) = (HoldBudget::new(1 << 20), Counter::default());
+    let limits = FrameLimits {
+        max_frame_size: 1 << 20,
+        max_message_size: 1 << 20,
+        max_fragments: FrameLimits::ANY_NUMBER,
+        max_inflation_ratio: None,
+    };
+    let mut gate = Gate::new(Endpoint::Client, limits, [7; 8]);
+    gate.follow_messages(Some(Box::new(counter.clone())));
+    let payload: Vec<u8> = (0..=255).cycle().take(1000).collect();
+    for piece in frame(2, true, &payload).chunks(333) {
+        assert_eq!(gate.judge(piece, &budget).consumed, piece.len());
+    }
+    assert_eq!(*counter.0.lock().unwrap(), payload);
+}

@@ -104,17 +104,16 @@ impl Mqtt {
         message: &Message<'_>,
         items: &mut Vec<Item>,
     ) -> Result<Option<MessageFault>, MessageFault> {
-        let joined;
-        let mut rest = message.payload;
+        let mut joined = None;
         if !self.partial.bytes.is_empty() {
-            self.keep(rest)?;
+            self.keep(message.payload)?;
             let start = self.start(&self.partial.bytes)?;
             if start.is_none_or(|start| self.partial.bytes.len() < start.length) {
                 return Ok(None);
             }
-            joined = mem::take(&mut self.partial);
-            rest = &joined.bytes;
+            joined = Some(mem::take(&mut self.partial));
         }
+        let mut rest = joined.as_ref().map_or(message.payload, |joined| joined.bytes.as_slice());
         let begun = mem::take(&mut self.begun);
         let (mut count, mut broken_rule) = (0_usize, None);
         while let Some(start) = self.start(rest)?
@@ -129,6 +128,11 @@ impl Mqtt {
         }
         self.begun = count > 0 && !rest.is_empty();
         self.keep(rest)?;
+        if let Some(joined) = &joined {
+            // Patterns apply to the whole packet, not to its pieces alone.
+            let text = String::from_utf8_lossy(&joined.bytes).into_owned();
+            items.push(Item { body: Value::String(text), ..Item::own() });
+        }
         Ok(broken_rule)
     }
 
@@ -303,6 +307,16 @@ impl Reader for Mqtt {
                 Err(fault)
             }
         }
+    }
+
+    fn begin_late(&mut self) {
+        // The place of the next packet is not known.
+        self.phase = Phase::Lost;
+    }
+
+    fn must_be_listed(&self, name: &str) -> bool {
+        // Brokers give topics such as $queue/TOPIC and $exclusive/TOPIC meanings of their own.
+        name.split_once(' ').is_some_and(|(_, topic)| topic.starts_with('$'))
     }
 
     fn discard(&mut self) {

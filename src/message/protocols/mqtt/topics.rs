@@ -52,6 +52,12 @@ fn check_levels(topic: &str) -> Result<(), MessageFault> {
     if topic.contains(char::is_control) {
         return Err(broken("a topic contains a control character"));
     }
+    // ActiveMQ takes a comma for two topics, and RabbitMQ a star for any level.
+    if topic.contains([',', '*']) {
+        return Err(broken(
+            "a topic contains a comma or a star, by which some brokers name several",
+        ));
+    }
     if topic.split('/').count() > MOST_LEVELS {
         return Err(broken(format_args!("a topic has more than {MOST_LEVELS} levels")));
     }

@@ -68,13 +68,14 @@ pub(in crate::cli) fn observe(args: ObserveArgs) -> Result<ExitCode, CommandFail
             format!("the answer of the gateway cannot be read: {error}; is it another version?");
         CommandFailure::Other(text)
     })?;
-    let folder = write.map(|folder| write_schemas(&report, &folder, &reach)).transpose()?;
+    let written = write.map(|folder| write_schemas(&report, &folder, &reach)).transpose();
     if reach.json {
         print(&format!("{answer}\n"))?;
     } else {
-        print(&shown(&report, folder.as_deref()))?;
+        // The result of a long observation must not be lost with a folder.
+        print(&shown(&report, written.as_ref().ok().and_then(Option::as_deref)))?;
     }
-    Ok(ExitCode::SUCCESS)
+    written.map(|_| ExitCode::SUCCESS)
 }
 
 /// Sends the request and waits for the answer, at most for the time `most` of the observation; Ctrl-C ends that time.

@@ -105,7 +105,7 @@ section! {
         ListOf::never_empty(Choice::of(&[("text", MessageKind::Text), ("binary", MessageKind::Binary)]),
             "leave `kinds` out to accept both"),
         Omittable("both; with `encoding = \"msgpack\"` or `\"cbor\"` binary ones"),
-        "The kinds of messages (RFC 6455 section 5.6) that are accepted.";
+        "The kinds of messages (RFC 6455 section 5.6) that are accepted. Not with `protocol = \"socketio\"`.";
     BINARY_TYPES binary_types: Vec<BinaryType> = ListOf<Choice<BinaryType>>,
         ListOf::never_empty(BINARY, "leave `binary_types` out"),
         Omittable("binary messages meet the same rules as text messages"),
@@ -122,7 +122,8 @@ section! {
          beyond 2^53, or a number that is not finite. `schema`, `type_at` and the bounds below need JSON, too. \
          `\"msgpack\"` and `\"cbor\"` (RFC 8949): a binary message must be one item of MessagePack or CBOR that has the \
          form of JSON, to which the same rules apply: byte strings, extensions, tags and indefinite lengths are refused. \
-         Text messages are refused, unless `kinds` lists them; then they must be JSON.";
+         Text messages are refused, unless `kinds` lists them; then they must be JSON. Not with a `protocol` other than \
+         `\"json\"`, which says it.";
     MAX_SIZE max_size: u64 = Size, Size::new(1, MIB), Value(64 << 10),
         "The largest message. It is held until it is judged. A larger one closes the session with 1009.";
     MAX_DEPTH max_depth: usize = Integer<usize>, Integer::new(0, 127), Value(32),
@@ -136,7 +137,7 @@ section! {
     DUPLICATE_KEYS duplicate_keys: bool = Choice<bool>, Choice::of(&[("refuse", false), ("allow", true)]),
         Value(false),
         "Whether an object may have two members of one name, however they are escaped: parsers differ in which one \
-         counts. `\"allow\"` is not possible with `schema` or `type_at`.";
+         counts. `\"allow\"` is not possible with `schema`, `type_at` or a `protocol` other than `\"json\"`.";
     SCHEMA schema = File, File, Omittable("any JSON"),
         "File of the JSON Schema (draft 2020-12, if `$schema` names no other) of every message. Formats are \
          asserted; `$ref` leads to files in its folder and below alone.";
@@ -148,27 +149,29 @@ section! {
          unescaping. Matched in linear time: without look-around and back-references.";
     TYPE_AT type_at: Option<Pointer> = Text<Pointer>, POINTER, Omittable("messages have no types"),
         "JSON pointer (RFC 6901) to the type of a message, a string. The keys of \
-         [routes.NAME.messages.types.TYPE] apply to messages of this type.";
+         [routes.NAME.messages.types.TYPE] apply to messages of this type. Not with a `protocol` other than `\"json\"`, \
+         which gives the type.";
     UNLISTED unlisted: Option<bool> = Choice<bool>, Choice::of(&[("refuse", false), ("allow", true)]),
-        Omittable("`\"refuse\"`"),
+        Omittable("`\"refuse\"`; with a `protocol` and no `types`: `\"allow\"`"),
         "Whether messages without a listed type pass: those of another type, those without one, and those that are \
-         not JSON. Only with `type_at`.";
+         not JSON. Only with `type_at` or `protocol`; messages that belong to the protocol itself always pass.";
     ON_VIOLATION on_violation: OnViolation = Choice<OnViolation>, OUTCOMES, Value(OnViolation::Close),
         "What happens to a message that breaks a rule. `\"close\"`: the session is closed. `\"drop\"`: the message \
-         is discarded. `\"answer\"`: it is discarded, and the client gets `error_reply`. A message larger than \
-         `max_size` closes the session in any case.";
+         is discarded. `\"answer\"`: it is discarded, and the client gets `error_reply` or, without it, the error of the \
+         `protocol`. A message larger than `max_size` closes the session in any case.";
     ERROR_REPLY error_reply: Option<String> = Text<String>,
         Text::new("a text of at most 4 KiB", "", parse_error_reply),
-        Omittable("needed for `\"answer\"` alone"),
+        Omittable("the answer of the `protocol`; without one it is needed for `\"answer\"`"),
         "The text message for `on_violation = \"answer\"`, in which `{reason}` stands for the name of the reason and \
-         `{request_id}` for the id of the session in the log.";
+         `{request_id}` for the id of the session in the log. Not with `protocol = \"mqtt\"`.";
     STRIKE strike: bool = Bool, Bool, Value(false),
         "Whether each refused message of a client is a strike of `[firewall.ban]` against its address, also where the \
          session goes on. A ban meets everybody behind the address, so a fault in your own web page can shut out a \
          whole office. Messages that the page of another site may have sent never count. Not in `replies`.";
     MESSAGES_MODE mode: Mode = Choice<Mode>,
         Choice::of(&[("enforce", Mode::Enforce), ("report", Mode::Report)]), Value(Mode::Enforce),
-        "`\"report\"`: a violation is logged and counted, and the message passes.";
+        "`\"report\"`: a violation is logged and counted, and the message passes. A message larger than `max_size` closes \
+         the session all the same.";
     TYPES types = Subtable, Subtable(Section::MessageTypes), Omittable("messages have no types"),
         "One table for each type of messages, by its name; `*` at the end stands for any characters. The exact name \
          wins, then the longest beginning.";

@@ -143,7 +143,8 @@ loaded! {
     MESSAGES messages = Subtable, Subtable(Section::Messages), Omittable("no rules"),
         "What the client's messages may be. See [messages.md](messages.md).";
     REPLIES replies = Subtable, Subtable(Section::Messages), Omittable("no rules"),
-        "What the application's messages may be: the same keys.";
+        "What the application's messages may be: the same keys, without those for users and clients (`require`, \
+         `require_in`, `rate_per_user`, `strike`, `error_reply`, `on_violation = \"answer\"`) and those of GraphQL.";
     ROUTE_WEBSOCKET websocket = Subtable, Subtable(Section::WebSocket), Omittable("as in [websocket]"),
         "The keys of [websocket] for this route. A key that is not given has its value of [websocket].";
 }

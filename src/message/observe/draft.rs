@@ -94,7 +94,9 @@ impl Report {
             toml.push_str(line);
             toml.push('\n');
         };
-        line("# mode = \"report\"   # at first: violations are recorded, and every message passes");
+        line(
+            "# mode = \"report\"   # at first: violations are recorded, and messages up to max_size pass",
+        );
         let protocol = self.protocol.as_deref();
         match (self.all.text, self.all.binary) {
             // Its messages are text and binary.

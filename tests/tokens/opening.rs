@@ -194,10 +194,17 @@ fn the_rest_of_the_opening_is_judged() {
     client.expect_closing(1008, "message.type");
 }
 
+/// A real client opens a session with a token, on a route that judges what it says after it.
 fn opens(place: &str, path: &str, library: &str, upstream: SocketAddr) -> Value {
     let application = RawUpstream::bind();
     let lines = format!("token_from = [\"{place}\"]");
-    let mut gateway = guarded(&application, &lines).upstreams(&[upstream]).path(path);
+    let protocol = match place.split_once(':') {
+        Some(("connection_init", _)) => "graphql-ws",
+        Some((protocol, _)) => protocol,
+        None => place,
+    };
+    let rules = format!("[routes.app.messages]\nprotocol = \"{protocol}\"");
+    let mut gateway = guarded(&application, &lines).upstreams(&[upstream]).path(path).more(&rules);
     let names = "[\"graphql-transport-ws\", \"graphql-ws\", \"v12.stomp\", \"mqtt\"]";
     if library != "socket.io" {
         gateway = gateway.route(&format!("subprotocols = {names}"));

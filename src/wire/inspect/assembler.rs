@@ -327,10 +327,11 @@ impl Assembler {
         {
             // Messages that are held before the token stay held.
             let mut held = buffer.take();
-            let first = self.earlier.min(held.bytes.len());
+            let size = usize::try_from(frame.read()).unwrap_or(usize::MAX);
+            let first = (held.bytes.len() + rest.len()).saturating_sub(size).min(held.bytes.len());
             let token = handover.take(&[&held.bytes[first..], rest].concat(), compressed);
             held.bytes.truncate(first);
-            self.frames = held;
+            (self.frames, self.earlier) = (held, first);
             self.reset();
             return token;
         }

@@ -584,6 +584,28 @@ fn a_token_between_held_messages_is_taken_alone() {
     }
 }
 
+/// A reload takes the rules away while a message is held.
+#[test]
+fn a_token_after_a_message_that_was_held_is_taken_alone() {
+    let (judge, budget) = (NoX::default(), HoldBudget::new(1 << 20));
+    let limits = FrameLimits {
+        max_frame_size: 1 << 20,
+        max_message_size: 1 << 20,
+        max_fragments: FrameLimits::ANY_NUMBER,
+        max_inflation_ratio: None,
+    };
+    let mut gate = Gate::new(Endpoint::Client, limits, [7; 8]);
+    gate.expect_token("framewall".into());
+    gate.judge_messages(Some(Box::new(judge)), &budget, Instant::now());
+    let (first, last) = (frame(2, true, b"a+"), frame(2, true, b"b"));
+    assert_eq!(pass(&mut gate, &budget, &first, &[100]), (vec![], 0));
+    gate.judge_messages(None, &budget, Instant::now());
+    let token = frame(1, true, b"{\"framewall\":{\"token\":\"a.b.c\"}}");
+    let event = gate.judge(&token, &budget).event;
+    assert!(matches!(&event, Some(GateEvent::Token(token)) if token == "a.b.c"), "{event:?}");
+    assert_eq!(pass(&mut gate, &budget, &last, &[100]), ([first, last.clone()].concat(), 0));
+}
+
 /// Counts the bytes that a follower gets.
 #[derive(Debug, Clone, Default)]
 struct Counter(Arc<Mutex<Vec<u8>>>);

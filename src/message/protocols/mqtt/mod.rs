@@ -316,7 +316,8 @@ impl Reader for Mqtt {
 
     fn must_be_listed(&self, name: &str) -> bool {
         // Brokers give topics such as $queue/TOPIC and $exclusive/TOPIC meanings of their own.
-        name.split_once(' ').is_some_and(|(_, topic)| topic.starts_with('$'))
+        self.sender == Endpoint::Client
+            && name.split_once(' ').is_some_and(|(_, topic)| topic.starts_with('$'))
     }
 
     fn discard(&mut self) {
@@ -388,17 +389,20 @@ pub(super) struct Follower {
     header: Vec<u8>,
     /// Bytes of the packet after its header that are still to come.
     left: usize,
+    /// A message began: the rest of one that was in progress before is not read.
+    begun: bool,
     /// A length was not valid, so that nothing is known any more.
     lost: bool,
 }
 
 impl MessageFollower for Follower {
     fn begin(&mut self, binary: bool) {
+        self.begun = true;
         self.lost |= !binary;
     }
 
     fn read(&mut self, mut piece: &[u8]) {
-        while !self.lost && !piece.is_empty() {
+        while self.begun && !self.lost && !piece.is_empty() {
             let (_, rest) = piece.split_at(self.left.min(piece.len()));
             self.left -= piece.len() - rest.len();
             piece = rest;

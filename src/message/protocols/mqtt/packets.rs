@@ -248,6 +248,7 @@ fn will<'p>(
     let properties = if v5 { fields.properties(OF_WILL)? } else { Properties::default() };
     let topic = fields.string()?;
     topics::check_topic(topic)?;
+    topics::check_single(topic)?;
     let payload = fields.binary()?;
     check_text(&properties, payload)?;
     Ok(Publish { topic, qos, retain, id: 0, payload, properties })
@@ -294,6 +295,9 @@ fn publish<'p>(
     let properties = if v5 { fields.properties(allowed)? } else { Properties::default() };
     if !topic.is_empty() || properties.alias.is_none() {
         topics::check_topic(topic)?;
+        if sender == Endpoint::Client {
+            topics::check_single(topic)?;
+        }
     }
     let payload = fields.rest();
     check_text(&properties, payload)?;

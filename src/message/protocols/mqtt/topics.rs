@@ -41,7 +41,19 @@ pub(super) fn check_filter(filter: &str) -> Result<(), MessageFault> {
     if !(last == "#" || is_whole(last)) || !levels.all(is_whole) {
         return Err(broken("a wildcard in a filter is not a whole level, or # not the last one"));
     }
-    check_levels(filter)
+    check_levels(filter)?;
+    check_single(filter)
+}
+
+/// Refuses a topic or filter of a client that brokers take for several: ActiveMQ reads a comma between two topics, and RabbitMQ
+/// a star as any level. In a topic from a broker both are literal.
+pub(super) fn check_single(topic: &str) -> Result<(), MessageFault> {
+    if topic.contains([',', '*']) {
+        return Err(broken(
+            "a topic contains a comma or a star, by which some brokers name several",
+        ));
+    }
+    Ok(())
 }
 
 fn check_levels(topic: &str) -> Result<(), MessageFault> {
@@ -51,12 +63,6 @@ fn check_levels(topic: &str) -> Result<(), MessageFault> {
     // Brokers refuse some of them and accept others.
     if topic.contains(char::is_control) {
         return Err(broken("a topic contains a control character"));
-    }
-    // ActiveMQ takes a comma for two topics, and RabbitMQ a star for any level.
-    if topic.contains([',', '*']) {
-        return Err(broken(
-            "a topic contains a comma or a star, by which some brokers name several",
-        ));
     }
     if topic.split('/').count() > MOST_LEVELS {
         return Err(broken(format_args!("a topic has more than {MOST_LEVELS} levels")));

@@ -307,6 +307,12 @@ fn topics_that_brokers_take_for_several_are_refused() {
             assert_eq!(fault.reason, Reason::MessageStructure, "{topic}");
         }
     }
+    // In a topic from the broker they are literal.
+    let (mut client, mut server) = readers(&PROTOCOL);
+    read(&mut *client, &connect(4)).unwrap();
+    read(&mut *server, &packet(0x20, &[&[0, 0]])).unwrap();
+    let items = read(&mut *server, &publish(0, "rooms/red,x", b"")).unwrap();
+    assert_eq!(names(&items), ["publish rooms/red,x"]);
     let client = connected(4);
     assert!(client.must_be_listed("subscribe $queue/secret/#"));
     assert!(!client.must_be_listed("subscribe secret/#"));

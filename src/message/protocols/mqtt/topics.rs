@@ -45,8 +45,8 @@ pub(super) fn check_filter(filter: &str) -> Result<(), MessageFault> {
     check_single(filter)
 }
 
-/// Refuses a topic or filter of a client that brokers take for several: ActiveMQ reads a comma between two topics, and RabbitMQ
-/// a star as any level. In a topic from a broker both are literal.
+/// Refuses a topic or filter of a client that some brokers take for several: they read a comma between two topics, or a
+/// star as any level. In a topic from a broker both are literal.
 pub(super) fn check_single(topic: &str) -> Result<(), MessageFault> {
     if topic.contains([',', '*']) {
         return Err(broken(

@@ -13,14 +13,12 @@ use framewall::message::{
 use framewall::values::Endpoint;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
-use tokio::time::Instant;
 
 fuzz_target!(|payload: &[u8]| {
-    let now = Instant::now();
     for packed in [None, Some(Packed::MessagePack), Some(Packed::Cbor)] {
         let rules = rules(packed);
-        let Trial { listed, fault, .. } = rules.try_out(MessageKind::Binary, payload, None, now);
-        let again = rules.try_out(MessageKind::Binary, payload, None, now);
+        let Trial { listed, fault, .. } = rules.try_out(MessageKind::Binary, payload, None);
+        let again = rules.try_out(MessageKind::Binary, payload, None);
         assert_eq!((&listed, &fault), (&again.listed, &again.fault));
         if fault.is_some() {
             continue;
@@ -33,13 +31,13 @@ fuzz_target!(|payload: &[u8]| {
     for kind in [MessageKind::Text, MessageKind::Binary] {
         // The rules of frames refuse such a text.
         if kind == MessageKind::Binary || std::str::from_utf8(payload).is_ok() {
-            try_protocol(&Protocol::JsonRpc { max_batch: 10 }, kind, payload, now);
-            try_protocol(&Protocol::Phoenix, kind, payload, now);
-            try_protocol(&Protocol::Stomp, kind, payload, now);
+            try_protocol(&Protocol::JsonRpc { max_batch: 10 }, kind, payload);
+            try_protocol(&Protocol::Phoenix, kind, payload);
+            try_protocol(&Protocol::Stomp, kind, payload);
             let socket_io = Protocol::SocketIo { max_attachments: 10, max_size: 1 << 20 };
-            verdict_twice(&socket_io, kind, payload, now);
+            verdict_twice(&socket_io, kind, payload);
             let mqtt = MqttBounds { max_packet: 1 << 20, max_qos: 2, retain: true };
-            verdict_twice(&Protocol::Mqtt(mqtt), kind, payload, now);
+            verdict_twice(&Protocol::Mqtt(mqtt), kind, payload);
         }
     }
 });
@@ -63,11 +61,10 @@ fn verdict_twice(
     protocol: &Protocol,
     kind: MessageKind,
     payload: &[u8],
-    now: Instant,
 ) -> (Option<Arc<str>>, Option<MessageFault>) {
     let rules = MessageRules { protocol: Some(protocol.clone()), ..rules(None) };
     let verdict = || {
-        let Trial { listed, fault, .. } = rules.try_out(kind, payload, None, now);
+        let Trial { listed, fault, .. } = rules.try_out(kind, payload, None);
         (listed, fault)
     };
     let first = verdict();
@@ -76,8 +73,8 @@ fn verdict_twice(
 }
 
 /// Tries a message against the rules of a protocol.
-fn try_protocol(protocol: &Protocol, kind: MessageKind, payload: &[u8], now: Instant) {
-    let verdict = |payload: &[u8]| verdict_twice(protocol, kind, payload, now);
+fn try_protocol(protocol: &Protocol, kind: MessageKind, payload: &[u8]) {
+    let verdict = |payload: &[u8]| verdict_twice(protocol, kind, payload);
     let (listed, fault) = verdict(payload);
     if fault.is_some() {
         return;

@@ -18,10 +18,10 @@ impl MessageRules {
         reader: &mut dyn Reader,
         verdict: &mut Verdict<'r>,
     ) -> Result<(), MessageFault> {
-        let Judged { kind, payload, now, .. } = *message;
+        let Judged { kind, payload, .. } = *message;
         // The reader comes first: its state must follow every message, also one that another rule refuses.
         let bounds = self.bounds.as_ref().expect("a protocol has bounds");
-        let read = reader.read(&Message { kind, payload, bounds, now }, &mut verdict.items);
+        let read = reader.read(&Message { kind, payload, bounds }, &mut verdict.items);
         if read.as_ref().is_err_and(|fault| fault.closes) {
             return read;
         }

@@ -108,7 +108,7 @@ impl MessageJudge for Judge {
     fn judge(&mut self, binary: bool, payload: &[u8], now: Instant) -> Option<Box<Judgement>> {
         let kind = if binary { MessageKind::Binary } else { MessageKind::Text };
         let rules = Arc::clone(&self.rules);
-        let message = Judged { kind, payload, claims: self.claims.as_ref(), now };
+        let message = Judged { kind, payload, claims: self.claims.as_ref() };
         let Verdict { listed, mut at_fault, items, fault: mut broken } =
             rules.judge(&message, self.reader.as_deref_mut());
         if broken.is_none() {

@@ -5,7 +5,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use tokio::time::Instant;
 
 use super::binary_types::BinaryType;
 use super::packed::{self, Packed};
@@ -105,7 +104,6 @@ pub(super) struct Judged<'m> {
     pub(super) payload: &'m [u8],
     /// The claims of the sender's token.
     pub(super) claims: Option<&'m Map<String, Value>>,
-    pub(super) now: Instant,
 }
 
 /// The parts of a JSON text that the rules need.
@@ -177,7 +175,6 @@ impl MessageRules {
         kind: MessageKind,
         payload: &[u8],
         claims: Option<&Map<String, Value>>,
-        now: Instant,
     ) -> Trial {
         if payload.len() as u64 > self.max_size {
             let detail = format_args!("it has {} bytes", payload.len());
@@ -189,7 +186,7 @@ impl MessageRules {
             let fault = Some(fault(Reason::MessageStructure, "encoding", detail));
             return Trial { passed: Vec::new(), listed: None, fault };
         }
-        let message = Judged { kind, payload, claims, now };
+        let message = Judged { kind, payload, claims };
         let Verdict { listed, at_fault, fault, .. } =
             self.judge(&message, self.reader().as_deref_mut());
         let listed = at_fault.or(listed.last().map(|(_, rules)| *rules));

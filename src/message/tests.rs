@@ -369,7 +369,7 @@ fn judge<'r>(
     payload: &[u8],
     claims: Option<&Map<String, Value>>,
 ) -> Verdict<'r> {
-    let message = Judged { kind, payload, claims, now: Instant::now() };
+    let message = Judged { kind, payload, claims };
     rules.judge(&message, rules.reader().as_deref_mut())
 }
 

@@ -141,7 +141,7 @@ impl Gate {
         });
     }
 
-    /// Shows whole messages to an observer from the next one on; `None`: to nobody any more. Neither the released bytes
+    /// Shows whole messages to an observer from the next one on; `None`: to no observer any more. Neither the released bytes
     /// nor the events depend on it.
     pub fn observe_messages(&mut self, observer: Option<Box<dyn MessageObserver>>, now: Instant) {
         let observer = observer.map(|observer| MessageCollector::new(observer, now));
@@ -149,7 +149,7 @@ impl Gate {
     }
 
     /// Has a follower read along with the messages from the next one on, unless they are judged, or followed already;
-    /// `None`: nobody reads along any more.
+    /// `None`: no follower reads along any more.
     pub fn follow_messages(&mut self, follower: Option<Box<dyn MessageFollower>>) {
         self.reader.inspectors.change(|readers| match (&mut readers.inspector, follower) {
             (inspector @ None, Some(follower)) => {

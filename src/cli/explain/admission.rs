@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -211,7 +210,7 @@ fn judge(
         return Ok(());
     };
     let kind = if args.binary { MessageKind::Binary } else { MessageKind::Text };
-    let Trial { passed, listed, fault } = rules.try_out(kind, payload, claims, Instant::now());
+    let Trial { passed, listed, fault } = rules.try_out(kind, payload, claims);
     for key in passed {
         let text = match (&listed, key) {
             (Some(name), "unlisted") => format!("its type is \"{name}\""),

@@ -283,7 +283,7 @@ impl SessionStarter {
         Ok(ForwardedPackets { text: kept, unfinished })
     }
 
-    /// Keeps a packet until its attachments come: the application, or nobody, has its first part.
+    /// Keeps a packet until its attachments come. Its first part was forwarded, or discarded.
     pub(crate) fn keep_unfinished(&self, packet: UnfinishedPacket) {
         self.polling.keep_packet(packet);
     }

@@ -1,7 +1,5 @@
 //! Observes the items of a protocol in place of whole messages.
 
-use tokio::time::Instant;
-
 use super::seen::{BOUNDS, Content};
 use crate::message::protocols::{GraphqlRules, Message, Protocol, Reader};
 use crate::message::rules::MessageKind;
@@ -67,9 +65,8 @@ impl ItemReader {
         payload: &[u8],
     ) -> Content<'a> {
         let kind = if message.binary { MessageKind::Binary } else { MessageKind::Text };
-        let now: Instant = message.now;
         let mut items = Vec::new();
-        match self.0.read(&Message { kind, payload, bounds: &BOUNDS, now }, &mut items) {
+        match self.0.read(&Message { kind, payload, bounds: &BOUNDS }, &mut items) {
             Ok(()) => Content::Items(items),
             Err(_) => Content::Ambiguous,
         }

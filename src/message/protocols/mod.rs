@@ -16,7 +16,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use serde_json::{Map, Value};
-use tokio::time::Instant;
 
 pub use self::graphql::{AllowedDocuments, AllowedDocumentsError, GraphqlRules};
 pub use self::mqtt::MqttBounds;
@@ -80,9 +79,6 @@ pub(super) struct Message<'m> {
     pub(super) payload: &'m [u8],
     /// The bounds of its JSON.
     pub(super) bounds: &'m Bounds,
-    /// The instant at which it is judged.
-    #[allow(dead_code, reason = "no protocol asks for it yet")]
-    pub(super) now: Instant,
 }
 
 /// A message that is refused, for the answer to its sender.

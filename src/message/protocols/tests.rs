@@ -6,7 +6,6 @@ mod socket_io;
 mod stomp;
 
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use super::{Item, Message, Protocol, Reader, Refused};
 use crate::message::rules::{MessageFault, MessageKind};
@@ -17,14 +16,14 @@ use crate::values::{Endpoint, Reason};
 pub(super) fn read(reader: &mut dyn Reader, text: &str) -> Result<Vec<Item>, MessageFault> {
     let (kind, payload) = (MessageKind::Text, text.as_bytes());
     let mut items = Vec::new();
-    let message = Message { kind, payload, bounds: &BOUNDS, now: Instant::now() };
+    let message = Message { kind, payload, bounds: &BOUNDS };
     reader.read(&message, &mut items).map(|()| items)
 }
 
 pub(super) fn answer(reader: &mut dyn Reader, text: &str) -> Option<Value> {
     let (kind, payload) = (MessageKind::Text, text.as_bytes());
     let mut items = Vec::new();
-    let message = Message { kind, payload, bounds: &BOUNDS, now: Instant::now() };
+    let message = Message { kind, payload, bounds: &BOUNDS };
     let read = reader.read(&message, &mut items);
     let reason = read.err().map_or(Reason::MessageType, |fault| fault.reason);
     let refused = Refused { items: &items, reason, request_id: "r1" };

@@ -229,7 +229,7 @@ impl Assembler {
         self.judge = judge;
     }
 
-    /// Whether it has nothing to do any more: nobody judges messages, no token is taken out, and nothing is held.
+    /// Whether it has nothing to do any more: no judge is set, no token is taken out, and nothing is held.
     pub(in crate::wire) fn is_done(&self) -> bool {
         let is_in_use = self.judge.is_some() || self.handover.is_some();
         !is_in_use && !self.holds() && self.frames.bytes.is_empty()

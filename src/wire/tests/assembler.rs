@@ -37,14 +37,15 @@ impl MessageJudge for NoX {
     }
 }
 
+const LIMITS: FrameLimits = FrameLimits {
+    max_frame_size: 1 << 20,
+    max_message_size: 1 << 20,
+    max_fragments: FrameLimits::ANY_NUMBER,
+    max_inflation_ratio: None,
+};
+
 fn gate(judge: &NoX, budget: &HoldBudget) -> Gate {
-    let limits = FrameLimits {
-        max_frame_size: 1 << 20,
-        max_message_size: 1 << 20,
-        max_fragments: FrameLimits::ANY_NUMBER,
-        max_inflation_ratio: None,
-    };
-    let mut gate = Gate::new(Endpoint::Client, limits, [7; 8]);
+    let mut gate = Gate::new(Endpoint::Client, LIMITS, [7; 8]);
     gate.judge_messages(Some(Box::new(judge.clone())), budget, Instant::now());
     gate
 }
@@ -326,13 +327,7 @@ impl MessageFollower for Packets {
 fn the_messages_of_a_packet_are_in_progress_as_one() {
     let budget = HoldBudget::new(1 << 20);
     let now = Instant::now();
-    let limits = FrameLimits {
-        max_frame_size: 1 << 20,
-        max_message_size: 1 << 20,
-        max_fragments: FrameLimits::ANY_NUMBER,
-        max_inflation_ratio: None,
-    };
-    let mut gate = Gate::new(Endpoint::Client, limits, [7; 8]);
+    let mut gate = Gate::new(Endpoint::Client, LIMITS, [7; 8]);
     gate.judge_messages(Some(Box::<Packets>::default()), &budget, now);
     let mut step = |bytes: &[u8]| {
         gate.judge(bytes, &budget);
@@ -354,14 +349,8 @@ fn the_messages_of_a_packet_are_in_progress_as_one() {
 #[test]
 fn a_follower_reads_along_with_what_is_forwarded() {
     let budget = HoldBudget::new(1 << 20);
-    let limits = FrameLimits {
-        max_frame_size: 1 << 20,
-        max_message_size: 1 << 20,
-        max_fragments: FrameLimits::ANY_NUMBER,
-        max_inflation_ratio: None,
-    };
     for compressed in [false, true] {
-        let mut gate = Gate::new(Endpoint::Client, limits, [7; 8]);
+        let mut gate = Gate::new(Endpoint::Client, LIMITS, [7; 8]);
         gate.inflate(Context::Anew);
         gate.follow_messages(Some(Box::<Packets>::default()));
         let mut deflater = Deflater::new(15, false);
@@ -556,13 +545,7 @@ fn a_token_between_held_messages_is_taken_alone() {
     let (first, last) = (frame(2, true, b"a+"), frame(2, true, b"b"));
     for size in [1, 7, 1000] {
         let (judge, budget) = (NoX::default(), HoldBudget::new(1 << 20));
-        let limits = FrameLimits {
-            max_frame_size: 1 << 20,
-            max_message_size: 1 << 20,
-            max_fragments: FrameLimits::ANY_NUMBER,
-            max_inflation_ratio: None,
-        };
-        let mut gate = Gate::new(Endpoint::Client, limits, [7; 8]);
+        let mut gate = Gate::new(Endpoint::Client, LIMITS, [7; 8]);
         gate.expect_token("framewall".into());
         gate.judge_messages(Some(Box::new(judge.clone())), &budget, Instant::now());
         let (mut released, mut tokens) = (Vec::new(), Vec::new());
@@ -588,13 +571,7 @@ fn a_token_between_held_messages_is_taken_alone() {
 #[test]
 fn a_token_after_a_message_that_was_held_is_taken_alone() {
     let (judge, budget) = (NoX::default(), HoldBudget::new(1 << 20));
-    let limits = FrameLimits {
-        max_frame_size: 1 << 20,
-        max_message_size: 1 << 20,
-        max_fragments: FrameLimits::ANY_NUMBER,
-        max_inflation_ratio: None,
-    };
-    let mut gate = Gate::new(Endpoint::Client, limits, [7; 8]);
+    let mut gate = Gate::new(Endpoint::Client, LIMITS, [7; 8]);
     gate.expect_token("framewall".into());
     gate.judge_messages(Some(Box::new(judge)), &budget, Instant::now());
     let (first, last) = (frame(2, true, b"a+"), frame(2, true, b"b"));
@@ -625,13 +602,7 @@ impl MessageFollower for Counter {
 #[test]
 fn a_follower_gets_every_byte_of_a_message() {
     let (budget, counter) = (HoldBudget::new(1 << 20), Counter::default());
-    let limits = FrameLimits {
-        max_frame_size: 1 << 20,
-        max_message_size: 1 << 20,
-        max_fragments: FrameLimits::ANY_NUMBER,
-        max_inflation_ratio: None,
-    };
-    let mut gate = Gate::new(Endpoint::Client, limits, [7; 8]);
+    let mut gate = Gate::new(Endpoint::Client, LIMITS, [7; 8]);
     gate.follow_messages(Some(Box::new(counter.clone())));
     let payload: Vec<u8> = (0..=255).cycle().take(1000).collect();
     for piece in frame(2, true, &payload).chunks(333) {

@@ -189,6 +189,15 @@ fn a_session_that_began_before_its_rules_is_closed() {
     gateway.rewrite(|text| text.replace("kinds = [\"binary\"]", "protocol = \"mqtt\""));
     gateway.hang_up("reloaded");
     closes(&mut session, &Frame::binary(PING), 1007, "message.structure");
+    // For the broker this CONNECT would be the payload of the packet that was begun before.
+    gateway.rewrite(|text| text.replace("protocol = \"mqtt\"", "kinds = [\"binary\"]"));
+    gateway.hang_up("reloaded");
+    let mut session = Session::open(&gateway, &upstream);
+    passes(&mut session, &Frame::binary(connect(5, &[])));
+    passes(&mut session, &Frame::binary(&publish("rooms/red")[..4]));
+    gateway.rewrite(|text| text.replace("kinds = [\"binary\"]", "protocol = \"mqtt\""));
+    gateway.hang_up("reloaded");
+    closes(&mut session, &Frame::binary(connect(5, &[])), 1007, "message.structure");
     // One that began with them continues, also within a packet.
     let mut session = Session::open(&gateway, &upstream);
     passes(&mut session, &Frame::binary(connect(5, &[])));
@@ -203,6 +212,34 @@ fn a_session_that_began_before_its_rules_is_closed() {
     session.upstream.expect_frame(Frame::binary(&sent[4..]));
     let above = packet(0x82, &[&[0, 9, 0], &text("rooms/red"), &[1]]);
     closes(&mut session, &Frame::binary(above), 1007, "message.structure");
+}
+
+/// EMQX subscribes to `secret/#` for it.
+#[test]
+fn a_topic_with_a_meaning_of_its_own_must_be_listed() {
+    let upstream = RawUpstream::bind();
+    let rules = "[routes.app.messages]\nprotocol = \"mqtt\"\nunlisted = \"allow\"\n\
+        [routes.app.messages.types.\"subscribe secret/#\"]\nrate = \"9/m\"";
+    let gateway = ruled(&upstream, rules).start();
+    let mut session = Session::open(&gateway, &upstream);
+    passes(&mut session, &Frame::binary(connect(5, &[])));
+    passes(&mut session, &Frame::binary(subscribe("other")));
+    closes(&mut session, &Frame::binary(subscribe("$queue/secret/#")), 1008, "message.type");
+}
+
+/// Neither piece matches the pattern by itself, and the payload is not UTF-8.
+#[test]
+fn a_pattern_is_found_across_the_pieces_of_a_packet() {
+    let upstream = RawUpstream::bind();
+    let rules = "[routes.app.messages]\nprotocol = \"mqtt\"\ndeny_patterns = [\"<script\"]";
+    let gateway = ruled(&upstream, rules).start();
+    let mut session = Session::open(&gateway, &upstream);
+    passes(&mut session, &Frame::binary(connect(5, &[])));
+    let sent = packet(0x30, &[&text("a"), &[0], b"<script>\xff"]);
+    session.client.say(Frame::binary(&sent[..10]));
+    session.client.say(Frame::binary(&sent[10..]));
+    session.client.expect_closing(1008, "message.pattern");
+    session.upstream.expect_closing(1001, "message.pattern");
 }
 
 /// A broker; dropping it kills the process.

@@ -2,7 +2,6 @@
 
 use proptest::prelude::*;
 use serde_json::json;
-use tokio::time::Instant;
 
 use super::super::mqtt;
 use super::super::{Item, Message, MqttBounds, Part, Protocol, Reader, Refused, SharedState};
@@ -26,8 +25,7 @@ fn readers(protocol: &Protocol) -> (Box<dyn Reader>, Box<dyn Reader>) {
 
 fn read(reader: &mut dyn Reader, payload: &[u8]) -> Result<Vec<Item>, MessageFault> {
     let mut items = Vec::new();
-    let message =
-        Message { kind: MessageKind::Binary, payload, bounds: &BOUNDS, now: Instant::now() };
+    let message = Message { kind: MessageKind::Binary, payload, bounds: &BOUNDS };
     reader.read(&message, &mut items).map(|()| items)
 }
 
@@ -307,6 +305,9 @@ fn topics_that_brokers_take_for_several_are_refused() {
             assert_eq!(fault.reason, Reason::MessageStructure, "{topic}");
         }
     }
+    let fields: [&[u8]; 5] =
+        [&text("MQTT"), &[4, 0b0000_0110, 0, 30], &text("ada"), &text("rooms/red,x"), &data(b"1")];
+    assert!(read(&mut *readers(&PROTOCOL).0, &packet(0x10, &fields)).is_err(), "a will");
     // In a topic from the broker they are literal.
     let (mut client, mut server) = readers(&PROTOCOL);
     read(&mut *client, &connect(4)).unwrap();
@@ -342,8 +343,7 @@ fn bounds_of_the_route_are_kept() {
     assert_eq!(fault.rule, "retain");
     let many = [publish(0, "a", b"")].concat().repeat(1001);
     assert!(read(&mut *connected(4), &many).is_err());
-    let message =
-        Message { kind: MessageKind::Text, payload: b"", bounds: &BOUNDS, now: Instant::now() };
+    let message = Message { kind: MessageKind::Text, payload: b"", bounds: &BOUNDS };
     assert!(connected(4).read(&message, &mut Vec::new()).is_err());
 }
 

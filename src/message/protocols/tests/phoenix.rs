@@ -1,7 +1,6 @@
 //! Phoenix Channels.
 
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use super::super::{Item, Message, Protocol, Reader};
 use super::{answer, read};
@@ -20,7 +19,7 @@ fn application() -> Box<dyn Reader> {
 fn read_binary(reader: &mut dyn Reader, payload: &[u8]) -> Result<Item, MessageFault> {
     let mut items = Vec::new();
     let kind = MessageKind::Binary;
-    let message = Message { kind, payload, bounds: &BOUNDS, now: Instant::now() };
+    let message = Message { kind, payload, bounds: &BOUNDS };
     reader.read(&message, &mut items)?;
     Ok(items.remove(0))
 }

@@ -1,7 +1,6 @@
 //! Socket.IO: packets, attachments and answers.
 
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use super::super::socket_io::Follower;
 use super::super::{Item, Message, Part, Protocol, Reader, Refused};
@@ -20,7 +19,7 @@ fn reader(sender: Endpoint) -> Box<dyn Reader> {
 /// Reads a binary message.
 fn attach(reader: &mut dyn Reader, payload: &[u8]) -> Result<Part, MessageFault> {
     let kind = MessageKind::Binary;
-    let message = Message { kind, payload, bounds: &BOUNDS, now: Instant::now() };
+    let message = Message { kind, payload, bounds: &BOUNDS };
     reader.read(&message, &mut Vec::new())?;
     Ok(reader.part())
 }
@@ -252,12 +251,8 @@ fn answers_have_the_forms_of_the_protocol() {
     let answer = |text: &str| {
         let mut reader = reader(Endpoint::Client);
         let mut items = Vec::new();
-        let message = Message {
-            kind: MessageKind::Text,
-            payload: text.as_bytes(),
-            bounds: &BOUNDS,
-            now: Instant::now(),
-        };
+        let message =
+            Message { kind: MessageKind::Text, payload: text.as_bytes(), bounds: &BOUNDS };
         let read = reader.read(&message, &mut items);
         let reason = read.err().map_or(Reason::MessageClaim, |fault| fault.reason);
         let refused = Refused { items: &items, reason, request_id: "r1" };

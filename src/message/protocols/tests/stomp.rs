@@ -2,7 +2,6 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use super::super::{Item, Message, Protocol, Reader, Refused};
 use crate::message::rules::{MessageFault, MessageKind};
@@ -24,7 +23,7 @@ fn read_as(
     payload: &[u8],
 ) -> Result<Vec<Item>, MessageFault> {
     let mut items = Vec::new();
-    let message = Message { kind, payload, bounds: &BOUNDS, now: Instant::now() };
+    let message = Message { kind, payload, bounds: &BOUNDS };
     reader.read(&message, &mut items).map(|()| items)
 }
 

@@ -214,6 +214,19 @@ fn a_session_that_began_before_its_rules_is_closed() {
     closes(&mut session, &Frame::binary(above), 1007, "message.structure");
 }
 
+/// For the broker the second CONNECT would be the payload of the packet that was begun before.
+#[test]
+fn a_session_that_began_without_rules_is_closed() {
+    let upstream = RawUpstream::bind();
+    let gateway = ruled(&upstream, "").start();
+    let mut session = Session::open(&gateway, &upstream);
+    passes(&mut session, &Frame::binary(connect(5, &[])));
+    passes(&mut session, &Frame::binary(&publish("rooms/red")[..4]));
+    gateway.rewrite(|text| format!("{text}\n[routes.app.messages]\nprotocol = \"mqtt\"\n"));
+    gateway.hang_up("reloaded");
+    closes(&mut session, &Frame::binary(connect(5, &[])), 1007, "message.structure");
+}
+
 /// EMQX subscribes to `secret/#` for it.
 #[test]
 fn a_topic_with_a_meaning_of_its_own_must_be_listed() {
